@@ -1,0 +1,50 @@
+"""The caller's key: `sk_live_<id>_<secret><checksum>`, its shape, and the digest it is known by.
+
+Rule: a malformed key is told apart without any look-up; the secret is never stored, only the SHA-256 of the whole key.
+Limits: the underscore after the 6-character id keeps our keys out of the pattern that secret scanners use for Stripe's.
+"""
+
+import hashlib
+import re
+import zlib
+
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+_SHAPE = re.compile(rb"sk_live_([0-9a-z]{6})_([0-9a-z]{32})([0-9a-z]{6})\Z")
+ENTROPY_BYTES = 32
+
+
+def _base36(number: int, width: int) -> str:
+    digits = []
+    for _ in range(width):
+        number, digit = divmod(number, 36)
+        digits.append(_ALPHABET[digit])
+    return "".join(reversed(digits))
+
+
+def _checksum(body: bytes) -> bytes:
+    return _base36(zlib.crc32(body), 6).encode()[-6:]
+
+
+def mint(entropy: bytes) -> tuple[str, str]:
+    """(key, key id) from 32 bytes of entropy. The key is shown once; keep only `digest(key)`."""
+    if len(entropy) != ENTROPY_BYTES:
+        raise ValueError(f"a key needs {ENTROPY_BYTES} bytes of entropy, not {len(entropy)}")
+    number = int.from_bytes(entropy, "big")
+    number, key_id = divmod(number, 36**6)
+    body = f"sk_live_{_base36(key_id, 6)}_{_base36(number, 32)}".encode()
+    return (body + _checksum(body)).decode(), _base36(key_id, 6)
+
+
+def is_well_formed(key: bytes) -> bool:
+    """Whether shape and checksum are right; says nothing about whether the key exists."""
+    return _SHAPE.match(key) is not None and _checksum(key[:-6]) == key[-6:]
+
+
+def digest(key: bytes) -> str:
+    """The SHA-256 of the key in lower-case hexadecimal, 64 characters: its public identity."""
+    return hashlib.sha256(key).hexdigest()
+
+
+def masked(key: str) -> str:
+    """The key as it may be shown again: `sk_live_<id>_...<last three>`."""
+    return f"{key[:15]}...{key[-3:]}"

@@ -1,0 +1,84 @@
+"""The edge's side of a lease: granted, settled, held; and the transitions between them, as values.
+
+Rule: `settled + held <= granted` at every step but one: a provider that used more than was held (overage), which is named,
+counted and charged to what is left first. Rule: a lease never gives back by itself; credit leaves it by a settlement or a return.
+"""
+
+import msgspec
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """Credit of one purse on this node, in nano-dollars. `admit_until_s` is on the caller's monotonic clock."""
+
+    purse: str
+    granted_nano: int = 0
+    settled_nano: int = 0
+    held_nano: int = 0
+    admit_until_s: float = 0.0
+    low_water_nano: int = 0
+    final: bool = False
+
+    @property
+    def free_nano(self) -> int:
+        """What a new hold may take; never negative."""
+        return max(self.granted_nano - self.settled_nano - self.held_nano, 0)
+
+    @property
+    def overage_nano(self) -> int:
+        """How far providers went beyond what was held and what was free."""
+        return max(self.settled_nano + self.held_nano - self.granted_nano, 0)
+
+    def is_admitting(self, now_s: float) -> bool:
+        return now_s < self.admit_until_s
+
+    def after_grant(self, amount_nano: int, admit_until_s: float, low_water_nano: int, final: bool) -> "Lease":
+        """More credit, and a later end of the admission life (never an earlier one: answers may arrive out of order)."""
+        assert amount_nano >= 0
+        return Lease(
+            self.purse,
+            self.granted_nano + amount_nano,
+            self.settled_nano,
+            self.held_nano,
+            max(self.admit_until_s, admit_until_s),
+            low_water_nano,
+            final,
+        )
+
+    def after_hold(self, amount_nano: int) -> "Lease":
+        """Reserve; the caller has checked `free_nano` and `is_admitting`."""
+        assert 0 <= amount_nano <= self.free_nano
+        return Lease(
+            self.purse,
+            self.granted_nano,
+            self.settled_nano,
+            self.held_nano + amount_nano,
+            self.admit_until_s,
+            self.low_water_nano,
+            self.final,
+        )
+
+    def after_settle(self, hold_nano: int, cost_nano: int) -> "Lease":
+        """The hold ends and its cost becomes a charge; what is left of the hold is free again."""
+        assert 0 <= hold_nano <= self.held_nano and cost_nano >= 0
+        return Lease(
+            self.purse,
+            self.granted_nano,
+            self.settled_nano + cost_nano,
+            self.held_nano - hold_nano,
+            self.admit_until_s,
+            self.low_water_nano,
+            self.final,
+        )
+
+    def after_return(self, amount_nano: int) -> "Lease":
+        """Give credit back that is neither settled nor held."""
+        assert 0 <= amount_nano <= self.free_nano
+        return Lease(
+            self.purse,
+            self.granted_nano - amount_nano,
+            self.settled_nano,
+            self.held_nano,
+            self.admit_until_s,
+            self.low_water_nano,
+            self.final,
+        )

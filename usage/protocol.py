@@ -1,0 +1,180 @@
+"""What an edge node and the centre say to each other.
+
+Strategy: five messages, the same over HTTP (POST /node/v1/<name>, JSON) and in process when the collector is embedded.
+Every message may be lost, repeated or reordered: `boot` fences older epochs, `acquire` is idempotent on `grant_id`,
+`ingest` on `gen_id`, `give_back` on `return_id`, `close` on (node, epoch).
+
+A purse is what money is leased from: `<account>`, or `<account>/<key_id>` for a key with a spending limit of its own. There is
+one lease per (node, epoch, purse); each grant adds to it, each return and the final close take from it.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from usage.record import UsageRecord
+
+
+class Unreachable(Exception):
+    """The centre did not answer, or answered that it cannot now; `retry_after_s` is its wish, if it named one."""
+
+    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class Refused(Exception):
+    """The centre understood and said no; asking again will not help. Codes: `fenced`, `bad_node_token`, `too_large`, `invalid`."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Boot(msgspec.Struct, frozen=True):
+    """A process of `node` begins. `boot_id` makes a repeated boot return the same epoch."""
+
+    node: str
+    boot_id: str
+
+
+class Booted(msgspec.Struct, frozen=True):
+    """The new epoch: greater than any before, and from now on the only one of this node that is granted credit."""
+
+    epoch: int
+    ship_interval_s: float = 1.0
+    open_epochs: tuple[int, ...] = ()
+
+
+class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the centre says about a key. `models` empty means all; an entry is a model id or a prefix ending in `*`."""
+
+    digest: str
+    key_id: str
+    account: str
+    purse: str
+    disabled: bool = False
+    models: tuple[str, ...] = ()
+    expires_ms: int | None = None
+    label: str = ""
+
+
+class Acquire(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Ask for credit, by the key's digest. `want_nano` 0 asks for the policy alone. `min_nano` is the least that helps."""
+
+    node: str
+    epoch: int
+    grant_id: str
+    digest: str
+    want_nano: int = 0
+    min_nano: int = 0
+
+
+class Granted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Credit moved from the purse to this node's lease; it was debited from `available` before this was sent.
+
+    `ttl_s` is the admission life, counted by the edge from the moment it sent the request, on its monotonic clock.
+    `low_water_nano`: renew when less than this is left. `final`: the purse is nearly empty, ask for single requests.
+    """
+
+    purse: str
+    grant_id: str
+    granted_nano: int
+    ttl_s: float = 900.0
+    low_water_nano: int = 0
+    final: bool = False
+
+
+class Acquired(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to Acquire. No policy: the key does not exist. No grant though one was wanted: exhausted.
+
+    `exhausted_by`: `credits`, or `key_limit` when the key's own spending limit is what ran out.
+    `available_nano` is what the purse could still give, so a refusal can say what it would buy.
+    """
+
+    policy: Policy | None = None
+    granted: Granted | None = None
+    available_nano: int = 0
+    exhausted_by: str = ""
+
+
+class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Records of one (node, epoch) in `seq` order, and the renewals that ride along."""
+
+    node: str
+    epoch: int
+    records: tuple[UsageRecord, ...] = ()
+    renew: tuple[Acquire, ...] = ()
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """One record the centre will never take; it counts as acknowledged and the edge dead-letters it."""
+
+    seq: int
+    gen_id: str
+    reason: str
+
+
+class Balance(msgspec.Struct, frozen=True):
+    purse: str
+    available_nano: int
+
+
+class Ack(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All records through `acked_through` are durable at the centre, gap-free. It never goes back."""
+
+    acked_through: int
+    rejected: tuple[Rejected, ...] = ()
+    leases: tuple[Granted, ...] = ()
+    balances: tuple[Balance, ...] = ()
+    revoked: tuple[str, ...] = ()
+    """Digests of keys whose policy changed since the last batch: forget them and ask again."""
+
+
+class Return(msgspec.Struct, frozen=True):
+    """Unspent, unheld credit goes back to the purse (idle lease, or drain)."""
+
+    node: str
+    epoch: int
+    return_id: str
+    purse: str
+    amount_nano: int
+
+
+class Returned(msgspec.Struct, frozen=True):
+    returned_nano: int
+
+
+class Close(msgspec.Struct, frozen=True):
+    """No record of this epoch will follow `final_seq` (0: there were none). What its leases still hold returns to the purses."""
+
+    node: str
+    epoch: int
+    final_seq: int
+
+
+class Closed(msgspec.Struct, frozen=True):
+    """`closed` is False while records up to `final_seq` are missing: ship `acked_through` + 1 onwards first."""
+
+    closed: bool
+    acked_through: int
+
+
+class Centre(Protocol):
+    """What an edge needs of the collector. Each call may raise Unreachable or Refused."""
+
+    async def boot(self, message: Boot) -> Booted: ...
+    async def acquire(self, message: Acquire) -> Acquired: ...
+    async def ingest(self, message: Batch) -> Ack: ...
+    async def give_back(self, message: Return) -> Returned: ...
+    async def close(self, message: Close) -> Closed: ...
+
+
+MESSAGES: dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct]]] = {
+    "boot": (Boot, Booted),
+    "acquire": (Acquire, Acquired),
+    "ingest": (Batch, Ack),
+    "give_back": (Return, Returned),
+    "close": (Close, Closed),
+}
+"""Message name → (request, answer): the path of the HTTP form and the method of `Centre` are the name."""

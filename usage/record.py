@@ -1,0 +1,99 @@
+"""The usage record: one immutable fact per generation, and the counts and rates it is made of.
+
+Rule: a record carries everything its cost was computed from, so history can be audited and re-priced without any table.
+Limits: counts are non-negative integers; money is integer nano-dollars, rates are integer pico-dollars. No float anywhere.
+"""
+
+from typing import Literal
+
+import msgspec
+
+UsageSource = Literal["provider", "counted", "estimated"]
+"""Where the counts come from: the provider's own usage; our count of what was streamed; a bound or a last progress mark."""
+
+EndReason = Literal["completed", "truncated", "cancelled", "upstream_error", "proxy_error", "credit_limit", "timeout", "orphaned"]
+"""How a generation ended, as we saw it.
+
+completed: the provider ended it. truncated: its stream ended without a finish_reason. cancelled: the caller left.
+upstream_error: the provider failed or reported an error. proxy_error: we failed. credit_limit: the reserve was used up.
+timeout: a clock of ours ran out. orphaned: the process died and recovery settled the intent.
+"""
+
+
+class Tokens(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Token counts of one generation, in OpenAI's sense, whatever the provider's dialect.
+
+    `prompt` includes cached, cache_write, audio_prompt and image_prompt; `completion` includes reasoning, audio_completion
+    and image_completion. All are tokens, never negative.
+    """
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    audio_prompt: int = 0
+    image_prompt: int = 0
+    audio_completion: int = 0
+    image_completion: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.prompt + self.completion
+
+
+class Rates(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Prices of one model: pico-dollars per token, and `request` in pico-dollars per request.
+
+    A rate of None means "as its parent": cached, cache_write, audio_prompt and image_prompt fall back to `input`;
+    reasoning, audio_completion and image_completion to `output`. `version` names the table the rates were read from.
+    """
+
+    input: int = 0
+    output: int = 0
+    cached: int | None = None
+    cache_write: int | None = None
+    audio_prompt: int | None = None
+    image_prompt: int | None = None
+    reasoning: int | None = None
+    audio_completion: int | None = None
+    image_completion: int | None = None
+    request: int = 0
+    version: str = ""
+
+
+class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one generation used and cost. `gen_id` is its permanent primary key; `seq` is gap-free per (node, epoch).
+
+    Times are Unix milliseconds (`started_ms`) or durations in milliseconds. `hold_nano` is what had been reserved.
+    `status` is the HTTP status the caller was answered with; 499 when the caller left first.
+    `purse` is where the money came from: an account, or an account's key that has a spending limit of its own.
+    """
+
+    gen_id: str
+    seq: int
+    node: str
+    epoch: int
+    account: str
+    key_id: str
+    purse: str
+    model: str
+    provider: str
+    upstream_model: str
+    tokens: Tokens
+    rates: Rates
+    cost_nano: int
+    hold_nano: int
+    started_ms: int
+    status: int
+    end_reason: EndReason
+    usage_source: UsageSource
+    stream: bool = False
+    finish_reason: str = ""
+    latency_ms: int = 0
+    ttft_ms: int = 0
+    request_id: str = ""
+    upstream_id: str = ""
+    attempts: int = 1
+    user_agent: str = ""
+    error: str = ""
