@@ -1,0 +1,178 @@
+"""The view of a chat-completion request that decides, and the rewrite of its body for a provider.
+
+Strategy: the body is split into its top-level members with raw values; only the few that decide are decoded. The forwarded body is
+rebuilt from those members, so what was read is what is sent: a repeated `"model"` cannot price one model and call another.
+Limits: parameters are checked as far as DESIGN documents them; everything else passes as it came.
+"""
+
+import re
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Raw
+
+from routing.splice import Members, decode_members
+
+JOIN_BYTES_MAX = 65_536
+"""Below this a body is sent as one piece; above, as its parts, without a copy."""
+
+
+class Invalid(Exception):
+    """The request cannot be served as it is; `param` names the member to mend (None: the body as a whole)."""
+
+    def __init__(self, message: str, param: str | None = None, code: str = "invalid_value") -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """What decides. `max_tokens` is the caller's own cap per choice, None when there is none; `bytes_total` bounds the prompt's
+    tokens (a token is at least one byte), except for the `remote_media` parts, whose content is elsewhere."""
+
+    model: str
+    members: Members
+    bytes_total: int
+    stream: bool = False
+    include_usage: bool = False
+    max_tokens: int | None = None
+    choices: int = 1
+    remote_media: int = 0
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+def _decoder(kind: Any) -> Any:
+    return msgspec.json.Decoder(kind).decode
+
+
+_PositiveInt = Annotated[int, Meta(ge=1, le=2**53)]
+_CHECKS: Final = tuple(
+    (name, _decoder(kind), expected)
+    for name, kind, expected in (
+        ("messages", Annotated[list[Raw], Meta(min_length=1)], "a list of at least one message"),
+        ("stream", bool | None, "true or false"),
+        ("temperature", Annotated[float, Meta(ge=0, le=2)] | None, "a number from 0 to 2"),
+        ("top_p", Annotated[float, Meta(ge=0, le=1)] | None, "a number from 0 to 1"),
+        ("max_tokens", _PositiveInt | None, "a whole number of at least 1"),
+        ("max_completion_tokens", _PositiveInt | None, "a whole number of at least 1"),
+        ("stop", str | Annotated[list[str], Meta(max_length=4)] | None, "one string or a list of up to four strings"),
+        ("n", Annotated[int, Meta(ge=1, le=128)] | None, "a whole number from 1 to 128"),
+        ("stream_options", _StreamOptions | None, "an object such as {'include_usage': true}"),
+    )
+)
+_decode_str = _decoder(str)
+_REMOTE = re.compile(rb'"(?:url|file_url)"\s*:\s*"(?!data:)|"file_id"\s*:')
+
+
+def read(body: bytes) -> Envelope:
+    """The envelope of a request body; Invalid names what is wrong and what would be right."""
+    members = _members(body)
+    values: dict[str, Any] = {}
+    for name, decode, expected in _CHECKS:
+        raw = members.get(name)
+        if raw is not None:
+            try:
+                values[name] = decode(raw)
+            except (msgspec.DecodeError, RecursionError):
+                raise Invalid(f"'{name}' must be {expected}", name) from None
+    if "messages" not in values:
+        raise Invalid("'messages' is missing: send a list of at least one message", "messages", "missing_required_parameter")
+    caps = [cap for cap in (values.get("max_tokens"), values.get("max_completion_tokens")) if cap is not None]
+    options = values.get("stream_options")
+    return Envelope(
+        model=_model(members),
+        members=members,
+        bytes_total=len(body),
+        stream=bool(values.get("stream")),
+        include_usage=bool(options and options.include_usage),
+        max_tokens=min(caps) if caps else None,
+        choices=values.get("n") or 1,
+        remote_media=_remote_media(members["messages"]),
+    )
+
+
+def _members(body: bytes) -> Members:
+    try:
+        return decode_members(body)
+    except RecursionError:
+        raise Invalid("the body is nested too deeply to be read") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        hint = "an object is expected" if isinstance(problem, msgspec.ValidationError) else str(problem)
+        raise Invalid(f"the body is not a JSON object: {hint}", code="invalid_json") from None
+
+
+def _model(members: Members) -> str:
+    raw = members.get("model")
+    if raw is None:
+        raise Invalid("'model' is missing: name one as 'provider/model'", "model", "missing_required_parameter")
+    try:
+        model: str = _decode_str(raw)
+    except msgspec.DecodeError:
+        raise Invalid("'model' must be a string such as 'openai/gpt-4o-mini'", "model") from None
+    if not model:
+        raise Invalid("'model' is empty: name one as 'provider/model'", "model")
+    return model
+
+
+def _remote_media(messages: Raw) -> int:
+    text = bytes(messages)
+    if b"_url" not in text and b'"file' not in text:
+        return 0
+    return len(_REMOTE.findall(text))
+
+
+def rewrite(
+    envelope: Envelope, upstream_model: str, *, cap: int | None, cap_field: str, has_stream_options: bool
+) -> list[bytes | memoryview]:
+    """The body for a provider, as parts to be sent one after another. Calling it again gives the same.
+
+    `cap`: completion tokens to allow when the caller's own cap is absent; `cap_field`: "max_tokens", "max_completion_tokens" or
+    "as_sent"; `has_stream_options`: whether the provider takes `stream_options` (then usage is always asked for).
+    """
+    values = _overrides(envelope, upstream_model, cap, cap_field)
+    if envelope.stream and has_stream_options:
+        values["stream_options"] = _with_usage(envelope.members.get("stream_options"))
+    elif "stream_options" in envelope.members:
+        values["stream_options"] = b""
+    parts: list[bytes | memoryview] = []
+    lead = b"{"
+    for name, raw in envelope.members.items():
+        value = values.pop(name, None)
+        if value == b"":
+            continue
+        parts.append(lead + msgspec.json.encode(name) + b":")
+        parts.append(memoryview(raw) if value is None else value)
+        lead = b","
+    for name, value in values.items():
+        if value:
+            parts.append(lead + msgspec.json.encode(name) + b":" + value)
+    parts.append(b"}")
+    return parts if envelope.bytes_total > JOIN_BYTES_MAX else [b"".join(parts)]
+
+
+def _overrides(envelope: Envelope, upstream_model: str, cap: int | None, cap_field: str) -> dict[str, bytes]:
+    """Members to write anew; an empty value drops the member."""
+    values = {"model": msgspec.json.encode(upstream_model)}
+    members = envelope.members
+    if cap_field != "as_sent":
+        other = "max_tokens" if cap_field == "max_completion_tokens" else "max_completion_tokens"
+        if other in members:
+            values[other] = b""
+            if envelope.max_tokens is not None:
+                values[cap_field] = b"%d" % envelope.max_tokens
+    if cap is not None and envelope.max_tokens is None:
+        values["max_tokens" if cap_field == "as_sent" else cap_field] = b"%d" % cap
+    return values
+
+
+_decode_options = msgspec.json.Decoder(Members | None).decode
+
+
+def _with_usage(options: Raw | None) -> bytes:
+    members = (options is not None and _decode_options(options)) or {}
+    members["include_usage"] = Raw(b"true")
+    return msgspec.json.encode(members)

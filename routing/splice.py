@@ -1,0 +1,80 @@
+"""Replaces top-level members of a JSON object and leaves every other byte as it was.
+
+Strategy: msgspec validates the text once and gives each member's raw value; a member's place is then found by its own bytes.
+`"id":<raw>` cannot occur inside a JSON string (its quotes would be escaped), so if it occurs once, that is the place. Anything less
+plain (white space, escaped keys, the same pair in a nested object) is walked member by member.
+Limits: an object that repeats a key is rebuilt from its members, the last one winning, as every JSON reader in the field does.
+"""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+Members = dict[str, msgspec.Raw]
+
+decode_members = msgspec.json.Decoder(Members).decode
+"""JSON text of an object → its members with raw values, in order; msgspec.DecodeError or RecursionError otherwise."""
+
+_KEY = re.compile(rb'[ \t\r\n]*"(?:[^"\\]|\\.)*"[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+_COMMA = re.compile(rb"[ \t\r\n]*,")
+_OPEN = re.compile(rb"[ \t\r\n]*\{")
+
+
+def replace(text: bytes, members: Members, values: Mapping[str, bytes]) -> bytes:
+    """`text` with the top-level members named in `values` replaced; those that are missing are appended in order.
+
+    `members` is `decode_members(text)`. The values are JSON texts.
+    """
+    original = text
+    missing = []
+    for name, value in values.items():
+        if name not in members:
+            missing.append((name, value))
+            continue
+        key = msgspec.json.encode(name) + b":"
+        token = key + bytes(members[name])
+        if text.count(token) != 1:
+            return _walk(original, members, values)
+        text = text.replace(token, key + value)
+    return _append(text, missing, is_empty=not members) if missing else text
+
+
+def _append(text: bytes, missing: list[tuple[str, bytes]], *, is_empty: bool) -> bytes:
+    end = text.rindex(b"}")
+    added = b",".join(msgspec.json.encode(name) + b":" + value for name, value in missing)
+    return text[:end] + (b"" if is_empty else b",") + added + text[end:]
+
+
+def spans(text: bytes, members: Members) -> dict[str, tuple[int, int]] | None:
+    """Where each member's value stands, as (start, end); None when the object repeats a key."""
+    opened = _OPEN.match(text)
+    assert opened is not None, "decode_members accepted it"
+    position = opened.end()
+    places = {}
+    for name, raw in members.items():
+        key = _KEY.match(text, position)
+        value = bytes(raw)
+        if key is None or not text.startswith(value, key.end()):
+            return None
+        places[name] = (key.end(), key.end() + len(value))
+        comma = _COMMA.match(text, places[name][1])
+        position = comma.end() if comma else places[name][1]
+    return None if members and _COMMA.match(text, places[name][1]) else places
+
+
+def _walk(text: bytes, members: Members, values: Mapping[str, bytes]) -> bytes:
+    places = spans(text, members)
+    if places is None:
+        merged = {name: bytes(raw) for name, raw in members.items()} | dict(values)
+        return b"{" + b",".join(msgspec.json.encode(name) + b":" + value for name, value in merged.items()) + b"}"
+    pieces = []
+    position = 0
+    for name, (start, end) in places.items():
+        if name in values:
+            pieces += [text[position:start], values[name]]
+            position = end
+    pieces.append(text[position:])
+    missing = [(name, value) for name, value in values.items() if name not in members]
+    joined = b"".join(pieces)
+    return _append(joined, missing, is_empty=not members) if missing else joined

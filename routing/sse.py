@@ -1,0 +1,60 @@
+"""Server-sent events by line: splits what arrives into whole lines, whatever way TCP cut it, and keeps every byte.
+
+Rule: nothing is decoded, joined or normalised: CR, LF and CRLF endings stay as they came. Concatenating the output gives the input.
+Strategy: only an unfinished last line waits; most reads end at a line's end and are split once, in C.
+Limits: a line longer than `line_bytes_max` raises TooLong (16 MiB by default: an inline image or audio answer is one line).
+"""
+
+
+class TooLong(Exception):
+    """The provider sent a line beyond the bound."""
+
+
+class Lines:
+    """An incremental splitter. `feed` returns the whole lines that are now there, each with its ending."""
+
+    __slots__ = ("_limit", "_pieces", "_size")
+
+    def __init__(self, line_bytes_max: int = 16_777_216) -> None:
+        self._limit = line_bytes_max
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        if self._pieces:
+            if b"\n" not in data and b"\r" not in data and self._pieces[-1][-1:] != b"\r":
+                self._keep(data)
+                return []
+            data = b"".join((*self._pieces, data))
+            self._pieces.clear()
+            self._size = 0
+        lines = data.splitlines(keepends=True)
+        # A final CR may be half of a CRLF: the line waits for its next byte.
+        if lines and lines[-1][-1:] != b"\n":
+            self._keep(lines.pop())
+        return lines
+
+    def finish(self) -> bytes:
+        """The unfinished line that is left at the end of the stream, if any."""
+        rest = b"".join(self._pieces)
+        self._pieces.clear()
+        self._size = 0
+        return rest
+
+    @property
+    def is_at_boundary(self) -> bool:
+        """Whether no unfinished line is waiting."""
+        return not self._pieces
+
+    def _keep(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > self._limit:
+            raise TooLong(f"a line of more than {self._limit} bytes")
+
+
+def payload_of(line: bytes) -> bytes | None:
+    """The payload of a `data:` line without its ending, None for any other line (comment, event, blank)."""
+    if not line.startswith(b"data:"):
+        return None
+    return line[6 if line[5:6] == b" " else 5 :].rstrip(b"\r\n")

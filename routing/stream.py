@@ -1,0 +1,215 @@
+"""What the caller's stream looks like: our id and model in every chunk, usage exactly once, every other byte as it came.
+
+Strategy: a provider's chunks begin alike. Once one chunk was read in full, others with the same beginning are passed by swapping that
+beginning, unless something in them decides (a finish, usage, an error), which is read in full again.
+Usage: the chunk with `finish_reason` is held back until it is known what follows. For a caller that set `include_usage` usage goes out
+as one last chunk with empty `choices`; for any other it is merged into the held chunk. A usage that a provider puts elsewhere
+becomes null there, so it is never seen twice.
+Rule: what cannot be read passes unchanged; nothing here breaks a stream. Rule: `[DONE]` is only ever the provider's own.
+Limits: an Azure-like first chunk with empty `choices` and no usage is the provider's, and passes.
+"""
+
+import msgspec
+
+from routing.answer import Identity, usage_chunk
+from routing.dialects.openai import Chunk, decode_chunk
+from routing.meter import Meter
+from routing.splice import Members, decode_members, replace
+from routing.sse import Lines, payload_of
+
+_CHOICES = b'"choices":['
+
+
+class StreamRewrite:
+    """One stream. `feed` takes what the provider sent and returns what may go to the caller now.
+
+    After `is_over` nothing that follows matters. `error` is the provider's error object once it reported one (its chunk is not
+    passed on). `finish_reason` is empty while the answer goes on.
+    """
+
+    __slots__ = (
+        "_ending",
+        "_held",
+        "_held_members",
+        "_identity",
+        "_include_usage",
+        "_lines",
+        "_new_start",
+        "_out",
+        "_start",
+        "_swallow_blank",
+        "_usage_line",
+        "created",
+        "error",
+        "finish_reason",
+        "is_done",
+        "is_over",
+        "meter",
+        "upstream_id",
+    )
+
+    def __init__(self, identity: Identity, meter: Meter, *, include_usage: bool, created: int, line_bytes_max: int) -> None:
+        self.meter = meter
+        self.created = created
+        self.finish_reason = ""
+        self.upstream_id = ""
+        self.error = b""
+        self.is_done = False
+        self.is_over = False
+        self._identity = identity
+        self._include_usage = include_usage
+        self._lines = Lines(line_bytes_max)
+        self._out: list[bytes] = []
+        self._held: list[bytes] = []
+        self._held_members: Members = {}
+        self._usage_line = b""
+        self._ending = b"\n"
+        self._swallow_blank = False
+        self._start: bytes | None = None
+        self._new_start = b""
+
+    @property
+    def is_at_boundary(self) -> bool:
+        """Whether a comment may be put in between now: the caller has whole events only."""
+        return self._lines.is_at_boundary and not self._held
+
+    def feed(self, data: bytes) -> bytes:
+        out = self._out
+        for line in self._lines.feed(data):
+            start = self._start
+            if start is not None and line.startswith(start) and not self._held:
+                rest = line[len(start) :]
+                if not (
+                    b'"finish_reason":"' in rest or b'"usage":{' in rest or b'"error":' in rest or b'": ' in rest
+                ):
+                    self.meter.observe_text(rest)
+                    out.append(self._new_start)
+                    out.append(rest)
+                    continue
+            self._take(line)
+        sent = b"".join(out)
+        out.clear()
+        return sent
+
+    def finish(self) -> bytes:
+        """The provider's body ended cleanly: what is still to go out."""
+        rest = self._lines.finish()
+        if rest:
+            self._take(rest)
+        if not self.is_over and not self.error:
+            self._conclude()
+            self.is_over = True
+        sent = b"".join(self._out)
+        self._out.clear()
+        return sent
+
+    def _take(self, line: bytes) -> None:
+        if self.is_over:
+            return
+        payload = payload_of(line)
+        if not payload:
+            self._pass_framing(line)
+        elif payload == b"[DONE]":
+            self._conclude()
+            self._out.append(line)
+            self.is_done = True
+        else:
+            self._take_chunk(line, payload)
+
+    def _pass_framing(self, line: bytes) -> None:
+        """Blank lines, comments, `event:` lines, `data:` with nothing in it."""
+        is_blank = line in (b"\n", b"\r\n", b"\r")
+        if is_blank and self._swallow_blank:
+            self._swallow_blank = False
+        elif self._held and not self.is_done:
+            self._held.append(line)
+        else:
+            self._out.append(line)
+        if is_blank and self.is_done:
+            self.is_over = True
+
+    def _take_chunk(self, line: bytes, payload: bytes) -> None:
+        try:
+            chunk, members = decode_chunk(payload), decode_members(payload)
+        except (msgspec.DecodeError, RecursionError):
+            self._release()
+            self._out.append(line)
+            return
+        if chunk.has_error:
+            self.error = bytes(chunk.error)
+            self.is_over = True
+            return
+        self._note(chunk)
+        usage = chunk.any_usage
+        if usage:
+            self.meter.observe_usage(usage)
+        if not chunk.choices and usage:
+            self._ending = line[len(line.rstrip(b"\r\n")) :] or b"\n"
+            self._usage_line = line
+            self._swallow_blank = True
+            return
+        self._release()
+        self.meter.observe_text(payload)
+        if chunk.finish_reason:
+            self.finish_reason = chunk.finish_reason
+            if not self._include_usage:
+                self._held.append(line)
+                self._held_members = members
+                return
+        self._emit(line, payload, members, is_plain=not usage and not chunk.finish_reason)
+
+    def _note(self, chunk: Chunk) -> None:
+        if not self.upstream_id and isinstance(chunk.id, str):
+            self.upstream_id = chunk.id[:128]
+        if isinstance(chunk.created, int) and chunk.created > 0:
+            self.created = chunk.created
+
+    def _emit(self, line: bytes, payload: bytes, members: Members, *, is_plain: bool) -> None:
+        values = {"id": self._identity.id_json, "model": self._identity.model_json}
+        if not is_plain and bytes(members.get("usage", b"null")) != b"null":
+            values["usage"] = b"null"
+        rewritten = replace(payload, members, {name: value for name, value in values.items() if name in members})
+        new_line = line.replace(payload, rewritten, 1)
+        self._out.append(new_line)
+        if is_plain and self._start is None:
+            self._learn(line, new_line)
+
+    def _learn(self, line: bytes, new_line: bytes) -> None:
+        old_end, new_end = line.find(_CHOICES), new_line.find(_CHOICES)
+        if old_end > 0 and line[old_end:] == new_line[new_end:]:
+            self._start = line[: old_end + len(_CHOICES)]
+            self._new_start = new_line[: new_end + len(_CHOICES)]
+
+    def _release(self) -> None:
+        """The held chunk was not the last one: it goes out without usage."""
+        if self._held:
+            line, *framing = self._held
+            payload = payload_of(line)
+            assert payload is not None
+            self._held.clear()
+            self._emit(line, payload, self._held_members, is_plain=False)
+            self._out.extend(framing)
+
+    def _conclude(self) -> None:
+        """Usage is final: merge it into the held chunk, or send it as the last chunk of its own."""
+        usage = self.meter.usage_json() if self._held or self._include_usage else b""
+        if self._held:
+            line, *framing = self._held
+            payload = payload_of(line)
+            assert payload is not None
+            self._out.append(line.replace(payload, self._with_usage(payload, self._held_members, usage), 1))
+            self._out.extend(framing)
+            self._held.clear()
+        if self._include_usage:
+            self._out.append(self._usage_event(usage))
+
+    def _usage_event(self, usage: bytes) -> bytes:
+        line = self._usage_line
+        payload = payload_of(line) if line else None
+        if payload is None:
+            return usage_chunk(self._identity, usage, self.created)
+        return line.rstrip(b"\r\n").replace(payload, self._with_usage(payload, decode_members(payload), usage), 1) + self._ending * 2
+
+    def _with_usage(self, payload: bytes, members: Members, usage: bytes) -> bytes:
+        values = {"id": self._identity.id_json, "model": self._identity.model_json, "usage": usage}
+        return replace(payload, members, values)
