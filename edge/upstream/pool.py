@@ -1,0 +1,166 @@
+"""Connections kept between requests: the native transport.
+
+Rule: an idle connection is used only while there is no reason to doubt it: no byte and no end of file has come, it has
+idled for less than its limit (`keepalive_s`, or a second less than the provider's own `keep-alive: timeout`), and it is
+younger than `AGE_S_MAX`, so that changes of address are followed. The one used last is used next; the others grow old and go.
+Strategy: one sweep for the whole pool, only while connections idle or large bodies are being written; nothing per connection
+or request.
+Limits: connections are not counted against a maximum. There are as many as requests in flight, which the server in front
+bounds; a queue here would be a second, invisible wait. At most `IDLE_MAX` per target stay idle. A provider that takes no byte
+of a large body for `WRITE_STALL_S` is given up.
+"""
+
+import asyncio
+import select
+from collections.abc import Sequence
+
+from edge.upstream import PoolStats, Target, UpstreamError
+from edge.upstream.dial import dial
+from edge.upstream.wire import Connection, WireExchange
+from routing.failure import Failure, Kind, Sent, Source
+
+AGE_S_MAX = 300.0
+IDLE_MAX = 512
+SMALL_BYTES = 65_536
+SWEEP_S = 2.0
+WRITE_STALL_S = 30.0
+TRUST_S = 0.5
+
+
+class Shelf:
+    """The idle connections to one target, the one used last at the end."""
+
+    __slots__ = ("idle", "pool", "target")
+
+    def __init__(self, pool: "NativeUpstream", target: Target) -> None:
+        self.pool = pool
+        self.target = target
+        self.idle: list[Connection] = []
+
+    def park(self, connection: Connection) -> None:
+        pool = self.pool
+        now_s = pool.loop.time()
+        if pool.is_closed or now_s - connection.born_s > AGE_S_MAX or len(self.idle) >= IDLE_MAX:
+            connection.close()
+            return
+        connection.idle_since_s = now_s
+        self.idle.append(connection)
+        if pool.sweeper is None:
+            pool.sweep_later()
+
+    def forget(self, connection: Connection) -> None:
+        self.pool.connections.discard(connection)
+        if connection in self.idle:
+            self.idle.remove(connection)
+        self.pool.note_loss()
+
+    def take(self) -> Connection | None:
+        """An idle connection that is still good."""
+        now_s = self.pool.loop.time()
+        while self.idle:
+            connection = self.idle.pop()
+            idle_s = now_s - connection.idle_since_s
+            is_fresh = idle_s <= TRUST_S or (idle_s <= connection.idle_limit_s and not has_news(connection))
+            if is_fresh and not connection.is_lost:
+                return connection
+            connection.close()
+        return None
+
+    def sweep(self, now_s: float) -> None:
+        expired = [c for c in self.idle if now_s - c.idle_since_s > c.idle_limit_s or now_s - c.born_s > AGE_S_MAX]
+        for connection in expired:
+            self.idle.remove(connection)
+            connection.close()
+
+
+def has_news(connection: Connection) -> bool:
+    """Whether the kernel has something the loop has not told us yet: on an idle connection that is its end."""
+    poll = select.poll()
+    poll.register(connection.transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+class NativeUpstream:
+    """`edge.upstream.Upstream` on asyncio and httptools. Belongs to the loop that first opens an exchange."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(self) -> None:
+        self.connections: set[Connection] = set()
+        self.is_closed = False
+        self.sweeper: asyncio.TimerHandle | None = None
+        self._emptied: asyncio.Future[None] | None = None
+        self._opened_total = 0
+        self._reused_total = 0
+        self._shelves: dict[Target, Shelf] = {}
+
+    def __repr__(self) -> str:
+        stats = self.stats()
+        return f"<NativeUpstream {stats.open} open, {stats.idle} idle>"
+
+    async def open(self, target: Target, head: bytes, body: Sequence[bytes | memoryview]) -> WireExchange:
+        shelf = self._shelves.get(target)
+        if shelf is None:
+            shelf = self._add_shelf(target)
+        connection = shelf.take()
+        if connection is None:
+            connection = await self._dial(shelf)
+        else:
+            self._reused_total += 1
+        if sum(map(len, body)) <= SMALL_BYTES:
+            return connection.start(head, body)
+        if self.sweeper is None:
+            self.sweep_later()
+        return await connection.start_large(head, body)
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+        if self.sweeper is not None:
+            self.sweeper.cancel()
+            self.sweeper = None
+        if self.connections:
+            self._emptied = self.loop.create_future()
+            for connection in tuple(self.connections):
+                connection.give_up()
+            await self._emptied
+
+    def stats(self) -> PoolStats:
+        idle = sum(len(shelf.idle) for shelf in self._shelves.values())
+        return PoolStats(len(self.connections), idle, self._opened_total, self._reused_total)
+
+    def note_loss(self) -> None:
+        if self._emptied is not None and not self.connections and not self._emptied.done():
+            self._emptied.set_result(None)
+
+    def sweep_later(self) -> None:
+        self.sweeper = self.loop.call_later(SWEEP_S, self._sweep)
+
+    def _add_shelf(self, target: Target) -> Shelf:
+        assert not (target.http2 or target.proxy), "the httpx transport does that"
+        if not self._shelves:
+            self.loop = asyncio.get_running_loop()
+        shelf = self._shelves[target] = Shelf(self, target)
+        return shelf
+
+    async def _dial(self, shelf: Shelf) -> Connection:
+        connection = Connection(shelf, self.loop, shelf.target.keepalive_s)
+        if not self.is_closed:
+            await dial(self.loop, connection, shelf.target)
+        if self.is_closed or connection.is_lost:
+            connection.close()
+            raise UpstreamError(Failure(Kind.CONNECT, Source.UPSTREAM, Sent.NOTHING, detail="closed before it was used"))
+        self.connections.add(connection)
+        self._opened_total += 1
+        return connection
+
+    def _sweep(self) -> None:
+        self.sweeper = None
+        now_s = self.loop.time()
+        for shelf in self._shelves.values():
+            shelf.sweep(now_s)
+        writing = [connection for connection in self.connections if connection.is_writing]
+        for connection in writing:
+            if now_s - connection.wrote_s > WRITE_STALL_S:
+                connection.stall()
+        if writing or any(shelf.idle for shelf in self._shelves.values()):
+            self.sweep_later()
