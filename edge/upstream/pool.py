@@ -136,7 +136,8 @@ class NativeUpstream:
         self.sweeper = self.loop.call_later(SWEEP_S, self._sweep)
 
     def _add_shelf(self, target: Target) -> Shelf:
-        assert not (target.http2 or target.proxy), "the httpx transport does that"
+        assert not target.http2, "the httpx transport does that"
+        assert target.proxy is None, "the httpx transport does that"
         if not self._shelves:
             self.loop = asyncio.get_running_loop()
         shelf = self._shelves[target] = Shelf(self, target)

@@ -1,9 +1,9 @@
 """One connection to a provider, speaking HTTP/1.1, and the exchanges that use it one after the other.
 
 Rule: a connection is used again only when request and response are both complete, the response said so, and nothing followed it.
-Every doubt closes it. What arrived is delivered before what went wrong.
-Strategy: the transport's callbacks feed a parser that lives as long as the response; the reader takes what is there at once and
-makes a future only when nothing is. No task, no timer. `poke` resolves that same future with False.
+Every doubt closes it.
+Strategy: the transport's callbacks feed a parser that lives as long as the response, and fills the reader's inbox. No task and
+no timer.
 Limits: a head of 64 KiB and 128 headers (Granian's and nginx's order of magnitude); the same 64 KiB for anything else that is
 not body: interim responses, chunk extensions, trailers. At most about 128 KiB and one read of the socket wait unread.
 """
@@ -15,8 +15,9 @@ from typing import Protocol, cast
 
 from httptools import HttpParserError, HttpResponseParser
 
-from edge.upstream import Header, UpstreamError
-from routing.failure import Failure, Kind, Sent, Source
+from edge.upstream import Header
+from edge.upstream.inbox import Inbox
+from routing.failure import Kind, Source
 
 HEAD_BYTES_MAX = 65_536
 HEADERS_MAX = 128
@@ -182,102 +183,24 @@ def _pieces(head: bytes, body: Sequence[bytes | memoryview]) -> Iterator[bytes |
             yield view[start : start + PIECE_BYTES]
 
 
-class WireExchange:
-    """The reader's side, and what the parser calls. See `edge.upstream.Exchange` for the contract."""
+class WireExchange(Inbox):
+    """The half that the connection and the parser write."""
 
-    __slots__ = (
-        "_chunks",
-        "_connection",
-        "_failure",
-        "_is_paused",
-        "_is_reusable",
-        "_is_whole",
-        "_parser",
-        "_quiet_bytes",
-        "_unread_bytes",
-        "_waiter",
-        "has_head",
-        "headers",
-        "status",
-    )
+    __slots__ = ("_connection", "_is_reusable", "_parser", "_quiet_bytes")
 
     def __init__(self, connection: Connection) -> None:
-        self.status = 0
-        self.headers: list[Header] = []
-        self.has_head = False
+        super().__init__()
         self._connection: Connection | None = connection
-        self._chunks: list[bytes] = []
-        self._failure: Failure | None = None
-        self._is_paused = False
         self._is_reusable = True
-        self._is_whole = False
         self._quiet_bytes = 0
-        self._unread_bytes = 0
-        self._waiter: asyncio.Future[bool] | None = None
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
-
-    def __repr__(self) -> str:
-        state = "failed" if self._failure else "whole" if self._is_whole else "body" if self.has_head else "waiting"
-        return f"<WireExchange {state}, status {self.status}>"
-
-    # What the reader calls.
-
-    async def head(self) -> bool:
-        while not self.has_head:
-            if self._failure is not None:
-                raise UpstreamError(self._failure)
-            if not await self._news():
-                return False
-        return True
-
-    async def read(self) -> bytes | None:
-        chunks = self._chunks
-        while not chunks:
-            if self._failure is not None:
-                raise UpstreamError(self._failure)
-            if self._is_whole:
-                return b""
-            if not await self._news():
-                return None
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
-        self._unread_bytes = 0
-        if self._is_paused:
-            self._resume_reading()
-        return data
-
-    def poke(self) -> None:
-        self._wake(False)
-
-    def abort(self) -> None:
-        if not self._is_whole:
-            self._chunks.clear()
-            self.fail(Kind.ABORTED, Source.PROXY, "given up")
-
-    async def _news(self) -> bool:
-        assert self._connection is not None
-        assert self._waiter is None, "one reader at a time"
-        waiter: asyncio.Future[bool]
-        waiter = self._waiter = self._connection.loop.create_future()
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            self.abort()
-            raise
-        finally:
-            self._waiter = None
-
-    def _wake(self, is_news: bool) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(is_news)
-
-    # What the connection calls.
 
     @property
     def has_answer(self) -> bool:
         """Whether the rest of the request can no longer matter."""
-        return self._is_whole or self.status >= 300
+        return self.is_whole or self.status >= 300
+
+    # What the connection calls.
 
     def spoil(self) -> None:
         """The request was cut short: whatever the response says, the connection cannot be used again."""
@@ -289,62 +212,59 @@ class WireExchange:
         try:
             self._parser.feed_data(data)
         except HttpParserError as error:
-            if not self._is_whole:
+            if not self.is_whole:
                 self.fail(Kind.PROTOCOL, Source.UPSTREAM, str(error.__context__ or error))
                 return
             self._is_reusable = False
-        if self._is_whole:
+        if self.is_whole:
             self._finish()
         elif self._quiet_bytes > HEAD_BYTES_MAX:
             self.fail(Kind.PROTOCOL, Source.UPSTREAM, "too many bytes that are not body")
-        waiter = self._waiter
+        waiter = self.waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(True)
         elif self._connection is not None:
-            self._unread_bytes += len(data)
-            if self._unread_bytes > UNREAD_BYTES_MAX and not self._is_paused:
-                self._is_paused = True
+            self.unread_bytes += len(data)
+            if self.unread_bytes > UNREAD_BYTES_MAX and not self.is_paused:
+                self.is_paused = True
                 self._connection.transport.pause_reading()
 
     def end(self, exc: Exception | None) -> None:
         """Nothing more will come."""
-        if self._is_whole or self._failure is not None:
+        if self.is_whole or self.failure is not None:
             return
         if self.has_head and exc is None and not any(name in _FRAMED for name, _ in self.headers):
-            self._is_whole = True
+            self.is_whole = True
             self._is_reusable = False
             self._finish()
-            self._wake(True)
+            self.wake(True)
         else:
             at = "in the body" if self.has_head else "before the head"
             self.fail(Kind.BROKEN, Source.UPSTREAM, f"connection lost {at}: {exc or 'end of file'}")
 
-    def fail(self, kind: Kind, source: Source, detail: str) -> None:
-        """End the exchange, and the connection with it."""
-        if self._failure is None and not self._is_whole:
-            self._failure = Failure(kind, source, Sent.HEAD if self.has_head else Sent.REQUEST, detail=detail)
-            connection, self._connection, self._parser = self._connection, None, None
-            assert connection is not None
-            connection.close()
-            self._wake(True)
-
     def _finish(self) -> None:
         connection, self._connection, self._parser = self._connection, None, None
         assert connection is not None
-        if self._is_paused:
-            self._is_paused = False
+        if self.is_paused:
+            self.is_paused = False
             connection.transport.resume_reading()
         connection.release(self._is_reusable, self.headers)
 
-    def _resume_reading(self) -> None:
-        self._is_paused = False
+    # What the inbox calls.
+
+    def resume(self) -> None:
         if self._connection is not None:
             self._connection.transport.resume_reading()
+
+    def drop(self) -> None:
+        connection, self._connection, self._parser = self._connection, None, None
+        if connection is not None:
+            connection.close()
 
     # What the parser calls.
 
     def on_message_begin(self) -> None:
-        if self._is_whole:
+        if self.is_whole:
             raise _Unacceptable("bytes after the response")
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -375,12 +295,12 @@ class WireExchange:
 
     def on_body(self, body: bytes) -> None:
         self._quiet_bytes = 0
-        self._chunks.append(body)
+        self.chunks.append(body)
 
     def on_message_complete(self) -> None:
-        if self.has_head and not self._is_whole:
+        if self.has_head:
             assert self._parser is not None
-            self._is_whole = True
+            self.is_whole = True
             self._is_reusable = self._is_reusable and self._parser.should_keep_alive()
 
 
