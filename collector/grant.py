@@ -1,0 +1,35 @@
+"""How much credit a node gets at once.
+
+Rule: never more than is available, never less than one worst-case request (`min_nano`); otherwise what the node wants, at most
+half of what is available divided by the nodes active for the account. So a node that dies strands a share, not the balance.
+Rule: where that share holds no two requests any more, grants shrink to single requests (`final`), so that the last cents
+do not lie in leases where nobody spends them.
+"""
+
+import msgspec
+
+TTL_S = 900.0
+ACTIVE_MS = 120_000
+"""A node is active for an account when a lease of it was granted to or settled within this time: idle leases go back after it."""
+
+
+class Size(msgspec.Struct, frozen=True):
+    """`amount_nano` 0 means exhausted."""
+
+    amount_nano: int
+    low_water_nano: int = 0
+    final: bool = False
+
+
+def size_grant(want_nano: int, min_nano: int, available_nano: int, nodes_active: int) -> Size:
+    """The size of a grant. `nodes_active` counts the node that asks. Wanting nothing, or an empty purse, gives 0."""
+    assert min(want_nano, min_nano) >= 0
+    assert nodes_active >= 1
+    min_nano = max(min_nano, 1)
+    if want_nano == 0 or available_nano < min_nano:
+        return Size(0)
+    share_nano = available_nano // (2 * nodes_active)
+    if share_nano < 2 * min_nano:
+        return Size(min_nano, 0, True)
+    amount_nano = min(max(want_nano, min_nano), share_nano)
+    return Size(amount_nano, amount_nano * 3 // 10)

@@ -1,0 +1,244 @@
+"""One batch of usage facts into the store: screened, charged once, acknowledged.
+
+Rule: `gen_id` is the identity of a fact: it counts once, however often, by whatever batch or epoch it comes. Facts are never
+fenced. Rule: `acked_through` is gap-free and never goes back; what came above a gap is kept, and charged, but not acknowledged.
+Rule: whatever is acknowledged was committed in the same transaction. A rejected record counts as acknowledged.
+Strategy: one posting per purse and term in a batch, one row touched per account, lease and (key, day, model, provider).
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from collector.accounts import KEY_COLUMNS, Key, key_from
+from collector.bookkeeping import lock_accounts, open_lease, post
+from collector.leasing import grant_credit, is_fenced, lock_node, purse_available
+from collector.ledger import AVAILABLE, LeaseKey, Posting, charge_late, settle
+from collector.screening import find_fault
+from collector.store import Row, Tx, marks
+from collector.window import DAY_MS
+from usage.protocol import Ack, Balance, Batch, Granted, Refused, Rejected
+from usage.record import UsageRecord
+
+RECORDS_MAX = 5_000
+REVOKED_MAX = 1_000
+CLOCK_SLACK_MS = 86_400_000
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Epoch(msgspec.Struct):
+    """The row of an epoch, as far as a batch needs it."""
+
+    state: str
+    acked_through: int
+    ahead: int
+    key_cursor: int
+    key_sent: int
+    key_sent_at: int
+
+
+def ingest(tx: Tx, batch: Batch, unreadable: tuple[Rejected, ...], now_ms: int) -> Ack:
+    """Take a batch; Refused `too_large` or `invalid` for a batch that is none."""
+    if len(batch.records) > RECORDS_MAX:
+        raise Refused("too_large", f"a batch has at most {RECORDS_MAX} records, this one has {len(batch.records)}")
+    newest = lock_node(tx, batch.node, now_ms)
+    epoch = _load_epoch(tx, batch, now_ms)
+    keys = _load_keys(tx, batch.records)
+    accepted, rejected = _screen(batch, {key_id: key.account for key_id, key in keys.items()})
+    rejected += unreadable
+    available = lock_accounts(tx, {record.account for record in accepted})
+    fresh = _insert(tx, accepted)
+    _charge(tx, batch, fresh, epoch.state, available, now_ms)
+    _roll_up(tx, fresh)
+    _keep_rejected(tx, batch, rejected, now_ms)
+    before = epoch.acked_through
+    seqs = {record.seq for record in accepted} | {fault.seq for fault in rejected if fault.seq > 0}
+    epoch.acked_through, epoch.ahead = advance(tx, batch.node, batch.epoch, before, epoch.ahead, seqs)
+    leases = () if is_fenced(tx, batch.node, batch.epoch, newest) else _renew(tx, batch, now_ms)
+    revoked = _revocations(tx, batch, epoch, before)
+    tx.run(
+        "UPDATE epochs SET acked_through = ?, ahead = ?, key_cursor = ?, key_sent = ?, key_sent_at = ?, seen_ms = ?"
+        " WHERE node = ? AND epoch = ?",
+        *(epoch.acked_through, epoch.ahead, epoch.key_cursor, epoch.key_sent, epoch.key_sent_at, now_ms),
+        *(batch.node, batch.epoch),
+    )
+    return Ack(epoch.acked_through, rejected, leases, _balances(tx, accepted, keys, available, now_ms), revoked)
+
+
+def _load_epoch(tx: Tx, batch: Batch, now_ms: int) -> _Epoch:
+    """The epoch's row. One that this store never issued is made: after a restore the facts of the lost future still count."""
+    row = tx.row(
+        "SELECT state, acked_through, ahead, key_cursor, key_sent, key_sent_at FROM epochs WHERE node = ? AND epoch = ?",
+        batch.node,
+        batch.epoch,
+    )
+    if row is not None:
+        return _Epoch(*row)
+    if not 0 < batch.epoch <= (now_ms + CLOCK_SLACK_MS) // 1000:
+        raise Refused("invalid", f"epoch {batch.epoch} was never issued")
+    tx.run("INSERT INTO epochs (node, epoch, seen_ms) VALUES (?, ?, ?)", batch.node, batch.epoch, now_ms)
+    return _Epoch("open", 0, 0, 0, 0, 0)
+
+
+def _load_keys(tx: Tx, records: Iterable[UsageRecord]) -> dict[str, Key]:
+    ids = sorted({record.key_id for record in records if "\0" not in record.key_id})
+    keys: dict[str, Key] = {}
+    for start in range(0, len(ids), 500):
+        part = ids[start : start + 500]
+        for row in tx.rows(f"SELECT {KEY_COLUMNS} FROM keys WHERE key_id IN ({marks(len(part))})", *part):
+            key = key_from(row)
+            keys[key.key_id] = key
+    return keys
+
+
+def _screen(batch: Batch, owners: dict[str, str]) -> tuple[list[UsageRecord], tuple[Rejected, ...]]:
+    accepted: list[UsageRecord] = []
+    rejected: list[Rejected] = []
+    for record in batch.records:
+        fault = find_fault(record, batch.node, batch.epoch, owners)
+        if fault:
+            rejected.append(Rejected(record.seq, record.gen_id, fault))
+        else:
+            accepted.append(record)
+    return accepted, tuple(rejected)
+
+
+def _insert(tx: Tx, accepted: list[UsageRecord]) -> list[UsageRecord]:
+    """Those records that were not here before; the first of two that share a generation id."""
+    if not accepted:
+        return []
+    by_id: dict[str, UsageRecord] = {}
+    for record in accepted:
+        by_id.setdefault(record.gen_id, record)
+    rows: list[Row] = [
+        (r.gen_id, r.node, r.epoch, r.seq, r.account, r.purse, r.started_ms, r.cost_nano, _encode(r).decode())
+        for _, r in sorted(by_id.items())
+    ]
+    new = tx.insert_records(rows)
+    return [record for record in by_id.values() if record.gen_id in new]
+
+
+def _charge(tx: Tx, batch: Batch, fresh: list[UsageRecord], state: str, available: dict[str, int], now_ms: int) -> None:
+    """Post what the new records cost, per purse; `available` is brought up to date."""
+    costs: dict[tuple[str, str], int] = {}
+    for record in fresh:
+        payer = (record.account, record.purse)
+        costs[payer] = costs.get(payer, 0) + record.cost_nano
+    entries: list[Posting] = []
+    for (account, purse), cost_nano in sorted(costs.items()):
+        lease = LeaseKey(batch.node, batch.epoch, purse)
+        left_nano, lease_state = open_lease(tx, lease)
+        if state == "open" and lease_state != "forfeited":
+            made = settle(account, lease, left_nano, available[account], cost_nano)
+        else:
+            made = charge_late(account, lease, available[account], cost_nano)
+        available[account] -= sum(entry.amount_nano for entry in made if entry.debit == AVAILABLE)
+        entries += made
+    post(tx, entries, now_ms)
+
+
+def _roll_up(tx: Tx, fresh: list[UsageRecord]) -> None:
+    """Daily sums per key, model and provider: what history and key limits are read from."""
+    sums: dict[tuple[str, str, int, str, str], list[int]] = {}
+    for r in fresh:
+        sums_of = sums.setdefault((r.account, r.key_id, r.started_ms // DAY_MS, r.model, r.provider), [0, 0, 0, 0, 0])
+        for at, amount in enumerate((1, r.tokens.prompt, r.tokens.completion, r.tokens.reasoning, r.cost_nano)):
+            sums_of[at] += amount
+    columns = ("requests", "prompt", "completion", "reasoning", "cost_nano")
+    if sums:
+        tx.run_many(
+            f"INSERT INTO usage_days (account, key_id, day, model, provider, {', '.join(columns)}) VALUES ({marks(10)})"
+            " ON CONFLICT (account, key_id, day, model, provider) DO UPDATE SET "
+            + ", ".join(f"{name} = usage_days.{name} + excluded.{name}" for name in columns),
+            [(*group, *amounts) for group, amounts in sorted(sums.items())],
+        )
+
+
+def _keep_rejected(tx: Tx, batch: Batch, rejected: tuple[Rejected, ...], now_ms: int) -> None:
+    """Refused records are kept for people, as text that any database takes."""
+    payloads = {(record.seq, record.gen_id): record for record in batch.records}
+    rows = []
+    for fault in rejected:
+        record = payloads.get((fault.seq, fault.gen_id))
+        payload = _encode(record).decode() if record is not None else ""
+        seq = min(max(fault.seq, -1), 2**62)
+        rows.append((batch.node, batch.epoch, seq, _plain(fault.gen_id), _plain(fault.reason), _plain(payload), now_ms))
+    if rows:
+        tx.run_many(
+            "INSERT INTO rejections (node, epoch, seq, gen_id, reason, payload, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            rows,
+        )
+
+
+def _plain(text: str) -> str:
+    return text.replace("\0", "\ufffd")[:16_000]
+
+
+def advance(tx: Tx, node: str, epoch: int, acked: int, ahead: int, seqs: set[int]) -> tuple[int, int]:
+    """(acked_through, how many wait above a gap) after `seqs` came in; what waits is remembered."""
+    waiting = {seq for seq in seqs if seq > acked}
+    kept: set[int] = set()
+    if ahead and acked + 1 in waiting:
+        kept = {row[0] for row in tx.rows("SELECT seq FROM ahead WHERE node = ? AND epoch = ?", node, epoch)}
+        waiting |= kept
+    while acked + 1 in waiting:
+        acked += 1
+        waiting.discard(acked)
+    if kept:
+        tx.run("DELETE FROM ahead WHERE node = ? AND epoch = ? AND seq <= ?", node, epoch, acked)
+    fresh = sorted(waiting - kept)
+    if fresh:
+        tx.run_many(
+            "INSERT INTO ahead (node, epoch, seq) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", [(node, epoch, seq) for seq in fresh]
+        )
+    if not (ahead or fresh):
+        return acked, 0
+    row = tx.row("SELECT COUNT(*) FROM ahead WHERE node = ? AND epoch = ?", node, epoch)
+    assert row is not None
+    return acked, row[0]
+
+
+def _renew(tx: Tx, batch: Batch, now_ms: int) -> tuple[Granted, ...]:
+    """Grants for the renewals that came along; one that cannot be served is left out, the facts are taken all the same."""
+    leases = []
+    for message in batch.renew:
+        if (message.node, message.epoch) != (batch.node, batch.epoch):
+            continue
+        try:
+            granted = grant_credit(tx, message, now_ms).granted
+        except Refused:
+            continue
+        if granted is not None:
+            leases.append(granted)
+    return tuple(leases)
+
+
+def _balances(
+    tx: Tx, accepted: list[UsageRecord], keys: dict[str, Key], available: dict[str, int], now_ms: int
+) -> tuple[Balance, ...]:
+    """What the purses of this batch could still give."""
+    purses = {record.purse: record for record in accepted}
+    current = lock_accounts(tx, available)
+    balances = []
+    for purse, record in sorted(purses.items()):
+        key = keys[record.key_id]
+        account_nano = current[record.account]
+        left_nano = account_nano if purse == record.account else purse_available(tx, key, account_nano, now_ms)[0]
+        balances.append(Balance(purse, left_nano))
+    return tuple(balances)
+
+
+def _revocations(tx: Tx, batch: Batch, epoch: _Epoch, acked_before: int) -> tuple[str, ...]:
+    """Digests of keys changed since this process last heard, repeated until it proves that it did.
+
+    The proof: its next batch begins above what that acknowledgement acknowledged. An acknowledgement that acknowledges
+    nothing new proves nothing, so its news are sent again.
+    """
+    if epoch.key_sent > epoch.key_cursor and batch.records and batch.records[0].seq > epoch.key_sent_at:
+        epoch.key_cursor = epoch.key_sent
+    rows = tx.rows("SELECT digest, version FROM keys WHERE version > ? ORDER BY version LIMIT ?", epoch.key_cursor, REVOKED_MAX)
+    if rows and epoch.acked_through > acked_before:
+        epoch.key_sent, epoch.key_sent_at = rows[-1][1], epoch.acked_through
+    return tuple(row[0] for row in rows)

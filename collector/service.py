@@ -1,0 +1,181 @@
+"""The collector: the five messages of the node protocol and the account operations, over a store.
+
+Strategy: the store blocks, so each piece of work runs in a worker thread; everything that decides is in the modules this one
+calls. The same object serves nodes in the same process (`for_node`) and, through `node_api`, nodes far away.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from collector import accounts, ingest, leasing
+from collector.accounts import NAME, KeyTerms
+from collector.store import Store, StoreUnavailable, T, Tx
+from usage.protocol import (
+    Ack,
+    Acquire,
+    Acquired,
+    Batch,
+    Boot,
+    Booted,
+    Centre,
+    Close,
+    Closed,
+    Refused,
+    Rejected,
+    Return,
+    Returned,
+    Unreachable,
+)
+
+DEMO_ACCOUNT = "demo"
+DEMO_CREDIT_NANO = 5_000_000_000
+RETRY_AFTER_S = 1.0
+ID_CHARS_MAX = 200
+
+M = TypeVar("M", Boot, Acquire, Batch, Return, Close)
+
+
+def now_ms() -> int:
+    """Unix time in milliseconds, the default clock."""
+    return time.time_ns() // 1_000_000
+
+
+class Collector:
+    """`clock_ms` gives Unix milliseconds. Close it after the last call; it closes the store."""
+
+    def __init__(self, store: Store, clock_ms: Callable[[], int] = now_ms) -> None:
+        self.store = store
+        self.clock_ms = clock_ms
+        self.counts = {"records": 0, "rejected": 0, "batches": 0, "grants": 0}
+        self._threads = ThreadPoolExecutor(store.workers, thread_name_prefix="collector")
+
+    def __repr__(self) -> str:
+        return f"<Collector on {self.store!r}>"
+
+    def for_node(self, node: str) -> Centre:
+        """The centre as the node `node` in this process sees it."""
+        check_name(node)
+        return _Link(self, node)
+
+    async def write(self, work: Callable[[Tx, int], T]) -> T:
+        """`work(tx, now_ms)` in a transaction; Unreachable when the database cannot now."""
+        return await self._call(self.store.write, work)
+
+    async def read(self, work: Callable[[Tx, int], T]) -> T:
+        """`work(tx, now_ms)` on one snapshot; Unreachable when the database cannot now."""
+        return await self._call(self.store.read, work)
+
+    async def _call(self, transact: Callable[[Callable[[Tx], T]], T], work: Callable[[Tx, int], T]) -> T:
+        now = self.clock_ms()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, partial(transact, lambda tx: work(tx, now)))
+        except StoreUnavailable as error:
+            raise Unreachable(f"the collector's database: {error}", RETRY_AFTER_S) from error
+
+    async def boot(self, message: Boot) -> Booted:
+        _check_id("boot_id", message.boot_id)
+        return await self.write(lambda tx, now: leasing.boot(tx, message, now))
+
+    async def acquire(self, message: Acquire) -> Acquired:
+        if message.want_nano == 0:
+            return await self.read(lambda tx, now: leasing.look_up(tx, message, now))
+        _check_acquire(message)
+        acquired = await self.write(lambda tx, now: leasing.acquire(tx, message, now))
+        self.counts["grants"] += acquired.granted is not None
+        return acquired
+
+    async def ingest(self, message: Batch, unreadable: tuple[Rejected, ...] = ()) -> Ack:
+        """`unreadable`: records of the batch that were no records at all, so that the others can pass."""
+        for renewal in message.renew:
+            _check_acquire(renewal)
+        ack = await self.write(lambda tx, now: ingest.ingest(tx, message, unreadable, now))
+        self.counts["batches"] += 1
+        self.counts["records"] += len(message.records)
+        self.counts["rejected"] += len(ack.rejected)
+        self.counts["grants"] += len(ack.leases)
+        return ack
+
+    async def give_back(self, message: Return) -> Returned:
+        _check_id("return_id", message.return_id)
+        return await self.write(lambda tx, now: leasing.take_back(tx, message, now))
+
+    async def close(self, message: Close) -> Closed:
+        return await self.write(lambda tx, now: leasing.close(tx, message, now))
+
+    async def create_account(self, account: str) -> bool:
+        return await self.write(lambda tx, now: accounts.create_account(tx, account, now))
+
+    async def create_key(self, account: str, terms: KeyTerms | None = None) -> str:
+        return await self.write(lambda tx, now: accounts.create_key(tx, account, terms or KeyTerms(), now))
+
+    async def add_credit(self, account: str, amount_nano: int, ref: str = "") -> None:
+        await self.write(lambda tx, now: accounts.add_credit(tx, account, amount_nano, ref, now))
+
+    async def ensure_demo(self) -> str | None:
+        """On an empty store: make the account `demo` with 5.00 dollars, and the key to print; else None."""
+        return await self.write(_ensure_demo)
+
+    async def shut_down(self) -> None:
+        """Let the work at hand end, and close the store."""
+        await asyncio.get_running_loop().run_in_executor(None, partial(self._threads.shutdown, wait=True))
+        self.store.close()
+
+
+class _Link:
+    """The in-process form of the node protocol: a node speaks for itself only, as its token makes it over HTTP."""
+
+    def __init__(self, collector: Collector, node: str) -> None:
+        self._collector = collector
+        self._node = node
+
+    async def boot(self, message: Boot) -> Booted:
+        return await self._collector.boot(self._own(message))
+
+    async def acquire(self, message: Acquire) -> Acquired:
+        return await self._collector.acquire(self._own(message))
+
+    async def ingest(self, message: Batch) -> Ack:
+        return await self._collector.ingest(self._own(message))
+
+    async def give_back(self, message: Return) -> Returned:
+        return await self._collector.give_back(self._own(message))
+
+    async def close(self, message: Close) -> Closed:
+        return await self._collector.close(self._own(message))
+
+    def _own(self, message: M) -> M:
+        check_owner(message, self._node)
+        return message
+
+
+def check_owner(message: Boot | Acquire | Batch | Return | Close, node: str) -> None:
+    """A node, or its token, may speak for that node only."""
+    if message.node != node:
+        raise Refused("bad_node_token", f"this link is node {node}'s; the message is from {message.node!r}")
+
+
+def check_name(node: str) -> None:
+    if NAME.match(node) is None:
+        raise Refused("invalid", f"{node!r} is no node name: up to 63 letters, digits, '.', '_', '@' and '-'")
+
+
+def _check_id(name: str, text: str) -> None:
+    if not 0 < len(text) <= ID_CHARS_MAX or "\0" in text:
+        raise Refused("invalid", f"{name} must have 1 to {ID_CHARS_MAX} characters")
+
+
+def _check_acquire(message: Acquire) -> None:
+    _check_id("grant_id", message.grant_id)
+    if not 0 <= message.want_nano < 2**62 or not 0 <= message.min_nano < 2**62:
+        raise Refused("invalid", "want_nano and min_nano must not be negative")
+
+
+def _ensure_demo(tx: Tx, now: int) -> str | None:
+    if tx.row("SELECT account FROM accounts LIMIT 1") is not None:
+        return None
+    accounts.add_credit(tx, DEMO_ACCOUNT, DEMO_CREDIT_NANO, "the demo's first credit", now)
+    return accounts.create_key(tx, DEMO_ACCOUNT, KeyTerms(name="demo"), now)

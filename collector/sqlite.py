@@ -1,0 +1,148 @@
+"""The store on SQLite: one file, one writer, durable at each commit.
+
+Strategy: WAL with synchronous=FULL, so a commit survives a power cut; a second connection reads snapshots beside the writer.
+`BEGIN IMMEDIATE` and a busy time-out let the command line and a running server share the file.
+Limits: one machine, local disk. Busy for longer than `BUSY_S` is StoreUnavailable.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from collector.schema import VERSION, migrate
+from collector.store import RECORD_COLUMNS, Row, StoreUnavailable, T, marks
+
+BUSY_S = 10.0
+_INSERT = f"INSERT INTO records ({', '.join(name for name, _ in RECORD_COLUMNS)}) VALUES ({marks(len(RECORD_COLUMNS))})"
+_IDS_MAX = 500
+
+
+class _Tx:
+    lock = ""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def run(self, sql: str, *params: Any) -> int:
+        return self._connection.execute(sql, params).rowcount
+
+    def row(self, sql: str, *params: Any) -> Row | None:
+        row: Row | None = self._connection.execute(sql, params).fetchone()
+        return row
+
+    def rows(self, sql: str, *params: Any) -> list[Row]:
+        return self._connection.execute(sql, params).fetchall()
+
+    def each(self, sql: str, *params: Any) -> Iterator[Row]:
+        return iter(self._connection.execute(sql, params))
+
+    def run_many(self, sql: str, params: Sequence[Row]) -> None:
+        self._connection.executemany(sql, params)
+
+    def insert_records(self, rows: Sequence[Row]) -> set[str]:
+        fresh = {row[0]: row for row in rows}
+        ids = list(fresh)
+        for start in range(0, len(ids), _IDS_MAX):
+            part = ids[start : start + _IDS_MAX]
+            for (known,) in self._connection.execute(f"SELECT gen_id FROM records WHERE gen_id IN ({marks(len(part))})", part):
+                del fresh[known]
+        self._connection.executemany(_INSERT, fresh.values())
+        return set(fresh)
+
+
+class SqliteStore:
+    """A collector's database in one SQLite file."""
+
+    workers = 2
+
+    def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
+        self._path = path
+        self._writer, self._writing = writer, threading.Lock()
+        self._reader, self._reading = reader, threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<SqliteStore {self._path}>"
+
+    @classmethod
+    def open(cls, path: Path) -> "SqliteStore":
+        """Open or create the file, and bring its schema up to date; SchemaTooNew, StoreUnavailable."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            writer = _connect(path)
+            try:
+                _bring_up_to_date(writer)
+                reader = _connect(path)
+            except BaseException:
+                writer.close()
+                raise
+        except (OSError, sqlite3.Error) as error:
+            raise StoreUnavailable(f"cannot open {path}: {error}") from error
+        reader.execute("PRAGMA query_only = ON")
+        return cls(path, writer, reader)
+
+    def write(self, work: Callable[[Any], T]) -> T:
+        with self._writing:
+            return _transact(self._writer, "BEGIN IMMEDIATE", work)
+
+    def read(self, work: Callable[[Any], T]) -> T:
+        with self._reading:
+            return _transact(self._reader, "BEGIN", work)
+
+    def backup(self, target: Path) -> str:
+        """SQLite's online backup: consistent while the server writes. The copy is one file, complete without a log."""
+        if target.exists():
+            raise ValueError(f"{target} exists already; name a new file")
+        try:
+            source, copy = _connect(self._path), sqlite3.connect(target)
+            try:
+                source.backup(copy)
+            finally:
+                copy.close()
+                source.close()
+        except (OSError, sqlite3.Error) as error:
+            raise StoreUnavailable(f"cannot back up to {target}: {error}") from error
+        return f"backed up {self._path} to {target}"
+
+    def close(self) -> None:
+        self._reader.close()
+        self._writer.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=64)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        migrate("sqlite", found, connection.execute)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _transact(connection: sqlite3.Connection, begin: str, work: Callable[[Any], T]) -> T:
+    try:
+        connection.execute(begin)
+        try:
+            outcome = work(_Tx(connection))
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    except sqlite3.OperationalError as error:
+        raise StoreUnavailable(str(error)) from error
+    return outcome
