@@ -1,6 +1,6 @@
 """Real processes for tests: `tollway serve` and a collector of its own, each with its own data folder, port and providers.toml.
 
-Rule: a process is started by its documented command and environment only, is ready when /readyz says so, and is ended by its own id.
+Rule: a process is started by its documented command and environment only, is ready when /readyz says so, and ends by its own id.
 Strategy: output goes to a file in its folder, which is shown when the process does not do what it must.
 """
 

@@ -1,0 +1,55 @@
+"""What the end-to-end tests share: one scripted provider, one edge with its collector embedded, accounts made by command."""
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.e2e.oracle import CACHED, INPUT, OUTPUT
+from tests.processes import Account, Edge, make_account
+from tests.provider import Provider
+
+PROVIDERS = """
+[providers.mock]
+base_url = "{base_url}"
+api_key = "none"
+unlisted = {{ input = "{input}", cached_input = "{cached}", output = "{output}" }}
+"""
+_numbers = itertools.count(1)
+
+
+def providers_toml(provider: Provider, more: str = "") -> str:
+    """A table whose provider `mock` takes any model at the oracle's prices; `more` is appended."""
+    return PROVIDERS.format(base_url=provider.base_url, input=INPUT, cached=CACHED, output=OUTPUT) + more
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[Provider]:
+    with Provider() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def edge(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """One edge for every test that needs no settings of its own."""
+    running = Edge(tmp_path_factory.mktemp("edge"), providers_toml(provider))
+    with running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def account(edge: Edge) -> Account:
+    """An account that cannot run out in these tests."""
+    return make_account(edge, "caller", "1000.00")
+
+
+@pytest.fixture
+def new_account(edge: Edge) -> Callable[[str], Account]:
+    """Makes a new account with so many dollars."""
+    return lambda credit: make_account(edge, f"account-{next(_numbers)}", credit)
+
+
+@pytest.fixture
+def model() -> str:
+    """A model name at the scripted provider that no other test uses."""
+    return f"model-{next(_numbers)}"
