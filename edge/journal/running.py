@@ -1,0 +1,41 @@
+"""The generations whose intent is written and whose settlement is not yet, and their move to a new segment."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from edge.journal.log import AnewJob, Log
+from edge.journal.segment import Segment
+
+
+class Running(msgspec.Struct, eq=False):
+    """An intent without its settlement, and the lines that say so. `home` is the newest segment that holds them durably or will."""
+
+    home: Segment
+    line: bytes
+    mark: bytes = b""
+
+    @property
+    def lines(self) -> bytes:
+        return self.line + self.mark
+
+
+class Anew(AnewJob):
+    """Begins a new segment with every running intent and then the settlements that may be lost.
+
+    Intents of settled generations are left out: a crash between such an intent and its settlement would look like an orphan.
+    """
+
+    def __init__(self, log: Log, running: Mapping[str, Running], settlements: Sequence[bytes]) -> None:
+        self._moved = dict(running)
+        super().__init__(log, [one.lines for one in self._moved.values()] + list(settlements))
+
+    def move(self, running: Mapping[str, Running], settled_seq: int) -> None:
+        """After `finish`: the new segment is home to those that are still running, and is needed by all that was settled."""
+        home = self.segment
+        home.seq_needed = settled_seq
+        for gen_id, one in self._moved.items():
+            if running.get(gen_id) is one:
+                one.home.open_intents -= 1
+                one.home = home
+                home.open_intents += 1

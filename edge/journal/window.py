@@ -1,0 +1,102 @@
+"""The settlements that wait for the shipper: the newest in memory, the older ones read again from the segments.
+
+Rule: records come in `seq` order without a gap. Strategy: memory keeps the newest `bytes_max`; when the centre is away for long, the
+oldest fall out, and one cursor walks the segments once for all of them.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import chain
+
+from edge.journal.disk import Disk
+from edge.journal.facts import read_record
+from edge.journal.segment import read_lines
+from usage.record import UsageRecord
+
+Range = tuple[str, int | None]
+"""A file and the offset up to which it is to be believed (None: its end)."""
+
+
+class Cursor:
+    """Walks settlement lines forward. `ranges(seq)` names the files from which the record `seq` and its successors can be read."""
+
+    def __init__(self, disk: Disk, ranges: Callable[[int], list[Range]]) -> None:
+        self._disk = disk
+        self._ranges = ranges
+        self._next_seq = 0
+        self._walk: Iterator[tuple[UsageRecord, int]] = iter(())
+
+    def read(self, seq: int, through: int, records_max: int, bytes_max: int) -> list[UsageRecord]:
+        """Records `seq`, `seq` + 1, … up to `through` and the bounds; at least one if it is there."""
+        fresh = seq != self._next_seq
+        if fresh:
+            self._walk = self._records(seq)
+        found = self._take(seq, through, records_max, bytes_max)
+        if not found and not fresh:
+            self._walk = self._records(seq)
+            found = self._take(seq, through, records_max, bytes_max)
+        self._next_seq = seq + len(found) if found else 0
+        return found
+
+    def _take(self, seq: int, through: int, records_max: int, bytes_max: int) -> list[UsageRecord]:
+        found: list[UsageRecord] = []
+        size_total = 0
+        while seq <= through and len(found) < records_max:
+            item = next(self._walk, None)
+            if item is None:
+                break
+            record, size = item
+            if record.seq < seq:
+                continue
+            if record.seq > seq or (found and size_total + size > bytes_max):
+                self._walk = chain((item,), self._walk)
+                break
+            found.append(record)
+            size_total += size
+            seq += 1
+        return found
+
+    def _records(self, seq: int) -> Iterator[tuple[UsageRecord, int]]:
+        for path, end in self._ranges(seq):
+            for _, line, json in read_lines(self._disk, path, 0, end):
+                record = None if json is None else read_record(json)
+                if record is not None:
+                    yield record, len(line)
+
+
+class Window:
+    """The newest settlements in memory. `first_seq` is the oldest still held."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._held: deque[tuple[UsageRecord, int]] = deque()
+        self._bytes = 0
+        self.first_seq = 1
+
+    def put(self, record: UsageRecord, size: int) -> None:
+        self._held.append((record, size))
+        self._bytes += size
+        if self._bytes > self._bytes_max:
+            self._drop()
+
+    def forget(self, acked_through: int) -> None:
+        while self._held and self.first_seq <= acked_through:
+            self._drop()
+
+    def read(self, seq: int, through: int, records_max: int, bytes_max: int) -> list[UsageRecord]:
+        """From `seq`, which must be held, up to `through` and the bounds."""
+        found: list[UsageRecord] = []
+        size_total = 0
+        start = seq - self.first_seq
+        for index in range(start, min(len(self._held), start + records_max, through - self.first_seq + 1)):
+            record, size = self._held[index]
+            if found and size_total + size > bytes_max:
+                break
+            found.append(record)
+            size_total += size
+        return found
+
+    def _drop(self) -> None:
+        _, size = self._held.popleft()
+        self._bytes -= size
+        self.first_seq += 1
