@@ -1,8 +1,9 @@
-"""What every test shares: the event loop that asynchronous tests run on."""
+"""Fixtures that every test may use."""
 
 import pytest
 
 
 @pytest.fixture
 def anyio_backend() -> str:
+    """Asynchronous tests run on asyncio, the loop that serves."""
     return "asyncio"
