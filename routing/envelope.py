@@ -97,6 +97,9 @@ def read(body: bytes) -> Envelope:
 
 def _members(body: bytes) -> Members:
     try:
+        if not body.isascii():
+            # Raw values are checked for their grammar, not for their encoding.
+            body.decode()
         return decode_members(body)
     except RecursionError:
         raise Invalid("the body is nested too deeply to be read") from None

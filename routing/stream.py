@@ -79,9 +79,7 @@ class StreamRewrite:
             start = self._start
             if start is not None and line.startswith(start) and not self._held:
                 rest = line[len(start) :]
-                if not (
-                    b'"finish_reason":"' in rest or b'"usage":{' in rest or b'"error":' in rest or b'": ' in rest
-                ):
+                if not (b'"finish_reason":"' in rest or b'"usage":{' in rest or b'"error":' in rest or b'": ' in rest):
                     self.meter.observe_text(rest)
                     out.append(self._new_start)
                     out.append(rest)
@@ -112,6 +110,7 @@ class StreamRewrite:
         elif payload == b"[DONE]":
             self._conclude()
             self._out.append(line)
+            self._start = None
             self.is_done = True
         else:
             self._take_chunk(line, payload)
@@ -137,6 +136,7 @@ class StreamRewrite:
             return
         if chunk.has_error:
             self.error = bytes(chunk.error)
+            self._start = None
             self.is_over = True
             return
         self._note(chunk)
@@ -208,7 +208,9 @@ class StreamRewrite:
         payload = payload_of(line) if line else None
         if payload is None:
             return usage_chunk(self._identity, usage, self.created)
-        return line.rstrip(b"\r\n").replace(payload, self._with_usage(payload, decode_members(payload), usage), 1) + self._ending * 2
+        return (
+            line.rstrip(b"\r\n").replace(payload, self._with_usage(payload, decode_members(payload), usage), 1) + self._ending * 2
+        )
 
     def _with_usage(self, payload: bytes, members: Members, usage: bytes) -> bytes:
         values = {"id": self._identity.id_json, "model": self._identity.model_json, "usage": usage}

@@ -1,0 +1,276 @@
+"""The caller's stream: byte for byte the provider's, but for the id, the model and the usage."""
+
+import copy
+import json
+import re
+from typing import Any
+
+import pytest
+
+from routing.answer import Identity
+from routing.meter import Meter
+from routing.stream import StreamRewrite
+from tests.routing import recordings
+from tests.routing.cuts import every_cut, fed, pieces
+from usage.record import Rates, Tokens
+
+RATES = Rates(input=150_000, output=600_000)
+USAGE = {
+    "azure-model-router.1": Tokens(prompt=15, completion=78, reasoning=64),
+    "deepseek-reasoning": None,
+    "deepseek-text": Tokens(prompt=13, completion=400),
+    "groq-text": None,
+    "groq-tool-call": Tokens(prompt=210, completion=15),
+    "mistral-text": Tokens(prompt=13, completion=8),
+    "mistral-tool-call": Tokens(prompt=124, completion=22),
+    "openai-text": Tokens(prompt=16, completion=300),
+}
+
+
+def rewriter(include_usage: bool = False, *, line_bytes_max: int = 1 << 24) -> StreamRewrite:
+    meter = Meter(RATES, 10)
+    identity = Identity("gen-1", "a/b")
+    return StreamRewrite(identity, meter, include_usage=include_usage, created=7, line_bytes_max=line_bytes_max)
+
+
+def run(parts: list[bytes], include_usage: bool = False) -> tuple[bytes, StreamRewrite]:
+    rewrite = rewriter(include_usage)
+    sent = fed(rewrite.feed, parts) + rewrite.finish()
+    return sent, rewrite
+
+
+def payloads(stream: bytes) -> list[Any]:
+    return [json.loads(text) for text in re.findall(rb"^data: (\{.*\})\r?$", stream, re.MULTILINE)]
+
+
+def expected(name: str, include_usage: bool) -> list[Any]:
+    """An oracle of its own: parse all, move the usage, count nothing."""
+    events = [json.loads(chunk) for chunk in recordings.chunks(name)]
+    usage = None
+    for event in events:
+        usage = event.get("usage") or (event.get("x_groq") or {}).get("usage") or usage
+        event["id"], event["model"] = "gen-1", "a/b"
+    final = [event for event in events if not event["choices"] and event.get("usage")]
+    events = [event for event in events if event not in final]
+    for event in events:
+        if event.get("usage"):
+            event["usage"] = None
+    if include_usage:
+        events += final[-1:] or [{"id": "gen-1", "object": "chat.completion.chunk", "model": "a/b", "choices": []}]
+    [event for event in events if include_usage or any(choice["finish_reason"] for choice in event["choices"])][-1]["usage"] = (
+        usage
+    )
+    return events
+
+
+def without_cost(event: Any) -> Any:
+    """The event as the provider could have sent it, and the members that are ours taken out."""
+    event = copy.deepcopy(event)
+    if event.get("usage"):
+        event["usage"] = {name: event["usage"][name] for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
+    return event
+
+
+@pytest.mark.parametrize("include_usage", [False, True])
+@pytest.mark.parametrize("name", recordings.STREAMS)
+def test_stream_of_a_recording_is_the_providers_but_for_the_rules(name: str, include_usage: bool) -> None:
+    """Everything but id, model and usage is equal to what the provider sent, and usage is there exactly once."""
+    sent, rewrite = run([recordings.wire(name)], include_usage)
+    got, wanted = payloads(sent), expected(name, include_usage)
+    if include_usage and "created" not in wanted[-1]:
+        del got[-1]["created"]
+    assert [without_cost(event) for event in got] == [without_cost(event) for event in wanted]
+    assert [bool(event.get("usage")) for event in got].count(True) == 1
+    assert sent.endswith(b"data: [DONE]\n\n")
+    assert rewrite.is_over
+    assert rewrite.is_done
+    assert rewrite.finish_reason
+    if not include_usage and not name.startswith("azure"):
+        assert all(event["choices"] for event in got)
+
+
+@pytest.mark.parametrize("name", recordings.STREAMS)
+def test_stream_of_a_recording_keeps_the_bytes_of_plain_chunks(name: str) -> None:
+    """Chunks that carry no usage and no finish differ from the provider's in the two tokens alone."""
+    sent, _ = run([recordings.wire(name)])
+    plain = [chunk for chunk in recordings.chunks(name) if b'"finish_reason":null' in chunk and b'"usage":{' not in chunk]
+    assert plain
+    swap = re.compile(rb'"(id|model)":"[^"]*"')
+    for chunk in plain:
+        event = json.loads(chunk)
+        own = {b'"id":"%b"' % event["id"].encode(): b'"id":"gen-1"', b'"model":"%b"' % event["model"].encode(): b'"model":"a/b"'}
+        wanted = swap.sub(lambda match, own=own: own.get(match[0], match[0]), chunk)  # type: ignore[misc]
+        assert b"data: " + wanted + b"\n\n" in sent
+
+
+@pytest.mark.parametrize("name", recordings.STREAMS)
+def test_stream_usage_of_a_recording_is_exact(name: str) -> None:
+    """Counts are the provider's, and the cost is counts times rates, rounded up once."""
+    sent, rewrite = run([recordings.wire(name)])
+    usage = next(event["usage"] for event in payloads(sent) if event.get("usage"))
+    tokens = rewrite.meter.tokens
+    assert rewrite.meter.source == "provider"
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (tokens.prompt, tokens.completion)
+    if USAGE[name] is not None:
+        assert tokens == USAGE[name]
+    assert rewrite.meter.cost_nano() == -(-(tokens.prompt * 150_000 + tokens.completion * 600_000) // 1000)
+    assert b'"cost":0.' in sent
+
+
+@pytest.mark.parametrize("include_usage", [False, True])
+@pytest.mark.parametrize("name", recordings.STREAMS)
+def test_stream_cut_at_every_position_is_the_same(name: str, include_usage: bool) -> None:
+    """No cut changes what goes out.
+
+    Between lines the state does not depend on how the bytes came, so it is enough to cut each line at each of its positions, from the
+    state before it, and to compare output and state with the line fed whole.
+    """
+    stream = recordings.wire(name)
+    whole, rewrite = run([stream], include_usage)
+    rewrite = rewriter(include_usage)
+    collected = []
+    for line in stream.splitlines(keepends=True):
+        before = copy.deepcopy(rewrite)
+        out = rewrite.feed(line)
+        collected.append(out)
+        step = max(len(line) // 40, 1) if len(stream) > 20_000 else 1
+        for at in range(1, len(line), step):
+            cut = copy.deepcopy(before)
+            assert cut.feed(line[:at]) + cut.feed(line[at:]) == out
+            assert (cut.meter.tokens, cut.is_over, cut.finish_reason) == (
+                rewrite.meter.tokens,
+                rewrite.is_over,
+                rewrite.finish_reason,
+            )
+    assert b"".join(collected) + rewrite.finish() == whole
+    assert run(pieces(stream, 1), include_usage)[0] == whole
+
+
+CHUNK = b'{"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":%b}]%b}'
+SAYS = CHUNK % (b"hi", b"null", b"")
+STOPS = CHUNK % (b"", b'"stop"', b"")
+USED = b'{"id":"c","model":"m","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}'
+
+
+def events(*texts: bytes, ending: bytes = b"\n") -> bytes:
+    return b"".join(b"data: " + text + ending * 2 for text in texts)
+
+
+def test_stream_with_crlf_keeps_crlf() -> None:
+    """Line ends stay as they came, in every cut, and what we add uses them too."""
+    stream = events(SAYS, STOPS, USED, b"[DONE]", ending=b"\r\n")
+    whole, _ = run([stream], include_usage=True)
+    assert whole.count(b"\r\n") == whole.count(b"\n") == 8
+    for parts in every_cut(stream):
+        assert run(parts, include_usage=True)[0] == whole
+
+
+def test_stream_with_single_line_feeds_is_read() -> None:
+    """Some providers part events by one line feed alone."""
+    sent, rewrite = run([b"data: " + SAYS + b"\ndata: " + STOPS + b"\ndata: " + USED + b"\ndata: [DONE]\n"])
+    assert [bool(event.get("usage")) for event in payloads(sent)] == [False, True]
+    assert rewrite.meter.tokens == Tokens(prompt=3, completion=1)
+    assert sent.endswith(b"data: [DONE]\n")
+
+
+def test_stream_comments_pass() -> None:
+    """Comments and event lines are the provider's."""
+    stream = b": OPENROUTER PROCESSING\n\n" + events(SAYS) + b": x\n\nevent: y\n" + events(STOPS, USED, b"[DONE]")
+    sent, _ = run([stream])
+    assert sent.startswith(b": OPENROUTER PROCESSING\n\n")
+    assert b"\n\n: x\n\nevent: y\n" in sent
+
+
+def test_stream_without_done_ends_at_its_end() -> None:
+    """A finish_reason is a normal end; no [DONE] is invented."""
+    sent, rewrite = run([events(SAYS, STOPS)])
+    assert b"[DONE]" not in sent
+    assert rewrite.is_over
+    assert (rewrite.finish_reason, rewrite.meter.source) == ("stop", "counted")
+    assert payloads(sent)[-1]["usage"]["usage_source"] == "counted"
+
+
+def test_stream_without_finish_reason_is_told_apart() -> None:
+    """A truncated stream has neither a finish_reason nor [DONE]."""
+    _, rewrite = run([events(SAYS)])
+    assert (rewrite.finish_reason, rewrite.is_done) == ("", False)
+
+
+def test_stream_usage_that_comes_in_every_chunk_goes_out_once() -> None:
+    """Perplexity sends it cumulatively: the last one counts."""
+    used = b',"usage":{"prompt_tokens":3,"completion_tokens":%d,"total_tokens":%d}'
+    chunks = [CHUNK % (b"a", b"null", used % (n, n + 3)) for n in (1, 2)] + [CHUNK % (b"", b'"stop"', used % (3, 6))]
+    for include_usage in (False, True):
+        sent, rewrite = run([events(*chunks, b"[DONE]")], include_usage)
+        assert [bool(event.get("usage")) for event in payloads(sent)] == [False, False, not include_usage, True][
+            : 3 + include_usage
+        ]
+        assert rewrite.meter.tokens == Tokens(prompt=3, completion=3)
+
+
+def test_stream_of_several_choices_merges_usage_into_the_last_finish() -> None:
+    """With n > 1 there are several finish chunks."""
+    other = STOPS.replace(b'"index":0', b'"index":1')
+    sent, _ = run([events(SAYS, STOPS, SAYS, other, USED, b"[DONE]")])
+    assert [bool(event.get("usage")) for event in payloads(sent)] == [False, False, False, True]
+
+
+def test_stream_with_an_error_event_ends_there() -> None:
+    """The error is taken out for the relay to report; what follows does not matter."""
+    rewrite = rewriter()
+    sent = rewrite.feed(events(SAYS, b'{"error":{"code":429,"message":"slow down"}}', SAYS))
+    assert len(payloads(sent)) == 1
+    assert rewrite.is_over
+    assert json.loads(rewrite.error) == {"code": 429, "message": "slow down"}
+    assert rewrite.finish() == b""
+
+
+def test_stream_with_something_unreadable_passes_it() -> None:
+    """What cannot be read is not ours to break."""
+    sent, rewrite = run([events(SAYS, b"not json", b'{"choices":7}', STOPS, b"[DONE]")])
+    assert b"data: not json\n\n" in sent
+    assert b'data: {"choices":7}\n\n' in sent
+    assert rewrite.finish_reason == "stop"
+
+
+def test_stream_with_a_character_cut_in_half_is_whole_again() -> None:
+    """UTF-8 is never decoded on the way."""
+    stream = events(CHUNK % ("größe €".encode(), b"null", b""), STOPS, b"[DONE]")
+    whole = run([stream])[0]
+    assert "größe €".encode() in whole
+    for parts in every_cut(stream):
+        assert run(parts)[0] == whole
+
+
+def test_stream_with_a_line_of_two_megabytes_passes() -> None:
+    """An inline image is one line."""
+    big = CHUNK % (b"A" * 2_000_000, b"null", b"")
+    sent, _ = run(pieces(events(big, STOPS, b"[DONE]"), 65_536))
+    assert len(payloads(sent)[0]["choices"][0]["delta"]["content"]) == 2_000_000
+
+
+def test_stream_content_that_quotes_our_tokens_is_untouched() -> None:
+    """Text that looks like a finish, a usage or an id stays text."""
+    text = json.dumps('"finish_reason":"stop","usage":{"x":1},"id":"c","model":"m","error":1')[1:-1].encode()
+    sent, rewrite = run([events(SAYS, CHUNK % (text, b"null", b""), SAYS, STOPS, b"[DONE]")])
+    assert text in sent
+    assert len(payloads(sent)) == 4
+    assert rewrite.finish_reason == "stop"
+
+
+def test_stream_after_done_ends_with_the_blank_line() -> None:
+    """The line after [DONE] still belongs to the stream; what follows does not."""
+    rewrite = rewriter()
+    assert rewrite.feed(events(SAYS, STOPS) + b"data: [DONE]\n").endswith(b"data: [DONE]\n")
+    assert not rewrite.is_over
+    assert rewrite.feed(b"\n" + events(SAYS)) == b"\n"
+    assert rewrite.is_over
+
+
+def test_a_rewriter_that_swaps_the_first_match_would_be_caught() -> None:
+    """The wrong variant: replacing the first `"id"` in a chunk changes a tool call's id."""
+    chunk = b'{"choices":[{"index":0,"delta":{"tool_calls":[{"id":"c"}]},"finish_reason":null}],"id":"c","model":"m"}'
+    sent, _ = run([events(chunk, STOPS, b"[DONE]")])
+    assert payloads(sent)[0]["choices"][0]["delta"]["tool_calls"][0]["id"] == "c"
+    assert payloads(sent)[0]["id"] == "gen-1"
+    assert json.loads(chunk.replace(b'"id":"c"', b'"id":"gen-1"', 1)) != payloads(sent)[0]
