@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 READY_S_MAX = 20.0
-STOP_S_MAX = 20.0
+STOP_S_MAX = 30.0
 COMMAND = str(Path(sys.executable).with_name("tollway"))
 
 
@@ -32,6 +32,7 @@ def free_port() -> int:
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """The environment of a process whose data live in `folder`: ours, without any Tollway setting or proxy of this machine."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TOLLWAY_") and "proxy" not in name.lower()}
+    kept["HOST"] = "127.0.0.1"
     return kept | {"TOLLWAY_DATA": str(folder / "data"), "TOLLWAY_PROVIDERS": str(folder / "providers.toml")} | more
 
 
