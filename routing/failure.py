@@ -1,7 +1,7 @@
 """A failed attempt: what happened, whose doing it was, how far things had gone; and what follows from that.
 
-Rule: a failed attempt may be tried again only when it cannot have cost anything and the caller has seen nothing of it. The decision is one
-match over `Kind`, and so is the status; both end in `assert_never`, so a new kind cannot be forgotten.
+Rule: a failed attempt may be tried again only when it cannot have cost anything and the caller has seen nothing of it. The
+decision is one match over `Kind`, and so is the status; both end in `assert_never`, so a new kind cannot be forgotten.
 Rule: the provider's own words reach the caller only where the caller is at fault; they say nothing about our account there.
 Limits: statuses are those of the OpenAI error vocabulary; whatever else a provider answers is mapped onto them.
 """
@@ -10,6 +10,8 @@ import enum
 from typing import Any, Final, assert_never
 
 import msgspec
+
+from routing.complaint import upstream_message as upstream_message
 
 
 class Kind(enum.Enum):
@@ -87,7 +89,7 @@ _STATUS_OF_ANSWER: Final = {
     524: 504,  # Cloudflare in front of the provider gave up waiting
     529: 503,  # Anthropic and OpenRouter: overloaded
 }
-"""Provider's status → ours; all others are 502: 401, 402 and 403 are about our key, redirects are not followed, 5xx are theirs."""
+"""Provider's status → ours; the rest is 502: 401, 402 and 403 are about our key, redirects are not followed, 5xx are theirs."""
 
 _OUR_KEY: Final = frozenset({401, 402, 403})
 

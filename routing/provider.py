@@ -1,6 +1,6 @@
 """A provider and its models, as the routing table describes them.
 
-Rule: secrets are references (`env:NAME`, `file:PATH`) here and everywhere in `routing`; only `edge` ever sees what they stand for.
+Rule: secrets are references (`env:NAME`, `file:PATH`) here and everywhere in `routing`; only `edge` sees what they stand for.
 Limits: everything is frozen and hashable, so a provider can be a key of a pool or a cache. Durations are seconds.
 """
 
@@ -51,6 +51,8 @@ class Model(msgspec.Struct, frozen=True):
     output_modalities: tuple[str, ...] = ("text",)
     max_tokens_field: Literal["max_tokens", "max_completion_tokens", "as_sent"] | None = None
     created_s: int = 0
+    is_listed: bool = True
+    """False for a name the table does not know, called at its provider's `unlisted` price."""
 
 
 class Provider(msgspec.Struct, frozen=True):

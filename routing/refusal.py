@@ -11,9 +11,9 @@ from routing.failure import error_body, type_of
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Status, code and message for the caller. An empty `type` is the one that goes with the status; `param` names the member to mend.
+    """Status, code and message for the caller. An empty `type` is the one that goes with the status.
 
-    `retry_after_s` becomes the `retry-after` header; None when trying again later would not help.
+    `param` names the member to mend. `retry_after_s` becomes the `retry-after` header; None when waiting would not help.
     """
 
     status: int

@@ -1,0 +1,197 @@
+"""What crosses, in both directions, as tables; the check of a caller's headers, and the request head a provider gets.
+
+Rule: nothing crosses that is not named here. Callers' credentials, cookies and addresses never reach a provider; what a provider
+says about our account never reaches a caller.
+Strategy: one loop over a caller's headers checks them and picks what is needed; the head to a provider is built once per key.
+"""
+
+import re
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import msgspec
+
+from routing.provider import Provider
+from routing.refusal import Refusal
+
+Headers = list[tuple[bytes, bytes]]
+
+USER_AGENT: Final = b"tollway/0.1.0"
+
+TO_UPSTREAM: Final = {
+    b"traceparent": re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-[\x21-\x7e]{0,64})?\Z"),
+    b"tracestate": re.compile(rb"[\x20-\x7e]{1,512}\Z"),
+}
+"""A caller's headers that a provider gets, with the shape they must have; in another shape they are dropped, as W3C asks.
+
+Not `idempotency-key`: all callers share our account at the provider, so equal keys of two would give one the other's answer.
+Not `openai-beta` and its like: what a beta does and costs is the operator's to decide (`extra_headers`).
+"""
+
+TO_DOWNSTREAM: Final = frozenset({b"content-type", b"openai-processing-ms"})
+"""A provider's headers that the caller gets. Not `x-ratelimit-*`, `openai-organization` and cookies: they tell of our account."""
+
+OWN_HEADERS: Final = frozenset(
+    b"host content-type content-length accept accept-encoding connection keep-alive proxy-authenticate proxy-authorization"
+    b" proxy-connection te trailer transfer-encoding upgrade expect cookie".split()
+)
+"""What a table may not put into `extra_headers`: we write it ourselves, or it belongs to one hop."""
+
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}\Z")
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}\Z")
+_BREAKING: Final = re.compile(r"[^\x20-\x7e\t]")
+RETRY_AFTER_S_MAX: Final = 86_400.0
+
+
+class Arrival(msgspec.Struct, gc=False):
+    """What we need of a caller's headers. `forwarded` is ready to stand in the head to a provider: whole lines, or nothing."""
+
+    host: bytes = b""
+    authorization: bytes | None = None
+    request_id: str | None = None
+    """The caller's own, if it is well-formed."""
+    content_length: int | None = None
+    is_chunked: bool = False
+    user_agent: str = ""
+    forwarded: bytes = b""
+
+
+def validate(headers: Headers, header_count_max: int = 64) -> Arrival | Refusal:
+    """A caller's headers (names in lower case, as ASGI has them), or why the request is not read at all."""
+    if len(headers) > header_count_max:
+        return _refusal("too_many_headers", f"{len(headers)} headers are more than the {header_count_max} this proxy reads")
+    arrival = Arrival()
+    for name, value in headers:
+        read = _READERS.get(name)
+        if read is not None:
+            wrong = read(arrival, name, value)
+            if wrong is not None:
+                return wrong
+    if not arrival.host:
+        return _refusal("invalid_host", "the request needs one Host header")
+    if arrival.is_chunked and arrival.content_length is not None:
+        return _refusal("ambiguous_length", "Content-Length and Transfer-Encoding exclude each other")
+    return arrival
+
+
+def _refusal(code: str, message: str, status: int = 400) -> Refusal:
+    return Refusal(status, code, message)
+
+
+def _host(arrival: Arrival, _: bytes, value: bytes) -> Refusal | None:
+    if arrival.host or not _HOST.match(value):
+        return _refusal("invalid_host", "the request needs one valid Host header")
+    arrival.host = value
+    return None
+
+
+def _authorization(arrival: Arrival, _: bytes, value: bytes) -> Refusal | None:
+    if not value.isascii():
+        return _refusal("invalid_api_key", "the credentials have characters that no key has", 401)
+    if arrival.authorization is not None:
+        return _refusal("invalid_api_key", "the request has more than one Authorization header", 401)
+    arrival.authorization = value
+    return None
+
+
+def _content_length(arrival: Arrival, _: bytes, value: bytes) -> Refusal | None:
+    if not _LENGTH.match(value) or arrival.content_length not in (None, int(value)):
+        return _refusal("invalid_content_length", "Content-Length must be one whole number")
+    arrival.content_length = int(value)
+    return None
+
+
+def _transfer_encoding(arrival: Arrival, _: bytes, value: bytes) -> Refusal | None:
+    if arrival.is_chunked or value.strip().lower() != b"chunked":
+        return _refusal("unsupported_transfer_encoding", "the only transfer encoding this proxy reads is 'chunked', once")
+    arrival.is_chunked = True
+    return None
+
+
+def _content_encoding(_: Arrival, __: bytes, value: bytes) -> Refusal | None:
+    if value.strip().lower() not in (b"identity", b""):
+        return _refusal("unsupported_content_encoding", "send the body without a Content-Encoding")
+    return None
+
+
+def _request_id(arrival: Arrival, _: bytes, value: bytes) -> None:
+    if arrival.request_id is None and _REQUEST_ID.match(value):
+        arrival.request_id = value.decode("ascii")
+
+
+def _user_agent(arrival: Arrival, _: bytes, value: bytes) -> None:
+    text = value[:200].decode("latin-1")
+    arrival.user_agent = _BREAKING.sub("?", text) if _BREAKING.search(text) else text
+
+
+def _forwarded(arrival: Arrival, name: bytes, value: bytes) -> None:
+    line = name + b": "
+    if TO_UPSTREAM[name].match(value) and line not in arrival.forwarded:
+        arrival.forwarded += line + value + b"\r\n"
+
+
+_READERS: Final = {
+    b"host": _host,
+    b"authorization": _authorization,
+    b"content-length": _content_length,
+    b"transfer-encoding": _transfer_encoding,
+    b"content-encoding": _content_encoding,
+    b"x-request-id": _request_id,
+    b"user-agent": _user_agent,
+} | dict.fromkeys(TO_UPSTREAM, _forwarded)
+
+
+def upstream_head_prefix(provider: Provider, secret: str | None, user_agent: bytes = USER_AGENT) -> bytes:
+    """The request head up to and with `content-length: `; number, `Arrival.forwarded` and an empty line follow.
+
+    ValueError when the secret cannot stand in a header; the message does not quote it.
+    """
+    lines = [("host", provider.base_url.authority)]
+    if secret is not None:
+        if not secret or _BREAKING.search(secret):
+            raise ValueError(f"the key of {provider.name} is empty or has characters that cannot stand in a header")
+        name, colon, scheme = provider.auth_header.partition(": ")
+        lines.append((name, f"{scheme} {secret}" if colon else secret))
+    if all(name != "user-agent" for name, _ in provider.extra_headers):
+        lines.append(("user-agent", user_agent.decode("ascii")))
+    # One `accept` for both kinds of answer: it is what OpenAI's own libraries send, streamed or not.
+    lines += [("accept", "application/json"), ("accept-encoding", "identity"), ("content-type", "application/json")]
+    head = [f"POST {provider.base_url.path}/chat/completions HTTP/1.1"]
+    head += [f"{name}: {value}" for name, value in (*lines, *provider.extra_headers)]
+    if any(_BREAKING.search(line) for line in head):
+        raise ValueError(f"a header of {provider.name} has characters that cannot stand in a header")
+    return ("\r\n".join(head) + "\r\ncontent-length: ").encode("ascii")
+
+
+def to_downstream(upstream: Headers, generation_id: bytes, request_id: bytes, *, is_stream: bool) -> Headers:
+    """The headers of our answer, without a length: what the provider's may tell, and ours."""
+    headers = [(name, value) for name, value in upstream if name in TO_DOWNSTREAM]
+    headers.append((b"x-generation-id", generation_id))
+    headers.append((b"x-request-id", request_id))
+    headers.append((b"cache-control", b"no-store"))
+    if is_stream:
+        headers.append((b"x-accel-buffering", b"no"))
+    return headers
+
+
+def retry_after_s(upstream: Headers, now_unix_s: float) -> float | None:
+    """How long a provider asks us to wait: `retry-after-ms`, else `retry-after` in seconds or as a date; None if it does not."""
+    values = dict(upstream)
+    for name, scale in ((b"retry-after-ms", 0.001), (b"retry-after", 1.0)):
+        value = values.get(name, b"").decode("latin-1").strip()
+        try:
+            wait_s = float(value) * scale
+        except ValueError:
+            wait_s = _until(value, now_unix_s) if scale == 1.0 else -1.0
+        if 0 <= wait_s < float("inf"):
+            return min(wait_s, RETRY_AFTER_S_MAX)
+    return None
+
+
+def _until(date: str, now_unix_s: float) -> float:
+    """Seconds until an HTTP date, 0 when it is past; -1 when it is none."""
+    try:
+        return max(parsedate_to_datetime(date).timestamp() - now_unix_s, 0.0)
+    except (ValueError, OverflowError):
+        return -1.0

@@ -1,0 +1,258 @@
+"""The plan of a request: which providers are asked, in which order and at which price; or why none is.
+
+Strategy: everything that does not change from request to request is laid out once per table and id (`Routes`). While all is
+healthy, planning is one dictionary look-up.
+Rule: the targets of an alias are asked in their order, and each has its turn before any target's second key.
+Limits: attempts are at most `attempts_max` of the most generous provider among the targets.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from routing.config import MODEL_ID_CHARS_MAX, Config, Found, NotFound, find
+from routing.health import Health, Scopes
+from routing.provider import Model, Provider
+from routing.refusal import Refusal
+from usage.record import Rates
+
+ROWS_MAX: Final = 4_096
+"""Ids that are remembered; beyond, they are worked out anew, so callers cannot fill the memory with names they make up."""
+LIKENESS_MIN: Final = 0.75
+SAME_TARGET_ATTEMPTS: Final = 2
+"""A lone target with a lone key is asked again, so that a request that never left may."""
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One try: this model of this provider with this key (None: it needs none)."""
+
+    provider: Provider
+    model: Model
+    key_ref: str | None
+    rates: Rates
+    scopes: Scopes
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """`model_id` is what the caller asked for; `attempts` is never empty."""
+
+    model_id: str
+    attempts: tuple[Attempt, ...]
+
+
+Target = tuple[Attempt, ...]
+"""One model with each key that may be tried, in the order of trial."""
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """What is known of an id beforehand: its targets and plan for each rotation of the keys."""
+
+    rotations: tuple[tuple[Target, ...], ...]
+    plans: tuple[Plan, ...]
+    attempts_max: int
+    target_ids: tuple[str, ...]
+    scopes: frozenset[str]
+
+
+class Routes:
+    """A routing table made ready for one set of keys. Build a new one when either changes."""
+
+    def __init__(self, config: Config, offered: frozenset[str]) -> None:
+        self.config = config
+        self.offered = offered
+        self._rows: dict[str, _Row | Refusal] = {}
+
+    def __repr__(self) -> str:
+        return f"<Routes {self.config.version}, {len(self.config.providers)} providers, {len(self.offered)} keys>"
+
+    def plan(
+        self, model_id: str, models_allowed: tuple[str, ...], health: Mapping[str, Health], now_s: float, roll: float
+    ) -> Plan | Refusal:
+        """The plan for one request. `roll` in [0, 1) spreads requests over a provider's keys.
+
+        `models_allowed` are the model ids, or prefixes ending in `*`, that the caller's key may use; empty means all.
+        """
+        row = self._rows.get(model_id)
+        if row is None:
+            row = self._remember(model_id)
+        if isinstance(row, Refusal):
+            return row
+        if models_allowed and not _is_allowed(model_id, row.target_ids, models_allowed):
+            return _not_allowed(model_id)
+        turn = int(roll * len(row.plans)) if len(row.plans) > 1 else 0
+        if health and not row.scopes.isdisjoint(health):
+            return _plan_around(row, turn, health, now_s)
+        return row.plans[turn]
+
+    def _remember(self, model_id: str) -> "_Row | Refusal":
+        row = _row(self.config, self.offered, model_id)
+        if len(self._rows) >= ROWS_MAX:
+            self._rows.clear()
+        if len(model_id) <= MODEL_ID_CHARS_MAX:
+            self._rows[model_id] = row
+        return row
+
+
+def plan(
+    config: Config,
+    offered: frozenset[str],
+    model_id: str,
+    models_allowed: tuple[str, ...],
+    health: Mapping[str, Health],
+    now_s: float,
+    roll: float,
+) -> Plan | Refusal:
+    """One plan without a table kept for the next; see `Routes.plan`."""
+    return Routes(config, offered).plan(model_id, models_allowed, health, now_s, roll)
+
+
+def is_offered(provider: Provider, offered: frozenset[str]) -> bool:
+    """Whether there is a key for it, or it needs none."""
+    return not provider.key_refs or not offered.isdisjoint(provider.key_refs)
+
+
+def _row(config: Config, offered: frozenset[str], model_id: str) -> _Row | Refusal:
+    target_ids = config.aliases.get(model_id, (model_id,))
+    found = [(target_id, find(config, target_id)) for target_id in target_ids]
+    known = [each for _, each in found if isinstance(each, Found)]
+    if not known:
+        return _not_found(config, model_id, found[0][1])
+    usable = [each for each in known if is_offered(each.provider, offered)]
+    if not usable:
+        return _not_offered(model_id, known)
+    targets = [_target(each, offered) for each in usable]
+    attempts_max = max(each.provider.attempts_max for each in usable)
+    turns = range(max(map(len, targets)))
+    rotations = tuple(tuple(_rotated(target, turn) for target in targets) for turn in turns)
+    plans = tuple(Plan(model_id, _laid_out(rotation, attempts_max)) for rotation in rotations)
+    scopes = frozenset(scope for target in targets for attempt in target for scope in attempt.scopes.all)
+    return _Row(rotations, plans, attempts_max, tuple(each.model.id for each in usable), scopes)
+
+
+def _target(found: Found, offered: frozenset[str]) -> Target:
+    provider, model = found.provider, found.model
+    keys: list[str | None] = [ref for ref in provider.key_refs if ref in offered]
+    return tuple(Attempt(provider, model, key, model.rates, _scopes(found, key)) for key in keys or [None])
+
+
+def _scopes(found: Found, key: str | None) -> Scopes:
+    key_scope = f"{found.provider.name} {key or ''}"
+    name = found.model.name if found.model.is_listed else "*"
+    return Scopes(found.provider.name, key_scope, f"{key_scope} {name}", found.model.is_listed)
+
+
+def _rotated(target: Target, turn: int) -> Target:
+    turn %= len(target)
+    return target[turn:] + target[:turn]
+
+
+def _laid_out(targets: tuple[Target, ...], attempts_max: int) -> tuple[Attempt, ...]:
+    """The attempts in order: every target gets one, as far as they go round; then the first ones get more, a key each."""
+    if len(targets) == 1 and len(targets[0]) == 1:
+        return targets[0] * min(LIKENESS_MIN: Final = 0.75
+SAME_TARGET_ATTEMPTS, attempts_max)
+    spare = attempts_max - len(targets)
+    attempts: list[Attempt] = []
+    for target in targets[:attempts_max]:
+        more = min(max(spare, 0), len(target) - 1)
+        spare -= more
+        attempts += target[: 1 + more]
+    return tuple(attempts)
+
+
+def _plan_around(row: _Row, turn: int, health: Mapping[str, Health], now_s: float) -> Plan | Refusal:
+    """The plan without what is open now."""
+    rotation = row.rotations[turn]
+    waits = {id(attempt): _wait_s(attempt, health, now_s) for target in rotation for attempt in target}
+    if not any(waits.values()):
+        return row.plans[turn]
+    open_to = tuple(tuple(attempt for attempt in target if not waits[id(attempt)]) for target in rotation)
+    left = tuple(target for target in open_to if target)
+    if left:
+        return Plan(row.plans[turn].model_id, _laid_out(left, row.attempts_max))
+    is_limited = all(_is_limited(attempt, health, now_s) for target in rotation for attempt in target)
+    return _unavailable(row.plans[turn].model_id, min(waits.values()), is_limited=is_limited)
+
+
+def _wait_s(attempt: Attempt, health: Mapping[str, Health], now_s: float) -> float:
+    """How long until it may be tried; 0 when it may be now."""
+    known = (health.get(scope) for scope in attempt.scopes.all)
+    return max((each.open_until_s - now_s for each in known if each is not None and each.is_open(now_s)), default=0.0)
+
+
+def _is_limited(attempt: Attempt, health: Mapping[str, Health], now_s: float) -> bool:
+    """Whether a rate limit alone keeps it closed."""
+    known = [health.get(scope) for scope in attempt.scopes.all]
+    return all(each.status == 429 for each in known if each is not None and each.is_open(now_s))
+
+
+def _is_allowed(model_id: str, target_ids: tuple[str, ...], models_allowed: tuple[str, ...]) -> bool:
+    """Whether the id itself is allowed, or everything it leads to is."""
+    return _matches(model_id, models_allowed) or all(_matches(target_id, models_allowed) for target_id in target_ids)
+
+
+def _matches(model_id: str, patterns: tuple[str, ...]) -> bool:
+    return any(model_id.startswith(each[:-1]) if each.endswith("*") else model_id == each for each in patterns)
+
+
+def _not_allowed(model_id: str) -> Refusal:
+    return Refusal(403, "model_not_allowed", f"this key may not use the model {model_id}", param="model")
+
+
+def _unavailable(model_id: str, wait_s: float, *, is_limited: bool) -> Refusal:
+    wait_s = float(math.ceil(wait_s))
+    if is_limited:
+        message = f"the provider of {model_id} is limiting the rate of this proxy's requests; try again in {wait_s:g} s"
+        return Refusal(429, "provider_rate_limited", message, retry_after_s=wait_s)
+    message = f"no provider of {model_id} is available after repeated failures; try again in {wait_s:g} s"
+    return Refusal(503, "provider_unavailable", message, retry_after_s=wait_s)
+
+
+def missing_keys(provider: Provider) -> str:
+    """Why a provider is not offered, without saying where files are."""
+    names = [ref.partition(":")[2] for ref in provider.key_refs if ref.startswith("env:")]
+    if not names:
+        return "the file with its key cannot be read"
+    return f"{' or '.join(names)} is not in the environment"
+
+
+def _not_offered(model_id: str, known: list[Found]) -> Refusal:
+    why = "; ".join(f"the provider {each.provider.name} is not offered because {missing_keys(each.provider)}" for each in known)
+    metadata = {"providers": sorted({each.provider.name for each in known})}
+    return Refusal(404, "provider_not_configured", f"{model_id} cannot be used here: {why}", param="model", metadata=metadata)
+
+
+def suggestions(config: Config, model_id: str) -> tuple[str, ...]:
+    """Ids somebody who asked for `model_id` may have meant, at most three; none for what is no id at all."""
+    if not 0 < len(model_id) <= MODEL_ID_CHARS_MAX:
+        return ()
+    ids = [*config.aliases, *(model.id for provider in config.providers.values() for model in provider.models.values())]
+    ranked = sorted(((_likeness(model_id, each), each) for each in ids), key=lambda pair: -pair[0])
+    return tuple(each for likeness, each in ranked[:3] if likeness >= LIKENESS_MIN)
+
+
+def _likeness(asked: str, known: str) -> float:
+    """From 0 to 1: what both share at their beginning and end. Without a provider, the rest is compared.
+
+    One slip of the finger, in one place, is found; `difflib` would find more, at 10 ms of everybody's time.
+    """
+    if "/" not in asked:
+        known = known.partition("/")[2]
+    longest, shortest = max(len(asked), len(known)), min(len(asked), len(known))
+    head = next((at for at in range(shortest) if asked[at] != known[at]), shortest)
+    tail = next((at for at in range(shortest - head) if asked[-1 - at] != known[-1 - at]), shortest - head)
+    return (head + tail) / longest
+
+
+def _not_found(config: Config, model_id: str, reason: Found | NotFound) -> Refusal:
+    near = suggestions(config, model_id)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    metadata = {"suggestions": list(near)} if near else None
+    shown = model_id if len(model_id) <= MODEL_ID_CHARS_MAX else model_id[:MODEL_ID_CHARS_MAX] + "…"
+    if isinstance(reason, NotFound) and reason.provider is not None:
+        message = f"{shown} has no price here, and what has no price is not forwarded.{hint}"
+        return Refusal(400, "model_not_priced", message, param="model", metadata=metadata)
+    message = f"there is no model {shown}; a model is named 'provider/model', and GET /models lists them.{hint}"
+    return Refusal(404, "model_not_found", message, param="model", metadata=metadata)
