@@ -151,8 +151,7 @@ def _rotated(target: Target, turn: int) -> Target:
 def _laid_out(targets: tuple[Target, ...], attempts_max: int) -> tuple[Attempt, ...]:
     """The attempts in order: every target gets one, as far as they go round; then the first ones get more, a key each."""
     if len(targets) == 1 and len(targets[0]) == 1:
-        return targets[0] * min(LIKENESS_MIN: Final = 0.75
-SAME_TARGET_ATTEMPTS, attempts_max)
+        return targets[0] * min(SAME_TARGET_ATTEMPTS, attempts_max)
     spare = attempts_max - len(targets)
     attempts: list[Attempt] = []
     for target in targets[:attempts_max]:

@@ -72,9 +72,9 @@ class Provider(msgspec.Struct, frozen=True):
     """`name` or `name: Scheme`; the secret follows."""
     extra_headers: tuple[tuple[str, str], ...] = ()
     connect_timeout_s: float = 5.0
-    first_byte_timeout_s: float = 120.0
-    idle_timeout_s: float = 60.0
-    total_timeout_s: float = 900.0
+    first_byte_timeout_s: float = 300.0
+    idle_timeout_s: float = 300.0
+    total_timeout_s: float = 1800.0
     keepalive_s: float = 30.0
     attempts_max: int = 3
     on_disconnect: Literal["cancel", "drain"] = "cancel"
