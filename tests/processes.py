@@ -87,6 +87,14 @@ class Process:
         except OSError:
             return False
 
+    def run_to_end(self) -> None:
+        """For a command that does something and ends."""
+        self.launch()
+        assert self.child is not None
+        status = self.child.wait()
+        self.child = None
+        assert status == 0, f"{self.name} ended with {status}:\n{self.log[-4000:]}"
+
     def kill(self) -> None:
         """kill -9, the whole process group, and wait until it is gone."""
         if self.child is not None:
@@ -146,7 +154,7 @@ class Collector(Process):
     def __init__(self, folder: Path, **env: str) -> None:
         port = free_port()
         super().__init__(
-            "collector", [sys.executable, "-m", "collector", "serve"], folder, port, environment(folder, PORT=str(port), **env)
+            "collector", [sys.executable, "-m", "collector"], folder, port, environment(folder, PORT=str(port), **env)
         )
 
     def make_node(self, name: str) -> str:

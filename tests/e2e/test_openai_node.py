@@ -35,10 +35,8 @@ def run(command: list[str], text: str = "") -> str:
 
 @pytest.fixture(scope="module")
 def packages() -> None:
-    """The locked packages, installed when they are missing or the lock is newer."""
-    installed = HERE / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < (HERE / "package-lock.json").stat().st_mtime:
-        run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"])
+    """The locked packages, installed when they are missing."""
+    run(["./install"])
 
 
 @pytest.fixture
