@@ -1,0 +1,238 @@
+"""What the account commands of `tollway` do, once their arguments are parsed and the store is open.
+
+Rule: one function per command, of (arguments, store, now_ms); it prints and gives the exit status. What cannot be is a Mistake.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from typing import Any
+
+from collector import accounts, history, leasing, nodes
+from collector.account_api import timestamp
+from collector.accounts import KeyTerms, Mistake
+from collector.audit import verify
+from collector.store import Store
+from collector.window import DAY_MS
+from usage.key import digest
+from usage.pricing import dollars
+
+FAULTS_SHOWN = 5
+DAY_MAX = 2_932_896
+"""The last day of the year 9999."""
+
+
+def _say(*lines: str) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def _show(rows: list[dict[str, Any]], as_json: bool) -> int:
+    """A listing: JSON, or columns as wide as their widest cell."""
+    if as_json:
+        _say(json.dumps(rows, indent=2))
+        return 0
+    if not rows:
+        _say("none")
+        return 0
+    table = [list(rows[0]), *(["" if cell is None else str(cell) for cell in row.values()] for row in rows)]
+    widths = [max(len(row[at]) for row in table) for at in range(len(table[0]))]
+    _say(*("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table))
+    return 0
+
+
+def create_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    models = tuple(model.strip() for model in arguments.models.split(",")) if arguments.models else ()
+    terms = KeyTerms(arguments.name, models, arguments.limit, arguments.limit_reset)
+
+    def work(tx: Any) -> tuple[str, accounts.Key]:
+        key = accounts.create_key(tx, arguments.account, terms, now)
+        if arguments.credit:
+            accounts.add_credit(tx, arguments.account, arguments.credit, "with a new key", now)
+        made = accounts.find_key(tx, digest(key.encode()))
+        assert made is not None
+        return key, made
+
+    key, made = store.write(work)
+    if arguments.json:
+        _say(json.dumps({"key": key, **_describe_key(made)}, indent=2))
+    else:
+        _say(f"account: {arguments.account}", f"id: {made.key_id}", f"key: {key}", "Keep the key: it is shown only now.")
+    return 0
+
+
+def _describe_key(key: accounts.Key) -> dict[str, Any]:
+    return {
+        "id": key.key_id,
+        "account": key.account,
+        "label": key.label,
+        "name": key.name,
+        "models": ",".join(key.models),
+        "limit": None if key.limit_nano is None else dollars(key.limit_nano),
+        "limit_reset": key.limit_reset,
+        "disabled": key.disabled,
+        "created_at": timestamp(key.created_ms),
+    }
+
+
+def list_keys(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    keys = store.read(lambda tx: accounts.list_keys(tx, arguments.account))
+    return _show([_describe_key(key) for key in keys], arguments.json)
+
+
+def revoke_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    key = store.write(lambda tx: accounts.revoke_key(tx, arguments.id))
+    _say(f"revoked {key.label} of account {key.account}; nodes hear of it with their next batch")
+    return 0
+
+
+def add_credit(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    store.write(lambda tx: accounts.add_credit(tx, arguments.account, arguments.amount, arguments.ref, now))
+    return _say_balance(arguments.account, store)
+
+
+def take_credit(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    store.write(lambda tx: accounts.take_credit(tx, arguments.account, arguments.amount, arguments.ref, now))
+    return _say_balance(arguments.account, store)
+
+
+def _say_balance(account: str, store: Store) -> int:
+    credits = store.read(lambda tx: history.credits_of(tx, account))
+    assert credits is not None
+    _say(f"{account}: {dollars(credits.available_nano)} dollars available, {dollars(credits.leased_nano)} leased to nodes")
+    return 0
+
+
+def show_credits(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    credits = store.read(lambda tx: history.credits_of(tx, arguments.account))
+    if credits is None:
+        raise Mistake(f"there is no account {arguments.account!r}")
+    figures = {
+        "account": credits.account,
+        "balance": dollars(credits.available_nano + credits.leased_nano),
+        "available": dollars(credits.available_nano),
+        "leased": dollars(credits.leased_nano),
+        "total_credits": dollars(credits.topped_nano),
+        "total_usage": dollars(credits.spent_nano),
+        "absorbed": dollars(credits.absorbed_nano),
+    }
+    if arguments.json:
+        _say(json.dumps(figures, indent=2))
+    else:
+        _say(*(f"{name}: {figure}" for name, figure in figures.items()))
+    return 0
+
+
+def show_usage(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    if store.read(lambda tx: history.credits_of(tx, arguments.account)) is None:
+        raise Mistake(f"there is no account {arguments.account!r}")
+    rows = _each_generation(arguments, store) if arguments.each else _sums(arguments, store)
+    if not arguments.csv:
+        return _show(rows, arguments.json)
+    if rows:
+        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return 0
+
+
+def _sums(arguments: argparse.Namespace, store: Store) -> list[dict[str, Any]]:
+    days = store.read(lambda tx: history.activity(tx, arguments.account, arguments.since, DAY_MAX))
+    return [
+        {
+            "date": day.date,
+            "model": day.model,
+            "provider": day.provider,
+            "requests": day.requests,
+            "prompt_tokens": day.prompt,
+            "completion_tokens": day.completion,
+            "reasoning_tokens": day.reasoning,
+            "cost": dollars(day.cost_nano),
+        }
+        for day in days
+    ]
+
+
+def _each_generation(arguments: argparse.Namespace, store: Store) -> list[dict[str, Any]]:
+    return store.read(
+        lambda tx: [
+            {
+                "id": record.gen_id,
+                "created_at": timestamp(record.started_ms),
+                "model": record.model,
+                "provider": record.provider,
+                "key": record.key_id,
+                "status": record.status,
+                "end_reason": record.end_reason,
+                "usage_source": record.usage_source,
+                "prompt_tokens": record.tokens.prompt,
+                "completion_tokens": record.tokens.completion,
+                "cost": dollars(record.cost_nano),
+            }
+            for record in history.each_record(tx, arguments.account, arguments.since * DAY_MS)
+        ]
+    )
+
+
+def create_node(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    token = store.write(lambda tx: nodes.create_token(tx, arguments.node, now))
+    _say(f"node: {arguments.node}", f"token: {token}", "Keep the token: it is shown only now. The edge reads TOLLWAY_NODE_TOKEN.")
+    return 0
+
+
+def list_nodes(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    rows = store.read(nodes.list_nodes)
+    return _show(
+        [
+            {
+                "node": row.node,
+                "epoch": row.newest_epoch,
+                "open_epochs": row.open_epochs,
+                "acked_through": row.acked_through,
+                "behind_gap": row.behind,
+                "lost": row.lost,
+                "leased": dollars(row.leased_nano),
+                "seen_at": timestamp(row.seen_ms) if row.seen_ms else None,
+                "tokens": row.tokens,
+            }
+            for row in rows
+        ],
+        arguments.json,
+    )
+
+
+def revoke_node(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    count = store.write(lambda tx: nodes.revoke_tokens(tx, arguments.node, now))
+    _say(f"revoked {count} tokens of node {arguments.node}")
+    return 0
+
+
+def forfeit_node(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    epochs, returned_nano = store.write(lambda tx: leasing.forfeit(tx, arguments.node, now))
+    _say(f"forfeited {epochs} epochs of node {arguments.node}: {dollars(returned_nano)} dollars went back to their accounts")
+    return 0
+
+
+def accept_gap(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    lost = store.write(lambda tx: nodes.accept_gaps(tx, arguments.node, now))
+    _say(f"gave up {lost} facts of node {arguments.node}")
+    return 0
+
+
+def verify_books(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    checks = store.read(verify)
+    if arguments.json:
+        rows = [{"name": c.name, "kept": c.is_kept, "figures": c.figures, "faults": list(c.faults)} for c in checks]
+        _say(json.dumps(rows, indent=2))
+    else:
+        for check in checks:
+            _say(f"{'ok  ' if check.is_kept else 'FAIL'}  {check.name}: {check.figures}")
+            _say(*(f"      {fault}" for fault in check.faults[:FAULTS_SHOWN]))
+            if len(check.faults) > FAULTS_SHOWN:
+                _say(f"      and {len(check.faults) - FAULTS_SHOWN} more")
+    return 0 if all(check.is_kept for check in checks) else 1
+
+
+def back_up(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    _say(store.backup(arguments.file))
+    return 0

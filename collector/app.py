@@ -1,0 +1,87 @@
+"""A collector started on its own: the node protocol, the account API and the health endpoints as one ASGI app.
+
+`/healthz`: the process lives. `/readyz`: the database answers. `/metrics`: a few counters for Prometheus.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from collector import account_api, node_api
+from collector.ledger import TERMS
+from collector.service import Collector
+from collector.store import Tx, open_store
+from usage.pricing import dollars
+from usage.protocol import Unreachable
+
+
+def create_app(collector: Collector) -> Starlette:
+    """The app over an open collector, which it shuts down at its end."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await collector.shut_down()
+
+    return Starlette(routes=routes(collector), lifespan=lifespan)
+
+
+def from_environment() -> Starlette:
+    """The factory that granian calls: the store is named by TOLLWAY_DATABASE or TOLLWAY_DATA."""
+    return create_app(Collector(open_store(os.environ)))
+
+
+def routes(collector: Collector) -> list[BaseRoute]:
+    async def is_alive(request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def is_ready(request: Request) -> Response:
+        try:
+            await collector.read(lambda tx, now: tx.row("SELECT COUNT(*) FROM counters"))
+        except Unreachable as error:
+            return PlainTextResponse(f"{error}\n", 503)
+        return PlainTextResponse("ready\n")
+
+    async def metrics(request: Request) -> Response:
+        try:
+            return PlainTextResponse(await exposition(collector), media_type="text/plain; version=0.0.4")
+        except Unreachable as error:
+            return PlainTextResponse(f"{error}\n", 503)
+
+    health = [
+        Route("/healthz", is_alive, methods=["GET"]),
+        Route("/readyz", is_ready, methods=["GET"]),
+        Route("/metrics", metrics, methods=["GET"]),
+    ]
+    return [*node_api.routes(collector), *account_api.routes(collector), *health]
+
+
+async def exposition(collector: Collector) -> str:
+    """Counters of this process, and what the named terms absorbed in the whole store, as Prometheus text."""
+    lines = []
+    for name, value in collector.counts.items():
+        lines += [f"# TYPE tollway_collector_{name}_total counter", f"tollway_collector_{name}_total {value}"]
+    terms, postings = await collector.read(lambda tx, now: (_terms_nano(tx), _postings(tx)))
+    lines += ["# TYPE tollway_collector_postings gauge", f"tollway_collector_postings {postings}"]
+    lines += ["# TYPE tollway_collector_absorbed_dollars gauge"]
+    lines += [f'tollway_collector_absorbed_dollars{{term="{term}"}} {dollars(terms.get(term, 0))}' for term in TERMS]
+    return "\n".join(lines) + "\n"
+
+
+def _terms_nano(tx: Tx) -> dict[str, int]:
+    return dict(
+        tx.rows(
+            "SELECT debit, CAST(SUM(amount_nano) AS BIGINT) FROM postings WHERE debit IN ('overage', 'late', 'grace')"
+            " GROUP BY debit"
+        )
+    )
+
+
+def _postings(tx: Tx) -> int:
+    row = tx.row("SELECT MAX(posting_id) FROM postings")
+    return (row and row[0]) or 0

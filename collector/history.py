@@ -1,0 +1,98 @@
+"""What an account may read of itself: balance, generations, daily activity. Reads only.
+
+Rule: every query names the account; amounts are integers here, and become decimals at the border.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from collector.accounts import Key
+from collector.leasing import open_nano, sum_of
+from collector.store import Tx
+from collector.window import date_of, day_of, first_day
+from usage.record import UsageRecord
+
+ACTIVITY_DAYS = 30
+_decode = msgspec.json.Decoder(UsageRecord).decode
+
+
+class Credits(msgspec.Struct, frozen=True):
+    """topped − spent = available + leased."""
+
+    account: str
+    available_nano: int
+    leased_nano: int
+    topped_nano: int
+    spent_nano: int
+    absorbed_nano: int
+
+
+class Activity(msgspec.Struct, frozen=True):
+    """The sums of one UTC day, model and provider."""
+
+    date: str
+    model: str
+    provider: str
+    requests: int
+    prompt: int
+    completion: int
+    reasoning: int
+    cost_nano: int
+
+
+def credits_of(tx: Tx, account: str) -> Credits | None:
+    row = tx.row(
+        "SELECT available_nano, topped_nano, spent_nano, absorbed_nano FROM accounts WHERE account = ?",
+        account,
+    )
+    return Credits(account, row[0], open_nano(tx, account), *row[1:]) if row else None
+
+
+def generation(tx: Tx, account: str, gen_id: str) -> UsageRecord | None:
+    """The record of a generation of this account; somebody else's does not exist."""
+    row = tx.row("SELECT payload FROM records WHERE gen_id = ? AND account = ?", gen_id, account)
+    return _decode(row[0]) if row else None
+
+
+def each_record(tx: Tx, account: str, since_ms: int = 0) -> Iterator[UsageRecord]:
+    """An account's records in the order they started."""
+    for (payload,) in tx.each(
+        "SELECT payload FROM records WHERE account = ? AND started_ms >= ? ORDER BY started_ms, gen_id", account, since_ms
+    ):
+        yield _decode(payload)
+
+
+def activity(tx: Tx, account: str, first: int, last: int, key_id: str = "") -> list[Activity]:
+    """Sums per day, model and provider from day `first` through day `last`; of one key, if named."""
+    where, params = ("AND key_id = ?", (key_id,)) if key_id else ("", ())
+    columns = ", ".join(f"CAST(SUM({name}) AS BIGINT)" for name in ("requests", "prompt", "completion", "reasoning", "cost_nano"))
+    rows = tx.rows(
+        f"SELECT day, model, provider, {columns} FROM usage_days WHERE account = ? AND day BETWEEN ? AND ? {where}"
+        " GROUP BY day, model, provider ORDER BY day DESC, model, provider",
+        account,
+        first,
+        last,
+        *params,
+    )
+    return [Activity(date_of(day), *rest) for day, *rest in rows]
+
+
+def key_usage(tx: Tx, key: Key, now_ms: int) -> dict[str, int]:
+    """Nano-dollars of a key: in all, and in the current UTC day, week and month."""
+    return {
+        name: sum_of(
+            tx,
+            "SELECT CAST(COALESCE(SUM(cost_nano), 0) AS BIGINT) FROM usage_days WHERE account = ? AND key_id = ? AND day >= ?",
+            key.account,
+            key.key_id,
+            first_day(reset, now_ms),
+        )
+        for name, reset in (("usage", "none"), ("usage_daily", "daily"), ("usage_weekly", "weekly"), ("usage_monthly", "monthly"))
+    }
+
+
+def recent_days(now_ms: int) -> tuple[int, int]:
+    """The first and the last day that /activity covers: today and the days before it."""
+    today = day_of(now_ms)
+    return today - ACTIVITY_DAYS, today

@@ -1,0 +1,117 @@
+"""Nodes and their tokens: which machine may speak the node protocol, and under which name.
+
+Rule: a token belongs to one node, is shown once and stored as its digest; it opens the node protocol and nothing else.
+"""
+
+import hashlib
+import secrets
+
+import msgspec
+
+from collector.accounts import NAME, Mistake
+from collector.ingest import advance
+from collector.leasing import lock_node
+from collector.store import Tx
+
+PREFIX = "nt_"
+
+
+class NodeRow(msgspec.Struct, frozen=True):
+    """A node as `nodes list` shows it. `behind` counts facts that wait above a gap, `lost` those an operator gave up."""
+
+    node: str
+    newest_epoch: int
+    open_epochs: int
+    acked_through: int
+    behind: int
+    lost: int
+    leased_nano: int
+    seen_ms: int
+    tokens: int
+
+
+def digest_of(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def create_token(tx: Tx, node: str, now_ms: int) -> str:
+    """A new token for a node; older ones stay valid until they are revoked, so that a node can be moved over."""
+    if NAME.match(node) is None:
+        raise Mistake(f"{node!r} is no node name: up to 63 letters, digits, '.', '_', '@' and '-'")
+    lock_node(tx, node, now_ms)
+    token = PREFIX + secrets.token_urlsafe(32)
+    tx.run(
+        "INSERT INTO node_tokens (digest, node, label, created_ms) VALUES (?, ?, ?, ?)",
+        digest_of(token),
+        node,
+        f"{token[:7]}...",
+        now_ms,
+    )
+    return token
+
+
+def revoke_tokens(tx: Tx, node: str, now_ms: int) -> int:
+    """Revoke all tokens of a node; how many were valid."""
+    if tx.row("SELECT node FROM nodes WHERE node = ?", node) is None:
+        raise Mistake(f"there is no node {node!r}; `tollway nodes list` shows them")
+    return tx.run("UPDATE node_tokens SET revoked_ms = ? WHERE node = ? AND revoked_ms IS NULL", now_ms, node)
+
+
+def node_of_token(tx: Tx, token: str) -> str:
+    """The node that a token belongs to; empty for none, or a revoked one."""
+    row = tx.row("SELECT node FROM node_tokens WHERE digest = ? AND revoked_ms IS NULL", digest_of(token))
+    return row[0] if row else ""
+
+
+def list_nodes(tx: Tx) -> list[NodeRow]:
+    """Every node, with the sums of its epochs and leases."""
+    found = []
+    for node, newest in tx.rows("SELECT node, newest_epoch FROM nodes ORDER BY node"):
+        epochs = tx.rows("SELECT epoch, state, acked_through, ahead, lost, seen_ms FROM epochs WHERE node = ?", node)
+        leased = tx.row(
+            "SELECT CAST(COALESCE(SUM(granted_nano - settled_nano - returned_nano), 0) AS BIGINT) FROM leases WHERE node = ?"
+            " AND state = 'open'",
+            node,
+        )
+        tokens = tx.row("SELECT COUNT(*) FROM node_tokens WHERE node = ? AND revoked_ms IS NULL", node)
+        assert leased is not None
+        assert tokens is not None
+        found.append(
+            NodeRow(
+                node,
+                newest,
+                sum(row[1] == "open" for row in epochs),
+                sum(row[2] for row in epochs if row[0] == newest),
+                sum(row[3] for row in epochs),
+                sum(row[4] for row in epochs),
+                leased[0],
+                max((row[5] for row in epochs), default=0),
+                tokens[0],
+            )
+        )
+    return found
+
+
+def accept_gaps(tx: Tx, node: str, now_ms: int) -> int:
+    """Give up the facts that a node will never send again (they were acknowledged by a future that a restore took away).
+
+    Each gap counts as acknowledged from now on, and as lost in the books of its epoch; how many facts were given up.
+    """
+    lock_node(tx, node, now_ms)
+    lost_total = 0
+    for epoch, acked, ahead in tx.rows("SELECT epoch, acked_through, ahead FROM epochs WHERE node = ? AND ahead > 0", node):
+        lost = 0
+        while ahead:
+            row = tx.row("SELECT MIN(seq) FROM ahead WHERE node = ? AND epoch = ?", node, epoch)
+            assert row is not None
+            lost += row[0] - acked - 1
+            acked, ahead = advance(tx, node, epoch, row[0] - 1, ahead, {row[0]})
+        tx.run(
+            "UPDATE epochs SET acked_through = ?, ahead = 0, lost = lost + ? WHERE node = ? AND epoch = ?",
+            acked,
+            lost,
+            node,
+            epoch,
+        )
+        lost_total += lost
+    return lost_total

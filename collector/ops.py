@@ -1,0 +1,132 @@
+"""The account commands of `tollway`: keys, credits, usage, nodes, verify, backup, collector.
+
+Rule: they work on the store itself (TOLLWAY_DATABASE, or `$TOLLWAY_DATA/collector.db`), whether a server runs or not.
+Rule: what goes wrong is one clear sentence on stderr and exit status 1; a secret is printed once, by the command that made it.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from collector import actions
+from collector.accounts import Mistake
+from collector.schema import SchemaTooNew
+from collector.service import now_ms
+from collector.store import Store, StoreUnavailable, open_store
+from collector.window import RESETS, day_from_date
+from usage.pricing import nano_from_dollars
+
+Command = Callable[[argparse.Namespace, Store, int], int]
+
+
+def commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the commands; each parser's `run` takes the parsed arguments and gives the exit status."""
+    _register_keys(subparsers)
+    _register_credits(subparsers)
+    _register_nodes(subparsers)
+    usage = _add(subparsers, "usage", actions.show_usage, "what an account used, by UTC day, model and provider")
+    usage.add_argument("account")
+    usage.add_argument("--since", metavar="DATE", type=_day, default=0, help="first UTC day, such as 2026-01-31")
+    usage.add_argument("--each", action="store_true", help="one row per generation instead of sums")
+    usage.add_argument("--csv", action="store_true", help="comma-separated values")
+    _json(usage)
+    _json(_add(subparsers, "verify", actions.verify_books, "check every invariant of the books on the live store"))
+    backup = _add(subparsers, "backup", actions.back_up, "copy the live database to a file (SQLite), or say how (PostgreSQL)")
+    backup.add_argument("file", type=Path)
+    subparsers.add_parser("collector", help="run a collector on its own (PORT, 8100)").set_defaults(run=_collector)
+
+
+def _register_keys(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    of_keys = subparsers.add_parser("keys", help="create, list and revoke keys").add_subparsers(required=True, metavar="ACTION")
+    create = _add(of_keys, "create", actions.create_key, "make a key, and its account if it is new; the key is shown once")
+    create.add_argument("--account", required=True)
+    create.add_argument("--credit", type=_dollars, default=0, metavar="DOLLARS", help="top the account up as well")
+    create.add_argument("--limit", type=_dollars, default=None, metavar="DOLLARS", help="the most this key may spend")
+    create.add_argument("--limit-reset", choices=RESETS, default="none", help="when the limit starts anew (UTC)")
+    create.add_argument("--models", default="", help="model ids or prefixes ending in '*', separated by commas; default all")
+    create.add_argument("--name", default="")
+    _json(create)
+    listing = _add(of_keys, "list", actions.list_keys, "all keys, masked")
+    listing.add_argument("--account", default="")
+    _json(listing)
+    revoke = _add(of_keys, "revoke", actions.revoke_key, "disable a key for good")
+    revoke.add_argument("id")
+
+
+def _register_credits(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    of_credits = subparsers.add_parser("credits", help="add, take and show credit").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    for name, command, text in (
+        ("add", actions.add_credit, "top an account up"),
+        ("take", actions.take_credit, "correct a top-up, as a new entry"),
+    ):
+        change = _add(of_credits, name, command, text)
+        change.add_argument("account")
+        change.add_argument("amount", type=_dollars, metavar="DOLLARS")
+        change.add_argument("--ref", default="", help="your reference, kept in the ledger")
+    show = _add(of_credits, "show", actions.show_credits, "an account's balance")
+    show.add_argument("account")
+    _json(show)
+
+
+def _register_nodes(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    of_nodes = subparsers.add_parser("nodes", help="edge nodes and their tokens").add_subparsers(required=True, metavar="ACTION")
+    _json(_add(of_nodes, "list", actions.list_nodes, "all nodes"))
+    for name, command, text in (
+        ("create", actions.create_node, "make a token for a node; it is shown once"),
+        ("revoke", actions.revoke_node, "revoke all tokens of a node"),
+        ("forfeit", actions.forfeit_node, "the node is gone for good: its leases return, facts it still sends are late"),
+        ("accept-gap", actions.accept_gap, "give up facts a node will never send again, after a restore"),
+    ):
+        _add(of_nodes, name, command, text).add_argument("node")
+
+
+def _add(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, command: Command, text: str
+) -> argparse.ArgumentParser:
+    parser = subparsers.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=lambda arguments: run(command, arguments))
+    return parser
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+
+
+def _dollars(text: str) -> int:
+    try:
+        return nano_from_dollars(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _day(text: str) -> int:
+    try:
+        return day_from_date(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date such as 2026-01-31") from error
+
+
+def run(command: Command, arguments: argparse.Namespace) -> int:
+    """Open the store, run, close; every foreseeable trouble is one sentence."""
+    try:
+        store = open_store(os.environ)
+    except (StoreUnavailable, SchemaTooNew, ValueError) as error:
+        sys.stderr.write(f"tollway: {error}\n")
+        return 1
+    try:
+        return command(arguments, store, now_ms())
+    except (Mistake, StoreUnavailable, ValueError) as error:
+        sys.stderr.write(f"tollway: {error}\n")
+        return 1
+    finally:
+        store.close()
+
+
+def _collector(arguments: argparse.Namespace) -> int:
+    from collector.__main__ import serve
+
+    return serve()

@@ -1,0 +1,154 @@
+"""The store on PostgreSQL: collector processes side by side on one database.
+
+Strategy: READ COMMITTED with explicit row locks in one order; a generation id that another process is inserting is waited for and
+then skipped (`ON CONFLICT DO NOTHING`). One connection per worker thread, opened when first used, dropped when it breaks.
+Limits: a deadlock or a serialization failure is tried again a few times; a lost connection is StoreUnavailable, and since
+every node message may be repeated, the node simply asks again.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import errors
+
+from collector.schema import VERSION, migrate
+from collector.store import RECORD_COLUMNS, Row, StoreUnavailable, T
+
+CONNECT_TIMEOUT_S = 5
+LOCK_TIMEOUT_MS = 10_000
+ATTEMPTS_MAX = 5
+_MIGRATION_LOCK = 0x746F6C6C
+
+_NAMES = ", ".join(name for name, _ in RECORD_COLUMNS)
+_INSERT = (
+    f"INSERT INTO records ({_NAMES}) SELECT {_NAMES} FROM unnest({', '.join(f'%s::{kind}[]' for _, kind in RECORD_COLUMNS)})"
+    f" AS fresh ({_NAMES}) ON CONFLICT (gen_id) DO NOTHING RETURNING gen_id"
+)
+
+
+@lru_cache(256)
+def _translate(sql: str) -> str:
+    return sql.replace("?", "%s")
+
+
+class _Tx:
+    lock = " FOR UPDATE"
+
+    def __init__(self, connection: psycopg.Connection[Row]) -> None:
+        self._connection = connection
+
+    def run(self, sql: str, *params: Any) -> int:
+        return self._connection.execute(_translate(sql), params).rowcount
+
+    def row(self, sql: str, *params: Any) -> Row | None:
+        return self._connection.execute(_translate(sql), params).fetchone()
+
+    def rows(self, sql: str, *params: Any) -> list[Row]:
+        return self._connection.execute(_translate(sql), params).fetchall()
+
+    def each(self, sql: str, *params: Any) -> Iterator[Row]:
+        with self._connection.cursor(name="each") as cursor:
+            cursor.itersize = 2_000
+            yield from cursor.execute(_translate(sql), params)
+
+    def run_many(self, sql: str, params: Sequence[Row]) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.executemany(_translate(sql), params)
+
+    def insert_records(self, rows: Sequence[Row]) -> set[str]:
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        return {row[0] for row in self._connection.execute(_INSERT, columns)} if rows else set()
+
+
+class PostgresStore:
+    """A collector's database on a PostgreSQL server."""
+
+    workers = 4
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._of_thread = threading.local()
+        self._opened: list[psycopg.Connection[Row]] = []
+        self._opening = threading.Lock()
+
+    def __repr__(self) -> str:
+        return "<PostgresStore>"
+
+    @classmethod
+    def open(cls, url: str) -> "PostgresStore":
+        """Connect and bring the schema up to date; SchemaTooNew, StoreUnavailable."""
+        store = cls(url)
+        try:
+            store.write(_bring_up_to_date)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def write(self, work: Callable[[Any], T]) -> T:
+        return self._transact("BEGIN", work)
+
+    def read(self, work: Callable[[Any], T]) -> T:
+        return self._transact("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", work)
+
+    def backup(self, target: Path) -> str:
+        """PostgreSQL has its own tool for this; the address stays out of the line, for it may hold a password."""
+        return f'pg_dump --format=custom --file={target} "$TOLLWAY_DATABASE"'
+
+    def close(self) -> None:
+        with self._opening:
+            for connection in self._opened:
+                connection.close()
+            self._opened.clear()
+
+    def _transact(self, begin: str, work: Callable[[Any], T]) -> T:
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                return _once(self._connect(), begin, work)
+            except (errors.DeadlockDetected, errors.SerializationFailure) as error:
+                if attempt == ATTEMPTS_MAX:
+                    raise StoreUnavailable(str(error)) from error
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                raise StoreUnavailable(str(error).strip() or type(error).__name__) from error
+        raise AssertionError("unreachable")
+
+    def _connect(self) -> psycopg.Connection[Row]:
+        known: psycopg.Connection[Row] | None = getattr(self._of_thread, "connection", None)
+        if known is not None and not known.closed:
+            return known
+        connection = psycopg.connect(self._url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S)
+        connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
+        self._of_thread.connection = connection
+        with self._opening:
+            self._opened = [other for other in self._opened if not other.closed] + [connection]
+        return connection
+
+
+def _once(connection: psycopg.Connection[Row], begin: str, work: Callable[[Any], T]) -> T:
+    try:
+        connection.execute(begin)
+        outcome = work(_Tx(connection))
+        connection.execute("COMMIT")
+    except BaseException:
+        try:
+            connection.execute("ROLLBACK")
+        except psycopg.Error:
+            connection.close()
+        raise
+    return outcome
+
+
+def _bring_up_to_date(tx: _Tx) -> None:
+    tx.row("SELECT pg_advisory_xact_lock(?)", _MIGRATION_LOCK)
+    tx.run("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")
+    row = tx.row("SELECT version FROM schema_version")
+    found = row[0] if row else 0
+    migrate("postgres", found, tx.run)
+    if row is None:
+        tx.run("INSERT INTO schema_version (version) VALUES (?)", VERSION)
+    elif found != VERSION:
+        tx.run("UPDATE schema_version SET version = ?", VERSION)
