@@ -9,14 +9,14 @@ import ssl
 
 from edge.upstream import Target, UpstreamError
 from edge.upstream.faults import DIAL_EXCEPTIONS, explain_dial
-from edge.upstream.tls import client_context
+from edge.upstream.tls import shared_context
 from edge.upstream.wire import Connection
 
 
 async def dial(loop: asyncio.AbstractEventLoop, connection: Connection, target: Target) -> None:
     """Connect `connection` to the target, or raise UpstreamError with nothing sent."""
     try:
-        context = client_context(target.verify, target.ca_file) if target.scheme == "https" else None
+        context = shared_context(target.verify, target.ca_file) if target.scheme == "https" else None
         async with asyncio.timeout(target.connect_timeout_s):
             await loop.create_connection(
                 lambda: connection,

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 from edge.upstream import PoolStats, Target, UpstreamError
 from edge.upstream.dial import dial
-from edge.upstream.wire import Connection, WireExchange
+from edge.upstream.exchange import WireExchange
+from edge.upstream.wire import Connection
 from routing.failure import Failure, Kind, Sent, Source
 
 AGE_S_MAX = 300.0

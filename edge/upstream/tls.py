@@ -41,8 +41,13 @@ class ReusingContext(ssl.SSLContext):
 
 
 @cache
-def client_context(verify: bool, ca_file: str | None) -> ReusingContext:
-    """The context for all providers that believe the same authorities. Reading the authorities takes a while: call it lazily."""
+def shared_context(verify: bool, ca_file: str | None) -> ReusingContext:
+    """The context of all connections that believe the same authorities, so that they share sessions."""
+    return build_context(verify, ca_file)
+
+
+def build_context(verify: bool, ca_file: str | None) -> ReusingContext:
+    """A new context. Reading the authorities takes a while: call it lazily."""
     context = ReusingContext(ssl.PROTOCOL_TLS_CLIENT)
     context._sessions = {}
     context.set_alpn_protocols(["http/1.1"])

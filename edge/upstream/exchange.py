@@ -1,0 +1,147 @@
+"""One HTTP/1.1 response as it comes in: what the connection feeds and the parser finds.
+
+Strategy: a parser per response (0.5 us to make) fills the reader's inbox; what it cannot judge is judged in its callbacks.
+Limits: a head of 64 KiB and 128 headers (Granian's and nginx's order of magnitude); the same 64 KiB for anything else that is
+not body: interim responses, chunk extensions, trailers. At most about 128 KiB and one read of the socket wait unread.
+"""
+
+from typing import TYPE_CHECKING
+
+from httptools import HttpParserError, HttpResponseParser
+
+from edge.upstream.inbox import Inbox
+from routing.failure import Kind, Source
+
+if TYPE_CHECKING:
+    from edge.upstream.wire import Connection
+
+HEAD_BYTES_MAX = 65_536
+HEADERS_MAX = 128
+UNREAD_BYTES_MAX = 131_072
+_FRAMED = frozenset((b"content-length", b"transfer-encoding"))
+
+
+class WireExchange(Inbox):
+    """The half that the connection and the parser write."""
+
+    __slots__ = ("_connection", "_is_reusable", "_parser", "_quiet_bytes")
+
+    def __init__(self, connection: "Connection") -> None:
+        super().__init__()
+        self._connection: Connection | None = connection
+        self._is_reusable = True
+        self._quiet_bytes = 0
+        self._parser: HttpResponseParser | None = HttpResponseParser(self)
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether the rest of the request can no longer matter."""
+        return self.is_whole or self.status >= 300
+
+    # What the connection calls.
+
+    def spoil(self) -> None:
+        """The request was cut short: whatever the response says, the connection cannot be used again."""
+        self._is_reusable = False
+
+    def feed(self, data: bytes) -> None:
+        self._quiet_bytes += len(data)
+        assert self._parser is not None
+        try:
+            self._parser.feed_data(data)
+        except HttpParserError as error:
+            if not self.is_whole:
+                self.fail(Kind.PROTOCOL, Source.UPSTREAM, str(error.__context__ or error))
+                return
+            self._is_reusable = False
+        if self.is_whole:
+            self._finish()
+        elif self._quiet_bytes > HEAD_BYTES_MAX:
+            self.fail(Kind.PROTOCOL, Source.UPSTREAM, "too many bytes that are not body")
+        waiter = self.waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(True)
+        elif self._connection is not None:
+            self.unread_bytes += len(data)
+            if self.unread_bytes > UNREAD_BYTES_MAX and not self.is_paused:
+                self.is_paused = True
+                self._connection.transport.pause_reading()
+
+    def end(self, exc: Exception | None) -> None:
+        """Nothing more will come."""
+        if self.is_whole or self.failure is not None:
+            return
+        if self.has_head and exc is None and not any(name in _FRAMED for name, _ in self.headers):
+            self.is_whole = True
+            self._is_reusable = False
+            self._finish()
+            self.wake(True)
+        else:
+            at = "in the body" if self.has_head else "before the head"
+            self.fail(Kind.BROKEN, Source.UPSTREAM, f"connection lost {at}: {exc or 'end of file'}")
+
+    def _finish(self) -> None:
+        connection, self._connection, self._parser = self._connection, None, None
+        assert connection is not None
+        if self.is_paused:
+            self.is_paused = False
+            connection.transport.resume_reading()
+        connection.release(self._is_reusable, self.headers)
+
+    # What the inbox calls.
+
+    def resume(self) -> None:
+        if self._connection is not None:
+            self._connection.transport.resume_reading()
+
+    def drop(self) -> None:
+        connection, self._connection, self._parser = self._connection, None, None
+        if connection is not None:
+            connection.close()
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        if self.is_whole:
+            raise _Unacceptable("bytes after the response")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.has_head:
+            return
+        name = name.lower()
+        value = value.rstrip()  # llhttp strips only the left side
+        if name == b"transfer-encoding" and value.lower() != b"chunked":
+            raise _Unacceptable("unknown transfer-encoding")
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        assert self._parser is not None
+        status = self._parser.get_status_code()
+        if status < 200:
+            if status == 101:
+                raise _Unacceptable("protocol switched unasked")
+            self.headers.clear()
+            return
+        if len(self.headers) > HEADERS_MAX:
+            raise _Unacceptable("too many headers")
+        if self._quiet_bytes > HEAD_BYTES_MAX and sum(len(n) + len(v) + 4 for n, v in self.headers) > HEAD_BYTES_MAX:
+            raise _Unacceptable("head too large")
+        self.status = status
+        self.has_head = True
+        connection = self._connection
+        if connection is not None and connection.is_writing and self.has_answer:
+            connection.resume_writing()
+
+    def on_body(self, body: bytes) -> None:
+        self._quiet_bytes = 0
+        self.chunks.append(body)
+
+    def on_message_complete(self) -> None:
+        if self.has_head:
+            assert self._parser is not None
+            self.is_whole = True
+            self._is_reusable = self._is_reusable and self._parser.should_keep_alive()
+
+
+class _Unacceptable(Exception):
+    """Raised in a parser callback: well-formed, and still not what we take for a response."""
