@@ -3,9 +3,12 @@
 Limits: an answer that is no JSON object, or an `error` inside a 200, is no answer; the relay turns it into a Failure.
 """
 
+from typing import Any
+
 import msgspec
 
 from routing.dialects.openai import Chunk, decode_chunk
+from routing.failure import Failure, Kind, Sent, Source
 from routing.meter import Meter
 from routing.splice import Members, decode_members, replace
 
@@ -25,11 +28,33 @@ class Identity:
 
 
 class NotAnAnswer(Exception):
-    """The body of a 200 that is none: `error` holds the provider's error object, if it sent one."""
+    """The body of a 200 that is none."""
 
-    def __init__(self, message: str, error: bytes = b"") -> None:
-        super().__init__(message)
-        self.error = error
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
+class _Error(msgspec.Struct):
+    code: Any = None
+    status: Any = None
+    message: Any = None
+
+
+_decode_error = msgspec.json.Decoder(_Error | str).decode
+
+
+def failure_of_error(error: bytes, sent: Sent) -> Failure:
+    """The failure that an `error` inside a 200 reports; its status is the number in it, or 502."""
+    try:
+        view = _decode_error(error)
+    except msgspec.DecodeError:
+        view = ""
+    if isinstance(view, str):
+        return Failure(Kind.STREAM_ERROR, Source.UPSTREAM, sent, 502, detail=view[:2_000])
+    statuses = [int(code) for code in (view.code, view.status) if str(code).isdigit() and 400 <= int(code) < 600]
+    message = view.message if isinstance(view.message, str) else ""
+    return Failure(Kind.STREAM_ERROR, Source.UPSTREAM, sent, statuses[0] if statuses else 502, detail=message[:2_000])
 
 
 def open_answer(body: bytes) -> tuple[Chunk, Members]:
@@ -37,11 +62,11 @@ def open_answer(body: bytes) -> tuple[Chunk, Members]:
     try:
         view, members = decode_chunk(body), decode_members(body)
     except (msgspec.DecodeError, RecursionError):
-        raise NotAnAnswer("the provider's answer is not the JSON object it should be") from None
+        raise NotAnAnswer(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
     if view.has_error:
-        raise NotAnAnswer("the provider reported an error", bytes(view.error))
+        raise NotAnAnswer(failure_of_error(bytes(view.error), Sent.REQUEST))
     if view.choices is None:
-        raise NotAnAnswer("the provider's answer has no choices")
+        raise NotAnAnswer(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no choices"))
     return view, members
 
 
@@ -55,9 +80,9 @@ def rewrite_answer(body: bytes, view: Chunk, members: Members, identity: Identit
     return replace(body, members, {"id": identity.id_json, "model": identity.model_json, "usage": meter.usage_json()})
 
 
-def error_chunk(identity: Identity, error: bytes, created: int) -> bytes:
-    """The one event that ends a stream that failed after its head had gone out. `error` is the JSON of the error object."""
-    return _event(identity, created, b'[{"index":0,"delta":{"content":""},"finish_reason":"error"}],"error":' + error)
+def error_chunk(identity: Identity, error_body: bytes, created: int) -> bytes:
+    """The one event that ends a stream that failed after its head had gone out. `error_body` is `{"error":{...}}`."""
+    return _event(identity, created, b'[{"index":0,"delta":{"content":""},"finish_reason":"error"}],' + error_body[1:-1])
 
 
 def length_chunk(identity: Identity, usage: bytes, created: int) -> bytes:

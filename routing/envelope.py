@@ -1,7 +1,7 @@
 """The view of a chat-completion request that decides, and the rewrite of its body for a provider.
 
-Strategy: the body is split into its top-level members with raw values; only the few that decide are decoded. The forwarded body is
-rebuilt from those members, so what was read is what is sent: a repeated `"model"` cannot price one model and call another.
+Strategy: the body is split into its top-level members with raw values; only the few that decide are decoded. The forwarded body
+is rebuilt from those members, so what was read is what is sent: a repeated `"model"` cannot price one model and call another.
 Limits: parameters are checked as far as DESIGN documents them; everything else passes as it came.
 """
 

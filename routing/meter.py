@@ -1,8 +1,9 @@
 """Counts what one generation used, and writes the usage object that the caller reads.
 
 Rule: the provider's own usage wins; without one the count is ours and says so (`usage_source`).
-Strategy: our count is the larger of the deltas with text in them (most providers stream token by token) and a quarter of the text's
-bytes (some stream sentences); the prompt is a quarter of the body's bytes. Limits: hidden reasoning cannot be counted from outside.
+Strategy: our count is the larger of the deltas with text in them (most providers stream token by token) and a quarter of the
+text's bytes (some stream sentences); the prompt is a quarter of the body's bytes. Limits: hidden reasoning cannot be counted from
+outside.
 """
 
 import re
@@ -10,7 +11,7 @@ import re
 import msgspec
 from msgspec import Raw
 
-from routing.dialects.openai import tokens_of
+from routing.dialects.openai import Arithmetic, tokens_of
 from routing.splice import Members, decode_members
 from usage.pricing import cost_nano, dollars
 from usage.record import Rates, Tokens, UsageSource
@@ -29,10 +30,11 @@ def estimate(text_bytes: int) -> int:
 class Meter:
     """The counts of one generation. `prompt_estimate` in tokens."""
 
-    __slots__ = ("_raw", "_reported", "deltas", "prompt_estimate", "rates", "text_bytes")
+    __slots__ = ("_raw", "_reported", "arithmetic", "deltas", "prompt_estimate", "rates", "text_bytes")
 
-    def __init__(self, rates: Rates, prompt_estimate: int) -> None:
+    def __init__(self, rates: Rates, prompt_estimate: int, arithmetic: Arithmetic = "auto") -> None:
         self.rates = rates
+        self.arithmetic = arithmetic
         self.prompt_estimate = prompt_estimate
         self.deltas = 0
         self.text_bytes = 0
@@ -50,7 +52,7 @@ class Meter:
 
     def observe_usage(self, usage: bytes) -> None:
         """The provider's word; later words replace earlier ones."""
-        tokens = tokens_of(usage)
+        tokens = tokens_of(usage, self.arithmetic)
         if tokens is not None:
             self._reported = tokens
             self._raw = decode_members(usage)

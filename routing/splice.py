@@ -1,8 +1,8 @@
 """Replaces top-level members of a JSON object and leaves every other byte as it was.
 
 Strategy: msgspec validates the text once and gives each member's raw value; a member's place is then found by its own bytes.
-`"id":<raw>` cannot occur inside a JSON string (its quotes would be escaped), so if it occurs once, that is the place. Anything less
-plain (white space, escaped keys, the same pair in a nested object) is walked member by member.
+`"id":<raw>` cannot occur inside a JSON string (its quotes would be escaped), so if it occurs once, that is the place. Anything
+less plain (white space, escaped keys, the same pair in a nested object) is walked member by member.
 Limits: an object that repeats a key is rebuilt from its members, the last one winning, as every JSON reader in the field does.
 """
 

@@ -1,6 +1,7 @@
 """Server-sent events by line: splits what arrives into whole lines, whatever way TCP cut it, and keeps every byte.
 
-Rule: nothing is decoded, joined or normalised: CR, LF and CRLF endings stay as they came. Concatenating the output gives the input.
+Rule: nothing is decoded, joined or normalised: CR, LF and CRLF endings stay as they came. Concatenating the output gives the
+input.
 Strategy: only an unfinished last line waits; most reads end at a line's end and are split once, in C.
 Limits: a line longer than `line_bytes_max` raises TooLong (16 MiB by default: an inline image or audio answer is one line).
 """

@@ -1,10 +1,10 @@
 """What the caller's stream looks like: our id and model in every chunk, usage exactly once, every other byte as it came.
 
-Strategy: a provider's chunks begin alike. Once one chunk was read in full, others with the same beginning are passed by swapping that
-beginning, unless something in them decides (a finish, usage, an error), which is read in full again.
-Usage: the chunk with `finish_reason` is held back until it is known what follows. For a caller that set `include_usage` usage goes out
-as one last chunk with empty `choices`; for any other it is merged into the held chunk. A usage that a provider puts elsewhere
-becomes null there, so it is never seen twice.
+Strategy: a provider's chunks begin alike. Once one chunk was read in full, others with the same beginning are passed by swapping
+that beginning, unless something in them decides (a finish, usage, an error), which is read in full again.
+Usage: the chunk with `finish_reason` is held back until it is known what follows. For a caller that set `include_usage` usage
+goes out as one last chunk with empty `choices`; for any other it is merged into the held chunk. A usage that a provider puts
+elsewhere becomes null there, so it is never seen twice.
 Rule: what cannot be read passes unchanged; nothing here breaks a stream. Rule: `[DONE]` is only ever the provider's own.
 Limits: an Azure-like first chunk with empty `choices` and no usage is the provider's, and passes.
 """

@@ -2,11 +2,11 @@
 
 Source: the providers' pages and recorded streams. Usage is looked for at the top level, then in `x_groq.usage`, then in
 `choices[0].usage`; the last one seen wins, never a sum.
-Accents that cost money: xAI and some DeepInfra models leave reasoning out of `completion_tokens` (the gap to `total_tokens` tells);
-cached tokens go by five names; xAI may count them outside of `prompt_tokens`; Cohere bills on `billed_units`.
+Accents that cost money: xAI and some DeepInfra models leave reasoning out of `completion_tokens` (the gap to `total_tokens`
+tells); cached tokens go by five names; xAI may count them outside of `prompt_tokens`; Cohere bills on `billed_units`.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw
@@ -17,6 +17,7 @@ COUNT_MAX = 2**40
 """A count beyond this is no count; the usage that carries it is ignored."""
 
 Number = int | float | None
+Arithmetic = Literal["auto", "reasoning_included", "reasoning_excluded"]
 
 
 class _Details(msgspec.Struct):
@@ -52,8 +53,11 @@ _decode_usage = msgspec.json.Decoder(_Usage).decode
 _NO_DETAILS = _Details()
 
 
-def tokens_of(usage: Raw | bytes) -> Tokens | None:
-    """The counts of a usage object; None when it is null, no usage at all, or carries impossible counts."""
+def tokens_of(usage: Raw | bytes, arithmetic: Arithmetic = "auto") -> Tokens | None:
+    """The counts of a usage object; None when it is null, no usage at all, or carries impossible counts.
+
+    `arithmetic` says whether `completion_tokens` holds the reasoning; "auto" goes by the gap to `total_tokens`.
+    """
     try:
         view = _decode_usage(usage)
     except msgspec.DecodeError:
@@ -70,7 +74,9 @@ def tokens_of(usage: Raw | bytes) -> Tokens | None:
     reasoning = _count(_first(outputs.reasoning_tokens, view.reasoning_tokens))
     citation = _count(view.citation_tokens)
     gap = _count(view.total_tokens) - prompt - completion
-    if gap > 0 and gap in (reasoning, reasoning + citation):
+    if arithmetic == "reasoning_excluded":
+        completion += reasoning
+    elif arithmetic == "auto" and gap > 0 and gap in (reasoning, reasoning + citation):
         completion += gap
     if cached > prompt:
         prompt += cached

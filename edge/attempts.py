@@ -1,0 +1,145 @@
+"""Tries a plan's attempts in order until a provider answers, and no further than is honest.
+
+Rule: whether another attempt may follow is `routing.failure.may_retry`'s word alone. Rule: an attempt that failed used nothing.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+
+from edge.generation import Generation
+from edge.passage import Passage
+from edge.table import Lane, Table
+from edge.upstream import Exchange, UpstreamError
+from routing.complaint import upstream_message
+from routing.envelope import rewrite
+from routing.failure import Failure, Kind, Sent, Source, may_retry
+from routing.headers import retry_after_s
+from routing.plan import Attempt
+
+ERROR_BODY_BYTES_MAX = 65_536
+_VERDICTS = {
+    "first_byte": Kind.TIMEOUT_FIRST_BYTE,
+    "idle": Kind.TIMEOUT_IDLE,
+    "total": Kind.TIMEOUT_TOTAL,
+    "gone": Kind.ABORTED,
+    "reader": Kind.ABORTED,
+}
+
+
+class Failed(Exception):
+    """No provider answered, and nothing has gone to the caller yet; `failure` is the last one's."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
+def failure_of(verdict: str, sent: Sent) -> Failure:
+    """The failure that an interrupt from outside amounts to."""
+    source = Source.CLIENT if verdict in ("gone", "reader") else Source.UPSTREAM
+    return Failure(_VERDICTS[verdict], source, sent)
+
+
+async def find_answer(
+    table: Table, attempts: Sequence[Attempt], generation: Generation, passage: Passage, extra_head: bytes, cap: int | None
+) -> Exchange:
+    """The exchange whose head is a 2xx. Failed: with the last failure, when no further attempt is allowed."""
+    loop = asyncio.get_running_loop()
+    for number, attempt in enumerate(attempts, start=1):
+        generation.turn_to(attempt)
+        table.begin(attempt, loop.time())
+        try:
+            exchange = await _try(table, attempt, generation, passage, extra_head, cap)
+        except Failed as failed:
+            table.end(attempt, failed.failure, loop.time())
+            if number == len(attempts) or passage.verdict or not may_retry(failed.failure):
+                raise
+            generation.books.metrics.retries[attempt.provider.name] += 1
+            if attempts[number] is attempt:
+                await asyncio.sleep(random.uniform(0.05, 0.25))
+        else:
+            table.end(attempt, None, loop.time())
+            return exchange
+    raise AssertionError("a plan has at least one attempt")
+
+
+async def _try(
+    table: Table, attempt: Attempt, generation: Generation, passage: Passage, extra_head: bytes, cap: int | None
+) -> Exchange:
+    has_stream_options = attempt.provider.stream_options
+    while True:
+        exchange = await _ask(table, attempt, generation, passage, extra_head, cap, has_stream_options)
+        if 200 <= exchange.status < 300:
+            return exchange
+        body = await _error_body(exchange, passage)
+        if exchange.status in (400, 422) and has_stream_options and b"stream_options" in body:
+            has_stream_options = False
+            continue
+        detail = upstream_message(body)[0]
+        wait_s = retry_after_s(exchange.headers, time.time())
+        raise Failed(Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, exchange.status, wait_s, detail))
+
+
+async def _ask(
+    table: Table,
+    attempt: Attempt,
+    generation: Generation,
+    passage: Passage,
+    extra_head: bytes,
+    cap: int | None,
+    has_stream_options: bool,
+) -> Exchange:
+    """One request written and its response head read."""
+    lane: Lane = table.lane(attempt)
+    body = rewrite(
+        generation.envelope,
+        attempt.model.name,
+        cap=cap,
+        cap_field=attempt.model.max_tokens_field or attempt.provider.max_tokens_field,
+        has_stream_options=has_stream_options,
+    )
+    clock = asyncio.get_running_loop().time
+    length = sum(map(len, body))
+    asked_s = clock()
+    exchange: Exchange | None = None
+    try:
+        exchange = await lane.upstream.open(lane.target, b"%b%d\r\n%b\r\n" % (lane.head, length, extra_head), body)
+        passage.await_provider(exchange, asked_s, attempt.provider.first_byte_timeout_s, "first_byte")
+        generation.consumed = "prompt"
+        while not await exchange.head():
+            if passage.verdict:
+                raise Failed(failure_of(passage.verdict, Sent.REQUEST))
+    except UpstreamError as problem:
+        generation.consumed = "nothing"
+        raise Failed(problem.failure) from problem
+    except Failed:
+        assert exchange is not None
+        exchange.abort()
+        raise
+    finally:
+        generation.upstream_s += clock() - asked_s
+    generation.consumed = "nothing"
+    return exchange
+
+
+async def _error_body(exchange: Exchange, passage: Passage) -> bytes:
+    """What a provider says beside its error status, as far as it is short."""
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while size < ERROR_BODY_BYTES_MAX:
+            data = await exchange.read()
+            if data == b"":
+                return b"".join(pieces)
+            if data is None:
+                if passage.verdict:
+                    break
+                continue
+            pieces.append(data)
+            size += len(data)
+    except UpstreamError:
+        pass
+    exchange.abort()
+    return b"".join(pieces)

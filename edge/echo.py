@@ -1,0 +1,116 @@
+"""The built-in provider `echo`: answers in OpenAI's dialect with what the caller said last, without a network or a key.
+
+It is an Upstream like any other, so everything around it (credit, journal, usage, rewriting) is the real thing.
+Limits: one token is a word; `max_tokens` is obeyed; images and audio are named, not described.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from edge.upstream import Header, PoolStats, Target
+
+_HEADERS: dict[bool, list[Header]] = {
+    True: [(b"content-type", b"text/event-stream")],
+    False: [(b"content-type", b"application/json")],
+}
+
+
+class _Message(msgspec.Struct):
+    role: str = ""
+    content: Any = None
+
+
+class _Request(msgspec.Struct):
+    model: str
+    messages: list[_Message]
+    stream: bool | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    n: int | None = None
+
+
+_decode = msgspec.json.Decoder(_Request, strict=False).decode
+_encode = msgspec.json.encode
+
+
+class EchoExchange:
+    """An answer that is there at once, event by event."""
+
+    __slots__ = ("_pieces", "headers", "status")
+
+    def __init__(self, status: int, headers: list[Header], pieces: list[bytes]) -> None:
+        self.status = status
+        self.headers = headers
+        self._pieces = pieces[::-1]
+
+    async def head(self) -> bool:
+        return True
+
+    async def read(self) -> bytes | None:
+        return self._pieces.pop() if self._pieces else b""
+
+    def poke(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        self._pieces.clear()
+
+
+class EchoUpstream:
+    """Answers every request by itself."""
+
+    async def open(self, target: Target, head: bytes, body: Sequence[bytes | memoryview]) -> EchoExchange:
+        try:
+            request = _decode(b"".join(body))
+        except msgspec.DecodeError as problem:
+            error = {"error": {"message": f"echo cannot read this: {problem}", "type": "invalid_request_error"}}
+            return EchoExchange(400, _HEADERS[False], [_encode(error)])
+        return _answer(request)
+
+    async def aclose(self) -> None:
+        pass
+
+    def stats(self) -> PoolStats:
+        return PoolStats(open=0, idle=0, opened_total=0, reused_total=0)
+
+
+def _answer(request: _Request) -> EchoExchange:
+    said = _text(request.messages[-1].content) or "(nothing)"
+    cap = request.max_completion_tokens or request.max_tokens or 1_000_000
+    words = said.split(" ")
+    kept, finish = words[:cap], "stop" if len(words) <= cap else "length"
+    choices = request.n or 1
+    prompt = sum(len(_text(message.content).split()) + 4 for message in request.messages)
+    completion = len(kept) * choices
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    base = {"id": "echo", "object": "chat.completion", "created": int(time.time()), "model": request.model}
+    if not request.stream:
+        message = {"role": "assistant", "content": " ".join(kept)}
+        answers = [{"index": index, "message": message, "finish_reason": finish} for index in range(choices)]
+        return EchoExchange(200, _HEADERS[False], [_encode({**base, "choices": answers, "usage": usage})])
+    base["object"] = "chat.completion.chunk"
+    return EchoExchange(200, _HEADERS[True], _events(base, kept, finish, choices, usage))
+
+
+def _events(base: dict[str, Any], words: list[str], finish: str, choices: int, usage: dict[str, int]) -> list[bytes]:
+    deltas = [{"role": "assistant", "content": words[0]}, *({"content": " " + word} for word in words[1:])]
+    events = [
+        {**base, "choices": [{"index": index, "delta": delta, "finish_reason": None}]}
+        for delta in deltas
+        for index in range(choices)
+    ]
+    events += [{**base, "choices": [{"index": index, "delta": {}, "finish_reason": finish}]} for index in range(choices)]
+    events.append({**base, "choices": [], "usage": usage})
+    return [*(b"data: " + _encode(event) + b"\n\n" for event in events), b"data: [DONE]\n\n"]
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    parts = [part for part in content if isinstance(part, dict)]
+    return " ".join(str(part["text"]) if part.get("type") == "text" else f"[{part.get('type')}]" for part in parts)

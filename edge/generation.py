@@ -1,0 +1,195 @@
+"""One paid generation: what was held for it, what it used, and its one settlement.
+
+Rule: a generation that has an intent gets exactly one settlement, whatever happens, before the last byte goes to the caller. What
+was consumed is charged: the provider's usage, else our count, else (the caller left before the provider said anything) the
+prompt's estimate.
+"""
+
+import time
+from typing import Literal
+
+from edge.credit import Credit
+from edge.journal import Intent, Journal
+from edge.metrics import Metrics
+from routing.envelope import Envelope
+from routing.meter import Meter, estimate
+from routing.plan import Attempt
+from usage.pricing import cost_nano
+from usage.protocol import Policy
+from usage.record import EndReason, Tokens, UsageRecord
+
+Consumed = Literal["nothing", "prompt", "metered"]
+
+
+class Books:
+    """Where a generation is written down: the journal, the credit it is paid from, the counters."""
+
+    __slots__ = ("credit", "epoch", "journal", "metrics", "node")
+
+    def __init__(self, node: str, epoch: int, journal: Journal, credit: Credit, metrics: Metrics) -> None:
+        self.node = node
+        self.epoch = epoch
+        self.journal = journal
+        self.credit = credit
+        self.metrics = metrics
+
+
+class Generation:
+    """`consumed` is what a settlement at this moment would charge for; it only ever grows."""
+
+    __slots__ = (
+        "_marked",
+        "attempt",
+        "attempts",
+        "books",
+        "completion_max",
+        "consumed",
+        "envelope",
+        "finish_reason",
+        "first_byte_s",
+        "gen_id",
+        "hold_nano",
+        "is_settled",
+        "meter",
+        "policy",
+        "request_id",
+        "started_ms",
+        "started_s",
+        "upstream_id",
+        "upstream_s",
+        "user_agent",
+    )
+
+    def __init__(
+        self,
+        books: Books,
+        gen_id: str,
+        request_id: str,
+        policy: Policy,
+        envelope: Envelope,
+        attempt: Attempt,
+        hold_nano: int,
+        completion_max: int,
+        started_s: float,
+        user_agent: str,
+    ) -> None:
+        self.books = books
+        self.gen_id = gen_id
+        self.request_id = request_id
+        self.policy = policy
+        self.envelope = envelope
+        self.attempt = attempt
+        self.hold_nano = hold_nano
+        self.completion_max = completion_max
+        self.started_s = started_s
+        self.started_ms = time.time_ns() // 1_000_000
+        self.user_agent = user_agent
+        self.meter = Meter(attempt.rates, estimate(envelope.bytes_total), attempt.provider.usage_arithmetic)
+        self.consumed: Consumed = "nothing"
+        self.attempts = 0
+        self.finish_reason = ""
+        self.upstream_id = ""
+        self.first_byte_s = 0.0
+        self.upstream_s = 0.0
+        self.is_settled = False
+        self._marked = 0
+
+    def begin(self) -> None:
+        """Write the intent. JournalUnavailable: nothing may be sent."""
+        model = self.attempt.model
+        self.books.journal.intent(
+            Intent(
+                gen_id=self.gen_id,
+                purse=self.policy.purse,
+                account=self.policy.account,
+                key_id=self.policy.key_id,
+                model=self.envelope.model,
+                provider=self.attempt.provider.name,
+                upstream_model=model.name,
+                rates=self.attempt.rates,
+                hold_nano=self.hold_nano,
+                prompt_estimate=self.meter.prompt_estimate,
+                started_ms=self.started_ms,
+                stream=self.envelope.stream,
+                request_id=self.request_id,
+            )
+        )
+
+    def forgo(self) -> None:
+        """There is no intent, so there is nothing to settle: only the hold goes back."""
+        self.is_settled = True
+        self.books.credit.settle(self.policy.purse, self.hold_nano, 0)
+
+    def turn_to(self, attempt: Attempt) -> None:
+        """Another provider is tried; nothing was consumed at the last one."""
+        self.attempt = attempt
+        self.attempts += 1
+        self.meter.rates = attempt.rates
+        self.meter.arithmetic = attempt.provider.usage_arithmetic
+
+    def mark(self) -> None:
+        """Leave a progress mark for recovery, if there is progress."""
+        counted = self.meter.completion_counted
+        if counted > self._marked:
+            self._marked = counted
+            self.books.journal.progress(self.gen_id, self.meter.tokens)
+
+    def charge(self) -> tuple[Tokens, int]:
+        """What a settlement now would charge: (tokens, nano-dollars)."""
+        if self.consumed == "metered":
+            return self.meter.tokens, self.meter.cost_nano()
+        if self.consumed == "prompt":
+            tokens = Tokens(prompt=self.meter.prompt_estimate)
+            return tokens, cost_nano(tokens, self.attempt.rates)
+        return Tokens(), 0
+
+    def settle(self, end_reason: EndReason, status: int, now_s: float, error: str = "") -> None:
+        """The hold becomes a charge. Only the first call counts."""
+        if self.is_settled:
+            return
+        self.is_settled = True
+        tokens, cost = self.charge()
+        books, policy, attempt = self.books, self.policy, self.attempt
+        record = UsageRecord(
+            gen_id=self.gen_id,
+            seq=books.journal.next_seq(),
+            node=books.node,
+            epoch=books.epoch,
+            account=policy.account,
+            key_id=policy.key_id,
+            purse=policy.purse,
+            model=self.envelope.model,
+            provider=attempt.provider.name,
+            upstream_model=attempt.model.name,
+            tokens=tokens,
+            rates=attempt.rates,
+            cost_nano=cost,
+            hold_nano=self.hold_nano,
+            started_ms=self.started_ms,
+            status=status,
+            end_reason=end_reason,
+            usage_source=self.meter.source if self.consumed == "metered" else "estimated",
+            stream=self.envelope.stream,
+            finish_reason=self.finish_reason,
+            latency_ms=int((now_s - self.started_s) * 1000),
+            ttft_ms=int((self.first_byte_s - self.started_s) * 1000) if self.first_byte_s else 0,
+            request_id=self.request_id,
+            upstream_id=self.upstream_id,
+            attempts=self.attempts,
+            user_agent=self.user_agent,
+            error=error,
+        )
+        books.journal.settle(record)
+        books.credit.settle(policy.purse, self.hold_nano, cost)
+        self._count(books.metrics, record, now_s)
+
+    def _count(self, metrics: Metrics, record: UsageRecord, now_s: float) -> None:
+        provider = record.provider
+        metrics.requests[provider, record.status] += 1
+        metrics.ends[record.end_reason] += 1
+        metrics.tokens[provider, "prompt"] += record.tokens.prompt
+        metrics.tokens[provider, "completion"] += record.tokens.completion
+        metrics.cost_nano[provider] += record.cost_nano
+        if self.first_byte_s:
+            metrics.first_byte_s.observe(self.first_byte_s - self.started_s)
+        metrics.overhead_s.observe(max(now_s - self.started_s - self.upstream_s, 0.0))

@@ -1,0 +1,73 @@
+"""Reads a request's body within its bounds: size, time, and the bytes that all requests together may hold.
+
+Rule: memory is claimed before bytes are kept and given back whatever happens. Source of the bounds: `[limits]` in providers.toml.
+"""
+
+from edge.passage import Passage, Receive
+from routing.refusal import Refusal
+
+
+class Denied(Exception):
+    """The request is answered with `refusal` and goes no further."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+class Gone(Exception):
+    """The caller left before its request was complete."""
+
+
+class InFlight:
+    """The body bytes that are held for the whole process."""
+
+    __slots__ = ("bytes_max", "held_bytes")
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        self.held_bytes = 0
+
+    def claim(self, size: int) -> None:
+        if self.held_bytes + size > self.bytes_max:
+            raise Denied(
+                Refusal(503, "overloaded", "this edge is holding as many request bytes as it may; try again", retry_after_s=1.0)
+            )
+        self.held_bytes += size
+
+    def release(self, size: int) -> None:
+        self.held_bytes -= size
+
+
+def too_large(bytes_max: int) -> Denied:
+    return Denied(Refusal(413, "payload_too_large", f"the body is larger than the {bytes_max} bytes this edge takes"))
+
+
+async def read_body(receive: Receive, passage: Passage, in_flight: InFlight, bytes_max: int, declared: int | None) -> bytes:
+    """The whole body. Denied: too large, or no room; Gone: the caller left. `passage.body_bytes` is what must be released
+    later."""
+    if declared is not None and declared > bytes_max:
+        raise too_large(bytes_max)
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        _keep(passage, in_flight, len(body), bytes_max)
+        return body
+    pieces = []
+    passage.is_reading_body = True
+    while message["type"] == "http.request":
+        body = message.get("body", b"")
+        _keep(passage, in_flight, len(body), bytes_max)
+        pieces.append(body)
+        if not message.get("more_body", False):
+            passage.is_reading_body = False
+            return b"".join(pieces)
+        message = await receive()
+    raise Gone
+
+
+def _keep(passage: Passage, in_flight: InFlight, size: int, bytes_max: int) -> None:
+    if passage.body_bytes + size > bytes_max:
+        raise too_large(bytes_max)
+    in_flight.claim(size)
+    passage.body_bytes += size

@@ -1,0 +1,187 @@
+"""This edge: everything that runs in one process, how it starts, when it is ready, and how it leaves.
+
+Strategy: it serves at once and takes paid work when the centre has given it an epoch; until then callers get 503 with
+`Retry-After`.
+Leaving: no new paid work, running requests finish, facts are shipped, credit is returned, the epoch is closed; what cannot be
+said to the centre in time stays in the journal for the next start.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import uuid
+from typing import Any
+
+from edge.credit import Credit
+from edge.generation import Books
+from edge.ids import Mint
+from edge.intake import InFlight
+from edge.journal import Journal
+from edge.metrics import Metrics
+from edge.passage import Receive, Watch
+from edge.pump import Bounds
+from edge.relay import Relay
+from edge.reply import Send, send_refusal
+from edge.settings import Settings
+from edge.shipper import Shipper
+from edge.table import Lazy, Table
+from edge.tasks import Tasks
+from edge.upstream.pool import NativeUpstream
+from routing.refusal import Refusal
+from usage.protocol import Boot, Booted, Centre, Refused, Unreachable
+
+log = logging.getLogger("tollway.node")
+JOIN_WAIT_S = 2.0
+DRAIN_S = 20.0
+_JOINING = Refusal(503, "credit_unverifiable", "this edge has not reached its collector yet; try again", retry_after_s=2.0)
+_LEAVING = Refusal(503, "draining", "this edge is being replaced; try again", retry_after_s=1.0)
+
+
+def node_name(settings: Settings) -> str:
+    """TOLLWAY_NODE, or a name made once and kept in the data folder."""
+    if settings.node:
+        return settings.node
+    kept = settings.data / "node"
+    if not kept.exists():
+        settings.data.mkdir(parents=True, exist_ok=True)
+        kept.write_text(f"edge-{uuid.uuid4().hex[:8]}\n", encoding="ascii")
+    return kept.read_text(encoding="ascii").strip()
+
+
+class Node:
+    """One edge process. `chat` is the ASGI callable of the paid path."""
+
+    def __init__(self, settings: Settings, name: str, centre: Centre) -> None:
+        self.name = name
+        self._settings = settings
+        self._centre = centre
+        self.tasks = Tasks()
+        self.metrics = Metrics()
+        self.native = NativeUpstream()
+        self._httpx = Lazy()
+        self.table = Table(settings.providers, self.native, self._httpx)
+        limits = self.table.config.limits
+        self.in_flight = InFlight(limits.inflight_body_bytes_max)
+        self.watch = Watch(
+            self.tasks,
+            reader_timeout_s=limits.reader_timeout_s,
+            body_timeout_s=limits.body_timeout_s,
+            body_rate_min=limits.body_rate_min,
+            comment_s=limits.keepalive_comment_s,
+        )
+        self.journal: Journal | None = None
+        self.credit: Credit | None = None
+        self.shipper: Shipper | None = None
+        self._relay: Relay | None = None
+        self._refusal = _JOINING
+        self._runners: list[asyncio.Task[Any]] = []
+
+    async def chat(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """POST /chat/completions."""
+        relay = self._relay
+        if relay is None:
+            await send_refusal(send, self._refusal, [])
+        else:
+            await relay(scope, receive, send)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether paid work can be taken now."""
+        return self._relay is not None and self.journal is not None and not self.journal.failure
+
+    async def start(self) -> None:
+        """Begin to serve. Waits a moment for the centre, then goes on joining in the background."""
+        self._runners = [
+            self.tasks.spawn("watch", self.watch.run()),
+            self.tasks.spawn("table", self.table.watch()),
+        ]
+        joining = self.tasks.spawn("join", self._join())
+        await asyncio.wait({joining}, timeout=JOIN_WAIT_S)
+
+    async def _join(self) -> None:
+        booted = await self._boot()
+        settings, tasks = self._settings, self.tasks
+        self.journal = journal = Journal.open(
+            settings.data / "journal",
+            self.name,
+            booted.epoch,
+            durability=settings.durability,
+            bytes_max=settings.journal_bytes_max,
+        )
+        self.credit = credit = Credit(self.name, booted.epoch, self._centre, tasks, on_fenced=self._fenced)
+        self.shipper = Shipper(journal, self._centre, tasks, on_ack=credit.on_ack, renewals=credit.renewals)
+        self._runners.append(tasks.spawn("ship", self.shipper.run()))
+        limits = self.table.config.limits
+        bounds = Bounds(
+            limits.response_bytes_max, limits.line_bytes_max, limits.keepalive_comment_s, settings.durability == "strict"
+        )
+        books = Books(self.name, booted.epoch, journal, credit, self.metrics)
+        self._relay = Relay(self.table, books, self.watch, Mint(), self.in_flight, bounds)
+        log.info("node %s serves in epoch %d", self.name, booted.epoch)
+
+    async def _boot(self) -> Booted:
+        boot = Boot(self.name, uuid.uuid4().hex)
+        pause_s = 0.25
+        while True:
+            try:
+                return await self._centre.boot(boot)
+            except (Unreachable, Refused) as problem:
+                log.warning("the collector gave no epoch yet: %s", problem)
+            await asyncio.sleep(random.uniform(0, pause_s))
+            pause_s = min(pause_s * 2, 10.0)
+
+    def _fenced(self) -> None:
+        log.error("another process runs as node %s: this one takes no more paid work. Give each its own TOLLWAY_NODE", self.name)
+        self._refusal = _LEAVING
+        self._relay = None
+
+    async def flush(self, timeout_s: float) -> None:
+        """Ship what is settled, for at most `timeout_s`."""
+        if self.shipper is not None:
+            await self.shipper.flush(timeout_s)
+
+    async def stop(self) -> None:
+        """Leave in good order, within DRAIN_S and a little."""
+        self._refusal = _LEAVING
+        self._relay = None
+        clock = asyncio.get_running_loop().time
+        until_s = clock() + DRAIN_S
+        while self.watch.passages and clock() < until_s:
+            await asyncio.sleep(0.02)
+        if self.credit is not None and self.shipper is not None:
+            await self.credit.drain()
+            await self.shipper.drain(5.0)
+        for runner in self._runners:
+            runner.cancel()
+        await self.tasks.drain(1.0)
+        await self.native.aclose()
+        await self._httpx.aclose()
+        if self.journal is not None:
+            self.journal.close()
+
+    def gauges(self) -> dict[str, float]:
+        """What is true at this moment, for /metrics."""
+        pool = self.native.stats()
+        gauges: dict[str, float] = {
+            "ready": float(self.is_ready),
+            "open_requests": len(self.watch.passages),
+            "body_bytes_held": self.in_flight.held_bytes,
+            "upstream_connections_open": pool.open,
+            "upstream_connections_idle": pool.idle,
+            "upstream_connections_opened_total": pool.opened_total,
+            "upstream_connections_reused_total": pool.reused_total,
+            "resident_bytes": _resident_bytes(),
+        }
+        if self.journal is not None:
+            gauges["journal_pending_records"] = self.journal.pending_records
+            gauges["journal_pending_bytes"] = self.journal.pending_bytes
+        return gauges
+
+
+def _resident_bytes() -> int:
+    try:
+        with open("/proc/self/statm", encoding="ascii") as facts:
+            return int(facts.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0

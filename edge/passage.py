@@ -1,0 +1,143 @@
+"""One request on its way through: who is waiting for what since when, and what ends it from outside.
+
+Strategy: no timer and no task per request. One ticker (`Watch`) looks at every passage twice a second; a request that is over
+sooner costs a set insertion. A passage older than one tick gets its disconnect watch, because granian's `send()` succeeds after
+the caller has gone.
+Rule: an interrupt never runs the request's code from outside; it wakes the one task that does, by a poke or a cancellation.
+Limits: clocks are true to half a second.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from edge.tasks import Tasks
+from edge.upstream import Exchange
+
+TICK_S = 0.5
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+
+class Passage:
+    """The clocks of one request, in seconds of `Watch.now`.
+
+    `verdict` says what ended it from outside: "" (nothing), "gone" (the caller left), "body" (the body came too slowly), "reader"
+    (the caller stopped reading), "first_byte", "idle" or "total" (the provider was too slow).
+    """
+
+    __slots__ = (
+        "body_bytes",
+        "deadline_s",
+        "exchange",
+        "heard_s",
+        "is_reading_body",
+        "is_watched",
+        "mark",
+        "receive",
+        "sending_since_s",
+        "silence_kind",
+        "silence_s_max",
+        "spoke_s",
+        "started_s",
+        "task",
+        "verdict",
+        "watcher",
+    )
+
+    def __init__(self, receive: Receive, now_s: float) -> None:
+        self.receive = receive
+        self.started_s = now_s
+        self.task = asyncio.current_task()
+        self.exchange: Exchange | None = None
+        self.verdict = ""
+        self.is_reading_body = False
+        self.is_watched = False
+        self.body_bytes = 0
+        self.sending_since_s = 0.0
+        self.deadline_s = float("inf")
+        self.silence_s_max = float("inf")
+        self.silence_kind = "first_byte"
+        self.heard_s = now_s
+        self.spoke_s = now_s
+        self.mark: Callable[[], None] | None = None
+        self.watcher: asyncio.Task[Any] | None = None
+
+    def await_provider(self, exchange: Exchange, now_s: float, silence_s_max: float, kind: str) -> None:
+        """The provider has the word; `kind` is the verdict when it says nothing for `silence_s_max`."""
+        self.exchange = exchange
+        self.heard_s = now_s
+        self.silence_s_max = silence_s_max
+        self.silence_kind = kind
+
+    def interrupt(self, verdict: str) -> None:
+        """End it from outside; the first verdict stands."""
+        if self.verdict:
+            return
+        self.verdict = verdict
+        if self.exchange is not None and not self.sending_since_s:
+            self.exchange.poke()
+        elif self.task is not None:
+            self.task.cancel()
+
+    async def watch_disconnect(self) -> None:
+        """Wait for the caller to leave. Only after the body was read."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+        self.interrupt("gone")
+
+
+class Watch:
+    """The ticker over all passages. `now` is a monotonic clock in seconds."""
+
+    def __init__(
+        self, tasks: Tasks, *, reader_timeout_s: float, body_timeout_s: float, body_rate_min: int, comment_s: float
+    ) -> None:
+        self._tasks = tasks
+        self._reader_timeout_s = reader_timeout_s
+        self._body_timeout_s = body_timeout_s
+        self._body_rate_min = body_rate_min
+        self._comment_s = comment_s
+        self.passages: set[Passage] = set()
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(TICK_S)
+            now_s = clock()
+            for passage in tuple(self.passages):
+                self.look_at(passage, now_s)
+
+    def look_at(self, passage: Passage, now_s: float) -> None:
+        if passage.is_reading_body:
+            self._look_at_body(passage, now_s)
+            return
+        if not passage.is_watched and now_s - passage.started_s >= TICK_S / 2:
+            passage.is_watched = True
+            passage.watcher = self._tasks.spawn("disconnect", passage.watch_disconnect())
+        if passage.mark is not None:
+            passage.mark()
+        if passage.sending_since_s:
+            if now_s - passage.sending_since_s > self._reader_timeout_s:
+                passage.interrupt("reader")
+        elif passage.exchange is not None:
+            self._look_at_provider(passage, now_s)
+
+    def _look_at_body(self, passage: Passage, now_s: float) -> None:
+        waited_s = now_s - passage.started_s
+        if waited_s > self._body_timeout_s and passage.body_bytes < waited_s * self._body_rate_min:
+            passage.interrupt("body")
+
+    def _look_at_provider(self, passage: Passage, now_s: float) -> None:
+        if now_s >= passage.deadline_s:
+            passage.interrupt("total")
+        elif now_s - passage.heard_s > passage.silence_s_max:
+            passage.interrupt(passage.silence_kind)
+        elif now_s - passage.spoke_s >= self._comment_s and passage.exchange is not None:
+            passage.exchange.poke()
+
+    def end(self, passage: Passage) -> None:
+        """The request is over; forget it and its watcher."""
+        self.passages.discard(passage)
+        if passage.watcher is not None:
+            passage.watcher.cancel()

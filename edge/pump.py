@@ -1,0 +1,293 @@
+"""Moves an answer from the provider to the caller: a whole one, or a stream as it comes.
+
+Rule: the settlement stands before the last byte goes out, because SDKs hang up the moment they see `[DONE]`.
+Rule: after the head has gone out a failure is one chunk with `error`, then the end; `[DONE]` is never invented.
+Strategy: one coroutine per request reads, rewrites and sends; what comes from outside (a caller who left, a clock) wakes it by a
+poke.
+"""
+
+import asyncio
+import time
+
+import msgspec
+
+from edge.attempts import Failed, failure_of
+from edge.generation import Generation
+from edge.passage import Passage
+from edge.reply import Send, send_whole
+from edge.upstream import Exchange, UpstreamError
+from routing.answer import Identity, NotAnAnswer, error_chunk, failure_of_error, length_chunk, open_answer, rewrite_answer
+from routing.failure import Failure, Kind, Sent, Source, describe, error_body, status_of
+from routing.headers import to_downstream
+from routing.sse import TooLong
+from routing.stream import StreamRewrite
+from usage.record import EndReason
+
+COMMENT = b": keep-alive\n\n"
+LINGER_S = 1.0
+"""How long a provider may take to close its stream after the end, before its connection is given up."""
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """Limits of answers: bytes of a whole one, bytes of one line of a stream; and whether ends wait for the disk."""
+
+    response_bytes_max: int
+    line_bytes_max: int
+    comment_s: float
+    is_strict: bool
+
+
+def is_event_stream(exchange: Exchange) -> bool:
+    """Whether the provider says so, or says nothing; a 200 that is no stream holds an error, or is one."""
+    for name, value in exchange.headers:
+        if name == b"content-type":
+            return value.lower().startswith(b"text/event-stream")
+    return True
+
+
+async def forward_whole(exchange: Exchange, generation: Generation, passage: Passage, send: Send, bounds: Bounds) -> None:
+    """A JSON answer. Failed: nothing has gone to the caller yet."""
+    clock = asyncio.get_running_loop().time
+    asked_s = clock()
+    passage.await_provider(exchange, asked_s, generation.attempt.provider.idle_timeout_s, "idle")
+    generation.consumed = "prompt"
+    try:
+        body = await _read_whole(exchange, passage, generation, bounds)
+        now_s = generation.first_byte_s = clock()
+        generation.upstream_s += now_s - asked_s
+        view, members = open_answer(body)
+        if generation.envelope.stream:
+            raise NotAnAnswer(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no event stream"))
+    except NotAnAnswer as problem:
+        generation.consumed = "nothing"
+        raise Failed(problem.failure) from problem
+    except BaseException:
+        exchange.abort()
+        raise
+    generation.consumed = "metered"
+    generation.finish_reason = view.finish_reason
+    generation.upstream_id = view.id[:128] if isinstance(view.id, str) else ""
+    answer = rewrite_answer(body, view, members, Identity(generation.gen_id, generation.envelope.model), generation.meter)
+    generation.settle("completed", exchange.status, clock())
+    if bounds.is_strict:
+        await generation.books.journal.durable()
+    passage.sending_since_s = now_s
+    headers = to_downstream(exchange.headers, generation.gen_id.encode(), generation.request_id.encode(), is_stream=False)
+    await send_whole(send, exchange.status, headers, answer)
+
+
+async def _read_whole(exchange: Exchange, passage: Passage, generation: Generation, bounds: Bounds) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        try:
+            data = await exchange.read()
+        except UpstreamError as problem:
+            raise Failed(problem.failure) from problem
+        if data:
+            size += len(data)
+            if size > bounds.response_bytes_max:
+                raise Failed(Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.REQUEST))
+            pieces.append(data)
+            if not data.isspace():
+                passage.heard_s = asyncio.get_running_loop().time()
+        elif data is not None:
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        elif passage.verdict and not _drains(generation, passage):
+            raise Failed(failure_of(passage.verdict, Sent.REQUEST))
+
+
+def _drains(generation: Generation, passage: Passage) -> bool:
+    """The caller left, but this provider bills on regardless: read on within bounds, for exact usage."""
+    provider = generation.attempt.provider
+    if passage.verdict != "gone" or provider.on_disconnect != "drain":
+        return False
+    passage.verdict = ""
+    passage.deadline_s = min(passage.deadline_s, asyncio.get_running_loop().time() + provider.drain_timeout_s)
+    return True
+
+
+class Pump:
+    """One stream. `run` returns when the caller has everything it will get."""
+
+    __slots__ = (
+        "_bounds",
+        "_clock",
+        "_exchange",
+        "_generation",
+        "_has_left",
+        "_is_open",
+        "_passage",
+        "_rewrite",
+        "_send",
+    )
+
+    def __init__(self, exchange: Exchange, generation: Generation, passage: Passage, send: Send, bounds: Bounds) -> None:
+        self._exchange = exchange
+        self._generation = generation
+        self._passage = passage
+        self._send = send
+        self._bounds = bounds
+        self._clock = asyncio.get_running_loop().time
+        self._is_open = False
+        self._has_left = False
+        self._rewrite = StreamRewrite(
+            Identity(generation.gen_id, generation.envelope.model),
+            generation.meter,
+            include_usage=generation.envelope.include_usage,
+            created=int(time.time()),
+            line_bytes_max=bounds.line_bytes_max,
+        )
+
+    async def run(self) -> None:
+        """Failed: only while nothing has gone to the caller."""
+        generation, passage, exchange, rewrite = self._generation, self._passage, self._exchange, self._rewrite
+        passage.await_provider(exchange, self._clock(), generation.attempt.provider.idle_timeout_s, "idle")
+        passage.mark = generation.mark
+        generation.consumed = "metered"
+        try:
+            while True:
+                data = await exchange.read()
+                if data is None:
+                    if passage.verdict and not self._leaves():
+                        await self._fail(failure_of(passage.verdict, Sent.HEAD))
+                        return
+                    await self._comment()
+                    continue
+                sent = rewrite.feed(data) if data else rewrite.finish()
+                if rewrite.is_over:
+                    await self._end(sent)
+                    return
+                if generation.completion_max < rewrite.meter.deltas and generation.completion_max < rewrite.meter.text_bytes // 6:
+                    await self._cut(sent)
+                    return
+                if sent:
+                    await self._pass(sent)
+                elif data[:1] != b":" and not data.isspace():
+                    passage.heard_s = self._clock()
+        except UpstreamError as problem:
+            await self._fail(problem.failure)
+        except TooLong as problem:
+            await self._fail(Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.HEAD, detail=str(problem)))
+        except BaseException:
+            exchange.abort()
+            raise
+
+    async def _pass(self, sent: bytes) -> None:
+        passage = self._passage
+        now_s = self._clock()
+        # Comments are a sign of life for the caller, not an answer: they do not re-arm the idle clock.
+        if not sent.startswith(b":"):
+            passage.heard_s = now_s
+        if self._has_left:
+            return
+        if not self._is_open:
+            await self._open(now_s)
+        passage.spoke_s = passage.sending_since_s = now_s
+        await self._send({"type": "http.response.body", "body": sent, "more_body": True})
+        passage.sending_since_s = 0.0
+
+    async def _open(self, now_s: float) -> None:
+        """The head goes out with the first event, so that a provider that fails before it is answered with a status."""
+        self._is_open = True
+        self._generation.first_byte_s = now_s
+        generation = self._generation
+        headers = to_downstream(
+            self._exchange.headers, generation.gen_id.encode(), generation.request_id.encode(), is_stream=True
+        )
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def _comment(self) -> None:
+        now_s = self._clock()
+        if now_s - self._passage.spoke_s >= self._bounds.comment_s and self._rewrite.is_at_boundary:
+            heard_s = self._passage.heard_s
+            await self._pass(COMMENT)
+            self._passage.heard_s = heard_s
+
+    def _leaves(self) -> bool:
+        self._has_left = _drains(self._generation, self._passage)
+        return self._has_left
+
+    async def _end(self, sent: bytes) -> None:
+        rewrite = self._rewrite
+        if rewrite.error:
+            await self._fail(failure_of_error(rewrite.error, Sent.HEAD), sent)
+        elif rewrite.finish_reason or rewrite.is_done:
+            self._settle("cancelled" if self._has_left else "completed")
+            await self._finish(sent)
+            await self._linger()
+        else:
+            await self._fail(Failure(Kind.TRUNCATED, Source.UPSTREAM, Sent.HEAD), sent)
+
+    async def _cut(self, sent: bytes) -> None:
+        """The reserve is used up: the answer ends here, with what it used."""
+        self._settle("credit_limit")
+        identity = Identity(self._generation.gen_id, self._generation.envelope.model)
+        self._exchange.abort()
+        await self._finish(sent + length_chunk(identity, self._generation.meter.usage_json(), self._rewrite.created))
+
+    async def _fail(self, failure: Failure, sent: bytes = b"") -> None:
+        self._exchange.abort()
+        generation = self._generation
+        if failure.source is Source.CLIENT:
+            generation.finish_reason = self._rewrite.finish_reason
+            self._settle("completed" if self._rewrite.is_done else "cancelled", status=499)
+            return
+        if not self._is_open:
+            generation.consumed = "metered" if generation.meter.has_usage or generation.meter.deltas else "nothing"
+            raise Failed(failure)
+        self._settle(end_reason_of(failure), error=failure.kind.name.lower())
+        message, kind, code = describe(failure, generation.attempt.provider.name)
+        status = status_of(failure)
+        error = error_body(status, message, kind, code)
+        identity = Identity(generation.gen_id, generation.envelope.model)
+        await self._finish(sent + error_chunk(identity, error, self._rewrite.created))
+
+    def _settle(self, end_reason: EndReason, status: int = 200, error: str = "") -> None:
+        generation, rewrite = self._generation, self._rewrite
+        generation.finish_reason = rewrite.finish_reason
+        generation.upstream_id = rewrite.upstream_id
+        now_s = self._clock()
+        generation.upstream_s = now_s - generation.started_s if not generation.first_byte_s else generation.upstream_s
+        generation.settle(end_reason, 499 if self._has_left else status, now_s, error)
+
+    async def _finish(self, sent: bytes) -> None:
+        """The last frame."""
+        if self._has_left:
+            return
+        if self._bounds.is_strict:
+            await self._generation.books.journal.durable()
+        now_s = self._clock()
+        if not self._is_open:
+            await self._open(now_s)
+        self._passage.sending_since_s = now_s
+        await self._send({"type": "http.response.body", "body": sent, "more_body": False})
+        self._passage.sending_since_s = 0.0
+
+    async def _linger(self) -> None:
+        """Let the provider close its stream, so that the connection can serve again."""
+        passage = self._passage
+        passage.verdict = ""
+        passage.deadline_s = self._clock() + LINGER_S
+        try:
+            while await self._exchange.read() != b"":
+                if passage.verdict:
+                    break
+        except UpstreamError:
+            pass
+        self._exchange.abort()
+
+
+def end_reason_of(failure: Failure) -> EndReason:
+    """How the record names a failure."""
+    match failure.kind:
+        case Kind.TIMEOUT_CONNECT | Kind.TIMEOUT_FIRST_BYTE | Kind.TIMEOUT_IDLE | Kind.TIMEOUT_TOTAL:
+            return "timeout"
+        case Kind.TRUNCATED | Kind.BROKEN:
+            return "truncated" if failure.sent is Sent.HEAD else "upstream_error"
+        case Kind.ABORTED:
+            return "cancelled"
+        case Kind.INTERNAL:
+            return "proxy_error"
+        case _:
+            return "upstream_error"

@@ -1,0 +1,196 @@
+"""Serves one chat completion: arrive, authenticate, decode, plan, reserve, intent, answer, relay, settle.
+
+Rule: this file is the order of things; each step is decided in `routing` or done by a neighbour. Whatever happens, the hold is
+settled.
+"""
+
+import asyncio
+import logging
+import random
+from typing import Any
+
+from edge.attempts import Failed, find_answer
+from edge.credit import Credit
+from edge.generation import Books, Generation
+from edge.ids import Mint
+from edge.intake import Denied, Gone, InFlight, read_body
+from edge.journal import JournalUnavailable
+from edge.keys import Reason, digest_of
+from edge.passage import Passage, Receive, Watch
+from edge.pump import Bounds, Pump, end_reason_of, forward_whole, is_event_stream
+from edge.reply import Headers, Send, id_headers, send_refusal
+from edge.table import Table
+from edge.upstream import Exchange
+from routing.envelope import Invalid, read
+from routing.failure import describe, status_of
+from routing.headers import Arrival, validate
+from routing.plan import Plan
+from routing.refusal import Refusal
+from routing.reserve import Reserve, completion_within, reserve
+from usage.pricing import dollars
+from usage.protocol import Policy, Unreachable
+
+log = logging.getLogger("tollway.relay")
+
+
+class Relay:
+    """The ASGI callable of `POST /chat/completions`."""
+
+    def __init__(self, table: Table, books: Books, watch: Watch, mint: Mint, in_flight: InFlight, bounds: Bounds) -> None:
+        self._table = table
+        self._books = books
+        self._watch = watch
+        self._mint = mint
+        self._in_flight = in_flight
+        self._bounds = bounds
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        mark = self._mint.draw()
+        gen_id = "gen-" + mark
+        passage = Passage(receive, asyncio.get_running_loop().time())
+        self._watch.passages.add(passage)
+        ids = id_headers(gen_id, "req-" + mark)
+        try:
+            arrival = validate(scope["headers"], self._table.config.limits.header_count_max)
+            if isinstance(arrival, Refusal):
+                raise Denied(arrival)
+            request_id = arrival.request_id or "req-" + mark
+            ids = id_headers(gen_id, request_id)
+            await self._serve(arrival, gen_id, request_id, passage, send)
+        except Denied as denied:
+            self._books.metrics.requests["", denied.refusal.status] += 1
+            await send_refusal(send, denied.refusal, ids)
+        except Gone:
+            self._books.metrics.requests["", 499] += 1
+        except asyncio.CancelledError:
+            if not passage.verdict:
+                raise
+            await self._interrupted(passage, send, ids)
+        except Exception:
+            # The outer ring: what we did not foresee is answered plainly, and never with a traceback.
+            log.exception("request %s failed", gen_id)
+            if passage.exchange is None or not passage.sending_since_s:
+                await send_refusal(
+                    send, Refusal(500, "internal_error", "this edge failed; the request id helps to find out why"), ids
+                )
+        finally:
+            self._watch.end(passage)
+            self._in_flight.release(passage.body_bytes)
+
+    async def _serve(self, arrival: Arrival, gen_id: str, request_id: str, passage: Passage, send: Send) -> None:
+        table, limits = self._table, self._table.config.limits
+        policy = await self._authenticate(arrival)
+        body = await read_body(passage.receive, passage, self._in_flight, limits.body_bytes_max, arrival.content_length)
+        try:
+            envelope = read(body)
+        except Invalid as invalid:
+            raise Denied(Refusal(400, invalid.code, invalid.message, param=invalid.param)) from None
+        plan = table.plan(envelope.model, policy.models, passage.started_s, random.random())
+        if isinstance(plan, Refusal):
+            raise Denied(plan)
+        need = reserve(envelope, plan.attempts)
+        hold_nano = await self._hold(policy, need)
+        completion_max = completion_within(need, hold_nano) if hold_nano < need.full_nano else need.completion_max
+        generation = Generation(
+            self._books,
+            gen_id,
+            request_id,
+            policy,
+            envelope,
+            plan.attempts[0],
+            hold_nano,
+            completion_max,
+            passage.started_s,
+            arrival.user_agent,
+        )
+        cap = completion_max // need.choices if hold_nano < need.full_nano else need.cap_always
+        await self._answer(plan, generation, passage, arrival, send, cap)
+
+    async def _authenticate(self, arrival: Arrival) -> Policy:
+        digest = digest_of(arrival.authorization)
+        if isinstance(digest, Reason):
+            raise Denied(Refusal(401, "invalid_api_key", digest.value))
+        policy = self._books.credit.find(digest)
+        if policy is None:
+            try:
+                policy = await self._books.credit.look_up(digest)
+            except Unreachable as problem:
+                raise Denied(_unverifiable(problem.retry_after_s)) from problem
+        if policy is None or policy.disabled:
+            what = "was revoked" if policy else "does not exist"
+            raise Denied(Refusal(401, "invalid_api_key", f"this API key {what}"))
+        return policy
+
+    async def _hold(self, policy: Policy, need: Reserve) -> int:
+        """Nano-dollars held: `full_nano`, or what the credit gives above `least_nano`."""
+        credit: Credit = self._books.credit
+        if credit.hold(policy.purse, need.full_nano):
+            return need.full_nano
+        answer = await credit.hold_cold(policy, need.full_nano, need.least_nano)
+        if answer.held_nano is not None:
+            return answer.held_nano
+        if answer.exhausted_by:
+            raise Denied(_exhausted(need, answer.available_nano, answer.exhausted_by))
+        raise Denied(_unverifiable(answer.retry_after_s))
+
+    async def _answer(
+        self, plan: Plan, generation: Generation, passage: Passage, arrival: Arrival, send: Send, cap: int | None
+    ) -> None:
+        clock = asyncio.get_running_loop().time
+        try:
+            generation.begin()
+            passage.deadline_s = clock() + generation.attempt.provider.total_timeout_s
+            exchange = await find_answer(self._table, plan.attempts, generation, passage, arrival.forwarded, cap)
+            await self._forward(exchange, generation, passage, send)
+        except JournalUnavailable as problem:
+            generation.forgo()
+            raise Denied(
+                Refusal(503, "journal_unavailable", "this edge cannot write its journal", retry_after_s=5.0)
+            ) from problem
+        except Failed as failed:
+            failure = failed.failure
+            status = status_of(failure)
+            generation.settle(end_reason_of(failure), status, clock(), failure.kind.value)
+            if passage.verdict not in ("gone", "reader"):
+                message, kind, code = describe(failure, generation.attempt.provider.name)
+                raise Denied(Refusal(status, code, message, kind, retry_after_s=failure.retry_after_s)) from failed
+        except asyncio.CancelledError:
+            left = passage.verdict in ("gone", "reader")
+            generation.settle("cancelled" if left else "proxy_error", 499 if left else 503, clock())
+            raise
+        finally:
+            generation.settle("proxy_error", 500, clock())
+
+    async def _forward(self, exchange: Exchange, generation: Generation, passage: Passage, send: Send) -> None:
+        if generation.envelope.stream and is_event_stream(exchange):
+            await Pump(exchange, generation, passage, send, self._bounds).run()
+        else:
+            await forward_whole(exchange, generation, passage, send, self._bounds)
+
+    async def _interrupted(self, passage: Passage, send: Send, ids: Headers) -> None:
+        assert passage.task is not None
+        passage.task.uncancel()
+        if passage.exchange is not None:
+            passage.exchange.abort()
+        self._books.metrics.requests["", 408 if passage.verdict == "body" else 499] += 1
+        if passage.verdict == "body":
+            refusal = Refusal(408, "body_too_slow", "the body did not arrive in time; send it faster or make it smaller")
+            await send_refusal(send, refusal, ids)
+
+
+def _unverifiable(retry_after_s: float | None) -> Refusal:
+    message = "the credit of this key cannot be verified right now; nothing was charged, try again"
+    return Refusal(503, "credit_unverifiable", message, retry_after_s=retry_after_s or 1.0)
+
+
+def _exhausted(need: Reserve, available_nano: int, by: str) -> Refusal:
+    tokens = completion_within(need, available_nano)
+    what = "the spending limit of this key" if by == "key_limit" else "the account's credit"
+    buys = (
+        f"it would buy {tokens} completion tokens for this prompt: set max_tokens to at most {tokens // need.choices}"
+        if tokens > 0
+        else "it does not pay for this prompt"
+    )
+    message = f"{what} is used up: {dollars(available_nano)} dollars are left, {dollars(need.least_nano)} are needed; {buys}"
+    metadata = {"available": dollars(available_nano), "needed": dollars(need.least_nano), "affordable_tokens": max(tokens, 0)}
+    return Refusal(402, "insufficient_credits", message, metadata=metadata)

@@ -1,0 +1,33 @@
+"""What the caller is sent when it is not the provider's answer: refusals, in OpenAI's error shape, and response heads."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from routing.refusal import Refusal
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+JSON_TYPE = (b"content-type", b"application/json")
+
+
+def id_headers(gen_id: str, request_id: str) -> Headers:
+    """The two ids of a request that is not answered by a provider."""
+    return [(b"x-generation-id", gen_id.encode()), (b"x-request-id", request_id.encode())]
+
+
+async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    """A complete response."""
+    length = (b"content-length", b"%d" % len(body))
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def send_refusal(send: Send, refusal: Refusal, ids: Headers) -> None:
+    """A refusal as the SDKs read it; `retry-after` when waiting helps, and never a retry where it cannot."""
+    headers = [JSON_TYPE, *ids]
+    if refusal.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % max(-int(-refusal.retry_after_s // 1), 1)))
+    if refusal.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send_whole(send, refusal.status, headers, refusal.body())

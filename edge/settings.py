@@ -1,0 +1,66 @@
+"""What the environment says about this process; the only place that reads it.
+
+Every setting has a default that works on one machine. A value that cannot be meant is refused with the variable's name.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, cast
+
+import msgspec
+
+Durability = Literal["os", "group", "strict"]
+
+
+class SettingError(Exception):
+    """A variable of the environment has a value that cannot be meant."""
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Where things are and who we are.
+
+    `collector_url` None means that the collector is embedded. `node` names this machine to the collector (default: made once and
+    kept in the data folder). `durability` is the journal's: "os" (safe against kill -9), "group" (also against power cuts, but
+    for a few milliseconds), "strict" (an answer's end waits for the disk).
+    """
+
+    host: str
+    port: int
+    data: Path
+    providers: Path
+    collector_url: str | None
+    node: str | None
+    node_token: str | None
+    durability: Durability
+    journal_bytes_max: int
+
+    @staticmethod
+    def read(environ: Mapping[str, str] = os.environ) -> "Settings":
+        """The settings in `environ`. SettingError names the variable that is wrong."""
+        url = environ.get("TOLLWAY_COLLECTOR_URL") or None
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise SettingError(f"TOLLWAY_COLLECTOR_URL must begin with http:// or https://, not {url!r}")
+        durability = environ.get("TOLLWAY_DURABILITY", "group")
+        if durability not in ("os", "group", "strict"):
+            raise SettingError(f"TOLLWAY_DURABILITY must be os, group or strict, not {durability!r}")
+        return Settings(
+            host=environ.get("HOST", "0.0.0.0"),
+            port=_number(environ, "PORT", 8000, 65_535),
+            data=Path(environ.get("TOLLWAY_DATA", "./data")),
+            providers=Path(environ.get("TOLLWAY_PROVIDERS", "./providers.toml")),
+            collector_url=url.rstrip("/") if url else None,
+            node=environ.get("TOLLWAY_NODE") or None,
+            node_token=environ.get("TOLLWAY_NODE_TOKEN") or None,
+            durability=cast(Durability, durability),
+            journal_bytes_max=_number(environ, "TOLLWAY_JOURNAL_BYTES_MAX", 1 << 30, 1 << 50),
+        )
+
+
+def _number(environ: Mapping[str, str], name: str, default: int, most: int) -> int:
+    text = environ.get(name, "")
+    if not text:
+        return default
+    if not text.isdigit() or not 1 <= int(text) <= most:
+        raise SettingError(f"{name} must be a whole number from 1 to {most}, not {text!r}")
+    return int(text)

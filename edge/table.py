@@ -1,0 +1,166 @@
+"""The routing table in force: read from providers.toml, checked before it bites, replaced without dropping a stream.
+
+Rule: a file that is wrong never replaces one that is right; its problems are logged line by line and the last good one keeps
+serving.
+Strategy: everything that is the same for each request to a provider is made once here: its target, its request head with the key.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from edge.echo import EchoUpstream
+from edge.upstream import Target, Upstream
+from routing.catalog import Catalog
+from routing.config import Config, parse
+from routing.failure import Failure
+from routing.headers import upstream_head_prefix
+from routing.health import Changes, Health, begin, end
+from routing.plan import Attempt, Plan, Routes
+from routing.problem import ConfigError
+from routing.provider import Provider
+from routing.refusal import Refusal
+
+log = logging.getLogger("tollway.table")
+LOOK_S = 2.0
+
+
+class Lane(msgspec.Struct, frozen=True):
+    """How requests reach one provider with one key: `head` is the request's head up to the value of content-length."""
+
+    upstream: Upstream
+    target: Target
+    head: bytes
+
+
+def resolve(references: frozenset[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The secrets that `env:NAME` and `file:PATH` stand for; those that lead nowhere are left out."""
+    secrets = {}
+    for reference in references:
+        kind, _, place = reference.partition(":")
+        if kind == "env":
+            secret = environ.get(place, "")
+        else:
+            try:
+                secret = Path(place).read_text(encoding="ascii")
+            except (OSError, UnicodeDecodeError):
+                secret = ""
+        if secret.strip():
+            secrets[reference] = secret.strip()
+    return secrets
+
+
+class Table:
+    """One providers.toml and what was made of it. Health outlives a reload, by provider and key."""
+
+    def __init__(self, path: Path, native: Upstream, httpx_upstream: "Lazy") -> None:
+        self._path = path
+        self._upstreams = {"native": native, "echo": EchoUpstream()}
+        self._httpx = httpx_upstream
+        self._seen = self._stamp()
+        self._health: dict[str, Health] = {}
+        self._use(parse(path.read_text(encoding="utf-8")))
+
+    def _use(self, config: Config) -> None:
+        secrets = resolve(frozenset(ref for provider in config.providers.values() for ref in provider.key_refs))
+        lanes = {}
+        for provider in config.providers.values():
+            for ref in provider.key_refs or (None,):
+                if ref is None or ref in secrets:
+                    lanes[provider.name, ref] = self._lane(provider, secrets[ref] if ref else None)
+        self.config = config
+        self.offered = frozenset(secrets)
+        self.catalog = Catalog(config, self.offered)
+        self._routes = Routes(config, self.offered)
+        self._lanes = lanes
+
+    def _lane(self, provider: Provider, secret: str | None) -> Lane:
+        base = provider.base_url
+        target = Target(
+            base.scheme,
+            base.host,
+            base.port,
+            provider.connect_timeout_s,
+            provider.keepalive_s,
+            provider.verify,
+            provider.ca_file,
+            provider.proxy,
+            provider.http2,
+        )
+        upstream = self._httpx.get() if provider.transport == "httpx" else self._upstreams[_native_or_echo(provider)]
+        return Lane(upstream, target, upstream_head_prefix(provider, secret))
+
+    def plan(self, model_id: str, allowed: tuple[str, ...], now_s: float, roll: float) -> Plan | Refusal:
+        """Where a request for `model_id` may go."""
+        return self._routes.plan(model_id, allowed, self._health, now_s, roll)
+
+    def lane(self, attempt: Attempt) -> Lane:
+        return self._lanes[attempt.provider.name, attempt.key_ref]
+
+    def begin(self, attempt: Attempt, now_s: float) -> None:
+        """An attempt is sent: what was closed and may be tried again now has its trial."""
+        self._note(begin(self._health, attempt.scopes, now_s))
+
+    def end(self, attempt: Attempt, failure: Failure | None, now_s: float) -> None:
+        """An attempt has ended, well (None) or not: let the next plans know."""
+        self._note(end(self._health, attempt.scopes, failure, now_s))
+
+    def _note(self, changes: Changes) -> None:
+        for scope, health in changes:
+            if health is None:
+                self._health.pop(scope, None)
+            else:
+                self._health[scope] = health
+
+    async def watch(self) -> None:
+        """Look at the file every other second until cancelled, and use it when it changed and is right."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            stamp = self._stamp()
+            if stamp != self._seen:
+                self._seen = stamp
+                self.reload()
+
+    def reload(self) -> None:
+        """Read the file now. Problems are logged; the table in force then stays."""
+        try:
+            self._use(parse(self._path.read_text(encoding="utf-8")))
+        except ConfigError as error:
+            log.error("%s is not used, the last good one keeps serving:\n%s", self._path, error)
+        except (OSError, UnicodeDecodeError) as error:
+            log.error("%s cannot be read, the last good one keeps serving: %s", self._path, error)
+        else:
+            log.info("%s is in force, version %s", self._path, self.config.version)
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            facts = self._path.stat()
+        except OSError:
+            return None
+        return facts.st_mtime_ns, facts.st_size, facts.st_ino
+
+
+class Lazy:
+    """The httpx transport, imported when a provider first asks for it: most never do, and it is several megabytes."""
+
+    def __init__(self) -> None:
+        self._upstream: Upstream | None = None
+
+    def get(self) -> Upstream:
+        if self._upstream is None:
+            from edge.upstream.httpx_transport import HttpxUpstream
+
+            self._upstream = HttpxUpstream()
+        return self._upstream
+
+    async def aclose(self) -> None:
+        if self._upstream is not None:
+            await self._upstream.aclose()
+
+
+def _native_or_echo(provider: Provider) -> str:
+    return "echo" if provider.dialect == "echo" else "native"

@@ -1,0 +1,88 @@
+"""Tollway on one screen: load, build, route, serve. `granian --interface asgi proxy:app` runs it, and so does `tollway serve`.
+
+With TOLLWAY_COLLECTOR_URL unset the collector lives in this process (SQLite in TOLLWAY_DATA); with it set, this is an edge alone.
+"""
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.routing import Route, Router
+
+from edge.account import App, Forward, Fresh
+from edge.endpoints import PREFIXES, not_found, routes
+from edge.node import Node, node_name
+from edge.ops import greeting, run
+from edge.settings import Settings
+from usage.protocol import Centre
+
+ACCOUNT_PATHS = ("/credits", "/key", "/generation", "/activity")
+
+
+@asynccontextmanager
+async def lifespan(_: Any) -> AsyncIterator[None]:
+    settings = Settings.read()
+    name = node_name(settings)
+    async with centre_of(settings, name) as (centre, account):
+        node = Node(settings, name, centre)
+        fresh = Fresh(account, node.flush)
+        app.routes[:] = [
+            *(Route(prefix + "/chat/completions", Chat(node), methods=["POST"]) for prefix in PREFIXES),
+            *routes(node),
+            *(Route(prefix + path, fresh, methods=["GET"]) for prefix in PREFIXES for path in ACCOUNT_PATHS),
+        ]
+        await node.start()
+        yield
+        await node.stop()
+
+
+class Chat:
+    """A raw ASGI endpoint: Starlette's own Request and StreamingResponse cost more than the whole budget of this path."""
+
+    def __init__(self, node: Node) -> None:
+        self._chat = node.chat
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._chat(scope, receive, send)
+
+
+@asynccontextmanager
+async def centre_of(settings: Settings, name: str) -> AsyncIterator[tuple[Centre, App]]:
+    """The collector: elsewhere over HTTP, or embedded. With it the application that answers for accounts."""
+    if settings.collector_url is not None:
+        from edge.collector_link import HttpCentre
+
+        link, forward = HttpCentre(settings.collector_url, settings.node_token or ""), Forward(settings.collector_url)
+        yield link, forward
+        await forward.aclose()
+        await link.aclose()
+        return
+    from collector.account_api import routes as account_routes
+    from collector.service import Collector
+    from collector.store import open_store
+
+    collector = Collector(open_store(os.environ))
+    key = await collector.ensure_demo()
+    if key is not None:
+        sys.stdout.write(greeting(key, settings.port))
+        sys.stdout.flush()
+    yield collector.for_node(name), Router(account_routes(collector))
+    await collector.shut_down()
+
+
+app = Router(lifespan=lifespan, default=not_found)
+
+
+def main() -> int:
+    """The `tollway` command. The account commands are there where the collector is installed."""
+    try:
+        from collector.ops import commands
+    except ModuleNotFoundError:
+        return run(sys.argv[1:], app)
+    return run(sys.argv[1:], app, commands)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
