@@ -1,4 +1,4 @@
-"""The few operating-system calls that the journal makes, behind one class, so that a failing or remembering disk can take its place.
+"""The few operating-system calls that the journal makes, behind one class, so that another kind of disk can take its place.
 
 Rule: every change of a file or folder by the journal goes through here; nothing else in `edge` touches the journal's folder.
 """

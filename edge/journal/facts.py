@@ -1,8 +1,8 @@
 """What the lines of a journal say: an intent `{"i":…}`, a progress mark `{"p":…}`, a settlement `{"s":…}`.
 
-Rule: an intent is written before any byte leaves for the provider, its settlement after; whoever finds the first without the second
-owes the settlement. Strategy: writers wrap ready JSON; readers decode one envelope whose absent kinds stay None, and a scan reads
-of a settlement only its `gen_id` and `seq`.
+Rule: an intent is written before any byte leaves for the provider, its settlement after; whoever finds the first without the
+second owes the settlement. Strategy: writers wrap ready JSON; readers decode one envelope whose absent kinds stay None, and a
+scan reads of a settlement only its `gen_id` and `seq`.
 """
 
 from typing import Any

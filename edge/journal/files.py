@@ -16,6 +16,7 @@ class Files:
     def __init__(self, disk: Disk, root: str, node: str, epoch: int, segment_bytes: int, *, syncs: bool) -> None:
         self.disk = disk
         self.folder, self._lock_fd = create_epoch(disk, root, node, epoch)
+        self.node_folder = f"{root}/{node}"
         self._acked = AckedFile(disk, self.folder)
         self.log = Log(disk, self.folder, segment_bytes, syncs=syncs)
         self.executor = ThreadPoolExecutor(1, thread_name_prefix="journal")

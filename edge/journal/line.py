@@ -34,7 +34,10 @@ class Splitter:
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The lines, each with its LF, that are complete now. A run of LINE_BYTES_MAX bytes without an LF is yielded as one damaged line."""
+        """The lines, each with its LF, that are complete now.
+
+        LINE_BYTES_MAX bytes without an LF are yielded as one damaged line.
+        """
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
         for line in lines:

@@ -1,8 +1,9 @@
 """The segments of one epoch as an append-only log of lines: append, roll over, make durable, begin anew after a fault.
 
-Rule: after a failed or short write, and after a failed sync, the segment is never appended to again: what it holds beyond its last
-successful sync is believed lost (the kernel drops dirty pages whose write-back failed), and its owner writes that to a new segment.
-Strategy: jobs that may block (`Job.run`) touch only what they were given and may run in a thread; `finish` is for the owner's thread.
+Rule: after a failed or short write, and after a failed sync, the segment is never appended to again: what it holds beyond its
+last successful sync is believed lost (the kernel drops dirty pages whose write-back failed), and its owner writes that to a new
+one.
+Strategy: what may block (`run` of a job) touches only what it was given and may run in a thread; `finish` is for the owner's.
 """
 
 from collections.abc import Sequence

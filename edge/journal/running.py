@@ -9,7 +9,7 @@ from edge.journal.segment import Segment
 
 
 class Running(msgspec.Struct, eq=False):
-    """An intent without its settlement, and the lines that say so. `home` is the newest segment that holds them durably or will."""
+    """An intent without its settlement, and the lines that say so; `home` is the segment that holds them."""
 
     home: Segment
     line: bytes
@@ -31,7 +31,7 @@ class Anew(AnewJob):
         super().__init__(log, [one.lines for one in self._moved.values()] + list(settlements))
 
     def move(self, running: Mapping[str, Running], settled_seq: int) -> None:
-        """After `finish`: the new segment is home to those that are still running, and is needed by all that was settled."""
+        """After `finish`: the new segment is home to those that still run, and is needed until all settled so far is acknowledged."""
         home = self.segment
         home.seq_needed = settled_seq
         for gen_id, one in self._moved.items():

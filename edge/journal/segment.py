@@ -1,7 +1,7 @@
 """One file of a journal as its owner knows it, and the reading of its lines in pieces of bounded size.
 
-Rule: segments are deleted oldest first, and one only when its settlements are acknowledged, the intents that began in it are settled in
-acknowledged ones, and no running intent has its only line there.
+Rule: segments are deleted oldest first, and one only when its settlements are acknowledged, the intents that began in it are
+settled in acknowledged ones, and no running intent has its only line there.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """The settlements that wait for the shipper: the newest in memory, the older ones read again from the segments.
 
-Rule: records come in `seq` order without a gap. Strategy: memory keeps the newest `bytes_max`; when the centre is away for long, the
-oldest fall out, and one cursor walks the segments once for all of them.
+Rule: records come in `seq` order without a gap. Strategy: memory keeps the newest `bytes_max`; when the centre is away for long,
+the oldest fall out, and one cursor walks the segments once for all of them.
 """
 
 from collections import deque
@@ -18,7 +18,7 @@ Range = tuple[str, int | None]
 
 
 class Cursor:
-    """Walks settlement lines forward. `ranges(seq)` names the files from which the record `seq` and its successors can be read."""
+    """Walks settlement lines forward. `ranges(seq)` names the files in which the record `seq` and its successors are."""
 
     def __init__(self, disk: Disk, ranges: Callable[[int], list[Range]]) -> None:
         self._disk = disk
@@ -70,13 +70,13 @@ class Window:
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._held: deque[tuple[UsageRecord, int]] = deque()
-        self._bytes = 0
+        self.bytes = 0
         self.first_seq = 1
 
     def put(self, record: UsageRecord, size: int) -> None:
         self._held.append((record, size))
-        self._bytes += size
-        if self._bytes > self._bytes_max:
+        self.bytes += size
+        if self.bytes > self._bytes_max:
             self._drop()
 
     def forget(self, acked_through: int) -> None:
@@ -98,5 +98,5 @@ class Window:
 
     def _drop(self) -> None:
         _, size = self._held.popleft()
-        self._bytes -= size
+        self.bytes -= size
         self.first_seq += 1

@@ -1,0 +1,354 @@
+"""Ships usage records from the journal to the centre: in batches, in order, one batch in flight, until each is acknowledged.
+
+Rule: nothing is dropped. What the centre cannot take now is tried again without end; what it will never take is kept as a dead
+letter before it counts as acknowledged.
+Rule: an acknowledgement is made durable here before anything it covers is deleted (the journal's part).
+Strategy: a lane for each outbox, the running epoch's and those of adopted dead ones, served in turn. Back-off is exponential
+with full jitter and common to all lanes; clock, dice and pause are arguments. An idle shipper sends nothing unless there are
+renewals.
+Limits: BATCH_RECORDS_MAX and BATCH_BYTES_MAX per batch, `ship_interval_s` of waiting; a batch that is too large for the centre
+is halved.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from edge.journal.dead import DeadLetter, DeadLetters
+from edge.journal.journal import Journal
+from edge.journal.old import OldEpoch, lost_record
+from edge.tasks import Tasks
+from usage.protocol import Ack, Acquire, Batch, Centre, Close, Refused, Unreachable
+from usage.record import UsageRecord
+
+log = logging.getLogger("tollway.shipper")
+
+BATCH_RECORDS_MAX = 500
+BATCH_BYTES_MAX = 256 << 10
+BACKOFF_FIRST_S = 0.5
+BACKOFF_MAX_S = 60.0
+RETRY_AFTER_MAX_S = 300.0
+
+Pause = Callable[[float, asyncio.Event], Awaitable[None]]
+"""(seconds, event): return when the event is set or the time is over."""
+
+
+class Outbox(Protocol):
+    """What a lane ships from: a Journal, or an OldEpoch."""
+
+    node: str
+    epoch: int
+    acked_through: int
+
+    @property
+    def settled_seq(self) -> int: ...
+    @property
+    def shippable_seq(self) -> int: ...
+    def read(self, seq: int, records_max: int, bytes_max: int) -> list[UsageRecord]: ...
+    async def ack(self, acked_through: int) -> None: ...
+
+
+async def pause(delay_s: float, event: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(delay_s):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+def backoff_s(failures: int, roll: float, retry_after_s: float | None) -> float:
+    """Full jitter below 0.5, 1, 2 … 60 seconds; never sooner than the centre asked for."""
+    jitter_s = roll * min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(failures - 1, 16))
+    return jitter_s + min(retry_after_s or 0.0, RETRY_AFTER_MAX_S)
+
+
+class Lane:
+    """One outbox on its way: where to go on, and how much the centre takes at once."""
+
+    __slots__ = ("next_seq", "outbox", "records_max", "shipped_s")
+
+    def __init__(self, outbox: Outbox, now_s: float) -> None:
+        self.outbox = outbox
+        self.next_seq = outbox.acked_through + 1
+        self.records_max = BATCH_RECORDS_MAX
+        self.shipped_s = now_s
+
+    @property
+    def waiting(self) -> int:
+        return self.outbox.shippable_seq - self.next_seq + 1
+
+    def read(self) -> list[UsageRecord]:
+        """The next batch.
+
+        What the centre asks for again (it was restored from a backup) and we no longer have is sent as lost.
+        """
+        outbox = self.outbox
+        records = outbox.read(self.next_seq, self.records_max, BATCH_BYTES_MAX)
+        if not records and self.next_seq <= outbox.acked_through:
+            through = min(outbox.acked_through, self.next_seq + self.records_max - 1)
+            records = [lost_record(outbox.node, outbox.epoch, seq) for seq in range(self.next_seq, through + 1)]
+        return records
+
+
+class Shipper:
+    """`start` once; `adopt` each old epoch; `drain` at the end."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        centre: Centre,
+        tasks: Tasks,
+        *,
+        on_ack: Callable[[Ack], None] = lambda ack: None,
+        renewals: Callable[[], tuple[Acquire, ...]] = tuple,
+        on_refused: Callable[[Refused], None] = lambda refusal: None,
+        ship_interval_s: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+        dice: Callable[[], float] = random.random,
+        pause: Pause = pause,
+    ) -> None:
+        self.batches_total = 0
+        self.records_total = 0
+        self.failures_total = 0
+        self.renewals = renewals
+        self.on_ack = on_ack
+        self.dead_letters = DeadLetters(journal.disk, f"{journal.node_folder}/dead.log")
+        self._journal = journal
+        self._centre = centre
+        self._tasks = tasks
+        self._on_refused = on_refused
+        self._interval_s = ship_interval_s
+        self._clock = clock
+        self._dice = dice
+        self._pause = pause
+        self._own = Lane(journal, clock())
+        self._old: deque[Lane] = deque()
+        self._is_old_turn = False
+        self._failures = 0
+        self._refusals: set[str] = set()
+        self._flushes: list[tuple[int, asyncio.Future[None]]] = []
+        self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._is_stopped = False
+        self._is_fenced = False
+        self._task: asyncio.Task[None] | None = None
+        journal.on_shippable = self._look
+
+    def __repr__(self) -> str:
+        return f"<Shipper {self._journal!r} old={len(self._old)} failures={self._failures}>"
+
+    def start(self) -> None:
+        self._task = self._tasks.spawn("shipper", self.run())
+
+    def wake(self) -> None:
+        """There is something to send now, such as a renewal that cannot wait."""
+        self._own.shipped_s = float("-inf")
+        self._wake.set()
+
+    def adopt(self, old: OldEpoch) -> None:
+        """Ship, close and remove this epoch too."""
+        self._old.append(Lane(old, self._clock()))
+        self._count_elsewhere()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until `drain`."""
+        while not self._is_stopped:
+            try:
+                delay_s = await self._step()
+            except OSError as error:
+                log.error("the journal cannot be read or tidied now: %s", error)
+                delay_s = self._wait_s(None)
+            if delay_s:
+                await self._pause(delay_s, self._urgent)
+                self._urgent.clear()
+
+    async def flush(self, timeout_s: float) -> bool:
+        """Ship now, and wait until everything settled so far is acknowledged; False when the time was not enough."""
+        target = self._journal.settled_seq
+        if self._journal.acked_through >= target:
+            return True
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (target, done)
+        self._flushes.append(entry)
+        self._wake.set()
+        self._urgent.set()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await done
+        except TimeoutError:
+            return False
+        finally:
+            if entry in self._flushes:
+                self._flushes.remove(entry)
+        return True
+
+    async def drain(self, timeout_s: float) -> bool:
+        """At shutdown: flush, stop, close the epoch at the centre, let go of the journal. True: the next start finds nothing of it."""
+        journal = self._journal
+        is_closed = False
+        try:
+            async with asyncio.timeout(timeout_s):
+                is_flushed = await self.flush(timeout_s)
+                await self._stop()
+                if is_flushed and not journal.running_intents and journal.acked_through == journal.settled_seq:
+                    is_closed = await self._close(self._own)
+        except (TimeoutError, Unreachable, Refused) as error:
+            log.warning("epoch %s is left for the next start to close: %s", journal.epoch, error or "no time left")
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        for lane in self._old:
+            assert isinstance(lane.outbox, OldEpoch)
+            lane.outbox.close(remove=False)
+        self._old.clear()
+        await journal.aclose(remove=is_closed)
+        return is_closed
+
+    # Inside.
+
+    async def _stop(self) -> None:
+        self._is_stopped = True
+        self._wake.set()
+        self._urgent.set()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def _look(self) -> None:
+        """More may be shipped than before: is it enough to go now?"""
+        if self._flushes or self._own.waiting >= BATCH_RECORDS_MAX or self._journal.window_bytes >= BATCH_BYTES_MAX:
+            self._wake.set()
+
+    async def _step(self) -> float:
+        """Send one batch if one is due, or wait until one may be; returns how long to back off."""
+        self._wake.clear()
+        if self._old and (self._is_old_turn or not self._is_own_due()):
+            self._is_old_turn = False
+            return await self._step_old(self._old[0])
+        self._is_old_turn = True
+        if self._is_own_due():
+            records = self._own.read() if self._own.waiting > 0 else []
+            self._own.shipped_s = self._clock()
+            renew = () if self._is_fenced else self.renewals()
+            if records or renew:
+                return await self._ship(self._own, records, renew)
+        due_s = self._own.shipped_s + self._interval_s - self._clock()
+        await self._pause(max(due_s, 0.001), self._wake)
+        return 0.0
+
+    def _is_own_due(self) -> bool:
+        own = self._own
+        if self._clock() - own.shipped_s >= self._interval_s:
+            return True
+        return own.waiting > 0 and (
+            bool(self._flushes) or own.waiting >= BATCH_RECORDS_MAX or self._journal.window_bytes >= BATCH_BYTES_MAX
+        )
+
+    async def _step_old(self, lane: Lane) -> float:
+        old = lane.outbox
+        assert isinstance(old, OldEpoch)
+        if lane.waiting > 0:
+            return await self._ship(lane, lane.read(), ())
+        try:
+            is_closed = await self._close(lane)
+        except (Unreachable, Refused) as error:
+            self._old.rotate(-1)
+            return self._failed(error)
+        if not is_closed:
+            return self._failed(Unreachable(f"epoch {old.epoch} is not complete at the centre"))
+        self._old.popleft()
+        await asyncio.to_thread(old.close, remove=True)
+        self._count_elsewhere()
+        return 0.0
+
+    async def _close(self, lane: Lane) -> bool:
+        outbox = lane.outbox
+        closed = await self._centre.close(Close(outbox.node, outbox.epoch, outbox.settled_seq))
+        if not closed.closed:
+            lane.next_seq = min(lane.next_seq, closed.acked_through + 1)
+        return closed.closed
+
+    async def _ship(self, lane: Lane, records: list[UsageRecord], renew: tuple[Acquire, ...]) -> float:
+        outbox = lane.outbox
+        try:
+            ack = await self._centre.ingest(Batch(outbox.node, outbox.epoch, tuple(records), renew))
+        except Unreachable as error:
+            return self._failed(error)
+        except Refused as error:
+            if error.code == "too_large" and lane.records_max > 1 and len(records) > 1:
+                lane.records_max = len(records) // 2
+                lane.shipped_s = float("-inf")
+                return 0.0
+            if error.code == "fenced" and renew:
+                self._is_fenced = True
+                lane.shipped_s = float("-inf")
+                return 0.0
+            return self._failed(error)
+        self._failures = 0
+        self.batches_total += 1
+        self.records_total += len(records)
+        self.on_ack(ack)
+        await self._bury(ack, records)
+        return await self._take(lane, ack, records)
+
+    async def _take(self, lane: Lane, ack: Ack, records: list[UsageRecord]) -> float:
+        """Apply an acknowledgement: never more than was sent, and never backwards for what we keep."""
+        outbox = lane.outbox
+        sent_through = records[-1].seq if records else lane.next_seq - 1
+        has_progress = ack.acked_through >= lane.next_seq
+        lane.next_seq = min(ack.acked_through, sent_through) + 1
+        lane.records_max = min(BATCH_RECORDS_MAX, lane.records_max * 2)
+        through = min(ack.acked_through, max(sent_through, outbox.acked_through))
+        if through > outbox.acked_through:
+            try:
+                await outbox.ack(through)
+            except OSError as error:
+                log.error("the acknowledgement of %s through %d cannot be kept: %s", outbox, through, error)
+        self._count_elsewhere()
+        for target, done in self._flushes:
+            if self._journal.acked_through >= target and not done.done():
+                done.set_result(None)
+        if records and not has_progress:
+            return self._failed(
+                Unreachable(f"the centre acknowledged {ack.acked_through} only, of {sent_through} that were sent")
+            )
+        return 0.0
+
+    async def _bury(self, ack: Ack, records: list[UsageRecord]) -> None:
+        """Rejected records become dead letters, however long the disk takes, before they count as acknowledged."""
+        by_seq = {record.seq: record for record in records}
+        letters = [DeadLetter(one.reason, by_seq[one.seq]) for one in ack.rejected if one.seq in by_seq]
+        failures = 0
+        while letters:
+            try:
+                await asyncio.to_thread(self.dead_letters.keep, letters)
+                log.error("%d records were rejected by the centre, the first because: %s", len(letters), letters[0].reason)
+                return
+            except OSError as error:
+                failures += 1
+                log.error("dead letters cannot be kept: %s", error)
+                await self._pause(backoff_s(failures, self._dice(), None), self._urgent)
+
+    def _failed(self, error: Unreachable | Refused) -> float:
+        """How long to wait. A refusal is reported once; its data stay, since what is wrong may be put right at the centre."""
+        if isinstance(error, Unreachable):
+            if not self._failures:
+                log.warning("usage records wait for the centre: %s", error)
+            return self._wait_s(error.retry_after_s)
+        if error.code not in self._refusals:
+            self._refusals.add(error.code)
+            log.error("the centre refuses usage records: %s (%s)", error, error.code)
+            self._on_refused(error)
+        return self._wait_s(None)
+
+    def _wait_s(self, retry_after_s: float | None) -> float:
+        self._failures += 1
+        self.failures_total += 1
+        return backoff_s(self._failures, self._dice(), retry_after_s)
+
+    def _count_elsewhere(self) -> None:
+        self._journal.bytes_elsewhere = sum(lane.outbox.pending_bytes for lane in self._old if isinstance(lane.outbox, OldEpoch))
