@@ -59,7 +59,8 @@ class Lease(msgspec.Struct, frozen=True):
 
     def after_settle(self, hold_nano: int, cost_nano: int) -> "Lease":
         """The hold ends and its cost becomes a charge; what is left of the hold is free again."""
-        assert 0 <= hold_nano <= self.held_nano and cost_nano >= 0
+        assert 0 <= hold_nano <= self.held_nano
+        assert cost_nano >= 0
         return Lease(
             self.purse,
             self.granted_nano,

@@ -24,7 +24,8 @@ def dollars_to(units_per_dollar: int, text: str) -> int:
         raise ValueError(f"{text!r} is not a plain decimal number of dollars such as '0.15'")
     whole, fraction = match[1], match[2] or ""
     scaled = int(whole + fraction) * units_per_dollar
-    units, rest = divmod(scaled, 10 ** len(fraction))
+    scale: int = 10 ** len(fraction)
+    units, rest = divmod(scaled, scale)
     if rest:
         raise ValueError(f"{text!r} is finer than the smallest unit, 1/{units_per_dollar} dollar")
     return units

@@ -24,7 +24,10 @@ class Unreachable(Exception):
 
 
 class Refused(Exception):
-    """The centre understood and said no; asking again will not help. Codes: `fenced`, `bad_node_token`, `too_large`, `invalid`."""
+    """The centre understood and said no; asking again will not help.
+
+    Codes: `fenced`, `bad_node_token`, `too_large`, `invalid`.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

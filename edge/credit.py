@@ -1,0 +1,288 @@
+"""Keeps this node's wallets filled, and knows whose they are: the network around what `edge.wallet` decides.
+
+Rule: a request whose wallet has credit makes no call, waits for nothing and touches only memory.
+Rule: one call at a time per purse and per unknown key; whoever comes meanwhile waits for that one, at most 500 ms, and then hears
+`unverifiable` while the call goes on and fills the wallet for the next.
+Rule: only the centre's word makes `exhausted`; its silence never does.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from edge.desk import Desk
+from edge.flight import Flight, HoldAnswer
+from edge.keyring import Keyring
+from edge.tasks import Tasks
+from edge.wallet import RIDE_S, Wallet
+from usage.protocol import Ack, Acquire, Acquired, Centre, Policy, Unreachable
+
+COLD_WAIT_S = 0.5
+REFUSALS_MAX = 3
+"""How often one request asks again because a refusal left hope: credit that came free meanwhile, or a smaller minimum."""
+TEND_S = 1.0
+RIDES_AFTER_S = 3.0
+"""Renewals wait for a batch only if one went out within this time."""
+
+
+class Credit:
+    """The credit of one process: one wallet per purse, in one epoch of one node."""
+
+    def __init__(
+        self,
+        node: str,
+        epoch: int,
+        centre: Centre,
+        tasks: Tasks,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        on_fenced: Callable[[], None] | None = None,
+        salt: str = "",
+    ) -> None:
+        self._desk = Desk(node, epoch, centre, on_fenced, salt)
+        self._tasks = tasks
+        self._clock = clock
+        self._keyring = Keyring(self._desk, tasks, clock)
+        self._wallets: dict[str, Wallet] = {}
+        self._low: dict[str, Wallet] = {}
+        self._flights: dict[str, Flight] = {}
+        self._tending: asyncio.Task[None] | None = None
+        self._batch_s = -RIDES_AFTER_S
+        self.is_draining = False
+
+    def __repr__(self) -> str:
+        return f"<Credit {self._desk.node}/{self._desk.epoch} {len(self._wallets)} wallets, {len(self._keyring.policies)} keys>"
+
+    @property
+    def is_fenced(self) -> bool:
+        """Whether a newer process of this node has taken over."""
+        return self._desk.is_fenced
+
+    @property
+    def calls_total(self) -> int:
+        """Calls made to the centre about keys and credit so far."""
+        return self._desk.calls_total
+
+    # The warm path.
+
+    def find(self, digest: str) -> Policy | None:
+        """The policy of a key that was looked up before, without asking."""
+        return self._keyring.find(digest)
+
+    def hold(self, purse: str, amount_nano: int) -> bool:
+        """Reserve exactly `amount_nano` nano-dollars of what this node has. An amount of 0 is always held."""
+        if not amount_nano:
+            return True
+        wallet = self._wallets.get(purse)
+        if wallet is None or self._desk.is_fenced:
+            return False
+        now_s = self._clock()
+        is_held = wallet.hold(amount_nano, now_s)
+        if wallet.wants_renewal(now_s):
+            self._renew(wallet, now_s)
+        return is_held
+
+    def hold_up_to(self, purse: str, min_nano: int, want_nano: int) -> int:
+        """Reserve as much as this node has between the two; 0 when it has less than `min_nano` (which is at least 1)."""
+        wallet = self._wallets.get(purse)
+        if wallet is None or self._desk.is_fenced:
+            return 0
+        now_s = self._clock()
+        held_nano = wallet.hold_up_to(min_nano, want_nano, now_s)
+        if wallet.wants_renewal(now_s):
+            self._renew(wallet, now_s)
+        return held_nano
+
+    def settle(self, purse: str, hold_nano: int, cost_nano: int) -> None:
+        """A hold ends, `cost_nano` of it is spent, the rest is free again."""
+        if not hold_nano and not cost_nano:
+            return
+        now_s = self._clock()
+        wallet = self._wallets.get(purse)
+        if wallet is None:
+            wallet = self._wallets[purse] = Wallet(purse, "", now_s)
+        wallet.settle(hold_nano, cost_nano, now_s)
+
+    def free(self) -> dict[str, int]:
+        """What each purse could spend at once, in nano-dollars."""
+        return {purse: wallet.lease.free_nano for purse, wallet in self._wallets.items()}
+
+    def totals(self) -> dict[str, int]:
+        """Sums over all purses, for metrics: free, held, overage in nano-dollars, and how many wallets and keys are known."""
+        leases = [wallet.lease for wallet in self._wallets.values()]
+        return {
+            "free_nano": sum(lease.free_nano for lease in leases),
+            "held_nano": sum(lease.held_nano for lease in leases),
+            "overage_nano": sum(lease.overage_nano for lease in leases),
+            "wallets": len(leases),
+            "keys": len(self._keyring.policies),
+        }
+
+    async def look_up(self, digest: str) -> Policy | None:
+        """The policy of a key, asked of the centre; None: there is no such key. Raises Unreachable, within 500 ms."""
+        return await self._keyring.look_up(digest)
+
+    # Credit.
+
+    async def hold_cold(self, policy: Policy, want_nano: int, min_nano: int) -> HoldAnswer:
+        """Reserve between `min_nano` and `want_nano`, asking the centre when this node has too little; waits 500 ms at most."""
+        if not want_nano:
+            return HoldAnswer(0)
+        want_nano, min_nano = max(want_nano, min_nano, 1), max(min_nano, 1)
+        now_s = self._clock()
+        until_s = now_s + COLD_WAIT_S
+        wallet = self._wallets.get(policy.purse)
+        if wallet is None:
+            wallet = self._wallets[policy.purse] = Wallet(policy.purse, policy.digest, now_s)
+        wallet.digest = policy.digest
+        problem: Unreachable | None = None
+        asked = refused = 0
+        while not self._is_closed:
+            now_s = self._clock()
+            takes_less = asked > 0 or wallet.lease.final or wallet.is_exhausted_for(want_nano, now_s)
+            held_nano = self.hold_up_to(policy.purse, min_nano if takes_less else want_nano, want_nano)
+            if held_nano:
+                return HoldAnswer(held_nano)
+            exhausted = wallet.exhausted
+            if exhausted is not None and (refused >= REFUSALS_MAX or wallet.is_exhausted_for(min_nano, now_s)):
+                return HoldAnswer(None, exhausted.exhausted_by, exhausted.available_nano + wallet.lease.free_nano)
+            if problem is not None or now_s >= until_s or now_s < wallet.retry_at_s:
+                break
+            flight = self._flights.get(policy.purse) or self._fly(wallet)
+            flight.join(want_nano, min_nano)
+            await asyncio.wait({flight.task}, timeout=until_s - now_s)
+            if not flight.task.done():
+                break
+            problem, asked, refused = flight.problem, asked + 1, refused + flight.is_refused
+        held_nano = self.hold_up_to(policy.purse, min_nano, want_nano)
+        return HoldAnswer(held_nano) if held_nano else HoldAnswer(retry_after_s=problem.retry_after_s if problem else 1.0)
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._desk.is_fenced or self.is_draining
+
+    def _renew(self, wallet: Wallet, now_s: float) -> None:
+        """Ask in the background: on the next usage batch if one is due, else by a call of its own."""
+        if wallet.purse in self._flights or self._is_closed:
+            return
+        if wallet.ride_until_s == 0.0 and now_s - self._batch_s < RIDES_AFTER_S:
+            wallet.ride_until_s = now_s + RIDE_S
+            self._low[wallet.purse] = wallet
+        if now_s >= wallet.ride_until_s:
+            self._low.pop(wallet.purse, None)
+            self._fly(wallet)
+
+    def renewals(self) -> tuple[Acquire, ...]:
+        """The asks that ride on the usage batch which is made now."""
+        now_s = self._batch_s = self._clock()
+        if self._is_closed:
+            return ()
+        waiting, self._low = self._low, {}
+        riding = [wallet for wallet in waiting.values() if wallet.wants_renewal(now_s) and wallet.purse not in self._flights]
+        for wallet in riding:
+            wallet.rode_s = now_s
+        return tuple(self._acquire(wallet, 0, 1, now_s) for wallet in riding)
+
+    def on_ack(self, ack: Ack) -> None:
+        """What a usage batch brought: grants, balances, and keys to ask for anew."""
+        for granted in ack.leases:
+            wallet = self._wallets.get(granted.purse)
+            if wallet is not None and wallet.ask is not None:
+                wallet.grant(granted, wallet.rode_s)
+        for balance in ack.balances:
+            wallet = self._wallets.get(balance.purse)
+            if wallet is not None and balance.available_nano > 0:
+                wallet.exhausted = None
+        for digest in ack.revoked:
+            self._keyring.policies.forget(digest)
+
+    def _acquire(self, wallet: Wallet, want_nano: int, min_nano: int, now_s: float) -> Acquire:
+        ask = wallet.next_ask(self._desk.next_id(), want_nano, min_nano, now_s)
+        return Acquire(self._desk.node, self._desk.epoch, ask.grant_id, ask.digest, ask.want_nano, ask.min_nano)
+
+    def _fly(self, wallet: Wallet) -> Flight:
+        flight = self._flights[wallet.purse] = Flight()
+        flight.task = self._tasks.spawn("credit: acquire", self._ask(wallet, flight))
+        if self._tending is None:
+            self._tending = self._tasks.spawn("credit: tend", self._tend())
+        return flight
+
+    async def _ask(self, wallet: Wallet, flight: Flight) -> None:
+        try:
+            if wallet.expired_nano(self._clock()):
+                await self._give_back(wallet)
+            sent_s = self._clock()
+            min_nano = max(flight.min_nano - wallet.lease.free_nano, 1)
+            message = self._acquire(wallet, flight.want_nano, min_nano, sent_s)
+            acquired = await self._desk.acquire(message)
+            self._keyring.policies.learn(message.digest, acquired.policy, sent_s)
+            flight.problem = self._absorb(wallet, flight, acquired, sent_s)
+        except Unreachable as problem:
+            flight.problem = problem
+            wallet.lose(self._clock())
+        finally:
+            del self._flights[wallet.purse]
+
+    def _absorb(self, wallet: Wallet, flight: Flight, acquired: Acquired, sent_s: float) -> Unreachable | None:
+        granted = acquired.granted
+        if acquired.policy is None:
+            return Unreachable("the key is gone", 1.0)
+        if granted is None:
+            wallet.refuse(acquired.available_nano, acquired.exhausted_by or "credits", self._clock())
+            flight.is_refused = True
+        elif granted.purse == wallet.purse:
+            wallet.grant(granted, sent_s)
+        elif wallet.disown(granted.grant_id):
+            other = self._wallets.get(granted.purse) or Wallet(granted.purse, wallet.digest, sent_s)
+            self._wallets[granted.purse] = other
+            other.receive(granted, sent_s)
+            return Unreachable("the key is paid from another purse now", 1.0)
+        return None
+
+    # Giving back.
+
+    async def _give_back(self, wallet: Wallet) -> None:
+        wallet.begin_return(self._desk.next_id())
+        for return_id in tuple(wallet.returning):
+            await self._send_return(wallet, return_id)
+
+    async def _send_return(self, wallet: Wallet, return_id: str) -> None:
+        """Raises Unreachable; then the same return is sent again later."""
+        amount_nano = wallet.returning.get(return_id)
+        if amount_nano is not None:
+            await self._desk.give_back(return_id, wallet.purse, amount_nano)
+            wallet.end_return(return_id)
+
+    async def tend(self) -> None:
+        """Return what nobody uses, repeat returns that were not answered, renew what a batch did not, forget what is empty."""
+        now_s = self._clock()
+        try:
+            for wallet in tuple(self._wallets.values()):
+                if wallet.purse in self._flights:
+                    continue
+                if wallet.idle_nano(now_s) or wallet.returning:
+                    await self._give_back(wallet)
+                elif wallet.is_forgettable(now_s):
+                    del self._wallets[wallet.purse]
+                elif wallet.ride_until_s and now_s >= wallet.ride_until_s and wallet.wants_renewal(now_s):
+                    self._renew(wallet, now_s)
+        except Unreachable:
+            pass
+
+    async def _tend(self) -> None:
+        while not self.is_draining:
+            await asyncio.sleep(TEND_S)
+            await self.tend()
+
+    async def drain(self, timeout_s: float = 5.0) -> bool:
+        """Admit nothing more and give all free credit back; False when the centre could not be told in time."""
+        self.is_draining = True
+        if self._tending is not None:
+            self._tending.cancel()
+        try:
+            async with asyncio.timeout(timeout_s):
+                for wallet in tuple(self._wallets.values()):
+                    await self._give_back(wallet)
+        except (Unreachable, TimeoutError):
+            return False
+        return True

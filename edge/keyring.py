@@ -1,0 +1,73 @@
+"""The keys this process has met: found in memory, or looked up at the centre, once for everybody who waits.
+
+Rule: a known key costs no call and no wait; its policy is refreshed in the background.
+Limits: 16 look-ups at once and 1,000 waiting, so a flood of invented keys has a bounded price; in such a flood a real key
+that was never seen here may be told to come again.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from edge.desk import Desk
+from edge.policies import Policies
+from edge.tasks import Tasks
+from usage.protocol import Acquire, Policy, Unreachable
+
+WAIT_S_MAX = 0.5
+AT_ONCE_MAX = 16
+WAITING_MAX = 1_000
+
+
+class Keyring:
+    """Policies by digest, and the look-ups under way."""
+
+    def __init__(self, desk: Desk, tasks: Tasks, clock: Callable[[], float]) -> None:
+        self._desk = desk
+        self._tasks = tasks
+        self._clock = clock
+        self.policies = Policies()
+        self._lookups: dict[str, asyncio.Task[Unreachable | None]] = {}
+        self._gate = asyncio.Semaphore(AT_ONCE_MAX)
+
+    def find(self, digest: str) -> Policy | None:
+        """The policy of a key that was looked up before."""
+        now_s = self._clock()
+        policy = self.policies.find(digest, now_s)
+        if policy is not None and self.policies.takes_refresh(digest, now_s) and digest not in self._lookups:
+            self._begin(digest)
+        return policy
+
+    async def look_up(self, digest: str) -> Policy | None:
+        """The policy of a key; None: there is no such key. Raises Unreachable, after 500 ms at the latest."""
+        now_s = self._clock()
+        policy = self.policies.find(digest, now_s)
+        if policy is not None or self.policies.is_missing(digest, now_s):
+            return policy
+        task = self._lookups.get(digest)
+        if task is None:
+            if len(self._lookups) >= WAITING_MAX:
+                raise Unreachable("too many unknown keys at once", 1.0)
+            task = self._begin(digest)
+        await asyncio.wait({task}, timeout=WAIT_S_MAX)
+        if not task.done():
+            raise Unreachable("the collector did not answer in time", 1.0)
+        problem = task.result()
+        if problem is not None:
+            raise Unreachable(str(problem), problem.retry_after_s)
+        return self.policies.find(digest, self._clock())
+
+    def _begin(self, digest: str) -> "asyncio.Task[Unreachable | None]":
+        task = self._lookups[digest] = self._tasks.spawn("look up a key", self._look_up(digest))
+        return task
+
+    async def _look_up(self, digest: str) -> Unreachable | None:
+        try:
+            async with self._gate:
+                asked_s = self._clock()
+                acquired = await self._desk.acquire(Acquire(self._desk.node, self._desk.epoch, self._desk.next_id(), digest))
+            self.policies.learn(digest, acquired.policy, asked_s)
+        except Unreachable as problem:
+            return problem
+        finally:
+            del self._lookups[digest]
+        return None

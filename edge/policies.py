@@ -1,0 +1,72 @@
+"""What is known about keys: the policies the centre gave, and the digests it does not know. No loop, no clock, no network.
+
+Rule: bounded in every direction. Invented keys push out other invented keys, never a real one.
+Rule: a policy is asked for anew every few minutes in the background, and is not used at all once it is older than its life: a
+revoked key stops working within that time even while the centre is away.
+"""
+
+import msgspec
+
+from usage.protocol import Policy
+
+REFRESH_S = 300.0
+LIFE_S = 900.0
+RETRY_S = 10.0
+MISSING_S = 10.0
+KNOWN_MAX = 65_536
+MISSING_MAX = 10_000
+
+
+class _Known(msgspec.Struct):
+    policy: Policy
+    refresh_s: float
+    until_s: float
+
+
+class Policies:
+    """Policies by digest, as far as this process knows them."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Known] = {}
+        self._missing: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def find(self, digest: str, now_s: float) -> Policy | None:
+        """The policy of a key that is known and fresh enough."""
+        known = self._known.get(digest)
+        return known.policy if known is not None and now_s < known.until_s else None
+
+    def takes_refresh(self, digest: str, now_s: float) -> bool:
+        """Whether this key is due to be asked for again; says so once, then not for RETRY_S."""
+        known = self._known.get(digest)
+        if known is None or now_s < known.refresh_s:
+            return False
+        known.refresh_s = now_s + RETRY_S
+        return True
+
+    def is_missing(self, digest: str, now_s: float) -> bool:
+        """Whether the centre said, a moment ago, that there is no such key."""
+        until_s = self._missing.get(digest)
+        return until_s is not None and now_s < until_s
+
+    def learn(self, digest: str, policy: Policy | None, asked_s: float) -> None:
+        """What the centre said to a question asked at `asked_s`."""
+        if policy is None:
+            self._known.pop(digest, None)
+            self._missing.pop(digest, None)
+            if len(self._missing) >= MISSING_MAX:
+                del self._missing[next(iter(self._missing))]
+            self._missing[digest] = asked_s + MISSING_S
+            return
+        self._missing.pop(digest, None)
+        self._known.pop(digest, None)
+        if len(self._known) >= KNOWN_MAX:
+            del self._known[next(iter(self._known))]
+        self._known[digest] = _Known(policy, asked_s + REFRESH_S, asked_s + LIFE_S)
+
+    def forget(self, digest: str) -> None:
+        """Its policy changed at the centre."""
+        self._known.pop(digest, None)
+        self._missing.pop(digest, None)
