@@ -116,7 +116,21 @@ def _insert(tx: Tx, accepted: list[UsageRecord]) -> list[UsageRecord]:
         for _, r in sorted(by_id.items())
     ]
     new = tx.insert_records(rows)
+    _note_repeats(tx, [record for record in accepted if record.gen_id not in new or by_id[record.gen_id] is not record])
     return [record for record in by_id.values() if record.gen_id in new]
+
+
+def _note_repeats(tx: Tx, known: list[UsageRecord]) -> None:
+    """A generation that came again under another number leaves a note, so that the numbers stay provably gap-free."""
+    ids = sorted({record.gen_id for record in known})
+    home: dict[str, Row] = {}
+    for start in range(0, len(ids), 500):
+        part = ids[start : start + 500]
+        for gen_id, *at in tx.rows(f"SELECT gen_id, node, epoch, seq FROM records WHERE gen_id IN ({marks(len(part))})", *part):
+            home[gen_id] = tuple(at)
+    moved = [(r.node, r.epoch, r.seq, r.gen_id) for r in known if home[r.gen_id] != (r.node, r.epoch, r.seq)]
+    if moved:
+        tx.run_many("INSERT INTO repeats (node, epoch, seq, gen_id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", moved)
 
 
 def _charge(tx: Tx, batch: Batch, fresh: list[UsageRecord], state: str, available: dict[str, int], now_ms: int) -> None:

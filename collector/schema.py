@@ -44,6 +44,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX records_account ON records (account, started_ms)",
         """CREATE TABLE rejections (node TEXT NOT NULL, epoch BIGINT NOT NULL, seq BIGINT NOT NULL, gen_id TEXT NOT NULL,
             reason TEXT NOT NULL, payload TEXT NOT NULL, at_ms BIGINT NOT NULL, PRIMARY KEY (node, epoch, seq, gen_id))""",
+        """CREATE TABLE repeats (node TEXT NOT NULL, epoch BIGINT NOT NULL, seq BIGINT NOT NULL, gen_id TEXT NOT NULL,
+            PRIMARY KEY (node, epoch, seq, gen_id))""",
         """CREATE TABLE postings (posting_id {serial}, at_ms BIGINT NOT NULL, kind TEXT NOT NULL, debit TEXT NOT NULL,
             credit TEXT NOT NULL, amount_nano BIGINT NOT NULL CHECK (amount_nano > 0), account TEXT NOT NULL, node TEXT,
             epoch BIGINT, purse TEXT, ref TEXT NOT NULL, CHECK (debit <> credit))""",

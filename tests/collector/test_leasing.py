@@ -1,0 +1,211 @@
+"""Epochs and leases: what nodes are granted, and how credit comes back. Both databases."""
+
+import pytest
+
+from collector import accounts
+from collector.accounts import KeyTerms
+from collector.leasing import forfeit
+from collector.service import Collector
+from collector.store import Store
+from collector.window import DAY_MS
+from tests.collector.facts import NOON_MS, Clock, Node, absorbed_nano, available_nano, make_caller, spent_nano
+from usage.protocol import Acquire, Boot, Close, Refused, Return
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_boot_repeated_gives_the_same_epoch_and_a_new_one_a_greater(collector: Collector) -> None:
+    link = collector.for_node("fra-1")
+    first = await link.boot(Boot("fra-1", "a"))
+    assert await link.boot(Boot("fra-1", "a")) == first
+    second = await link.boot(Boot("fra-1", "b"))
+    assert second.epoch > first.epoch
+    assert second.open_epochs == (first.epoch,)
+    assert (await link.boot(Boot("fra-1", "a"))).epoch == first.epoch
+
+
+async def test_boot_epochs_are_at_least_unix_seconds_and_grow_when_the_clock_falls(collector: Collector, clock: Clock) -> None:
+    """A restored store that forgot epochs does not issue one of them again; a clock step back does no harm."""
+    first = await Node(collector).boot("a")
+    assert first.epoch == NOON_MS // 1000
+    clock.now_ms -= 10 * DAY_MS
+    second = await Node(collector).boot("b")
+    assert second.epoch == first.epoch + 1
+
+
+async def test_acquire_debits_available_when_made_and_is_idempotent_on_grant_id(collector: Collector, store: Store) -> None:
+    caller, node = await make_caller(collector), await Node(collector).boot()
+    first = await node.acquire(caller, 100_000, 1_000, "g1")
+    assert first.granted is not None
+    assert first.granted.granted_nano == 100_000
+    assert first.granted.low_water_nano == 30_000
+    assert first.granted.ttl_s == 900.0
+    assert (await node.acquire(caller, 100_000, 1_000, "g1")).granted == first.granted
+    assert available_nano(store) == 900_000
+
+
+async def test_acquire_with_a_grant_id_of_another_epoch_is_refused(collector: Collector) -> None:
+    caller, node = await make_caller(collector), await Node(collector).boot()
+    await node.acquire(caller, 1_000, 1, "g1")
+    other = await Node(collector, "fra-2").boot()
+    with pytest.raises(Refused) as caught:
+        await other.acquire(caller, 1_000, 1, "g1")
+    assert caught.value.code == "invalid"
+
+
+async def test_acquire_by_an_old_epoch_is_fenced(collector: Collector, store: Store) -> None:
+    caller, old = await make_caller(collector), await Node(collector).boot("a")
+    await Node(collector).boot("b")
+    with pytest.raises(Refused) as caught:
+        await old.acquire(caller, 1_000)
+    assert caught.value.code == "fenced"
+    assert available_nano(store) == 1_000_000
+
+
+async def test_acquire_by_an_epoch_never_issued_is_fenced(collector: Collector) -> None:
+    caller = await make_caller(collector)
+    with pytest.raises(Refused, match="gets no more credit"):
+        await Node(collector, epoch=NOON_MS).acquire(caller, 1_000)
+
+
+async def test_acquire_of_nothing_tells_the_policy_even_to_an_old_epoch(collector: Collector) -> None:
+    caller, old = await make_caller(collector), await Node(collector).boot("a")
+    await Node(collector).boot("b")
+    answer = await old.acquire(caller, 0)
+    assert answer.policy is not None
+    assert answer.policy.account == "acme"
+    assert answer.granted is None
+    assert answer.available_nano == 1_000_000
+
+
+async def test_acquire_for_an_unknown_key_has_no_policy(collector: Collector) -> None:
+    node = await Node(collector).boot()
+    for want_nano in (0, 10):
+        answer = await node.link.acquire(Acquire("fra-1", node.epoch, "g", "f" * 64, want_nano))
+        assert answer.policy is None
+
+
+async def test_acquire_for_a_revoked_or_expired_key_has_no_grant(collector: Collector, clock: Clock, store: Store) -> None:
+    caller, node = await make_caller(collector), await Node(collector).boot()
+    brief = await make_caller(collector, credit_nano=0, terms=KeyTerms(expires_ms=NOON_MS + 5))
+    store.write(lambda tx: accounts.revoke_key(tx, caller.key_id))
+    answer = await node.acquire(caller, 10)
+    assert answer.policy is not None
+    assert answer.policy.disabled
+    assert answer.granted is None
+    assert (await node.acquire(brief, 10)).granted is not None
+    clock.now_ms += 5
+    assert (await node.acquire(brief, 10)).granted is None
+
+
+async def test_acquire_from_an_empty_account_says_what_is_left(collector: Collector) -> None:
+    caller, node = await make_caller(collector, credit_nano=999), await Node(collector).boot()
+    answer = await node.acquire(caller, 5_000, 1_000)
+    assert answer.granted is None
+    assert answer.exhausted_by == "credits"
+    assert answer.available_nano == 999
+
+
+async def test_acquire_shares_between_active_nodes(collector: Collector, clock: Clock) -> None:
+    """Half of what is available, divided by the nodes that use the account; an idle node counts no more."""
+    caller = await make_caller(collector, credit_nano=1_000_000)
+    sizes = []
+    for name in ("a", "b"):
+        granted = (await (await Node(collector, name).boot()).acquire(caller, 10**9)).granted
+        assert granted is not None
+        sizes.append(granted.granted_nano)
+    assert sizes == [500_000, 125_000]
+    clock.now_ms += 121_000
+    granted = (await (await Node(collector, "c").boot()).acquire(caller, 10**9)).granted
+    assert granted is not None
+    assert granted.granted_nano == 375_000 // 2
+
+
+async def test_acquire_never_grants_more_than_a_key_limit_in_its_window(collector: Collector, clock: Clock, store: Store) -> None:
+    """Spent in the window plus open grants stays within the limit; the next UTC day begins anew."""
+    caller = await make_caller(collector, terms=KeyTerms(limit_nano=10_000, limit_reset="daily"))
+    node = await Node(collector).boot()
+    assert caller.purse == f"acme/{caller.key_id}"
+    granted = 0
+    for _ in range(20):
+        answer = await node.acquire(caller, 4_000, 1_000)
+        granted += answer.granted.granted_nano if answer.granted else 0
+    assert granted == 10_000
+    assert answer.exhausted_by == "key_limit"
+    await node.link.ingest(node.batch([node.fact(seq, caller) for seq in range(1, 7)]))
+    assert (await node.link.give_back(Return("fra-1", node.epoch, "r", caller.purse, 9_999))).returned_nano == 4_000
+    answer = await node.acquire(caller, 0)
+    assert answer.available_nano == 4_000
+    clock.now_ms += DAY_MS // 2
+    assert (await node.acquire(caller, 0)).available_nano == 10_000
+    assert spent_nano(store) == 6_000
+
+
+async def test_return_is_idempotent_and_never_more_than_the_lease_holds(collector: Collector, store: Store) -> None:
+    caller, node = await make_caller(collector), await Node(collector).boot()
+    await node.acquire(caller, 100_000)
+    message = Return("fra-1", node.epoch, "r1", "acme", 40_000)
+    assert (await node.link.give_back(message)).returned_nano == 40_000
+    assert (await node.link.give_back(message)).returned_nano == 40_000
+    assert (await node.link.give_back(Return("fra-1", node.epoch, "r2", "acme", 10**12))).returned_nano == 60_000
+    assert (await node.link.give_back(Return("fra-1", node.epoch, "r3", "nobody", 5))).returned_nano == 0
+    assert available_nano(store) == 1_000_000
+
+
+async def test_return_of_a_negative_amount_is_refused(collector: Collector) -> None:
+    node = await Node(collector).boot()
+    with pytest.raises(Refused) as caught:
+        await node.link.give_back(Return("fra-1", node.epoch, "r", "acme", -1))
+    assert caught.value.code == "invalid"
+
+
+async def test_close_waits_for_all_facts_then_returns_the_rest_once(collector: Collector, store: Store) -> None:
+    caller, node = await make_caller(collector), await Node(collector).boot()
+    await node.acquire(caller, 100_000)
+    await node.link.ingest(node.batch([node.fact(1, caller), node.fact(3, caller)]))
+    early = await node.link.close(Close("fra-1", node.epoch, 3))
+    assert (early.closed, early.acked_through) == (False, 1)
+    assert available_nano(store) == 900_000
+    await node.link.ingest(node.batch([node.fact(2, caller)]))
+    for _ in range(2):
+        assert (await node.link.close(Close("fra-1", node.epoch, 3))).closed
+        assert available_nano(store) == 1_000_000 - 3_000
+    with pytest.raises(Refused, match="gets no more credit"):
+        await node.acquire(caller, 10)
+    assert (await node.link.give_back(Return("fra-1", node.epoch, "late", "acme", 5))).returned_nano == 0
+
+
+async def test_close_of_an_unknown_epoch_without_facts_is_done(collector: Collector) -> None:
+    node = Node(collector, epoch=5)
+    assert (await node.link.close(Close("fra-1", 5, 0))).closed
+    assert not (await node.link.close(Close("fra-1", 5, 1))).closed
+
+
+async def test_lease_does_not_come_back_by_time(collector: Collector, clock: Clock, store: Store) -> None:
+    """Only a return, a close or an operator's word gives credit back: a clock cannot overspend."""
+    caller, node = await make_caller(collector), await Node(collector).boot("a")
+    await node.acquire(caller, 100_000)
+    clock.now_ms += 365 * DAY_MS
+    await (await Node(collector).boot("b")).acquire(caller, 0)
+    assert available_nano(store) == 900_000
+
+
+async def test_forfeit_returns_the_lease_and_names_late_facts(collector: Collector, store: Store) -> None:
+    """Credit given back for a dead node may be spent again; a fact that turns up later is charged as far as possible."""
+    caller, node = await make_caller(collector, credit_nano=10_000), await Node(collector).boot("a")
+    await node.acquire(caller, 5_000, 5_000)
+    assert store.write(lambda tx: forfeit(tx, "fra-1", NOON_MS)) == (1, 5_000)
+    other = await Node(collector, "ams-1").boot()
+    await other.acquire(caller, 9_000, 9_000)
+    await other.link.ingest(other.batch([other.fact(1, caller, 9_000)]))
+    await node.link.ingest(node.batch([node.fact(1, caller, 3_000)]))
+    assert (available_nano(store), spent_nano(store), absorbed_nano(store)) == (0, 10_000, 2_000)
+
+
+async def test_node_may_speak_for_itself_only(collector: Collector) -> None:
+    link = collector.for_node("fra-1")
+    with pytest.raises(Refused) as caught:
+        await link.boot(Boot("ams-1", "x"))
+    assert caught.value.code == "bad_node_token"
+    with pytest.raises(Refused):
+        collector.for_node("no/slash")
