@@ -102,6 +102,7 @@ class Node:
     async def _join(self) -> None:
         booted = await self._boot()
         settings, tasks = self._settings, self.tasks
+        settings.data.mkdir(parents=True, exist_ok=True)
         self.journal = journal = Journal.open(
             settings.data / "journal",
             self.name,
