@@ -9,18 +9,20 @@ from tests.e2e.oracle import CACHED, INPUT, OUTPUT
 from tests.processes import Account, Edge, make_account
 from tests.provider import Provider
 
-PROVIDERS = """
-[providers.mock]
-base_url = "{base_url}"
-api_key = "none"
-unlisted = {{ input = "{input}", cached_input = "{cached}", output = "{output}" }}
-"""
+MODELS = 1000
+"""So many are listed: a model that fails again and again is closed for a while, so each test has one of its own."""
 _numbers = itertools.count(1)
 
 
 def providers_toml(provider: Provider, more: str = "") -> str:
-    """A table whose provider `mock` takes any model at the oracle's prices; `more` is appended."""
-    return PROVIDERS.format(base_url=provider.base_url, input=INPUT, cached=CACHED, output=OUTPUT) + more
+    """A table with the providers `mock` and `other`, both the scripted one, at the oracle's prices.
+
+    `more` is appended: further keys of `mock`'s section first, then sections.
+    """
+    price = f'{{ input = "{INPUT}", cached_input = "{CACHED}", output = "{OUTPUT}" }}'
+    section = f'base_url = "{provider.base_url}"\napi_key = "none"\nunlisted = {price}\n'
+    listed = "".join(f'"model-{number}" = {price}\n' for number in range(MODELS))
+    return f"[providers.other]\n{section}\n[providers.mock]\n{section}{more}\n[providers.mock.models]\n{listed}"
 
 
 @pytest.fixture(scope="session")
@@ -52,4 +54,4 @@ def new_account(edge: Edge) -> Callable[[str], Account]:
 @pytest.fixture
 def model() -> str:
     """A model name at the scripted provider that no other test uses."""
-    return f"model-{next(_numbers)}"
+    return f"model-{next(_numbers) % MODELS}"

@@ -15,7 +15,11 @@ from tests.processes import Account, Collector, Edge, Process, get, make_account
 from tests.provider import Provider
 
 LISTED = """
-[providers.mock.models."listed/one"]
+[providers.listed]
+base_url = "http://127.0.0.1:9/v1"
+api_key = "none"
+
+[providers.listed.models.one]
 input = "1.5"
 output = "2.25"
 context_tokens = 32_000
@@ -135,7 +139,7 @@ def test_activity(house: House, caller: Account, provider: Provider, model: str)
 def test_models(house: House, caller: Account) -> None:
     """/models lists what can be called, with prices per token as decimal strings."""
     listed = {entry["id"]: entry for entry in house.get("/models", caller)}
-    entry = listed["mock/listed/one"]
+    entry = listed["listed/one"]
     assert (entry["pricing"]["prompt"], entry["pricing"]["completion"]) == ("0.0000015", "0.00000225")
     assert entry["context_length"] == 32_000
     assert any(name.startswith("echo/") for name in listed)

@@ -67,7 +67,7 @@ def test_bodies_of_the_corpus(edge: Edge, account: Account, send: Any) -> None:
         check_error(path.name, *send(path.read_bytes()))
     assert edge.child is not None
     assert (edge.pid, edge.child.poll()) == (pid, None)
-    assert post(edge.port, {"model": "echo/none-such", "messages": [{}]}, account.headers).status == 404
+    assert post(edge.port, {"model": "nobody/nothing", "messages": [{}]}, account.headers).status == 404
 
 
 def test_contents_of_the_corpus(edge: Edge, account: Account, provider: Provider, model: str, send: Any) -> None:

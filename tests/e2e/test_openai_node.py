@@ -177,8 +177,8 @@ def test_errors_of_the_provider(create: Call, provider: Provider, model: str) ->
     )
     limited = create()
     assert (limited["error"]["name"], limited["headers"]["retry-after"]) == ("RateLimitError", "7")
-    provider.script(model, respond({"error": {"message": "broken"}}, 500))
-    assert create(stream=True)["error"]["name"] == "InternalServerError"
+    provider.script("broken", respond({"error": {"message": "broken"}}, 500))
+    assert create(model="other/broken", stream=True)["error"]["name"] == "InternalServerError"
 
 
 def test_error_mid_stream(create: Call, provider: Provider, model: str) -> None:
