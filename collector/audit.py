@@ -140,9 +140,9 @@ def _check_gaps(tx: Tx) -> Check:
     """seq 1 … acked_through are all here (as records, repeats, rejections or accepted losses), and nothing waits above a gap."""
     seen: dict[tuple[str, int], int] = {}
     for node, epoch, count in tx.each(
-        "SELECT s.node, s.epoch, COUNT(DISTINCT s.seq) FROM (SELECT node, epoch, seq FROM records UNION ALL"
-        " SELECT node, epoch, seq FROM repeats UNION ALL SELECT node, epoch, seq FROM rejections WHERE seq > 0) s JOIN epochs e ON e.node = s.node AND e.epoch = s.epoch"
-        " WHERE s.seq <= e.acked_through GROUP BY s.node, s.epoch"
+        "SELECT s.node, s.epoch, COUNT(DISTINCT s.seq) FROM (SELECT node, epoch, seq FROM records"
+        " UNION ALL SELECT node, epoch, seq FROM repeats UNION ALL SELECT node, epoch, seq FROM rejections WHERE seq > 0) s"
+        " JOIN epochs e ON e.node = s.node AND e.epoch = s.epoch WHERE s.seq <= e.acked_through GROUP BY s.node, s.epoch"
     ):
         seen[node, epoch] = count
     faults, total = [], 0

@@ -3,7 +3,7 @@
 Rule: never more than is available, never less than one worst-case request (`min_nano`); otherwise what the node wants, at most
 half of what is available divided by the nodes active for the account. So a node that dies strands a share, not the balance.
 Rule: where that share holds no two requests any more, grants shrink to single requests (`final`), so that the last cents
-do not lie in leases where nobody spends them.
+do not lie in leases where nobody spends them; for the same reason a share is whole requests.
 """
 
 import msgspec
@@ -31,5 +31,7 @@ def size_grant(want_nano: int, min_nano: int, available_nano: int, nodes_active:
     share_nano = available_nano // (2 * nodes_active)
     if share_nano < 2 * min_nano:
         return Size(min_nano, 0, True)
-    amount_nano = min(max(want_nano, min_nano), share_nano)
+    amount_nano = max(want_nano, min_nano)
+    if amount_nano > share_nano:
+        amount_nano = share_nano - share_nano % min_nano
     return Size(amount_nano, amount_nano * 3 // 10)

