@@ -1,4 +1,4 @@
-"""Records that the centre will never take: kept for a person in `<root>/<node>/dead.log`, one framed line each with the reason."""
+"""Records that the centre will never take, kept for a person in `<root>/<node>/dead.log`: a framed line each, with the reason."""
 
 from collections.abc import Sequence
 

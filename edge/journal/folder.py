@@ -4,6 +4,8 @@ Rule: a folder has its epoch's name only while its lock exists, so another proce
 Rule: removal begins with a rename that takes the name away; what a crash leaves behind has a name that nobody reads.
 """
 
+import os
+
 from edge.journal.disk import Disk
 
 LOCK = "lock"
@@ -16,10 +18,8 @@ class EpochInUse(Exception):
 def create_epoch(disk: Disk, root: str, node: str, epoch: int) -> tuple[str, int]:
     """(path, descriptor of the lock) of a new epoch folder, durable under its name."""
     check_node(node)
-    disk.make_folder(root)
     parent = f"{root}/{node}"
-    disk.make_folder(parent)
-    disk.sync_folder(root)
+    make_durable_folder(disk, parent)
     path, making = f"{parent}/{epoch}", f"{parent}/.making-{epoch}"
     if disk.exists(path):
         raise EpochInUse(f"{path} exists")
@@ -30,6 +30,17 @@ def create_epoch(disk: Disk, root: str, node: str, epoch: int) -> tuple[str, int
     disk.rename(making, path)
     disk.sync_folder(parent)
     return path, lock_fd
+
+
+def make_durable_folder(disk: Disk, path: str) -> None:
+    """The folder and those above it, each durable in the one that holds it."""
+    if disk.exists(path):
+        return
+    above = os.path.dirname(path)
+    if above not in ("", "/"):
+        make_durable_folder(disk, above)
+    disk.make_folder(path)
+    disk.sync_folder(above or ".")
 
 
 def check_node(node: str) -> None:

@@ -25,7 +25,7 @@ from edge.journal.window import Cursor, Window
 from usage.record import Tokens, UsageRecord
 
 Durability = Literal["os", "group", "strict"]
-"""What a settlement must be before it is shipped: in the kernel; on the medium; and with `strict`, the response's end waits for that too."""
+"""When a settlement is shipped: "os", once in the kernel; "group", once on the medium; "strict", and the response's end waits for it."""
 
 BYTES_MAX = 1 << 30
 SEGMENT_BYTES = 16 << 20
@@ -244,7 +244,7 @@ class Journal:
         self._files.close(remove=remove)
 
     def sync_now(self) -> bool:
-        """Make everything durable, waiting for the medium; after a fault, begin anew. True when it worked. Not beside a running loop."""
+        """Make everything durable, waiting for the medium; True when it worked. Not beside a running loop."""
         return self._keeper.sync_now()
 
     # Inside: letting go of what was acknowledged.

@@ -92,7 +92,7 @@ class Keeper:
         await waiter
 
     def sync_now(self) -> bool:
-        """Make everything durable, waiting for the medium; after a fault, begin anew. True when it worked. Not beside a running job."""
+        """Make everything durable, waiting for the medium; after a fault, begin anew. True when it worked. Not beside a job."""
         assert self._busy is None
         job = self._begin()
         error: OSError | None = None

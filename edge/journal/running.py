@@ -31,7 +31,7 @@ class Anew(AnewJob):
         super().__init__(log, [one.lines for one in self._moved.values()] + list(settlements))
 
     def move(self, running: Mapping[str, Running], settled_seq: int) -> None:
-        """After `finish`: the new segment is home to those that still run, and is needed until all settled so far is acknowledged."""
+        """After `finish`: the new segment is home to those that still run, and is needed until all settled so far is acked."""
         home = self.segment
         home.seq_needed = settled_seq
         for gen_id, one in self._moved.items():
