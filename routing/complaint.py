@@ -17,7 +17,7 @@ BODY_BYTES_MAX: Final = 256 * 1024
 _SECRET: Final = re.compile(
     r"\b(?:sk|gsk|csk|xai|pplx|nvapi|hf|fw|tgp|org|proj)[-_][\w*.-]{6,}"  # keys and accounts that say what they are
     r"|\bAIza[\w-]{20,}"
-    r"|\bBearer\s+\S+"
+    r"|\bBearer\s+[^\s,;]+"
     r"|\b[A-Za-z0-9]{32,}\b"  # keys that do not
 )
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -39,7 +39,8 @@ def upstream_message(body: bytes) -> tuple[str, str | None, str | None]:
 
 def redacted(text: str) -> str:
     """The text without what could be a credential or an account of ours, cut to its limit."""
-    return _SECRET.sub("[redacted]", _CONTROL.sub(" ", text[:MESSAGE_CHARS_MAX]))
+    read = text[: MESSAGE_CHARS_MAX + 200]  # further than is told, so that no secret is cut in half and told
+    return _SECRET.sub("[redacted]", _CONTROL.sub(" ", read))[:MESSAGE_CHARS_MAX]
 
 
 def _holder(document: Any) -> Any:

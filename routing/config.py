@@ -137,7 +137,11 @@ def _read_aliases(table: Table, providers: dict[str, Provider]) -> dict[str, tup
 
 
 def _targets(value: Any) -> tuple[str, ...]:
-    return (field.text(value),) if isinstance(value, str) else field.items(field.text)(value)
+    if isinstance(value, str):
+        return (field.text(value),)
+    if not isinstance(value, list):
+        raise Wrong(f"is {field.kind_of(value)}; a model id, or a list of them, is expected", 'such as "openai/gpt-4o-mini"')
+    return field.items(field.text)(value)
 
 
 def _resolve(table: Table, name: str, written: dict[str, tuple[str, ...]], providers: dict[str, Provider]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from routing import field
 from routing.field import Table
 from routing.headers import OWN_HEADERS
-from routing.problem import Wrong
+from routing.problem import Wrong, dotted
 from routing.provider import ECHO, BaseUrl, Model, Provider
 from usage.record import Rates
 
@@ -104,7 +104,7 @@ def read_provider(table: Table, name: str, version: str) -> Provider:
         table.blame(
             Wrong(
                 "has no model and no price",
-                f'add [providers.{name}.models."..."] or unlisted = {{ input = "...", output = "..." }}',
+                f'add [{dotted(table.path)}.models."..."] or unlisted = {{ input = "...", output = "..." }}',
             )
         )
     if (provider.http2 or provider.proxy) and provider.transport != "httpx":

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from routing.problem import Path, Wrong, nearest
 from routing.provider import BaseUrl
@@ -135,9 +135,16 @@ def key_ref(value: Any) -> str:
     raise Wrong("is not a reference, and a key itself does not belong in this file", 'write "env:NAME", "file:PATH" or "none"')
 
 
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as problem:
+        raise Wrong(f"is no URL: {problem}") from None
+
+
 def base_url(value: Any) -> BaseUrl:
     written = text(value)
-    parts = urlsplit(written)
+    parts = _split(written)
     if parts.scheme not in ("http", "https"):
         raise Wrong("does not begin with https:// or http://", 'such as "https://api.openai.com/v1"')
     if "@" in parts.netloc:
@@ -190,7 +197,8 @@ def header_value(value: Any) -> str:
 
 def proxy_url(value: Any) -> str:
     written = text(value)
-    if urlsplit(written).scheme not in ("http", "https", "socks5", "socks5h") or not urlsplit(written).netloc:
+    parts = _split(written)
+    if parts.scheme not in ("http", "https", "socks5", "socks5h") or not parts.netloc:
         raise Wrong("is no proxy that can be used", 'such as "http://proxy.internal:3128" or "socks5://127.0.0.1:1080"')
     return written
 

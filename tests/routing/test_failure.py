@@ -1,0 +1,179 @@
+"""Failures: what may be tried again, what the caller reads, and that nothing of ours leaks into it."""
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routing.failure import VANISHED, Failure, Kind, Sent, Source, describe, error_body, may_retry, status_of, type_of
+
+DOCUMENTED = {400, 401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 504, VANISHED}
+STATUSES = (0, 301, 400, 401, 402, 403, 404, 408, 409, 410, 413, 415, 418, 422, 429, 498, 500, 502, 503, 504, 524, 529)
+EVERY = [Failure(*each) for each in itertools.product(Kind, Source, Sent, STATUSES)]
+
+failures = st.builds(
+    Failure, st.sampled_from(Kind), st.sampled_from(Source), st.sampled_from(Sent), st.integers(0, 599), st.none(), st.text()
+)
+
+
+def retried_everything(failure: Failure) -> bool:
+    """A deliberately wrong variant: a broken connection is tried again whatever was sent."""
+    return failure.kind is Kind.BROKEN or may_retry(failure)
+
+
+def is_safe(retry: Any, failure: Failure) -> bool:
+    """DESIGN 6: a retry follows only if nothing was sent, or the provider said "not now" before the caller saw anything."""
+    said_not_now = failure.kind in (Kind.STATUS, Kind.STREAM_ERROR) and (failure.status in (408, 429) or failure.status >= 500)
+    return not retry(failure) or failure.sent is Sent.NOTHING or (failure.sent is Sent.REQUEST and said_not_now)
+
+
+@given(failures)
+def test_retry_cannot_be_billed_twice(failure: Failure) -> None:
+    """No failure is tried again that the provider may be billing, or of which the caller has seen a byte."""
+    assert is_safe(may_retry, failure)
+
+
+def test_retry_rule_catches_a_wrong_variant() -> None:
+    """The check above sees a table that replays a request whose connection broke after it was written."""
+    assert not all(is_safe(retried_everything, failure) for failure in EVERY)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "status", "expected"),
+    [
+        (Kind.CONNECT, Sent.NOTHING, 0, True),
+        (Kind.TLS, Sent.NOTHING, 0, True),
+        (Kind.TIMEOUT_CONNECT, Sent.NOTHING, 0, True),
+        (Kind.BROKEN, Sent.NOTHING, 0, True),
+        (Kind.BROKEN, Sent.REQUEST, 0, False),
+        (Kind.TIMEOUT_FIRST_BYTE, Sent.REQUEST, 0, False),
+        (Kind.STATUS, Sent.REQUEST, 408, True),
+        (Kind.STATUS, Sent.REQUEST, 429, True),
+        (Kind.STATUS, Sent.REQUEST, 500, True),
+        (Kind.STATUS, Sent.REQUEST, 529, True),
+        (Kind.STATUS, Sent.REQUEST, 400, False),
+        (Kind.STATUS, Sent.REQUEST, 401, False),
+        (Kind.STATUS, Sent.HEAD, 503, False),
+        (Kind.STREAM_ERROR, Sent.REQUEST, 503, True),
+        (Kind.STREAM_ERROR, Sent.REQUEST, 0, False),
+        (Kind.STREAM_ERROR, Sent.HEAD, 503, False),
+        (Kind.TRUNCATED, Sent.HEAD, 0, False),
+        (Kind.TOO_LARGE, Sent.NOTHING, 0, False),
+        (Kind.ABORTED, Sent.NOTHING, 0, False),
+        (Kind.INTERNAL, Sent.NOTHING, 0, False),
+    ],
+)
+def test_retry(kind: Kind, sent: Sent, status: int, expected: bool) -> None:
+    """The rule, case by case."""
+    assert may_retry(Failure(kind, Source.UPSTREAM, sent, status)) is expected
+    assert may_retry(Failure(kind, Source.CLIENT, sent, status)) is False
+
+
+def test_status_is_always_a_documented_one() -> None:
+    """Whatever happened, the caller reads a documented status; and every failure has a sentence, a type and a code."""
+    for failure in EVERY:
+        assert status_of(failure) in DOCUMENTED
+        assert all(describe(failure, "openai"))
+
+
+@pytest.mark.parametrize(
+    ("upstream", "ours"),
+    [
+        (400, 400),
+        (404, 404),
+        (410, 404),
+        (413, 413),
+        (415, 400),
+        (422, 400),
+        (429, 429),
+        (401, 502),
+        (402, 502),
+        (403, 502),
+        (408, 504),
+        (409, 502),
+        (418, 502),
+        (498, 503),
+        (500, 502),
+        (502, 502),
+        (503, 503),
+        (504, 504),
+        (529, 503),
+        (301, 502),
+    ],
+)
+def test_status_of_an_answer(upstream: int, ours: int) -> None:
+    """A provider's status becomes ours by the table; what blames our key or our address is never the caller's fault."""
+    assert status_of(Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, upstream)) == ours
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "ours"),
+    [
+        (Kind.CONNECT, Source.UPSTREAM, 502),
+        (Kind.PROTOCOL, Source.UPSTREAM, 502),
+        (Kind.TIMEOUT_IDLE, Source.UPSTREAM, 504),
+        (Kind.ABORTED, Source.PROXY, 503),
+        (Kind.INTERNAL, Source.PROXY, 500),
+        (Kind.ABORTED, Source.CLIENT, VANISHED),
+        (Kind.BROKEN, Source.CLIENT, VANISHED),
+        (Kind.TIMEOUT_IDLE, Source.CLIENT, 408),
+        (Kind.TOO_LARGE, Source.CLIENT, 413),
+        (Kind.PROTOCOL, Source.CLIENT, 400),
+    ],
+)
+def test_status_without_an_answer(kind: Kind, source: Source, ours: int) -> None:
+    """What happened between the three of us, by kind and by whose doing it was."""
+    assert status_of(Failure(kind, source, Sent.NOTHING)) == ours
+
+
+def test_description_does_not_leak() -> None:
+    """The detail of a failure reaches the caller only where the provider blames the request itself."""
+    for failure in EVERY:
+        told = describe(Failure(failure.kind, failure.source, failure.sent, failure.status, None, "10.0.0.1 sekret"), "openai")[0]
+        is_answer = failure.kind in (Kind.STATUS, Kind.STREAM_ERROR) and failure.source is not Source.CLIENT
+        assert ("sekret" in told) == (is_answer and status_of(failure) in (400, 404, 413))
+
+
+def test_description_says_when_to_come_back() -> None:
+    """A rate limit is told with its wait, and a provider's refusal without words still has a sentence."""
+    limited = describe(Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, 429, 2.5), "groq")
+    assert limited == (
+        "groq is limiting the rate of this proxy's requests; try again in 2.5 s",
+        "rate_limit_error",
+        "provider_rate_limited",
+    )
+    assert (
+        describe(Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, 400), "groq")[0]
+        == "groq refused the request with status 400"
+    )
+    assert describe(Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, 401, None, "bad key"), "groq")[2] == "provider_auth"
+
+
+def test_error_body_is_what_the_libraries_read() -> None:
+    """OpenAI's error object, with metadata only where there is some."""
+    assert json.loads(error_body(400, "m", "t", "c", "model")) == {
+        "error": {"message": "m", "type": "t", "param": "model", "code": "c"}
+    }
+    assert json.loads(error_body(402, "m", "", None, metadata={"a": 1}))["error"] == {
+        "message": "m",
+        "type": "insufficient_credits",
+        "param": None,
+        "code": None,
+        "metadata": {"a": 1},
+    }
+    assert type_of(418) == "server_error"
+
+
+def test_failure_of_an_unknown_kind() -> None:
+    """A kind that nobody thought of is a bug that is heard, not a failure that passes in silence."""
+    unknown: Any = "unknown"
+    odd = Failure(unknown, Source.UPSTREAM, Sent.NOTHING)
+    for decide in (may_retry, status_of, lambda failure: describe(failure, "p")):
+        with pytest.raises(AssertionError):
+            decide(odd)
+    for source in (Source.CLIENT, unknown):
+        with pytest.raises(AssertionError):
+            status_of(Failure(unknown, source, Sent.NOTHING))

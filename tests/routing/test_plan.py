@@ -1,0 +1,195 @@
+"""The plan: order, keys, health, permissions and prices; and the words of each refusal."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routing.config import parse
+from routing.health import Health
+from routing.plan import ROWS_MAX, Plan, Routes, missing_keys, plan, suggestions
+from routing.provider import BaseUrl, Provider
+from routing.refusal import Refusal
+
+TEXT = """
+[providers.one]
+base_url = "https://one.example"
+api_key = "env:ONE"
+models.m = { input = "1", output = "2" }
+models.large = { input = "3", output = "4", upstream = "large-2026" }
+
+[providers.pool]
+base_url = "https://pool.example"
+api_keys = ["env:A", "env:B", "file:/c"]
+models.m = { input = "1", output = "1" }
+
+[providers.single]
+base_url = "https://single.example"
+api_key = "file:/run/key"
+attempts_max = 1
+unlisted = { input = "1", output = "1" }
+
+[aliases]
+both = ["pool/m", "one/m"]
+many = ["one/m", "one/large", "pool/m", "echo/a", "echo/b"]
+"""
+CONFIG = parse(TEXT)
+KEYS = frozenset({"env:ONE", "env:A", "env:B", "file:/c", "file:/run/key"})
+ROUTES = Routes(CONFIG, KEYS)
+OPEN = Health(5, 200.0, 500)
+LIMITED = Health(1, 160.5, 429)
+
+
+def names(model_id: str, roll: float = 0.0, health: dict[str, Health] | None = None, routes: Routes = ROUTES) -> list[str]:
+    planned = routes.plan(model_id, (), health or {}, 100.0, roll)
+    assert isinstance(planned, Plan), planned
+    assert planned.model_id == model_id
+    return [f"{each.model.id} {each.key_ref or '-'}" for each in planned.attempts]
+
+
+def refusal(
+    model_id: str, allowed: tuple[str, ...] = (), health: dict[str, Health] | None = None, keys: frozenset[str] = KEYS
+) -> Refusal:
+    refused = plan(CONFIG, keys, model_id, allowed, health or {}, 100.0, 0.0)
+    assert isinstance(refused, Refusal), refused
+    return refused
+
+
+def test_plan_of_one_target() -> None:
+    """A lone target is asked again at itself; its price and its own name are in the attempt."""
+    assert names("one/m") == ["one/m env:ONE", "one/m env:ONE"]
+    planned = ROUTES.plan("one/large", (), {}, 0.0, 0.0)
+    assert isinstance(planned, Plan)
+    attempt = planned.attempts[0]
+    assert (attempt.model.name, attempt.rates, attempt.provider.name) == ("large-2026", attempt.model.rates, "one")
+    assert names("single/x") == ["single/x file:/run/key"]
+    assert names("echo/echo-1") == ["echo/echo-1 -", "echo/echo-1 -"]
+
+
+def test_plan_is_kept() -> None:
+    """While all is well the same plan is handed out, and a fault elsewhere does not change that."""
+    first = ROUTES.plan("one/m", (), {}, 0.0, 0.9)
+    assert ROUTES.plan("one/m", (), {"pool": OPEN}, 100.0, 0.1) is first
+    assert ROUTES.plan("one/m", (), {"one": Health(2)}, 100.0, 0.1) is first
+    assert repr(ROUTES) == f"<Routes {CONFIG.version}, 4 providers, 5 keys>"
+
+
+def test_plan_spreads_over_a_pool() -> None:
+    """The roll chooses the first key; the others follow in turn. Keys that did not resolve are not there."""
+    assert [names("pool/m", roll)[0] for roll in (0.0, 0.34, 0.99)] == ["pool/m env:A", "pool/m env:B", "pool/m file:/c"]
+    assert names("pool/m", 0.5) == ["pool/m env:B", "pool/m file:/c", "pool/m env:A"]
+    assert names("pool/m", 0.9, routes=Routes(CONFIG, frozenset({"env:B"}))) == ["pool/m env:B", "pool/m env:B"]
+
+
+def test_plan_of_an_alias() -> None:
+    """Each target has its turn in order; keys left over go to the first; no more attempts than allowed."""
+    assert names("both") == ["pool/m env:A", "pool/m env:B", "one/m env:ONE"]
+    assert names("many") == ["one/m env:ONE", "one/large env:ONE", "pool/m env:A"]
+    assert names("both", routes=Routes(CONFIG, frozenset({"env:ONE"}))) == ["one/m env:ONE", "one/m env:ONE"]
+
+
+def test_plan_around_what_is_open() -> None:
+    """What is open is passed over, whether the provider, one key or one model behind it."""
+    assert names("both", health={"pool": OPEN}) == ["one/m env:ONE", "one/m env:ONE"]
+    assert names("both", health={"pool env:A": OPEN}) == ["pool/m env:B", "pool/m file:/c", "one/m env:ONE"]
+    assert names("both", health={"one env:ONE m": OPEN}) == ["pool/m env:A", "pool/m env:B", "pool/m file:/c"]
+    assert names("one/large", health={"one env:ONE m": OPEN}) == ["one/large env:ONE"] * 2
+    assert names("both", health={"pool": Health(5, 100.0)}) == names("both")
+
+
+def test_plan_without_anything_left() -> None:
+    """All open: 503 with the shortest wait; all merely limited: 429."""
+    refused = refusal("both", health={"pool": OPEN, "one env:ONE m": LIMITED})
+    assert (refused.status, refused.code, refused.retry_after_s) == (503, "provider_unavailable", 61.0)
+    limited = refusal("one/m", health={"one env:ONE m": LIMITED, "one": Health(1)})
+    assert (limited.status, limited.code, limited.retry_after_s) == (429, "provider_rate_limited", 61.0)
+
+
+@pytest.mark.parametrize("allowed", [("one/m",), ("one/*",), ("*",), ("x", "one/m")])
+def test_plan_allowed(allowed: tuple[str, ...]) -> None:
+    """A key may use what its list names, by id or by prefix."""
+    assert isinstance(ROUTES.plan("one/m", allowed, {}, 0.0, 0.0), Plan)
+
+
+def test_plan_not_allowed() -> None:
+    """A key that may not use a model is told so; an alias is allowed by its own name or by all it leads to."""
+    refused = refusal("one/m", ("one/large", "pool/*"))
+    assert (refused.status, refused.code, refused.param) == (403, "model_not_allowed", "model")
+    assert refusal("both", ("pool/*",)).status == 403
+    assert isinstance(ROUTES.plan("both", ("pool/*", "one/m"), {}, 0.0, 0.0), Plan)
+    assert isinstance(ROUTES.plan("both", ("both",), {}, 0.0, 0.0), Plan)
+
+
+def test_plan_unknown() -> None:
+    """No provider of that name: 404 with what was perhaps meant."""
+    refused = refusal("onne/m")
+    assert (refused.status, refused.code, refused.metadata) == (404, "model_not_found", {"suggestions": ["one/m"]})
+    assert refused.message.endswith("Did you mean one/m?")
+    assert refusal("large").metadata == {"suggestions": ["one/large"]}
+    assert refusal("quite different").metadata is None
+    assert len(refusal("x" * 10_000).message) < 400
+
+
+def test_plan_unpriced() -> None:
+    """A provider's model that has no price is refused as unpriced, not as unknown."""
+    refused = refusal("one/larg")
+    assert (refused.status, refused.code, refused.param) == (400, "model_not_priced", "model")
+    assert refused.metadata == {"suggestions": ["one/large"]}
+
+
+def test_plan_not_configured() -> None:
+    """A provider without its key says which variable is missing, but not where files are."""
+    refused = refusal("one/m", keys=frozenset())
+    assert (refused.status, refused.code, refused.metadata) == (404, "provider_not_configured", {"providers": ["one"]})
+    assert "the provider one is not offered because ONE is not in the environment" in refused.message
+    assert "A or B is not in the environment" in refusal("both", keys=frozenset()).message
+    assert "/run/key" not in refusal("single/x", keys=frozenset()).message
+    assert missing_keys(Provider("p", BaseUrl("http", "x", 80), ("file:/secret",))) == "the file with its key cannot be read"
+
+
+def test_plan_remembers_within_bounds() -> None:
+    """Ids that callers make up do not pile up, and very long ones are not kept at all."""
+    routes = Routes(CONFIG, KEYS)
+    for number in range(ROWS_MAX + 10):
+        routes.plan(f"single/{number}", (), {}, 0.0, 0.0)
+    assert len(routes._rows) <= ROWS_MAX
+    before = len(routes._rows)
+    routes.plan("single/" + "x" * 300, (), {}, 0.0, 0.0)
+    assert len(routes._rows) == before
+
+
+@given(st.text(max_size=300))
+def test_suggestions_are_few(model_id: str) -> None:
+    """Whatever was asked for, at most three ids come back, and each exists."""
+    near = suggestions(CONFIG, model_id)
+    assert len(near) <= 3
+    assert all(each in CONFIG.aliases or isinstance(ROUTES.plan(each, (), {}, 0.0, 0.0), Plan) for each in near)
+
+
+_SCOPES = sorted(
+    {
+        scope
+        for model in ("both", "many")
+        for row in [ROUTES._remember(model)]
+        if not isinstance(row, Refusal)
+        for scope in row.scopes
+    }
+)
+
+
+@given(
+    st.sampled_from(["one/m", "both", "many"]),
+    st.dictionaries(st.sampled_from(_SCOPES), st.sampled_from([OPEN, LIMITED, Health(2)])),
+    st.floats(0, 0.999),
+)
+def test_plan_never_asks_what_is_open(model_id: str, health: dict[str, Health], roll: float) -> None:
+    """For any healths and any roll: no attempt in the plan is open, none is tried twice but a lone one, and the bound holds."""
+    planned = ROUTES.plan(model_id, (), health, 100.0, roll)
+    if isinstance(planned, Refusal):
+        assert planned.status in (429, 503)
+        assert planned.retry_after_s is not None
+        assert planned.retry_after_s > 0
+        return
+    assert 1 <= len(planned.attempts) <= 3
+    for attempt in planned.attempts:
+        assert not any(health[scope].is_open(100.0) for scope in attempt.scopes.all if scope in health)
+    assert len(set(planned.attempts)) == len(planned.attempts) or len(set(planned.attempts)) == 1
