@@ -17,7 +17,8 @@ from routing import field
 from routing.entry import read_provider
 from routing.field import Table
 from routing.place import line_of, lines
-from routing.problem import ConfigError, Path, Problem, Wrong, dotted, nearest
+from routing.problem import ConfigError as ConfigError
+from routing.problem import Path, Problem, Wrong, dotted, nearest
 from routing.provider import ECHO, BaseUrl, Model, Provider
 from usage.pricing import pico_per_token
 from usage.record import Rates
