@@ -24,11 +24,12 @@ _FRAMED = frozenset((b"content-length", b"transfer-encoding"))
 class WireExchange(Inbox):
     """The half that the connection and the parser write."""
 
-    __slots__ = ("_connection", "_is_reusable", "_parser", "_quiet_bytes")
+    __slots__ = ("_connection", "_is_cut_short", "_is_reusable", "_parser", "_quiet_bytes")
 
     def __init__(self, connection: "Connection") -> None:
         super().__init__()
         self._connection: Connection | None = connection
+        self._is_cut_short = False
         self._is_reusable = True
         self._quiet_bytes = 0
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
@@ -41,8 +42,9 @@ class WireExchange(Inbox):
     # What the connection calls.
 
     def spoil(self) -> None:
-        """The request was cut short: whatever the response says, the connection cannot be used again."""
+        """The request was cut short: the connection cannot be used again, and a reset is as good an end as any."""
         self._is_reusable = False
+        self._is_cut_short = True
 
     def feed(self, data: bytes) -> None:
         self._quiet_bytes += len(data)
@@ -71,7 +73,8 @@ class WireExchange(Inbox):
         """Nothing more will come."""
         if self.is_whole or self.failure is not None:
             return
-        if self.has_head and exc is None and not any(name in _FRAMED for name, _ in self.headers):
+        is_unframed = self.has_head and not any(name in _FRAMED for name, _ in self.headers)
+        if is_unframed and (exc is None or self._is_cut_short):
             self.is_whole = True
             self._is_reusable = False
             self._finish()

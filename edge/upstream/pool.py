@@ -11,7 +11,6 @@ of a large body for `WRITE_STALL_S` is given up.
 """
 
 import asyncio
-import select
 from collections.abc import Sequence
 
 from edge.upstream import PoolStats, Target, UpstreamError
@@ -25,7 +24,6 @@ IDLE_MAX = 512
 SMALL_BYTES = 65_536
 SWEEP_S = 2.0
 WRITE_STALL_S = 30.0
-TRUST_S = 0.5
 
 
 class Shelf:
@@ -61,8 +59,7 @@ class Shelf:
         while self.idle:
             connection = self.idle.pop()
             idle_s = now_s - connection.idle_since_s
-            is_fresh = idle_s <= TRUST_S or (idle_s <= connection.idle_limit_s and not has_news(connection))
-            if is_fresh and not connection.is_lost:
+            if idle_s <= connection.idle_limit_s and not connection.is_lost and not connection.has_news():
                 return connection
             connection.close()
         return None
@@ -72,13 +69,6 @@ class Shelf:
         for connection in expired:
             self.idle.remove(connection)
             connection.close()
-
-
-def has_news(connection: Connection) -> bool:
-    """Whether the kernel has something the loop has not told us yet: on an idle connection that is its end."""
-    poll = select.poll()
-    poll.register(connection.transport.get_extra_info("socket").fileno(), select.POLLIN)
-    return bool(poll.poll(0))
 
 
 class NativeUpstream:
@@ -145,9 +135,10 @@ class NativeUpstream:
         return shelf
 
     async def _dial(self, shelf: Shelf) -> Connection:
+        if self.is_closed:
+            raise UpstreamError(Failure(Kind.ABORTED, Source.PROXY, Sent.NOTHING, detail="shutting down"))
         connection = Connection(shelf, self.loop, shelf.target.keepalive_s)
-        if not self.is_closed:
-            await dial(self.loop, connection, shelf.target)
+        await dial(self.loop, connection, shelf.target)
         if self.is_closed or connection.is_lost:
             connection.close()
             raise UpstreamError(Failure(Kind.CONNECT, Source.UPSTREAM, Sent.NOTHING, detail="closed before it was used"))

@@ -14,9 +14,16 @@ from typing import Any
 NAMES_MAX = 1024
 
 
+class ReachableObject(ssl.SSLObject):
+    """A TLS object that tells where its cipher text comes in; see `salvage`."""
+
+    incoming: ssl.MemoryBIO
+
+
 class ReusingContext(ssl.SSLContext):
     """A client context that resumes the last session per server name."""
 
+    sslobject_class = ReachableObject
     _sessions: dict[str, ssl.SSLSession]
 
     def wrap_bio(
@@ -29,7 +36,10 @@ class ReusingContext(ssl.SSLContext):
     ) -> ssl.SSLObject:
         if session is None and isinstance(server_hostname, str):
             session = self._sessions.get(server_hostname)
-        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        tls = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        assert isinstance(tls, ReachableObject)
+        tls.incoming = incoming
+        return tls
 
     def remember(self, server_hostname: str, tls: ssl.SSLObject) -> None:
         """Keep this connection's session for the next. Call it after the first response: TLS 1.3 tickets come late."""
