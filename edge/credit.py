@@ -209,7 +209,7 @@ class Credit:
 
     async def _ask(self, wallet: Wallet, flight: Flight) -> None:
         try:
-            if wallet.expired_nano(self._clock()):
+            if wallet.returning or wallet.expired_nano(self._clock()):
                 await self._give_back(wallet)
             sent_s = self._clock()
             min_nano = max(flight.min_nano - wallet.lease.free_nano, 1)
@@ -242,6 +242,7 @@ class Credit:
     # Giving back.
 
     async def _give_back(self, wallet: Wallet) -> None:
+        """All that is free, and what was not answered before. Raises Unreachable."""
         wallet.begin_return(self._desk.next_id())
         for return_id in tuple(wallet.returning):
             await self._send_return(wallet, return_id)

@@ -138,13 +138,13 @@ class Wallet:
     def next_ask(self, proposed_id: str, demand_nano: int, min_nano: int, now_s: float) -> Ask:
         """The ask to send now: the open one repeated under its id, or a new one under `proposed_id`.
 
-        Wanted is a lease that covers twice the recent spend and the recent peak of holds, and at least `demand_nano`.
+        Wanted is a lease that covers twice the recent spend, the recent peak of holds, and twice what is asked for just now.
         """
         lease = self.lease
         want_nano = max(demand_nano, 1)
         if not lease.final:
             target_nano = max(2 * self.recent_nano(now_s), self.held_peak_nano, self.held_peak_before_nano)
-            want_nano = max(want_nano, target_nano - lease.free_nano)
+            want_nano = max(2 * want_nano, target_nano - lease.free_nano)
         grant_id = self.ask.grant_id if self.ask is not None else proposed_id
         self.ask = Ask(grant_id, self.digest, want_nano, max(min(min_nano, want_nano), 1), now_s)
         self.quiet_until_s = now_s + FLIGHT_S_MAX

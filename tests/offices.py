@@ -1,0 +1,241 @@
+"""The centre in memory: the collector's own ledger and grant sizing, in dictionaries instead of a database.
+
+Rule: what decides about money is `collector.ledger` and `collector.grant`; this file only remembers, as the collector's SQL
+does. A test plays the same messages to both and compares every answer and every balance.
+Strategy: synchronous and cheap, so that a simulator can take millions of steps.
+"""
+
+import copy
+
+import msgspec
+
+from collector.grant import ACTIVE_MS, TTL_S, size_grant
+from collector.ledger import AccountRow, LeaseKey, LeaseRow, Posting, Tables, add_postings, charge_late, give_back, grant, settle
+from collector.ledger import top_up as topped_up
+from collector.screening import find_fault
+from usage.protocol import (
+    Ack,
+    Acquire,
+    Acquired,
+    Balance,
+    Batch,
+    Boot,
+    Booted,
+    Close,
+    Closed,
+    Granted,
+    Policy,
+    Refused,
+    Rejected,
+    Return,
+    Returned,
+)
+from usage.record import UsageRecord
+
+
+class Epoch(msgspec.Struct):
+    """One process's time, as the centre knows it."""
+
+    state: str = "open"
+    acked_through: int = 0
+    ahead: set[int] = msgspec.field(default_factory=set)
+    purses: set[str] = msgspec.field(default_factory=set)
+    ids: list[tuple[str, str]] = msgspec.field(default_factory=list)
+
+
+class Office:
+    """All the books of a centre. `clock_ms` is Unix time in milliseconds, set by its owner."""
+
+    def __init__(self) -> None:
+        self.clock_ms = 1_700_000_000_000
+        self.tables = Tables()
+        self.keys: dict[str, Policy] = {}
+        self.key_limits: dict[str, int] = {}
+        self.owners: dict[str, str] = {}
+        self.newest: dict[str, int] = {}
+        self.boots: dict[tuple[str, str], int] = {}
+        self.epochs: dict[tuple[str, int], Epoch] = {}
+        self.touched_ms: dict[LeaseKey, int] = {}
+        self.grants: dict[str, tuple[str, int, Granted]] = {}
+        self.returns: dict[str, int] = {}
+        self.records: dict[str, UsageRecord] = {}
+        self.charges = 0
+        self.rejected: list[Rejected] = []
+
+    def restored_copy(self) -> "Office":
+        """What a backup holds."""
+        return copy.deepcopy(self)
+
+    # What operators do.
+
+    def open_account(self, account: str, amount_nano: int) -> None:
+        self.tables.accounts.setdefault(account, AccountRow())
+        if amount_nano:
+            self.post(topped_up(account, amount_nano))
+
+    def add_key(self, digest: str, account: str, key_id: str, limit_nano: int | None = None) -> Policy:
+        purse = account if limit_nano is None else f"{account}/{key_id}"
+        self.keys[digest] = policy = Policy(digest, key_id, account, purse)
+        self.owners[key_id] = account
+        if limit_nano is not None:
+            self.key_limits[purse] = limit_nano
+        return policy
+
+    # The five messages.
+
+    def boot(self, message: Boot) -> Booted:
+        known = self.boots.get((message.node, message.boot_id))
+        if known is None:
+            known = max(self.newest.get(message.node, 0) + 1, self.clock_ms // 1000)
+            self.newest[message.node] = known
+            self.boots[message.node, message.boot_id] = known
+            self.epochs[message.node, known] = Epoch()
+        older = [e for (n, e), row in self.epochs.items() if n == message.node and e < known and row.state == "open"]
+        return Booted(known, open_epochs=tuple(sorted(older)))
+
+    def acquire(self, message: Acquire) -> Acquired:
+        if message.want_nano and self._is_fenced(message.node, message.epoch):
+            raise Refused("fenced", "a newer epoch has begun")
+        return self._grant(message)
+
+    def ingest(self, batch: Batch) -> Ack:
+        at = (batch.node, batch.epoch)
+        epoch = self.epochs.setdefault(at, Epoch())
+        rejected, accepted = [], []
+        for record in batch.records:
+            fault = find_fault(record, batch.node, batch.epoch, self.owners)
+            if fault:
+                rejected.append(Rejected(record.seq, record.gen_id, fault))
+            else:
+                accepted.append(record)
+        costs: dict[tuple[str, str], int] = {}
+        for record in accepted:
+            if record.gen_id not in self.records:
+                self.records[record.gen_id] = record
+                payer = (record.account, record.purse)
+                costs[payer] = costs.get(payer, 0) + record.cost_nano
+        for (account, purse), cost_nano in costs.items():
+            self._charge(at, epoch, account, purse, cost_nano)
+        self.rejected += rejected
+        self._advance(epoch, [record.seq for record in batch.records])
+        renewals = () if self._is_fenced(*at) else batch.renew
+        leases = tuple(answer.granted for answer in map(self._grant, renewals) if answer.granted is not None)
+        purses = {record.purse: record for record in accepted}
+        balances = tuple(Balance(purse, self._available(record.account, purse)[0]) for purse, record in sorted(purses.items()))
+        return Ack(epoch.acked_through, tuple(rejected), leases, balances)
+
+    def give_back(self, message: Return) -> Returned:
+        known = self.returns.get(message.return_id)
+        if known is not None:
+            return Returned(known)
+        at = (message.node, message.epoch)
+        epoch = self.epochs.get(at)
+        lease = LeaseKey(message.node, message.epoch, message.purse)
+        if epoch is None or epoch.state != "open" or message.purse not in epoch.purses:
+            return Returned(0)
+        account = message.purse.partition("/")[0]
+        amount_nano = min(message.amount_nano, self._open_nano(lease))
+        self.post(give_back(account, lease, self._open_nano(lease), amount_nano))
+        self.returns[message.return_id] = amount_nano
+        epoch.ids.append(("return", message.return_id))
+        return Returned(amount_nano)
+
+    def close(self, message: Close) -> Closed:
+        epoch = self.epochs.get((message.node, message.epoch))
+        if epoch is None:
+            return Closed(message.final_seq <= 0, 0)
+        if epoch.acked_through < message.final_seq:
+            return Closed(False, epoch.acked_through)
+        if epoch.state == "open":
+            self.end_epoch(message.node, message.epoch, "closed")
+        return Closed(True, epoch.acked_through)
+
+    def end_epoch(self, node: str, number: int, state: str) -> None:
+        """Close or forfeit."""
+        epoch = self.epochs[node, number]
+        for purse in sorted(epoch.purses):
+            lease = LeaseKey(node, number, purse)
+            open_nano = self._open_nano(lease)
+            self.post(give_back(purse.partition("/")[0], lease, open_nano, open_nano, "close"))
+        epoch.state = state
+        for kind, one in epoch.ids:
+            (self.grants if kind == "grant" else self.returns).pop(one, None)
+
+    # Inside.
+
+    def post(self, postings: tuple[Posting, ...]) -> None:
+        add_postings(self.tables, postings)
+        for posting in postings:
+            if posting.lease is not None:
+                self.touched_ms[posting.lease] = self.clock_ms
+
+    def _is_fenced(self, node: str, number: int) -> bool:
+        epoch = self.epochs.get((node, number))
+        return self.newest.get(node) != number or epoch is None or epoch.state != "open"
+
+    def _open_nano(self, lease: LeaseKey) -> int:
+        row = self.tables.leases.get(lease)
+        return 0 if row is None else row.open_nano
+
+    def _charge(self, at: tuple[str, int], epoch: Epoch, account: str, purse: str, cost_nano: int) -> None:
+        self.charges += 1
+        lease = LeaseKey(*at, purse)
+        available_nano = self.tables.accounts[account].available_nano
+        if epoch.state == "open":
+            self.post(settle(account, lease, self._open_nano(lease), available_nano, cost_nano))
+        else:
+            self.post(charge_late(account, lease, available_nano, cost_nano))
+
+    def _advance(self, epoch: Epoch, seqs: list[int]) -> None:
+        epoch.ahead.update(seq for seq in seqs if seq > epoch.acked_through)
+        while epoch.acked_through + 1 in epoch.ahead:
+            epoch.acked_through += 1
+            epoch.ahead.discard(epoch.acked_through)
+
+    def _available(self, account: str, purse: str) -> tuple[int, str]:
+        account_nano = self.tables.accounts[account].available_nano
+        limit_nano = self.key_limits.get(purse)
+        if limit_nano is None:
+            return account_nano, "credits"
+        spent_nano = sum(record.cost_nano for record in self.records.values() if record.purse == purse)
+        open_nano = sum(row.open_nano for lease, row in self.tables.leases.items() if lease.purse == purse)
+        left_nano = max(limit_nano - spent_nano - open_nano, 0)
+        return (left_nano, "key_limit") if left_nano < account_nano else (account_nano, "credits")
+
+    def _grant(self, message: Acquire) -> Acquired:
+        policy = self.keys.get(message.digest)
+        if policy is None:
+            return Acquired()
+        available_nano, by = self._available(policy.account, policy.purse)
+        known = self.grants.get(message.grant_id)
+        if known is not None or message.want_nano == 0 or policy.disabled:
+            return Acquired(policy, known[2] if known else None, available_nano, "" if available_nano else by)
+        size = size_grant(message.want_nano, message.min_nano, available_nano, self._nodes_active(policy.account, message.node))
+        if size.amount_nano == 0:
+            return Acquired(policy, None, available_nano, by)
+        lease = LeaseKey(message.node, message.epoch, policy.purse)
+        account_nano = self.tables.accounts[policy.account].available_nano
+        self.post(grant(policy.account, lease, account_nano, size.amount_nano, message.grant_id))
+        granted = Granted(policy.purse, message.grant_id, size.amount_nano, TTL_S, size.low_water_nano, size.final)
+        self.grants[message.grant_id] = (message.node, message.epoch, granted)
+        epoch = self.epochs[message.node, message.epoch]
+        epoch.purses.add(policy.purse)
+        epoch.ids.append(("grant", message.grant_id))
+        return Acquired(policy, granted, available_nano - size.amount_nano)
+
+    def _nodes_active(self, account: str, node: str) -> int:
+        since_ms = self.clock_ms - ACTIVE_MS
+        others = {
+            lease.node
+            for lease, touched_ms in self.touched_ms.items()
+            if touched_ms > since_ms
+            and lease.node != node
+            and lease.purse.partition("/")[0] == account
+            and self.epochs[lease.node, lease.epoch].state == "open"
+        }
+        return len(others) + 1
+
+
+def lease_rows(office: Office) -> dict[LeaseKey, LeaseRow]:
+    """Leases of open epochs."""
+    return {lease: row for lease, row in office.tables.leases.items() if office.epochs[lease.node, lease.epoch].state == "open"}
