@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.routing import Route, Router
+from starlette.types import ASGIApp
 
-from edge.account import App, Forward, Fresh
+from edge.account import Forward, Fresh
 from edge.endpoints import PREFIXES, not_found, routes
 from edge.node import Node, node_name
 from edge.ops import greeting, run
@@ -49,7 +50,7 @@ class Chat:
 
 
 @asynccontextmanager
-async def centre_of(settings: Settings, name: str) -> AsyncIterator[tuple[Centre, App]]:
+async def centre_of(settings: Settings, name: str) -> AsyncIterator[tuple[Centre, ASGIApp]]:
     """The collector: elsewhere over HTTP, or embedded. With it the application that answers for accounts."""
     if settings.collector_url is not None:
         from edge.collector_link import HttpCentre

@@ -7,24 +7,24 @@ collector its routes are mounted behind `Fresh`; with one elsewhere `Forward` pa
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from edge.passage import Receive
-from edge.reply import JSON_TYPE, Send, send_refusal, send_whole
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from edge.reply import JSON_TYPE, send_refusal, send_whole
 from routing.refusal import Refusal
 
 FRESH_S = 1.0
 FORWARD_TIMEOUT_S = 10.0
-App = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 Flush = Callable[[float], Awaitable[Any]]
 
 
 class Fresh:
     """An application whose answers include everything that this edge has settled, if the centre can be reached in a second."""
 
-    def __init__(self, app: App, flush: Flush) -> None:
+    def __init__(self, app: ASGIApp, flush: Flush) -> None:
         self._app = app
         self._flush = flush
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._flush(FRESH_S)
         await self._app(scope, receive, send)
 
@@ -36,7 +36,7 @@ class Forward:
         self._base_url = base_url
         self._client: Any = None
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         import httpx
 
         if self._client is None:

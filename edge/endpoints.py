@@ -4,15 +4,14 @@ Rule: these need no key and tell nothing about accounts.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from edge.node import Node
-from edge.passage import Receive
-from edge.reply import Send, send_refusal
+from edge.reply import send_refusal
 from routing.refusal import Refusal
 
 PREFIXES = ("/api/v1", "/v1")
@@ -53,7 +52,7 @@ def routes(node: Node) -> list[Route]:
     return found + [Route(path, endpoint) for path, endpoint in plain.items()]
 
 
-async def not_found(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
     """What no route serves."""
     message = f"there is nothing at {scope['path']}: the API lives under /api/v1, for example POST /api/v1/chat/completions"
     await send_refusal(send, Refusal(404, "not_found", message), [])

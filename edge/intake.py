@@ -3,7 +3,9 @@
 Rule: memory is claimed before bytes are kept and given back whatever happens. Source of the bounds: `[limits]` in providers.toml.
 """
 
-from edge.passage import Passage, Receive
+from starlette.types import Receive
+
+from edge.passage import Passage
 from routing.refusal import Refusal
 
 

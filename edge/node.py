@@ -13,16 +13,19 @@ import random
 import uuid
 from typing import Any
 
+from starlette.types import Receive, Scope, Send
+
 from edge.credit import Credit
 from edge.generation import Books
 from edge.ids import Mint
 from edge.intake import InFlight
 from edge.journal import Journal
+from edge.journal.recovery import Recovery
 from edge.metrics import Metrics
-from edge.passage import Receive, Watch
+from edge.passage import Watch
 from edge.pump import Bounds
 from edge.relay import Relay
-from edge.reply import Send, send_refusal
+from edge.reply import send_refusal
 from edge.settings import Settings
 from edge.shipper import Shipper
 from edge.table import Lazy, Table
@@ -77,7 +80,7 @@ class Node:
         self._refusal = _JOINING
         self._runners: list[asyncio.Task[Any]] = []
 
-    async def chat(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         """POST /chat/completions."""
         relay = self._relay
         if relay is None:
@@ -103,16 +106,22 @@ class Node:
         booted = await self._boot()
         settings, tasks = self._settings, self.tasks
         settings.data.mkdir(parents=True, exist_ok=True)
+        folder = str(settings.data / "journal")
         self.journal = journal = Journal.open(
-            settings.data / "journal",
-            self.name,
-            booted.epoch,
-            durability=settings.durability,
-            bytes_max=settings.journal_bytes_max,
+            folder, self.name, booted.epoch, durability=settings.durability, bytes_max=settings.journal_bytes_max
         )
         self.credit = credit = Credit(self.name, booted.epoch, self._centre, tasks, on_fenced=self._fenced)
-        self.shipper = Shipper(journal, self._centre, tasks, on_ack=credit.on_ack, renewals=credit.renewals)
-        self._runners.append(tasks.spawn("ship", self.shipper.run()))
+        self.shipper = Shipper(
+            journal,
+            self._centre,
+            tasks,
+            on_ack=credit.on_ack,
+            renewals=credit.renewals,
+            ship_interval_s=booted.ship_interval_s,
+        )
+        self.shipper.start()
+        recovery = Recovery(folder, self.name)
+        self._runners.append(tasks.spawn("recovery", recovery.run(booted.epoch, self.shipper.adopt)))
         limits = self.table.config.limits
         bounds = Bounds(
             limits.response_bytes_max, limits.line_bytes_max, limits.keepalive_comment_s, settings.durability == "strict"
@@ -146,10 +155,7 @@ class Node:
         """Leave in good order, within DRAIN_S and a little."""
         self._refusal = _LEAVING
         self._relay = None
-        clock = asyncio.get_running_loop().time
-        until_s = clock() + DRAIN_S
-        while self.watch.passages and clock() < until_s:
-            await asyncio.sleep(0.02)
+        await self.watch.wait_until_empty(DRAIN_S)
         if self.credit is not None and self.shipper is not None:
             await self.credit.drain()
             await self.shipper.drain(5.0)
@@ -158,8 +164,6 @@ class Node:
         await self.tasks.drain(1.0)
         await self.native.aclose()
         await self._httpx.aclose()
-        if self.journal is not None:
-            self.journal.close()
 
     def gauges(self) -> dict[str, float]:
         """What is true at this moment, for /metrics."""

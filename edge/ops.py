@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from edge.settings import SettingError, Settings
 from edge.table import resolve
 from routing.config import Config, ConfigError, parse
@@ -108,9 +110,9 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _journal_status(options: argparse.Namespace) -> int:
-    from edge.journal import status
+    from edge.journal.status import status
 
-    rows = status(Settings.read().data / "journal")
+    rows = [msgspec.to_builtins(row) for row in status(str(Settings.read().data / "journal"))]
     if options.json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return 0

@@ -8,14 +8,15 @@ Limits: clocks are true to half a second.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
+
+from starlette.types import Receive
 
 from edge.tasks import Tasks
 from edge.upstream import Exchange
 
 TICK_S = 0.5
-Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class Passage:
@@ -98,6 +99,7 @@ class Watch:
         self._body_rate_min = body_rate_min
         self._comment_s = comment_s
         self.passages: set[Passage] = set()
+        self._emptied: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -141,3 +143,11 @@ class Watch:
         self.passages.discard(passage)
         if passage.watcher is not None:
             passage.watcher.cancel()
+        if self._emptied is not None and not self.passages and not self._emptied.done():
+            self._emptied.set_result(None)
+
+    async def wait_until_empty(self, timeout_s: float) -> None:
+        """Return when no passage is left, or the time is over."""
+        if self.passages:
+            self._emptied = asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._emptied}, timeout=timeout_s)

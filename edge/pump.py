@@ -10,11 +10,12 @@ import asyncio
 import time
 
 import msgspec
+from starlette.types import Send
 
 from edge.attempts import Failed, failure_of
 from edge.generation import Generation
 from edge.passage import Passage
-from edge.reply import Send, send_whole
+from edge.reply import send_whole
 from edge.upstream import Exchange, UpstreamError
 from routing.answer import Identity, NotAnAnswer, error_chunk, failure_of_error, length_chunk, open_answer, rewrite_answer
 from routing.failure import Failure, Kind, Sent, Source, describe, error_body, status_of

@@ -7,7 +7,8 @@ settled.
 import asyncio
 import logging
 import random
-from typing import Any
+
+from starlette.types import Receive, Scope, Send
 
 from edge.attempts import Failed, find_answer
 from edge.credit import Credit
@@ -16,9 +17,9 @@ from edge.ids import Mint
 from edge.intake import Denied, Gone, InFlight, read_body
 from edge.journal import JournalUnavailable
 from edge.keys import Reason, digest_of
-from edge.passage import Passage, Receive, Watch
+from edge.passage import Passage, Watch
 from edge.pump import Bounds, Pump, end_reason_of, forward_whole, is_event_stream
-from edge.reply import Headers, Send, id_headers, send_refusal
+from edge.reply import Headers, id_headers, send_refusal
 from edge.table import Table
 from edge.upstream import Exchange
 from routing.envelope import Invalid, read
@@ -44,7 +45,7 @@ class Relay:
         self._in_flight = in_flight
         self._bounds = bounds
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         mark = self._mint.draw()
         gen_id = "gen-" + mark
         passage = Passage(receive, asyncio.get_running_loop().time())

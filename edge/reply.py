@@ -1,11 +1,9 @@
 """What the caller is sent when it is not the provider's answer: refusals, in OpenAI's error shape, and response heads."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from starlette.types import Send
 
 from routing.refusal import Refusal
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 JSON_TYPE = (b"content-type", b"application/json")
