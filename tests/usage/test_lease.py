@@ -1,0 +1,118 @@
+"""Leases: per lease settled + held ≤ granted, whatever the order of what happens."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from usage.lease import Lease
+
+amounts = st.integers(0, 10_000)
+
+
+class Spending(RuleBasedStateMachine):
+    """A lease beside a plain account of what was done to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lease = Lease("acme")
+        self.holds: list[int] = []
+        self.granted = self.settled = self.returned = self.over = 0
+        self.now_s = 0.0
+
+    @rule(amount=amounts, life_s=st.integers(0, 900), final=st.booleans())
+    def grant(self, amount: int, life_s: int, final: bool) -> None:
+        before = self.lease.admit_until_s
+        self.lease = self.lease.after_grant(amount, self.now_s + life_s, amount * 3 // 10, final)
+        self.granted += amount
+        assert self.lease.admit_until_s >= before
+
+    @rule(amount=amounts)
+    def hold(self, amount: int) -> None:
+        if amount <= self.lease.free_nano and self.lease.is_admitting(self.now_s):
+            self.lease = self.lease.after_hold(amount)
+            self.holds.append(amount)
+
+    @precondition(lambda self: self.holds)
+    @rule(data=st.data(), share=st.integers(0, 130))
+    def settle(self, data: st.DataObject, share: int) -> None:
+        hold = self.holds.pop(data.draw(st.integers(0, len(self.holds) - 1)))
+        cost = hold * share // 100
+        self.lease = self.lease.after_settle(hold, cost)
+        self.settled += cost
+        self.over += max(cost - hold, 0)
+
+    @rule(share=st.integers(0, 100))
+    def give_back(self, share: int) -> None:
+        amount = self.lease.free_nano * share // 100
+        self.lease = self.lease.after_return(amount)
+        self.returned += amount
+
+    @rule(seconds=st.integers(0, 1000))
+    def wait(self, seconds: int) -> None:
+        self.now_s += seconds
+
+    @invariant()
+    def is_conserved(self) -> None:
+        lease = self.lease
+        assert lease.granted_nano == self.granted - self.returned
+        assert lease.settled_nano == self.settled
+        assert lease.held_nano == sum(self.holds)
+        assert lease.granted_nano - lease.settled_nano - lease.held_nano == lease.free_nano - lease.overage_nano
+
+    @invariant()
+    def is_never_overspent_but_by_overage(self) -> None:
+        lease = self.lease
+        assert lease.settled_nano + lease.held_nano <= lease.granted_nano + self.over
+        assert lease.overage_nano <= self.over
+
+
+TestSpending = Spending.TestCase
+TestSpending.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+def test_hold_beyond_what_is_free_is_our_bug() -> None:
+    """The transition does not trust its caller."""
+    lease = Lease("a").after_grant(100, 10.0, 30, False)
+    with pytest.raises(AssertionError):
+        lease.after_hold(101)
+    with pytest.raises(AssertionError):
+        lease.after_hold(-1)
+
+
+@pytest.mark.parametrize(("hold", "cost"), [(1, 0), (-1, 0), (0, -1)])
+def test_settlement_without_its_hold_is_our_bug(hold: int, cost: int) -> None:
+    """Nothing is settled twice: a hold can end once."""
+    with pytest.raises(AssertionError):
+        Lease("a").after_grant(100, 10.0, 30, False).after_settle(hold, cost)
+
+
+def test_return_of_held_credit_is_our_bug() -> None:
+    """What a running request may still need does not go back."""
+    lease = Lease("a").after_grant(100, 10.0, 30, False).after_hold(60)
+    with pytest.raises(AssertionError):
+        lease.after_return(41)
+    assert lease.after_return(40).free_nano == 0
+
+
+def test_lease_admits_until_its_end_only() -> None:
+    """The end itself is too late."""
+    lease = Lease("a").after_grant(1, 10.0, 0, True)
+    assert lease.is_admitting(9.999)
+    assert not lease.is_admitting(10.0)
+    assert lease.final
+
+
+def test_overage_eats_what_is_left_first() -> None:
+    """A provider that uses more than was held takes from what is free; only the rest is overage."""
+    lease = Lease("a").after_grant(100, 10.0, 0, False).after_hold(50).after_settle(50, 80)
+    assert (lease.free_nano, lease.overage_nano) == (20, 0)
+    lease = lease.after_hold(20).after_settle(20, 30)
+    assert (lease.free_nano, lease.overage_nano) == (0, 10)
+
+
+def test_lease_that_gives_back_at_expiry_is_caught() -> None:
+    """The wrong variant: credit that flows back at a time-out is spent twice, and the invariant above sees it."""
+    lease = Lease("a").after_grant(100, 10.0, 0, False).after_hold(100)
+    expired_wrongly = Lease("a", granted_nano=0, held_nano=lease.held_nano)
+    assert expired_wrongly.settled_nano + expired_wrongly.held_nano > expired_wrongly.granted_nano

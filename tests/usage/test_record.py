@@ -1,0 +1,70 @@
+"""Records: they survive the wire, and say all that their cost was made of."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from usage.pricing import cost_nano
+from usage.record import Rates, Tokens, UsageRecord
+
+counts = st.integers(0, 10**7)
+rates = st.builds(Rates, input=counts, output=counts, cached=st.none() | counts, request=counts, version=st.text(max_size=8))
+tokens = st.builds(Tokens, prompt=counts, completion=counts, cached=counts, reasoning=counts)
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder(UsageRecord).decode
+
+
+def record(tokens: Tokens, rates: Rates) -> UsageRecord:
+    return UsageRecord(
+        gen_id="gen-1",
+        seq=1,
+        node="n",
+        epoch=1,
+        account="a",
+        key_id="k",
+        purse="a",
+        model="m",
+        provider="p",
+        upstream_model="u",
+        tokens=tokens,
+        rates=rates,
+        cost_nano=cost_nano(tokens, rates),
+        hold_nano=0,
+        started_ms=0,
+        status=200,
+        end_reason="completed",
+        usage_source="provider",
+    )
+
+
+@given(tokens, rates)
+def test_record_survives_the_wire_and_recomputes(tokens: Tokens, rates: Rates) -> None:
+    """What comes out is what went in, on one line, and its cost can be computed again from it alone."""
+    one = record(tokens, rates)
+    line = encode(one)
+    assert b"\n" not in line
+    again = decode(line)
+    assert again == one
+    assert cost_nano(again.tokens, again.rates) == again.cost_nano
+
+
+def test_tokens_total_is_prompt_and_completion() -> None:
+    """Parts are inside their whole and not counted twice."""
+    assert Tokens(prompt=10, completion=5, cached=4, reasoning=3).total == 15
+
+
+@pytest.mark.parametrize("bad", [b'{"cost_nano":1.5}', b'{"end_reason":"vanished"}', b"[]", b'{"seq":"1"}'])
+def test_record_of_another_shape_is_refused(bad: bytes) -> None:
+    """A float where money belongs, an unknown reason, a missing field: no record."""
+    whole = msgspec.to_builtins(record(Tokens(1, 1), Rates(1, 1)))
+    change = msgspec.json.decode(bad)
+    text = encode({**whole, **change}) if isinstance(change, dict) else bad
+    with pytest.raises(msgspec.ValidationError):
+        decode(text)
+
+
+def test_record_is_frozen() -> None:
+    """A fact does not change."""
+    with pytest.raises(AttributeError):
+        record(Tokens(), Rates()).cost_nano = 0  # type: ignore[misc]
