@@ -70,8 +70,14 @@ class Table:
         lanes = {}
         for provider in config.providers.values():
             for ref in provider.key_refs or (None,):
-                if ref is None or ref in secrets:
-                    lanes[provider.name, ref] = self._lane(provider, secrets[ref] if ref else None)
+                if ref is None:
+                    lanes[provider.name, ref] = self._lane(provider, None)
+                elif ref in secrets:
+                    try:
+                        lanes[provider.name, ref] = self._lane(provider, secrets[ref])
+                    except ValueError as error:
+                        log.error("%s is not used: %s", ref, error)
+                        del secrets[ref]
         self.config = config
         self.offered = frozenset(secrets)
         self.catalog = Catalog(config, self.offered)
