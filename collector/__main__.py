@@ -1,9 +1,10 @@
-"""`python -m collector`: a collector on its own, on PORT (8100)."""
+"""`python -m collector`: a collector on its own, on PORT (8100); `python -m collector keys …` and so on: the account commands."""
 
+import argparse
 import os
 import sys
 
-from collector.accounts import Mistake
+from collector import ops
 from collector.schema import SchemaTooNew
 from collector.store import StoreUnavailable, open_store
 
@@ -18,7 +19,7 @@ def serve() -> int:
         return 1
     try:
         open_store(os.environ).close()
-    except (StoreUnavailable, SchemaTooNew, Mistake, ValueError) as error:
+    except (StoreUnavailable, SchemaTooNew, ValueError) as error:
         sys.stderr.write(f"tollway collector: {error}\n")
         return 1
     from granian.constants import Interfaces
@@ -27,7 +28,7 @@ def serve() -> int:
     Server(
         "collector.app:from_environment",
         factory=True,
-        address=os.environ.get("HOST", "0.0.0.0"),
+        address=os.environ.get("HOST") or "0.0.0.0",
         port=int(port),
         interface=Interfaces.ASGI,
         workers=1,
@@ -37,5 +38,15 @@ def serve() -> int:
     return 0
 
 
+def main() -> int:
+    """Without words: serve."""
+    parser = argparse.ArgumentParser("python -m collector", description=__doc__)
+    parser.set_defaults(run=lambda arguments: serve())
+    ops.commands(parser.add_subparsers(metavar="COMMAND"))
+    arguments = parser.parse_args()
+    status: int = arguments.run(arguments)
+    return status
+
+
 if __name__ == "__main__":
-    sys.exit(serve())
+    sys.exit(main())

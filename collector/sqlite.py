@@ -135,6 +135,8 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
 
 def _transact(connection: sqlite3.Connection, begin: str, work: Callable[[Any], T]) -> T:
     try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         connection.execute(begin)
         try:
             outcome = work(_Tx(connection))

@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -31,7 +32,10 @@ def postgres_server() -> Iterator[Any]:
         folder = Path(tempfile.mkdtemp(prefix="tollway-postgres-"))
         server = get_server(folder, cleanup_mode=None)
     yield server
-    server.stop()
+    process = server.get_postmaster_info().process
+    assert process is not None
+    process.send_signal(signal.SIGQUIT)
+    process.wait(5)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,0 +1,114 @@
+"""A collector started on its own, as a real process: it serves, survives kill -9, and says what is wrong."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from collector import accounts, nodes
+from collector.accounts import KeyTerms
+from collector.audit import verify
+from collector.sqlite import SqliteStore
+from tests.collector.facts import NOON_MS, Caller, make_fact
+from usage.key import digest
+from usage.protocol import Ack, Batch, Boot, Booted
+
+ROOT = Path(__file__).parents[2]
+READY_S = 10.0
+
+
+class Process:
+    """`python -m collector` on a free port, started again at will."""
+
+    def __init__(self, data: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.environ = {**os.environ, "TOLLWAY_DATA": str(data), "PORT": str(self.port), "HOST": "127.0.0.1"}
+        self.environ.pop("TOLLWAY_DATABASE", None)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", transport=httpx.HTTPTransport(retries=0))
+        self.child: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.child = subprocess.Popen(
+            [sys.executable, "-m", "collector"], cwd=ROOT, env=self.environ, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        # Retried connects wait a little longer each time: 0.5 s, 1 s, 2 s ... is httpx's own back-off.
+        with httpx.Client(transport=httpx.HTTPTransport(retries=4), timeout=READY_S) as patient:
+            assert patient.get(f"http://127.0.0.1:{self.port}/readyz").status_code == 200
+
+    def end(self, how: signal.Signals) -> None:
+        if self.child is not None:
+            os.killpg(self.child.pid, how)
+            self.child.wait(10)
+            self.child = None
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    made = Process(tmp_path)
+    yield made
+    made.end(signal.SIGKILL)
+    made.http.close()
+
+
+def test_collector_killed_between_batches_loses_and_doubles_nothing(process: Process, tmp_path: Path) -> None:
+    """What was acknowledged is there after kill -9; what was not is sent again and counts once."""
+    store = SqliteStore.open(tmp_path / "collector.db")
+    token = store.write(lambda tx: nodes.create_token(tx, "fra-1", NOON_MS))
+    store.write(lambda tx: accounts.add_credit(tx, "acme", 10**9, "", NOON_MS))
+    key = store.write(lambda tx: accounts.create_key(tx, "acme", KeyTerms(), NOON_MS))
+    (made,) = store.read(lambda tx: accounts.list_keys(tx, "acme"))
+    caller = Caller(key, digest(key.encode()), made.key_id, "acme", "acme")
+    process.http.headers["authorization"] = f"Bearer {token}"
+
+    def post(name: str, message: msgspec.Struct) -> bytes:
+        response = process.http.post(f"/node/v1/{name}", content=msgspec.json.encode(message))
+        assert response.status_code == 200, response.text
+        return response.content
+
+    process.start()
+    epoch = msgspec.json.decode(post("boot", Boot("fra-1", "b")), type=Booted).epoch
+    facts = tuple(make_fact(seq, caller, "fra-1", epoch, f"gen-{seq}") for seq in range(1, 601))
+    batches = [Batch("fra-1", epoch, facts[at : at + 200]) for at in range(0, 600, 200)]
+    post("ingest", batches[0])
+    process.end(signal.SIGKILL)
+    with pytest.raises(httpx.TransportError):
+        post("ingest", batches[1])
+    process.start()
+    acks = [msgspec.json.decode(post("ingest", batch), type=Ack) for batch in batches]
+    assert [ack.acked_through for ack in acks] == [200, 400, 600]
+    response = process.http.get("/api/v1/credits", headers={"authorization": f"Bearer {key}"})
+    assert response.json()["data"]["total_usage"] == sum(fact.cost_nano for fact in facts) / 1e9
+    assert all(check.is_kept for check in store.read(verify))
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PORT", "http"), ("TOLLWAY_DATABASE", "mysql://x"), ("TOLLWAY_DATA", "/dev/null/x")]
+)
+def test_collector_that_cannot_start_says_why_in_one_line(tmp_path: Path, name: str, value: str) -> None:
+    environ = {**os.environ, "TOLLWAY_DATA": str(tmp_path), name: value}
+    done = subprocess.run([sys.executable, "-m", "collector"], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_machine_description_agrees_with_the_image() -> None:
+    """Ports, volume and checks of fly.toml are those of the Dockerfile; the image holds usage and collector only."""
+    fly = tomllib.loads((ROOT / "collector/fly.toml").read_text())
+    image = (ROOT / "collector/Dockerfile").read_text()
+    assert fly["env"]["PORT"] == "8100" == str(fly["http_service"]["internal_port"])
+    assert f"EXPOSE {fly['env']['PORT']}" in image
+    assert fly["mounts"]["destination"] == fly["env"]["TOLLWAY_DATA"]
+    assert "TOLLWAY_DATA=/data" in image
+    assert [check["path"] for check in fly["http_service"]["checks"]] == ["/readyz"]
+    assert [line.split()[1] for line in image.splitlines() if line.startswith("COPY")] == ["usage", "collector"]

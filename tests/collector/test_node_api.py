@@ -1,0 +1,162 @@
+"""The node protocol over HTTP: tokens, bounds, statuses, and that one unreadable record harms no other."""
+
+import gzip
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from collector import node_api, nodes
+from collector.app import create_app
+from collector.service import Collector
+from collector.sqlite import SqliteStore
+from tests.collector.facts import Caller, Clock, Node, make_caller, spent_nano
+from usage.protocol import MESSAGES, Ack, Acquire, Acquired, Batch, Boot, Booted, Close, Closed, Return, Returned
+
+pytestmark = pytest.mark.anyio
+
+
+class Wire:
+    """A node far away."""
+
+    def __init__(self, collector: Collector, token: str) -> None:
+        transport = httpx.ASGITransport(create_app(collector), raise_app_exceptions=True)
+        self.http = httpx.AsyncClient(transport=transport, base_url="http://centre", headers={"authorization": f"Bearer {token}"})
+        self.collector = collector
+
+    async def post(self, name: str, body: Any, **headers: str) -> httpx.Response:
+        content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        return await self.http.post(f"/node/v1/{name}", content=content, headers=headers)
+
+    async def send(self, name: str, message: msgspec.Struct) -> Any:
+        response = await self.post(name, message)
+        assert response.status_code == 200, response.text
+        return msgspec.json.decode(response.content, type=MESSAGES[name][1])
+
+
+@pytest.fixture
+async def wire(tmp_path: Path) -> AsyncIterator[Wire]:
+    collector = Collector(SqliteStore.open(tmp_path / "collector.db"), Clock())
+    token = await collector.write(lambda tx, now: nodes.create_token(tx, "fra-1", now))
+    made = Wire(collector, token)
+    yield made
+    await made.http.aclose()
+    await collector.shut_down()
+
+
+async def test_wire_carries_the_five_messages(wire: Wire) -> None:
+    """The same answers as in process."""
+    caller = await make_caller(wire.collector)
+    booted = await wire.send("boot", Boot("fra-1", "b"))
+    assert isinstance(booted, Booted)
+    acquired = await wire.send("acquire", Acquire("fra-1", booted.epoch, "g", caller.digest, 10_000, 1))
+    assert isinstance(acquired, Acquired)
+    assert acquired.granted is not None
+    node = Node(wire.collector, epoch=booted.epoch)
+    ack = await wire.send("ingest", node.batch([node.fact(1, caller)]))
+    assert ack == Ack(1, balances=ack.balances)
+    assert await wire.send("give_back", Return("fra-1", booted.epoch, "r", "acme", 4_000)) == Returned(4_000)
+    assert await wire.send("close", Close("fra-1", booted.epoch, 1)) == Closed(True, 1)
+    assert spent_nano(wire.collector.store) == 1_000
+
+
+async def test_wire_refuses_tokens_that_are_none_revoked_or_of_another_node(wire: Wire) -> None:
+    boot = Boot("fra-1", "b")
+    for header in ("", "Bearer nt_nonsense", "Bearer", "Basic abc", "Bearer " + (await make_caller(wire.collector)).key):
+        response = await wire.post("boot", boot, authorization=header)
+        assert response.status_code == 401
+        assert response.json()["code"] == "bad_node_token"
+    response = await wire.post("boot", Boot("ams-1", "b"))
+    assert (response.status_code, response.json()["code"]) == (403, "bad_node_token")
+    await wire.collector.write(lambda tx, now: nodes.revoke_tokens(tx, "fra-1", now))
+    assert (await wire.post("boot", boot)).status_code == 401
+
+
+async def test_wire_node_token_opens_no_account(wire: Wire) -> None:
+    """A stolen node token reads no history and mints no credit."""
+    await make_caller(wire.collector)
+    for path in ("/api/v1/credits", "/v1/activity", "/api/v1/key", "/api/v1/generation?id=gen-1"):
+        assert (await wire.http.get(path)).status_code == 401
+    assert (await wire.post("top_up", {})).status_code == 404
+
+
+async def test_wire_says_fenced_with_409(wire: Wire) -> None:
+    caller = await make_caller(wire.collector)
+    old = await wire.send("boot", Boot("fra-1", "a"))
+    await wire.send("boot", Boot("fra-1", "b"))
+    response = await wire.post("acquire", Acquire("fra-1", old.epoch, "g", caller.digest, 1, 1))
+    assert (response.status_code, response.json()["code"]) == (409, "fenced")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"\xff\xfe", b'{"node":"fra-1"}', b'{"node":1,"epoch":2}', b'{"node":"fra-1","epoch":1e999}']
+)
+async def test_wire_says_400_to_what_is_no_message(wire: Wire, body: bytes) -> None:
+    for name in MESSAGES:
+        response = await wire.post(name, body)
+        if not (name == "ingest" and response.status_code == 200):
+            assert (response.status_code, response.json()["code"]) == (400, "invalid")
+
+
+async def test_wire_takes_gzip_and_refuses_bombs_and_broken_streams(wire: Wire) -> None:
+    """What is not finished within the bound is never held in memory."""
+    boot = msgspec.json.encode(Boot("fra-1", "b"))
+    packed = gzip.compress(boot)
+    encoding = {"content-encoding": "gzip"}
+    assert (await wire.post("boot", packed, **encoding)).status_code == 200
+    bomb = gzip.compress(b" " * (64 * 1024 * 1024))
+    assert (await wire.post("boot", bomb, **encoding)).status_code == 413
+    assert (await wire.post("boot", b" " * (node_api.BODY_BYTES_MAX + 1))).status_code == 413
+    for broken in (packed[:-3], packed + b"x", boot, b""):
+        assert (await wire.post("boot", broken, **encoding)).status_code == 400
+    assert (await wire.post("boot", boot, **{"content-encoding": "br"})).status_code == 400
+
+
+async def test_wire_rejects_an_unreadable_record_alone(wire: Wire) -> None:
+    """A record that is no record is acknowledged as rejected; the others are charged."""
+    caller = await make_caller(wire.collector)
+    booted = await wire.send("boot", Boot("fra-1", "b"))
+    batch = _batch_of(wire, booted.epoch, caller, 5)
+    batch["records"][2]["tokens"] = {"prompt": "many"}
+    batch["records"][3] = {"seq": 4}
+    response = await wire.post("ingest", json.dumps(batch).encode())
+    ack = msgspec.json.decode(response.content, type=Ack)
+    assert ack.acked_through == 5
+    assert [fault.seq for fault in ack.rejected] == [3, 4]
+    assert spent_nano(wire.collector.store) == 3_000
+    batch["records"][0] = {"no": "seq"}
+    assert (await wire.post("ingest", json.dumps(batch).encode())).status_code == 400
+
+
+def _batch_of(wire: Wire, epoch: int, caller: Caller, count: int) -> Any:
+    node = Node(wire.collector, epoch=epoch)
+    batch: Batch = node.batch([node.fact(seq, caller) for seq in range(1, count + 1)])
+    return json.loads(msgspec.json.encode(batch))
+
+
+async def test_wire_says_503_when_the_database_is_away(wire: Wire) -> None:
+    """The node keeps its facts and asks again after Retry-After."""
+    reader = wire.collector.store._reader  # type: ignore[attr-defined]
+    reader.set_progress_handler(lambda: 1, 1)
+    response = await wire.post("boot", Boot("fra-1", "b"))
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "1"
+    assert (await wire.http.get("/readyz")).status_code == 503
+    assert (await wire.http.get("/metrics")).status_code == 503
+    assert (await wire.http.get("/healthz")).status_code == 200
+    reader.set_progress_handler(None, 1)
+    assert (await wire.post("boot", Boot("fra-1", "b"))).status_code == 200
+
+
+async def test_metrics_count_what_happened(wire: Wire) -> None:
+    caller = await make_caller(wire.collector, credit_nano=500)
+    booted = await wire.send("boot", Boot("fra-1", "b"))
+    await wire.post("ingest", json.dumps(_batch_of(wire, booted.epoch, caller, 2)).encode())
+    lines = (await wire.http.get("/metrics")).text.splitlines()
+    assert "tollway_collector_records_total 2" in lines
+    assert 'tollway_collector_absorbed_dollars{term="overage"} 0.0000015' in lines
+    assert (await wire.http.get("/readyz")).text == "ready\n"
