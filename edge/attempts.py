@@ -77,9 +77,9 @@ async def _try(
         if exchange.status in (400, 422) and has_stream_options and b"stream_options" in body:
             has_stream_options = False
             continue
-        detail = upstream_message(body)[0]
+        detail, code, param = upstream_message(body)
         wait_s = retry_after_s(exchange.headers, time.time())
-        raise Failed(Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, exchange.status, wait_s, detail))
+        raise Failed(Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, exchange.status, wait_s, detail, code or "", param))
 
 
 async def _ask(

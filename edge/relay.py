@@ -23,7 +23,7 @@ from edge.reply import Headers, id_headers, send_refusal
 from edge.table import Table
 from edge.upstream import Exchange
 from routing.envelope import Invalid, read
-from routing.failure import describe, status_of
+from routing.failure import describe, param_of, status_of
 from routing.headers import Arrival, validate
 from routing.plan import Plan
 from routing.refusal import Refusal
@@ -154,7 +154,8 @@ class Relay:
             generation.settle(end_reason_of(failure), status, clock(), failure.kind.value)
             if passage.verdict not in ("gone", "reader"):
                 message, kind, code = describe(failure, generation.attempt.provider.name)
-                raise Denied(Refusal(status, code, message, kind, retry_after_s=failure.retry_after_s)) from failed
+                refusal = Refusal(status, code, message, kind, param_of(failure), retry_after_s=failure.retry_after_s)
+                raise Denied(refusal) from failed
         except asyncio.CancelledError:
             left = passage.verdict in ("gone", "reader")
             generation.settle("cancelled" if left else "proxy_error", 499 if left else 503, clock())

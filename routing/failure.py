@@ -59,7 +59,8 @@ class Sent(enum.Enum):
 class Failure(msgspec.Struct, frozen=True):
     """One failed attempt. `status` is the provider's, 0 when it gave none; for a STREAM_ERROR the one named inside the error.
 
-    `detail` is for our records; the caller reads it only where `status_of` blames the request (see `describe`).
+    `detail`, `code` and `param` are the provider's own words: for our records, and for the caller only where `status_of` blames
+    the request (see `describe` and `param_of`).
     """
 
     kind: Kind
@@ -68,6 +69,8 @@ class Failure(msgspec.Struct, frozen=True):
     status: int = 0
     retry_after_s: float | None = None
     detail: str = ""
+    code: str = ""
+    param: str | None = None
 
 
 VANISHED: Final = 499
@@ -200,6 +203,12 @@ def describe(failure: Failure, provider_name: str) -> tuple[str, str, str]:
     return message, type_of(status_of(failure)), code
 
 
+def param_of(failure: Failure) -> str | None:
+    """The member of the request that the provider complains about, where the caller is told of complaints."""
+    is_answer = failure.kind in (Kind.STATUS, Kind.STREAM_ERROR)
+    return failure.param if is_answer and status_of(failure) in _BLAMES_REQUEST else None
+
+
 def _message(failure: Failure, name: str) -> tuple[str, str]:
     if failure.source is Source.CLIENT:
         return _message_to_client(failure.kind)
@@ -249,7 +258,8 @@ def _message_of_answer(failure: Failure, name: str) -> tuple[str, str]:
     """What the caller is told of an error the provider itself reported."""
     status = status_of(failure)
     if status in _BLAMES_REQUEST:
-        return failure.detail or f"{name} refused the request with status {failure.status}", "provider_refused_request"
+        message = failure.detail or f"{name} refused the request with status {failure.status}"
+        return message, failure.code or "provider_refused_request"
     if failure.status in _OUR_KEY:
         return f"{name} did not accept this proxy's own credentials; its operator has to mend that", "provider_auth"
     if status == 429:
