@@ -56,6 +56,7 @@ class Crash:
         self._seen: list[Seen] = []
         self._number = 0
         self._is_firing = False
+        provider.forget(MODEL)
         provider.script_by(MODEL, answer)
 
     def run(self, kills: int) -> Report:

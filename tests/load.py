@@ -66,8 +66,11 @@ class _Line:
         seen = Seen(shot)
         started_s = time.perf_counter()
         try:
+            if self._streams is None:
+                self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+            self._streams[1].write(shot.wire())
             async with asyncio.timeout(ANSWER_S_MAX if shot.hang_up_s is None else shot.hang_up_s):
-                await self._exchange(shot, seen)
+                await self._read(self._streams[0], seen)
         except TimeoutError:
             assert shot.hang_up_s is not None, f"no answer to {shot.name} within {ANSWER_S_MAX} s"
             seen.has_hung_up = True
@@ -77,11 +80,7 @@ class _Line:
         seen.seconds = time.perf_counter() - started_s
         return seen
 
-    async def _exchange(self, shot: Shot, seen: Seen) -> None:
-        if self._streams is None:
-            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
-        reader, writer = self._streams
-        writer.write(shot.wire())
+    async def _read(self, reader: asyncio.StreamReader, seen: Seen) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         seen.status = int(head[9:12])
         if found := _GEN_ID.search(head):

@@ -14,7 +14,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 READY_S_MAX = 20.0
 STOP_S_MAX = 30.0
@@ -115,7 +115,7 @@ class Process:
         self.child = None
         return status
 
-    def __enter__(self) -> "Process":
+    def __enter__(self) -> Self:
         if self.child is None:
             self.start()
         return self
@@ -159,8 +159,8 @@ class Collector(Process):
 
     def make_node(self, name: str) -> str:
         """The token of a new node."""
-        made = run_json(self, "nodes", "create", name)
-        token: str = made["token"]
+        made = run(self, "nodes", "create", name)
+        (token,) = (line.removeprefix("token: ") for line in made.splitlines() if line.startswith("token: "))
         return token
 
 
@@ -192,7 +192,7 @@ def run_json(owner: Process, *arguments: str) -> Any:
 def make_account(owner: Process, name: str, credit: str = "5.00") -> Account:
     """A new account with `credit` dollars and a key, made by the command line."""
     made = run_json(owner, "keys", "create", "--account", name, "--credit", credit)
-    return Account(name, made["key"], made["key_id"])
+    return Account(name, made["key"], made["id"])
 
 
 @dataclass(frozen=True)

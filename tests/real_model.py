@@ -1,4 +1,4 @@
-"""Shows a real model behind a real edge; `scripts/real-model` runs it. Fails loudly where money or bytes are not as they should be.
+"""Shows a real model behind a real edge; `scripts/real-model` runs it. Fails loudly where money or bytes go wrong.
 
 Limits: llama.cpp's server sends no usage in streams, so that count is ours and must say so; what the model says is its affair.
 """
@@ -78,7 +78,7 @@ def ask(edge: Edge, account: Account, *, streamed: bool) -> int:
     source = usage.get("usage_source", "provider")
     say(f"usage: {prompt} + {completion} tokens, cost {usage['cost']} dollars, counted by: {source}")
     assert nano(usage["cost"]) == nano(kept["total_cost"]) == cost_nano
-    return cost_nano
+    return int(cost_nano)
 
 
 def show_stream(body: bytes) -> Any:

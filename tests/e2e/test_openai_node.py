@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.answers import DONE, Gate, completion, delta, event, respond, spoken, stream, usage_chunk
+from tests.answers import DONE, Delay, Gate, completion, delta, event, respond, spoken, stream, usage_chunk
 from tests.e2e.oracle import cost_nano, nano
 from tests.processes import Account, Edge, make_account
 from tests.provider import Provider
@@ -183,7 +183,9 @@ def test_errors_of_the_provider(create: Call, provider: Provider, model: str) ->
 
 def test_error_mid_stream(create: Call, provider: Provider, model: str) -> None:
     """An error after the head is an APIError in the loop over the chunks."""
-    provider.script(model, stream([event(delta(content="par")), event({"error": {"message": "overloaded", "code": 503}})]))
+    provider.script(
+        model, stream([event(delta(content="par")), Delay(0.05), event({"error": {"message": "overloaded", "code": 503}})])
+    )
     seen = create(stream=True)
     assert text_of(seen["chunks"]) == "par"
     assert seen["error"]["name"] == "APIError"

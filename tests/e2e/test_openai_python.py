@@ -301,7 +301,7 @@ def test_error_provider_refused(client: openai.OpenAI, provider: Provider, model
     with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(model=f"mock/{model}", messages=MESSAGES)
     assert "context too long" in caught.value.message
-    assert caught.value.code == "context_length_exceeded"
+    assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "messages")
 
 
 def test_error_provider_key_refused(client: openai.OpenAI, provider: Provider, model: str) -> None:

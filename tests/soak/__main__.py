@@ -1,0 +1,37 @@
+"""`python -m tests.soak NAME [--seed N] [--count N]`: one long run of a promise that the tests keep a short form of."""
+
+import argparse
+import importlib
+
+from tests.soak.report import Report
+
+SOAKS = {
+    "crash-edge": ("crash", "edge", 100, "kills of the edge under load"),
+    "crash-collector": ("crash", "collector", 50, "kills of the collector under load"),
+    "lossy-link": ("link", "lossy", 100_000, "records over a link that loses 30 % of replies and doubles 30 % of requests"),
+    "outage": ("link", "outage", 600, "seconds without a collector at 50 requests a second"),
+    "warm-path": ("link", "warm_path", 10_000, "requests with 150 ms added to the collector's link"),
+    "last-cent": ("last_cent", "soak", 10, "rounds of 200 requests at once over 3 nodes on credit for 37"),
+    "disk-full": ("disk", "soak", 3, "times a small disk fills up and is emptied again"),
+    "ledger": ("ledger", "soak", 1_000_000, "random ledger operations on both stores"),
+    "prices": ("prices", "soak", 1_000_000, "prices against exact fractions"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="scripts/soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.epilog = "\n".join(f"{name:16} {count:>9} {text}" for name, (_, _, count, text) in SOAKS.items())
+    parser.add_argument("name", choices=[*SOAKS, "all"])
+    parser.add_argument("--seed", type=int, default=20_261_122)
+    parser.add_argument("--count", type=int, default=None, help="how many, instead of the number below")
+    options = parser.parse_args()
+    for name in SOAKS if options.name == "all" else (options.name,):
+        module, function, count, _ = SOAKS[name]
+        soak = getattr(importlib.import_module(f"tests.soak.{module}"), function)
+        soak(Report(name, options.seed), options.seed, options.count or count)
+
+
+if __name__ == "__main__":
+    main()

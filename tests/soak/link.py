@@ -1,0 +1,136 @@
+"""The edge and its collector over a bad link: replies lost and requests doubled, no collector at all, a slow one."""
+
+import asyncio
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.books import query, records
+from tests.e2e.conftest import providers_toml
+from tests.e2e.statement import eventually
+from tests.link import Link
+from tests.load import Seen, Shot, fire, shot
+from tests.processes import Account, Collector, Edge, make_account, run
+from tests.provider import Provider
+from tests.soak.report import Report, percentile
+
+MODEL = "echo/echo-1"
+
+
+@contextmanager
+def _house(seed: int) -> Iterator[tuple[Edge, Link, Collector, Account]]:
+    """An edge that reaches its collector only over the link."""
+    with tempfile.TemporaryDirectory(prefix="tollway-soak-") as name, Provider() as provider:
+        folder = Path(name)
+        with (
+            Collector(folder / "centre") as centre,
+            Link(centre.port, seed) as link,
+            Edge(folder / "node", providers_toml(provider), collector=centre, TOLLWAY_COLLECTOR_URL=link.origin) as node,
+        ):
+            yield node, link, centre, make_account(centre, "payer", "1000000.00")
+
+
+def _shots(account: Account, numbers: range, max_tokens: int = 100) -> Iterator[Shot]:
+    return (shot(f"link-{number}", account.key, MODEL, stream=False, max_tokens=max_tokens) for number in numbers)
+
+
+def _compare(report: Report, centre: Collector, account: Account, seen: list[Seen]) -> None:
+    """Each answered request is charged once, at the cost that its caller was told."""
+    told = {each.gen_id: each.cost_nano for each in seen if each.is_whole}
+    kept = records(centre, account.name)
+    ((spent_nano,),) = query(centre, "SELECT spent_nano FROM accounts WHERE account = ?", account.name)
+    assert {record.gen_id: record.cost_nano for record in kept} == told
+    assert spent_nano == sum(cost_nano or 0 for cost_nano in told.values())
+    run(centre, "verify")
+    report.say("answers, records, charges", (len(told), len(kept), len(kept)))
+
+
+def _stored(centre: Collector, account: Account) -> int:
+    ((count,),) = query(centre, "SELECT COUNT(*) FROM records WHERE account = ?", account.name)
+    return int(count)
+
+
+def lossy(report: Report, seed: int, count: int) -> None:
+    """`count` records while the link loses 30 % of replies and doubles 30 % of requests."""
+    with _house(seed) as (node, link, centre, account):
+        link.lose = link.double = 0.3
+        seen = asyncio.run(fire(node.port, _shots(account, range(count)), 16))
+        report.say("answered whole, refused", (sum(each.is_whole for each in seen), sum(each.status == 503 for each in seen)))
+        whole = sum(each.is_whole for each in seen)
+        eventually(lambda: _stored(centre, account), lambda stored: stored >= whole, 600.0)
+        report.say("batches sent, replies lost, requests doubled", (link.calls["/node/v1/ingest"], link.lost, link.doubled))
+        _compare(report, centre, account, seen)
+
+
+async def _steadily(port: int, account: Account, rate: int, seconds: float) -> list[Seen]:
+    """`rate` requests a second for so long, each at its own time."""
+    seen: list[Seen] = []
+    started_s = time.monotonic()
+
+    def timely(lane: int) -> Iterator[Shot]:
+        number = lane
+        while time.monotonic() - started_s < seconds:
+            yield shot(f"link-{number}", account.key, MODEL, stream=False, max_tokens=10_000)
+            number += 10
+
+    async def lane(first: int) -> None:
+        shots = timely(first)
+        for turn, each in enumerate(shots):
+            due_s = started_s + (turn * 10 + first) / rate
+            await asyncio.sleep(max(due_s - time.monotonic(), 0.0))
+            seen.extend(await fire(port, [each], 1))
+
+    async with asyncio.TaskGroup() as group:
+        for first in range(10):
+            group.create_task(lane(first))
+    return seen
+
+
+def outage(report: Report, seed: int, count: int) -> None:
+    """The collector away for `count` seconds at 50 requests a second; then how fast the backlog drains."""
+    with _house(seed) as (node, link, centre, account):
+        warm = asyncio.run(fire(node.port, _shots(account, range(10**8, 10**8 + 2000), max_tokens=10_000), 50))
+        link.is_cut = True
+        seen = asyncio.run(_steadily(node.port, account, 50, count))
+        whole = sum(each.is_whole for each in warm + seen)
+        before = _stored(centre, account)
+        report.say("requests during the outage, answered, refused", (len(seen), whole - len(warm), len(seen) - whole + len(warm)))
+        report.say("records waiting at the edge", whole - before)
+        link.is_cut = False
+        first = eventually(lambda: _stored(centre, account), lambda stored: stored > before, 120.0)
+        started_s = time.monotonic()
+        eventually(lambda: _stored(centre, account), lambda stored: stored >= whole, 120.0)
+        seconds = time.monotonic() - started_s
+        report.say("records drained per second", round((whole - first) / seconds) if seconds else "all in the first look")
+        _compare(report, centre, account, warm + seen)
+
+
+def warm_path(report: Report, seed: int, count: int) -> None:
+    """`count` requests without and with 150 ms on the link: what a slow collector adds, and how often it was asked."""
+    dice = random.Random(seed)
+    with _house(seed) as (node, link, centre, account):
+        seen = asyncio.run(fire(node.port, _shots(account, range(10**8, 10**8 + 2000)), 4))
+        seconds: dict[float, list[float]] = {0.0: [], 0.15: []}
+        numbers = iter(range(0, 10**7, 500))
+        calls_before = link.calls["/node/v1/acquire"]
+        for _ in range(max(count // 500, 1)):
+            for delay_s in dice.sample((0.0, 0.15), 2):
+                link.delay_s = delay_s
+                first = next(numbers)
+                round_seen = asyncio.run(fire(node.port, _shots(account, range(first, first + 500)), 1))
+                assert all(each.is_whole for each in round_seen)
+                seconds[delay_s] += [each.seconds for each in round_seen]
+                seen += round_seen
+        for share in (0.5, 0.99, 1.0):
+            near, far = (percentile(values, share) * 1000 for values in seconds.values())
+            report.say(
+                f"p{share * 100:g} in ms without delay, with 150 ms, added", (round(near, 3), round(far, 3), round(far - near, 3))
+            )
+        report.say("calls of the collector for credit, none of them waited for", link.calls["/node/v1/acquire"] - calls_before)
+        assert max(seconds[0.15]) < 0.15, "a request waited for the collector"
+        whole = len(seen)
+        eventually(lambda: _stored(centre, account), lambda stored: stored >= whole, 60.0)
+        _compare(report, centre, account, seen)
