@@ -90,7 +90,7 @@ class RequestBody(httpx.AsyncByteStream):
 class HttpxExchange(Inbox):
     """An exchange whose response a task pulls in."""
 
-    __slots__ = ("__weakref__", "_is_shaking_hands", "_room", "_task", "is_dialled", "on_written", "sent")
+    __slots__ = ("__weakref__", "_is_shaking_hands", "_is_tunnelling", "_room", "_task", "is_dialled", "on_written", "sent")
 
     def __init__(self, on_written: asyncio.Future[None]) -> None:
         super().__init__()
@@ -98,6 +98,7 @@ class HttpxExchange(Inbox):
         self.on_written = on_written
         self.sent = Sent.NOTHING
         self._is_shaking_hands = False
+        self._is_tunnelling = False
         self._room: asyncio.Future[None] | None = None
         self._task: asyncio.Task[Any] | None = None
 
@@ -108,11 +109,13 @@ class HttpxExchange(Inbox):
     async def _trace(self, event: str, info: dict[str, Any]) -> None:
         """httpcore's progress. A tunnel's CONNECT reports itself too, and is not our request."""
         step = event.partition(".")[2]
+        if (request := info.get("request")) is not None:
+            self._is_tunnelling = request.method == b"CONNECT"
         if step == "connect_tcp.complete":
             self.is_dialled = True
         elif step.startswith("start_tls."):
             self._is_shaking_hands = step == "start_tls.started"
-        elif (request := info.get("request")) is not None and request.method == b"CONNECT":
+        elif self._is_tunnelling:
             return
         elif step == "send_request_headers.started":
             if self.failure is not None:
@@ -236,18 +239,20 @@ def _build_transport(target: Target) -> httpx.AsyncHTTPTransport:
 
 
 def _build_request(target: Target, head: bytes, body: Sequence[bytes | memoryview]) -> httpx.Request:
-    """The request as httpx wants it. Built with a stream of ours, it adds no header of its own."""
+    """The request as httpx wants it. Built with a stream of ours, it adds no header of its own.
+
+    Not with httpx's `target` extension: httpcore would use it for a tunnel's CONNECT as well.
+    """
     line, *fields = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     method, path, _ = line.split(b" ")
     headers = [(name, value.strip()) for name, _, value in (field.partition(b":") for field in fields)]
     host = f"[{target.host}]" if ":" in target.host else target.host
     return httpx.Request(
         method.decode("ascii"),
-        f"{target.scheme}://{host}:{target.port}/",
+        httpx.URL(f"{target.scheme}://{host}:{target.port}", raw_path=path),
         headers=headers,
         stream=RequestBody(body),
         extensions={
-            "target": path,
             "timeout": {"connect": target.connect_timeout_s, "write": WRITE_STALL_S},
             "sni_hostname": target.host,
         },

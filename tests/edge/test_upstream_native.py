@@ -4,11 +4,12 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from edge.upstream import Target, UpstreamError, pool, wire
+from edge.upstream import exchange as exchange_module
 from edge.upstream.dial import race, take_turns
 from edge.upstream.faults import explain_dial
 from edge.upstream.pool import NativeUpstream
@@ -263,3 +264,36 @@ async def test_small_request_one_write(native: NativeUpstream) -> None:
         await fetch(native, Target("http", "127.0.0.1", server.sockets[0].getsockname()[1]), [b"x" * 100] * 10)
     assert sizes == [len(head_for(1000)) + 1000]
     assert wire.PIECE_BYTES == 65_536
+
+
+async def test_truncation_check_has_teeth(native: NativeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variant that forgets what was promised takes a cut body for a whole one: what the contract's truncation test would see."""
+    monkeypatch.setattr(exchange_module, "_FRAMED", frozenset())
+
+    async def script(line: Line) -> None:
+        await line.request()
+        await line.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhi")
+        line.close()
+
+    async with Peer(script) as peer:
+        assert await fetch(native, target_of(peer)) == (200, b"hi")
+
+
+async def test_surplus_check_has_teeth(native: NativeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variant that lets surplus bytes pass uses the connection again: what the contract's surplus test would see."""
+    monkeypatch.setattr(exchange_module.WireExchange, "on_message_begin", lambda self: None)
+    monkeypatch.setattr(exchange_module.WireExchange, "on_headers_complete", _forgetful(exchange_module.WireExchange))
+    async with Peer(answering(OK + b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n!")) as peer:
+        for _ in range(2):
+            assert await fetch(native, target_of(peer)) == (200, b"hi!")
+        assert len(peer.lines) == 1
+
+
+def _forgetful(exchange: type[exchange_module.WireExchange]) -> Callable[[exchange_module.WireExchange], None]:
+    original = exchange.on_headers_complete
+
+    def on_headers_complete(self: exchange_module.WireExchange) -> None:
+        if not self.is_whole:
+            original(self)
+
+    return on_headers_complete
