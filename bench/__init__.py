@@ -1,0 +1,1 @@
+"""Measures this proxy beside others on one machine. `scripts/bench --help` says how; bench/RESULTS.md what came out."""

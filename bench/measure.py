@@ -1,0 +1,187 @@
+"""One session: every peer started once, then the same loads in interleaved rounds, so that the machine's moods hit all.
+
+Rule: raw values are kept; medians are somebody else's business. The order of the peers turns by one each round.
+"""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench import mock
+from bench.load import Held, Paced, Plain, Target, hold_open, send_paced, send_plain
+from bench.peer import Peer, Running, running
+from bench.process import DidNotStart, Memory
+
+STREAMS_PACED = 128
+CONCURRENT = 32
+COLD_STARTS = 3
+SLOW_COLD_START_S = 3.0
+DIRECT = "direct"
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How long a session takes."""
+
+    rounds: int
+    warm_up_s: float
+    plain_s: float
+    alone_s: float
+    paced_s: float
+    held: tuple[int, ...]
+    open_timeout_s: float
+
+
+FULL = Pace(rounds=3, warm_up_s=2, plain_s=4, alone_s=2, paced_s=4, held=(1000, 5000), open_timeout_s=25)
+QUICK = Pace(rounds=1, warm_up_s=1, plain_s=2, alone_s=1, paced_s=2, held=(1000,), open_timeout_s=8)
+
+
+class Measured(msgspec.Struct):
+    """Everything read of one peer. `plain` is by the number of requests at once; CPU seconds stand beside each round."""
+
+    name: str
+    does: str
+    version: str = ""
+    cold_start_s: list[float] = msgspec.field(default_factory=list)
+    at_rest: Memory | None = None
+    loaded: Memory | None = None
+    plain: dict[int, list[Plain]] = msgspec.field(default_factory=dict)
+    plain_cpu_s: dict[int, list[float]] = msgspec.field(default_factory=dict)
+    paced: list[Paced] = msgspec.field(default_factory=list)
+    held: dict[int, Held] = msgspec.field(default_factory=dict)
+    trouble: list[str] = msgspec.field(default_factory=list)
+
+
+class Session(msgspec.Struct):
+    """A whole session as it is kept in results.json."""
+
+    started: str
+    machine: dict[str, str]
+    pace: Pace
+    peers: list[Measured]
+    skipped: dict[str, str]
+
+
+def describe_machine() -> dict[str, str]:
+    cpu = next(
+        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?"
+    )
+    load = os.getloadavg()[0]
+    return {
+        "cpu": cpu,
+        "cores": str(os.cpu_count()),
+        "kernel": platform.release().split("-")[0],
+        "python": platform.python_version(),
+        "load average at the start": f"{load:.1f}",
+    }
+
+
+def run_session(peers: Sequence[Peer], out: Path, pace: Pace, say: Callable[[str], None]) -> Session:
+    """Measure `peers`; those that lack something or do not start are skipped with a word."""
+    session = Session(time.strftime("%Y-%m-%d %H:%M"), describe_machine(), pace, [], {})
+    work = out / "work" / time.strftime("%Y%m%d-%H%M%S")
+    with ExitStack() as stack:
+        mock_port = stack.enter_context(mock.running(work / "mock"))
+        direct = Measured(DIRECT, "the mock provider itself", "nginx with Lua")
+        session.peers.append(direct)
+        started: list[tuple[Running, Measured]] = []
+        for peer in peers:
+            reason = peer.missing(out)
+            if reason is None:
+                try:
+                    started.append(_start(peer, out, work, mock_port, stack, say))
+                except (DidNotStart, RuntimeError) as error:
+                    reason = str(error)
+            if reason is not None:
+                session.skipped[peer.name] = reason.splitlines()[0]
+                say(f"{peer.name}: skipped, {reason}")
+        session.peers += [measured for _, measured in started]
+        for runner, measured in started:
+            _attempt(measured, say, lambda: _warm_up(runner, pace, work))  # noqa: B023
+        for number in range(pace.rounds):
+            turned = started[number % max(1, len(started)) :] + started[: number % max(1, len(started))]
+            _send_plain(direct, Target(mock_port), lambda: 0.0, pace, work)
+            for runner, measured in turned:
+                _attempt(measured, say, lambda: _measure_round(runner, measured, pace, work))  # noqa: B023
+            say(f"round {number + 1} of {pace.rounds} done")
+        for runner, measured in started:
+            measured.loaded = runner.process.memory()
+            for streams in pace.held:
+                _attempt(measured, say, lambda: _hold(runner, measured, streams, pace))  # noqa: B023
+            say(f"{measured.name}: open streams done")
+    return session
+
+
+def _start(
+    peer: Peer, out: Path, work: Path, mock_port: int, stack: ExitStack, say: Callable[[str], None]
+) -> tuple[Running, Measured]:
+    measured = Measured(peer.name, peer.does, peer.version(out))
+    folder = work / peer.name.replace(" ", "-")
+    for attempt in range(COLD_STARTS - 1):
+        with running(peer, out, folder / f"start-{attempt}", mock_port) as runner:
+            measured.cold_start_s.append(runner.cold_start_s)
+        if runner.cold_start_s > SLOW_COLD_START_S:
+            break
+    runner = stack.enter_context(running(peer, out, folder / "run", mock_port))
+    measured.cold_start_s.append(runner.cold_start_s)
+    measured.at_rest = runner.process.memory()
+    say(f"{peer.name}: up in {statistics.median(measured.cold_start_s):.2f} s")
+    return runner, measured
+
+
+def _attempt(measured: Measured, say: Callable[[str], None], work: Callable[[], None]) -> None:
+    """Do `work`; a peer that fails under load is reported, not hidden, and does not end the session."""
+    try:
+        work()
+    except (OSError, RuntimeError) as error:
+        measured.trouble.append(repr(error))
+        say(f"{measured.name}: {error!r}")
+
+
+def _warm_up(runner: Running, pace: Pace, work: Path) -> None:
+    """Pools fill, compilers compile; nothing is kept."""
+    send_plain(runner.target, CONCURRENT, pace.warm_up_s, work)
+
+
+def _measure_round(runner: Running, measured: Measured, pace: Pace, work: Path) -> None:
+    _send_plain(measured, runner.target, runner.process.cpu_s, pace, work)
+    paced = send_paced(runner.target, STREAMS_PACED, pace.paced_s, runner.process.cpu_s)
+    measured.paced.append(paced)
+    if paced.failed:
+        measured.trouble.append(f"{paced.failed} of {STREAMS_PACED} paced streams failed")
+
+
+def _send_plain(measured: Measured, target: Target, cpu_s: Callable[[], float], pace: Pace, work: Path) -> None:
+    for at_once, duration_s in ((CONCURRENT, pace.plain_s), (1, pace.alone_s)):
+        before = cpu_s()
+        plain = send_plain(target, at_once, duration_s, work)
+        measured.plain_cpu_s.setdefault(at_once, []).append(cpu_s() - before)
+        measured.plain.setdefault(at_once, []).append(plain)
+        if plain.bad_status or plain.bad_socket:
+            measured.trouble.append(f"{plain.bad_status} bad answers and {plain.bad_socket} socket errors at {at_once} at once")
+
+
+def _hold(runner: Running, measured: Measured, streams: int, pace: Pace) -> None:
+    held = hold_open(runner.target, streams, pace.open_timeout_s, runner.process.memory)
+    measured.held[streams] = held
+    if held.opened < streams:
+        measured.trouble.append(f"only {held.opened} of {streams} streams were open after {pace.open_timeout_s:g} s")
+
+
+def encode(session: Session) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(session), indent=1)
+
+
+def decode(text: bytes) -> Session:
+    return msgspec.json.decode(text, type=Session)
+
+
+def machine_of(session: Session) -> Any:
+    """What the session ran on, as one line."""
+    return ", ".join(f"{name} {value}" for name, value in session.machine.items())

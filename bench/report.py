@@ -1,0 +1,161 @@
+"""The session as Markdown: method and limits first, then medians, then ratios within the run, then what went wrong."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.measure import CONCURRENT, DIRECT, STREAMS_PACED, Measured, Session, machine_of
+from bench.mock import CHUNKS, GAP_S
+
+YARDSTICKS = ("Envoy", "Portkey")
+
+METHOD = """\
+# What a request costs, beside others
+
+Made by `scripts/bench` on {started} ({machine}); raw values in `results.json`, drawn in `results.svg`.
+
+**How.** One session on one machine: the mock provider (nginx with Lua) and every proxy, with one worker each, are started
+together; the same load then goes to each proxy in turn; rounds: {rounds}, the order turning by one each time. A figure is the
+median of the rounds. *CPU* is user plus system time of the proxy's whole process tree, read from /proc, divided by the requests
+or chunks that arrived meanwhile. *JSON request*: wrk, {concurrent} connections, each sending a chat request of about 200 bytes
+as soon as it has the last answer, of about 600 bytes. *Paced chunk*: {streams} streams at once, each of {chunks} chunks,
+{gap_ms:g} ms apart, a new one when it ends, so the cost of the request is in it, spread over its chunks. *Added latency*: against the provider asked
+directly, at 1 and at {concurrent} at once. *Memory*: PSS (RSS) of the tree after the rounds. *Cold start*: from the start of the
+process to the first good answer. *Per open stream*: growth of PSS from before to while that many streams stand silent after
+their first chunk, divided by them.
+
+**Limits.** Load, provider and proxy share {cores} cores, so latency at {concurrent} at once contains the queue for them, and
+absolute figures hold for this machine only; ratios within a run travel better. Memory that the kernel holds for sockets is in no
+process's figure. CPU is read in steps of 10 ms. The peers do not do the same work: what each does is in the last column, and
+only Tollway authenticates, holds credit, journals and charges. Nothing is said here about TLS, other processors, several
+workers, or networks.
+"""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Medians of one peer; None where nothing was measured."""
+
+    name: str
+    does: str
+    cpu_us_request: float | None
+    cpu_us_chunk: float | None
+    added_ms: dict[tuple[int, str], float | None]
+    requests_s: float | None
+    pss_mb: float | None
+    rss_mb: float | None
+    cold_start_s: float | None
+    kb_per_stream: dict[int, float | None]
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+def summarise(measured: Measured, direct: Measured) -> Summary:
+    plain = measured.plain.get(CONCURRENT, [])
+    cpu = measured.plain_cpu_s.get(CONCURRENT, [])
+    added: dict[tuple[int, str], float | None] = {}
+    for at_once in (1, CONCURRENT):
+        for name in ("p50_us", "p99_us"):
+            ours = _median([getattr(result, name) for result in measured.plain.get(at_once, [])])
+            theirs = _median([getattr(result, name) for result in direct.plain.get(at_once, [])])
+            added[at_once, name] = None if ours is None or theirs is None else (ours - theirs) / 1e3
+    return Summary(
+        name=measured.name,
+        does=measured.does,
+        cpu_us_request=_median(
+            [seconds * 1e6 / result.requests for seconds, result in zip(cpu, plain, strict=True) if result.requests]
+        ),
+        cpu_us_chunk=_median([result.cpu_s * 1e6 / result.chunks for result in measured.paced if result.chunks]),
+        added_ms=added,
+        requests_s=_median([result.requests * 1e6 / result.duration_us for result in plain]),
+        pss_mb=measured.loaded.pss_kb / 1024 if measured.loaded else None,
+        rss_mb=measured.loaded.rss_kb / 1024 if measured.loaded else None,
+        cold_start_s=_median(measured.cold_start_s),
+        kb_per_stream={
+            streams: (held.during.pss_kb - held.before.pss_kb) / held.opened if held.opened >= streams * 0.99 else None
+            for streams, held in measured.held.items()
+        },
+    )
+
+
+def summaries(session: Session) -> list[Summary]:
+    direct = next(measured for measured in session.peers if measured.name == DIRECT)
+    return [summarise(measured, direct) for measured in session.peers if measured.name != DIRECT]
+
+
+def _show(value: float | None) -> str:
+    if value is None:
+        return "–"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:,.{digits}f}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return _row(heads) + _row(["---"] + ["--:"] * (len(heads) - 1)) + "".join(map(_row, rows))
+
+
+def _figures(session: Session, found: Sequence[Summary]) -> str:
+    heads = [
+        "proxy",
+        "CPU µs / JSON request",
+        "CPU µs / paced chunk",
+        "added p50 / p99 at 1, ms",
+        f"added p50 / p99 at {CONCURRENT}, ms",
+    ]
+    heads += [f"requests/s at {CONCURRENT}", "memory PSS (RSS), MB", "cold start, s"]
+    heads += [f"kB / stream at {streams:,}" for streams in session.pace.held] + ["does"]
+    rows = []
+    for each in found:
+        latency = [f"{_show(each.added_ms[n, 'p50_us'])} / {_show(each.added_ms[n, 'p99_us'])}" for n in (1, CONCURRENT)]
+        cells = [each.name, _show(each.cpu_us_request), _show(each.cpu_us_chunk), *latency, _show(each.requests_s)]
+        cells += [f"{_show(each.pss_mb)} ({_show(each.rss_mb)})", _show(each.cold_start_s)]
+        rows.append([*cells, *(_show(each.kb_per_stream.get(streams)) for streams in session.pace.held), each.does])
+    return _table(heads, rows)
+
+
+def _ratio(ours: float | None, theirs: float | None) -> str:
+    return "–" if ours is None or not theirs else f"{ours / theirs:.2f} ×"
+
+
+def _ratios(found: Sequence[Summary]) -> str:
+    """Each peer against the yardsticks of the same run."""
+    by_name = {each.name: each for each in found}
+    yardsticks = [by_name[name] for name in YARDSTICKS if name in by_name]
+    if not yardsticks:
+        return "Neither of the yardsticks ran, so there are no ratios.\n"
+    heads = ["proxy"] + [f"{what}, to {each.name}" for each in yardsticks for what in ("JSON request", "paced chunk", "memory")]
+    rows = []
+    for each in found:
+        cells = [each.name]
+        for yardstick in yardsticks:
+            cells.append(_ratio(each.cpu_us_request, yardstick.cpu_us_request))
+            cells.append(_ratio(each.cpu_us_chunk, yardstick.cpu_us_chunk))
+            cells.append(_ratio(each.pss_mb, yardstick.pss_mb))
+        rows.append(cells)
+    return _table(heads, rows)
+
+
+def write_markdown(session: Session) -> str:
+    found = summaries(session)
+    method = METHOD.format(
+        started=session.started,
+        machine=machine_of(session),
+        rounds=session.pace.rounds,
+        concurrent=CONCURRENT,
+        streams=STREAMS_PACED,
+        chunks=CHUNKS,
+        gap_ms=GAP_S * 1e3,
+        cores=session.machine["cores"],
+    )
+    versions = ", ".join(f"{measured.name} {measured.version}" for measured in session.peers if measured.version)
+    text = f"{method}\n## Figures\n\n{_figures(session, found)}\nVersions: {versions}.\n"
+    text += f"\n## Ratios within this run\n\n{_ratios(found)}"
+    trouble = [f"- {each.name}: {line}" for each in session.peers for line in dict.fromkeys(each.trouble)]
+    trouble += [f"- {name}: skipped, {reason}" for name, reason in session.skipped.items()]
+    return text + ("\n## What went wrong\n\n" + "\n".join(trouble) + "\n" if trouble else "")
