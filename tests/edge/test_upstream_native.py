@@ -267,7 +267,7 @@ async def test_small_request_one_write(native: NativeUpstream) -> None:
 
 
 async def test_truncation_check_has_teeth(native: NativeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variant that forgets what was promised takes a cut body for a whole one: what the contract's truncation test would see."""
+    """A variant that forgets what was promised takes a cut body for a whole one, as the contract would see."""
     monkeypatch.setattr(exchange_module, "_FRAMED", frozenset())
 
     async def script(line: Line) -> None:
@@ -280,7 +280,7 @@ async def test_truncation_check_has_teeth(native: NativeUpstream, monkeypatch: p
 
 
 async def test_surplus_check_has_teeth(native: NativeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variant that lets surplus bytes pass uses the connection again: what the contract's surplus test would see."""
+    """A variant that lets surplus bytes pass uses the connection again, as the contract would see."""
     monkeypatch.setattr(exchange_module.WireExchange, "on_message_begin", lambda self: None)
     monkeypatch.setattr(exchange_module.WireExchange, "on_headers_complete", _forgetful(exchange_module.WireExchange))
     async with Peer(answering(OK + b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n!")) as peer:
