@@ -139,7 +139,7 @@ def timestamp(time_ms: int) -> str:
 
 
 def _generation(tx: Tx, now_ms: int, key: Key, request: Request) -> dict[str, Any]:
-    gen_id = request.query_params.get("id", "")
+    gen_id = request.query_params.get("id", "").replace("\0", "?")
     if not gen_id:
         raise _Problem(400, "name the generation: /generation?id=gen-...", "missing_parameter", "id")
     record = history.generation(tx, key.account, gen_id)
@@ -200,7 +200,7 @@ def _activity(tx: Tx, now_ms: int, key: Key, request: Request) -> list[dict[str,
             raise _Problem(400, "date lies outside of the last 30 days", "invalid_parameter", "date")
         first = last = day
     key_id = ""
-    key_hash = request.query_params.get("api_key_hash", "")
+    key_hash = request.query_params.get("api_key_hash", "").replace("\0", "?")
     if key_hash:
         other = find_key(tx, key_hash)
         if other is None or other.account != key.account:

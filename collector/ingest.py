@@ -22,6 +22,7 @@ from usage.record import UsageRecord
 
 RECORDS_MAX = 5_000
 REVOKED_MAX = 1_000
+SEQ_MAX = 2**62
 CLOCK_SLACK_MS = 86_400_000
 
 _encode = msgspec.json.Encoder().encode
@@ -53,7 +54,7 @@ def ingest(tx: Tx, batch: Batch, unreadable: tuple[Rejected, ...], now_ms: int) 
     _roll_up(tx, fresh)
     _keep_rejected(tx, batch, rejected, now_ms)
     before = epoch.acked_through
-    seqs = {record.seq for record in accepted} | {fault.seq for fault in rejected if fault.seq > 0}
+    seqs = {record.seq for record in accepted} | {fault.seq for fault in rejected if 0 < fault.seq < SEQ_MAX}
     epoch.acked_through, epoch.ahead = advance(tx, batch.node, batch.epoch, before, epoch.ahead, seqs)
     leases = () if is_fenced(tx, batch.node, batch.epoch, newest) else _renew(tx, batch, now_ms)
     revoked = _revocations(tx, batch, epoch, before)
@@ -176,7 +177,7 @@ def _keep_rejected(tx: Tx, batch: Batch, rejected: tuple[Rejected, ...], now_ms:
     for fault in rejected:
         record = payloads.get((fault.seq, fault.gen_id))
         payload = _encode(record).decode() if record is not None else ""
-        seq = min(max(fault.seq, -1), 2**62)
+        seq = min(max(fault.seq, -1), SEQ_MAX)
         rows.append((batch.node, batch.epoch, seq, _plain(fault.gen_id), _plain(fault.reason), _plain(payload), now_ms))
     if rows:
         tx.run_many(

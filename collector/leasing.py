@@ -169,8 +169,7 @@ def _nodes_active(tx: Tx, account: str, node: str, now_ms: int) -> int:
 
 def take_back(tx: Tx, message: Return, now_ms: int) -> Returned:
     """Unspent credit from a lease to its purse, once per `return_id`; of a closed lease nothing is left to return."""
-    if message.amount_nano < 0:
-        raise Refused("invalid", "amount_nano must not be negative")
+    assert message.amount_nano >= 0
     lock_node(tx, message.node, now_ms)
     known = tx.row("SELECT node, epoch, returned_nano FROM returns WHERE return_id = ?", message.return_id)
     if known is not None:

@@ -35,6 +35,7 @@ DEMO_ACCOUNT = "demo"
 DEMO_CREDIT_NANO = 5_000_000_000
 RETRY_AFTER_S = 1.0
 ID_CHARS_MAX = 200
+NUMBER_MAX = 2**62
 
 M = TypeVar("M", Boot, Acquire, Batch, Return, Close)
 
@@ -77,11 +78,12 @@ class Collector:
             raise Unreachable(f"the collector's database: {error}", RETRY_AFTER_S) from error
 
     async def boot(self, message: Boot) -> Booted:
-        _check_id("boot_id", message.boot_id)
+        _check_text("boot_id", message.boot_id)
         return await self.write(lambda tx, now: leasing.boot(tx, message, now))
 
     async def acquire(self, message: Acquire) -> Acquired:
         if message.want_nano == 0:
+            _check_text("digest", message.digest)
             return await self.read(lambda tx, now: leasing.look_up(tx, message, now))
         _check_acquire(message)
         acquired = await self.write(lambda tx, now: leasing.acquire(tx, message, now))
@@ -90,6 +92,7 @@ class Collector:
 
     async def ingest(self, message: Batch, unreadable: tuple[Rejected, ...] = ()) -> Ack:
         """`unreadable`: records of the batch that were no records at all, so that the others can pass."""
+        _check_numbers(message.epoch)
         for renewal in message.renew:
             _check_acquire(renewal)
         ack = await self.write(lambda tx, now: ingest.ingest(tx, message, unreadable, now))
@@ -100,10 +103,13 @@ class Collector:
         return ack
 
     async def give_back(self, message: Return) -> Returned:
-        _check_id("return_id", message.return_id)
+        _check_text("return_id", message.return_id)
+        _check_text("purse", message.purse)
+        _check_numbers(message.epoch, message.amount_nano)
         return await self.write(lambda tx, now: leasing.take_back(tx, message, now))
 
     async def close(self, message: Close) -> Closed:
+        _check_numbers(message.epoch, message.final_seq)
         return await self.write(lambda tx, now: leasing.close(tx, message, now))
 
     async def create_account(self, account: str) -> bool:
@@ -163,15 +169,20 @@ def check_name(node: str) -> None:
         raise Refused("invalid", f"{node!r} is no node name: up to 63 letters, digits, '.', '_', '@' and '-'")
 
 
-def _check_id(name: str, text: str) -> None:
+def _check_text(name: str, text: str) -> None:
     if not 0 < len(text) <= ID_CHARS_MAX or "\0" in text:
         raise Refused("invalid", f"{name} must have 1 to {ID_CHARS_MAX} characters")
 
 
 def _check_acquire(message: Acquire) -> None:
-    _check_id("grant_id", message.grant_id)
-    if not 0 <= message.want_nano < 2**62 or not 0 <= message.min_nano < 2**62:
-        raise Refused("invalid", "want_nano and min_nano must not be negative")
+    _check_text("grant_id", message.grant_id)
+    _check_text("digest", message.digest)
+    _check_numbers(message.epoch, message.want_nano, message.min_nano)
+
+
+def _check_numbers(*numbers: int) -> None:
+    if not all(0 <= number < NUMBER_MAX for number in numbers):
+        raise Refused("invalid", "an epoch, a sequence number or an amount is negative or too large")
 
 
 def _ensure_demo(tx: Tx, now: int) -> str | None:

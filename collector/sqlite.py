@@ -55,7 +55,7 @@ class _Tx:
 class SqliteStore:
     """A collector's database in one SQLite file."""
 
-    workers = 2
+    workers = 3
 
     def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
         self._path = path

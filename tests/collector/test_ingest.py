@@ -138,8 +138,8 @@ async def test_bad_record_is_rejected_and_acknowledged_and_the_others_pass(
 
 async def test_record_with_a_seq_that_is_none_is_rejected(collector: Collector) -> None:
     caller, node = await make_caller(collector), await Node(collector).boot()
-    ack = await node.link.ingest(node.batch([node.fact(0, caller), node.fact(1, caller)]))
-    assert (ack.acked_through, [fault.seq for fault in ack.rejected]) == (1, [0])
+    ack = await node.link.ingest(node.batch([node.fact(seq, caller) for seq in (0, 1, -7, 2**62, 2**80)]))
+    assert (ack.acked_through, [fault.seq for fault in ack.rejected]) == (1, [0, -7, 2**62, 2**80])
 
 
 async def test_batch_beyond_bounds_is_refused_whole(collector: Collector) -> None:

@@ -102,6 +102,28 @@ async def test_wire_says_400_to_what_is_no_message(wire: Wire, body: bytes) -> N
             assert (response.status_code, response.json()["code"]) == (400, "invalid")
 
 
+async def test_wire_bounds_numbers_and_texts(wire: Wire) -> None:
+    """What a database cannot hold is the sender's mistake, not ours."""
+    huge, digest = 2**70, "d" * 64
+    messages: list[tuple[str, msgspec.Struct]] = [
+        ("boot", Boot("fra-1", "")),
+        ("boot", Boot("fra-1", "b" * 201)),
+        ("acquire", Acquire("fra-1", huge, "g", digest, 1, 1)),
+        ("acquire", Acquire("fra-1", 1, "g", digest, huge, 1)),
+        ("acquire", Acquire("fra-1", 1, "g", digest, 1, -1)),
+        ("acquire", Acquire("fra-1", 1, "g", "a\0b", 1, 1)),
+        ("acquire", Acquire("fra-1", 1, "g", "a\0b")),
+        ("ingest", Batch("fra-1", huge)),
+        ("give_back", Return("fra-1", 1, "r", "a", huge)),
+        ("give_back", Return("fra-1", 1, "r", "a\0", 1)),
+        ("close", Close("fra-1", 1, huge)),
+        ("close", Close("fra-1", -1, 1)),
+    ]
+    for name, message in messages:
+        response = await wire.post(name, message)
+        assert (response.status_code, response.json()["code"]) == (400, "invalid")
+
+
 async def test_wire_takes_gzip_and_refuses_bombs_and_broken_streams(wire: Wire) -> None:
     """What is not finished within the bound is never held in memory."""
     boot = msgspec.json.encode(Boot("fra-1", "b"))

@@ -152,19 +152,28 @@ def run_world(folder: Path, seed: int) -> None:
     store = SqliteStore.open(folder / f"{seed}.db")
     store._writer.execute("PRAGMA synchronous = OFF")
     try:
-        world = World(store, seed)
-        for _ in range(150):
-            world.step()
-            world.check()
-        world.finish()
+        live_through(store, seed, 150)
     finally:
         store.close()
+
+
+def live_through(store: Store, seed: int, steps: int) -> None:
+    world = World(store, seed)
+    for _ in range(steps):
+        world.step()
+        world.check()
+    world.finish()
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_collector_over_a_lossy_link_charges_each_generation_once(tmp_path: Path, seed: int) -> None:
     """Nothing lost, doubled or absorbed, whatever the link and the crashes do."""
     run_world(tmp_path, seed)
+
+
+def test_collector_on_either_database_lives_through_the_same_world(store: Store) -> None:
+    """One longer run on each; `live_through` with more seeds and steps is what scripts/soak runs."""
+    live_through(store, 77, 300)
 
 
 def _insert_again(tx: _Tx, rows: Sequence[Any]) -> set[str]:
