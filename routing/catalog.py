@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from routing.config import Config
+from routing.plan import is_offered, missing_keys
 from routing.provider import Model, Provider
 from usage.pricing import PICO_PER_DOLLAR
 from usage.record import Rates
@@ -95,8 +96,8 @@ class Catalog:
         self._models: dict[str, tuple[Provider, Model]] = {}
         missing = []
         for provider in config.providers.values():
-            if provider.key_refs and not offered.intersection(provider.key_refs):
-                missing.append({"provider": provider.name, "reason": f"{' and '.join(provider.key_refs)} not set"})
+            if not is_offered(provider, offered):
+                missing.append({"provider": provider.name, "reason": missing_keys(provider)})
                 continue
             for model in provider.models.values():
                 self._models[model.id] = (provider, model)

@@ -122,8 +122,8 @@ def test_stream_usage_of_a_recording_is_exact(name: str) -> None:
 def test_stream_cut_at_every_position_is_the_same(name: str, include_usage: bool) -> None:
     """No cut changes what goes out.
 
-    Between lines the state does not depend on how the bytes came, so it is enough to cut each line at each of its positions, from the
-    state before it, and to compare output and state with the line fed whole.
+    Between lines the state does not depend on how the bytes came, so it is enough to cut each line at each of its positions, from
+    the state before it, and to compare output and state with the line fed whole.
     """
     stream = recordings.wire(name)
     whole, rewrite = run([stream], include_usage)

@@ -1,0 +1,105 @@
+"""Counting, and the usage that the caller reads."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from routing.meter import Meter, estimate
+from usage.record import Rates, Tokens
+
+RATES = Rates(input=150_000, cached=75_000, output=600_000)
+
+
+def usage_of(meter: Meter) -> Any:
+    return json.loads(meter.usage_json(), parse_float=Decimal)
+
+
+def test_estimate_is_a_quarter_of_the_bytes() -> None:
+    """At least one token, rounded up."""
+    assert [estimate(size) for size in (0, 1, 4, 5, 400)] == [1, 1, 1, 2, 100]
+
+
+def test_meter_without_usage_counts_and_says_so() -> None:
+    """Our count is the larger of deltas and a quarter of the text."""
+    meter = Meter(RATES, 10)
+    for _ in range(3):
+        meter.observe_text(b'{"delta":{"content":"a"}}')
+    assert (meter.tokens, meter.source, meter.has_usage) == (Tokens(prompt=10, completion=3), "counted", False)
+    meter.observe_text(b'{"delta":{"content":"' + b"x" * 100 + b'"}}')
+    assert meter.completion_counted == 26
+    usage = usage_of(meter)
+    assert (usage["usage_source"], usage["completion_tokens"], usage["total_tokens"]) == ("counted", 26, 36)
+    assert usage["cost"] == Decimal("0.0000171")
+
+
+@pytest.mark.parametrize(
+    ("event", "size"),
+    [
+        (b'{"content":"ab\\"c"}', 5),
+        (b'{"reasoning_content":"abc"}', 3),
+        (b'{"reasoning":"abc"}', 3),
+        (b'{"function":{"arguments":"{\\"a\\":1}"}}', 9),
+        (b'{"content": "abc"}', 3),
+        (b'{"content":null,"role":"assistant"}', 0),
+        (b'{"content":""}', 0),
+    ],
+)
+def test_meter_counts_text_of_every_kind(event: bytes, size: int) -> None:
+    """Answers, reasoning and arguments are all produced text; an empty delta is no token."""
+    meter = Meter(RATES, 1)
+    meter.observe_text(event)
+    assert (meter.text_bytes, meter.deltas) == (size, int(size > 0))
+
+
+def test_meter_keeps_the_last_usage() -> None:
+    """Cumulative usage replaces, it is never summed; something unreadable changes nothing."""
+    meter = Meter(RATES, 1)
+    meter.observe_usage(b'{"prompt_tokens":1,"completion_tokens":1}')
+    meter.observe_usage(b'{"prompt_tokens":1,"completion_tokens":5}')
+    meter.observe_usage(b'{"prompt_tokens":"many"}')
+    assert meter.tokens == Tokens(prompt=1, completion=5)
+    assert meter.source == "provider"
+
+
+def test_meter_usage_keeps_the_providers_own_members() -> None:
+    """What a provider tells beside the counts reaches the caller, with the cost in dollars; its own cost does not."""
+    meter = Meter(RATES, 1)
+    meter.observe_usage(b'{"queue_time":0.1,"prompt_tokens":4,"completion_tokens":2,"total_tokens":6,"cost":{"total":9}}')
+    usage = usage_of(meter)
+    assert usage["queue_time"] == Decimal("0.1")
+    assert usage["cost"] == Decimal("0.0000018")
+    assert "usage_source" not in usage
+    assert list(usage).count("cost") == 1
+    assert meter.usage_json().count(b'"cost":') == 1
+
+
+def test_meter_usage_is_in_openais_sense_whatever_the_provider_said() -> None:
+    """Reasoning that was left out is put in, so that counts times prices give the cost."""
+    meter = Meter(RATES, 1)
+    details = b'{"reasoning_tokens": 290}'
+    meter.observe_usage(
+        b'{"prompt_tokens": 12, "completion_tokens": 1, "total_tokens": 303, "completion_tokens_details": %b}' % details
+    )
+    usage = usage_of(meter)
+    assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == (12, 291, 303)
+    assert usage["completion_tokens_details"]["reasoning_tokens"] == 290
+    assert usage["cost"] * 10**12 == 12 * 150_000 + 291 * 600_000
+
+
+def test_meter_usage_of_cached_tokens_costs_less() -> None:
+    """The discount of the table is the caller's."""
+    meter = Meter(RATES, 1)
+    meter.observe_usage(b'{"prompt_tokens":10,"completion_tokens":0,"prompt_tokens_details":{"cached_tokens":8}}')
+    assert meter.cost_nano() == -(-(2 * 150_000 + 8 * 75_000) // 1000)
+    assert usage_of(meter)["cost"] * 10**9 == meter.cost_nano()
+
+
+def test_a_cost_by_float_would_be_caught() -> None:
+    """The wrong variant: dollars as a float lose the last digits of a large exact cost."""
+    meter = Meter(Rates(input=999_999_937, output=1), 1)
+    meter.observe_usage(b'{"prompt_tokens":1000000000007,"completion_tokens":1}')
+    exact = usage_of(meter)["cost"]
+    assert exact * 10**9 == meter.cost_nano()
+    assert Decimal(repr(meter.cost_nano() / 1e9)) != exact
