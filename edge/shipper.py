@@ -188,7 +188,7 @@ class Shipper:
         return True
 
     async def drain(self, timeout_s: float) -> bool:
-        """At shutdown: flush, stop, close the epoch at the centre, let go of the journal. True: the next start finds nothing of it."""
+        """At shutdown: flush, stop, close the epoch at the centre, close the journal. True: the next start finds nothing."""
         journal = self._journal
         is_closed = False
         try:
@@ -236,6 +236,8 @@ class Shipper:
             renew = () if self._is_fenced else self.renewals()
             if records or renew:
                 return await self._ship(self._own, records, renew)
+        if self._old:
+            return 0.0
         due_s = self._own.shipped_s + self._interval_s - self._clock()
         await self._pause(max(due_s, 0.001), self._wake)
         return 0.0

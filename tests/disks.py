@@ -1,9 +1,9 @@
 """Disks that stand in for the journal's: one in memory that remembers what a power cut could take, and one that fails on command.
 
-Rule: what a RememberingDisk gives after a crash is any state that POSIX allows: names are durable after `sync_folder` of their folder,
-bytes after `sync` of their file, and of the rest any part in order, torn anywhere or zeroed.
-Strategy: every changing call is kept in `trace`; `replay` runs the first calls of a trace on an empty disk, so that each boundary
-between two calls can be crashed at.
+Rule: what a RememberingDisk gives after a crash is any state that POSIX allows: names are durable after `sync_folder` of their
+folder, bytes after `sync` of their file, and of the rest any part in order, torn anywhere or zeroed.
+Strategy: every changing call is kept in `trace`; `replay` runs the first calls of a trace on an empty disk, so that each
+boundary between two calls can be crashed at.
 """
 
 import errno
@@ -29,9 +29,9 @@ class Folder:
     """Names as seen and as durable. A pending change is a list of (name, node or None for a removal) that happens at once."""
 
     def __init__(self) -> None:
-        self.names: dict[str, "File | Folder"] = {}
-        self.durable: dict[str, "File | Folder"] = {}
-        self.pending: list[list[tuple[str, "File | Folder | None"]]] = []
+        self.names: dict[str, File | Folder] = {}
+        self.durable: dict[str, File | Folder] = {}
+        self.pending: list[list[tuple[str, File | Folder | None]]] = []
 
     def change(self, *changes: tuple[str, "File | Folder | None"]) -> None:
         self.pending.append(list(changes))
@@ -139,7 +139,7 @@ class RememberingDisk(Disk):
 
     remove_folder = remove  # type: ignore[assignment]
 
-    def close(self, fd: int) -> None:  # type: ignore[override]
+    def close(self, fd: int) -> None:
         self.trace.append(("close", (fd,)))
         self.locked.discard(id(self._open.pop(fd)))
 
@@ -239,7 +239,7 @@ def copy_of(folder: Folder, content: Callable[[File], bytes], names: Callable[[F
 
 
 def survivor(file: File, dice: random.Random) -> bytes:
-    """The durable bytes and some of the pending writes in order, the last of them torn; now and then a stretch of it never arrived."""
+    """The durable bytes and the first of the pending writes, the last of them torn; now and then a stretch never arrived."""
     data = bytearray(file.durable)
     kept = dice.randint(0, len(file.pending))
     for index, (offset, piece) in enumerate(file.pending[:kept]):

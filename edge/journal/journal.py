@@ -25,11 +25,11 @@ from edge.journal.window import Cursor, Window
 from usage.record import Tokens, UsageRecord
 
 Durability = Literal["os", "group", "strict"]
-"""When a settlement is shipped: "os", once in the kernel; "group", once on the medium; "strict", and the response's end waits for it."""
+"""When a record may be shipped: "os", once in the kernel; "group", once on disk; "strict", and the response ends only then."""
 
 BYTES_MAX = 1 << 30
 SEGMENT_BYTES = 16 << 20
-WINDOW_BYTES = 4 << 20
+WINDOW_BYTES = 1 << 20
 SETTLEMENT_BYTES = 1024
 """Room kept for the settlement of each running intent."""
 SEGMENTS_PINNED_MAX = 4

@@ -6,7 +6,6 @@ the oldest fall out, and one cursor walks the segments once for all of them.
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import chain
 
 from edge.journal.disk import Disk
 from edge.journal.facts import read_record
@@ -25,15 +24,17 @@ class Cursor:
         self._ranges = ranges
         self._next_seq = 0
         self._walk: Iterator[tuple[UsageRecord, int]] = iter(())
+        self._held: tuple[UsageRecord, int] | None = None
+        """Read already, and for the next call."""
 
     def read(self, seq: int, through: int, records_max: int, bytes_max: int) -> list[UsageRecord]:
         """Records `seq`, `seq` + 1, … up to `through` and the bounds; at least one if it is there."""
         fresh = seq != self._next_seq
         if fresh:
-            self._walk = self._records(seq)
+            self._walk, self._held = self._records(seq), None
         found = self._take(seq, through, records_max, bytes_max)
         if not found and not fresh:
-            self._walk = self._records(seq)
+            self._walk, self._held = self._records(seq), None
             found = self._take(seq, through, records_max, bytes_max)
         self._next_seq = seq + len(found) if found else 0
         return found
@@ -42,18 +43,17 @@ class Cursor:
         found: list[UsageRecord] = []
         size_total = 0
         while seq <= through and len(found) < records_max:
-            item = next(self._walk, None)
+            item = self._held or next(self._walk, None)
             if item is None:
                 break
-            record, size = item
-            if record.seq < seq:
-                continue
+            record, size = self._held = item
             if record.seq > seq or (found and size_total + size > bytes_max):
-                self._walk = chain((item,), self._walk)
                 break
-            found.append(record)
-            size_total += size
-            seq += 1
+            self._held = None
+            if record.seq == seq:
+                found.append(record)
+                size_total += size
+                seq += 1
         return found
 
     def _records(self, seq: int) -> Iterator[tuple[UsageRecord, int]]:

@@ -14,6 +14,7 @@ from edge.journal.recovery import Recovery
 from edge.journal.status import status
 from tests.disks import FaultyDisk, RememberingDisk
 from tests.edge.generations import gen_id, intent, record
+from tests.edge.patience import until
 from usage.record import Tokens, UsageRecord
 
 ALL = 1 << 20
@@ -42,6 +43,14 @@ def open_journal(
 def run_generation(journal: Journal, number: int) -> None:
     journal.intent(intent(number))
     journal.settle(record(number, journal.next_seq()))
+
+
+def admit(journal: Journal, number: int) -> bool:
+    try:
+        journal.intent(intent(number))
+    except JournalUnavailable:
+        return False
+    return True
 
 
 def recovered(disk: RememberingDisk) -> list[UsageRecord]:
@@ -123,10 +132,10 @@ def test_cap_sheds_marks_then_intents_never_settlements() -> None:
     """Near its limit the journal stops marking, then admitting, and still takes every settlement of what it admitted."""
     journal = open_journal(RememberingDisk(), bytes_max=60_000)
     admitted = 0
+    while admit(journal, admitted):
+        admitted += 1
     with pytest.raises(JournalUnavailable, match="60000 bytes"):
-        while True:
-            journal.intent(intent(admitted))
-            admitted += 1
+        journal.intent(intent(admitted))
     for number in range(admitted):
         journal.settle(record(number, journal.next_seq()))
     assert journal.settled_seq == admitted
@@ -184,7 +193,7 @@ def test_refused_write_refuses_intents_and_keeps_settlements(number: int, durabi
 
 @pytest.mark.parametrize("short_bytes", [0, 1, 8, 9, 50, 200])
 def test_short_write_is_never_followed_on_its_line(short_bytes: int) -> None:
-    """A line that the disk took in part stays the last of its file; it is torn, not damage, and its settlement is written elsewhere."""
+    """A line that the disk took in part stays the last of its file: torn, not damage; its settlement is written elsewhere."""
     disk = FaultyDisk()
     journal = open_journal(disk)
     journal.intent(intent(1))
@@ -201,7 +210,7 @@ def test_short_write_is_never_followed_on_its_line(short_bytes: int) -> None:
 
 
 def test_failed_sync_is_not_believed_the_second_time() -> None:
-    """After a failed sync the kernel forgets the pages: everything unsynced goes to a new segment before anything is called durable."""
+    """After a failed sync the kernel forgets the pages: all that was unsynced goes to a new segment, durably, first."""
     disk = FaultyDisk()
     journal = open_journal(disk, durability="strict")
     journal.intent(intent(1))
@@ -323,9 +332,7 @@ async def test_disk_that_returns_is_noticed_by_itself() -> None:
     disk.refuse["write"] = errno.ENOSPC
     journal.settle(record(1, journal.next_seq()))
     waiting = asyncio.ensure_future(journal.durable())
-    async with asyncio.timeout(5):
-        while disk.refused_total < 3:
-            await asyncio.sleep(0)
+    await until(lambda: disk.refused_total >= 3)
     assert not waiting.done()
     disk.refuse = {}
     async with asyncio.timeout(5):

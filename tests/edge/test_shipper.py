@@ -1,0 +1,365 @@
+"""The shipper between a real journal in memory and a centre that is scripted: bounds, order, refusals, and an end that is
+complete.
+"""
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from edge.journal import Journal
+from edge.journal.dead import DeadLetter
+from edge.journal.line import parse
+from edge.journal.recovery import Recovery
+from edge.shipper import BACKOFF_MAX_S, BATCH_RECORDS_MAX, Shipper, backoff_s
+from edge.tasks import Tasks
+from tests.disks import FaultyDisk, RememberingDisk
+from tests.edge.generations import gen_id, intent, record
+from tests.edge.patience import until
+from usage.protocol import (
+    Ack,
+    Acquire,
+    Acquired,
+    Batch,
+    Boot,
+    Booted,
+    Close,
+    Closed,
+    Refused,
+    Rejected,
+    Return,
+    Returned,
+    Unreachable,
+)
+
+Reply = Callable[[Batch], Ack]
+
+
+class ScriptedCentre:
+    """Takes records by number; `script` holds what the next batches meet: an exception, or a function that answers."""
+
+    def __init__(self, *script: Exception | Reply) -> None:
+        self.script = list(script)
+        self.batches: list[Batch] = []
+        self.charged: dict[str, int] = {}
+        self.acked: dict[int, int] = {}
+        self.closed: list[Close] = []
+        self.records_max = 10_000
+
+    async def boot(self, message: Boot) -> Booted:
+        raise NotImplementedError
+
+    async def acquire(self, message: Acquire) -> Acquired:
+        raise NotImplementedError
+
+    async def give_back(self, message: Return) -> Returned:
+        raise NotImplementedError
+
+    async def ingest(self, message: Batch) -> Ack:
+        await asyncio.sleep(0)
+        self.batches.append(message)
+        if len(message.records) > self.records_max:
+            raise Refused("too_large", "too large")
+        if self.script:
+            step = self.script.pop(0)
+            if isinstance(step, Exception):
+                raise step
+            return step(message)
+        return self.take(message)
+
+    def take(self, message: Batch) -> Ack:
+        acked = self.acked.setdefault(message.epoch, 0)
+        for one in message.records:
+            self.charged.setdefault(one.gen_id, one.cost_nano)
+            if one.seq == acked + 1:
+                acked = one.seq
+        self.acked[message.epoch] = acked
+        return Ack(acked)
+
+    async def close(self, message: Close) -> Closed:
+        self.closed.append(message)
+        acked = self.acked.get(message.epoch, 0)
+        return Closed(acked >= message.final_seq, acked)
+
+
+class Pauses:
+    """A pause that takes no time: it moves the clock."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def clock(self) -> float:
+        return self.now_s
+
+    async def pause(self, delay_s: float, event: asyncio.Event) -> None:
+        self.now_s += delay_s
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def shipping(journal: Journal, centre: ScriptedCentre, **options: object) -> AsyncIterator[Shipper]:
+    tasks = Tasks()
+    pauses = Pauses()
+    settings = {"clock": pauses.clock, "pause": pauses.pause, "dice": lambda: 1.0} | options
+    shipper = Shipper(journal, centre, tasks, **settings)  # type: ignore[arg-type]
+    shipper.start()
+    try:
+        yield shipper
+    finally:
+        await tasks.drain(0)
+
+
+def open_journal(disk: RememberingDisk | None = None, epoch: int = 1) -> Journal:
+    return Journal.open("/j", "node", epoch, disk=disk or RememberingDisk(), segment_bytes=100_000)
+
+
+def settle(journal: Journal, first: int, last: int) -> None:
+    for number in range(first, last + 1):
+        journal.intent(intent(number))
+        journal.settle(record(number, journal.next_seq(), epoch=journal.epoch))
+    journal.sync_now()
+
+
+@pytest.mark.anyio
+async def test_batches_are_bounded_and_in_order() -> None:
+    """1,300 records go in batches of at most 500 and 256 KiB, each number once, and are acknowledged."""
+    journal, centre = open_journal(), ScriptedCentre()
+    settle(journal, 1, 1300)
+    async with shipping(journal, centre) as shipper:
+        assert await shipper.flush(5)
+    assert [one.seq for batch in centre.batches for one in batch.records] == list(range(1, 1301))
+    assert max(len(batch.records) for batch in centre.batches) <= BATCH_RECORDS_MAX
+    assert max(len(msgspec.json.encode(batch)) for batch in centre.batches) <= 256 << 10
+    assert (journal.acked_through, journal.pending_records) == (1300, 0)
+
+
+@pytest.mark.anyio
+async def test_idle_shipper_sends_nothing_but_renewals() -> None:
+    """Without records and renewals there is no call; with a renewal there is one, and its answer is handed on."""
+    journal, centre = open_journal(), ScriptedCentre()
+    asked: list[int] = []
+    wanted: list[tuple[Acquire, ...]] = []
+    answered = asyncio.Event()
+
+    def renewals() -> tuple[Acquire, ...]:
+        asked.append(1)
+        return wanted.pop() if wanted else ()
+
+    async with shipping(journal, centre, renewals=renewals, on_ack=lambda ack: answered.set()):
+        await until(lambda: len(asked) >= 5)
+        assert centre.batches == []
+        wanted.append((Acquire("node", 1, "grant", "digest", 100),))
+        await answered.wait()
+    assert [(batch.records, len(batch.renew)) for batch in centre.batches] == [((), 1)]
+
+
+@pytest.mark.anyio
+async def test_unreachable_centre_is_tried_without_end() -> None:
+    """Lost requests and lost answers: all is sent until all is acknowledged, and each generation is charged once."""
+    centre = ScriptedCentre()
+
+    def lose_answer(batch: Batch) -> Ack:
+        centre.take(batch)
+        raise Unreachable("answer lost")
+
+    centre.script += [Unreachable("down")] * 20
+    centre.script += [lose_answer, lose_answer]
+    journal = open_journal()
+    settle(journal, 1, 10)
+    async with shipping(journal, centre) as shipper:
+        assert await shipper.flush(5)
+        assert shipper.failures_total == 22
+    assert len(centre.charged) == 10
+    assert sum(centre.charged.values()) == sum(record(n, n).cost_nano for n in range(1, 11))
+
+
+def test_backoff_has_full_jitter_and_obeys() -> None:
+    """Half a second at first, a minute at most, never sooner than the centre asked for."""
+    assert [backoff_s(failures, 1.0, None) for failures in (1, 2, 3, 7, 8, 10_000)] == [0.5, 1, 2, 32, 60, BACKOFF_MAX_S]
+    assert backoff_s(5, 0.0, None) == 0
+    assert backoff_s(1, 0.5, 7.0) == 7.25
+
+
+@pytest.mark.anyio
+async def test_batch_too_large_is_halved_until_it_passes() -> None:
+    """413: the same records in smaller batches, and larger ones again when those pass."""
+    journal, centre = open_journal(), ScriptedCentre()
+    centre.records_max = 60
+    settle(journal, 1, 300)
+    async with shipping(journal, centre) as shipper:
+        assert await shipper.flush(5)
+    sizes = [len(batch.records) for batch in centre.batches]
+    assert sizes[:4] == [300, 150, 75, 37]
+    assert centre.acked == {1: 300}
+
+
+@pytest.mark.anyio
+async def test_rejected_record_is_a_dead_letter_and_the_others_pass() -> None:
+    """One of 500 is poisoned: it is kept with the reason, durably, before its acknowledgement; 499 are charged."""
+    disk = FaultyDisk()
+    journal, centre = open_journal(disk), ScriptedCentre()
+    settle(journal, 1, 400)
+
+    def reject(batch: Batch) -> Ack:
+        disk.refuse["sync"] = errno.ENOSPC
+        return Ack(batch.records[-1].seq, rejected=(Rejected(7, gen_id(7), "no such account"),))
+
+    centre.script = [reject]
+    async with shipping(journal, centre) as shipper:
+        await until(lambda: disk.refused_total >= 3)
+        assert journal.acked_through == 0
+        disk.refuse = {}
+        assert await shipper.flush(5)
+        assert shipper.dead_letters.total == 1
+    lines = disk.read("/j/node/dead.log", 0, 1 << 20).splitlines()
+    letters = [msgspec.json.decode(json, type=DeadLetter) for line in lines if line and (json := parse(line))]
+    assert {(letter.reason, letter.record.gen_id) for letter in letters} == {("no such account", gen_id(7))}
+
+
+@pytest.mark.anyio
+async def test_acknowledgement_beyond_what_was_sent_is_not_believed() -> None:
+    """A centre that is mistaken about an epoch cannot make the edge forget what it never sent."""
+    centre = ScriptedCentre()
+    centre.script = [lambda batch: Ack(centre.take(batch).acked_through + 1_000_000)]
+    journal = open_journal()
+    settle(journal, 1, 900)
+    async with shipping(journal, centre) as shipper:
+        assert await shipper.flush(5)
+    assert [one.seq for batch in centre.batches for one in batch.records] == list(range(1, 901))
+
+
+@pytest.mark.anyio
+async def test_centre_restored_from_a_backup_gets_the_numbers_again() -> None:
+    """A centre that went back is sent what is still here, and for the rest records that charge nobody, so that it can go on."""
+    journal, centre = open_journal(), ScriptedCentre()
+    async with shipping(journal, centre) as shipper:
+        settle(journal, 1, 600)
+        assert await shipper.flush(5)
+        centre.acked[1] = 20
+        settle(journal, 601, 610)
+        assert await shipper.flush(5)
+        await until(lambda: centre.acked[1] >= 610)
+    assert len({gen for gen in centre.charged if gen.startswith("gen-")}) == 610
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("code", ["bad_node_token", "invalid", "fenced"])
+async def test_refusal_is_reported_once_and_keeps_the_data(code: str) -> None:
+    """Whatever the centre refuses, it is said once, tried on, and delivered when it is put right."""
+    journal, centre = open_journal(), ScriptedCentre(*[Refused(code, "no")] * 5)
+    told: list[str] = []
+    settle(journal, 1, 3)
+    async with shipping(journal, centre, on_refused=lambda refusal: told.append(refusal.code)) as shipper:
+        assert await shipper.flush(5)
+    assert told == [code]
+    assert len(centre.charged) == 3
+
+
+@pytest.mark.anyio
+async def test_fenced_epoch_ships_facts_without_renewals() -> None:
+    """When a newer process has taken over, facts still pass; what is refused is asking for credit."""
+
+    def fence(batch: Batch) -> Ack:
+        if batch.renew:
+            raise Refused("fenced", "a newer epoch")
+        return centre.take(batch)
+
+    centre = ScriptedCentre(*[fence] * 3)
+    journal = open_journal()
+    settle(journal, 1, 3)
+    async with shipping(journal, centre, renewals=lambda: (Acquire("node", 1, "g", "d", 1),)) as shipper:
+        assert await shipper.flush(5)
+    assert [len(batch.renew) for batch in centre.batches] == [1, 0]
+
+
+@pytest.mark.anyio
+async def test_flush_gives_up_in_time() -> None:
+    """A flush does not outlast its time when the centre is away."""
+    journal, centre = open_journal(), ScriptedCentre(*[Unreachable("down")] * 100_000)
+    settle(journal, 1, 3)
+    async with shipping(journal, centre) as shipper:
+        assert not await shipper.flush(0.02)
+    assert journal.pending_records == 3
+
+
+@pytest.mark.anyio
+async def test_adopted_epoch_is_shipped_closed_and_removed() -> None:
+    """What a dead process left, its orphan included, goes the same way beside the running epoch, and then nothing is left."""
+    disk = RememberingDisk()
+    dead = open_journal(disk, epoch=1)
+    settle(dead, 1, 700)
+    dead.intent(intent(701))
+    image = disk.after_kill()
+    journal, centre = open_journal(image, epoch=2), ScriptedCentre()
+    settle(journal, 1001, 1010)
+    old = Recovery("/j", "node", disk=image, pause=lambda: None).adopt(1)
+    assert old is not None
+    async with shipping(journal, centre) as shipper:
+        shipper.adopt(old)
+        assert journal.bytes_elsewhere > 0
+        assert await shipper.flush(5)
+        await until(lambda: not image.exists("/j/node/1") and not journal.bytes_elsewhere)
+    assert centre.closed == [Close("node", 1, 701)]
+    assert centre.acked == {1: 701, 2: 10}
+    assert len(centre.charged) == 711
+
+
+@pytest.mark.anyio
+async def test_adopted_backlog_is_shipped_without_a_pause() -> None:
+    """While an old epoch has records, no batch of it waits for the interval of the running one."""
+    disk = RememberingDisk()
+    settle(open_journal(disk, epoch=1), 1, 3000)
+    image = disk.after_kill()
+    journal, centre, pauses = open_journal(image, epoch=2), ScriptedCentre(), Pauses()
+    old = Recovery("/j", "node", disk=image, pause=lambda: None).adopt(1)
+    assert old is not None
+    paused: list[float] = []
+
+    async def pause(delay_s: float, event: asyncio.Event) -> None:
+        paused.append(old.acked_through)
+        await pauses.pause(delay_s, event)
+
+    def ticking() -> float:
+        pauses.now_s += 0.3
+        return pauses.now_s
+
+    async with shipping(journal, centre, pause=pause, clock=ticking) as shipper:
+        shipper.adopt(old)
+        await until(lambda: not journal.bytes_elsewhere)
+    assert {through for through in paused if 0 < through < 3000} == set()
+
+
+@pytest.mark.anyio
+async def test_drain_leaves_nothing_behind() -> None:
+    """A shutdown in peace: flushed, closed at the centre, folder gone. With the centre away, all stays for the next start."""
+    disk = RememberingDisk()
+    journal, centre = open_journal(disk), ScriptedCentre()
+    settle(journal, 1, 5)
+    async with shipping(journal, centre) as shipper:
+        assert await shipper.drain(5)
+    assert centre.closed == [Close("node", 1, 5)]
+    assert disk.names("/j/node") == []
+
+    journal, away = open_journal(disk, epoch=2), ScriptedCentre(*[Unreachable("down")] * 100_000)
+    settle(journal, 1, 5)
+    async with shipping(journal, away) as shipper:
+        assert not await shipper.drain(0.02)
+    assert disk.names("/j/node") == ["2"]
+    old = Recovery("/j", "node", disk=disk, pause=lambda: None).adopt(2)
+    assert old is not None
+    assert [one.seq for one in old.read(1, 100, 1 << 20)] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.anyio
+async def test_drain_with_a_running_generation_leaves_the_epoch_open() -> None:
+    """An epoch with an unsettled intent must not be closed: the next start settles it first."""
+    disk = RememberingDisk()
+    journal, centre = open_journal(disk), ScriptedCentre()
+    settle(journal, 1, 2)
+    journal.intent(intent(3))
+    async with shipping(journal, centre) as shipper:
+        assert not await shipper.drain(5)
+    assert (centre.closed, disk.names("/j/node")) == ([], ["1"])
