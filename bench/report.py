@@ -19,10 +19,10 @@ together; the same load then goes to each proxy in turn; rounds: {rounds}, the o
 median of the rounds. *CPU* is user plus system time of the proxy's whole process tree, read from /proc, divided by the requests
 or chunks that arrived meanwhile. *JSON request*: wrk, {concurrent} connections, each sending a chat request of about 200 bytes
 as soon as it has the last answer, of about 600 bytes. *Paced chunk*: {streams} streams at once, each of {chunks} chunks,
-{gap_ms:g} ms apart, a new one when it ends, so the cost of the request is in it, spread over its chunks. *Added latency*: against the provider asked
-directly, at 1 and at {concurrent} at once. *Memory*: PSS (RSS) of the tree after the rounds. *Cold start*: from the start of the
-process to the first good answer. *Per open stream*: growth of PSS from before to while that many streams stand silent after
-their first chunk, divided by them.
+{gap_ms:g} ms apart, a new one when it ends, so the cost of the request is in it, spread over its chunks. *Added latency*:
+against the provider asked directly, at 1 and at {concurrent} at once. *Memory*: PSS (RSS) of the tree after the rounds.
+*Cold start*: from the start of the process to the first good answer. *Per open stream*: growth of PSS from before to while that
+many streams stand silent after their first chunk, divided by them.
 
 **Limits.** Load, provider and proxy share {cores} cores, so latency at {concurrent} at once contains the queue for them, and
 absolute figures hold for this machine only; ratios within a run travel better. Memory that the kernel holds for sockets is in no
