@@ -8,6 +8,7 @@ bodies are gzipped in a thread: compressing holds up no stream.
 
 import asyncio
 import gzip
+import importlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -102,13 +103,14 @@ class HttpCentre:
         return found
 
     async def _post(self, name: str, body: bytes, headers: dict[str, str]) -> tuple[int, "httpx.Headers", bytes]:
+        if self._client is None:
+            await asyncio.to_thread(importlib.import_module, "httpx")
         import httpx
 
-        if self._client is None:
-            self._client = self._make_client()
+        client = self._client = self._client or self._make_client()
         self.calls_total += 1
         try:
-            response = await self._client.post(f"{self.base_url}/node/v1/{name}", content=body, headers=headers)
+            response = await client.post(f"{self.base_url}/node/v1/{name}", content=body, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise Unreachable(f"{type(error).__name__}: {error}") from None
         return response.status_code, response.headers, response.content

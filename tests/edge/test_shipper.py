@@ -14,7 +14,8 @@ from edge.journal import Journal
 from edge.journal.dead import DeadLetter
 from edge.journal.line import parse
 from edge.journal.recovery import Recovery
-from edge.shipper import BACKOFF_MAX_S, BATCH_RECORDS_MAX, Shipper, backoff_s
+from edge.lane import BACKOFF_MAX_S, BATCH_RECORDS_MAX, backoff_s
+from edge.shipper import Shipper
 from edge.tasks import Tasks
 from tests.disks import FaultyDisk, RememberingDisk
 from tests.edge.generations import gen_id, intent, record
