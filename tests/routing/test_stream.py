@@ -3,7 +3,7 @@
 import copy
 import json
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -14,6 +14,7 @@ from tests.routing import recordings
 from tests.routing.cuts import every_cut, fed, pieces
 from usage.record import Rates, Tokens
 
+T = TypeVar("T")
 RATES = Rates(input=150_000, output=600_000)
 USAGE = {
     "azure-model-router.1": Tokens(prompt=15, completion=78, reasoning=64),
@@ -37,6 +38,36 @@ def run(parts: list[bytes], include_usage: bool = False) -> tuple[bytes, StreamR
     rewrite = rewriter(include_usage)
     sent = fed(rewrite.feed, parts) + rewrite.finish()
     return sent, rewrite
+
+
+def clone(rewrite: StreamRewrite) -> StreamRewrite:
+    """A copy that goes its own way; `copy.deepcopy` does the same a hundred times slower."""
+    twin = shallow(rewrite)
+    for name in StreamRewrite.__slots__:
+        value = getattr(twin, name)
+        if isinstance(value, list):
+            setattr(twin, name, value[:])
+    twin.meter = shallow(rewrite.meter)
+    twin._lines = shallow(rewrite._lines)
+    twin._lines._pieces = rewrite._lines._pieces[:]
+    return twin
+
+
+def shallow(original: T) -> T:
+    twin = object.__new__(type(original))
+    for name in type(original).__slots__:  # type: ignore[attr-defined]
+        setattr(twin, name, getattr(original, name))
+    return twin
+
+
+def state(rewrite: StreamRewrite) -> tuple[object, ...]:
+    """What a rewriter knows, to be compared."""
+    own = [
+        getattr(rewrite, name)
+        for name in StreamRewrite.__slots__
+        if name not in ("meter", "_lines", "_identity", "_held_members")
+    ]
+    return (own, rewrite.meter.tokens, rewrite.meter.source, rewrite._lines.is_at_boundary)
 
 
 def payloads(stream: bytes) -> list[Any]:
@@ -130,18 +161,14 @@ def test_stream_cut_at_every_position_is_the_same(name: str, include_usage: bool
     rewrite = rewriter(include_usage)
     collected = []
     for line in stream.splitlines(keepends=True):
-        before = copy.deepcopy(rewrite)
+        before = clone(rewrite)
         out = rewrite.feed(line)
+        after = state(rewrite)
         collected.append(out)
-        step = max(len(line) // 40, 1) if len(stream) > 20_000 else 1
-        for at in range(1, len(line), step):
-            cut = copy.deepcopy(before)
+        for at in range(1, len(line)):
+            cut = clone(before)
             assert cut.feed(line[:at]) + cut.feed(line[at:]) == out
-            assert (cut.meter.tokens, cut.is_over, cut.finish_reason) == (
-                rewrite.meter.tokens,
-                rewrite.is_over,
-                rewrite.finish_reason,
-            )
+            assert state(cut) == after
     assert b"".join(collected) + rewrite.finish() == whole
     assert run(pieces(stream, 1), include_usage)[0] == whole
 
