@@ -22,8 +22,9 @@ class Outbox(Protocol):
 
     node: str
     epoch: int
-    acked_through: int
 
+    @property
+    def acked_through(self) -> int: ...
     @property
     def settled_seq(self) -> int: ...
     @property
