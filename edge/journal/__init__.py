@@ -3,5 +3,6 @@
 from edge.journal.facts import Intent, Mark
 from edge.journal.folder import EpochInUse
 from edge.journal.journal import Durability, Journal, JournalUnavailable
+from edge.journal.recovery import Recovery
 
-__all__ = ["Durability", "EpochInUse", "Intent", "Journal", "JournalUnavailable", "Mark"]
+__all__ = ["Durability", "EpochInUse", "Intent", "Journal", "JournalUnavailable", "Mark", "Recovery"]
