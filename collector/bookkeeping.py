@@ -23,7 +23,7 @@ def lock_accounts(tx: Tx, names: Iterable[str]) -> dict[str, int]:
 
 
 def open_lease(tx: Tx, lease: LeaseKey) -> tuple[int, str]:
-    """(credit still in the lease, its state); (0, "") for a lease that was never granted. Leases change under their node's lock."""
+    """(credit still in the lease, its state); (0, "") if it was never granted. Leases change under their node's lock."""
     row = tx.row(
         "SELECT granted_nano - settled_nano - returned_nano, state FROM leases WHERE node = ? AND epoch = ? AND purse = ?",
         lease.node,
