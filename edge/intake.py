@@ -3,10 +3,15 @@
 Rule: memory is claimed before bytes are kept and given back whatever happens. Source of the bounds: `[limits]` in providers.toml.
 """
 
+import asyncio
+
 from starlette.types import Receive
 
 from edge.passage import Passage
 from routing.refusal import Refusal
+
+DISCARD_BYTES_MAX = 64 * 1024 * 1024
+DISCARD_S_MAX = 5.0
 
 
 class Denied(Exception):
@@ -73,3 +78,20 @@ def _keep(passage: Passage, in_flight: InFlight, size: int, bytes_max: int) -> N
         raise too_large(bytes_max)
     in_flight.claim(size)
     passage.body_bytes += size
+
+
+async def discard_body(receive: Receive) -> None:
+    """Take what a refused caller is still sending, and forget it: a connection closed under it would reset before it reads why.
+
+    Bounded in bytes and time; a caller that goes on beyond them sees the reset.
+    """
+    size = 0
+    try:
+        async with asyncio.timeout(DISCARD_S_MAX):
+            while size < DISCARD_BYTES_MAX:
+                message = await receive()
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    return
+                size += len(message.get("body", b""))
+    except TimeoutError:
+        return

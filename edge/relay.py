@@ -14,7 +14,7 @@ from edge.attempts import Failed, find_answer
 from edge.credit import Credit
 from edge.generation import Books, Generation
 from edge.ids import Mint
-from edge.intake import Denied, Gone, InFlight, read_body
+from edge.intake import Denied, Gone, InFlight, discard_body, read_body
 from edge.journal import JournalUnavailable
 from edge.keys import Reason, digest_of
 from edge.passage import Passage, Watch
@@ -61,6 +61,9 @@ class Relay:
         except Denied as denied:
             self._books.metrics.requests["", denied.refusal.status] += 1
             await send_refusal(send, denied.refusal, ids)
+            if passage.is_reading_body or not passage.body_bytes:
+                passage.is_reading_body, passage.is_watched = False, True
+                await discard_body(receive)
         except Gone:
             self._books.metrics.requests["", 499] += 1
         except asyncio.CancelledError:

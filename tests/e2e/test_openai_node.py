@@ -153,6 +153,8 @@ def test_errors_of_the_request(create: Call, provider: Provider, model: str) -> 
     assert bad["request_id"]
     stranger = create(key="sk-nonsense")["error"]
     assert (stranger["name"], stranger["status"]) == ("AuthenticationError", 401)
+    long = [{"role": "user", "content": "x" * (20 * 1024 * 1024)}]
+    assert create(key="sk-nonsense", messages=long)["error"]["status"] == 401
     unknown = create(model="nobody/nothing")["error"]
     assert (unknown["name"], unknown["status"], unknown["code"]) == ("NotFoundError", 404, "model_not_found")
     assert not provider.requests[model]
