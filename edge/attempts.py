@@ -104,6 +104,7 @@ async def _ask(
     length = sum(map(len, body))
     asked_s = clock()
     exchange: Exchange | None = None
+    passage.exchange = None
     try:
         exchange = await lane.upstream.open(lane.target, b"%b%d\r\n%b\r\n" % (lane.head, length, extra_head), body)
         passage.await_provider(exchange, asked_s, attempt.provider.first_byte_timeout_s, "first_byte")

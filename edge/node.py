@@ -19,8 +19,7 @@ from edge.credit import Credit
 from edge.generation import Books
 from edge.ids import Mint
 from edge.intake import InFlight
-from edge.journal import Journal
-from edge.journal.recovery import Recovery
+from edge.journal import EpochInUse, Journal, Recovery
 from edge.metrics import Metrics
 from edge.passage import Watch
 from edge.pump import Bounds
@@ -103,13 +102,11 @@ class Node:
         await asyncio.wait({joining}, timeout=JOIN_WAIT_S)
 
     async def _join(self) -> None:
-        booted = await self._boot()
         settings, tasks = self._settings, self.tasks
         settings.data.mkdir(parents=True, exist_ok=True)
         folder = str(settings.data / "journal")
-        self.journal = journal = Journal.open(
-            folder, self.name, booted.epoch, durability=settings.durability, bytes_max=settings.journal_bytes_max
-        )
+        booted, journal = await self._open_journal(folder)
+        self.journal = journal
         self.credit = credit = Credit(self.name, booted.epoch, self._centre, tasks, on_fenced=self._fenced)
         self.shipper = Shipper(
             journal,
@@ -129,6 +126,18 @@ class Node:
         books = Books(self.name, booted.epoch, journal, credit, self.metrics)
         self._relay = Relay(self.table, books, self.watch, Mint(), self.in_flight, bounds)
         log.info("node %s serves in epoch %d", self.name, booted.epoch)
+
+    async def _open_journal(self, folder: str) -> tuple[Booted, Journal]:
+        """An epoch and its journal. A centre that was restored from a backup may give an epoch that is known here: ask again."""
+        settings = self._settings
+        while True:
+            booted = await self._boot()
+            try:
+                return booted, Journal.open(
+                    folder, self.name, booted.epoch, durability=settings.durability, bytes_max=settings.journal_bytes_max
+                )
+            except EpochInUse as problem:
+                log.warning("%s; asking for another epoch", problem)
 
     async def _boot(self) -> Booted:
         boot = Boot(self.name, uuid.uuid4().hex)

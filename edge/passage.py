@@ -31,6 +31,7 @@ class Passage:
         "deadline_s",
         "exchange",
         "heard_s",
+        "is_answered",
         "is_reading_body",
         "is_watched",
         "mark",
@@ -53,6 +54,7 @@ class Passage:
         self.verdict = ""
         self.is_reading_body = False
         self.is_watched = False
+        self.is_answered = False
         self.body_bytes = 0
         self.sending_since_s = 0.0
         self.deadline_s = float("inf")

@@ -73,6 +73,7 @@ async def forward_whole(exchange: Exchange, generation: Generation, passage: Pas
     if bounds.is_strict:
         await generation.books.journal.durable()
     passage.sending_since_s = now_s
+    passage.is_answered = True
     headers = to_downstream(exchange.headers, generation.gen_id.encode(), generation.request_id.encode(), is_stream=False)
     await send_whole(send, exchange.status, headers, answer)
 
@@ -149,10 +150,11 @@ class Pump:
         try:
             while True:
                 data = await exchange.read()
+                if passage.verdict and not self._leaves():
+                    rewrite.feed(data or b"")
+                    await self._fail(failure_of(passage.verdict, Sent.HEAD))
+                    return
                 if data is None:
-                    if passage.verdict and not self._leaves():
-                        await self._fail(failure_of(passage.verdict, Sent.HEAD))
-                        return
                     await self._comment()
                     continue
                 sent = rewrite.feed(data) if data else rewrite.finish()
@@ -190,7 +192,7 @@ class Pump:
 
     async def _open(self, now_s: float) -> None:
         """The head goes out with the first event, so that a provider that fails before it is answered with a status."""
-        self._is_open = True
+        self._is_open = self._passage.is_answered = True
         self._generation.first_byte_s = now_s
         generation = self._generation
         headers = to_downstream(

@@ -23,7 +23,7 @@ from edge.reply import Headers, id_headers, send_refusal
 from edge.table import Table
 from edge.upstream import Exchange
 from routing.envelope import Invalid, read
-from routing.failure import describe, param_of, status_of
+from routing.failure import Source, describe, param_of, status_of
 from routing.headers import Arrival, validate
 from routing.plan import Plan
 from routing.refusal import Refusal
@@ -73,7 +73,7 @@ class Relay:
         except Exception:
             # The outer ring: what we did not foresee is answered plainly, and never with a traceback.
             log.exception("request %s failed", gen_id)
-            if passage.exchange is None or not passage.sending_since_s:
+            if not passage.is_answered:
                 await send_refusal(
                     send, Refusal(500, "internal_error", "this edge failed; the request id helps to find out why"), ids
                 )
@@ -154,6 +154,9 @@ class Relay:
         except Failed as failed:
             failure = failed.failure
             status = status_of(failure)
+            if failure.source is not Source.CLIENT and generation.consumed == "prompt":
+                # Whoever gets nothing pays nothing, whatever the provider makes of it.
+                generation.consumed = "nothing"
             generation.settle(end_reason_of(failure), status, clock(), failure.kind.value)
             if passage.verdict not in ("gone", "reader"):
                 message, kind, code = describe(failure, generation.attempt.provider.name)

@@ -67,7 +67,7 @@ class Table:
 
     def _use(self, config: Config) -> None:
         secrets = resolve(frozenset(ref for provider in config.providers.values() for ref in provider.key_refs))
-        lanes = {}
+        lanes: dict[tuple[str, str | None], Lane] = {}
         for provider in config.providers.values():
             for ref in provider.key_refs or (None,):
                 if ref is None:
