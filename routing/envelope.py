@@ -11,10 +11,11 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Raw
 
-from routing.splice import Members, decode_members
+from routing.splice import Members, decode_members, key_of
 
 JOIN_BYTES_MAX = 65_536
-"""Below this a body is sent as one piece; above, as its parts, without a copy."""
+"""Below this a body is sent as one piece; above, as its parts, of which the large ones are not copied."""
+COPY_BYTES_MAX = 4_096
 
 
 class Invalid(Exception):
@@ -27,7 +28,7 @@ class Invalid(Exception):
         self.code = code
 
 
-class Envelope(msgspec.Struct, frozen=True):
+class Envelope(msgspec.Struct, frozen=True, gc=False):
     """What decides. `max_tokens` is the caller's own cap per choice, None when there is none; `bytes_total` bounds the prompt's
     tokens (a token is at least one byte), except for the `remote_media` parts, whose content is elsewhere."""
 
@@ -50,10 +51,9 @@ def _decoder(kind: Any) -> Any:
 
 
 _PositiveInt = Annotated[int, Meta(ge=1, le=2**53)]
-_CHECKS: Final = tuple(
-    (name, _decoder(kind), expected)
+_CHECKS: Final = {
+    name: (_decoder(kind), expected)
     for name, kind, expected in (
-        ("messages", Annotated[list[Raw], Meta(min_length=1)], "a list of at least one message"),
         ("stream", bool | None, "true or false"),
         ("temperature", Annotated[float, Meta(ge=0, le=2)] | None, "a number from 0 to 2"),
         ("top_p", Annotated[float, Meta(ge=0, le=1)] | None, "a number from 0 to 1"),
@@ -63,35 +63,42 @@ _CHECKS: Final = tuple(
         ("n", Annotated[int, Meta(ge=1, le=128)] | None, "a whole number from 1 to 128"),
         ("stream_options", _StreamOptions | None, "an object such as {'include_usage': true}"),
     )
-)
+}
 _decode_str = _decoder(str)
+_FILLED_LIST = re.compile(rb"\[[ \t\r\n]*[^\] \t\r\n]")
 _REMOTE = re.compile(rb'"(?:url|file_url)"\s*:\s*"(?!data:)|"file_id"\s*:')
 
 
 def read(body: bytes) -> Envelope:
     """The envelope of a request body; Invalid names what is wrong and what would be right."""
     members = _members(body)
-    values: dict[str, Any] = {}
-    for name, decode, expected in _CHECKS:
-        raw = members.get(name)
-        if raw is not None:
-            try:
-                values[name] = decode(raw)
-            except (msgspec.DecodeError, RecursionError):
-                raise Invalid(f"'{name}' must be {expected}", name) from None
-    if "messages" not in values:
+    messages = members.get("messages")
+    if messages is None:
         raise Invalid("'messages' is missing: send a list of at least one message", "messages", "missing_required_parameter")
-    caps = [cap for cap in (values.get("max_tokens"), values.get("max_completion_tokens")) if cap is not None]
-    options = values.get("stream_options")
+    if _FILLED_LIST.match(messages) is None:
+        raise Invalid("'messages' must be a list of at least one message", "messages")
+    values: dict[str, Any] = {}
+    for name, raw in members.items():
+        check = _CHECKS.get(name)
+        if check is not None:
+            try:
+                values[name] = check[0](raw)
+            except (msgspec.DecodeError, RecursionError):
+                raise Invalid(f"'{name}' must be {check[1]}", name) from None
+    read_value = values.get
+    options = read_value("stream_options")
+    max_tokens, other_max_tokens = read_value("max_tokens"), read_value("max_completion_tokens")
+    if other_max_tokens is not None:
+        max_tokens = other_max_tokens if max_tokens is None else min(max_tokens, other_max_tokens)
     return Envelope(
         model=_model(members),
         members=members,
         bytes_total=len(body),
-        stream=bool(values.get("stream")),
-        include_usage=bool(options and options.include_usage),
-        max_tokens=min(caps) if caps else None,
-        choices=values.get("n") or 1,
-        remote_media=_remote_media(members["messages"]),
+        stream=read_value("stream") is True,
+        include_usage=options is not None and options.include_usage is True,
+        max_tokens=max_tokens,
+        choices=read_value("n") or 1,
+        remote_media=len(_REMOTE.findall(messages)) if b"_url" in body or b'"file' in body else 0,
     )
 
 
@@ -121,13 +128,6 @@ def _model(members: Members) -> str:
     return model
 
 
-def _remote_media(messages: Raw) -> int:
-    text = bytes(messages)
-    if b"_url" not in text and b'"file' not in text:
-        return 0
-    return len(_REMOTE.findall(text))
-
-
 def rewrite(
     envelope: Envelope, upstream_model: str, *, cap: int | None, cap_field: str, has_stream_options: bool
 ) -> list[bytes | memoryview]:
@@ -136,35 +136,31 @@ def rewrite(
     `cap`: completion tokens to allow when the caller's own cap is absent; `cap_field`: "max_tokens", "max_completion_tokens" or
     "as_sent"; `has_stream_options`: whether the provider takes `stream_options` (then usage is always asked for).
     """
-    values = _overrides(envelope, upstream_model, cap, cap_field)
+    members = envelope.members
+    values: dict[str, bytes | None] = members | _overrides(envelope, upstream_model, cap, cap_field)
     if envelope.stream and has_stream_options:
-        values["stream_options"] = _with_usage(envelope.members.get("stream_options"))
-    elif "stream_options" in envelope.members:
-        values["stream_options"] = b""
-    parts: list[bytes | memoryview] = []
-    lead = b"{"
-    for name, raw in envelope.members.items():
-        value = values.pop(name, None)
-        if value == b"":
-            continue
-        parts.append(lead + msgspec.json.encode(name) + b":")
-        parts.append(memoryview(raw) if value is None else value)
-        lead = b","
+        values["stream_options"] = _with_usage(members.get("stream_options"))
+    elif "stream_options" in members:
+        values["stream_options"] = None
+    parts: list[bytes] = []
     for name, value in values.items():
-        if value:
-            parts.append(lead + msgspec.json.encode(name) + b":" + value)
+        if value is not None:
+            parts += (b",", key_of(name), value)
+    parts[0] = b"{"
     parts.append(b"}")
-    return parts if envelope.bytes_total > JOIN_BYTES_MAX else [b"".join(parts)]
+    if envelope.bytes_total > JOIN_BYTES_MAX:
+        return [memoryview(part) if len(part) > COPY_BYTES_MAX else bytes(part) for part in parts]
+    return [b"".join(parts)]
 
 
-def _overrides(envelope: Envelope, upstream_model: str, cap: int | None, cap_field: str) -> dict[str, bytes]:
-    """Members to write anew; an empty value drops the member."""
-    values = {"model": msgspec.json.encode(upstream_model)}
+def _overrides(envelope: Envelope, upstream_model: str, cap: int | None, cap_field: str) -> dict[str, bytes | None]:
+    """Members to write anew; None drops the member."""
+    values: dict[str, bytes | None] = {"model": msgspec.json.encode(upstream_model)}
     members = envelope.members
     if cap_field != "as_sent":
         other = "max_tokens" if cap_field == "max_completion_tokens" else "max_completion_tokens"
         if other in members:
-            values[other] = b""
+            values[other] = None
             if envelope.max_tokens is not None:
                 values[cap_field] = b"%d" % envelope.max_tokens
     if cap is not None and envelope.max_tokens is None:

@@ -21,28 +21,54 @@ _COMMA = re.compile(rb"[ \t\r\n]*,")
 _OPEN = re.compile(rb"[ \t\r\n]*\{")
 
 
+_OFTEN = (
+    "audio choices completion_tokens_details cost created error finish_reason frequency_penalty function_call functions id"
+    " logit_bias logprobs max_completion_tokens max_tokens messages metadata modalities model n object parallel_tool_calls"
+    " presence_penalty prompt_tokens_details provider reasoning reasoning_effort response_format seed service_tier stop store"
+    " stream stream_options system_fingerprint temperature tool_choice tools top_k top_logprobs top_p usage usage_source user"
+)
+_KEYS = {name: b'"%b":' % name.encode() for name in _OFTEN.split()}
+
+
+def key_of(name: str) -> bytes:
+    """The name of a member and its colon, as JSON."""
+    return _KEYS.get(name) or msgspec.json.encode(name) + b":"
+
+
 def replace(text: bytes, members: Members, values: Mapping[str, bytes]) -> bytes:
     """`text` with the top-level members named in `values` replaced; those that are missing are appended in order.
 
     `members` is `decode_members(text)`. The values are JSON texts.
     """
-    original = text
+    places = []
     missing = []
     for name, value in values.items():
-        if name not in members:
+        raw = members.get(name)
+        if raw is None:
             missing.append((name, value))
             continue
-        key = msgspec.json.encode(name) + b":"
-        token = key + bytes(members[name])
-        if text.count(token) != 1:
-            return _walk(original, members, values)
-        text = text.replace(token, key + value)
-    return _append(text, missing, is_empty=not members) if missing else text
+        key = key_of(name)
+        token = key + raw
+        start = text.find(token)
+        if start < 0 or text.find(token, start + 1) >= 0:
+            return _walk(text, members, values)
+        places.append((start + len(key), start + len(token), value))
+    places.sort()
+    pieces: list[bytes] = []
+    position = 0
+    for start, end, value in places:
+        if start < position:
+            return _walk(text, members, values)
+        pieces += (text[position:start], value)
+        position = end
+    pieces.append(text[position:])
+    replaced = b"".join(pieces)
+    return _append(replaced, missing, is_empty=not members) if missing else replaced
 
 
 def _append(text: bytes, missing: list[tuple[str, bytes]], *, is_empty: bool) -> bytes:
     end = text.rindex(b"}")
-    added = b",".join(msgspec.json.encode(name) + b":" + value for name, value in missing)
+    added = b",".join(key_of(name) + value for name, value in missing)
     return text[:end] + (b"" if is_empty else b",") + added + text[end:]
 
 
@@ -67,7 +93,7 @@ def _walk(text: bytes, members: Members, values: Mapping[str, bytes]) -> bytes:
     places = spans(text, members)
     if places is None:
         merged = {name: bytes(raw) for name, raw in members.items()} | dict(values)
-        return b"{" + b",".join(msgspec.json.encode(name) + b":" + value for name, value in merged.items()) + b"}"
+        return b"{" + b",".join(key_of(name) + value for name, value in merged.items()) + b"}"
     pieces = []
     position = 0
     for name, (start, end) in places.items():
