@@ -16,11 +16,14 @@ def _panel(title: str, values: Sequence[tuple[str, float]], top: int) -> tuple[l
     high = 10 ** math.ceil(math.log10(max(value for _, value in values) * 1.001))
     span = max(1.0, math.log10(high / low))
     scale = (WIDTH - LEFT - RIGHT) / span
-    height = HEAD + len(values) * (BAR + GAP) + 14
+    height = HEAD + len(values) * (BAR + GAP) + 30
     parts = [f'<text x="12" y="{top + 20}" font-weight="600">{escape(title)}</text>']
     for decade in range(round(span) + 1):
-        x = LEFT + decade * scale
-        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top + HEAD - 6}" y2="{top + height - 14}" stroke="{PALE}"/>')
+        x, mark = LEFT + decade * scale, low * 10**decade
+        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top + HEAD - 6}" y2="{top + height - 22}" stroke="{PALE}"/>')
+        parts.append(
+            f'<text x="{x:.1f}" y="{top + height - 10}" text-anchor="middle" font-size="10" fill="{OTHERS}">{mark:g}</text>'
+        )
     for row, (name, value) in enumerate(values):
         y = top + HEAD + row * (BAR + GAP)
         length = max(2.0, math.log10(value / low) * scale)
@@ -37,7 +40,7 @@ def draw(found: Sequence[Summary]) -> str:
     panels = [
         ("CPU per JSON request, µs (log scale)", [(each.name, each.cpu_us_request) for each in found]),
         ("CPU per paced streamed chunk, µs (log scale)", [(each.name, each.cpu_us_chunk) for each in found]),
-        ("Memory after load, PSS, MB (log scale)", [(each.name, each.pss_mb) for each in found]),
+        ("Memory after load, RSS, MB (log scale)", [(each.name, each.rss_mb) for each in found]),
         ("Cold start to first answer, s (log scale)", [(each.name, each.cold_start_s) for each in found]),
     ]
     parts: list[str] = []

@@ -20,12 +20,13 @@ median of the rounds. *CPU* is user plus system time of the proxy's whole proces
 or chunks that arrived meanwhile. *JSON request*: wrk, {concurrent} connections, each sending a chat request of about 200 bytes
 as soon as it has the last answer, of about 600 bytes. *Paced chunk*: {streams} streams at once, each of {chunks} chunks,
 {gap_ms:g} ms apart, a new one when it ends, so the cost of the request is in it, spread over its chunks. *Added latency*:
-against the provider asked directly, at 1 and at {concurrent} at once. *Memory*: PSS (RSS) of the tree after the rounds.
+against the provider asked directly, at 1 and at {concurrent} at once. *Memory*: RSS (PSS) of the tree after the rounds.
 *Cold start*: from the start of the process to the first good answer. *Per open stream*: growth of PSS from before to while that
 many streams stand silent after their first chunk, divided by them.
 
 **Limits.** Load, provider and proxy share {cores} cores, so latency at {concurrent} at once contains the queue for them, and
-absolute figures hold for this machine only; ratios within a run travel better. Memory that the kernel holds for sockets is in no
+absolute figures hold for this machine only; ratios within a run travel better. RSS counts what a tree's processes share more than once,
+PSS splits what is shared with the other proxies of the session, so the truth lies between. Memory that the kernel holds for sockets is in no
 process's figure. CPU is read in steps of 10 ms. The peers do not do the same work: what each does is in the last column, and
 only Tollway authenticates, holds credit, journals and charges. Nothing is said here about TLS, other processors, several
 workers, or networks.
@@ -108,13 +109,13 @@ def _figures(session: Session, found: Sequence[Summary]) -> str:
         "added p50 / p99 at 1, ms",
         f"added p50 / p99 at {CONCURRENT}, ms",
     ]
-    heads += [f"requests/s at {CONCURRENT}", "memory PSS (RSS), MB", "cold start, s"]
+    heads += [f"requests/s at {CONCURRENT}", "memory RSS (PSS), MB", "cold start, s"]
     heads += [f"kB / stream at {streams:,}" for streams in session.pace.held] + ["does"]
     rows = []
     for each in found:
         latency = [f"{_show(each.added_ms[n, 'p50_us'])} / {_show(each.added_ms[n, 'p99_us'])}" for n in (1, CONCURRENT)]
         cells = [each.name, _show(each.cpu_us_request), _show(each.cpu_us_chunk), *latency, _show(each.requests_s)]
-        cells += [f"{_show(each.pss_mb)} ({_show(each.rss_mb)})", _show(each.cold_start_s)]
+        cells += [f"{_show(each.rss_mb)} ({_show(each.pss_mb)})", _show(each.cold_start_s)]
         rows.append([*cells, *(_show(each.kb_per_stream.get(streams)) for streams in session.pace.held), each.does])
     return _table(heads, rows)
 
@@ -136,7 +137,7 @@ def _ratios(found: Sequence[Summary]) -> str:
         for yardstick in yardsticks:
             cells.append(_ratio(each.cpu_us_request, yardstick.cpu_us_request))
             cells.append(_ratio(each.cpu_us_chunk, yardstick.cpu_us_chunk))
-            cells.append(_ratio(each.pss_mb, yardstick.pss_mb))
+            cells.append(_ratio(each.rss_mb, yardstick.rss_mb))
         rows.append(cells)
     return _table(heads, rows)
 
