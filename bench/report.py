@@ -25,11 +25,11 @@ against the provider asked directly, at 1 and at {concurrent} at once. *Memory*:
 many streams stand silent after their first chunk, divided by them.
 
 **Limits.** Load, provider and proxy share {cores} cores, so latency at {concurrent} at once contains the queue for them, and
-absolute figures hold for this machine only; ratios within a run travel better. RSS counts what a tree's processes share more than once,
-PSS splits what is shared with the other proxies of the session, so the truth lies between. Memory that the kernel holds for sockets is in no
-process's figure. CPU is read in steps of 10 ms. The peers do not do the same work: what each does is in the last column, and
-only Tollway authenticates, holds credit, journals and charges. Nothing is said here about TLS, other processors, several
-workers, or networks.
+absolute figures hold for this machine only; ratios within a run travel better. RSS counts what the processes of a tree share
+more than once, PSS splits what is shared with the other proxies of the session; the truth lies between. Memory that the kernel
+holds for sockets is in no process's figure. CPU is read in steps of 10 ms. The peers do not do the same work: what each does is
+in the last column, and only Tollway authenticates callers, holds credit, journals and charges. Nothing is said here about TLS,
+other processors, several workers, or networks.
 """
 
 
