@@ -150,9 +150,10 @@ class Process:
         self.true_until_s: dict[str, float] = {}
         self.running: list[Generation] = []
         self.overage_nano: dict[str, int] = {}
+        self.forgotten_nano: dict[str, int] = {}
         self.is_fenced = False
         self.is_draining = False
-        self.is_gone = False
+        self.is_gone = self.is_dead = False
         self.recovery = MendedRecovery(ROOT, node, disk=disk, pause=lambda: None)
         self.to_adopt: list[int] = []
         self._ids = 0
@@ -266,6 +267,7 @@ class Process:
 
     def die(self) -> None:
         """Nothing of it runs any more."""
+        self.is_dead = True
         for talk in self.talks.values():
             talk.close()
         self.talks.clear()

@@ -45,9 +45,9 @@ def settle_down(world: World) -> None:
                 world.within(process, lambda one=process: world.recover(one))  # type: ignore[misc]
                 is_still = False
             world.within(process, lambda one=process: world.make_durable(one))  # type: ignore[misc]
-            for lane in process.lanes:
-                if id(lane) not in process.busy:
-                    world.open_talk(process, lane)
+            for lane in tuple(process.lanes):
+                if id(lane) not in process.busy and world.open_talk(process, lane):
+                    is_still = False
         if is_still and not world.net:
             return
     raise Violation("the world does not come to rest")

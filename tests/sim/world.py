@@ -130,7 +130,9 @@ class World:
     # Doing something in a process: it may die at any call to its disk.
 
     def within(self, process: Process, work: Callable[[], Any]) -> Any:
-        """`work()` as this process; None when it died on the way."""
+        """`work()` as this process; None when it died on the way, or before."""
+        if process.is_dead:
+            return None
         self.acted = process
         disk = process.disk
         disk.owner = process
@@ -172,10 +174,11 @@ class World:
         now_s = self.now_s
         hold_nano = wallet.hold_up_to(least_nano, full_nano, now_s)
         if not hold_nano:
-            if dice.random() < 0.7 or now_s >= wallet.quiet_until_s:
-                if wallet.expired_nano(now_s) or wallet.returning:
-                    self.give_back(process, wallet)
-                self.send_acquire(process, wallet, full_nano, max(least_nano - wallet.lease.free_nano, 1))
+            if wallet.expired_nano(now_s) or wallet.returning:
+                self.give_back(process, wallet)
+            self.send_acquire(process, wallet, full_nano, max(least_nano - wallet.lease.free_nano, 1))
+            hold_nano = 0 if process.is_dead else wallet.hold_up_to(least_nano, full_nano, now_s)
+        if not hold_nano:
             return
         if now_s >= process.true_until_s.get(policy.purse, 0.0):
             raise Violation(f"{process} admits on {wallet} after its life")
@@ -229,10 +232,13 @@ class World:
         journal = process.journal
         assert journal is not None
         was_doubtful, generation.is_doubtful = generation.is_doubtful, True
-        journal.progress(generation.gen_id, generation.tokens)
         generation.marks.append(cost_nano(generation.tokens, generation.rates))
+        shed = journal.marks_shed_total
+        journal.progress(generation.gen_id, generation.tokens)
+        if journal.marks_shed_total > shed:
+            generation.marks.pop()
         generation.is_sure = False
-        generation.is_doubtful = was_doubtful or bool(journal.failure)
+        generation.is_doubtful = was_doubtful
 
     def grow(self, generation: Generation, *, is_last: bool) -> None:
         """The provider works on; now and then it uses more than was held."""
@@ -435,6 +441,7 @@ class World:
                 self.give_back(process, wallet)
             elif wallet.is_forgettable(self.now_s) and not process.overage_nano.get(wallet.purse) and wallet.ask is None:
                 del process.wallets[wallet.purse]
+                process.forgotten_nano[wallet.purse] = process.forgotten_nano.get(wallet.purse, 0) + wallet.lease.granted_nano
             elif wallet.wants_renewal(self.now_s) and not process.is_fenced and not process.is_draining:
                 self.send_acquire(process, wallet, 0, 1)
 
@@ -442,18 +449,20 @@ class World:
         process = self.some_process()
         if process is None:
             return
-        for lane in process.lanes:
+        for lane in tuple(process.lanes):
             if id(lane) not in process.busy:
                 self.open_talk(process, lane)
 
-    def open_talk(self, process: Process, lane: Lane) -> None:
+    def open_talk(self, process: Process, lane: Lane) -> bool:
+        """False when this lane has nothing to say."""
         coroutine = self.within(process, lambda: process.speak(lane))
         if coroutine is None:
-            return
+            return False
         self.count += 1
         process.talks[self.count] = coroutine
         process.busy[id(lane)] = self.count
         self.go_on(process, self.count, lambda: coroutine.send(None))
+        return True
 
     def go_on(self, process: Process, talk: int, move: Callable[[], Any]) -> None:
         """Move a coroutine of a process to its next message or its end."""
@@ -470,7 +479,7 @@ class World:
         for lane, busy in list(process.busy.items()):
             if busy == talk:
                 del process.busy[lane]
-        if process.is_gone and process in self.home[process].processes:
+        if process.is_gone and not process.is_dead:
             self.retire(process)
 
     def retire(self, process: Process) -> None:
@@ -532,7 +541,7 @@ class World:
                     self.go_on(process, message.talk, lambda: coroutine.throw(reply))
                 else:
                     self.go_on(process, message.talk, lambda: coroutine.send(reply))
-        elif process not in self.home[process].processes:
+        elif process.is_dead:
             return
         elif isinstance(reply, Refused):
             process.is_fenced = process.is_fenced or reply.code == "fenced"
@@ -601,8 +610,10 @@ class World:
             known = office.grants.get(wallet.ask.grant_id) if wallet.ask is not None else None
             coming_nano = known[2].granted_nano if known is not None else 0
             going_nano = sum(amount for one, amount in wallet.returning.items() if one not in office.returns)
-            if at_centre_nano != lease.granted_nano + coming_nano + going_nano:
-                raise Violation(f"{process} {wallet} believes in {lease.granted_nano}, the centre in {at_centre_nano}")
+            here_nano = lease.granted_nano + process.forgotten_nano.get(wallet.purse, 0)
+            beyond_nano = at_centre_nano - (here_nano + coming_nano + going_nano)
+            if not 0 <= beyond_nano <= process.overage_nano.get(wallet.purse, 0):
+                raise Violation(f"{process} {wallet} believes in {here_nano}, the centre in {at_centre_nano}")
 
 
 def intent_of(generation: Generation) -> Intent:
