@@ -124,8 +124,7 @@ class Generation:
         """Another provider is tried; nothing was consumed at the last one."""
         self.attempt = attempt
         self.attempts += 1
-        self.meter.rates = attempt.rates
-        self.meter.arithmetic = attempt.provider.usage_arithmetic
+        self.meter.turn_to(attempt.rates, attempt.provider.usage_arithmetic)
 
     def mark(self) -> None:
         """Leave a progress mark for recovery, if there is progress."""

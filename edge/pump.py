@@ -67,7 +67,7 @@ async def forward_whole(exchange: Exchange, generation: Generation, passage: Pas
         raise
     generation.consumed = "metered"
     generation.finish_reason = view.finish_reason
-    generation.upstream_id = view.id[:128] if isinstance(view.id, str) else ""
+    generation.upstream_id = view.upstream_id
     answer = rewrite_answer(body, view, members, Identity(generation.gen_id, generation.envelope.model), generation.meter)
     generation.settle("completed", exchange.status, clock())
     if bounds.is_strict:

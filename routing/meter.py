@@ -11,7 +11,7 @@ import re
 import msgspec
 from msgspec import Raw
 
-from routing.dialects.openai import Arithmetic, tokens_of
+from routing.dialects.openai import Arithmetic, Usage, usage_of
 from routing.splice import Members, decode_members
 from usage.pricing import cost_nano, dollars
 from usage.record import Rates, Tokens, UsageSource
@@ -30,16 +30,23 @@ def estimate(text_bytes: int) -> int:
 class Meter:
     """The counts of one generation. `prompt_estimate` in tokens."""
 
-    __slots__ = ("_raw", "_reported", "arithmetic", "deltas", "prompt_estimate", "rates", "text_bytes")
+    __slots__ = ("_arithmetic", "_cost_nano", "_rates", "_text", "_usage", "deltas", "prompt_estimate", "text_bytes")
 
     def __init__(self, rates: Rates, prompt_estimate: int, arithmetic: Arithmetic = "auto") -> None:
-        self.rates = rates
-        self.arithmetic = arithmetic
+        self._rates = rates
+        self._arithmetic = arithmetic
         self.prompt_estimate = prompt_estimate
         self.deltas = 0
         self.text_bytes = 0
-        self._reported: Tokens | None = None
-        self._raw: Members = {}
+        self._usage: Usage | None = None
+        self._text = b""
+        self._cost_nano: int | None = None
+
+    def turn_to(self, rates: Rates, arithmetic: Arithmetic) -> None:
+        """Another provider is asked; nothing was observed of the last one."""
+        self._rates = rates
+        self._arithmetic = arithmetic
+        self._cost_nano = None
 
     def observe_text(self, event: bytes) -> None:
         """Count the text in the JSON of one event."""
@@ -52,14 +59,15 @@ class Meter:
 
     def observe_usage(self, usage: bytes) -> None:
         """The provider's word; later words replace earlier ones."""
-        tokens = tokens_of(usage, self.arithmetic)
-        if tokens is not None:
-            self._reported = tokens
-            self._raw = decode_members(usage)
+        read = usage_of(usage, self._arithmetic)
+        if read is not None:
+            self._usage = read
+            self._text = usage
+            self._cost_nano = None
 
     @property
     def has_usage(self) -> bool:
-        return self._reported is not None
+        return self._usage is not None
 
     @property
     def completion_counted(self) -> int:
@@ -68,25 +76,35 @@ class Meter:
 
     @property
     def tokens(self) -> Tokens:
-        return self._reported or Tokens(prompt=self.prompt_estimate, completion=self.completion_counted)
+        if self._usage is not None:
+            return self._usage.tokens
+        return Tokens(prompt=self.prompt_estimate, completion=self.completion_counted)
 
     @property
     def source(self) -> UsageSource:
-        return "provider" if self._reported is not None else "counted"
+        return "provider" if self._usage is not None else "counted"
 
     def cost_nano(self) -> int:
-        return cost_nano(self.tokens, self.rates)
+        if self._usage is None:
+            return cost_nano(self.tokens, self._rates)
+        if self._cost_nano is None:
+            self._cost_nano = cost_nano(self._usage.tokens, self._rates)
+        return self._cost_nano
 
     def usage_json(self) -> bytes:
         """The usage object: the provider's own members, with the totals in OpenAI's sense and `cost` in dollars added."""
+        cost = dollars(self.cost_nano()).encode()
+        usage = self._usage
+        if usage is not None and usage.completion is not None:
+            return b'%b%b,"cost":%b}' % (self._text[: self._text.rindex(b"}")], usage.completion, cost)
         tokens = self.tokens
-        members = dict(self._raw)
+        members: Members = decode_members(self._text) if usage is not None else {}
         members["prompt_tokens"] = Raw(b"%d" % tokens.prompt)
         members["completion_tokens"] = Raw(b"%d" % tokens.completion)
         members["total_tokens"] = Raw(b"%d" % tokens.total)
         members.setdefault("prompt_tokens_details", Raw(b'{"cached_tokens":%d}' % tokens.cached))
         members.setdefault("completion_tokens_details", Raw(b'{"reasoning_tokens":%d}' % tokens.reasoning))
-        members["cost"] = Raw(dollars(self.cost_nano()).encode())
-        if self._reported is None:
+        members["cost"] = Raw(cost)
+        if usage is None:
             members["usage_source"] = Raw(b'"counted"')
         return _encode(members)

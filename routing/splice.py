@@ -1,8 +1,8 @@
 """Replaces top-level members of a JSON object and leaves every other byte as it was.
 
-Strategy: msgspec validates the text once and gives each member's raw value; a member's place is then found by its own bytes.
-`"id":<raw>` cannot occur inside a JSON string (its quotes would be escaped), so if it occurs once, that is the place. Anything
-less plain (white space, escaped keys, the same pair in a nested object) is walked member by member.
+Strategy: msgspec validates the text once and gives each member's raw value. White space, an escape in a key and a repeated key
+only ever make a text longer; so one that is exactly as long as its members need has none of them, and their places follow from
+their lengths, without a scan. Anything less plain is walked member by member.
 Limits: an object that repeats a key is rebuilt from its members, the last one winning, as every JSON reader in the field does.
 """
 
@@ -40,36 +40,27 @@ def replace(text: bytes, members: Members, values: Mapping[str, bytes]) -> bytes
 
     `members` is `decode_members(text)`. The values are JSON texts.
     """
-    places = []
-    missing = []
-    for name, value in values.items():
-        raw = members.get(name)
-        if raw is None:
-            missing.append((name, value))
-            continue
-        key = key_of(name)
-        token = key + raw
-        start = text.find(token)
-        if start < 0 or text.find(token, start + 1) >= 0:
-            return _walk(text, members, values)
-        places.append((start + len(key), start + len(token), value))
-    places.sort()
     pieces: list[bytes] = []
-    position = 0
-    for start, end, value in places:
-        if start < position:
-            return _walk(text, members, values)
-        pieces += (text[position:start], value)
-        position = end
-    pieces.append(text[position:])
-    replaced = b"".join(pieces)
-    return _append(replaced, missing, is_empty=not members) if missing else replaced
+    taken = 0
+    position = 1
+    for name, raw in members.items():
+        position += len(key_of(name))
+        if name in values:
+            pieces += (text[taken:position], values[name])
+            taken = position + len(raw)
+        position += len(raw) + 1
+    if position != len(text) and position != len(text.rstrip()):
+        return _walk(text, members, values)
+    pieces.append(text[taken:])
+    return _append(b"".join(pieces), members, values)
 
 
-def _append(text: bytes, missing: list[tuple[str, bytes]], *, is_empty: bool) -> bytes:
+def _append(text: bytes, members: Members, values: Mapping[str, bytes]) -> bytes:
+    added = [b",%b%b" % (key_of(name), value) for name, value in values.items() if name not in members]
+    if not added:
+        return text
     end = text.rindex(b"}")
-    added = b",".join(key_of(name) + value for name, value in missing)
-    return text[:end] + (b"" if is_empty else b",") + added + text[end:]
+    return text[:end] + b"".join(added)[0 if members else 1 :] + text[end:]
 
 
 def spans(text: bytes, members: Members) -> dict[str, tuple[int, int]] | None:
@@ -92,15 +83,13 @@ def spans(text: bytes, members: Members) -> dict[str, tuple[int, int]] | None:
 def _walk(text: bytes, members: Members, values: Mapping[str, bytes]) -> bytes:
     places = spans(text, members)
     if places is None:
-        merged = {name: bytes(raw) for name, raw in members.items()} | dict(values)
-        return b"{" + b",".join(key_of(name) + value for name, value in merged.items()) + b"}"
-    pieces = []
-    position = 0
+        merged: dict[str, bytes] = {**members, **values}
+        return b"{" + b",".join([key_of(name) + value for name, value in merged.items()]) + b"}"
+    pieces: list[bytes] = []
+    taken = 0
     for name, (start, end) in places.items():
         if name in values:
-            pieces += [text[position:start], values[name]]
-            position = end
-    pieces.append(text[position:])
-    missing = [(name, value) for name, value in values.items() if name not in members]
-    joined = b"".join(pieces)
-    return _append(joined, missing, is_empty=not members) if missing else joined
+            pieces += (text[taken:start], values[name])
+            taken = end
+    pieces.append(text[taken:])
+    return _append(b"".join(pieces), members, values)

@@ -159,8 +159,8 @@ class StreamRewrite:
         self._emit(line, payload, members, is_plain=not usage and not chunk.finish_reason)
 
     def _note(self, chunk: Chunk) -> None:
-        if not self.upstream_id and isinstance(chunk.id, str):
-            self.upstream_id = chunk.id[:128]
+        if not self.upstream_id:
+            self.upstream_id = chunk.upstream_id
         if isinstance(chunk.created, int) and chunk.created > 0:
             self.created = chunk.created
 

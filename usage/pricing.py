@@ -52,11 +52,14 @@ def dollars(nano: int) -> str:
     whole, fraction = divmod(amount, NANO_PER_DOLLAR)
     if not fraction:
         return f"{sign}{whole}"
-    return f"{sign}{whole}.{fraction:09d}".rstrip("0")
+    digits = str(NANO_PER_DOLLAR + fraction)
+    return f"{sign}{whole}.{digits[1:].rstrip('0')}"
 
 
 def cost_pico(tokens: Tokens, rates: Rates) -> int:
     """The exact cost in pico-dollars. Parts that exceed their whole are charged at their own rate, the whole never negative."""
+    if tokens == (plain := Tokens(tokens.prompt, tokens.completion)):
+        return rates.request + plain.prompt * rates.input + plain.completion * rates.output
     plain_prompt = tokens.prompt - tokens.cached - tokens.cache_write - tokens.audio_prompt - tokens.image_prompt
     plain_completion = tokens.completion - tokens.reasoning - tokens.audio_completion - tokens.image_completion
     total = rates.request + max(plain_prompt, 0) * rates.input + max(plain_completion, 0) * rates.output
