@@ -72,7 +72,7 @@ class Process:
         return Memory(rss, pss)
 
     def stop(self) -> None:
-        """SIGTERM to the program, then SIGKILL to whatever is left of its session."""
+        """SIGTERM to the program, then SIGKILL to whatever is left of its session; returns when all are gone."""
         tree = self.tree()
         if self.is_running:
             self._popen.terminate()
@@ -87,6 +87,17 @@ class Process:
                 except ProcessLookupError:
                     pass
         self._popen.wait()
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while any(map(is_alive, tree)) and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, and it is more than an entry that waits for its parent."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def _stats() -> Iterator[tuple[int, list[str]]]:

@@ -1,12 +1,11 @@
 """Started programs are counted with their descendants and are gone afterwards."""
 
-import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from bench.process import DidNotStart, free_port, started, wait_until_listening
+from bench.process import DidNotStart, free_port, is_alive, started, wait_until_listening
 
 PARENT = """
 import socket, subprocess, sys
@@ -29,9 +28,7 @@ def test_process_tree_counts_descendants_and_ends_with_them(tmp_path: Path) -> N
         assert process.cpu_s() > 0
         memory = process.memory()
         assert memory.rss_kb >= memory.pss_kb > 0
-    alive = [
-        pid for pid in tree if os.path.exists(f"/proc/{pid}") and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]
-    ]
+    alive = [pid for pid in tree if is_alive(pid)]
     assert alive == []
 
 
