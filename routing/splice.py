@@ -1,8 +1,8 @@
 """Replaces top-level members of a JSON object and leaves every other byte as it was.
 
-Strategy: msgspec validates the text once and gives each member's raw value. White space, an escape in a key and a repeated key
-only ever make a text longer; so one that is exactly as long as its members need has none of them, and their places follow from
-their lengths, without a scan. Anything less plain is walked member by member.
+Strategy: msgspec validates the text once and gives each member's raw value. White space, an escape in a key, a character of
+several bytes and a repeated key only ever make a text longer; so one that is as long as its members need has none of them, and
+their places follow from their lengths, without a scan. Anything less plain is walked member by member.
 Limits: an object that repeats a key is rebuilt from its members, the last one winning, as every JSON reader in the field does.
 """
 
@@ -41,24 +41,23 @@ def replace(text: bytes, members: Members, values: Mapping[str, bytes]) -> bytes
     `members` is `decode_members(text)`. The values are JSON texts.
     """
     pieces: list[bytes] = []
-    taken = 0
-    position = 1
+    taken = end = 0
     for name, raw in members.items():
-        position += len(key_of(name))
+        start = end + len(name) + 4
+        end = start + len(raw)
         if name in values:
-            pieces += (text[taken:position], values[name])
-            taken = position + len(raw)
-        position += len(raw) + 1
-    if position != len(text) and position != len(text.rstrip()):
+            pieces += (text[taken:start], values[name])
+            taken = end
+    if end + 1 != len(text) and end + 1 != len(text.rstrip()):
         return _walk(text, members, values)
     pieces.append(text[taken:])
     return _append(b"".join(pieces), members, values)
 
 
 def _append(text: bytes, members: Members, values: Mapping[str, bytes]) -> bytes:
-    added = [b",%b%b" % (key_of(name), value) for name, value in values.items() if name not in members]
-    if not added:
+    if members.keys() >= values.keys():
         return text
+    added = [b",%b%b" % (key_of(name), value) for name, value in values.items() if name not in members]
     end = text.rindex(b"}")
     return text[:end] + b"".join(added)[0 if members else 1 :] + text[end:]
 
