@@ -133,11 +133,11 @@ class Edge(Process):
         (folder / "providers.toml").write_text(providers)
         if collector is not None:
             node = node or folder.name
-            env |= {
+            env = {
                 "TOLLWAY_COLLECTOR_URL": collector.origin,
                 "TOLLWAY_NODE": node,
                 "TOLLWAY_NODE_TOKEN": collector.make_node(node),
-            }
+            } | env
         super().__init__("edge", [COMMAND, "serve"], folder, port, environment(folder, PORT=str(port), **env))
 
     @property
