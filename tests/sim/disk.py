@@ -26,6 +26,8 @@ class SimDisk(FaultyDisk):
         self.dice = dice
         self.calls_left: int | None = None
         self.owner: Any = None
+        self.left_behind: Any = None
+        """Where a wrong variant keeps what must not outlive a process."""
         self._owners: dict[int, Any] = {}
 
     def _die(self) -> bool:

@@ -101,6 +101,14 @@ class MendedRecovery(Recovery):
             yield record if is_fit else msgspec.structs.replace(record, rates=Rates())
 
 
+def mend_folders(disk: SimDisk) -> None:
+    """Until `edge.journal` does it itself: a node's folder that an earlier process made but did not live to sync is made durable.
+
+    See `test_folder_left_by_a_crash_is_made_durable`.
+    """
+    disk.sync_folder(ROOT)
+
+
 class Generation(msgspec.Struct, eq=False):
     """The truth about one request, as only the world knows it."""
 
@@ -171,6 +179,7 @@ class Process:
 
     def join(self, booted: Booted) -> None:
         """Raises EpochInUse, OSError; the world boots again."""
+        mend_folders(self.disk)
         journal = Journal.open(
             ROOT,
             self.node,

@@ -23,20 +23,29 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def run_world(seed: int, steps: int, world_type: type[World] = World, *, trace: list[str] | None = None) -> Outcome:
     """One world from its beginning to its end."""
-    logging.getLogger("tollway").setLevel(logging.CRITICAL + 1)
     world = world_type(seed, trace=trace is not None)
+    outcome = run(world, steps)
+    if trace is not None and world.trace is not None:
+        trace.extend(world.trace)
+    return outcome
+
+
+def run(world: World, steps: int) -> Outcome:
+    """Take the steps, heal it, judge it."""
+    log = logging.getLogger("tollway")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
     try:
         for _ in range(steps):
             world.step()
         finish(world)
     except Exception as violation:
-        return Outcome(seed, world.steps, f"{type(violation).__name__}: {violation}", world.settled)
+        return Outcome(world.seed, world.steps, f"{type(violation).__name__}: {violation}", world.settled)
     finally:
-        if trace is not None and world.trace is not None:
-            trace.extend(world.trace)
+        log.setLevel(level)
         for process in world.processes():
             process.die()
-    return Outcome(seed, world.steps, "", world.settled)
+    return Outcome(world.seed, world.steps, "", world.settled)
 
 
 def _run_slice(task: tuple[range, int]) -> list[Outcome]:

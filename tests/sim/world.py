@@ -58,6 +58,7 @@ class World:
     office_type: type[WatchedOffice] = WatchedOffice
 
     def __init__(self, seed: int, *, trace: bool = False) -> None:
+        self.seed = seed
         self.dice = dice = random.Random(seed)
         self.now_s = 1000.0
         self.wall_ms = 1_700_000_000_000
@@ -475,7 +476,9 @@ class World:
         if body is not None:
             self.send(process, talk, body)
             return
-        process.talks.pop(talk, None)
+        ended = process.talks.pop(talk, None)
+        if ended is not None:
+            ended.close()
         for lane, busy in list(process.busy.items()):
             if busy == talk:
                 del process.busy[lane]
