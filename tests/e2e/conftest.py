@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 
+import openai
 import pytest
 
 from tests.e2e.oracle import CACHED, INPUT, OUTPUT
@@ -55,3 +56,9 @@ def new_account(edge: Edge) -> Callable[[str], Account]:
 def model() -> str:
     """A model name at the scripted provider that no other test uses."""
     return f"model-{next(_numbers) % MODELS}"
+
+
+@pytest.fixture
+def client(edge: Edge, account: Account) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=edge.base_url, api_key=account.key, max_retries=0, timeout=20) as made:
+        yield made

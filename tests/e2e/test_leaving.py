@@ -1,0 +1,139 @@
+"""Waiting and leaving: providers that fall silent, callers that hang up, and what is priced being what is called."""
+
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.answers import DONE, Delay, Gate, Step, completion, delta, event, respond, spoken, stream, usage_chunk
+from tests.e2e.conftest import providers_toml
+from tests.e2e.oracle import cost_nano, nano
+from tests.e2e.statement import generation
+from tests.e2e.test_streams import ask_stream, check_failed_stream
+from tests.processes import Account, Edge, make_account, post
+from tests.provider import Provider
+
+MESSAGES: Any = [{"role": "user", "content": "Say hello."}]
+IMPATIENT = """
+idle_timeout_s = 2.5
+first_byte_timeout_s = 2.0
+attempts_max = 1
+
+[limits]
+keepalive_comment_s = 0.6
+"""
+
+
+@pytest.fixture(scope="module")
+def impatient(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """An edge with short clocks."""
+    with (running := Edge(tmp_path_factory.mktemp("impatient"), providers_toml(provider, IMPATIENT))):
+        yield running
+
+
+def test_silence_commented(impatient: Edge, provider: Provider, model: str) -> None:
+    """A silent provider: comments keep the caller's connection, between whole events only."""
+    caller = make_account(impatient, model)
+    provider.script(model, stream([event(delta(content="a")), Delay(1.8), event(delta("stop")), event(usage_chunk(1, 1)), DONE]))
+    got = ask_stream(impatient, caller, model)
+    blocks = got.body.split(b"\n\n")
+    assert blocks.count(b": keep-alive") >= 1
+    assert blocks[1] == b": keep-alive"
+    kept = [block for block in blocks if block and block != b": keep-alive"]
+    assert [b'"a"' in kept[0], b'"stop"' in kept[1], kept[2]] == [True, True, b"data: [DONE]"]
+
+
+@pytest.mark.parametrize("noise", [b"", b": keep-alive\n\n"])
+def test_silence_ends(impatient: Edge, provider: Provider, model: str, noise: bytes) -> None:
+    """Neither our comments nor the provider's own re-arm the idle clock: a stuck stream ends with one error chunk."""
+    caller = make_account(impatient, model)
+    stuck: list[Step] = [Delay(0.4), noise] * 15 if noise else [Gate(f"{model}-never")]
+    provider.script(model, stream([event(delta(content="a")), *stuck, event(delta("stop")), DONE]))
+    started = time.monotonic()
+    got = ask_stream(impatient, caller, model)
+    assert time.monotonic() - started < 5.0
+    check_failed_stream(got, ["a"])
+    assert provider.wait_for_request(model).closed.wait(1.0)
+
+
+def test_silence_before_the_head(impatient: Edge, provider: Provider, model: str) -> None:
+    """A provider that does not begin in time is a 504."""
+    caller = make_account(impatient, model)
+    provider.script(model, (Gate(f"{model}-never"),))
+    assert ask_stream(impatient, caller, model).status == 504
+    assert provider.wait_for_request(model).closed.wait(1.0)
+
+
+def open_stream(edge: Edge, account: Account, model: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    connection = http.client.HTTPConnection("127.0.0.1", edge.port, timeout=20)
+    body = json.dumps({"model": f"mock/{model}", "messages": MESSAGES, "stream": True})
+    connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json", **account.headers})
+    return connection, connection.getresponse()
+
+
+def test_caller_leaves(edge: Edge, account: Account, provider: Provider, model: str) -> None:
+    """The provider is closed within a second; what was produced is charged, and the record says cancelled."""
+    provider.script(model, stream([*(event(delta(content=f"{number} ")) for number in range(5)), Gate(f"{model}-never"), DONE]))
+    connection, answer = open_stream(edge, account, model)
+    gen_id = answer.headers["x-generation-id"]
+    read = b""
+    while read.count(b"\n\n") < 5:
+        read += answer.read1(65536)
+    left_s = time.monotonic()
+    answer.close()
+    connection.close()
+    request = provider.wait_for_request(model)
+    assert request.closed.wait(3.0)
+    assert request.closed_at_s - left_s < 1.0
+    kept = generation(edge.port, account, gen_id)
+    assert kept["cancelled"] is True
+    assert kept["native_tokens_completion"] == 5
+    assert nano(kept["total_cost"]) == cost_nano(kept["native_tokens_prompt"], 5)
+
+
+def test_caller_leaves_before_the_answer(edge: Edge, account: Account, provider: Provider, model: str) -> None:
+    """A caller that gives up while the provider is thinking closes the provider too."""
+    provider.script(model, (Gate(f"{model}-never"),))
+    connection = http.client.HTTPConnection("127.0.0.1", edge.port, timeout=20)
+    body = json.dumps({"model": f"mock/{model}", "messages": MESSAGES})
+    connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json", **account.headers})
+    request = provider.wait_for_request(model)
+    left_s = time.monotonic()
+    connection.close()
+    assert request.closed.wait(3.0)
+    assert request.closed_at_s - left_s < 1.1
+
+
+def test_caller_leaves_after_done(edge: Edge, account: Account, provider: Provider, model: str) -> None:
+    """Hanging up at [DONE], as the SDKs do, is no cancellation, although the provider has not closed its stream yet."""
+    provider.script(model, (*stream(spoken(prompt=9, tokens=3))[:-1], Gate(f"{model}-end"), b"0\r\n\r\n"))
+    connection, answer = open_stream(edge, account, model)
+    read = b""
+    while not read.endswith(DONE):
+        read += answer.read1(65536)
+    answer.close()
+    connection.close()
+    kept = generation(edge.port, account, answer.headers["x-generation-id"])
+    provider.release(f"{model}-end")
+    assert kept["cancelled"] is False
+    assert nano(kept["total_cost"]) == cost_nano(9, 3)
+
+
+@pytest.mark.parametrize("key", ['"model"', '"mod\\u0065l"'])
+def test_model_key_duplicated(edge: Edge, account: Account, provider: Provider, model: str, key: str) -> None:
+    """A repeated "model" cannot price one model and call another."""
+    provider.script(f"{model}-a", respond(completion()))
+    provider.script(f"{model}-b", respond(completion()))
+    body = f'{{"model":"mock/{model}-a","messages":{json.dumps(MESSAGES)},{key}:"mock/{model}-b"}}'.encode()
+    got = post(edge.port, body, account.headers)
+    if got.status == 400:
+        return
+    assert got.status == 200
+    (request,) = provider.requests[f"{model}-a"] + provider.requests[f"{model}-b"]
+    pairs: list[tuple[str, Any]] = json.loads(request.body, object_pairs_hook=lambda found: found)
+    (called,) = [value for name, value in pairs if name == "model"]
+    assert json.loads(got.body)["model"] == f"mock/{called}"
+    assert generation(edge.port, account, got.headers["x-generation-id"])["model"] == f"mock/{called}"
