@@ -239,7 +239,8 @@ class Pump:
         if not self._is_open:
             generation.consumed = "metered" if generation.meter.has_usage or generation.meter.deltas else "nothing"
             raise Failed(failure)
-        self._settle(end_reason_of(failure), error=failure.kind.name.lower())
+        failure = msgspec.structs.replace(failure, sent=Sent.HEAD)
+        self._settle(end_reason_of(failure), error=failure.kind.value)
         message, kind, code = describe(failure, generation.attempt.provider.name)
         status = status_of(failure)
         error = error_body(status, message, kind, code)

@@ -1,0 +1,229 @@
+"""A relay on the bench: the real table, journal, credit and relay between a scripted provider and a scripted caller.
+
+`Rig.ask` runs one request to its end. What the provider does is a list of steps: bytes, an exception, or a callable that is run
+when the relay has come that far. Clocks do not run by themselves: `look` is one tick of the watch at a time of the test's choosing.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from edge.credit import Credit
+from edge.generation import Books
+from edge.ids import Mint
+from edge.intake import InFlight
+from edge.journal import Journal
+from edge.metrics import Metrics
+from edge.passage import Watch
+from edge.pump import Bounds
+from edge.relay import Relay
+from edge.table import Lazy, Table
+from edge.tasks import Tasks
+from edge.upstream import Header, PoolStats, Target, UpstreamError
+from routing.failure import Failure, Kind, Sent, Source
+from tests.centres import ScriptedCentre
+from tests.offices import Office
+from usage import key
+from usage.protocol import Boot
+from usage.record import UsageRecord
+
+Step = bytes | Exception | Callable[[], None]
+SSE: list[Header] = [(b"content-type", b"text/event-stream")]
+JSON: list[Header] = [(b"content-type", b"application/json")]
+TABLE = """
+[providers.p]
+base_url = "http://provider.test/v1"
+api_key = "none"
+{extra}
+[providers.p.models.m]
+input = "1"
+output = "2"
+context_tokens = 100_000
+max_output_tokens = 1_000
+[providers.q]
+base_url = "http://other.test/v1"
+api_key = "none"
+[providers.q.models.m]
+input = "3"
+output = "4"
+[aliases]
+both = ["p/m", "q/m"]
+"""
+
+
+class Play:
+    """One scripted exchange. `aborted` says whether the relay hung up; after the last step reads wait until poked."""
+
+    def __init__(self, status: int, headers: list[Header], steps: Sequence[Step], *, ends: bool = True) -> None:
+        self.status = status
+        self.headers = headers
+        self.aborted = False
+        self.asked = b""
+        self._steps = [*steps, b""] if ends else list(steps)
+        self._poked = asyncio.Event()
+        self.is_waiting = asyncio.Event()
+
+    async def head(self) -> bool:
+        return True
+
+    async def read(self) -> bytes | None:
+        await asyncio.sleep(0)
+        while self._steps:
+            step = self._steps.pop(0)
+            if isinstance(step, bytes):
+                return step
+            if isinstance(step, Exception):
+                raise step
+            step()
+        self.is_waiting.set()
+        await self._poked.wait()
+        self._poked.clear()
+        return None
+
+    def poke(self) -> None:
+        self._poked.set()
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Stage:
+    """An Upstream whose answers are plays, in order; an exception instead of a play is what `open` raises."""
+
+    def __init__(self) -> None:
+        self.plays: list[Play | Exception] = []
+        self.targets: list[Target] = []
+        self.on_open: Callable[[], None] = lambda: None
+
+    async def open(self, target: Target, head: bytes, body: Sequence[bytes | memoryview]) -> Play:
+        self.targets.append(target)
+        self.on_open()
+        play = self.plays.pop(0)
+        if isinstance(play, Exception):
+            raise play
+        play.asked = b"".join(body)
+        return play
+
+    async def aclose(self) -> None:
+        pass
+
+    def stats(self) -> PoolStats:
+        return PoolStats(open=0, idle=0, opened_total=0, reused_total=0)
+
+
+class Caller:
+    """The other side: what it sends, what it got. `leave()` makes `receive` say that it has gone."""
+
+    def __init__(self, body: bytes, headers: list[Header]) -> None:
+        self.scope = {"type": "http", "method": "POST", "path": "/api/v1/chat/completions", "headers": headers}
+        self.sent: list[dict[str, Any]] = []
+        self.on_send: Callable[[dict[str, Any]], None] = lambda message: None
+        self._incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._incoming.put_nowait({"type": "http.request", "body": body, "more_body": False})
+
+    async def receive(self) -> dict[str, Any]:
+        return await self._incoming.get()
+
+    async def send(self, message: Any) -> None:
+        self.on_send(message)
+        self.sent.append(dict(message))
+
+    def leave(self) -> None:
+        self._incoming.put_nowait({"type": "http.disconnect"})
+
+    @property
+    def status(self) -> int:
+        return int(self.sent[0]["status"])
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        return dict(self.sent[0]["headers"])
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.sent[1:])
+
+    @property
+    def is_complete(self) -> bool:
+        return bool(self.sent) and self.sent[-1].get("more_body") is False
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    def events(self) -> list[Any]:
+        payloads = [line[6:] for line in self.body.split(b"\n") if line.startswith(b"data: ")]
+        return [payload if payload == b"[DONE]" else json.loads(payload) for payload in payloads]
+
+
+class Rig:
+    """Use as an asynchronous context manager. `credit_nano` is what the account has."""
+
+    def __init__(self, folder: Path, *, credit_nano: int = 10**9, extra: str = "", durability: str = "os") -> None:
+        table = folder / "providers.toml"
+        table.write_text(TABLE.format(extra=extra))
+        self.key, key_id = key.mint(os.urandom(32))
+        self.office = Office()
+        self.office.open_account("acct", credit_nano)
+        self.office.add_key(key.digest(self.key.encode()), "acct", key_id)
+        self.centre = ScriptedCentre(self.office)
+        self.stage = Stage()
+        self.tasks = Tasks()
+        self.table = Table(table, self.stage, Lazy())
+        self.watch = Watch(self.tasks, reader_timeout_s=30.0, body_timeout_s=15.0, body_rate_min=1024, comment_s=15.0)
+        self.in_flight = InFlight(1 << 28)
+        self._folder = folder
+        self._durability: Any = durability
+
+    async def __aenter__(self) -> "Rig":
+        epoch = self.office.boot(Boot("n", "boot")).epoch
+        self.journal = Journal.open(str(self._folder / "journal"), "n", epoch, durability=self._durability)
+        self.credit = Credit("n", epoch, self.centre, self.tasks)
+        self.metrics = Metrics()
+        books = Books("n", epoch, self.journal, self.credit, self.metrics)
+        bounds = Bounds(1 << 26, 1 << 24, 15.0, self._durability == "strict")
+        self.relay = Relay(self.table, books, self.watch, Mint(), self.in_flight, bounds)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.tasks.drain(1.0)
+        await self.journal.aclose()
+
+    def caller(self, **members: Any) -> Caller:
+        body = {"model": "p/m", "messages": [{"role": "user", "content": "hi"}], **members}
+        headers = [(b"host", b"edge.test"), (b"authorization", b"Bearer " + self.key.encode())]
+        return Caller(json.dumps(body).encode(), headers)
+
+    async def run(self, caller: Caller) -> Caller:
+        """The request to its end, in this task."""
+        await self.relay(caller.scope, caller.receive, caller.send)
+        return caller
+
+    async def ask(self, play: Play | Exception, *more: Play | Exception, **members: Any) -> Caller:
+        self.stage.plays = [play, *more]
+        return await self.run(self.caller(**members))
+
+    def start(self, caller: Caller) -> "asyncio.Task[Caller]":
+        """The request in a task of its own, as the server runs it."""
+        return self.tasks.spawn("request", self.run(caller))
+
+    def look(self, after_s: float) -> None:
+        """One tick of the watch, `after_s` from now."""
+        now_s = asyncio.get_running_loop().time() + after_s
+        for passage in tuple(self.watch.passages):
+            self.watch.look_at(passage, now_s)
+
+    @property
+    def records(self) -> list[UsageRecord]:
+        """Everything settled so far, in order."""
+        return self.journal.read(1, 10_000, 1 << 30)
+
+    @property
+    def held_nano(self) -> int:
+        return self.credit.totals()["held_nano"]
+
+
+def broken(sent: Sent, kind: Kind = Kind.BROKEN) -> UpstreamError:
+    return UpstreamError(Failure(kind, Source.UPSTREAM, sent))

@@ -1,0 +1,332 @@
+"""One request through the real relay: what the caller gets, what is charged, and in which order."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from routing.failure import Kind, Sent
+from tests.edge.rig import JSON, SSE, Play, Rig, broken
+from usage.record import Tokens
+
+pytestmark = pytest.mark.anyio
+
+ANSWER = json.dumps(
+    {
+        "id": "x",
+        "model": "m-1",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+    }
+).encode()
+COST_NANO = 10 * 1_000 + 5 * 2_000
+
+
+def chunk(content: str, finish: str | None = None, **more: Any) -> bytes:
+    choices = [{"index": 0, "delta": {"content": content}, "finish_reason": finish}]
+    event = {"id": "x", "model": "m-1", "created": 1, "choices": choices, **more}
+    return b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n"
+
+
+USED = b'data: {"id":"x","model":"m-1","choices":[],"usage":{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}}\n\n'
+DONE = b"data: [DONE]\n\n"
+STREAM = [chunk("hel"), chunk("lo"), chunk("", "stop"), USED, DONE]
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with Rig(tmp_path) as built:
+        yield built
+
+
+async def test_answer_is_charged_once_and_nothing_stays_held(rig: Rig) -> None:
+    """The cost is tokens times price, and the rest of the hold is free again."""
+    caller = await rig.ask(Play(200, JSON, [ANSWER[:20], ANSWER[20:]]))
+    assert (caller.status, caller.json()["usage"]["cost"]) == (200, COST_NANO / 1e9)
+    (record,) = rig.records
+    assert (record.cost_nano, record.tokens, record.end_reason) == (COST_NANO, Tokens(10, 5), "completed")
+    assert caller.headers[b"x-generation-id"].decode() == record.gen_id == caller.json()["id"]
+    assert rig.held_nano == 0
+
+
+async def test_stream_is_charged_like_an_answer(rig: Rig) -> None:
+    """Streamed or not, the same usage costs the same."""
+    caller = await rig.ask(Play(200, SSE, STREAM), stream=True)
+    assert caller.body.endswith(DONE)
+    assert caller.is_complete
+    assert [record.cost_nano for record in rig.records] == [COST_NANO]
+    assert caller.events()[-2]["usage"]["cost"] == COST_NANO / 1e9
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_intent_is_in_the_journal_before_the_provider_is_asked(rig: Rig, tmp_path: Path, stream: bool) -> None:
+    """No byte leaves before its intent is in the kernel."""
+    seen: list[str] = []
+    (folder,) = (tmp_path / "journal" / "n").iterdir()
+    rig.stage.on_open = lambda: seen.append("".join(path.read_text() for path in sorted(folder.glob("*.log"))))
+    await rig.ask(Play(200, SSE, STREAM) if stream else Play(200, JSON, [ANSWER]), stream=stream)
+    (text,) = seen
+    assert text.count('{"i":') == 1
+    assert '{"s":' not in text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_settlement_stands_before_the_last_byte_goes_out(rig: Rig, stream: bool) -> None:
+    """An SDK hangs up at [DONE]; by then the record is written."""
+    settled: list[int] = []
+    rig.stage.plays = [Play(200, SSE, STREAM) if stream else Play(200, JSON, [ANSWER])]
+    caller = rig.caller(stream=stream)
+
+    def note(message: dict[str, Any]) -> None:
+        if message.get("more_body") is False:
+            settled.append(rig.journal.settled_seq)
+
+    caller.on_send = note
+    await rig.run(caller)
+    assert settled == [1]
+
+
+async def test_settlement_stands_when_the_caller_cannot_be_told(rig: Rig) -> None:
+    """A send that fails does not lose the charge."""
+    rig.stage.plays = [Play(200, SSE, STREAM)]
+    caller = rig.caller(stream=True)
+
+    def refuse(message: dict[str, Any]) -> None:
+        raise ConnectionError
+
+    caller.on_send = refuse
+    await rig.run(caller)
+    assert len(rig.records) == 1
+    assert rig.held_nano == 0
+
+
+async def test_failure_before_anything_was_sent_is_tried_again(rig: Rig) -> None:
+    """A connection that never carried a byte costs nothing to repeat."""
+    caller = await rig.ask(broken(Sent.NOTHING, Kind.CONNECT), Play(200, JSON, [ANSWER]))
+    assert caller.status == 200
+    assert [(record.attempts, record.cost_nano) for record in rig.records] == [(2, COST_NANO)]
+
+
+async def test_failure_after_the_request_was_written_is_not_tried_again(rig: Rig) -> None:
+    """The provider may be working for money already: the caller hears 502 and decides."""
+    caller = await rig.ask(broken(Sent.REQUEST), Play(200, JSON, [ANSWER]))
+    assert caller.status == 502
+    assert len(rig.stage.targets) == 1
+    assert [(record.cost_nano, record.status) for record in rig.records] == [(0, 502)]
+    assert rig.held_nano == 0
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503, 529])
+async def test_status_that_says_not_now_is_tried_elsewhere(rig: Rig, status: int) -> None:
+    """The second target of an alias answers, at its own price."""
+    caller = await rig.ask(Play(status, JSON, [b"{}"]), Play(200, JSON, [ANSWER]), model="both")
+    assert caller.status == 200
+    assert [target.host for target in rig.stage.targets] == ["provider.test", "other.test"]
+    (record,) = rig.records
+    assert (record.provider, record.cost_nano) == ("q", 10 * 3_000 + 5 * 4_000)
+    assert record.cost_nano <= record.hold_nano
+
+
+async def test_status_that_blames_the_request_is_passed_on(rig: Rig) -> None:
+    """A 400 is the caller's to mend; it costs nothing and is not repeated."""
+    body = b'{"error":{"message":"no such tool","param":"tools","code":"bad_tool"}}'
+    caller = await rig.ask(Play(400, JSON, [body]), Play(200, JSON, [ANSWER]), model="both")
+    assert (caller.status, caller.json()["error"]["message"]) == (400, "no such tool")
+    assert [record.cost_nano for record in rig.records] == [0]
+
+
+async def test_status_about_stream_options_is_asked_again_without_them(rig: Rig) -> None:
+    """A provider that refuses the member we add gets the request without it."""
+    refusal = Play(422, JSON, [b'{"detail":"extra_forbidden: stream_options"}'])
+    answer = Play(200, SSE, STREAM)
+    caller = await rig.ask(refusal, answer, stream=True)
+    assert caller.status == 200
+    assert "stream_options" in json.loads(refusal.asked)
+    assert "stream_options" not in json.loads(answer.asked)
+
+
+async def test_retry_after_of_the_provider_reaches_the_caller(rig: Rig) -> None:
+    """When all attempts fail, what the last one said is what the caller hears."""
+    limited = [(b"content-type", b"application/json"), (b"retry-after", b"7")]
+    caller = await rig.ask(Play(429, limited, [b"{}"]), Play(429, limited, [b"{}"]))
+    assert (caller.status, caller.headers[b"retry-after"]) == (429, b"7")
+
+
+async def test_stream_that_breaks_ends_with_one_error_and_is_charged_for_what_came(rig: Rig) -> None:
+    """No [DONE] is invented, and what was produced is paid."""
+    caller = await rig.ask(Play(200, SSE, [chunk("one"), chunk("two"), broken(Sent.REQUEST)]), stream=True)
+    *_, last = caller.events()
+    assert last["choices"][0]["finish_reason"] == "error"
+    assert last["error"]["code"] == "provider_disconnected"
+    assert b"[DONE]" not in caller.body
+    (record,) = rig.records
+    assert (record.usage_source, record.tokens.completion) == ("counted", 2)
+    assert record.end_reason == "truncated"
+
+
+async def test_stream_that_ends_without_a_finish_is_reported(rig: Rig) -> None:
+    """A clean end of the body is not an end of the answer."""
+    caller = await rig.ask(Play(200, SSE, [chunk("one")]), stream=True)
+    assert caller.events()[-1]["error"]["code"] == "provider_truncated"
+    assert rig.records[0].end_reason == "truncated"
+
+
+async def test_stream_whose_first_event_is_an_error_is_answered_with_a_status(rig: Rig) -> None:
+    """Nothing had gone out: the SDK raises its exception class."""
+    caller = await rig.ask(Play(200, SSE, [b'data: {"error":{"code":503,"message":"busy"}}\n\n']), stream=True)
+    assert caller.status == 503
+    assert [record.cost_nano for record in rig.records] == [0]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_answer_with_an_error_inside_is_not_an_answer(rig: Rig, stream: bool) -> None:
+    """xAI reports outages with a 200 and JSON."""
+    caller = await rig.ask(Play(200, JSON, [b'{"code":"x","error":"The service is unavailable"}']), stream=stream)
+    assert caller.status == 502
+    assert rig.records[0].cost_nano == 0
+
+
+async def test_caller_who_leaves_closes_the_provider_and_pays_what_came(rig: Rig) -> None:
+    """By default the upstream is closed at once."""
+    play = Play(200, SSE, [chunk("one"), chunk("two")], ends=False)
+    rig.stage.plays = [play]
+    caller = rig.caller(stream=True)
+    task = rig.start(caller)
+    await play.is_waiting.wait()
+    caller.leave()
+    rig.look(1.0)
+    await task
+    assert play.aborted
+    (record,) = rig.records
+    assert (record.end_reason, record.status, record.tokens.completion) == ("cancelled", 499, 2)
+    assert not caller.is_complete
+    assert rig.held_nano == 0
+
+
+async def test_caller_who_leaves_a_provider_that_bills_on_is_charged_exactly(tmp_path: Path) -> None:
+    """With `drain` the answer is read to its end, so that the usage is the provider's."""
+    async with Rig(tmp_path, extra='on_disconnect = "drain"') as rig:
+        goes_on = asyncio.Event()
+        play = Play(200, SSE, [chunk("one")], ends=False)
+        rig.stage.plays = [play]
+        caller = rig.caller(stream=True)
+        task = rig.start(caller)
+        await play.is_waiting.wait()
+        count = len(caller.sent)
+        caller.leave()
+        rig.look(1.0)
+        play._steps = [*STREAM[1:], b""]
+        goes_on.set()
+        await task
+        (record,) = rig.records
+        assert (record.end_reason, record.usage_source, record.cost_nano) == ("cancelled", "provider", COST_NANO)
+        assert len(caller.sent) == count
+
+
+async def test_caller_who_stops_reading_is_dropped(rig: Rig) -> None:
+    """A send that takes longer than the bound ends the request."""
+    rig.stage.plays = [play := Play(200, SSE, STREAM)]
+    caller = rig.caller(stream=True)
+    blocked, never = asyncio.Event(), asyncio.Event()
+
+    async def stuck(message: Any) -> None:
+        if "body" in message:
+            blocked.set()
+            await never.wait()
+        caller.sent.append(dict(message))
+
+    task = rig.tasks.spawn("request", rig.relay(caller.scope, caller.receive, stuck))
+    await blocked.wait()
+    rig.look(29.0)
+    await asyncio.sleep(0)
+    assert not task.done()
+    rig.look(31.0)
+    await task
+    assert play.aborted
+    assert rig.records[0].end_reason == "cancelled"
+
+
+async def test_provider_that_falls_silent_is_given_up(rig: Rig) -> None:
+    """The idle clock ends a stream with an error chunk, after comments have kept the caller's side alive."""
+    play = Play(200, SSE, [chunk("one")], ends=False)
+    rig.stage.plays = [play]
+    caller = rig.caller(stream=True)
+    task = rig.start(caller)
+    await play.is_waiting.wait()
+    idle_s = rig.table.config.providers["p"].idle_timeout_s
+    rig.look(idle_s + 1)
+    await task
+    assert caller.events()[-1]["error"]["code"] == "provider_timeout"
+    assert rig.records[0].end_reason == "timeout"
+    assert play.aborted
+
+
+async def test_credit_that_reaches_its_reserve_ends_the_stream(rig: Rig) -> None:
+    """A provider that ignores the cap is cut off, with a marker, and never beyond what was held."""
+    words = [chunk("0123456789 " * 2) for _ in range(200)]
+    caller = await rig.ask(Play(200, SSE, words, ends=False), stream=True, max_tokens=20)
+    last = caller.events()[-1]
+    assert (last["choices"][0]["finish_reason"], last["ended_by"]) == ("length", "credit")
+    (record,) = rig.records
+    assert record.end_reason == "credit_limit"
+    assert len(caller.events()) < 60
+    assert b"[DONE]" not in caller.body
+
+
+async def test_credit_for_less_than_the_models_cap_is_sent_as_a_cap(tmp_path: Path) -> None:
+    """A missing max_tokens is capped by what the credit affords."""
+    async with Rig(tmp_path, credit_nano=200_000) as rig:
+        play = Play(200, JSON, [ANSWER])
+        caller = await rig.ask(play)
+        assert caller.status == 200
+        cap = json.loads(play.asked)["max_tokens"]
+        assert 16 <= cap < 100
+        (record,) = rig.records
+        assert record.hold_nano <= 200_000
+
+
+async def test_credit_that_does_not_pay_is_refused_with_what_it_would_buy(tmp_path: Path) -> None:
+    """402 says how many tokens the rest would buy; nothing is written or sent."""
+    async with Rig(tmp_path, credit_nano=100_000) as rig:
+        caller = await rig.ask(Play(200, JSON, [ANSWER]), max_tokens=1_000)
+        assert caller.status == 402
+        error = caller.json()["error"]
+        assert error["code"] == "insufficient_credits"
+        assert 0 < error["metadata"]["affordable_tokens"] < 50
+        assert not rig.stage.targets
+        assert not rig.records
+        assert rig.journal.running_intents == 0
+
+
+async def test_credit_that_cannot_be_verified_is_503_not_402(rig: Rig) -> None:
+    """Only the centre's word makes a 402."""
+    rig.centre.is_reachable = False
+    caller = await rig.ask(Play(200, JSON, [ANSWER]))
+    assert (caller.status, caller.json()["error"]["code"]) == (503, "credit_unverifiable")
+    assert b"retry-after" in caller.headers
+
+
+async def test_warm_request_asks_the_centre_nothing(rig: Rig) -> None:
+    """Once the node holds a lease, no request waits for the collector."""
+    await rig.ask(Play(200, JSON, [ANSWER]))
+    calls = len(rig.centre.seen)
+    rig.centre.gate = asyncio.Event()
+    caller = await rig.ask(Play(200, JSON, [ANSWER]))
+    assert caller.status == 200
+    rig.centre.gate.set()
+    assert len(rig.centre.seen) <= calls + 1
+
+
+async def test_a_settlement_after_the_last_byte_would_be_caught(rig: Rig) -> None:
+    """The wrong variant: a caller that hangs up at the last byte would cost nobody anything."""
+    rig.stage.plays = [Play(200, JSON, [ANSWER])]
+    caller = rig.caller()
+    order: list[str] = []
+    settle = rig.journal.settle
+    rig.journal.settle = lambda record: (order.append("settled"), settle(record))[1]  # type: ignore[method-assign, func-returns-value]
+    caller.on_send = lambda message: order.append("sent") if "body" in message else None
+    await rig.run(caller)
+    assert order == ["settled", "sent"]
