@@ -11,6 +11,7 @@ import logging
 import os
 import random
 import uuid
+from collections.abc import Awaitable
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -79,13 +80,10 @@ class Node:
         self._refusal = _JOINING
         self._runners: list[asyncio.Task[Any]] = []
 
-    async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """POST /chat/completions."""
+    def chat(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """POST /chat/completions. To be awaited at once."""
         relay = self._relay
-        if relay is None:
-            await send_refusal(send, self._refusal, [])
-        else:
-            await relay(scope, receive, send)
+        return send_refusal(send, self._refusal, []) if relay is None else relay(scope, receive, send)
 
     @property
     def is_ready(self) -> bool:
@@ -190,6 +188,10 @@ class Node:
         if self.journal is not None:
             gauges["journal_pending_records"] = self.journal.pending_records
             gauges["journal_pending_bytes"] = self.journal.pending_bytes
+            gauges["journal_faults_total"] = self.journal.faults_total
+        if self.credit is not None:
+            gauges |= {f"credit_{name}": float(value) for name, value in self.credit.totals().items()}
+            gauges["credit_calls_total"] = self.credit.calls_total
         return gauges
 
 

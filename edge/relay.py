@@ -7,6 +7,7 @@ settled.
 import asyncio
 import logging
 import random
+import time
 
 from starlette.types import Receive, Scope, Send
 
@@ -120,9 +121,12 @@ class Relay:
                 policy = await self._books.credit.look_up(digest)
             except Unreachable as problem:
                 raise Denied(_unverifiable(problem.retry_after_s)) from problem
-        if policy is None or policy.disabled:
-            what = "was revoked" if policy else "does not exist"
-            raise Denied(Refusal(401, "invalid_api_key", f"this API key {what}"))
+        if policy is None:
+            raise Denied(Refusal(401, "invalid_api_key", "this API key does not exist"))
+        if policy.disabled:
+            raise Denied(Refusal(401, "invalid_api_key", "this API key was revoked"))
+        if policy.expires_ms is not None and time.time_ns() >= policy.expires_ms * 1_000_000:
+            raise Denied(Refusal(401, "invalid_api_key", "this API key has expired"))
         return policy
 
     async def _hold(self, policy: Policy, need: Reserve) -> int:

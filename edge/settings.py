@@ -53,7 +53,7 @@ class Settings(msgspec.Struct, frozen=True):
             node=environ.get("TOLLWAY_NODE") or None,
             node_token=environ.get("TOLLWAY_NODE_TOKEN") or None,
             durability=cast(Durability, durability),
-            journal_bytes_max=_number(environ, "TOLLWAY_JOURNAL_BYTES_MAX", 1 << 30, 1 << 50),
+            journal_bytes_max=_number(environ, "TOLLWAY_JOURNAL_BYTES_MAX", 2 << 30, 1 << 50),
         )
 
 

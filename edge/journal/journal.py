@@ -27,7 +27,7 @@ from usage.record import Tokens, UsageRecord
 Durability = Literal["os", "group", "strict"]
 """When a record may be shipped: "os", once in the kernel; "group", once on disk; "strict", and the response ends only then."""
 
-BYTES_MAX = 1 << 30
+BYTES_MAX = 2 << 30
 SEGMENT_BYTES = 16 << 20
 WINDOW_BYTES = 1 << 20
 SETTLEMENT_BYTES = 1024

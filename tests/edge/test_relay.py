@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from routing.failure import Kind, Sent
@@ -330,3 +331,12 @@ async def test_a_settlement_after_the_last_byte_would_be_caught(rig: Rig) -> Non
     caller.on_send = lambda message: order.append("sent") if "body" in message else None
     await rig.run(caller)
     assert order == ["settled", "sent"]
+
+
+async def test_key_that_has_expired_is_refused(rig: Rig) -> None:
+    """An expiry holds at the edge without asking the centre again."""
+    (digest, policy) = next(iter(rig.office.keys.items()))
+    rig.office.keys[digest] = msgspec.structs.replace(policy, expires_ms=1)
+    caller = await rig.ask(Play(200, JSON, [ANSWER]))
+    assert (caller.status, caller.json()["error"]["message"]) == (401, "this API key has expired")
+    assert not rig.records
