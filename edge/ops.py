@@ -85,6 +85,7 @@ def _serve(app: Any) -> int:
     from edge.serve import PortTaken, serve
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every call to the collector
     settings = Settings.read()
     _load(settings.providers)
     sys.stdout.write(f"tollway listens on http://127.0.0.1:{settings.port}\n")
