@@ -126,7 +126,8 @@ class Crash:
             time.sleep(0.2)
         kept = records(self.centre, self.account.name)
         self._note(asked, kept)
-        self._compare(asked, kept)
+        ((spent_nano,),) = query(self.centre, "SELECT spent_nano FROM accounts WHERE account = ?", self.account.name)
+        compare(asked, kept, [seen for seen in self._seen if seen.is_whole], spent_nano)
         run(self.centre, "verify")
 
     def _note(self, asked: Counter[str], kept: list[Record]) -> None:
@@ -137,15 +138,15 @@ class Crash:
         report.records = len(kept)
         report.orphans = sum(record.end_reason == "orphaned" for record in kept)
 
-    def _compare(self, asked: Counter[str], kept: list[Record]) -> None:
-        names = Counter(record.request_id for record in kept)
-        assert max(names.values()) == 1, "a request has two records"
-        lost = asked.keys() - names.keys()
-        assert not lost, f"{len(lost)} requests that the provider saw have no record: {sorted(lost)[:5]}"
-        by_name = {record.request_id: record for record in kept}
-        for seen in self._seen:
-            if seen.is_whole:
-                record = by_name[seen.shot.name]
-                assert (record.gen_id, record.cost_nano) == (seen.gen_id, seen.cost_nano), (record, seen)
-        ((spent_nano,),) = query(self.centre, "SELECT spent_nano FROM accounts WHERE account = ?", self.account.name)
-        assert spent_nano == sum(record.cost_nano for record in kept)
+
+def compare(asked: Counter[str], kept: list[Record], answers: list[Seen], spent_nano: int) -> None:
+    """The books against the provider's and the callers' word: AssertionError says what is lost, doubled or charged wrongly."""
+    names = Counter(record.request_id for record in kept)
+    assert not kept or max(names.values()) == 1, "a request has two records"
+    lost = asked.keys() - names.keys()
+    assert not lost, f"{len(lost)} requests that the provider saw have no record: {sorted(lost)[:5]}"
+    by_name = {record.request_id: record for record in kept}
+    for seen in answers:
+        record = by_name[seen.shot.name]
+        assert (record.gen_id, record.cost_nano) == (seen.gen_id, seen.cost_nano), (record, seen)
+    assert spent_nano == sum(record.cost_nano for record in kept), "the account did not fall by the sum of the records"

@@ -69,8 +69,8 @@ class Link:
                     break
                 writer.write(answer)
                 await writer.drain()
-        except (OSError, EOFError):
-            pass
+        except (OSError, EOFError, asyncio.CancelledError):
+            pass  # the streams of Python 3.11 complain of a cancelled handler
         finally:
             writer.transport.abort()
 
