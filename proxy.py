@@ -5,12 +5,12 @@ With TOLLWAY_COLLECTOR_URL unset the collector lives in this process (SQLite in 
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge.account import Forward, Fresh
 from edge.endpoints import PREFIXES, not_found, routes
@@ -19,6 +19,7 @@ from edge.ops import greeting, run
 from edge.settings import Settings
 from usage.protocol import Centre
 
+PAID_PATHS = tuple(prefix + "/chat/completions" for prefix in PREFIXES)
 ACCOUNT_PATHS = ("/credits", "/key", "/generation", "/activity")
 
 
@@ -28,12 +29,14 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
     name = node_name(settings)
     async with centre_of(settings, name) as (centre, account):
         node = Node(settings, name, centre)
+        chat = Chat(node)
         fresh = Fresh(account, node.flush)
         app.routes[:] = [
-            *(Route(prefix + "/chat/completions", Chat(node), methods=["POST"]) for prefix in PREFIXES),
+            *(Route(path, chat, methods=["POST"]) for path in PAID_PATHS),
             *routes(node),
             *(Route(prefix + path, fresh, methods=["GET"]) for prefix in PREFIXES for path in ACCOUNT_PATHS),
         ]
+        app.paid = dict.fromkeys(PAID_PATHS, chat)
         await node.start()
         yield
         await node.stop()
@@ -45,8 +48,18 @@ class Chat:
     def __init__(self, node: Node) -> None:
         self._chat = node.chat
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._chat(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return self._chat(scope, receive, send)
+
+
+class App(Router):
+    """Starlette's router, and before it one look-up for the paths that are asked for all the time."""
+
+    paid: Mapping[str, Chat] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        chat = self.paid.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        await (chat(scope, receive, send) if chat is not None else super().__call__(scope, receive, send))
 
 
 @asynccontextmanager
@@ -73,7 +86,7 @@ async def centre_of(settings: Settings, name: str) -> AsyncIterator[tuple[Centre
     await collector.shut_down()
 
 
-app = Router(lifespan=lifespan, default=not_found)
+app = App(lifespan=lifespan, default=not_found)
 
 
 def main() -> int:
