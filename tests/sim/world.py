@@ -34,6 +34,9 @@ class Machine:
         self.processes: list[Process] = []
         self.generations: dict[str, Generation] = {}
         self.snapshot: SimDisk | None = None
+        self.lied_to: set[int] = set()
+        """Epochs whose last owner saw a sync fail. The kernel may show what the medium does not have, and a later sync says
+        nothing; a recovery that reads it cannot know. When the power goes too, a number may stand for another fact."""
 
 
 class Message:
@@ -152,12 +155,9 @@ class World:
         return [process for machine in self.machines for process in machine.processes]
 
     def some_process(self) -> Process | None:
-        """A process that has an epoch."""
-        machine = self.machines[int(self.dice.random() * len(self.machines))]
-        if not machine.processes:
-            return None
-        process = machine.processes[int(self.dice.random() * len(machine.processes))]
-        return process if process.journal is not None else None
+        """A process that has an epoch, if there is one."""
+        able = [process for machine in self.machines for process in machine.processes if process.journal is not None]
+        return able[int(self.dice.random() * len(able))] if able else None
 
     # Requests.
 
@@ -338,12 +338,14 @@ class World:
         machine.disk.kill(process)
         if process.journal is not None and process.journal.failure:
             self.doubt(machine, process.epoch)
+            machine.lied_to.add(process.epoch)
 
-    def doubt(self, machine: Machine, epoch: int | None) -> None:
-        """What was not known to be durable may be gone."""
+    def doubt(self, machine: Machine, epoch: int | None, *, is_sure_too: bool = False) -> None:
+        """What was not known to be durable may be gone; `is_sure_too`: what was believed to be durable as well."""
         for generation in machine.generations.values():
-            if not generation.is_sure and (epoch is None or generation.epoch == epoch):
+            if (is_sure_too or not generation.is_sure) and (epoch is None or generation.epoch == epoch):
                 generation.is_doubtful = True
+                generation.is_intent_sure = generation.is_intent_sure and not is_sure_too
 
     def cut_power(self) -> None:
         self.cut(self.dice.choice(self.machines))
@@ -353,6 +355,9 @@ class World:
         for process in list(machine.processes):
             self.bury(machine, process)
         self.doubt(machine, None)
+        for epoch in machine.lied_to:
+            self.office.seq_free.add((machine.node, epoch))
+            self.doubt(machine, epoch, is_sure_too=True)
         machine.disk = machine.disk.image(is_power_cut=True)
 
     def adopt(self) -> None:
@@ -361,9 +366,11 @@ class World:
             self.within(process, lambda: self.recover(process))
 
     def recover(self, process: Process) -> None:
+        trying = process.to_adopt[0]
         try:
             epoch = process.adopt()
         except OSError:
+            self.home[process].lied_to.add(trying)
             return
         for generation in self.home[process].generations.values():
             if epoch and generation.epoch == epoch:
@@ -511,6 +518,7 @@ class World:
     def deliver(self) -> None:
         net = self.net
         if not net:
+            self.begin_request()
             return
         dice = self.dice
         at = int(dice.random() * len(net))
@@ -589,14 +597,18 @@ class World:
             self.check_wallets(self.acted)
 
     def check_terms(self) -> None:
-        """Nothing is paid beyond leases but what providers used beyond what was held."""
+        """Nothing is paid beyond leases but what providers used beyond what was held.
+
+        A disk restored from before a power cut shows facts again that had been lost, after their epoch was closed: late facts.
+        """
         sums = self.office.sums
         if self.has_lost_books:
             return
-        if sums["beyond"] > self.overage_nano:
+        late_nano = sums["late"]
+        if sums["beyond"] - late_nano > self.overage_nano:
             raise Violation(f"{sums['beyond']} was paid beyond leases; providers went {self.overage_nano} beyond holds")
-        if sums["late"]:
-            raise Violation(f"{sums['late']} of late facts, and no lease was forfeited")
+        if late_nano and not self.has_restored_disk:
+            raise Violation(f"{late_nano} of late facts, and no disk was restored")
 
     def check_wallets(self, process: Process) -> None:
         """The edge's lease is what the centre granted: no more, and no less but what is on its way."""
