@@ -118,6 +118,7 @@ class Crash:
     def _settle(self) -> None:
         """Wait until every request that the provider saw has its record, then compare."""
         asked = Counter(str(request.json()["user"]) for request in self.provider.requests[MODEL])
+        assert asked, Counter((seen.status, seen.body[:200]) for seen in self._seen).most_common(3)
         assert max(asked.values()) == 1, "a request was sent to the provider twice"
         ends_s = time.monotonic() + SETTLED_S_MAX
         while asked.keys() - {record.request_id for record in records(self.centre, self.account.name)}:
