@@ -110,7 +110,7 @@ def run_session(peers: Sequence[Peer], out: Path, pace: Pace, say: Callable[[str
                 _attempt(measured, say, lambda: _measure_round(runner, measured, pace, work))  # noqa: B023
             say(f"round {number + 1} of {pace.rounds} done")
         for runner, measured in started:
-            measured.loaded = runner.process.memory()
+            _attempt(measured, say, lambda: _weigh(runner, measured))  # noqa: B023
             for streams in pace.held:
                 _attempt(measured, say, lambda: _hold(runner, measured, streams, pace))  # noqa: B023
             say(f"{measured.name}: open streams done")
@@ -162,6 +162,10 @@ def _send_plain(measured: Measured, target: Target, cpu_s: Callable[[], float], 
         measured.plain.setdefault(at_once, []).append(plain)
         if plain.bad_status or plain.bad_socket:
             measured.trouble.append(f"{plain.bad_status} bad answers and {plain.bad_socket} socket errors at {at_once} at once")
+
+
+def _weigh(runner: Running, measured: Measured) -> None:
+    measured.loaded = runner.process.memory()
 
 
 def _hold(runner: Running, measured: Measured, streams: int, pace: Pace) -> None:

@@ -54,12 +54,15 @@ class Process:
         return found
 
     def cpu_s(self) -> float:
-        """User and system time of the tree so far, descendants that have ended and were waited for included."""
+        """User and system time of the tree so far, descendants that have ended and were waited for included. Gone if it ended."""
+        self._insist()
         tree = set(self.tree())
         ticks = sum(sum(map(int, fields[11:15])) for pid, fields in _stats() if pid in tree)
         return ticks / TICKS_PER_S
 
     def memory(self) -> Memory:
+        """Of the tree now. Gone if it ended."""
+        self._insist()
         rss = pss = 0
         for pid in self.tree():
             try:
@@ -70,6 +73,11 @@ class Process:
             rss += sizes["Rss:"]
             pss += sizes["Pss:"]
         return Memory(rss, pss)
+
+    def _insist(self) -> None:
+        """A figure of a program that is not there would be a flattering zero."""
+        if not self.is_running:
+            raise Gone(f"{self!r} has ended with status {self._popen.returncode}")
 
     def stop(self) -> None:
         """SIGTERM to the program, then SIGKILL to whatever is left of its session; returns when all are gone."""
@@ -144,6 +152,10 @@ def started(argv: Sequence[str], folder: Path, env: Mapping[str, str] | None = N
         yield process
     finally:
         process.stop()
+
+
+class Gone(RuntimeError):
+    """The program has ended before it was stopped."""
 
 
 class DidNotStart(Exception):

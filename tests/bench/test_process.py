@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.process import DidNotStart, free_port, is_alive, started, wait_until_listening
+from bench.process import DidNotStart, Gone, free_port, is_alive, started, wait_until_listening
 
 PARENT = """
 import socket, subprocess, sys
@@ -28,6 +28,8 @@ def test_process_tree_counts_descendants_and_ends_with_them(tmp_path: Path) -> N
         assert process.cpu_s() > 0
         memory = process.memory()
         assert memory.rss_kb >= memory.pss_kb > 0
+    with pytest.raises(Gone):
+        process.memory()
     alive = [pid for pid in tree if is_alive(pid)]
     assert alive == []
 
