@@ -51,7 +51,9 @@ async def find_answer(
         generation.turn_to(attempt)
         table.begin(attempt, loop.time())
         try:
-            exchange = await _try(table, attempt, generation, passage, extra_head, cap)
+            exchange = await _ask(table, attempt, generation, passage, extra_head, cap, attempt.provider.stream_options)
+            if not 200 <= exchange.status < 300:
+                exchange = await _make_up(exchange, table, attempt, generation, passage, extra_head, cap)
         except Failed as failed:
             table.end(attempt, failed.failure, loop.time())
             if number == len(attempts) or passage.verdict or not may_retry(failed.failure):
@@ -65,17 +67,24 @@ async def find_answer(
     raise AssertionError("a plan has at least one attempt")
 
 
-async def _try(
-    table: Table, attempt: Attempt, generation: Generation, passage: Passage, extra_head: bytes, cap: int | None
+async def _make_up(
+    exchange: Exchange,
+    table: Table,
+    attempt: Attempt,
+    generation: Generation,
+    passage: Passage,
+    extra_head: bytes,
+    cap: int | None,
 ) -> Exchange:
+    """After an error status: asked again without `stream_options` if those were what was wrong, else Failed."""
     has_stream_options = attempt.provider.stream_options
     while True:
-        exchange = await _ask(table, attempt, generation, passage, extra_head, cap, has_stream_options)
-        if 200 <= exchange.status < 300:
-            return exchange
         body = await _error_body(exchange, passage)
         if exchange.status in (400, 422) and has_stream_options and b"stream_options" in body:
             has_stream_options = False
+            exchange = await _ask(table, attempt, generation, passage, extra_head, cap, has_stream_options)
+            if 200 <= exchange.status < 300:
+                return exchange
             continue
         detail, code, param = upstream_message(body)
         wait_s = retry_after_s(exchange.headers, time.time())

@@ -122,8 +122,10 @@ class Generation:
 
     def turn_to(self, attempt: Attempt) -> None:
         """Another provider is tried; nothing was consumed at the last one."""
-        self.attempt = attempt
         self.attempts += 1
+        if attempt is self.attempt:
+            return
+        self.attempt = attempt
         self.meter.turn_to(attempt.rates, attempt.provider.usage_arithmetic)
 
     def mark(self) -> None:

@@ -12,7 +12,6 @@ import time
 from starlette.types import Receive, Scope, Send
 
 from edge.attempts import Failed, find_answer
-from edge.credit import Credit
 from edge.generation import Books, Generation
 from edge.ids import Mint
 from edge.intake import Denied, Gone, InFlight, discard_body, read_body
@@ -22,7 +21,6 @@ from edge.passage import Passage, Watch
 from edge.pump import Bounds, Pump, end_reason_of, forward_whole, is_event_stream
 from edge.reply import Headers, id_headers, send_refusal
 from edge.table import Table
-from edge.upstream import Exchange
 from routing.envelope import Invalid, read
 from routing.failure import Source, describe, param_of, status_of
 from routing.headers import Arrival, validate
@@ -51,17 +49,17 @@ class Relay:
         gen_id = "gen-" + mark
         passage = Passage(receive, asyncio.get_running_loop().time())
         self._watch.passages.add(passage)
-        ids = id_headers(gen_id, "req-" + mark)
+        request_id = "req-" + mark
         try:
             arrival = validate(scope["headers"], self._table.config.limits.header_count_max)
             if isinstance(arrival, Refusal):
                 raise Denied(arrival)
-            request_id = arrival.request_id or "req-" + mark
-            ids = id_headers(gen_id, request_id)
+            if arrival.request_id is not None:
+                request_id = arrival.request_id
             await self._serve(arrival, gen_id, request_id, passage, send)
         except Denied as denied:
             self._books.metrics.requests["", denied.refusal.status] += 1
-            await send_refusal(send, denied.refusal, ids)
+            await send_refusal(send, denied.refusal, id_headers(gen_id, request_id))
             if passage.is_reading_body or not passage.body_bytes:
                 passage.is_reading_body, passage.is_watched = False, True
                 await discard_body(receive)
@@ -70,14 +68,13 @@ class Relay:
         except asyncio.CancelledError:
             if not passage.verdict:
                 raise
-            await self._interrupted(passage, send, ids)
+            await self._interrupted(passage, send, id_headers(gen_id, request_id))
         except Exception:
             # The outer ring: what we did not foresee is answered plainly, and never with a traceback.
             log.exception("request %s failed", gen_id)
             if not passage.is_answered:
-                await send_refusal(
-                    send, Refusal(500, "internal_error", "this edge failed; the request id helps to find out why"), ids
-                )
+                refusal = Refusal(500, "internal_error", "this edge failed; the request id helps to find out why")
+                await send_refusal(send, refusal, id_headers(gen_id, request_id))
         finally:
             self._watch.end(passage)
             self._in_flight.release(passage.body_bytes)
@@ -85,6 +82,7 @@ class Relay:
     async def _serve(self, arrival: Arrival, gen_id: str, request_id: str, passage: Passage, send: Send) -> None:
         table, limits = self._table, self._table.config.limits
         policy = await self._authenticate(arrival)
+        credit = self._books.credit
         body = await read_body(passage.receive, passage, self._in_flight, limits.body_bytes_max, arrival.content_length)
         try:
             envelope = read(body)
@@ -94,8 +92,12 @@ class Relay:
         if isinstance(plan, Refusal):
             raise Denied(plan)
         need = reserve(envelope, plan.attempts)
-        hold_nano = await self._hold(policy, need)
-        completion_max = completion_within(need, hold_nano) if hold_nano < need.full_nano else need.completion_max
+        hold_nano, completion_max, cap = need.full_nano, need.completion_max, need.cap_always
+        if not credit.hold(policy.purse, hold_nano):
+            hold_nano = await self._hold_cold(policy, need)
+            if hold_nano < need.full_nano:
+                completion_max = completion_within(need, hold_nano)
+                cap = completion_max // need.choices
         generation = Generation(
             self._books,
             gen_id,
@@ -108,7 +110,6 @@ class Relay:
             passage.started_s,
             arrival.user_agent,
         )
-        cap = completion_max // need.choices if hold_nano < need.full_nano else need.cap_always
         await self._answer(plan, generation, passage, arrival, send, cap)
 
     async def _authenticate(self, arrival: Arrival) -> Policy:
@@ -129,12 +130,9 @@ class Relay:
             raise Denied(Refusal(401, "invalid_api_key", "this API key has expired"))
         return policy
 
-    async def _hold(self, policy: Policy, need: Reserve) -> int:
+    async def _hold_cold(self, policy: Policy, need: Reserve) -> int:
         """Nano-dollars held: `full_nano`, or what the credit gives above `least_nano`."""
-        credit: Credit = self._books.credit
-        if credit.hold(policy.purse, need.full_nano):
-            return need.full_nano
-        answer = await credit.hold_cold(policy, need.full_nano, need.least_nano)
+        answer = await self._books.credit.hold_cold(policy, need.full_nano, need.least_nano)
         if answer.held_nano is not None:
             return answer.held_nano
         if answer.exhausted_by:
@@ -149,7 +147,10 @@ class Relay:
             generation.begin()
             passage.deadline_s = clock() + generation.attempt.provider.total_timeout_s
             exchange = await find_answer(self._table, plan.attempts, generation, passage, arrival.forwarded, cap)
-            await self._forward(exchange, generation, passage, send)
+            if generation.envelope.stream and is_event_stream(exchange):
+                await Pump(exchange, generation, passage, send, self._bounds).run()
+            else:
+                await forward_whole(exchange, generation, passage, send, self._bounds)
         except JournalUnavailable as problem:
             generation.forgo()
             raise Denied(
@@ -172,12 +173,6 @@ class Relay:
             raise
         finally:
             generation.settle("proxy_error", 500, clock())
-
-    async def _forward(self, exchange: Exchange, generation: Generation, passage: Passage, send: Send) -> None:
-        if generation.envelope.stream and is_event_stream(exchange):
-            await Pump(exchange, generation, passage, send, self._bounds).run()
-        else:
-            await forward_whole(exchange, generation, passage, send, self._bounds)
 
     async def _interrupted(self, passage: Passage, send: Send, ids: Headers) -> None:
         assert passage.task is not None

@@ -22,7 +22,7 @@ COMPLETION_TOKENS_MIN = 16
 """What a capped answer must at least be allowed, to be worth its prompt."""
 
 
-class Reserve(msgspec.Struct, frozen=True):
+class Reserve(msgspec.Struct, frozen=True, gc=False):
     """Bounds in tokens (`completion_max` over all choices) and in nano-dollars, over all the models that may be tried.
 
     `full_nano` covers the answer the caller may get; `least_nano` the shortest that is worth it (equal when the caller set a

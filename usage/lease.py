@@ -7,7 +7,7 @@ counted and charged to what is left first. Rule: a lease never gives back by its
 import msgspec
 
 
-class Lease(msgspec.Struct, frozen=True):
+class Lease(msgspec.Struct, frozen=True, gc=False):
     """Credit of one purse on this node, in nano-dollars. `admit_until_s` is on the caller's monotonic clock."""
 
     purse: str

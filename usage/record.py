@@ -20,7 +20,7 @@ timeout: a clock of ours ran out. orphaned: the process died and recovery settle
 """
 
 
-class Tokens(msgspec.Struct, frozen=True, omit_defaults=True):
+class Tokens(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Token counts of one generation, in OpenAI's sense, whatever the provider's dialect.
 
     `prompt` includes cached, cache_write, audio_prompt and image_prompt; `completion` includes reasoning, audio_completion
@@ -42,7 +42,7 @@ class Tokens(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.prompt + self.completion
 
 
-class Rates(msgspec.Struct, frozen=True, omit_defaults=True):
+class Rates(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Prices of one model: pico-dollars per token, and `request` in pico-dollars per request.
 
     A rate of None means "as its parent": cached, cache_write, audio_prompt and image_prompt fall back to `input`;
@@ -62,7 +62,7 @@ class Rates(msgspec.Struct, frozen=True, omit_defaults=True):
     version: str = ""
 
 
-class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What one generation used and cost. `gen_id` is its permanent primary key; `seq` is gap-free per (node, epoch).
 
     Times are Unix milliseconds (`started_ms`) or durations in milliseconds. `hold_nano` is what had been reserved.

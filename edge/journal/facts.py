@@ -13,7 +13,7 @@ from edge.journal.line import frame
 from usage.record import Rates, Tokens, UsageRecord
 
 
-class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
+class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A generation about to be dispatched, with all that recovery needs to settle it."""
 
     gen_id: str

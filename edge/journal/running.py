@@ -8,7 +8,7 @@ from edge.journal.log import AnewJob, Log
 from edge.journal.segment import Segment
 
 
-class Running(msgspec.Struct, eq=False):
+class Running(msgspec.Struct, eq=False, gc=False):
     """An intent without its settlement, and the lines that say so; `home` is the segment that holds them."""
 
     home: Segment
