@@ -27,6 +27,10 @@ class TwinOffice(WatchedOffice):
         self.folder = tempfile.TemporaryDirectory(prefix="tollway-sim-")
         self.store = SqliteStore.open(Path(self.folder.name) / "centre.db")
 
+    def restored_copy(self) -> WatchedOffice:
+        """None is made: `TwinWorld` takes no backups."""
+        return self
+
     def end(self) -> None:
         self.store.close()
         self.folder.cleanup()

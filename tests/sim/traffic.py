@@ -1,0 +1,214 @@
+"""What is said between the processes of a world and its centre, and all that can happen to it on the way."""
+
+from collections.abc import Callable
+from typing import Any
+
+from edge.journal.folder import EpochInUse
+from edge.lane import Lane
+from edge.wallet import Wallet
+from tests.sim.edge import Process
+from tests.sim.ground import Ground, Machine
+from usage.protocol import Acquire, Batch, Boot, Close, Refused, Return, Unreachable
+
+
+class Message:
+    """Something under way: to the centre (`talk` awaits the answer) or back."""
+
+    __slots__ = ("about", "body", "is_reply", "process", "sent_s", "talk", "wallet")
+
+    def __init__(self, process: Process, talk: int, body: Any, sent_s: float, wallet: Wallet | None, is_reply: bool) -> None:
+        self.process = process
+        self.talk = talk
+        self.body = body
+        self.sent_s = sent_s
+        self.wallet = wallet
+        self.is_reply = is_reply
+        self.about: Any = None
+
+
+class Traffic(Ground):
+    """Messages are delivered in any order, some twice, some never."""
+
+    def __init__(self, seed: int, *, trace: bool = False) -> None:
+        super().__init__(seed, trace=trace)
+        self.net: list[Message] = []
+
+    def begin_process(self, machine: Machine) -> Process:
+        self.count += 1
+        process = self.process_type(self.count, machine.node, machine.disk, lambda: self.now_s)
+        machine.processes.append(process)
+        self.home[process] = machine
+        self.note(process, "starts")
+        self.send(process, 0, process.boot)
+        return process
+
+    def send(self, process: Process, talk: int, body: Any, wallet: Wallet | None = None) -> None:
+        message = Message(process, talk, body, self.now_s, wallet, False)
+        if self.dice.random() < 0.5:
+            self.arrive(message)
+            if self.dice.random() < 0.9:
+                self.arrive(self.net.pop())
+        else:
+            self.net.append(message)
+
+    def send_acquire(self, process: Process, wallet: Wallet, demand_nano: int, min_nano: int) -> None:
+        self.send(process, 0, process.acquire(wallet, demand_nano, min_nano), wallet)
+
+    def give_back(self, process: Process, wallet: Wallet) -> None:
+        wallet.begin_return(process.next_id())
+        for return_id, amount_nano in tuple(wallet.returning.items()):
+            body = Return(process.node, process.epoch, return_id, wallet.purse, amount_nano)
+            self.send(process, 0, body, wallet)
+
+    def tend(self) -> None:
+        process = self.some_process()
+        if process is None:
+            return
+        self.acted = process
+        for wallet in list(process.wallets.values()):
+            if wallet.idle_nano(self.now_s) or wallet.returning:
+                self.give_back(process, wallet)
+            elif wallet.is_forgettable(self.now_s) and not process.overage_nano.get(wallet.purse) and wallet.ask is None:
+                del process.wallets[wallet.purse]
+                process.forgotten_nano[wallet.purse] = process.forgotten_nano.get(wallet.purse, 0) + wallet.lease.granted_nano
+            elif wallet.wants_renewal(self.now_s) and not process.is_fenced and not process.is_draining:
+                self.send_acquire(process, wallet, 0, 1)
+
+    def ship(self) -> None:
+        process = self.some_process()
+        if process is None:
+            return
+        for lane in tuple(process.lanes):
+            if id(lane) not in process.busy:
+                self.open_talk(process, lane)
+
+    def open_talk(self, process: Process, lane: Lane) -> bool:
+        """False when this lane has nothing to say."""
+        coroutine = self.within(process, lambda: process.speak(lane))
+        if coroutine is None:
+            return False
+        self.count += 1
+        process.talks[self.count] = coroutine
+        process.busy[id(lane)] = self.count
+        self.go_on(process, self.count, lambda: coroutine.send(None))
+        return True
+
+    def go_on(self, process: Process, talk: int, move: Callable[[], Any]) -> None:
+        """Move a coroutine of a process to its next message or its end."""
+        try:
+            body = self.within(process, move)
+        except StopIteration:
+            body = None
+        except (OSError, Unreachable, Refused):
+            body = None
+        if body is not None:
+            self.send(process, talk, body)
+            return
+        ended = process.talks.pop(talk, None)
+        if ended is not None:
+            ended.close()
+        for lane, busy in list(process.busy.items()):
+            if busy == talk:
+                del process.busy[lane]
+        if process.is_gone and not process.is_dead:
+            self.retire(process)
+
+    def retire(self, process: Process) -> None:
+        self.note(process, "is closed")
+        machine = self.home[process]
+        process.die()
+        machine.processes.remove(process)
+        machine.disk.kill(process)
+
+    def time_out(self) -> None:
+        """A process stops waiting for an answer."""
+        process = self.some_process()
+        if process is None:
+            return
+        for wallet in process.wallets.values():
+            if wallet.ask is not None and wallet.exhausted is None:
+                wallet.lose(self.now_s)
+        if process.talks:
+            talk = self.dice.choice(list(process.talks))
+            self.give_up(process, talk)
+
+    def give_up(self, process: Process, talk: int) -> None:
+        coroutine = process.talks[talk]
+        self.go_on(process, talk, lambda: coroutine.throw(Unreachable("no answer")))
+
+    def deliver(self) -> None:
+        net = self.net
+        if not net:
+            return
+        dice = self.dice
+        at = int(dice.random() * len(net))
+        message = net[at]
+        roll = dice.random()
+        if roll >= 0.08:
+            net[at] = net[-1]
+            net.pop()
+        if roll < 0.92:
+            self.arrive(message)
+
+    def arrive(self, message: Message) -> None:
+        if message.is_reply:
+            self.arrive_at_edge(message)
+            return
+        self.office.clock_ms = self.wall_ms + int(self.now_s * 1000)
+        try:
+            reply: Any = ANSWERS[type(message.body)](self.office, message.body)
+        except Refused as refused:
+            reply = refused
+        answer = Message(message.process, message.talk, reply, message.sent_s, message.wallet, True)
+        answer.about = message.body
+        self.net.append(answer)
+
+    def arrive_at_edge(self, message: Message) -> None:
+        process, reply = message.process, message.body
+        if message.talk:
+            coroutine = process.talks.get(message.talk)
+            if coroutine is not None:
+                if isinstance(reply, Refused):
+                    self.go_on(process, message.talk, lambda: coroutine.throw(reply))
+                else:
+                    self.go_on(process, message.talk, lambda: coroutine.send(reply))
+        elif process.is_dead:
+            return
+        elif isinstance(reply, Refused):
+            process.is_fenced = process.is_fenced or reply.code == "fenced"
+        elif message.wallet is None:
+            self.join(process, reply)
+        else:
+            self.answer_wallet(process, message)
+
+    def answer_wallet(self, process: Process, message: Message) -> None:
+        self.acted = process
+        reply, wallet = message.body, message.wallet
+        assert wallet is not None
+        if process.wallets.get(wallet.purse) is not wallet:
+            return
+        granted = getattr(reply, "granted", None)
+        if granted is not None:
+            process.on_grant(granted, message.sent_s)
+        elif hasattr(reply, "exhausted_by"):
+            wallet.refuse(reply.available_nano, reply.exhausted_by, self.now_s)
+        else:
+            wallet.end_return(message.about.return_id)
+
+    def join(self, process: Process, booted: Any) -> None:
+        if process.journal is not None:
+            return
+        try:
+            self.within(process, lambda: process.join(booted))
+        except (EpochInUse, OSError):
+            process.boots += 1
+            process.disk.kill(process)
+
+
+ANSWERS: dict[type, Callable[[Any, Any], Any]] = {
+    Boot: lambda office, body: office.boot(body),
+    Acquire: lambda office, body: office.acquire(body),
+    Batch: lambda office, body: office.ingest(body),
+    Return: lambda office, body: office.give_back(body),
+    Close: lambda office, body: office.close(body),
+}
