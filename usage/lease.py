@@ -46,7 +46,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
 
     def after_hold(self, amount_nano: int) -> "Lease":
         """Reserve; the caller has checked `free_nano` and `is_admitting`."""
-        assert 0 <= amount_nano <= self.free_nano
+        assert 0 <= amount_nano <= self.granted_nano - self.settled_nano - self.held_nano
         return Lease(
             self.purse,
             self.granted_nano,
