@@ -33,7 +33,7 @@ class Report:
     sent: int = 0
     asked: int = 0
     answered: int = 0
-    refused: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
     records: int = 0
     orphans: int = 0
     recovery_s: list[float] = field(default_factory=list)
@@ -127,6 +127,9 @@ class Crash:
             time.sleep(0.2)
         kept = records(self.centre, self.account.name)
         self._note(asked, kept)
+        expected = (0, 200, 503) if self.victim is self.edge else (200, 503)
+        strange = [seen for seen in self._seen if seen.status not in expected]
+        assert not strange, (len(strange), strange[:3], self.edge.log[-2000:])
         ((spent_nano,),) = query(self.centre, "SELECT spent_nano FROM accounts WHERE account = ?", self.account.name)
         compare(asked, kept, [seen for seen in self._seen if seen.is_whole], spent_nano)
         run(self.centre, "verify")
@@ -135,7 +138,7 @@ class Crash:
         report = self.report
         report.sent, report.asked = len(self._seen), len(asked)
         report.answered = sum(seen.is_whole for seen in self._seen)
-        report.refused = sum(seen.status == 503 for seen in self._seen)
+        report.statuses = Counter(seen.status for seen in self._seen)
         report.records = len(kept)
         report.orphans = sum(record.end_reason == "orphaned" for record in kept)
 

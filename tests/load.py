@@ -9,7 +9,7 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -46,7 +46,8 @@ class Seen:
     is_whole: bool = False
     has_hung_up: bool = False
     seconds: float = 0.0
-    body: bytes = field(default=b"", repr=False)
+    body: bytes = b""
+    problem: str = ""
 
 
 def shot(name: str, key: str, model: str, *, stream: bool, hang_up_s: float | None = None, **more: Any) -> Shot:
@@ -75,7 +76,8 @@ class _Line:
             assert shot.hang_up_s is not None, f"no answer to {shot.name} within {ANSWER_S_MAX} s"
             seen.has_hung_up = True
             self.close()
-        except (OSError, EOFError):
+        except (OSError, EOFError) as problem:
+            seen.problem = repr(problem)
             self.close()
         seen.seconds = time.perf_counter() - started_s
         return seen

@@ -31,7 +31,7 @@ def _run(report: Report, seed: int, count: int, victim: str) -> None:
             seen = Crash(node, centre, node if victim == "edge" else centre, provider, account, seed).run(count)
             report.say(f"kills of the {victim}", seen.kills)
             report.say("requests sent, seen by the provider, answered whole", (seen.sent, seen.asked, seen.answered))
-            report.say("requests refused because credit could not be verified", seen.refused)
+            report.say("statuses (503: credit could not be verified; 0: the connection broke)", dict(seen.statuses))
             report.say("records, of them orphans settled by recovery", (seen.records, seen.orphans))
             report.say("lost", 0)
             report.say("doubled", 0)
