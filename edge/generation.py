@@ -16,7 +16,7 @@ from routing.meter import Meter, estimate
 from routing.plan import Attempt
 from usage.pricing import cost_nano
 from usage.protocol import Policy
-from usage.record import EndReason, Tokens, UsageRecord
+from usage.record import EndReason, Rates, Tokens, UsageRecord
 
 Consumed = Literal["nothing", "prompt", "metered"]
 
@@ -135,21 +135,25 @@ class Generation:
             self._marked = counted
             self.books.journal.progress(self.gen_id, self.meter.tokens)
 
-    def charge(self) -> tuple[Tokens, int]:
-        """What a settlement now would charge: (tokens, nano-dollars)."""
+    def charge(self) -> tuple[Tokens, Rates, int]:
+        """What a settlement now would charge: (tokens, rates, nano-dollars).
+
+        What is charged nothing carries rates that make nothing: the centre computes each cost again.
+        """
+        rates = self.attempt.rates
         if self.consumed == "metered":
-            return self.meter.tokens, self.meter.cost_nano()
+            return self.meter.tokens, rates, self.meter.cost_nano()
         if self.consumed == "prompt":
             tokens = Tokens(prompt=self.meter.prompt_estimate)
-            return tokens, cost_nano(tokens, self.attempt.rates)
-        return Tokens(), 0
+            return tokens, rates, cost_nano(tokens, rates)
+        return Tokens(), Rates(version=rates.version), 0
 
     def settle(self, end_reason: EndReason, status: int, now_s: float, error: str = "") -> None:
         """The hold becomes a charge. Only the first call counts."""
         if self.is_settled:
             return
         self.is_settled = True
-        tokens, cost = self.charge()
+        tokens, rates, cost = self.charge()
         books, policy, attempt = self.books, self.policy, self.attempt
         record = UsageRecord(
             gen_id=self.gen_id,
@@ -163,7 +167,7 @@ class Generation:
             provider=attempt.provider.name,
             upstream_model=attempt.model.name,
             tokens=tokens,
-            rates=attempt.rates,
+            rates=rates,
             cost_nano=cost,
             hold_nano=self.hold_nano,
             started_ms=self.started_ms,

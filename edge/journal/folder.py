@@ -19,6 +19,7 @@ def create_epoch(disk: Disk, root: str, node: str, epoch: int) -> tuple[str, int
     """(path, descriptor of the lock) of a new epoch folder, durable under its name."""
     check_node(node)
     parent = f"{root}/{node}"
+    make_durable_folder(disk, root)
     make_durable_folder(disk, parent)
     path, making = f"{parent}/{epoch}", f"{parent}/.making-{epoch}"
     if disk.exists(path):
@@ -33,13 +34,12 @@ def create_epoch(disk: Disk, root: str, node: str, epoch: int) -> tuple[str, int
 
 
 def make_durable_folder(disk: Disk, path: str) -> None:
-    """The folder and those above it, each durable in the one that holds it."""
-    if disk.exists(path):
-        return
+    """The folder, durable in the one that holds it: also one that another process made and did not live to sync."""
     above = os.path.dirname(path)
-    if above not in ("", "/"):
-        make_durable_folder(disk, above)
-    disk.make_folder(path)
+    if not disk.exists(path):
+        if above not in ("", "/"):
+            make_durable_folder(disk, above)
+        disk.make_folder(path)
     disk.sync_folder(above or ".")
 
 

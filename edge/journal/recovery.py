@@ -20,7 +20,7 @@ from edge.journal.old import OldEpoch, lost_record
 from edge.journal.scan import Orphan, Scan, SegmentFacts, scan
 from edge.journal.segment import read_lines, segment_name, segment_numbers
 from usage.pricing import cost_nano
-from usage.record import Tokens, UsageRecord
+from usage.record import Rates, Tokens, UsageRecord
 
 log = logging.getLogger("tollway.journal")
 
@@ -149,6 +149,8 @@ def keep_some(damaged: list[bytes], line: bytes) -> None:
 def orphan_record(node: str, epoch: int, seq: int, orphan: Orphan) -> UsageRecord:
     """The settlement of an intent whose process died."""
     intent, tokens = orphan.intent, orphan.tokens or Tokens()
+    # What is charged nothing carries rates that make nothing: the centre computes each cost again.
+    rates = Rates(version=intent.rates.version) if orphan.tokens is None else intent.rates
     return UsageRecord(
         gen_id=intent.gen_id,
         seq=seq,
@@ -161,8 +163,8 @@ def orphan_record(node: str, epoch: int, seq: int, orphan: Orphan) -> UsageRecor
         provider=intent.provider,
         upstream_model=intent.upstream_model,
         tokens=tokens,
-        rates=intent.rates,
-        cost_nano=0 if orphan.tokens is None else cost_nano(tokens, intent.rates),
+        rates=rates,
+        cost_nano=cost_nano(tokens, rates),
         hold_nano=intent.hold_nano,
         started_ms=intent.started_ms,
         status=500,

@@ -11,6 +11,7 @@ import pytest
 
 from routing.failure import Kind, Sent
 from tests.edge.rig import JSON, SSE, Play, Rig, broken
+from usage.pricing import cost_nano
 from usage.record import Tokens
 
 pytestmark = pytest.mark.anyio
@@ -340,3 +341,12 @@ async def test_key_that_has_expired_is_refused(rig: Rig) -> None:
     caller = await rig.ask(Play(200, JSON, [ANSWER]))
     assert (caller.status, caller.json()["error"]["message"]) == (401, "this API key has expired")
     assert not rig.records
+
+
+async def test_record_of_a_failure_costs_nothing_by_its_own_rates(tmp_path: Path) -> None:
+    """The centre computes each cost again: a fixed price per request must not stand beside a charge of nothing."""
+    async with Rig(tmp_path, extra='[providers.p.models.fixed]\ninput = "0"\noutput = "0"\nrequest = "0.01"\n') as rig:
+        await rig.ask(broken(Sent.REQUEST), model="p/fixed")
+        await rig.ask(Play(200, JSON, [ANSWER]), model="p/fixed")
+        assert [record.cost_nano for record in rig.records] == [0, 10_000_000]
+        assert all(record.cost_nano == cost_nano(record.tokens, record.rates) for record in rig.records)

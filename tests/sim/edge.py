@@ -5,7 +5,7 @@ sends them the answer, or throws, when it likes; everything else in them runs to
 """
 
 import types
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 import msgspec
@@ -14,13 +14,11 @@ from edge.journal import Journal
 from edge.journal.journal import Durability
 from edge.journal.old import OldEpoch
 from edge.journal.recovery import Recovery
-from edge.journal.scan import Scan
 from edge.lane import Lane
 from edge.shipper import Shipper
 from edge.tasks import Tasks
 from edge.wallet import Wallet
 from tests.sim.disk import SimDisk
-from usage.pricing import cost_nano
 from usage.protocol import Ack, Acquire, Batch, Boot, Booted, Close, Closed, Granted, Return, Returned
 from usage.record import Rates, Tokens, UsageRecord
 
@@ -89,26 +87,6 @@ class SimShipper(Shipper):
         pass
 
 
-class MendedRecovery(Recovery):
-    """Until `edge.journal` does it itself: an orphan that is charged nothing carries rates that make nothing.
-
-    See `test_orphan_without_a_mark_is_taken_by_the_centre`.
-    """
-
-    def _missing_records(self, epoch: int, found: Scan) -> Iterator[UsageRecord]:
-        for record in super()._missing_records(epoch, found):
-            is_fit = record.cost_nano == cost_nano(record.tokens, record.rates)
-            yield record if is_fit else msgspec.structs.replace(record, rates=Rates())
-
-
-def mend_folders(disk: SimDisk) -> None:
-    """Until `edge.journal` does it itself: a node's folder that an earlier process made but did not live to sync is made durable.
-
-    See `test_folder_left_by_a_crash_is_made_durable`.
-    """
-    disk.sync_folder(ROOT)
-
-
 class Generation(msgspec.Struct, eq=False):
     """The truth about one request, as only the world knows it."""
 
@@ -162,7 +140,7 @@ class Process:
         self.is_fenced = False
         self.is_draining = False
         self.is_gone = self.is_dead = False
-        self.recovery = MendedRecovery(ROOT, node, disk=disk, pause=lambda: None)
+        self.recovery = Recovery(ROOT, node, disk=disk, pause=lambda: None)
         self.to_adopt: list[int] = []
         self._ids = 0
 
@@ -179,7 +157,6 @@ class Process:
 
     def join(self, booted: Booted) -> None:
         """Raises EpochInUse, OSError; the world boots again."""
-        mend_folders(self.disk)
         journal = Journal.open(
             ROOT,
             self.node,

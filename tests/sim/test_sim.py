@@ -72,16 +72,14 @@ def some_generation(rates: Rates) -> Generation:
     return Generation("g1", "acme", "k1", "acme", 1000, rates, Tokens(), 10, 10, 1, epoch=1)
 
 
-@pytest.mark.xfail(strict=True, reason="edge.journal.recovery keeps the request price in a record that it charges nothing")
 def test_orphan_without_a_mark_is_taken_by_the_centre() -> None:
-    """Its cost must recompute from its own tokens and rates, or the centre refuses it. Then MendedRecovery can go."""
+    """Its cost must recompute from its own tokens and rates, or the centre refuses it."""
     record = orphan_record("n", 1, 1, Orphan(intent_of(some_generation(Rates(request=1_000_000)))))
     assert record.cost_nano == cost_nano(record.tokens, record.rates)
 
 
-@pytest.mark.xfail(strict=True, reason="edge.journal.folder syncs the root only when it makes the node's folder itself")
 def test_folder_left_by_a_crash_is_made_durable() -> None:
-    """A process dies after it made the node's folder; the next one's journal survives a power cut. Then mend_folders can go."""
+    """A process dies after it made the node's folder; the next one's journal survives a power cut."""
     dice = random.Random(1)
     for calls in range(1, 6):
         disk = SimDisk(dice)

@@ -5,10 +5,11 @@ from typing import Any
 
 import msgspec
 
+from edge.journal.recovery import Recovery
 from edge.journal.scan import Scan
 from edge.wallet import Wallet
 from tests.sim.disk import Crash
-from tests.sim.edge import ROOT, Generation, MendedRecovery, Process, Tray
+from tests.sim.edge import ROOT, Generation, Process, Tray
 from usage.protocol import Booted, Granted
 from usage.record import UsageRecord
 
@@ -108,7 +109,7 @@ class AckedWhenSent(Process):
         return talk
 
 
-class Anonymous(MendedRecovery):
+class Anonymous(Recovery):
     """Gives an orphan an id of its own, so that nobody can see that it was charged before."""
 
     def _missing_records(self, epoch: int, found: Scan) -> Iterator[UsageRecord]:
