@@ -1,7 +1,7 @@
 """A relay on the bench: the real table, journal, credit and relay between a scripted provider and a scripted caller.
 
 `Rig.ask` runs one request to its end. What the provider does is a list of steps: bytes, an exception, or a callable that is run
-when the relay has come that far. Clocks do not run by themselves: `look` is one tick of the watch at a time of the test's choosing.
+when the relay has come that far. Clocks do not run by themselves: `look` is one tick of the watch at a time the test chooses.
 """
 
 import asyncio
