@@ -147,9 +147,11 @@ class Pump:
         passage.await_provider(exchange, self._clock(), generation.attempt.provider.idle_timeout_s, "idle")
         passage.mark = generation.mark
         generation.consumed = "metered"
+        completion_max, meter = generation.completion_max, generation.meter
+        read, feed = exchange.read, rewrite.feed
         try:
             while True:
-                data = await exchange.read()
+                data = await read()
                 if passage.verdict and not self._leaves():
                     rewrite.feed(data or b"")
                     await self._fail(failure_of(passage.verdict, Sent.HEAD))
@@ -157,11 +159,11 @@ class Pump:
                 if data is None:
                     await self._comment()
                     continue
-                sent = rewrite.feed(data) if data else rewrite.finish()
+                sent = feed(data) if data else rewrite.finish()
                 if rewrite.is_over:
                     await self._end(sent)
                     return
-                if generation.completion_max < rewrite.meter.deltas and generation.completion_max < rewrite.meter.text_bytes // 6:
+                if completion_max < meter.deltas and completion_max < meter.text_bytes // 6:
                     await self._cut(sent)
                     return
                 if sent:

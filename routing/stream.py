@@ -9,6 +9,8 @@ Rule: what cannot be read passes unchanged; nothing here breaks a stream. Rule: 
 Limits: an Azure-like first chunk with empty `choices` and no usage is the provider's, and passes.
 """
 
+import re
+
 import msgspec
 
 from routing.answer import Identity, usage_chunk
@@ -18,6 +20,8 @@ from routing.splice import Members, decode_members, replace
 from routing.sse import Lines, payload_of
 
 _CHOICES = b'"choices":['
+_find_decisive = re.compile(rb'"(?:finish_reason":"|usage":\{|error":)|": ').search
+"""What in the rest of a chunk makes it necessary to read it in full."""
 
 
 class StreamRewrite:
@@ -74,15 +78,21 @@ class StreamRewrite:
         return self._lines.is_at_boundary and not self._held
 
     def feed(self, data: bytes) -> bytes:
+        start = self._start
+        # Most reads are one event, whole: a line that begins like the others, and the blank line that ends it.
+        if start is not None and data.startswith(start) and data.find(b"\n") == len(data) - 2 and data.endswith(b"\n\n"):
+            rest = data[len(start) :]
+            if self.is_at_boundary and not self._swallow_blank and b"\r" not in rest and _find_decisive(rest) is None:
+                self.meter.observe_text(rest)
+                return self._new_start + rest
         out = self._out
         for line in self._lines.feed(data):
             start = self._start
             if start is not None and line.startswith(start) and not self._held:
                 rest = line[len(start) :]
-                if not (b'"finish_reason":"' in rest or b'"usage":{' in rest or b'"error":' in rest or b'": ' in rest):
+                if _find_decisive(rest) is None:
                     self.meter.observe_text(rest)
-                    out.append(self._new_start)
-                    out.append(rest)
+                    out += (self._new_start, rest)
                     continue
             self._take(line)
         sent = b"".join(out)
