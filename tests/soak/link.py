@@ -18,6 +18,7 @@ from tests.provider import Provider
 from tests.soak.report import Report, percentile
 
 MODEL = "echo/echo-1"
+WARM_UP = 40_000
 
 
 @contextmanager
@@ -33,8 +34,8 @@ def _house(seed: int) -> Iterator[tuple[Edge, Link, Collector, Account]]:
             yield node, link, centre, make_account(centre, "payer", "1000000.00")
 
 
-def _shots(account: Account, numbers: range, max_tokens: int = 100) -> Iterator[Shot]:
-    return (shot(f"link-{number}", account.key, MODEL, stream=False, max_tokens=max_tokens) for number in numbers)
+def _shots(account: Account, numbers: range) -> Iterator[Shot]:
+    return (shot(f"link-{number}", account.key, MODEL, stream=False, max_tokens=100) for number in numbers)
 
 
 def _compare(report: Report, centre: Collector, account: Account, seen: list[Seen]) -> None:
@@ -78,7 +79,7 @@ async def _steadily(port: int, account: Account, rate: int, seconds: float) -> l
     def timely(lane: int) -> Iterator[Shot]:
         number = lane
         while time.monotonic() - started_s < seconds:
-            yield shot(f"link-{number}", account.key, MODEL, stream=False, max_tokens=10_000)
+            yield shot(f"link-{number}", account.key, MODEL, stream=False, max_tokens=100)
             number += 10
 
     async def lane(first: int) -> None:
@@ -95,9 +96,12 @@ async def _steadily(port: int, account: Account, rate: int, seconds: float) -> l
 
 
 def outage(report: Report, seed: int, count: int) -> None:
-    """The collector away for `count` seconds at 50 requests a second; then how fast the backlog drains."""
+    """The collector away for `count` seconds at 50 requests a second; then how fast the backlog drains.
+
+    A lease covers twice the spend of the last 30 s, so a node that is to bridge ten minutes must have been ten times busier.
+    """
     with _house(seed) as (node, link, centre, account):
-        warm = asyncio.run(fire(node.port, _shots(account, range(10**8, 10**8 + 2000), max_tokens=10_000), 50))
+        warm = asyncio.run(fire(node.port, _shots(account, range(10**8, 10**8 + WARM_UP)), 50))
         link.is_cut = True
         seen = asyncio.run(_steadily(node.port, account, 50, count))
         whole = sum(each.is_whole for each in warm + seen)
