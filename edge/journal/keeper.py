@@ -17,7 +17,7 @@ from edge.journal.running import Anew, Running
 
 log = logging.getLogger("tollway.journal")
 
-GROUP_DELAY_S = 0.003
+GROUP_DELAY_S = 0.01
 PROBE_DELAYS_S = (0.05, 0.1, 0.25, 0.5, 1.0)
 
 
