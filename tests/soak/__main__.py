@@ -13,6 +13,7 @@ SOAKS = {
     "warm-path": ("link", "warm_path", 10_000, "requests with 150 ms added to the collector's link"),
     "last-cent": ("last_cent", "soak", 10, "rounds of 200 requests at once over 3 nodes on credit for 37"),
     "disk-full": ("disk", "soak", 3, "times a small disk fills up and is emptied again"),
+    "backlog": ("backlog", "soak", 1024, "MiB of journal that a dead process left, beside a start"),
     "ledger": ("ledger", "soak", 1_000_000, "random ledger operations on both stores"),
     "prices": ("prices", "soak", 1_000_000, "prices against exact fractions"),
 }
