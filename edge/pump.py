@@ -113,6 +113,7 @@ class Pump:
     """One stream. `run` returns when the caller has everything it will get."""
 
     __slots__ = (
+        "_asked_s",
         "_bounds",
         "_clock",
         "_exchange",
@@ -131,6 +132,7 @@ class Pump:
         self._send = send
         self._bounds = bounds
         self._clock = asyncio.get_running_loop().time
+        self._asked_s = self._clock()
         self._is_open = False
         self._has_left = False
         self._rewrite = StreamRewrite(
@@ -144,7 +146,7 @@ class Pump:
     async def run(self) -> None:
         """Failed: only while nothing has gone to the caller."""
         generation, passage, exchange, rewrite = self._generation, self._passage, self._exchange, self._rewrite
-        passage.await_provider(exchange, self._clock(), generation.attempt.provider.idle_timeout_s, "idle")
+        passage.await_provider(exchange, self._asked_s, generation.attempt.provider.idle_timeout_s, "idle")
         passage.mark = generation.mark
         generation.consumed = "metered"
         completion_max, meter = generation.completion_max, generation.meter
@@ -195,7 +197,9 @@ class Pump:
     async def _open(self, now_s: float) -> None:
         """The head goes out with the first event, so that a provider that fails before it is answered with a status."""
         self._is_open = self._passage.is_answered = True
-        self._generation.first_byte_s = now_s
+        if not self._generation.first_byte_s:
+            self._generation.first_byte_s = now_s
+            self._generation.upstream_s += now_s - self._asked_s
         generation = self._generation
         headers = to_downstream(
             self._exchange.headers, generation.gen_id.encode(), generation.request_id.encode(), is_stream=True
@@ -238,8 +242,9 @@ class Pump:
             generation.finish_reason = self._rewrite.finish_reason
             self._settle("completed" if self._rewrite.is_done else "cancelled", status=499)
             return
-        if not self._is_open:
-            generation.consumed = "metered" if generation.meter.has_usage or generation.meter.deltas else "nothing"
+        if not self._is_open and not (sent and generation.meter.deltas):
+            # Nothing of an answer has come, so the caller can still be told by a status, and pays nothing.
+            generation.consumed = "nothing"
             raise Failed(failure)
         failure = msgspec.structs.replace(failure, sent=Sent.HEAD)
         self._settle(end_reason_of(failure), error=failure.kind.value)
@@ -254,7 +259,11 @@ class Pump:
         generation.finish_reason = rewrite.finish_reason
         generation.upstream_id = rewrite.upstream_id
         now_s = self._clock()
-        generation.upstream_s = now_s - generation.started_s if not generation.first_byte_s else generation.upstream_s
+        if not generation.first_byte_s:
+            generation.first_byte_s = now_s
+            generation.upstream_s += now_s - self._asked_s
+        # From its first byte on, a stream goes at the provider's pace.
+        generation.upstream_s += now_s - generation.first_byte_s
         generation.settle(end_reason, 499 if self._has_left else status, now_s, error)
 
     async def _finish(self, sent: bytes) -> None:

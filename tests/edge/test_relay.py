@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -350,3 +351,22 @@ async def test_record_of_a_failure_costs_nothing_by_its_own_rates(tmp_path: Path
         await rig.ask(Play(200, JSON, [ANSWER]), model="p/fixed")
         assert [record.cost_nano for record in rig.records] == [0, 10_000_000]
         assert all(record.cost_nano == cost_nano(record.tokens, record.rates) for record in rig.records)
+
+
+async def test_stream_whose_first_read_holds_text_and_an_error_delivers_the_text(rig: Rig) -> None:
+    """What was produced is delivered and paid; the error follows it in the stream, not instead of it."""
+    both = chunk("one") + b'data: {"error":{"code":503,"message":"busy"}}\n\n'
+    caller = await rig.ask(Play(200, SSE, [both]), stream=True)
+    first, last = caller.events()
+    assert first["choices"][0]["delta"]["content"] == "one"
+    assert last["choices"][0]["finish_reason"] == "error"
+    assert rig.records[0].tokens.completion == 1
+
+
+async def test_overhead_of_a_stream_does_not_hold_the_providers_pace(rig: Rig) -> None:
+    """What a provider takes between its chunks is not our doing; the first byte is timed even in a one-read stream."""
+    await rig.ask(Play(200, SSE, [b"".join(STREAM)]), stream=True)
+    play = Play(200, SSE, [chunk("one"), lambda: time.sleep(0.05), *STREAM[1:]])
+    await rig.ask(play, stream=True)
+    assert rig.metrics.overhead_s.total < 0.05
+    assert sum(rig.metrics.first_byte_s.counts) == 2
