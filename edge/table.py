@@ -63,6 +63,7 @@ class Table:
         self._httpx = httpx_upstream
         self._seen = self._stamp()
         self._health: dict[str, Health] = {}
+        self._lanes: dict[tuple[str, str | None], Lane] = {}
         self._use(parse(path.read_text(encoding="utf-8")))
 
     def _use(self, config: Config) -> None:
@@ -82,7 +83,8 @@ class Table:
         self.offered = frozenset(secrets)
         self.catalog = Catalog(config, self.offered)
         self._routes = Routes(config, self.offered)
-        self._lanes = lanes
+        # Requests that were planned with the last table still find their lanes.
+        self._lanes = self._lanes | lanes
 
     def _lane(self, provider: Provider, secret: str | None) -> Lane:
         base = provider.base_url
