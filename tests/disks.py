@@ -92,7 +92,7 @@ class RememberingDisk(Disk):
         self.locked.add(id(self._open[fd]))
         return fd
 
-    def write(self, fd: int, data: bytes) -> int:  # type: ignore[override]
+    def write(self, fd: int, data: bytes) -> int:
         self.trace.append(("write", (fd, data)))
         return self._write(self._open[fd], len(self._open[fd].data), data)
 
@@ -289,7 +289,7 @@ class FaultyDisk(RememberingDisk):
         self._check("create")
         return super().create(path)
 
-    def write(self, fd: int, data: bytes) -> int:  # type: ignore[override]
+    def write(self, fd: int, data: bytes) -> int:
         self._check("write")
         if self.short_bytes is not None:
             cut, self.short_bytes = self.short_bytes, None

@@ -44,7 +44,7 @@ class SimDisk(FaultyDisk):
         self._owners[fd] = self.owner
         return fd
 
-    def write(self, fd: int, data: bytes) -> int:  # type: ignore[override]
+    def write(self, fd: int, data: bytes) -> int:
         if self._die():
             super().write(fd, data[: self.dice.randint(0, len(data))])
             raise Crash
