@@ -103,3 +103,14 @@ def test_a_cost_by_float_would_be_caught() -> None:
     exact = usage_of(meter)["cost"]
     assert exact * 10**9 == meter.cost_nano()
     assert Decimal(repr(meter.cost_nano() / 1e9)) != exact
+
+
+def test_meter_that_turns_to_another_provider_charges_its_rates() -> None:
+    """A cost that was worked out before does not outlive the rates it was worked out at."""
+    meter = Meter(RATES, 1)
+    meter.observe_usage(b'{"prompt_tokens":10,"completion_tokens":0}')
+    before = meter.cost_nano()
+    meter.turn_to(Rates(input=RATES.input * 3), "auto")
+    assert meter.cost_nano() == 3 * before
+    meter.observe_usage(b'{"prompt_tokens":20,"completion_tokens":0}')
+    assert meter.cost_nano() == 6 * before

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from routing.dialects.openai import COUNT_MAX, decode_chunk, tokens_of
+from routing.dialects.openai import COUNT_MAX, decode_chunk, tokens_of, usage_of
 from tests.routing import recordings
 from usage.record import Tokens
 
@@ -150,3 +150,42 @@ def test_chunk_usage_is_found_wherever_it_sits(chunk: bytes, usage: bytes) -> No
 def test_chunk_error_is_told_from_an_empty_one(chunk: bytes, has_error: bool) -> None:
     """A null or empty error is none."""
     assert decode_chunk(chunk).has_error is has_error
+
+
+@pytest.mark.parametrize(
+    ("chunk", "upstream_id"),
+    [(b'{"id":"x"}', "x"), (b"{}", ""), (b'{"id":7}', ""), (b'{"id":null}', ""), (b'{"id":"%b"}' % (b"y" * 300), "y" * 128)],
+)
+def test_chunk_id_is_a_string_of_bounded_length(chunk: bytes, upstream_id: str) -> None:
+    """What is no string is no id; a long one is cut, because it is kept in every record."""
+    assert decode_chunk(chunk).upstream_id == upstream_id
+
+
+@pytest.mark.parametrize(
+    ("usage", "completion"),
+    [
+        (
+            b'{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}',
+            b',"prompt_tokens_details":{"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":0}',
+        ),
+        (
+            b'{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11,"cached_tokens":4,"reasoning_tokens":1}',
+            b',"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":1}',
+        ),
+        (
+            b'{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3,"prompt_tokens_details":null,"completion_tokens_details":{}}',
+            b"",
+        ),
+        (b'{"prompt_tokens":1,"completion_tokens":2}', None),
+        (b'{"prompt_tokens":1.0,"completion_tokens":2,"total_tokens":3}', None),
+        (b'{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3.0}', None),
+        (b'{"prompt_tokens":1,"completion_tokens":2,"total_tokens":4}', None),
+        (b'{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3,"cost":0.1}', None),
+        (b'{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3,"usage_source":"me"}', None),
+    ],
+)
+def test_usage_text_is_completed_only_if_it_says_what_we_count(usage: bytes, completion: bytes | None) -> None:
+    """A text with other numbers, or with a cost of its own, is written anew instead."""
+    read = usage_of(usage)
+    assert read is not None
+    assert read.completion == completion

@@ -301,3 +301,56 @@ def test_a_rewriter_that_swaps_the_first_match_would_be_caught() -> None:
     assert payloads(sent)[0]["choices"][0]["delta"]["tool_calls"][0]["id"] == "c"
     assert payloads(sent)[0]["id"] == "gen-1"
     assert json.loads(chunk.replace(b'"id":"c"', b'"id":"gen-1"', 1)) != payloads(sent)[0]
+
+
+PLAIN = b'data: {"id":"x","model":"m","choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":null}]}\n\n'
+USAGE_LINE = b'data: {"id":"x","model":"m","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n'
+
+
+@pytest.mark.parametrize("include_usage", [False, True])
+@pytest.mark.parametrize("name", recordings.STREAMS)
+def test_stream_read_event_by_event_is_the_same(name: str, include_usage: bool) -> None:
+    """The short way of a read that is one whole event gives what the long way gives."""
+    wire = recordings.wire(name)
+    events = [event + b"\n\n" for event in wire.split(b"\n\n")[:-1]]
+    assert b"".join(events) == wire
+    sent, by_event = run(events, include_usage)
+    whole, at_once = run([wire], include_usage)
+    assert sent == whole
+    assert state(by_event) == state(at_once)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [PLAIN, PLAIN[:40], PLAIN[40:], PLAIN],
+        [PLAIN, PLAIN[:-2] + b"\r" + PLAIN + b"\n"],
+        [PLAIN, PLAIN.replace(b'"hi"', b'"\r"'), PLAIN],
+        [PLAIN, USAGE_LINE, PLAIN, b"\n", PLAIN],
+        [PLAIN, PLAIN.replace(b":null", b':"stop"'), PLAIN, b"\n"],
+        [PLAIN, PLAIN.replace(b'"delta"', b'"usage":{"prompt_tokens":3,"completion_tokens":4},"delta"'), PLAIN],
+        [PLAIN, PLAIN.replace(b'"hi"', b'"hi","error": 1'), PLAIN],
+    ],
+)
+def test_stream_event_in_an_odd_place_takes_the_long_way(parts: list[bytes]) -> None:
+    """After half a line, a swallowed or a held one, or with another line in it, an event is not passed on sight."""
+    sent, one_by_one = run(parts)
+    bytewise, by_byte = run(pieces(b"".join(parts), 1))
+    assert sent == bytewise
+    assert state(one_by_one) == state(by_byte)
+
+
+def test_stream_of_plain_events_is_at_a_boundary_between_them() -> None:
+    """Only there may a comment go in."""
+    rewrite = rewriter()
+    rewrite.feed(PLAIN)
+    assert rewrite.is_at_boundary
+    rewrite.feed(PLAIN[:50])
+    assert not rewrite.is_at_boundary
+
+
+def test_stream_that_ends_without_a_last_line_feed_is_read_to_its_end() -> None:
+    """Some servers close right after the last byte of `[DONE]`."""
+    sent, rewrite = run([PLAIN, b"data: [DONE]"])
+    assert sent.endswith(b"data: [DONE]")
+    assert rewrite.is_done
