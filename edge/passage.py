@@ -30,6 +30,7 @@ class Passage:
         "body_bytes",
         "deadline_s",
         "exchange",
+        "has_left",
         "heard_s",
         "is_answered",
         "is_reading_body",
@@ -55,6 +56,7 @@ class Passage:
         self.is_reading_body = False
         self.is_watched = False
         self.is_answered = False
+        self.has_left = False
         self.body_bytes = 0
         self.sending_since_s = 0.0
         self.deadline_s = float("inf")

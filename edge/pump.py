@@ -69,6 +69,9 @@ async def forward_whole(exchange: Exchange, generation: Generation, passage: Pas
     generation.finish_reason = view.finish_reason
     generation.upstream_id = view.upstream_id
     answer = rewrite_answer(body, view, members, Identity(generation.gen_id, generation.envelope.model), generation.meter)
+    if passage.has_left:
+        generation.settle("cancelled", 499, clock())
+        return
     generation.settle("completed", exchange.status, clock())
     if bounds.is_strict:
         await generation.books.journal.durable()
@@ -105,6 +108,7 @@ def _drains(generation: Generation, passage: Passage) -> bool:
     if passage.verdict != "gone" or provider.on_disconnect != "drain":
         return False
     passage.verdict = ""
+    passage.has_left = True
     passage.deadline_s = min(passage.deadline_s, asyncio.get_running_loop().time() + provider.drain_timeout_s)
     return True
 
@@ -118,7 +122,6 @@ class Pump:
         "_clock",
         "_exchange",
         "_generation",
-        "_has_left",
         "_is_open",
         "_passage",
         "_rewrite",
@@ -134,7 +137,6 @@ class Pump:
         self._clock = asyncio.get_running_loop().time
         self._asked_s = self._clock()
         self._is_open = False
-        self._has_left = False
         self._rewrite = StreamRewrite(
             Identity(generation.gen_id, generation.envelope.model),
             generation.meter,
@@ -154,7 +156,7 @@ class Pump:
         try:
             while True:
                 data = await read()
-                if passage.verdict and not self._leaves():
+                if passage.verdict and not _drains(generation, passage):
                     rewrite.feed(data or b"")
                     await self._fail(failure_of(passage.verdict, Sent.HEAD))
                     return
@@ -173,7 +175,8 @@ class Pump:
                 elif data[:1] != b":" and not data.isspace():
                     passage.heard_s = self._clock()
         except UpstreamError as problem:
-            await self._fail(problem.failure)
+            # Behind a finish_reason there is nothing left to break but the provider's own goodbye.
+            await (self._end(rewrite.finish()) if rewrite.finish_reason else self._fail(problem.failure))
         except TooLong as problem:
             await self._fail(Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.HEAD, detail=str(problem)))
         except BaseException:
@@ -186,7 +189,7 @@ class Pump:
         # Comments are a sign of life for the caller, not an answer: they do not re-arm the idle clock.
         if not sent.startswith(b":"):
             passage.heard_s = now_s
-        if self._has_left:
+        if passage.has_left:
             return
         if not self._is_open:
             await self._open(now_s)
@@ -213,16 +216,12 @@ class Pump:
             await self._pass(COMMENT)
             self._passage.heard_s = heard_s
 
-    def _leaves(self) -> bool:
-        self._has_left = _drains(self._generation, self._passage)
-        return self._has_left
-
     async def _end(self, sent: bytes) -> None:
         rewrite = self._rewrite
         if rewrite.error:
             await self._fail(failure_of_error(rewrite.error, Sent.HEAD), sent)
         elif rewrite.finish_reason or rewrite.is_done:
-            self._settle("cancelled" if self._has_left else "completed")
+            self._settle("cancelled" if self._passage.has_left else "completed")
             await self._finish(sent)
             await self._linger()
         else:
@@ -238,8 +237,7 @@ class Pump:
     async def _fail(self, failure: Failure, sent: bytes = b"") -> None:
         self._exchange.abort()
         generation = self._generation
-        if failure.source is Source.CLIENT:
-            generation.finish_reason = self._rewrite.finish_reason
+        if failure.source is Source.CLIENT or self._passage.has_left:
             self._settle("completed" if self._rewrite.is_done else "cancelled", status=499)
             return
         if not self._is_open and not (sent and generation.meter.deltas):
@@ -259,16 +257,17 @@ class Pump:
         generation.finish_reason = rewrite.finish_reason
         generation.upstream_id = rewrite.upstream_id
         now_s = self._clock()
-        if not generation.first_byte_s:
+        if self._passage.has_left:
+            status = 499
+        # Until its first byte and from it on, a stream goes at the provider's pace.
+        generation.upstream_s += now_s - (generation.first_byte_s or self._asked_s)
+        if not generation.first_byte_s and status != 499:
             generation.first_byte_s = now_s
-            generation.upstream_s += now_s - self._asked_s
-        # From its first byte on, a stream goes at the provider's pace.
-        generation.upstream_s += now_s - generation.first_byte_s
-        generation.settle(end_reason, 499 if self._has_left else status, now_s, error)
+        generation.settle(end_reason, status, now_s, error)
 
     async def _finish(self, sent: bytes) -> None:
         """The last frame."""
-        if self._has_left:
+        if self._passage.has_left:
             return
         if self._bounds.is_strict:
             await self._generation.books.journal.durable()

@@ -145,6 +145,7 @@ class StreamRewrite:
             self._out.append(line)
             return
         if chunk.has_error:
+            self._release()
             self.error = bytes(chunk.error)
             self._start = None
             self.is_over = True

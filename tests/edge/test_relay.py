@@ -370,3 +370,62 @@ async def test_overhead_of_a_stream_does_not_hold_the_providers_pace(rig: Rig) -
     await rig.ask(play, stream=True)
     assert rig.metrics.overhead_s.total < 0.05
     assert sum(rig.metrics.first_byte_s.counts) == 2
+
+
+async def test_stream_that_breaks_behind_its_finish_is_whole(rig: Rig) -> None:
+    """The chunk with the finish was held back for its usage: it still goes out, and the answer is complete."""
+    caller = await rig.ask(Play(200, SSE, [chunk("one"), chunk("", "stop"), broken(Sent.REQUEST)]), stream=True)
+    assert [event["choices"][0]["finish_reason"] for event in caller.events()] == [None, "stop"]
+    assert caller.is_complete
+    assert [record.end_reason for record in rig.records] == ["completed"]
+
+
+async def test_caller_who_left_stays_gone_whatever_ends_the_draining(tmp_path: Path) -> None:
+    """A drain that runs out of time is a caller who left, charged for what came, not a time-out of the provider."""
+    async with Rig(tmp_path, extra='on_disconnect = "drain"') as rig:
+        play = Play(200, SSE, [chunk("one")], ends=False)
+        rig.stage.plays = [play]
+        caller = rig.caller(stream=True)
+        task = rig.start(caller)
+        await play.is_waiting.wait()
+        caller.leave()
+        rig.look(1.0)
+        play.is_waiting.clear()
+        await play.is_waiting.wait()
+        count = len(caller.sent)
+        rig.look(60.0)
+        await task
+        (record,) = rig.records
+        assert (record.end_reason, record.status, record.tokens.completion) == ("cancelled", 499, 1)
+        assert len(caller.sent) == count
+
+
+async def test_whole_answer_of_a_caller_who_left_is_499_in_the_record(tmp_path: Path) -> None:
+    """Drained to its end, so that the usage is exact; sent to nobody."""
+    async with Rig(tmp_path, extra='on_disconnect = "drain"') as rig:
+        play = Play(200, JSON, [ANSWER[:20]], ends=False)
+        rig.stage.plays = [play]
+        caller = rig.caller()
+        task = rig.start(caller)
+        await play.is_waiting.wait()
+        caller.leave()
+        rig.look(1.0)
+        play._steps = [ANSWER[20:], b""]
+        await task
+        (record,) = rig.records
+        assert (record.end_reason, record.status, record.cost_nano) == ("cancelled", 499, COST_NANO)
+        assert not caller.sent
+
+
+async def test_caller_who_leaves_before_the_first_byte_has_had_none(rig: Rig) -> None:
+    """No time to a first byte is told of an answer that had none."""
+    play = Play(200, SSE, [], ends=False)
+    rig.stage.plays = [play]
+    caller = rig.caller(stream=True)
+    task = rig.start(caller)
+    await play.is_waiting.wait()
+    caller.leave()
+    rig.look(1.0)
+    await task
+    assert rig.records[0].ttft_ms == 0
+    assert sum(rig.metrics.first_byte_s.counts) == 0

@@ -354,3 +354,11 @@ def test_stream_that_ends_without_a_last_line_feed_is_read_to_its_end() -> None:
     sent, rewrite = run([PLAIN, b"data: [DONE]"])
     assert sent.endswith(b"data: [DONE]")
     assert rewrite.is_done
+
+
+def test_stream_with_an_error_behind_its_finish_loses_no_chunk() -> None:
+    """What was held back goes out before the relay reports the error."""
+    rewrite = rewriter()
+    sent = rewrite.feed(events(SAYS, STOPS, b'{"error":{"code":500}}'))
+    assert [event["choices"][0]["finish_reason"] for event in payloads(sent)] == [None, "stop"]
+    assert rewrite.error
