@@ -37,6 +37,7 @@ from usage.protocol import Boot, Booted, Centre, Refused, Unreachable
 log = logging.getLogger("tollway.node")
 JOIN_WAIT_S = 2.0
 DRAIN_S = 20.0
+JOURNAL_RETRY_S = 2.0
 _JOINING = Refusal(503, "credit_unverifiable", "this edge has not reached its collector yet; try again", retry_after_s=2.0)
 _LEAVING = Refusal(503, "draining", "this edge is being replaced; try again", retry_after_s=1.0)
 
@@ -136,6 +137,9 @@ class Node:
                 )
             except EpochInUse as problem:
                 log.warning("%s; asking for another epoch", problem)
+            except OSError as problem:
+                log.error("the journal cannot be opened, so no paid work is taken: %s; trying again", problem)
+                await asyncio.sleep(JOURNAL_RETRY_S)
 
     async def _boot(self) -> Booted:
         boot = Boot(self.name, uuid.uuid4().hex)

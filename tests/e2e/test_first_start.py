@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from tests.e2e.oracle import exact, nano
+from tests.e2e.statement import eventually
 from tests.processes import Account, Edge, get, run, run_json
 
 TABLE = (Path(__file__).parents[2] / "providers.toml").read_text()
@@ -55,3 +56,25 @@ def test_commands_beside_the_server(tmp_path: Path) -> None:
     run(edge, "check")
     run(edge, "journal", "status")
     run(edge, "verify")
+
+
+def is_alive(edge: Edge) -> bool:
+    try:
+        return get(edge.port, "/healthz").status == 200
+    except OSError:
+        return False
+
+
+def test_start_on_a_disk_that_refuses(tmp_path: Path) -> None:
+    """No journal, no paid work; when the disk is well again service returns by itself."""
+    edge = Edge(tmp_path, TABLE)
+    in_the_way = tmp_path / "data" / "journal"
+    in_the_way.parent.mkdir()
+    in_the_way.touch()
+    edge.launch()
+    with edge:
+        eventually(lambda: edge.log, lambda log: "the journal cannot be opened" in log)
+        eventually(lambda: is_alive(edge), bool)
+        assert not edge.is_ready()
+        in_the_way.unlink()
+        edge.wait_ready()
