@@ -64,7 +64,7 @@ def test_forbidden_text_is_caught(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["docs" + "/root" + "/x", "https://api.openai.com/v1", "sk_live_…", "~/work/x", "key sk_live_<id>"]
+    "text", ["docs/ro" + "ot/x", "https://api.openai.com/v1", "sk_live_…", "~/wo" + "rk/x", "key sk_live_<id>"]
 )
 def test_harmless_text_is_left_alone(text: str) -> None:
     """Near misses pass."""
