@@ -153,7 +153,7 @@ def judge_images(disk: RememberingDisk, seed: int, *, cuts_each: int = 1) -> int
 @pytest.mark.parametrize("seed", range(4))
 def test_images_of_a_run(seed: int) -> None:
     """Whatever the moment and whatever the medium kept: nothing durable is lost, nothing is doubled, no gap, no step back."""
-    assert judge_images(run(seed), seed, cuts_each=3) > 1_000
+    assert judge_images(run(seed), seed, cuts_each=3) > 500
 
 
 @pytest.mark.deep
