@@ -5,7 +5,7 @@ Limits: one token is a word; `max_tokens` is obeyed; images and audio are named,
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -39,11 +39,12 @@ _encode = msgspec.json.encode
 class EchoExchange:
     """An answer that is there at once, event by event."""
 
-    __slots__ = ("_pieces", "headers", "status")
+    __slots__ = ("_pieces", "headers", "sink", "status")
 
     def __init__(self, status: int, headers: list[Header], pieces: list[bytes]) -> None:
         self.status = status
         self.headers = headers
+        self.sink: Callable[[bytes], bool] | None = None
         self._pieces = pieces[::-1]
 
     async def head(self) -> bool:

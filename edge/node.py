@@ -23,9 +23,8 @@ from edge.intake import InFlight
 from edge.journal import EpochInUse, Journal, Recovery
 from edge.metrics import Metrics
 from edge.passage import Watch
-from edge.pump import Bounds
 from edge.relay import Relay
-from edge.reply import send_refusal
+from edge.reply import Bounds, send_refusal
 from edge.settings import Settings
 from edge.shipper import Shipper
 from edge.table import Lazy, Table

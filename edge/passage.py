@@ -15,6 +15,7 @@ from starlette.types import Receive
 
 from edge.tasks import Tasks
 from edge.upstream import Exchange
+from routing.provider import Provider
 
 TICK_S = 0.5
 
@@ -83,6 +84,15 @@ class Passage:
             self.exchange.poke()
         elif self.task is not None:
             self.task.cancel()
+
+    def drains(self, provider: Provider) -> bool:
+        """The caller left, but this provider bills on regardless: read on within bounds, for exact usage."""
+        if self.verdict != "gone" or provider.on_disconnect != "drain":
+            return False
+        self.verdict = ""
+        self.has_left = True
+        self.deadline_s = min(self.deadline_s, asyncio.get_running_loop().time() + provider.drain_timeout_s)
+        return True
 
     async def watch_disconnect(self) -> None:
         """Wait for the caller to leave. Only after the body was read."""

@@ -1,13 +1,16 @@
-"""Moves an answer from the provider to the caller: a whole one, or a stream as it comes.
+"""Moves a stream from the provider to the caller as it comes.
 
 Rule: the settlement stands before the last byte goes out, because SDKs hang up the moment they see `[DONE]`.
 Rule: after the head has gone out a failure is one chunk with `error`, then the end; `[DONE]` is never invented.
-Strategy: one coroutine per request reads, rewrites and sends; what comes from outside (a caller who left, a clock) wakes it by a
-poke.
+Strategy: once the head is out, what the connection brings is rewritten and sent from within its callback (`_pour`), without
+waking this stream's task. Whatever is not that plain is the task's: the beginning, the end, failures, a caller that reads slowly;
+what comes from outside (a caller who left, a clock) wakes it by a poke.
 """
 
 import asyncio
 import time
+from collections.abc import Awaitable, Generator, Iterator
+from typing import Any
 
 import msgspec
 from starlette.types import Send
@@ -15,9 +18,9 @@ from starlette.types import Send
 from edge.attempts import Failed, failure_of
 from edge.generation import Generation
 from edge.passage import Passage
-from edge.reply import send_whole
+from edge.reply import Bounds
 from edge.upstream import Exchange, UpstreamError
-from routing.answer import Identity, NotAnAnswer, error_chunk, failure_of_error, length_chunk, open_answer, rewrite_answer
+from routing.answer import Identity, error_chunk, failure_of_error, length_chunk
 from routing.failure import Failure, Kind, Sent, Source, describe, error_body, status_of
 from routing.headers import to_downstream
 from routing.sse import TooLong
@@ -29,87 +32,11 @@ LINGER_S = 1.0
 """How long a provider may take to close its stream after the end, before its connection is given up."""
 
 
-class Bounds(msgspec.Struct, frozen=True):
-    """Limits of answers: bytes of a whole one, bytes of one line of a stream; and whether ends wait for the disk."""
-
-    response_bytes_max: int
-    line_bytes_max: int
-    comment_s: float
-    is_strict: bool
-
-
 def is_event_stream(exchange: Exchange) -> bool:
     """Whether the provider says so, or says nothing; a 200 that is no stream holds an error, or is one."""
     for name, value in exchange.headers:
         if name == b"content-type":
             return value.lower().startswith(b"text/event-stream")
-    return True
-
-
-async def forward_whole(exchange: Exchange, generation: Generation, passage: Passage, send: Send, bounds: Bounds) -> None:
-    """A JSON answer. Failed: nothing has gone to the caller yet."""
-    clock = asyncio.get_running_loop().time
-    asked_s = clock()
-    passage.await_provider(exchange, asked_s, generation.attempt.provider.idle_timeout_s, "idle")
-    generation.consumed = "prompt"
-    try:
-        body = await _read_whole(exchange, passage, generation, bounds)
-        now_s = generation.first_byte_s = clock()
-        generation.upstream_s += now_s - asked_s
-        view, members = open_answer(body)
-        if generation.envelope.stream:
-            raise NotAnAnswer(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no event stream"))
-    except NotAnAnswer as problem:
-        generation.consumed = "nothing"
-        raise Failed(problem.failure) from problem
-    except BaseException:
-        exchange.abort()
-        raise
-    generation.consumed = "metered"
-    generation.finish_reason = view.finish_reason
-    generation.upstream_id = view.upstream_id
-    answer = rewrite_answer(body, view, members, Identity(generation.gen_id, generation.envelope.model), generation.meter)
-    if passage.has_left:
-        generation.settle("cancelled", 499, clock())
-        return
-    generation.settle("completed", exchange.status, clock())
-    if bounds.is_strict:
-        await generation.books.journal.durable()
-    passage.sending_since_s = now_s
-    passage.is_answered = True
-    headers = to_downstream(exchange.headers, generation.gen_id.encode(), generation.request_id.encode(), is_stream=False)
-    await send_whole(send, exchange.status, headers, answer)
-
-
-async def _read_whole(exchange: Exchange, passage: Passage, generation: Generation, bounds: Bounds) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
-    while True:
-        try:
-            data = await exchange.read()
-        except UpstreamError as problem:
-            raise Failed(problem.failure) from problem
-        if data:
-            size += len(data)
-            if size > bounds.response_bytes_max:
-                raise Failed(Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.REQUEST))
-            pieces.append(data)
-            if not data.isspace():
-                passage.heard_s = asyncio.get_running_loop().time()
-        elif data is not None:
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        elif passage.verdict and not _drains(generation, passage):
-            raise Failed(failure_of(passage.verdict, Sent.REQUEST))
-
-
-def _drains(generation: Generation, passage: Passage) -> bool:
-    """The caller left, but this provider bills on regardless: read on within bounds, for exact usage."""
-    provider = generation.attempt.provider
-    if passage.verdict != "gone" or provider.on_disconnect != "drain":
-        return False
-    passage.verdict = ""
-    passage.has_left = True
-    passage.deadline_s = min(passage.deadline_s, asyncio.get_running_loop().time() + provider.drain_timeout_s)
     return True
 
 
@@ -122,10 +49,13 @@ class Pump:
         "_clock",
         "_exchange",
         "_generation",
+        "_handed",
         "_is_open",
         "_passage",
+        "_problem",
         "_rewrite",
         "_send",
+        "_sending",
     )
 
     def __init__(self, exchange: Exchange, generation: Generation, passage: Passage, send: Send, bounds: Bounds) -> None:
@@ -137,6 +67,9 @@ class Pump:
         self._clock = asyncio.get_running_loop().time
         self._asked_s = self._clock()
         self._is_open = False
+        self._handed: bytes | None = None
+        self._problem: Exception | None = None
+        self._sending: Begun | None = None
         self._rewrite = StreamRewrite(
             Identity(generation.gen_id, generation.envelope.model),
             generation.meter,
@@ -151,28 +84,31 @@ class Pump:
         passage.await_provider(exchange, self._asked_s, generation.attempt.provider.idle_timeout_s, "idle")
         passage.mark = generation.mark
         generation.consumed = "metered"
-        completion_max, meter = generation.completion_max, generation.meter
         read, feed = exchange.read, rewrite.feed
+        exchange.sink = self._pour
         try:
             while True:
                 data = await read()
-                if passage.verdict and not _drains(generation, passage):
+                if passage.verdict and not passage.drains(generation.attempt.provider):
                     rewrite.feed(data or b"")
                     await self._fail(failure_of(passage.verdict, Sent.HEAD))
                     return
-                if data is None:
-                    await self._comment()
+                if data is not None:
+                    sent = feed(data) if data else rewrite.finish()
+                elif self._handed is not None:
+                    sent, self._handed = self._handed, None
+                else:
+                    await self._see_to_poke()
                     continue
-                sent = feed(data) if data else rewrite.finish()
                 if rewrite.is_over:
                     await self._end(sent)
                     return
-                if completion_max < meter.deltas and completion_max < meter.text_bytes // 6:
+                if self._is_used_up():
                     await self._cut(sent)
                     return
                 if sent:
                     await self._pass(sent)
-                elif data[:1] != b":" and not data.isspace():
+                elif data and data[:1] != b":" and not data.isspace():
                     passage.heard_s = self._clock()
         except UpstreamError as problem:
             # Behind a finish_reason there is nothing left to break but the provider's own goodbye.
@@ -182,6 +118,50 @@ class Pump:
         except BaseException:
             exchange.abort()
             raise
+        finally:
+            exchange.sink = None
+
+    def _pour(self, data: bytes) -> bool:
+        """The exchange's sink. What it cannot finish is handed to the task, which a poke wakes."""
+        passage, rewrite = self._passage, self._rewrite
+        if not self._is_open or passage.verdict or passage.has_left or rewrite.is_over:
+            return False
+        try:
+            sent = rewrite.feed(data)
+            if rewrite.is_over or self._is_used_up():
+                self._handed = sent
+                self._exchange.poke()
+            elif sent:
+                now_s = self._clock()
+                if not sent.startswith(b":"):
+                    passage.heard_s = now_s
+                passage.spoke_s = now_s
+                self._sending = begin(self._send({"type": "http.response.body", "body": sent, "more_body": True}))
+                if self._sending is not None:
+                    passage.sending_since_s = now_s
+                    self._exchange.poke()
+            elif data[:1] != b":" and not data.isspace():
+                passage.heard_s = self._clock()
+        except Exception as problem:
+            self._problem = problem
+            self._exchange.poke()
+        return True
+
+    async def _see_to_poke(self) -> None:
+        """Why the task was woken: something went wrong in `_pour`, the caller reads slowly, or it is time for a comment."""
+        if self._problem is not None:
+            raise self._problem
+        if self._sending is None:
+            await self._comment()
+            return
+        sending, self._sending = self._sending, None
+        await sending
+        self._passage.sending_since_s = 0.0
+
+    def _is_used_up(self) -> bool:
+        """Whether more was produced than was reserved for."""
+        completion_max, meter = self._generation.completion_max, self._generation.meter
+        return completion_max < meter.deltas and completion_max < meter.text_bytes // 6
 
     async def _pass(self, sent: bytes) -> None:
         passage = self._passage
@@ -305,3 +285,25 @@ def end_reason_of(failure: Failure) -> EndReason:
             return "proxy_error"
         case _:
             return "upstream_error"
+
+
+class Begun:
+    """A send that was begun without a task and waits for something; awaiting this ends it."""
+
+    __slots__ = ("_first", "_steps")
+
+    def __init__(self, first: Any, steps: Iterator[Any]) -> None:
+        self._first = first
+        self._steps = steps
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield self._first
+        yield from self._steps
+
+
+def begin(sending: Awaitable[None]) -> Begun | None:
+    """Go on with `sending` until it waits; None when it is done, as granian's is while its buffer has room."""
+    steps = iter(sending.__await__())
+    for first in steps:
+        return Begun(first, steps)
+    return None

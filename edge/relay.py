@@ -18,9 +18,10 @@ from edge.intake import Denied, Gone, InFlight, discard_body, read_body
 from edge.journal import JournalUnavailable
 from edge.keys import Reason, digest_of
 from edge.passage import Passage, Watch
-from edge.pump import Bounds, Pump, end_reason_of, forward_whole, is_event_stream
-from edge.reply import Headers, id_headers, send_refusal
+from edge.pump import Pump, end_reason_of, is_event_stream
+from edge.reply import Bounds, Headers, id_headers, send_refusal
 from edge.table import Table
+from edge.whole import forward_whole
 from routing.envelope import Invalid, read
 from routing.failure import Source, describe, param_of, status_of
 from routing.headers import Arrival, validate

@@ -1,5 +1,6 @@
 """What the caller is sent when it is not the provider's answer: refusals, in OpenAI's error shape, and response heads."""
 
+import msgspec
 from starlette.types import Send
 
 from routing.refusal import Refusal
@@ -7,6 +8,15 @@ from routing.refusal import Refusal
 Headers = list[tuple[bytes, bytes]]
 
 JSON_TYPE = (b"content-type", b"application/json")
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """Limits of answers: bytes of a whole one, bytes of one line of a stream; and whether ends wait for the disk."""
+
+    response_bytes_max: int
+    line_bytes_max: int
+    comment_s: float
+    is_strict: bool
 
 
 def id_headers(gen_id: str, request_id: str) -> Headers:

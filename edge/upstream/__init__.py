@@ -8,7 +8,7 @@ Limits: request bodies have a known length and are in memory; responses are stre
 `content-encoding`, odd statuses and redirects are passed on as they came.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -60,6 +60,9 @@ class Exchange(Protocol):
     status: int
     headers: list[Header]
     """Names lower-cased, in the order they came. Both are valid once `head` has said True."""
+    sink: Callable[[bytes], bool] | None
+    """Offered what comes while `read` waits, from inside the transport's callback, except a response's last bytes. True: taken,
+    and `read` waits on. False: `read` returns it. A transport may ignore it. It must not raise, and may poke."""
 
     async def head(self) -> bool:
         """True when the final (not 1xx) response head is in, False when poked before. Raises UpstreamError."""

@@ -62,7 +62,11 @@ class WireExchange(Inbox):
             self.fail(Kind.PROTOCOL, Source.UPSTREAM, "too many bytes that are not body")
         waiter = self.waiter
         if waiter is not None and not waiter.done():
-            waiter.set_result(True)
+            chunks, sink = self.chunks, self.sink
+            if sink is None or self.is_whole or not chunks or not sink(chunks[0] if len(chunks) == 1 else b"".join(chunks)):
+                waiter.set_result(True)
+            else:
+                chunks.clear()
         elif self._connection is not None:
             self.unread_bytes += len(data)
             if self.unread_bytes > UNREAD_BYTES_MAX and not self.is_paused:

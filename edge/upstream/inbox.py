@@ -7,6 +7,7 @@ Limits: one reader. The writer's half (a parser or a task) keeps `unread_bytes` 
 """
 
 import asyncio
+from collections.abc import Callable
 
 from edge.upstream import Header, UpstreamError
 from routing.failure import Failure, Kind, Sent, Source
@@ -15,7 +16,7 @@ from routing.failure import Failure, Kind, Sent, Source
 class Inbox:
     """See `edge.upstream.Exchange` for what `head`, `read`, `poke` and `abort` promise."""
 
-    __slots__ = ("chunks", "failure", "has_head", "headers", "is_paused", "is_whole", "status", "unread_bytes", "waiter")
+    __slots__ = ("chunks", "failure", "has_head", "headers", "is_paused", "is_whole", "sink", "status", "unread_bytes", "waiter")
 
     def __init__(self) -> None:
         self.status = 0
@@ -26,6 +27,7 @@ class Inbox:
         self.chunks: list[bytes] = []
         self.unread_bytes = 0
         self.is_paused = False
+        self.sink: Callable[[bytes], bool] | None = None
         self.waiter: asyncio.Future[bool] | None = None
 
     def __repr__(self) -> str:

@@ -18,8 +18,8 @@ from edge.intake import InFlight
 from edge.journal import Journal
 from edge.metrics import Metrics
 from edge.passage import Watch
-from edge.pump import Bounds
 from edge.relay import Relay
+from edge.reply import Bounds
 from edge.table import Lazy, Table
 from edge.tasks import Tasks
 from edge.upstream import Header, PoolStats, Target, UpstreamError
@@ -55,12 +55,18 @@ both = ["p/m", "q/m"]
 
 
 class Play:
-    """One scripted exchange. `aborted` says whether the relay hung up; after the last step reads wait until poked."""
+    """One scripted exchange. `aborted` says whether the relay hung up; after the last step reads wait until poked.
+
+    `pours`: bytes are offered to the sink first, as the native transport does; without, it is ignored, as by the others.
+    """
+
+    pours = True
 
     def __init__(self, status: int, headers: list[Header], steps: Sequence[Step], *, ends: bool = True) -> None:
         self.status = status
         self.headers = headers
         self.aborted = False
+        self.sink: Callable[[bytes], bool] | None = None
         self.asked = b""
         self._steps = [*steps, b""] if ends else list(steps)
         self._poked = asyncio.Event()
@@ -74,7 +80,12 @@ class Play:
         while self._steps:
             step = self._steps.pop(0)
             if isinstance(step, bytes):
-                return step
+                if not (self.pours and self._steps and self.sink is not None and self.sink(step)):
+                    return step
+                if self._poked.is_set():
+                    self._poked.clear()
+                    return None
+                continue
             if isinstance(step, Exception):
                 raise step
             step()

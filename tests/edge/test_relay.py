@@ -12,6 +12,7 @@ import pytest
 
 from routing.failure import Kind, Sent
 from tests.edge.rig import JSON, SSE, Play, Rig, broken
+from tests.edge.upstreams import until
 from usage.pricing import cost_nano
 from usage.record import Tokens
 
@@ -43,6 +44,13 @@ STREAM = [chunk("hel"), chunk("lo"), chunk("", "stop"), USED, DONE]
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     async with Rig(tmp_path) as built:
         yield built
+
+
+@pytest.fixture(autouse=True, params=["poured", "read"])
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every promise holds whether the transport offers what comes to the sink or leaves it to be read."""
+    monkeypatch.setattr(Play, "pours", request.param == "poured")
+    return str(request.param)
 
 
 async def test_answer_is_charged_once_and_nothing_stays_held(rig: Rig) -> None:
@@ -429,3 +437,54 @@ async def test_caller_who_leaves_before_the_first_byte_has_had_none(rig: Rig) ->
     await task
     assert rig.records[0].ttft_ms == 0
     assert sum(rig.metrics.first_byte_s.counts) == 0
+
+
+async def test_stream_waits_for_a_send_that_waits(rig: Rig) -> None:
+    """While the server holds a chunk back nothing overtakes it, and what waited goes out in order."""
+    gate, caller = asyncio.Event(), rig.caller(stream=True)
+    whole: list[bytes] = []
+
+    async def send(message: Any) -> None:
+        whole.append(message.get("body", b""))
+        if b"slow" in whole[-1]:
+            await gate.wait()
+            await asyncio.sleep(0)
+            whole.append(b"<gone>")
+
+    rig.stage.plays = [Play(200, SSE, [chunk("a"), chunk("slow"), chunk("b"), chunk("c"), *STREAM[2:]])]
+    request = rig.tasks.spawn("request", rig.relay(caller.scope, caller.receive, send))
+    await until(lambda: bool(whole) and b"slow" in whole[-1])
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert b"slow" in whole[-1]
+    gate.set()
+    await request
+    places = [b"".join(whole).find(mark) for mark in (b'"a"', b'"slow"', b"<gone>", b'"b"', b'"c"', DONE)]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert [record.end_reason for record in rig.records] == ["completed"]
+
+
+async def test_stream_whose_send_fails_is_settled(rig: Rig) -> None:
+    """A server that raises from `send` ends the request, and the hold with it; the connection is given up."""
+    caller, play = rig.caller(stream=True), Play(200, SSE, [chunk("a"), chunk("b"), *STREAM[2:]])
+
+    def refuse(message: dict[str, Any]) -> None:
+        if b'"b"' in message.get("body", b""):
+            raise RuntimeError("the server has closed")
+
+    caller.on_send = refuse
+    rig.stage.plays = [play]
+    await rig.run(caller)
+    assert play.aborted
+    assert [record.end_reason for record in rig.records] == ["proxy_error"]
+    assert rig.held_nano == 0
+
+
+async def test_stream_with_a_line_too_long_ends_with_an_error(rig: Rig) -> None:
+    """The bound on a line holds wherever the line is met."""
+    play = Play(200, SSE, [chunk("a"), *[b"data: " + b"x" * (1 << 23)] * 3, *STREAM[2:]])
+    caller = await rig.ask(play, stream=True)
+    assert caller.events()[-1]["error"]["code"]
+    assert play.aborted
+    assert [record.error for record in rig.records] == ["too_large"]

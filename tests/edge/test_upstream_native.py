@@ -297,3 +297,38 @@ def _forgetful(exchange: type[exchange_module.WireExchange]) -> Callable[[exchan
             original(self)
 
     return on_headers_complete
+
+
+async def test_sink_takes_what_comes_while_the_reader_waits(native: NativeUpstream) -> None:
+    """In order, each byte once, the last ones never; a poke from the sink reaches the reader."""
+    may_go_on, taken = asyncio.Event(), bytearray()
+
+    async def script(line: Line) -> None:
+        await line.head()
+        await line.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")
+        for part in (b"def", b"gh", b"i"):
+            await may_go_on.wait()
+            may_go_on.clear()
+            await line.write(part)
+
+    def sink(data: bytes) -> bool:
+        if data == b"gh":
+            return False
+        taken.extend(data)
+        exchange.poke()
+        return True
+
+    async with Peer(script) as peer:
+        exchange = await ask(native, target_of(peer))
+        assert await exchange.head()
+        assert await exchange.read() == b"abc"
+        exchange.sink = sink
+        may_go_on.set()
+        assert await exchange.read() is None
+        assert taken == b"def"
+        may_go_on.set()
+        assert await exchange.read() == b"gh"
+        may_go_on.set()
+        assert await exchange.read() == b"i"
+        assert await exchange.read() == b""
+        assert taken == b"def"

@@ -1,0 +1,74 @@
+"""Moves a whole answer from the provider to the caller.
+
+Rule: the settlement stands before the answer goes out. Rule: until then nothing has gone to the caller, so whatever goes wrong
+can still be answered with a status.
+"""
+
+import asyncio
+
+from starlette.types import Send
+
+from edge.attempts import Failed, failure_of
+from edge.generation import Generation
+from edge.passage import Passage
+from edge.reply import Bounds, send_whole
+from edge.upstream import Exchange, UpstreamError
+from routing.answer import Identity, NotAnAnswer, open_answer, rewrite_answer
+from routing.failure import Failure, Kind, Sent, Source
+from routing.headers import to_downstream
+
+
+async def forward_whole(exchange: Exchange, generation: Generation, passage: Passage, send: Send, bounds: Bounds) -> None:
+    """A JSON answer. Failed: nothing has gone to the caller yet."""
+    clock = asyncio.get_running_loop().time
+    asked_s = clock()
+    passage.await_provider(exchange, asked_s, generation.attempt.provider.idle_timeout_s, "idle")
+    generation.consumed = "prompt"
+    try:
+        body = await _read_whole(exchange, passage, generation, bounds)
+        now_s = generation.first_byte_s = clock()
+        generation.upstream_s += now_s - asked_s
+        view, members = open_answer(body)
+        if generation.envelope.stream:
+            raise NotAnAnswer(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no event stream"))
+    except NotAnAnswer as problem:
+        generation.consumed = "nothing"
+        raise Failed(problem.failure) from problem
+    except BaseException:
+        exchange.abort()
+        raise
+    generation.consumed = "metered"
+    generation.finish_reason = view.finish_reason
+    generation.upstream_id = view.upstream_id
+    answer = rewrite_answer(body, view, members, Identity(generation.gen_id, generation.envelope.model), generation.meter)
+    if passage.has_left:
+        generation.settle("cancelled", 499, clock())
+        return
+    generation.settle("completed", exchange.status, clock())
+    if bounds.is_strict:
+        await generation.books.journal.durable()
+    passage.sending_since_s = now_s
+    passage.is_answered = True
+    headers = to_downstream(exchange.headers, generation.gen_id.encode(), generation.request_id.encode(), is_stream=False)
+    await send_whole(send, exchange.status, headers, answer)
+
+
+async def _read_whole(exchange: Exchange, passage: Passage, generation: Generation, bounds: Bounds) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        try:
+            data = await exchange.read()
+        except UpstreamError as problem:
+            raise Failed(problem.failure) from problem
+        if data:
+            size += len(data)
+            if size > bounds.response_bytes_max:
+                raise Failed(Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.REQUEST))
+            pieces.append(data)
+            if not data.isspace():
+                passage.heard_s = asyncio.get_running_loop().time()
+        elif data is not None:
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        elif passage.verdict and not passage.drains(generation.attempt.provider):
+            raise Failed(failure_of(passage.verdict, Sent.REQUEST))
