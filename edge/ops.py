@@ -91,7 +91,7 @@ def _serve(app: Any) -> int:
     sys.stdout.write(f"tollway listens on http://127.0.0.1:{settings.port}\n")
     sys.stdout.flush()
     try:
-        serve(app, settings.host, settings.port)
+        serve(app, settings.host, settings.port, settings.server)
     except PortTaken as taken:
         raise Trouble(str(taken)) from None
     return 0

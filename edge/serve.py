@@ -1,26 +1,25 @@
-"""Runs the application in this process: granian's server on a uvloop, stopped in good order by SIGTERM or SIGINT.
+"""Runs the application in this process, on a uvloop, stopped in good order by SIGTERM or SIGINT.
 
-Strategy: granian's embedded server instead of its process manager: one process, half the memory, a cold start without a second
-interpreter. What restarts a dead process is the machine's supervisor, as for any service.
-Limits: bounds on headers are granian's (it cuts silent or slow heads); bounds on bodies and readers are ours (`edge.passage`).
+Strategy: our own server (`edge.downstream`) unless `TOLLWAY_SERVER=granian`. Granian runs embedded instead of under its process
+manager: one process, half the memory. What restarts a dead process is the machine's supervisor, as for any service.
+Limits: bounds on heads are the server's; bounds on bodies and readers are the relay's (`edge.passage`), whichever serves.
 """
 
 import asyncio
 import gc
-import logging
 import signal
 import socket
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvloop
-from granian.constants import Interfaces
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.server.embed import Server
 
-HEADER_READ_TIMEOUT_MS = 10_000
+from edge.downstream.server import HEAD_TIMEOUT_S, Server
+from edge.settings import ServerName
+
+BACKLOG = 4_096
 CONNECTIONS_MAX = 65_536
-log = logging.getLogger("tollway.serve")
+Stop = Callable[[], None]
 
 
 class PortTaken(Exception):
@@ -38,28 +37,43 @@ def check_port(host: str, port: int) -> None:
             raise PortTaken(f"port {port} cannot be listened on ({error.strerror}): choose another with PORT=8001") from None
 
 
-async def _serve(app: Any, host: str, port: int) -> None:
+def _native(app: Any, host: str, port: int) -> tuple[Awaitable[None], Stop]:
+    server = Server(app, CONNECTIONS_MAX)
+    return server.serve(host, port, BACKLOG), server.stop
+
+
+def _granian(app: Any, host: str, port: int) -> tuple[Awaitable[None], Stop]:
+    from granian.constants import Interfaces
+    from granian.http import HTTP1Settings
+    from granian.log import LogLevels
+    from granian.server.embed import Server
+
     server = Server(
         app,
         address=host,
         port=port,
         interface=Interfaces.ASGI,
         websockets=False,
-        backlog=4_096,
+        backlog=BACKLOG,
         backpressure=CONNECTIONS_MAX,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_TIMEOUT_MS),
+        http1_settings=HTTP1Settings(header_read_timeout=int(HEAD_TIMEOUT_S * 1000)),
         log_level=LogLevels.error,
     )
+    return server.serve(), server.stop
+
+
+async def _serve(app: Any, host: str, port: int, name: ServerName) -> None:
+    serving, stop = (_granian if name == "granian" else _native)(app, host, port)
     # What is loaded by now stays; requests make no cycles, so the collector need not look for them every 700 objects.
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
-    await server.serve()
+        loop.add_signal_handler(number, stop)
+    await serving
 
 
-def serve(app: Any, host: str, port: int) -> None:
+def serve(app: Any, host: str, port: int, name: ServerName = "native") -> None:
     """Serve until a signal says to stop."""
     check_port(host, port)
-    uvloop.run(_serve(app, host, port))
+    uvloop.run(_serve(app, host, port, name))

@@ -11,6 +11,7 @@ from typing import Literal, cast
 import msgspec
 
 Durability = Literal["os", "group", "strict"]
+ServerName = Literal["native", "granian"]
 
 
 class SettingError(Exception):
@@ -22,7 +23,8 @@ class Settings(msgspec.Struct, frozen=True):
 
     `collector_url` None means that the collector is embedded. `node` names this machine to the collector (default: made once and
     kept in the data folder). `durability` is the journal's: "os" (safe against kill -9), "group" (also against power cuts, but
-    for a few milliseconds), "strict" (an answer's end waits for the disk).
+    for a few milliseconds), "strict" (an answer's end waits for the disk). `server` is what listens: "native" (our own, HTTP/1.1)
+    or "granian" (also HTTP/2 without TLS).
     """
 
     host: str
@@ -34,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True):
     node_token: str | None
     durability: Durability
     journal_bytes_max: int
+    server: ServerName
 
     @staticmethod
     def read(environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -44,6 +47,9 @@ class Settings(msgspec.Struct, frozen=True):
         durability = environ.get("TOLLWAY_DURABILITY", "group")
         if durability not in ("os", "group", "strict"):
             raise SettingError(f"TOLLWAY_DURABILITY must be os, group or strict, not {durability!r}")
+        server = environ.get("TOLLWAY_SERVER", "native")
+        if server not in ("native", "granian"):
+            raise SettingError(f"TOLLWAY_SERVER must be native or granian, not {server!r}")
         return Settings(
             host=environ.get("HOST", "0.0.0.0"),
             port=_number(environ, "PORT", 8000, 65_535),
@@ -54,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True):
             node_token=environ.get("TOLLWAY_NODE_TOKEN") or None,
             durability=cast(Durability, durability),
             journal_bytes_max=_number(environ, "TOLLWAY_JOURNAL_BYTES_MAX", 2 << 30, 1 << 50),
+            server=cast(ServerName, server),
         )
 
 

@@ -1,0 +1,205 @@
+"""One request and its response as ASGI has them: what the application receives, and what becomes of what it sends.
+
+Rule: a response is framed by its content-length, else by chunks, else (HTTP/1.0) by the end of the connection. One that does not
+keep to what it announced ends the connection, so that the caller can tell.
+Limits: a body waits unread up to `UNREAD_BYTES_MAX` and one read of the socket; then the caller waits.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from starlette.types import Message, Scope
+
+if TYPE_CHECKING:
+    from edge.downstream.connection import Connection
+
+UNREAD_BYTES_MAX = 131_072
+JOIN_BYTES_MAX = 65_536
+"""Below this the parts of a write are joined; above, a copy costs more than a second system call."""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+_STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+_BODILESS = frozenset((204, 304))
+_GONE: Message = {"type": "http.disconnect"}
+
+
+class Misframed(Exception):
+    """The application's response is not what it announced: a bug of ours. The connection is closed."""
+
+
+class Request:
+    """`is_complete`: all of it was read. `is_answered`: the response is written. `is_gone`: nobody listens any more."""
+
+    __slots__ = (
+        "_has_body",
+        "_is_chunked",
+        "_is_delivered",
+        "_left_bytes",
+        "_pieces",
+        "_start",
+        "_unread_bytes",
+        "_waiter",
+        "connection",
+        "expects_continue",
+        "has_begun",
+        "is_answered",
+        "is_complete",
+        "is_gone",
+        "keeps_alive",
+        "scope",
+        "task",
+    )
+
+    def __init__(self, connection: "Connection", scope: Scope, *, keeps_alive: bool, expects_continue: bool) -> None:
+        self.connection = connection
+        self._has_body = True
+        self._is_chunked = False
+        self._is_delivered = False
+        self._left_bytes: int | None = None
+        self._pieces: list[bytes] = []
+        self._start: Message | None = None
+        self._unread_bytes = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self.scope = scope
+        self.keeps_alive = keeps_alive
+        self.expects_continue = expects_continue
+        self.has_begun = False
+        self.is_answered = False
+        self.is_complete = False
+        self.is_gone = False
+        self.task: asyncio.Task[None] | None = None
+
+    # What the connection calls.
+
+    def feed(self, data: bytes) -> None:
+        """More of the body."""
+        self._pieces.append(data)
+        self._unread_bytes += len(data)
+        if self._unread_bytes > UNREAD_BYTES_MAX:
+            self.connection.pause_reading()
+        if self._waiter is not None:
+            self._wake()
+
+    def complete(self) -> None:
+        """The body has come to its end."""
+        self.is_complete = True
+        if self._waiter is not None:
+            self._wake()
+
+    def leave(self) -> None:
+        """The caller has gone."""
+        self.is_gone = True
+        if self._waiter is not None:
+            self._wake()
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # What the application calls.
+
+    async def receive(self) -> Message:
+        """The next part of the body; behind its end, `http.disconnect` once the caller has gone or has its answer."""
+        while True:
+            if self.is_gone or (self._is_delivered and self.is_answered):
+                return _GONE
+            if not self._is_delivered and (self._pieces or self.is_complete):
+                return self._take()
+            if self.expects_continue and not self._is_delivered and not self.has_begun:
+                self.expects_continue = False
+                self.connection.write(CONTINUE)
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    def _take(self) -> Message:
+        pieces, self._is_delivered = self._pieces, self.is_complete
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        if self._unread_bytes > UNREAD_BYTES_MAX:
+            self.connection.resume_reading()
+        self._unread_bytes = 0
+        return {"type": "http.request", "body": body, "more_body": not self.is_complete}
+
+    async def send(self, message: Message) -> None:
+        """Returns when the connection takes more. What is sent to a caller who has gone is nothing."""
+        if self.is_gone or self.is_answered:
+            return
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        body: bytes = message.get("body", b"")
+        more: bool = message.get("more_body", False)
+        connection = self.connection
+        if more and self._is_chunked:
+            if body:
+                connection.write(b"%x\r\n%b\r\n" % (len(body), body))
+        else:
+            self._write(body, more)
+        if connection.drained is not None and not self.is_answered:
+            await connection.drained
+
+    def _write(self, body: bytes, more: bool) -> None:
+        """What is not the middle of a chunked response."""
+        head = self._begin(len(body), more) if self._start is not None else b""
+        tail = b""
+        if self._left_bytes is not None:
+            self._left_bytes -= len(body)
+            if self._left_bytes < 0 or (self._left_bytes and not more):
+                raise Misframed(f"content-length is missed by {-self._left_bytes} bytes")
+        elif self._is_chunked:
+            if body:
+                head = b"%b%x\r\n" % (head, len(body))
+                tail = b"\r\n"
+            if not more:
+                tail += LAST_CHUNK
+        if not self._has_body:
+            self.connection.write(head)
+        elif len(body) < JOIN_BYTES_MAX:
+            self.connection.write(b"%b%b%b" % (head, body, tail))
+        else:
+            for part in (head, body, tail):
+                if part:
+                    self.connection.write(part)
+        if not more:
+            self.is_answered = True
+            self.connection.answered(self)
+
+    def _begin(self, body_bytes: int, more: bool) -> bytes:
+        """The head of the response, and how its body will be framed."""
+        assert self._start is not None
+        status, headers = self._start["status"], self._start.get("headers", ())
+        self._start = None
+        self.has_begun = True
+        self._has_body = status not in _BODILESS and self.scope["method"] != "HEAD"
+        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, self.connection.server.date]
+        length: int | None = None
+        for name, value in headers:
+            if name == b"content-length":
+                length = int(value)
+            elif name == b"connection":
+                self.keeps_alive = self.keeps_alive and value.lower() != b"close"
+                continue
+            lines.append(b"%b: %b\r\n" % (name, value))
+        if length is None and self._has_body:
+            if not more:
+                length = body_bytes
+                lines.append(b"content-length: %d\r\n" % length)
+            elif self.scope["http_version"] == "1.1":
+                self._is_chunked = True
+                lines.append(b"transfer-encoding: chunked\r\n")
+            else:
+                self.keeps_alive = False
+        if self._has_body:
+            self._left_bytes = length
+        if self.connection.server.is_stopping:
+            self.keeps_alive = False
+        if not self.keeps_alive:
+            lines.append(b"connection: close\r\n")
+        elif self.scope["http_version"] == "1.0":
+            lines.append(b"connection: keep-alive\r\n")
+        head = b"%b\r\n" % b"".join(lines)
+        if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1:
+            raise Misframed("a header of the response has a line break in it")
+        return head

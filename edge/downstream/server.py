@@ -1,0 +1,145 @@
+"""Listens, keeps account of connections, and drives the application: its life, and one task per request.
+
+Rule: no timer per connection. One sweep a second looks at every connection's clock.
+Stopping: no new connections; the application is told, and waits for what it has begun; idle connections are closed at once, the
+others with their answer.
+"""
+
+import asyncio
+import logging
+import time
+from email.utils import formatdate
+
+from starlette.types import ASGIApp, Message
+
+from edge.downstream.connection import Connection
+from edge.downstream.request import Request
+from edge.tasks import start
+
+HEAD_TIMEOUT_S = 10.0
+"""From a head's first byte to its last."""
+IDLE_TIMEOUT_S = 75.0
+"""nginx's default; load balancers are expected to close first."""
+LINGER_S = 2.0
+SWEEP_S = 1.0
+log = logging.getLogger("tollway.downstream")
+
+
+class StartFailed(Exception):
+    """The application did not start; its own log says why."""
+
+
+class Server:
+    """One application on one listening socket."""
+
+    def __init__(self, app: ASGIApp, connections_max: int) -> None:
+        self.app = app
+        self.loop = asyncio.get_running_loop()
+        self.connections: set[Connection] = set()
+        self.is_listening = False
+        self.is_stopping = False
+        self.date = b""
+        self._connections_max = connections_max
+        self._stopped = asyncio.Event()
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    async def serve(self, host: str, port: int, backlog: int) -> None:
+        """Serve until `stop`. StartFailed: the application refused to start."""
+        life = Life(self.app)
+        await life.start()
+        self._sweep()
+        listener = await self.loop.create_server(lambda: Connection(self), host, port, backlog=backlog, reuse_address=True)
+        self.is_listening = True
+        await self._stopped.wait()
+        self.is_stopping = True
+        listener.close()
+        for connection in tuple(self.connections):
+            if connection.request is None:
+                connection.close()
+        await life.stop()
+        for connection in tuple(self.connections):
+            connection.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+
+    # What connections call.
+
+    def admit(self, connection: Connection) -> bool:
+        self.connections.add(connection)
+        return len(self.connections) <= self._connections_max
+
+    def forget(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+
+    def run(self, request: Request) -> "asyncio.Task[None]":
+        """The task that answers `request`; it lets nothing out."""
+        return start(self._run(request), self.loop)
+
+    async def _run(self, request: Request) -> None:
+        try:
+            await self.app(request.scope, request.receive, request.send)
+        except Exception:
+            log.exception("the application failed")
+            await self._apologise(request)
+        finally:
+            request.connection.ended(request)
+
+    async def _apologise(self, request: Request) -> None:
+        if not request.has_begun:
+            await request.send({"type": "http.response.start", "status": 500, "headers": [(b"connection", b"close")]})
+            await request.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _sweep(self) -> None:
+        self.date = b"date: %b\r\n" % formatdate(time.time(), usegmt=True).encode()
+        now_s = self.loop.time()
+        for connection in tuple(self.connections):
+            self.look_at(connection, now_s)
+        self._sweeper = self.loop.call_later(SWEEP_S, self._sweep)
+
+    def look_at(self, connection: Connection, now_s: float) -> None:
+        """Has it been waited for too long?"""
+        if connection.waits_since_s is None:
+            return
+        waited_s = now_s - connection.waits_since_s
+        if connection.is_closing:
+            if waited_s > LINGER_S:
+                connection.transport.abort()
+        elif connection.has_part_of_head:
+            if waited_s > HEAD_TIMEOUT_S:
+                connection.refuse(408)
+        elif waited_s > IDLE_TIMEOUT_S:
+            connection.close()
+
+
+class Life:
+    """The application's `lifespan`, from its start to its end."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._orders: asyncio.Queue[Message] = asyncio.Queue()
+        self._answers: asyncio.Queue[Message] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = start(self._run(), asyncio.get_running_loop())
+        await self._tell("startup")
+
+    async def stop(self) -> None:
+        await self._tell("shutdown")
+
+    async def _tell(self, what: str) -> None:
+        self._orders.put_nowait({"type": f"lifespan.{what}"})
+        answer = await self._answers.get()
+        if answer["type"] != f"lifespan.{what}.complete":
+            raise StartFailed(answer.get("message", "") or f"the application failed at its {what}")
+
+    async def _run(self) -> None:
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
+        try:
+            await self._app(scope, self._orders.get, self._answers.put)
+        except Exception as problem:
+            log.exception("the application's life ended")
+            self._answers.put_nowait({"type": "lifespan.failed", "message": str(problem)})

@@ -1,0 +1,329 @@
+"""Our own server of the callers' side, in this process: its clocks, its bounds, and what it does with a response gone wrong."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from edge.downstream.connection import HEAD_BYTES_MAX, Connection
+from edge.downstream.server import HEAD_TIMEOUT_S, IDLE_TIMEOUT_S, LINGER_S, Server, StartFailed
+from tests.edge.upstreams import until
+from tests.processes import free_port
+
+pytestmark = pytest.mark.anyio
+Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+ASK = b"GET / HTTP/1.1\r\nHost: edge\r\n\r\n"
+
+
+class Rig:
+    """A server around `answer`, which a test replaces; `life` is what the application says of its start and its stop."""
+
+    def __init__(self) -> None:
+        self.server = Server(self.app, connections_max=3)
+        self.port = free_port()
+        self.answer: Callable[[Scope, Receive, Send], Awaitable[None]] = self.say_ok
+        self.life = ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            for said in self.life:
+                await receive()
+                await send({"type": said})
+        else:
+            await self.answer(scope, receive, send)
+
+    async def say_ok(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok", "more_body": False})
+
+    def reply(self, *messages: Message) -> None:
+        """Let the application send just these."""
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            for message in messages:
+                await send(message)
+
+        self.answer = answer
+
+    async def connect(self) -> Line:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def ask(self, data: bytes = ASK) -> bytes:
+        """Everything that comes back for `data` until the connection is closed."""
+        reader, writer = await self.connect()
+        writer.write(data)
+        async with asyncio.timeout(5):
+            got = await reader.read(-1)
+        writer.close()
+        return got
+
+    async def only_connection(self) -> Connection:
+        await until(lambda: len(self.server.connections) == 1)
+        (connection,) = self.server.connections
+        return connection
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    return ("asyncio", {"use_uvloop": request.param == "uvloop"})
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    built = Rig()
+    serving = asyncio.create_task(built.server.serve("127.0.0.1", built.port, 16))
+    await until(lambda: built.server.is_listening)
+    yield built
+    built.server.stop()
+    await serving
+    await until(lambda: not built.server.connections)
+
+
+def start(*headers: tuple[bytes, bytes], status: int = 200) -> Message:
+    return {"type": "http.response.start", "status": status, "headers": list(headers)}
+
+
+def body(data: bytes, *, more: bool = False) -> Message:
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+@pytest.mark.parametrize("sent", [b"G", b"GET / HTTP/1.1\r\nHost: edge\r\nX: "])
+async def test_head_that_does_not_come_is_408(rig: Rig, sent: bytes) -> None:
+    """Its clock runs from its first byte; more bytes do not wind it up again."""
+    reader, writer = await rig.connect()
+    writer.write(sent)
+    connection = await rig.only_connection()
+    await until(lambda: connection.has_part_of_head)
+    began_s = connection.waits_since_s
+    writer.write(b"E")
+    await asyncio.sleep(0.01)
+    assert connection.waits_since_s == began_s is not None
+    rig.server.look_at(connection, began_s + HEAD_TIMEOUT_S)
+    assert not connection.is_closing
+    rig.server.look_at(connection, began_s + HEAD_TIMEOUT_S + 1)
+    assert (await reader.read(-1)).startswith(b"HTTP/1.1 408 ")
+    writer.close()
+
+
+async def test_idle_connection_is_closed_in_the_end(rig: Rig) -> None:
+    """One that says nothing, from the start or after an answer, is closed without a word."""
+    reader, writer = await rig.connect()
+    connection = await rig.only_connection()
+    writer.write(ASK)
+    await reader.readuntil(b"ok")
+    assert connection.waits_since_s is not None
+    rig.server.look_at(connection, connection.waits_since_s + IDLE_TIMEOUT_S - 1)
+    assert not connection.is_closing
+    rig.server.look_at(connection, connection.waits_since_s + IDLE_TIMEOUT_S + 1)
+    assert await reader.read(-1) == b""
+    writer.close()
+
+
+async def test_refused_caller_may_linger_but_not_stay(rig: Rig) -> None:
+    """It can read why, even if it goes on sending; then it is cut off."""
+    reader, writer = await rig.connect()
+    writer.write(b"nonsense\r\n\r\n")
+    connection = await rig.only_connection()
+    assert (await reader.readuntil(b"}}")).startswith(b"HTTP/1.1 400 ")
+    writer.write(b"more" * 1000)
+    await writer.drain()
+    assert connection.waits_since_s is not None
+    rig.server.look_at(connection, connection.waits_since_s + LINGER_S + 1)
+    await until(lambda: not rig.server.connections)
+    writer.close()
+
+
+async def test_busy_connection_has_no_clock(rig: Rig) -> None:
+    """How long an answer takes is the application's to judge."""
+    may_go = asyncio.Event()
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await may_go.wait()
+        await rig.say_ok(scope, receive, send)
+
+    rig.answer = answer
+    reader, writer = await rig.connect()
+    writer.write(ASK)
+    connection = await rig.only_connection()
+    await until(lambda: connection.request is not None)
+    assert connection.waits_since_s is None
+    may_go.set()
+    assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+
+
+LARGE = b"a" * HEAD_BYTES_MAX
+OVERSIZED = {
+    "in the target": b"GET /" + LARGE + b" HTTP/1.1\r\nHost: edge\r\n\r\n",
+    "in one value": b"GET / HTTP/1.1\r\nHost: edge\r\nX: " + LARGE + b"\r\n\r\n",
+    "in many names": b"GET / HTTP/1.1\r\nHost: edge\r\n" + b"X-A: 1\r\n" * (HEAD_BYTES_MAX // 7) + b"\r\n",
+    "without end": b"GET / HTTP/1.1\r\nX: " + LARGE,
+    "in a chunk extension": b"POST / HTTP/1.1\r\nHost: edge\r\nTransfer-Encoding: chunked\r\n\r\n1;" + LARGE * 2,
+}
+
+
+@pytest.mark.parametrize("place", OVERSIZED)
+async def test_head_too_large_is_431(rig: Rig, place: str) -> None:
+    """Whether it came in one read or in many, whole or not."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    rig.answer = answer
+    got = await rig.ask(OVERSIZED[place])
+    assert got.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_head_at_the_bound_is_served(rig: Rig) -> None:
+    """A large head that keeps to the bound passes, and a body beside it does not count."""
+    head = b"POST / HTTP/1.1\r\nHost: edge\r\nConnection: close\r\nContent-Length: 200000\r\nX: %b\r\n\r\n"
+    assert (await rig.ask(head % (b"a" * (HEAD_BYTES_MAX - 200)) + bytes(200_000))).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_connections_beyond_the_bound_are_told(rig: Rig) -> None:
+    """503, and those that are there go on."""
+    lines = [await rig.connect() for _ in range(3)]
+    await until(lambda: len(rig.server.connections) == 3)
+    assert (await rig.ask(b"")).startswith(b"HTTP/1.1 503 ")
+    lines[0][1].write(ASK)
+    assert (await lines[0][0].readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+    for _, writer in lines:
+        writer.close()
+
+
+WRONG_RESPONSES: dict[str, tuple[list[Message], bytes]] = {
+    "short": ([start((b"content-length", b"5")), body(b"abc")], b""),
+    "long": ([start((b"content-length", b"2")), body(b"abc")], b""),
+    "short at last": ([start((b"content-length", b"5")), body(b"abc", more=True), body(b"")], b"abc"),
+    "header with a line break": ([start((b"x", b"1\r\nset-cookie: a")), body(b"abc")], b""),
+    "nothing": ([], b""),
+    "head only": ([start()], b""),
+    "no end": ([start((b"content-length", b"5")), body(b"abc", more=True)], b"abc"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_RESPONSES)
+async def test_response_that_breaks_its_word_is_cut(rig: Rig, kind: str) -> None:
+    """The connection ends, so that nobody takes the next answer for a part of this one; no header is smuggled in."""
+    messages, seen = WRONG_RESPONSES[kind]
+    rig.reply(*messages)
+    got = await rig.ask(ASK)
+    head, _, rest = got.partition(b"\r\n\r\n")
+    assert b"set-cookie" not in got
+    assert rest == seen
+    assert not head or head.startswith(b"HTTP/1.1 500 ") or seen
+
+
+async def test_body_waits_for_its_reader(rig: Rig) -> None:
+    """What the application does not take, the connection does not read."""
+    may_go, taken = asyncio.Event(), bytearray()
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await may_go.wait()
+        while True:
+            message = await receive()
+            taken.extend(message["body"])
+            if not message["more_body"]:
+                break
+        await rig.say_ok(scope, receive, send)
+
+    rig.answer = answer
+    reader, writer = await rig.connect()
+    writer.write(b"POST / HTTP/1.1\r\nHost: edge\r\nContent-Length: 30000000\r\n\r\n")
+    sending = asyncio.create_task(_send(writer, 300, bytes(100_000)))
+    connection = await rig.only_connection()
+    await until(lambda: connection.is_reading_paused)
+    assert not sending.done()
+    may_go.set()
+    assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+    assert len(taken) == 30_000_000
+    writer.close()
+
+
+async def _send(writer: asyncio.StreamWriter, times: int, data: bytes) -> None:
+    for _ in range(times):
+        writer.write(data)
+        await writer.drain()
+
+
+async def test_early_requests_wait_unread(rig: Rig) -> None:
+    """While one is answered the next ones wait, and the connection reads no more of them."""
+    may_go, asked = asyncio.Event(), []
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(scope["path"])
+        await may_go.wait()
+        await rig.say_ok(scope, receive, send)
+
+    rig.answer = answer
+    reader, writer = await rig.connect()
+    writer.write(b"".join(b"GET /%d HTTP/1.1\r\nHost: edge\r\n\r\n" % number for number in range(3)))
+    connection = await rig.only_connection()
+    await until(lambda: connection.is_reading_paused)
+    assert asked == ["/0"]
+    may_go.set()
+    for _ in range(3):
+        await reader.readuntil(b"ok")
+    assert asked == ["/0", "/1", "/2"]
+    await until(lambda: not connection.is_reading_paused)
+    writer.close()
+
+
+async def test_next_request_does_not_wait_for_an_application_that_lingers(rig: Rig) -> None:
+    """A connection is free once the answer is written, whatever the application still does."""
+    may_end = asyncio.Event()
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await rig.say_ok(scope, receive, send)
+        if scope["path"] == "/first":
+            assert await receive() == {"type": "http.request", "body": b"", "more_body": False}
+            assert (await receive())["type"] == "http.disconnect"
+            await may_end.wait()
+
+    rig.answer = answer
+    reader, writer = await rig.connect()
+    for path in (b"first", b"second"):
+        writer.write(b"GET /%b HTTP/1.1\r\nHost: edge\r\n\r\n" % path)
+        await reader.readuntil(b"ok")
+    may_end.set()
+    writer.close()
+
+
+async def test_sent_after_the_caller_has_gone_is_nothing(rig: Rig) -> None:
+    """No error: the application hears of it by `receive`, as under every other server."""
+    ended: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(body(b"first", more=True))
+        assert (await receive())["type"] == "http.request"
+        gone = await receive()
+        await send(body(b"second", more=True))
+        await send(body(b"", more=False))
+        ended.set_result(gone["type"])
+
+    rig.answer = answer
+    reader, writer = await rig.connect()
+    writer.write(ASK)
+    await reader.readuntil(b"first")
+    writer.close()
+    assert await asyncio.wait_for(ended, 5) == "http.disconnect"
+
+
+@pytest.mark.parametrize("said", ["lifespan.startup.failed", None])
+async def test_application_that_does_not_start_is_not_served(said: str | None) -> None:
+    """It says so, or it fails: nothing listens."""
+    rig = Rig()
+    rig.life = [said] if said else []
+
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("meant")
+
+    app: ASGIApp = rig.app if said else fail
+    with pytest.raises(StartFailed):
+        await Server(app, 1).serve("127.0.0.1", rig.port, 16)
+    with pytest.raises(ConnectionError):
+        await rig.connect()
