@@ -57,9 +57,9 @@ class App(Router):
 
     paid: Mapping[str, Chat] = {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
         chat = self.paid.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        await (chat(scope, receive, send) if chat is not None else super().__call__(scope, receive, send))
+        return super().__call__(scope, receive, send) if chat is None else chat(scope, receive, send)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
+from time import monotonic
 
 from edge.generation import Generation
 from edge.passage import Passage
@@ -46,23 +47,22 @@ async def find_answer(
     table: Table, attempts: Sequence[Attempt], generation: Generation, passage: Passage, extra_head: bytes, cap: int | None
 ) -> Exchange:
     """The exchange whose head is a 2xx. Failed: with the last failure, when no further attempt is allowed."""
-    loop = asyncio.get_running_loop()
     for number, attempt in enumerate(attempts, start=1):
         generation.turn_to(attempt)
-        table.begin(attempt, loop.time())
+        table.begin(attempt, monotonic())
         try:
             exchange = await _ask(table, attempt, generation, passage, extra_head, cap, attempt.provider.stream_options)
             if not 200 <= exchange.status < 300:
                 exchange = await _make_up(exchange, table, attempt, generation, passage, extra_head, cap)
         except Failed as failed:
-            table.end(attempt, failed.failure, loop.time())
+            table.end(attempt, failed.failure, monotonic())
             if number == len(attempts) or passage.verdict or not may_retry(failed.failure):
                 raise
             generation.books.metrics.retries[attempt.provider.name] += 1
             if attempts[number] is attempt:
                 await asyncio.sleep(random.uniform(0.05, 0.25))
         else:
-            table.end(attempt, None, loop.time())
+            table.end(attempt, None, monotonic())
             return exchange
     raise AssertionError("a plan has at least one attempt")
 
@@ -109,9 +109,8 @@ async def _ask(
         cap_field=attempt.model.max_tokens_field or attempt.provider.max_tokens_field,
         has_stream_options=has_stream_options,
     )
-    clock = asyncio.get_running_loop().time
     length = sum(map(len, body))
-    asked_s = clock()
+    asked_s = monotonic()
     exchange: Exchange | None = None
     passage.exchange = None
     try:
@@ -129,7 +128,7 @@ async def _ask(
         exchange.abort()
         raise
     finally:
-        generation.upstream_s += clock() - asked_s
+        generation.upstream_s += monotonic() - asked_s
     generation.consumed = "nothing"
     return exchange
 

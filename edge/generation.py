@@ -5,14 +5,15 @@ was consumed is charged: the provider's usage, else our count, else (the caller 
 prompt's estimate.
 """
 
-import time
 from typing import Literal
+
+import msgspec
 
 from edge.credit import Credit
 from edge.journal import Intent, Journal
 from edge.metrics import Metrics
 from routing.envelope import Envelope
-from routing.meter import Meter, estimate
+from routing.meter import Meter
 from routing.plan import Attempt
 from usage.pricing import cost_nano
 from usage.protocol import Policy
@@ -34,65 +35,30 @@ class Books:
         self.metrics = metrics
 
 
-class Generation:
-    """`consumed` is what a settlement at this moment would charge for; it only ever grows."""
+class Generation(msgspec.Struct, eq=False):
+    """`consumed` is what a settlement at this moment would charge for; it only ever grows. `meter` counts for `attempt`, the one
+    that is tried or answers."""
 
-    __slots__ = (
-        "_marked",
-        "attempt",
-        "attempts",
-        "books",
-        "completion_max",
-        "consumed",
-        "envelope",
-        "finish_reason",
-        "first_byte_s",
-        "gen_id",
-        "hold_nano",
-        "is_settled",
-        "meter",
-        "policy",
-        "request_id",
-        "started_ms",
-        "started_s",
-        "upstream_id",
-        "upstream_s",
-        "user_agent",
-    )
-
-    def __init__(
-        self,
-        books: Books,
-        gen_id: str,
-        request_id: str,
-        policy: Policy,
-        envelope: Envelope,
-        attempt: Attempt,
-        hold_nano: int,
-        completion_max: int,
-        started_s: float,
-        user_agent: str,
-    ) -> None:
-        self.books = books
-        self.gen_id = gen_id
-        self.request_id = request_id
-        self.policy = policy
-        self.envelope = envelope
-        self.attempt = attempt
-        self.hold_nano = hold_nano
-        self.completion_max = completion_max
-        self.started_s = started_s
-        self.started_ms = time.time_ns() // 1_000_000
-        self.user_agent = user_agent
-        self.meter = Meter(attempt.rates, estimate(envelope.bytes_total), attempt.provider.usage_arithmetic)
-        self.consumed: Consumed = "nothing"
-        self.attempts = 0
-        self.finish_reason = ""
-        self.upstream_id = ""
-        self.first_byte_s = 0.0
-        self.upstream_s = 0.0
-        self.is_settled = False
-        self._marked = 0
+    books: Books
+    gen_id: str
+    request_id: str
+    policy: Policy
+    envelope: Envelope
+    attempt: Attempt
+    hold_nano: int
+    completion_max: int
+    started_s: float
+    started_ms: int
+    user_agent: str
+    meter: Meter
+    consumed: Consumed = "nothing"
+    attempts: int = 0
+    finish_reason: str = ""
+    upstream_id: str = ""
+    first_byte_s: float = 0.0
+    upstream_s: float = 0.0
+    is_settled: bool = False
+    marked_tokens: int = 0
 
     def begin(self) -> None:
         """Write the intent. JournalUnavailable: nothing may be sent."""
@@ -131,8 +97,8 @@ class Generation:
     def mark(self) -> None:
         """Leave a progress mark for recovery, if there is progress."""
         counted = self.meter.completion_counted
-        if counted > self._marked:
-            self._marked = counted
+        if counted > self.marked_tokens:
+            self.marked_tokens = counted
             self.books.journal.progress(self.gen_id, self.meter.tokens)
 
     def charge(self) -> tuple[Tokens, Rates, int]:

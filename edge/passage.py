@@ -9,8 +9,11 @@ Limits: clocks are true to half a second.
 
 import asyncio
 from collections.abc import Callable
+from math import inf
+from time import monotonic
 from typing import Any
 
+import msgspec
 from starlette.types import Receive
 
 from edge.tasks import Tasks
@@ -20,53 +23,33 @@ from routing.provider import Provider
 TICK_S = 0.5
 
 
-class Passage:
-    """The clocks of one request, in seconds of `Watch.now`.
+class Passage(msgspec.Struct, eq=False):
+    """The clocks of one request, in seconds of `time.monotonic`.
 
     `verdict` says what ended it from outside: "" (nothing), "gone" (the caller left), "body" (the body came too slowly), "reader"
-    (the caller stopped reading), "first_byte", "idle" or "total" (the provider was too slow).
+    (the caller stopped reading), "first_byte", "idle" or "total" (the provider was too slow). `push` writes the middle of a
+    stream at once, where the server offers that (`edge.downstream`).
     """
 
-    __slots__ = (
-        "body_bytes",
-        "deadline_s",
-        "exchange",
-        "has_left",
-        "heard_s",
-        "is_answered",
-        "is_reading_body",
-        "is_watched",
-        "mark",
-        "receive",
-        "sending_since_s",
-        "silence_kind",
-        "silence_s_max",
-        "spoke_s",
-        "started_s",
-        "task",
-        "verdict",
-        "watcher",
-    )
-
-    def __init__(self, receive: Receive, now_s: float) -> None:
-        self.receive = receive
-        self.started_s = now_s
-        self.task = asyncio.current_task()
-        self.exchange: Exchange | None = None
-        self.verdict = ""
-        self.is_reading_body = False
-        self.is_watched = False
-        self.is_answered = False
-        self.has_left = False
-        self.body_bytes = 0
-        self.sending_since_s = 0.0
-        self.deadline_s = float("inf")
-        self.silence_s_max = float("inf")
-        self.silence_kind = "first_byte"
-        self.heard_s = now_s
-        self.spoke_s = now_s
-        self.mark: Callable[[], None] | None = None
-        self.watcher: asyncio.Task[Any] | None = None
+    receive: Receive
+    push: Callable[[bytes], bool] | None
+    task: "asyncio.Task[Any] | None"
+    started_s: float
+    heard_s: float
+    spoke_s: float
+    exchange: Exchange | None = None
+    verdict: str = ""
+    is_reading_body: bool = False
+    is_watched: bool = False
+    is_answered: bool = False
+    has_left: bool = False
+    body_bytes: int = 0
+    sending_since_s: float = 0.0
+    deadline_s: float = inf
+    silence_s_max: float = inf
+    silence_kind: str = "first_byte"
+    mark: Callable[[], None] | None = None
+    watcher: "asyncio.Task[Any] | None" = None
 
     def await_provider(self, exchange: Exchange, now_s: float, silence_s_max: float, kind: str) -> None:
         """The provider has the word; `kind` is the verdict when it says nothing for `silence_s_max`."""
@@ -91,7 +74,7 @@ class Passage:
             return False
         self.verdict = ""
         self.has_left = True
-        self.deadline_s = min(self.deadline_s, asyncio.get_running_loop().time() + provider.drain_timeout_s)
+        self.deadline_s = min(self.deadline_s, monotonic() + provider.drain_timeout_s)
         return True
 
     async def watch_disconnect(self) -> None:
@@ -117,10 +100,9 @@ class Watch:
 
     async def run(self) -> None:
         """Tick until cancelled."""
-        clock = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(TICK_S)
-            now_s = clock()
+            now_s = monotonic()
             for passage in tuple(self.passages):
                 self.look_at(passage, now_s)
 

@@ -7,9 +7,9 @@ waking this stream's task. Whatever is not that plain is the task's: the beginni
 what comes from outside (a caller who left, a clock) wakes it by a poke.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Generator, Iterator
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -46,7 +46,6 @@ class Pump:
     __slots__ = (
         "_asked_s",
         "_bounds",
-        "_clock",
         "_exchange",
         "_generation",
         "_handed",
@@ -64,8 +63,7 @@ class Pump:
         self._passage = passage
         self._send = send
         self._bounds = bounds
-        self._clock = asyncio.get_running_loop().time
-        self._asked_s = self._clock()
+        self._asked_s = monotonic()
         self._is_open = False
         self._handed: bytes | None = None
         self._problem: Exception | None = None
@@ -109,7 +107,7 @@ class Pump:
                 if sent:
                     await self._pass(sent)
                 elif data and data[:1] != b":" and not data.isspace():
-                    passage.heard_s = self._clock()
+                    passage.heard_s = monotonic()
         except UpstreamError as problem:
             # Behind a finish_reason there is nothing left to break but the provider's own goodbye.
             await (self._end(rewrite.finish()) if rewrite.finish_reason else self._fail(problem.failure))
@@ -132,16 +130,17 @@ class Pump:
                 self._handed = sent
                 self._exchange.poke()
             elif sent:
-                now_s = self._clock()
+                now_s = monotonic()
                 if not sent.startswith(b":"):
                     passage.heard_s = now_s
                 passage.spoke_s = now_s
-                self._sending = begin(self._send({"type": "http.response.body", "body": sent, "more_body": True}))
-                if self._sending is not None:
-                    passage.sending_since_s = now_s
-                    self._exchange.poke()
+                if passage.push is None or not passage.push(sent):
+                    self._sending = begin(self._send({"type": "http.response.body", "body": sent, "more_body": True}))
+                    if self._sending is not None:
+                        passage.sending_since_s = now_s
+                        self._exchange.poke()
             elif data[:1] != b":" and not data.isspace():
-                passage.heard_s = self._clock()
+                passage.heard_s = monotonic()
         except Exception as problem:
             self._problem = problem
             self._exchange.poke()
@@ -165,7 +164,7 @@ class Pump:
 
     async def _pass(self, sent: bytes) -> None:
         passage = self._passage
-        now_s = self._clock()
+        now_s = monotonic()
         # Comments are a sign of life for the caller, not an answer: they do not re-arm the idle clock.
         if not sent.startswith(b":"):
             passage.heard_s = now_s
@@ -190,7 +189,7 @@ class Pump:
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def _comment(self) -> None:
-        now_s = self._clock()
+        now_s = monotonic()
         if now_s - self._passage.spoke_s >= self._bounds.comment_s and self._rewrite.is_at_boundary:
             heard_s = self._passage.heard_s
             await self._pass(COMMENT)
@@ -236,7 +235,7 @@ class Pump:
         generation, rewrite = self._generation, self._rewrite
         generation.finish_reason = rewrite.finish_reason
         generation.upstream_id = rewrite.upstream_id
-        now_s = self._clock()
+        now_s = monotonic()
         if self._passage.has_left:
             status = 499
         # Until its first byte and from it on, a stream goes at the provider's pace.
@@ -251,7 +250,7 @@ class Pump:
             return
         if self._bounds.is_strict:
             await self._generation.books.journal.durable()
-        now_s = self._clock()
+        now_s = monotonic()
         if not self._is_open:
             await self._open(now_s)
         self._passage.sending_since_s = now_s
@@ -262,7 +261,7 @@ class Pump:
         """Let the provider close its stream, so that the connection can serve again."""
         passage = self._passage
         passage.verdict = ""
-        passage.deadline_s = self._clock() + LINGER_S
+        passage.deadline_s = monotonic() + LINGER_S
         try:
             while await self._exchange.read() != b"":
                 if passage.verdict:

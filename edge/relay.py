@@ -8,6 +8,9 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
@@ -25,6 +28,7 @@ from edge.whole import forward_whole
 from routing.envelope import Invalid, read
 from routing.failure import Source, describe, param_of, status_of
 from routing.headers import Arrival, validate
+from routing.meter import Meter, estimate
 from routing.plan import Plan
 from routing.refusal import Refusal
 from routing.reserve import Reserve, completion_within, reserve
@@ -32,6 +36,9 @@ from usage.pricing import dollars
 from usage.protocol import Policy, Unreachable
 
 log = logging.getLogger("tollway.relay")
+NONE: Mapping[str, Any] = {}
+PUSH = "tollway.push"
+"""The ASGI extension by which our own server takes the middle of a stream without a coroutine; see `downstream.request`."""
 
 
 class Relay:
@@ -48,7 +55,8 @@ class Relay:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         mark = self._mint.draw()
         gen_id = "gen-" + mark
-        passage = Passage(receive, asyncio.get_running_loop().time())
+        now_s = monotonic()
+        passage = Passage(receive, scope.get("extensions", NONE).get(PUSH), asyncio.current_task(), now_s, now_s, now_s)
         self._watch.passages.add(passage)
         request_id = "req-" + mark
         try:
@@ -99,17 +107,20 @@ class Relay:
             if hold_nano < need.full_nano:
                 completion_max = completion_within(need, hold_nano)
                 cap = completion_max // need.choices
+        attempt = plan.attempts[0]
         generation = Generation(
             self._books,
             gen_id,
             request_id,
             policy,
             envelope,
-            plan.attempts[0],
+            attempt,
             hold_nano,
             completion_max,
             passage.started_s,
+            time.time_ns() // 1_000_000,
             arrival.user_agent,
+            Meter(attempt.rates, estimate(envelope.bytes_total), attempt.provider.usage_arithmetic),
         )
         await self._answer(plan, generation, passage, arrival, send, cap)
 
@@ -143,10 +154,9 @@ class Relay:
     async def _answer(
         self, plan: Plan, generation: Generation, passage: Passage, arrival: Arrival, send: Send, cap: int | None
     ) -> None:
-        clock = asyncio.get_running_loop().time
         try:
             generation.begin()
-            passage.deadline_s = clock() + generation.attempt.provider.total_timeout_s
+            passage.deadline_s = monotonic() + generation.attempt.provider.total_timeout_s
             exchange = await find_answer(self._table, plan.attempts, generation, passage, arrival.forwarded, cap)
             if generation.envelope.stream and is_event_stream(exchange):
                 await Pump(exchange, generation, passage, send, self._bounds).run()
@@ -163,17 +173,17 @@ class Relay:
             if failure.source is not Source.CLIENT and generation.consumed == "prompt":
                 # Whoever gets nothing pays nothing, whatever the provider makes of it.
                 generation.consumed = "nothing"
-            generation.settle(end_reason_of(failure), status, clock(), failure.kind.value)
+            generation.settle(end_reason_of(failure), status, monotonic(), failure.kind.value)
             if passage.verdict not in ("gone", "reader"):
                 message, kind, code = describe(failure, generation.attempt.provider.name)
                 refusal = Refusal(status, code, message, kind, param_of(failure), retry_after_s=failure.retry_after_s)
                 raise Denied(refusal) from failed
         except asyncio.CancelledError:
             left = passage.verdict in ("gone", "reader")
-            generation.settle("cancelled" if left else "proxy_error", 499 if left else 503, clock())
+            generation.settle("cancelled" if left else "proxy_error", 499 if left else 503, monotonic())
             raise
         finally:
-            generation.settle("proxy_error", 500, clock())
+            generation.settle("proxy_error", 500, monotonic())
 
     async def _interrupted(self, passage: Passage, send: Send, ids: Headers) -> None:
         assert passage.task is not None

@@ -4,7 +4,7 @@ Rule: the settlement stands before the answer goes out. Rule: until then nothing
 can still be answered with a status.
 """
 
-import asyncio
+from time import monotonic
 
 from starlette.types import Send
 
@@ -20,13 +20,12 @@ from routing.headers import to_downstream
 
 async def forward_whole(exchange: Exchange, generation: Generation, passage: Passage, send: Send, bounds: Bounds) -> None:
     """A JSON answer. Failed: nothing has gone to the caller yet."""
-    clock = asyncio.get_running_loop().time
-    asked_s = clock()
+    asked_s = monotonic()
     passage.await_provider(exchange, asked_s, generation.attempt.provider.idle_timeout_s, "idle")
     generation.consumed = "prompt"
     try:
         body = await _read_whole(exchange, passage, generation, bounds)
-        now_s = generation.first_byte_s = clock()
+        now_s = generation.first_byte_s = monotonic()
         generation.upstream_s += now_s - asked_s
         view, members = open_answer(body)
         if generation.envelope.stream:
@@ -42,9 +41,9 @@ async def forward_whole(exchange: Exchange, generation: Generation, passage: Pas
     generation.upstream_id = view.upstream_id
     answer = rewrite_answer(body, view, members, Identity(generation.gen_id, generation.envelope.model), generation.meter)
     if passage.has_left:
-        generation.settle("cancelled", 499, clock())
+        generation.settle("cancelled", 499, monotonic())
         return
-    generation.settle("completed", exchange.status, clock())
+    generation.settle("completed", exchange.status, monotonic())
     if bounds.is_strict:
         await generation.books.journal.durable()
     passage.sending_since_s = now_s
@@ -67,7 +66,7 @@ async def _read_whole(exchange: Exchange, passage: Passage, generation: Generati
                 raise Failed(Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.REQUEST))
             pieces.append(data)
             if not data.isspace():
-                passage.heard_s = asyncio.get_running_loop().time()
+                passage.heard_s = monotonic()
         elif data is not None:
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
         elif passage.verdict and not passage.drains(generation.attempt.provider):

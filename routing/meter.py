@@ -27,25 +27,22 @@ def estimate(text_bytes: int) -> int:
     return max(-(-text_bytes // BYTES_PER_TOKEN), 1)
 
 
-class Meter:
+class Meter(msgspec.Struct, eq=False):
     """The counts of one generation. `prompt_estimate` in tokens."""
 
-    __slots__ = ("_arithmetic", "_cost_nano", "_rates", "_text", "_usage", "deltas", "prompt_estimate", "text_bytes")
-
-    def __init__(self, rates: Rates, prompt_estimate: int, arithmetic: Arithmetic = "auto") -> None:
-        self._rates = rates
-        self._arithmetic = arithmetic
-        self.prompt_estimate = prompt_estimate
-        self.deltas = 0
-        self.text_bytes = 0
-        self._usage: Usage | None = None
-        self._text = b""
-        self._cost_nano: int | None = None
+    rates: Rates
+    prompt_estimate: int
+    arithmetic: Arithmetic = "auto"
+    deltas: int = 0
+    text_bytes: int = 0
+    _usage: Usage | None = None
+    _text: bytes = b""
+    _cost_nano: int | None = None
 
     def turn_to(self, rates: Rates, arithmetic: Arithmetic) -> None:
         """Another provider is asked; nothing was observed of the last one."""
-        self._rates = rates
-        self._arithmetic = arithmetic
+        self.rates = rates
+        self.arithmetic = arithmetic
         self._cost_nano = None
 
     def observe_text(self, event: bytes) -> None:
@@ -59,7 +56,7 @@ class Meter:
 
     def observe_usage(self, usage: bytes) -> None:
         """The provider's word; later words replace earlier ones."""
-        read = usage_of(usage, self._arithmetic)
+        read = usage_of(usage, self.arithmetic)
         if read is not None:
             self._usage = read
             self._text = usage
@@ -86,9 +83,9 @@ class Meter:
 
     def cost_nano(self) -> int:
         if self._usage is None:
-            return cost_nano(self.tokens, self._rates)
+            return cost_nano(self.tokens, self.rates)
         if self._cost_nano is None:
-            self._cost_nano = cost_nano(self._usage.tokens, self._rates)
+            self._cost_nano = cost_nano(self._usage.tokens, self.rates)
         return self._cost_nano
 
     def usage_json(self) -> bytes:

@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
         """Being answered."""
         self._reading: Request | None = None
         """Whose body is being read: the one being answered, or the last one waiting."""
-        self._waiting: deque[Request] = deque()
+        self._waiting: deque[tuple[Request, Scope]] = deque()
         self._parser: HttpRequestParser | None = HttpRequestParser(self)
         self._headers: list[tuple[bytes, bytes]] = []
         self._url = b""
@@ -151,12 +151,13 @@ class Connection(asyncio.Protocol):
         if version not in VERSIONS:
             raise _Wrong(400)
         path, raw_path, query = _target(self._url)
+        method = parser.get_method().decode("ascii")
         client, server = self._peers
         scope: Scope = {
             "type": "http",
             "asgi": ASGI,
             "http_version": version,
-            "method": parser.get_method().decode("ascii"),
+            "method": method,
             "scheme": "http",
             "path": path,
             "raw_path": raw_path,
@@ -166,14 +167,15 @@ class Connection(asyncio.Protocol):
             "client": client,
             "server": server,
         }
-        expects_continue = self._expects_continue and version == "1.1"
-        request = Request(self, scope, keeps_alive=parser.should_keep_alive(), expects_continue=expects_continue)
+        is_old = version == "1.0"
+        request = Request(self, method == "HEAD", is_old, parser.should_keep_alive(), self._expects_continue and not is_old)
+        scope["extensions"] = {"tollway.push": request.push}
         self._headers, self._url, self._expects_continue = [], b"", False
         self._reading = request
         if self.request is None:
-            self._begin(request)
+            self._begin(request, scope)
         else:
-            self._waiting.append(request)
+            self._waiting.append((request, scope))
             self.pause_reading()
 
     def on_body(self, body: bytes) -> None:
@@ -189,11 +191,11 @@ class Connection(asyncio.Protocol):
 
     # One request after another.
 
-    def _begin(self, request: Request) -> None:
+    def _begin(self, request: Request, scope: Scope) -> None:
         self.request = request
         self.waits_since_s = None
         self.has_part_of_head = False
-        request.task = self.server.run(request)
+        request.task = self.server.run(request, scope)
 
     def answered(self, request: Request) -> None:
         """Its response is written. The next one begins at once if this one was read to its end."""
@@ -218,7 +220,7 @@ class Connection(asyncio.Protocol):
         if not request.keeps_alive or self.server.is_stopping:
             self.close()
         elif self._waiting:
-            self._begin(self._waiting.popleft())
+            self._begin(*self._waiting.popleft())
             if not self._waiting:
                 self.resume_reading()
         else:
@@ -262,7 +264,7 @@ class Connection(asyncio.Protocol):
     def _hear_no_more(self) -> None:
         """What was read whole is answered, and nothing more is read."""
         self.pause_reading()
-        last = self._waiting[-1] if self._waiting else self.request
+        last = self._waiting[-1][0] if self._waiting else self.request
         if last is not None:
             last.keeps_alive = False
 

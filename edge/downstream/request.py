@@ -9,7 +9,8 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from starlette.types import Message, Scope
+import msgspec
+from starlette.types import Message
 
 if TYPE_CHECKING:
     from edge.downstream.connection import Connection
@@ -28,47 +29,28 @@ class Misframed(Exception):
     """The application's response is not what it announced: a bug of ours. The connection is closed."""
 
 
-class Request:
+class Request(msgspec.Struct, eq=False):
     """`is_complete`: all of it was read. `is_answered`: the response is written. `is_gone`: nobody listens any more."""
 
-    __slots__ = (
-        "_has_body",
-        "_is_chunked",
-        "_is_delivered",
-        "_left_bytes",
-        "_pieces",
-        "_start",
-        "_unread_bytes",
-        "_waiter",
-        "connection",
-        "expects_continue",
-        "has_begun",
-        "is_answered",
-        "is_complete",
-        "is_gone",
-        "keeps_alive",
-        "scope",
-        "task",
-    )
-
-    def __init__(self, connection: "Connection", scope: Scope, *, keeps_alive: bool, expects_continue: bool) -> None:
-        self.connection = connection
-        self._has_body = True
-        self._is_chunked = False
-        self._is_delivered = False
-        self._left_bytes: int | None = None
-        self._pieces: list[bytes] = []
-        self._start: Message | None = None
-        self._unread_bytes = 0
-        self._waiter: asyncio.Future[None] | None = None
-        self.scope = scope
-        self.keeps_alive = keeps_alive
-        self.expects_continue = expects_continue
-        self.has_begun = False
-        self.is_answered = False
-        self.is_complete = False
-        self.is_gone = False
-        self.task: asyncio.Task[None] | None = None
+    connection: "Connection"
+    is_head: bool
+    is_old: bool
+    """HTTP/1.0: no chunks."""
+    keeps_alive: bool
+    expects_continue: bool
+    has_begun: bool = False
+    is_answered: bool = False
+    is_complete: bool = False
+    is_gone: bool = False
+    task: "asyncio.Task[None] | None" = None
+    _has_body: bool = True
+    _is_chunked: bool = False
+    _is_delivered: bool = False
+    _left_bytes: int | None = None
+    _pieces: list[bytes] = []
+    _start: Message | None = None
+    _unread_bytes: int = 0
+    _waiter: "asyncio.Future[None] | None" = None
 
     # What the connection calls.
 
@@ -110,7 +92,7 @@ class Request:
             if self.expects_continue and not self._is_delivered and not self.has_begun:
                 self.expects_continue = False
                 self.connection.write(CONTINUE)
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self.connection.server.loop.create_future()
             await self._waiter
 
     def _take(self) -> Message:
@@ -139,6 +121,14 @@ class Request:
             self._write(body, more)
         if connection.drained is not None and not self.is_answered:
             await connection.drained
+
+    def push(self, body: bytes) -> bool:
+        """The middle of a chunked response, written at once; False, and nothing done, when it has to go by `send`."""
+        connection = self.connection
+        if not self._is_chunked or self.is_gone or self.is_answered or connection.drained is not None:
+            return False
+        connection.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        return True
 
     def _write(self, body: bytes, more: bool) -> None:
         """What is not the middle of a chunked response."""
@@ -172,7 +162,7 @@ class Request:
         status, headers = self._start["status"], self._start.get("headers", ())
         self._start = None
         self.has_begun = True
-        self._has_body = status not in _BODILESS and self.scope["method"] != "HEAD"
+        self._has_body = status not in _BODILESS and not self.is_head
         lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, self.connection.server.date]
         length: int | None = None
         for name, value in headers:
@@ -186,7 +176,7 @@ class Request:
             if not more:
                 length = body_bytes
                 lines.append(b"content-length: %d\r\n" % length)
-            elif self.scope["http_version"] == "1.1":
+            elif not self.is_old:
                 self._is_chunked = True
                 lines.append(b"transfer-encoding: chunked\r\n")
             else:
@@ -197,7 +187,7 @@ class Request:
             self.keeps_alive = False
         if not self.keeps_alive:
             lines.append(b"connection: close\r\n")
-        elif self.scope["http_version"] == "1.0":
+        elif self.is_old:
             lines.append(b"connection: keep-alive\r\n")
         head = b"%b\r\n" % b"".join(lines)
         if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1:

@@ -10,7 +10,7 @@ import logging
 import time
 from email.utils import formatdate
 
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp, Message, Scope
 
 from edge.downstream.connection import Connection
 from edge.downstream.request import Request
@@ -74,13 +74,13 @@ class Server:
     def forget(self, connection: Connection) -> None:
         self.connections.discard(connection)
 
-    def run(self, request: Request) -> "asyncio.Task[None]":
+    def run(self, request: Request, scope: Scope) -> "asyncio.Task[None]":
         """The task that answers `request`; it lets nothing out."""
-        return start(self._run(request), self.loop)
+        return start(self._run(request, scope), self.loop)
 
-    async def _run(self, request: Request) -> None:
+    async def _run(self, request: Request, scope: Scope) -> None:
         try:
-            await self.app(request.scope, request.receive, request.send)
+            await self.app(scope, request.receive, request.send)
         except Exception:
             log.exception("the application failed")
             await self._apologise(request)

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from edge.credit import Credit
@@ -222,7 +223,7 @@ class Rig:
 
     def look(self, after_s: float) -> None:
         """One tick of the watch, `after_s` from now."""
-        now_s = asyncio.get_running_loop().time() + after_s
+        now_s = monotonic() + after_s
         for passage in tuple(self.watch.passages):
             self.watch.look_at(passage, now_s)
 

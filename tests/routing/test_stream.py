@@ -47,7 +47,7 @@ def clone(rewrite: StreamRewrite) -> StreamRewrite:
         value = getattr(twin, name)
         if isinstance(value, list):
             setattr(twin, name, value[:])
-    twin.meter = shallow(rewrite.meter)
+    twin.meter = copy.copy(rewrite.meter)
     twin._lines = shallow(rewrite._lines)
     twin._lines._pieces = rewrite._lines._pieces[:]
     return twin
