@@ -14,6 +14,7 @@ HERE = Path(__file__).parent
 PEERS: dict[str, Peer] = {
     "tollway": tollway.EMBEDDED_PEER,
     "tollway-edge": tollway.EDGE_PEER,
+    "tollway-granian": tollway.GRANIAN_PEER,
     "nginx": forwarders.NGINX_PEER,
     "haproxy": forwarders.HAPROXY_PEER,
     "envoy": forwarders.ENVOY_PEER,

@@ -20,7 +20,9 @@ from bench.process import Memory
 
 QUESTION = "What is a toll road, and who pays for it? Answer in two sentences, plainly, as if to a child of eight."
 OPENING_MAX = 64
+PAUSE = "function delay() return {pause_ms} end"
 WRK_SCRIPT = """
+{pause}
 wrk.method = "POST"
 wrk.path = "{path}"
 wrk.body = [==[{body}]==]
@@ -76,12 +78,16 @@ class Plain:
     bad_socket: int
 
 
-def send_plain(target: Target, connections: int, duration_s: float, folder: Path) -> Plain:
-    """A round of wrk: `connections` at once, each sending its next request as soon as it has its answer."""
+def send_plain(target: Target, connections: int, duration_s: float, folder: Path, pause_ms: int = 0) -> Plain:
+    """A round of wrk: `connections` at once, each sending its next request `pause_ms` after it has its answer."""
     headers = {"content-type": "application/json", **target.headers}
     lines = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in headers.items())
     script = folder / "wrk.lua"
-    script.write_text(WRK_SCRIPT.format(path=target.path, body=target.body(), headers=lines))
+    script.write_text(
+        WRK_SCRIPT.format(
+            pause=PAUSE.format(pause_ms=pause_ms) if pause_ms else "", path=target.path, body=target.body(), headers=lines
+        )
+    )
     argv = [
         "wrk",
         "-t1",

@@ -22,6 +22,8 @@ from bench.process import DidNotStart, Memory
 STREAMS_PACED = 128
 CONCURRENT = 32
 COLD_STARTS = 3
+EVEN_PAUSE_MS = 15
+"""Between an answer and the next request of its connection: about 2,000 requests a second, to whoever keeps up."""
 DIRECT = "direct"
 
 
@@ -32,17 +34,19 @@ class Pace(msgspec.Struct, frozen=True):
     warm_up_s: float
     plain_s: float
     alone_s: float
+    even_s: float
     paced_s: float
     held: tuple[int, ...]
     open_timeout_s: float
 
 
-FULL = Pace(rounds=3, warm_up_s=2, plain_s=4, alone_s=2, paced_s=4, held=(1000, 5000), open_timeout_s=25)
-QUICK = Pace(rounds=1, warm_up_s=1, plain_s=2, alone_s=1, paced_s=2, held=(1000,), open_timeout_s=8)
+FULL = Pace(rounds=3, warm_up_s=2, plain_s=4, alone_s=2, even_s=4, paced_s=4, held=(1000, 5000), open_timeout_s=25)
+QUICK = Pace(rounds=1, warm_up_s=1, plain_s=2, alone_s=1, even_s=2, paced_s=2, held=(1000,), open_timeout_s=8)
 
 
 class Measured(msgspec.Struct):
-    """Everything read of one peer. `plain` is by the number of requests at once; CPU seconds stand beside each round."""
+    """Everything read of one peer. `plain` is by the number of requests at once, `even` at the same rate to all; CPU seconds stand
+    beside each round."""
 
     name: str
     does: str
@@ -52,6 +56,8 @@ class Measured(msgspec.Struct):
     loaded: Memory | None = None
     plain: dict[int, list[Plain]] = msgspec.field(default_factory=dict)
     plain_cpu_s: dict[int, list[float]] = msgspec.field(default_factory=dict)
+    even: list[Plain] = msgspec.field(default_factory=list)
+    even_cpu_s: list[float] = msgspec.field(default_factory=list)
     paced: list[Paced] = msgspec.field(default_factory=list)
     held: dict[int, Held] = msgspec.field(default_factory=dict)
     trouble: list[str] = msgspec.field(default_factory=list)
@@ -160,8 +166,17 @@ def _send_plain(measured: Measured, target: Target, cpu_s: Callable[[], float], 
         plain = send_plain(target, at_once, duration_s, work)
         measured.plain_cpu_s.setdefault(at_once, []).append(cpu_s() - before)
         measured.plain.setdefault(at_once, []).append(plain)
-        if plain.bad_status or plain.bad_socket:
-            measured.trouble.append(f"{plain.bad_status} bad answers and {plain.bad_socket} socket errors at {at_once} at once")
+        _note_bad(measured, plain, f"{at_once} at once")
+    before = cpu_s()
+    even = send_plain(target, CONCURRENT, pace.even_s, work, EVEN_PAUSE_MS)
+    measured.even_cpu_s.append(cpu_s() - before)
+    measured.even.append(even)
+    _note_bad(measured, even, "an even rate")
+
+
+def _note_bad(measured: Measured, plain: Plain, at: str) -> None:
+    if plain.bad_status or plain.bad_socket:
+        measured.trouble.append(f"{plain.bad_status} bad answers and {plain.bad_socket} socket errors at {at}")
 
 
 def _weigh(runner: Running, measured: Measured) -> None:

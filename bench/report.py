@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.measure import CONCURRENT, DIRECT, STREAMS_PACED, Measured, Session, machine_of
+from bench.load import Plain
+from bench.measure import CONCURRENT, DIRECT, EVEN_PAUSE_MS, STREAMS_PACED, Measured, Session, machine_of
 from bench.mock import CHUNKS, GAP_S
 
 YARDSTICKS = ("Envoy", "Portkey")
@@ -17,8 +18,10 @@ Made by `scripts/bench` on {started} ({machine}); raw values in `results.json`, 
 **How.** One session on one machine: the mock provider (nginx with Lua) and every proxy, with one worker each, are started
 together; the same load then goes to each proxy in turn; rounds: {rounds}, the order turning by one each time. A figure is the
 median of the rounds. *CPU* is user plus system time of the proxy's whole process tree, read from /proc, divided by the requests
-or chunks that arrived meanwhile. *JSON request*: wrk, {concurrent} connections, each sending a chat request of about 200 bytes
-as soon as it has the last answer, of about 600 bytes. *Paced chunk*: {streams} streams at once, each of {chunks} chunks,
+or chunks that arrived meanwhile. *JSON request*: wrk, {concurrent} connections, a chat request of about 200 bytes, an answer of
+about 600. *At the same rate*: each connection waits {pause_ms} ms after an answer, so that every proxy gets the same load, about
+{rate:,.0f} requests a second; a proxy that cannot keep up has no figure. *Flat out*: no pause, so that each gets as much as it can
+take. *Paced chunk*: {streams} streams at once, each of {chunks} chunks,
 {gap_ms:g} ms apart, a new one when it ends, so the cost of the request is in it, spread over its chunks. *Added latency*:
 against the provider asked directly, at 1 and at {concurrent} at once. *Memory*: RSS (PSS) of the tree after the rounds.
 *Cold start*: from the start of the process to the first good answer. *Per open stream*: growth of PSS from before to while that
@@ -27,7 +30,8 @@ many streams stand silent after their first chunk, divided by them.
 **Limits.** Load, provider and proxy share {cores} cores, so latency at {concurrent} at once contains the queue for them, and
 absolute figures hold for this machine only; ratios within a run travel better. RSS counts what the processes of a tree share
 more than once, PSS splits what is shared with the other proxies of the session; the truth lies between. Memory that the kernel
-holds for sockets is in no process's figure. CPU is read in steps of 10 ms. The peers do not do the same work: what each does is
+holds for sockets is in no process's figure. CPU is read in steps of 10 ms. Flat out, the faster a proxy is, the more requests it
+finds per wake-up and the less the kernel's wake-ups cost it: ratios flat out compare different loads. The peers do not do the same work: what each does is
 in the last column, and only Tollway authenticates callers, holds credit, journals and charges. Nothing is said here about TLS,
 other processors, several workers, or networks.
 """
@@ -39,6 +43,7 @@ class Summary:
 
     name: str
     does: str
+    cpu_us_even: float | None
     cpu_us_request: float | None
     cpu_us_chunk: float | None
     added_ms: dict[tuple[int, str], float | None]
@@ -53,6 +58,19 @@ def _median(values: Sequence[float]) -> float | None:
     return statistics.median(values) if values else None
 
 
+def _cpu_us(cpu_s: Sequence[float], plain: Sequence[Plain]) -> float | None:
+    return _median([seconds * 1e6 / result.requests for seconds, result in zip(cpu_s, plain, strict=True) if result.requests])
+
+
+def _rate(plain: Sequence[Plain]) -> float:
+    return _median([result.requests * 1e6 / result.duration_us for result in plain]) or 0.0
+
+
+def _keeps_up(measured: Measured, direct: Measured) -> bool:
+    """Whether it served at least nine tenths of the rate at which the provider itself is asked."""
+    return _rate(measured.even) >= 0.9 * _rate(direct.even)
+
+
 def summarise(measured: Measured, direct: Measured) -> Summary:
     plain = measured.plain.get(CONCURRENT, [])
     cpu = measured.plain_cpu_s.get(CONCURRENT, [])
@@ -65,12 +83,11 @@ def summarise(measured: Measured, direct: Measured) -> Summary:
     return Summary(
         name=measured.name,
         does=measured.does,
-        cpu_us_request=_median(
-            [seconds * 1e6 / result.requests for seconds, result in zip(cpu, plain, strict=True) if result.requests]
-        ),
+        cpu_us_even=_cpu_us(measured.even_cpu_s, measured.even) if _keeps_up(measured, direct) else None,
+        cpu_us_request=_cpu_us(cpu, plain),
         cpu_us_chunk=_median([result.cpu_s * 1e6 / result.chunks for result in measured.paced if result.chunks]),
         added_ms=added,
-        requests_s=_median([result.requests * 1e6 / result.duration_us for result in plain]),
+        requests_s=_rate(plain) or None,
         pss_mb=measured.loaded.pss_kb / 1024 if measured.loaded else None,
         rss_mb=measured.loaded.rss_kb / 1024 if measured.loaded else None,
         cold_start_s=_median(measured.cold_start_s),
@@ -104,7 +121,8 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _figures(session: Session, found: Sequence[Summary]) -> str:
     heads = [
         "proxy",
-        "CPU µs / JSON request",
+        "CPU µs / JSON request, same rate",
+        "flat out",
         "CPU µs / paced chunk",
         "added p50 / p99 at 1, ms",
         f"added p50 / p99 at {CONCURRENT}, ms",
@@ -114,7 +132,8 @@ def _figures(session: Session, found: Sequence[Summary]) -> str:
     rows = []
     for each in found:
         latency = [f"{_show(each.added_ms[n, 'p50_us'])} / {_show(each.added_ms[n, 'p99_us'])}" for n in (1, CONCURRENT)]
-        cells = [each.name, _show(each.cpu_us_request), _show(each.cpu_us_chunk), *latency, _show(each.requests_s)]
+        cells = [each.name, *map(_show, (each.cpu_us_even, each.cpu_us_request, each.cpu_us_chunk)), *latency]
+        cells.append(_show(each.requests_s))
         cells += [f"{_show(each.rss_mb)} ({_show(each.pss_mb)})", _show(each.cold_start_s)]
         rows.append([*cells, *(_show(each.kb_per_stream.get(streams)) for streams in session.pace.held), each.does])
     return _table(heads, rows)
@@ -130,11 +149,14 @@ def _ratios(found: Sequence[Summary]) -> str:
     yardsticks = [by_name[name] for name in YARDSTICKS if name in by_name]
     if not yardsticks:
         return "Neither of the yardsticks ran, so there are no ratios.\n"
-    heads = ["proxy"] + [f"{what}, to {each.name}" for each in yardsticks for what in ("JSON request", "paced chunk", "memory")]
+    heads = ["proxy"]
+    for yardstick in yardsticks:
+        heads += [f"JSON request, to {yardstick.name}: same rate", "flat out", "paced chunk", "memory"]
     rows = []
     for each in found:
         cells = [each.name]
         for yardstick in yardsticks:
+            cells.append(_ratio(each.cpu_us_even, yardstick.cpu_us_even))
             cells.append(_ratio(each.cpu_us_request, yardstick.cpu_us_request))
             cells.append(_ratio(each.cpu_us_chunk, yardstick.cpu_us_chunk))
             cells.append(_ratio(each.rss_mb, yardstick.rss_mb))
@@ -153,6 +175,8 @@ def write_markdown(session: Session) -> str:
         chunks=CHUNKS,
         gap_ms=GAP_S * 1e3,
         cores=session.machine["cores"],
+        pause_ms=EVEN_PAUSE_MS,
+        rate=_rate(next(measured for measured in session.peers if measured.name == DIRECT).even),
     )
     versions = ", ".join(f"{measured.name} {measured.version}" for measured in session.peers if measured.version)
     text = f"{method}\n## Figures\n\n{_figures(session, found)}\nVersions: {versions}.\n"

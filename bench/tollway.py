@@ -68,6 +68,11 @@ def _embedded(out: Path, folder: Path, port: int, mock_port: int) -> Launch:
     return Launch([str(PROGRAM), "serve"], _target(port, _make_key(env)), env)
 
 
+def _on_granian(out: Path, folder: Path, port: int, mock_port: int) -> Launch:
+    launch = _embedded(out, folder, port, mock_port)
+    return Launch(launch.argv, launch.target, launch.env | {"TOLLWAY_SERVER": "granian"})
+
+
 def _alone(out: Path, folder: Path, port: int, mock_port: int) -> Launch:
     _write_providers(folder, mock_port)
     centre_port = free_port()
@@ -99,4 +104,5 @@ EMBEDDED_PEER = Peer(
     _missing,
     _version,
 )
+GRANIAN_PEER = Peer("Tollway, granian", "as Tollway, with granian as its server", _on_granian, _missing, _version)
 EDGE_PEER = Peer("Tollway edge", "the same; collector in a process of its own, not counted", _alone, _missing, _version)

@@ -152,15 +152,8 @@ class Generation(msgspec.Struct, eq=False):
         )
         books.journal.settle(record)
         books.credit.settle(policy.purse, self.hold_nano, cost)
-        self._count(books.metrics, record, now_s)
-
-    def _count(self, metrics: Metrics, record: UsageRecord, now_s: float) -> None:
-        provider = record.provider
-        metrics.requests[provider, record.status] += 1
-        metrics.ends[record.end_reason] += 1
-        metrics.tokens[provider, "prompt"] += record.tokens.prompt
-        metrics.tokens[provider, "completion"] += record.tokens.completion
-        metrics.cost_nano[provider] += record.cost_nano
+        metrics = books.metrics
+        metrics.count(record)
         if self.first_byte_s:
             metrics.first_byte_s.observe(self.first_byte_s - self.started_s)
         metrics.overhead_s.observe(max(now_s - self.started_s - self.upstream_s, 0.0))

@@ -5,8 +5,12 @@ Source: names follow Prometheus' conventions; `gen_ai` attributes have no proxy 
 """
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
+
+import msgspec
+
+from usage.record import UsageRecord
 
 SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 OVERHEAD_SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 1.0)
@@ -35,39 +39,55 @@ class Histogram:
         return [*lines, f"{name}_sum {self.total:.6f}", f"{name}_count {seen}"]
 
 
+class Tally(msgspec.Struct, eq=False):
+    """What the requests that ended alike have in common: how many, and what they used."""
+
+    requests: int = 0
+    prompt: int = 0
+    completion: int = 0
+    cost_nano: int = 0
+
+
 class Metrics:
-    """What this process counts."""
+    """What this process counts. A request that reached no provider is counted under none, with an empty end reason."""
 
     def __init__(self) -> None:
-        self.requests: defaultdict[tuple[str, int], int] = defaultdict(int)
-        self.ends: defaultdict[str, int] = defaultdict(int)
-        self.tokens: defaultdict[tuple[str, str], int] = defaultdict(int)
-        self.cost_nano: defaultdict[str, int] = defaultdict(int)
+        self.tallies: defaultdict[tuple[str, int, str], Tally] = defaultdict(Tally)
         self.retries: defaultdict[str, int] = defaultdict(int)
         self.first_byte_s = Histogram(SECONDS)
         self.overhead_s = Histogram(OVERHEAD_SECONDS)
 
+    def count(self, record: UsageRecord) -> None:
+        """A generation was settled."""
+        tally = self.tallies[record.provider, record.status, record.end_reason]
+        tally.requests += 1
+        tally.prompt += record.tokens.prompt
+        tally.completion += record.tokens.completion
+        tally.cost_nano += record.cost_nano
+
+    def count_refused(self, status: int) -> None:
+        """A request was answered by us alone."""
+        self.tallies["", status, ""].requests += 1
+
     def text(self, gauges: Mapping[str, float]) -> str:
         """The exposition, with `gauges` (name without prefix → value) read at this moment."""
-        lines = ["# TYPE tollway_requests_total counter"]
-        lines += [
-            f'tollway_requests_total{{provider="{provider}",status="{status}"}} {count}'
-            for (provider, status), count in sorted(self.requests.items())
-        ]
-        lines.append("# TYPE tollway_ends_total counter")
-        lines += [f'tollway_ends_total{{reason="{reason}"}} {count}' for reason, count in sorted(self.ends.items())]
-        lines.append("# TYPE tollway_tokens_total counter")
-        lines += [
-            f'tollway_tokens_total{{provider="{provider}",kind="{kind}"}} {count}'
-            for (provider, kind), count in sorted(self.tokens.items())
-        ]
-        lines.append("# TYPE tollway_cost_nano_dollars_total counter")
-        lines += [
-            f'tollway_cost_nano_dollars_total{{provider="{provider}"}} {cost}'
-            for provider, cost in sorted(self.cost_nano.items())
-        ]
-        lines.append("# TYPE tollway_retries_total counter")
-        lines += [f'tollway_retries_total{{provider="{provider}"}} {count}' for provider, count in sorted(self.retries.items())]
+        requests: Counter[str] = Counter()
+        ends: Counter[str] = Counter()
+        tokens: Counter[str] = Counter()
+        costs: Counter[str] = Counter()
+        for (provider, status, end_reason), tally in self.tallies.items():
+            requests[f'provider="{provider}",status="{status}"'] += tally.requests
+            if end_reason:
+                ends[f'reason="{end_reason}"'] += tally.requests
+                tokens[f'provider="{provider}",kind="prompt"'] += tally.prompt
+                tokens[f'provider="{provider}",kind="completion"'] += tally.completion
+                costs[f'provider="{provider}"'] += tally.cost_nano
+        retries = {f'provider="{provider}"': count for provider, count in self.retries.items()}
+        counters = {"requests": requests, "ends": ends, "tokens": tokens, "cost_nano_dollars": costs, "retries": retries}
+        lines = []
+        for name, counts in counters.items():
+            lines.append(f"# TYPE tollway_{name}_total counter")
+            lines += [f"tollway_{name}_total{{{labels}}} {count}" for labels, count in sorted(counts.items())]
         lines += self.first_byte_s.lines("tollway_time_to_first_byte_seconds")
         lines += self.overhead_s.lines("tollway_overhead_seconds")
         for name, value in gauges.items():

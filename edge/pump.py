@@ -126,7 +126,7 @@ class Pump:
             return False
         try:
             sent = rewrite.feed(data)
-            if rewrite.is_over or self._is_used_up():
+            if rewrite.is_over or (self._generation.completion_max < rewrite.meter.deltas and self._is_used_up()):
                 self._handed = sent
                 self._exchange.poke()
             elif sent:

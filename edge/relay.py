@@ -67,13 +67,13 @@ class Relay:
                 request_id = arrival.request_id
             await self._serve(arrival, gen_id, request_id, passage, send)
         except Denied as denied:
-            self._books.metrics.requests["", denied.refusal.status] += 1
+            self._books.metrics.count_refused(denied.refusal.status)
             await send_refusal(send, denied.refusal, id_headers(gen_id, request_id))
             if passage.is_reading_body or not passage.body_bytes:
                 passage.is_reading_body, passage.is_watched = False, True
                 await discard_body(receive)
         except Gone:
-            self._books.metrics.requests["", 499] += 1
+            self._books.metrics.count_refused(499)
         except asyncio.CancelledError:
             if not passage.verdict:
                 raise
@@ -190,7 +190,7 @@ class Relay:
         passage.task.uncancel()
         if passage.exchange is not None:
             passage.exchange.abort()
-        self._books.metrics.requests["", 408 if passage.verdict == "body" else 499] += 1
+        self._books.metrics.count_refused(408 if passage.verdict == "body" else 499)
         if passage.verdict == "body":
             refusal = Refusal(408, "body_too_slow", "the body did not arrive in time; send it faster or make it smaller")
             await send_refusal(send, refusal, ids)

@@ -14,20 +14,21 @@ class TooLong(Exception):
 class Lines:
     """An incremental splitter. `feed` returns the whole lines that are now there, each with its ending."""
 
-    __slots__ = ("_limit", "_pieces", "_size")
+    __slots__ = ("_limit", "_size", "pieces")
 
     def __init__(self, line_bytes_max: int = 16_777_216) -> None:
         self._limit = line_bytes_max
-        self._pieces: list[bytes] = []
+        self.pieces: list[bytes] = []
+        """The unfinished line; always the same list."""
         self._size = 0
 
     def feed(self, data: bytes) -> list[bytes]:
-        if self._pieces:
-            if b"\n" not in data and b"\r" not in data and self._pieces[-1][-1:] != b"\r":
+        if self.pieces:
+            if b"\n" not in data and b"\r" not in data and self.pieces[-1][-1:] != b"\r":
                 self._keep(data)
                 return []
-            data = b"".join((*self._pieces, data))
-            self._pieces.clear()
+            data = b"".join((*self.pieces, data))
+            self.pieces.clear()
             self._size = 0
         lines = data.splitlines(keepends=True)
         # A final CR may be half of a CRLF: the line waits for its next byte.
@@ -37,18 +38,13 @@ class Lines:
 
     def finish(self) -> bytes:
         """The unfinished line that is left at the end of the stream, if any."""
-        rest = b"".join(self._pieces)
-        self._pieces.clear()
+        rest = b"".join(self.pieces)
+        self.pieces.clear()
         self._size = 0
         return rest
 
-    @property
-    def is_at_boundary(self) -> bool:
-        """Whether no unfinished line is waiting."""
-        return not self._pieces
-
     def _keep(self, data: bytes) -> None:
-        self._pieces.append(data)
+        self.pieces.append(data)
         self._size += len(data)
         if self._size > self._limit:
             raise TooLong(f"a line of more than {self._limit} bytes")

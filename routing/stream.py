@@ -42,6 +42,7 @@ class StreamRewrite:
         "_out",
         "_start",
         "_swallow_blank",
+        "_unfinished",
         "_usage_line",
         "created",
         "error",
@@ -63,6 +64,7 @@ class StreamRewrite:
         self._identity = identity
         self._include_usage = include_usage
         self._lines = Lines(line_bytes_max)
+        self._unfinished = self._lines.pieces
         self._out: list[bytes] = []
         self._held: list[bytes] = []
         self._held_members: Members = {}
@@ -75,14 +77,15 @@ class StreamRewrite:
     @property
     def is_at_boundary(self) -> bool:
         """Whether a comment may be put in between now: the caller has whole events only."""
-        return self._lines.is_at_boundary and not self._held
+        return not self._unfinished and not self._held
 
     def feed(self, data: bytes) -> bytes:
         start = self._start
         # Most reads are one event, whole: a line that begins like the others, and the blank line that ends it.
         if start is not None and data.startswith(start) and data.find(b"\n") == len(data) - 2 and data.endswith(b"\n\n"):
             rest = data[len(start) :]
-            if self.is_at_boundary and not self._swallow_blank and b"\r" not in rest and _find_decisive(rest) is None:
+            is_plain = not self._unfinished and not self._held and not self._swallow_blank
+            if is_plain and b"\r" not in rest and _find_decisive(rest) is None:
                 self.meter.observe_text(rest)
                 return self._new_start + rest
         out = self._out

@@ -18,7 +18,7 @@ def test_lines_of_every_cut_are_the_same() -> None:
         found = [line for part in parts for line in lines.feed(part)]
         assert found == WHOLE
         assert lines.finish() == b"rest"
-        assert lines.is_at_boundary
+        assert not lines.pieces
 
 
 @given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"a", b"data: ", b"\x00", b"\xff"]), max_size=30), st.data())
@@ -40,7 +40,7 @@ def test_a_line_of_many_pieces_is_joined_once() -> None:
     """A line of megabytes arrives in pieces and comes out whole."""
     lines = Lines()
     assert all(lines.feed(b"x" * 65_536) == [] for _ in range(32))
-    assert not lines.is_at_boundary
+    assert lines.pieces
     assert [len(line) for line in lines.feed(b"\n")] == [32 * 65_536 + 1]
 
 

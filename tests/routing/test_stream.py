@@ -49,7 +49,7 @@ def clone(rewrite: StreamRewrite) -> StreamRewrite:
             setattr(twin, name, value[:])
     twin.meter = copy.copy(rewrite.meter)
     twin._lines = shallow(rewrite._lines)
-    twin._lines._pieces = rewrite._lines._pieces[:]
+    twin._unfinished = twin._lines.pieces = rewrite._lines.pieces[:]
     return twin
 
 
@@ -67,7 +67,7 @@ def state(rewrite: StreamRewrite) -> tuple[object, ...]:
         for name in StreamRewrite.__slots__
         if name not in ("meter", "_lines", "_identity", "_held_members")
     ]
-    return (own, rewrite.meter.tokens, rewrite.meter.source, rewrite._lines.is_at_boundary)
+    return (own, rewrite.meter.tokens, rewrite.meter.source, bool(rewrite._lines.pieces))
 
 
 def payloads(stream: bytes) -> list[Any]:
