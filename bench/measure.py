@@ -45,8 +45,8 @@ QUICK = Pace(rounds=1, warm_up_s=1, plain_s=2, alone_s=1, even_s=2, paced_s=2, h
 
 
 class Measured(msgspec.Struct):
-    """Everything read of one peer. `plain` is by the number of requests at once, `even` at the same rate to all; CPU seconds stand
-    beside each round."""
+    """Everything read of one peer. `plain` is by the number of requests at once, `even` at the same rate to all; CPU seconds
+    stand beside each round."""
 
     name: str
     does: str

@@ -20,8 +20,8 @@ together; the same load then goes to each proxy in turn; rounds: {rounds}, the o
 median of the rounds. *CPU* is user plus system time of the proxy's whole process tree, read from /proc, divided by the requests
 or chunks that arrived meanwhile. *JSON request*: wrk, {concurrent} connections, a chat request of about 200 bytes, an answer of
 about 600. *At the same rate*: each connection waits {pause_ms} ms after an answer, so that every proxy gets the same load, about
-{rate:,.0f} requests a second; a proxy that cannot keep up has no figure. *Flat out*: no pause, so that each gets as much as it can
-take. *Paced chunk*: {streams} streams at once, each of {chunks} chunks,
+{rate:,.0f} requests a second; a proxy that cannot keep up has no figure. *Flat out*: no pause, so that each gets as much as it
+can take. *Paced chunk*: {streams} streams at once, each of {chunks} chunks,
 {gap_ms:g} ms apart, a new one when it ends, so the cost of the request is in it, spread over its chunks. *Added latency*:
 against the provider asked directly, at 1 and at {concurrent} at once. *Memory*: RSS (PSS) of the tree after the rounds.
 *Cold start*: from the start of the process to the first good answer. *Per open stream*: growth of PSS from before to while that
@@ -31,9 +31,9 @@ many streams stand silent after their first chunk, divided by them.
 absolute figures hold for this machine only; ratios within a run travel better. RSS counts what the processes of a tree share
 more than once, PSS splits what is shared with the other proxies of the session; the truth lies between. Memory that the kernel
 holds for sockets is in no process's figure. CPU is read in steps of 10 ms. Flat out, the faster a proxy is, the more requests it
-finds per wake-up and the less the kernel's wake-ups cost it: ratios flat out compare different loads. The peers do not do the same work: what each does is
-in the last column, and only Tollway authenticates callers, holds credit, journals and charges. Nothing is said here about TLS,
-other processors, several workers, or networks.
+finds per wake-up and the less wake-ups cost it: ratios flat out compare different loads. The peers do not do the same work: what
+each does is in the last column, and only Tollway authenticates callers, holds credit, journals and charges. Nothing is said here
+about TLS, other processors, several workers, or networks.
 """
 
 

@@ -94,6 +94,12 @@ class Connection(asyncio.Protocol):
         if self.request is None and not self.has_part_of_head:
             self.has_part_of_head = True
             self.waits_since_s = self.server.loop.time()
+        wrong = self._parse(parser, data)
+        if wrong and not self.is_closing:
+            self.refuse(wrong)
+
+    def _parse(self, parser: HttpRequestParser, data: bytes) -> int:
+        """The status of what is wrong with it, or 0."""
         try:
             parser.feed_data(data)
         except HttpParserUpgrade:
@@ -101,10 +107,8 @@ class Connection(asyncio.Protocol):
             self._hear_no_more()
         except HttpParserError as error:
             cause = error.__context__
-            self.refuse(cause.status if isinstance(cause, _Wrong) else 400)
-        else:
-            if self._quiet_bytes > HEAD_BYTES_MAX:
-                self.refuse(431)
+            return cause.status if isinstance(cause, _Wrong) else 400
+        return 431 if self._quiet_bytes > HEAD_BYTES_MAX else 0
 
     def eof_received(self) -> None:
         """A caller that says no more is taken to have left, as granian and nginx take it."""
