@@ -1,4 +1,4 @@
-"""Tollway on one screen: load, build, route, serve. `granian --interface asgi proxy:app` runs it, and so does `tollway serve`.
+"""Tollway on one screen: load, build, route, serve. `tollway serve` runs it, and so does `granian --interface asgi proxy:app`.
 
 With TOLLWAY_COLLECTOR_URL unset the collector lives in this process (SQLite in TOLLWAY_DATA); with it set, this is an edge alone.
 """

@@ -32,11 +32,16 @@ def provider() -> Iterator[Provider]:
         yield running
 
 
+@pytest.fixture(scope="session", params=["native", "granian"])
+def server(request: pytest.FixtureRequest) -> str:
+    """What listens: our own server, and granian."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="session")
-def edge(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    """One edge for every test that needs no settings of its own."""
-    running = Edge(tmp_path_factory.mktemp("edge"), providers_toml(provider))
-    with running:
+def edge(provider: Provider, server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """One edge, under each server, for every test that needs no settings of its own."""
+    with (running := Edge(tmp_path_factory.mktemp("edge"), providers_toml(provider), TOLLWAY_SERVER=server)):
         yield running
 
 

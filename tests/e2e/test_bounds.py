@@ -21,9 +21,9 @@ reader_timeout_s = 1.5
 
 
 @pytest.fixture(scope="module")
-def narrow(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+def narrow(provider: Provider, server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     """An edge with small bounds."""
-    with (running := Edge(tmp_path_factory.mktemp("narrow"), providers_toml(provider, NARROW))):
+    with (running := Edge(tmp_path_factory.mktemp("narrow"), providers_toml(provider, NARROW), TOLLWAY_SERVER=server)):
         yield running
 
 

@@ -28,9 +28,9 @@ keepalive_comment_s = 0.6
 
 
 @pytest.fixture(scope="module")
-def impatient(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+def impatient(provider: Provider, server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     """An edge with short clocks."""
-    with (running := Edge(tmp_path_factory.mktemp("impatient"), providers_toml(provider, IMPATIENT))):
+    with (running := Edge(tmp_path_factory.mktemp("impatient"), providers_toml(provider, IMPATIENT), TOLLWAY_SERVER=server)):
         yield running
 
 

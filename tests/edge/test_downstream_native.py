@@ -327,3 +327,38 @@ async def test_application_that_does_not_start_is_not_served(said: str | None) -
         await Server(app, 1).serve("127.0.0.1", rig.port, 16)
     with pytest.raises(ConnectionError):
         await rig.connect()
+
+
+async def test_push_writes_at_once_and_gives_way_to_send(rig: Rig) -> None:
+    """Only the middle of a chunked response can be pushed, and only while the caller keeps up; the order is that of the calls."""
+    told: list[bool] = []
+    parts = [b"%06d" % number * 5_000 for number in range(400)]
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        push: Callable[[bytes], bool] = scope["extensions"]["tollway.push"]
+        assert not push(b"before the start")
+        await send(start())
+        assert not push(b"before the first part")
+        await send(body(b"<", more=True))
+        for part in parts:
+            told.append(push(part))
+            if not told[-1]:
+                await send(body(part, more=True))
+        await send(body(b">"))
+        assert not push(b"after the end")
+
+    rig.answer = answer
+    reader, writer = await rig.connect()
+    writer.write(ASK)
+    await until(lambda: False in told)
+    stopped_at = len(told)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(told) == stopped_at, "nobody reads, and it goes on"
+    await reader.readuntil(b"\r\n\r\n")
+    got = bytearray()
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        got += (await reader.readexactly(size + 2))[:-2]
+    assert got == b"<" + b"".join(parts) + b">"
+    assert told[0]
+    writer.close()
