@@ -229,6 +229,7 @@ class Connection(asyncio.Protocol):
                 self.resume_reading()
         else:
             self.waits_since_s = self.server.loop.time()
+            self.has_part_of_head = bool(self._url)
 
     # What requests and the server call.
 

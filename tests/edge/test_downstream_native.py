@@ -149,8 +149,12 @@ async def test_busy_connection_has_no_clock(rig: Rig) -> None:
     connection = await rig.only_connection()
     await until(lambda: connection.request is not None)
     assert connection.waits_since_s is None
+    writer.write(b"GET /ne")
+    await until(lambda: connection._url == b"/ne")
     may_go.set()
     assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+    assert connection.waits_since_s is not None
+    assert connection.has_part_of_head, "half a head came meanwhile: its clock runs now"
     writer.close()
 
 
