@@ -1,8 +1,8 @@
 """One request on its way through: who is waiting for what since when, and what ends it from outside.
 
 Strategy: no timer and no task per request. One ticker (`Watch`) looks at every passage twice a second; a request that is over
-sooner costs a set insertion. A passage older than one tick gets its disconnect watch, because a server's `send()` may succeed after
-the caller has gone.
+sooner costs a set insertion. A passage older than one tick gets its disconnect watch, because a server's `send()` may succeed
+after the caller has gone.
 Rule: an interrupt never runs the request's code from outside; it wakes the one task that does, by a poke or a cancellation.
 Limits: clocks are true to half a second.
 """

@@ -2,7 +2,7 @@
 
 Strategy: granian hands each request from its threads to ours and back, with a fight for the interpreter's lock each time. Here
 callers and providers share one thread, and a chunk goes from one socket to the other within one callback: less CPU, and less than
-half the memory per open stream (bench/RESULTS.md has both). Granian serves the same application where HTTP/2 or TLS is wanted, and
-is the oracle: both pass one contract suite, as our client of providers and httpx do.
+half the memory per open stream (bench/RESULTS.md has both). Granian serves the same application where HTTP/2 or TLS is wanted,
+and is the oracle: both pass one contract suite, as our client of providers and httpx do.
 Limits: HTTP/1.1 and 1.0, no TLS, no upgrades: it stands behind a load balancer. Linux and macOS.
 """
