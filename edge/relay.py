@@ -15,6 +15,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from edge.attempts import Failed, find_answer
+from edge.downstream import PUSH
 from edge.generation import Books, Generation
 from edge.ids import Mint
 from edge.intake import Denied, Gone, InFlight, discard_body, read_body
@@ -37,8 +38,6 @@ from usage.protocol import Policy, Unreachable
 
 log = logging.getLogger("tollway.relay")
 NONE: Mapping[str, Any] = {}
-PUSH = "tollway.push"
-"""The ASGI extension by which our own server takes the middle of a stream without a coroutine; see `downstream.request`."""
 
 
 class Relay:

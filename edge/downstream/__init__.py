@@ -6,3 +6,6 @@ half the memory per open stream (bench/RESULTS.md has both). Granian serves the 
 and is the oracle: both pass one contract suite, as our client of providers and httpx do.
 Limits: HTTP/1.1 and 1.0, no TLS, no upgrades: it stands behind a load balancer. Linux and macOS.
 """
+
+PUSH = "tollway.push"
+"""The ASGI extension that takes the middle of a stream without a coroutine: `scope["extensions"][PUSH]` is `Request.push`."""
