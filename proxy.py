@@ -17,6 +17,7 @@ from edge.endpoints import PREFIXES, not_found, routes
 from edge.node import Node, node_name
 from edge.ops import greeting, run
 from edge.settings import Settings
+from edge.turn import TURN, Turn
 from usage.protocol import Centre
 
 PAID_PATHS = tuple(prefix + "/chat/completions" for prefix in PREFIXES)
@@ -24,7 +25,7 @@ ACCOUNT_PATHS = ("/credits", "/key", "/generation", "/activity")
 
 
 @asynccontextmanager
-async def lifespan(_: Any) -> AsyncIterator[None]:
+async def lifespan(_: Any) -> AsyncIterator[dict[str, Turn]]:
     settings = Settings.read()
     name = node_name(settings)
     async with centre_of(settings, name) as (centre, account):
@@ -38,7 +39,7 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
         ]
         app.paid = dict.fromkeys(PAID_PATHS, chat)
         await node.start()
-        yield
+        yield {TURN: node.turn}
         await node.stop()
 
 

@@ -114,15 +114,17 @@ async def _ask(
     exchange: Exchange | None = None
     passage.exchange = None
     try:
+        if not lane.upstream.commits and (problem := generation.books.journal.commit()):
+            raise UpstreamError(Failure(Kind.JOURNAL, Source.PROXY, Sent.NOTHING, detail=problem))
         exchange = await lane.upstream.open(lane.target, b"%b%d\r\n%b\r\n" % (lane.head, length, extra_head), body)
         passage.await_provider(exchange, asked_s, attempt.provider.first_byte_timeout_s, "first_byte")
         generation.consumed = "prompt"
         while not await exchange.head():
             if passage.verdict:
                 raise Failed(failure_of(passage.verdict, Sent.REQUEST))
-    except UpstreamError as problem:
+    except UpstreamError as error:
         generation.consumed = "nothing"
-        raise Failed(problem.failure) from problem
+        raise Failed(error.failure) from error
     except Failed:
         assert exchange is not None
         exchange.abort()

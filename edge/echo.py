@@ -63,6 +63,8 @@ class EchoExchange:
 class EchoUpstream:
     """Answers every request by itself."""
 
+    commits = False
+
     async def open(self, target: Target, head: bytes, body: Sequence[bytes | memoryview]) -> EchoExchange:
         try:
             request = _decode(b"".join(body))

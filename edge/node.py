@@ -29,6 +29,7 @@ from edge.settings import Settings
 from edge.shipper import Shipper
 from edge.table import Lazy, Table
 from edge.tasks import Tasks
+from edge.turn import Turn
 from edge.upstream.pool import NativeUpstream
 from routing.refusal import Refusal
 from usage.protocol import Boot, Booted, Centre, Refused, Unreachable
@@ -61,7 +62,8 @@ class Node:
         self._centre = centre
         self.tasks = Tasks()
         self.metrics = Metrics()
-        self.native = NativeUpstream()
+        self.turn = Turn()
+        self.native = NativeUpstream(self.turn)
         self._httpx = Lazy()
         self.table = Table(settings.providers, self.native, self._httpx)
         limits = self.table.config.limits
@@ -104,6 +106,7 @@ class Node:
         settings.data.mkdir(parents=True, exist_ok=True)
         folder = str(settings.data / "journal")
         booted, journal = await self._open_journal(folder)
+        journal.join(self.turn)
         self.journal = journal
         self.credit = credit = Credit(self.name, booted.epoch, self._centre, tasks, on_fenced=self._fenced)
         self.shipper = Shipper(

@@ -280,7 +280,7 @@ def end_reason_of(failure: Failure) -> EndReason:
             return "truncated" if failure.sent is Sent.HEAD else "upstream_error"
         case Kind.ABORTED:
             return "cancelled"
-        case Kind.INTERNAL:
+        case Kind.INTERNAL | Kind.JOURNAL:
             return "proxy_error"
         case _:
             return "upstream_error"

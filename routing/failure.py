@@ -36,6 +36,8 @@ class Kind(enum.Enum):
     ABORTED = "aborted"
     """We or the caller gave up."""
     INTERNAL = "internal"
+    JOURNAL = "journal"
+    """The intent could not be written, so the request was not sent."""
 
 
 class Source(enum.Enum):
@@ -136,7 +138,7 @@ def may_retry(failure: Failure) -> bool:
             | Kind.TRUNCATED
         ):
             return failure.sent is Sent.NOTHING
-        case Kind.TOO_LARGE | Kind.ABORTED | Kind.INTERNAL:
+        case Kind.TOO_LARGE | Kind.ABORTED | Kind.INTERNAL | Kind.JOURNAL:
             return False
     assert_never(failure.kind)
 
@@ -159,7 +161,7 @@ def _status_of_client(kind: Kind) -> int:
             return VANISHED
         case Kind.TOO_LARGE:
             return 413
-        case Kind.TLS | Kind.PROTOCOL | Kind.STATUS | Kind.STREAM_ERROR | Kind.INTERNAL:
+        case Kind.TLS | Kind.PROTOCOL | Kind.STATUS | Kind.STREAM_ERROR | Kind.INTERNAL | Kind.JOURNAL:
             return 400
     assert_never(kind)
 
@@ -172,7 +174,7 @@ def _status_of_upstream(failure: Failure) -> int:
             return 504
         case Kind.CONNECT | Kind.TLS | Kind.BROKEN | Kind.PROTOCOL | Kind.TRUNCATED | Kind.TOO_LARGE:
             return 502
-        case Kind.ABORTED:
+        case Kind.ABORTED | Kind.JOURNAL:
             return 503
         case Kind.INTERNAL:
             return 500
@@ -239,6 +241,8 @@ def _message(failure: Failure, name: str) -> tuple[str, str]:
             return "the request was given up because the proxy is stopping; try again", "aborted"
         case Kind.INTERNAL:
             return "the proxy failed while serving this request", "internal_error"
+        case Kind.JOURNAL:
+            return "this edge cannot write its journal; nothing was sent or charged, try again", "journal_unavailable"
     assert_never(failure.kind)
 
 

@@ -102,7 +102,7 @@ def blamed(scopes: Scopes, failure: Failure) -> str | None:
             return scopes.provider
         case Kind.TIMEOUT_FIRST_BYTE | Kind.TIMEOUT_IDLE | Kind.BROKEN | Kind.PROTOCOL | Kind.TRUNCATED:
             return scopes.target
-        case Kind.TIMEOUT_TOTAL | Kind.TOO_LARGE | Kind.ABORTED | Kind.INTERNAL:
+        case Kind.TIMEOUT_TOTAL | Kind.TOO_LARGE | Kind.ABORTED | Kind.INTERNAL | Kind.JOURNAL:
             return None
     assert_never(failure.kind)
 

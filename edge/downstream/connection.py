@@ -212,7 +212,7 @@ class Connection(asyncio.Protocol):
         if self.request is not request or self.is_closing:
             return
         if not request.is_answered:
-            self.transport.abort()
+            self._cut()
         elif request.is_complete:
             self._release(request)
         else:
@@ -235,7 +235,7 @@ class Connection(asyncio.Protocol):
     # What requests and the server call.
 
     def write(self, data: bytes) -> None:
-        self.transport.write(data)
+        self.server.turn.write(self.transport, data)
 
     def pause_reading(self) -> None:
         if not self.is_reading_paused and not self.is_closing:
@@ -257,14 +257,14 @@ class Connection(asyncio.Protocol):
             return
         if broken is not None:
             if broken.has_begun:
-                self.transport.abort()
+                self._cut()
                 return
             broken.leave()
         line, message = _WRONG[status]
         error = {"message": message, "type": "invalid_request_error", "param": None, "code": "bad_request"}
         body = json.dumps({"error": error}).encode()
         head = b"HTTP/1.1 %b\r\n%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        self.transport.write(head % (line, self.server.date, len(body)) + body)
+        self.write(head % (line, self.server.date, len(body)) + body)
         self.linger()
 
     def _hear_no_more(self) -> None:
@@ -279,11 +279,18 @@ class Connection(asyncio.Protocol):
         self.is_closing = True
         self.waits_since_s = self.server.loop.time()
         self.resume_reading()
+        self.server.turn.end()
         self.transport.write_eof()
+
+    def _cut(self) -> None:
+        """What was said is sent, and is seen not to be the whole."""
+        self.server.turn.end()
+        self.transport.abort()
 
     def close(self) -> None:
         """Close when everything written has gone out."""
         self.is_closing = True
+        self.server.turn.end()
         self.transport.close()
 
 

@@ -9,12 +9,14 @@ import asyncio
 import logging
 import time
 from email.utils import formatdate
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Scope
 
 from edge.downstream.connection import Connection
 from edge.downstream.request import Request
 from edge.tasks import start
+from edge.turn import TURN, Turn
 
 HEAD_TIMEOUT_S = 10.0
 """From a head's first byte to its last."""
@@ -39,6 +41,7 @@ class Server:
         self.is_listening = False
         self.is_stopping = False
         self.date = b""
+        self.turn = Turn()
         self._connections_max = connections_max
         self._stopped = asyncio.Event()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -50,6 +53,8 @@ class Server:
         """Serve until `stop`. StartFailed: the application refused to start."""
         life = Life(self.app)
         await life.start()
+        self.turn = life.state.get(TURN, self.turn)
+        self.turn.takes_answers = True
         self._sweep()
         listener = await self.loop.create_server(lambda: Connection(self), host, port, backlog=backlog, reuse_address=True)
         self.is_listening = True
@@ -119,6 +124,7 @@ class Life:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self.state: dict[str, Any] = {}
         self._orders: asyncio.Queue[Message] = asyncio.Queue()
         self._answers: asyncio.Queue[Message] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
@@ -137,7 +143,7 @@ class Life:
             raise StartFailed(answer.get("message", "") or f"the application failed at its {what}")
 
     async def _run(self) -> None:
-        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
         try:
             await self._app(scope, self._orders.get, self._answers.put)
         except Exception as problem:

@@ -4,7 +4,7 @@ Rule: an intent is in the kernel before a byte leaves for the provider, or it is
 Rule: a settlement is never refused and never shed. When the disk refuses it, it waits in memory until the disk is back; what
 waits is bounded, because no new intent is admitted meanwhile.
 Rule: only what is as durable as `durability` promises is shipped, so a `seq` that the centre has seen is never given out again.
-Strategy: one write() per line on the hot path; everything that waits for the medium is the Keeper's.
+Strategy: one write() per turn of the event loop (`edge.turn`) on the hot path; everything that waits for the medium is the Keeper's.
 Limits: near `bytes_max` progress marks are shed first, then intents are refused; a settlement's room is reserved with its
 intent.
 """
@@ -22,6 +22,7 @@ from edge.journal.keeper import Keeper
 from edge.journal.running import Running
 from edge.journal.segment import Segment
 from edge.journal.window import Cursor, Window
+from edge.turn import Turn
 from usage.record import Tokens, UsageRecord
 
 Durability = Literal["os", "group", "strict"]
@@ -87,10 +88,19 @@ class Journal:
             f"running={len(self._running)} bytes={self._log.bytes} {self.failure or 'ok'}>"
         )
 
+    def join(self, turn: Turn) -> None:
+        """Write with the turn, one write for all its lines, instead of one for each line."""
+        self._keeper.turn = turn
+        turn.commit = self.commit
+
+    def commit(self) -> str:
+        """Put what was journaled in this turn into the kernel; returns why nothing may be dispatched, or nothing."""
+        return self._keeper.commit()
+
     # What the relay calls, once or a few times per request.
 
     def intent(self, intent: Intent) -> None:
-        """Into the kernel, or JournalUnavailable."""
+        """Into the kernel by the end of the turn (without one: now), or JournalUnavailable."""
         keeper, running = self._keeper, self._running
         if keeper.failure:
             raise JournalUnavailable(keeper.failure)
@@ -98,11 +108,9 @@ class Journal:
             raise JournalUnavailable(f"the journal has reached its {self.bytes_max} bytes")
         line = intent_line(intent)
         home = self._log.head
-        try:
-            self._append(line)
-        except OSError as error:
-            keeper.fail(error)
-            raise JournalUnavailable(keeper.failure) from error
+        keeper.put(line)
+        if keeper.turn is None and keeper.commit():
+            raise JournalUnavailable(keeper.failure)
         running[intent.gen_id] = Running(home, line)
         home.open_intents += 1
         if keeper.timer is None:
@@ -117,6 +125,7 @@ class Journal:
             self.marks_shed_total += 1
             return
         line = mark_line(gen_id, tokens)
+        keeper.commit()
         try:
             self._append(line)
         except OSError as error:
@@ -264,6 +273,7 @@ class Journal:
         """Write the intents that alone keep the oldest segment once more, so that it may go when they are durable."""
         if segment.seq_needed > self._files.acked_through or not segment.open_intents:
             return
+        self._keeper.commit()
         for running in self._running.values():
             if running.home is segment:
                 home = self._log.head

@@ -14,6 +14,7 @@ from concurrent.futures import Executor
 
 from edge.journal.log import Log, SyncJob
 from edge.journal.running import Anew, Running
+from edge.turn import Turn
 
 log = logging.getLogger("tollway.journal")
 
@@ -36,6 +37,9 @@ class Keeper:
         self._log = files
         self._syncs = files.syncs
         self._executor = executor
+        self.turn: Turn | None = None
+        self._lines: list[bytes] = []
+        self._settled: list[tuple[bytes, int]] = []
         self._fresh: list[bytes] = []
         self._in_flight: list[bytes] = []
         self._waiting: list[tuple[bytes, int]] = []
@@ -44,23 +48,41 @@ class Keeper:
         self._busy: asyncio.Future[None] | None = None
         self._probes = 0
 
+    def put(self, line: bytes) -> None:
+        """A line for the next commit, which the end of the turn makes."""
+        self._lines.append(line)
+        if self.turn is not None:
+            self.turn.fall_due()
+
     def keep(self, line: bytes, seq: int) -> None:
-        """A settlement, into the kernel or among those that wait for the disk."""
-        if self.failure:
-            self._waiting.append((line, seq))
-            return
-        home = self._log.head
-        try:
-            self._log.append(line)
-        except OSError as error:
-            self._waiting.append((line, seq))
-            self.fail(error)
-            return
-        home.seq_needed = seq
-        if self._syncs:
-            self._fresh.append(line)
-        else:
-            self.shippable_seq = seq
+        """A settlement for the next commit: it goes into the kernel, or among those that wait for the disk."""
+        self._settled.append((line, seq))
+        self.put(line)
+        if self.turn is None or not self.turn.takes_answers:
+            self.commit()
+
+    def commit(self) -> str:
+        """Append what was put, in one write. Returns `failure`: while it is not empty, nothing may be dispatched."""
+        if not self._lines:
+            return self.failure
+        data, settled = b"".join(self._lines), self._settled
+        self._lines, self._settled = [], []
+        if not self.failure:
+            home = self._log.head
+            try:
+                self._log.append(data)
+            except OSError as error:
+                self.fail(error)
+            else:
+                if settled:
+                    home.seq_needed = settled[-1][1]
+                    if self._syncs:
+                        self._fresh += [line for line, _ in settled]
+                    else:
+                        self.shippable_seq = home.seq_needed
+                return ""
+        self._waiting += settled
+        return self.failure
 
     def fail(self, error: OSError) -> None:
         """An append raised, or a job did: refuse from now on, and probe."""
@@ -83,6 +105,7 @@ class Keeper:
 
     async def wait(self) -> None:
         """Return when everything appended so far is durable, however long that takes."""
+        self.commit()
         if not self._is_behind(self._log.position, self.settled_seq):
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -125,6 +148,7 @@ class Keeper:
         if self._busy is not None:
             return
         if not self._syncs and not self.failure:
+            self.commit()
             self._tell()
             return
         job = self._begin()
@@ -143,6 +167,7 @@ class Keeper:
 
     def _begin(self) -> SyncJob | Anew:
         """Snapshot what the job will make durable."""
+        self.commit()
         self._in_flight += self._fresh
         self._fresh = []
         self._seq_in_flight = self.settled_seq

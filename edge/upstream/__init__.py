@@ -82,6 +82,9 @@ class Exchange(Protocol):
 
 
 class Upstream(Protocol):
+    commits: bool
+    """Whether it commits the journal before a request leaves (see `edge.turn`); if not, whoever opens has to."""
+
     async def open(self, target: Target, head: bytes, body: Sequence[bytes | memoryview]) -> Exchange:
         """Connect or take an idle connection, and write the request; returns when all of it is with the kernel or its buffer.
 

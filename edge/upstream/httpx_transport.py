@@ -186,6 +186,8 @@ class HttpxExchange(Inbox):
 class HttpxUpstream:
     """`edge.upstream.Upstream` on httpx."""
 
+    commits = False
+
     def __init__(self) -> None:
         self._exchanges: weakref.WeakSet[HttpxExchange] = weakref.WeakSet()
         self._tasks = Tasks()

@@ -13,6 +13,7 @@ of a large body for `WRITE_STALL_S` is given up.
 import asyncio
 from collections.abc import Sequence
 
+from edge.turn import Turn
 from edge.upstream import PoolStats, Target, UpstreamError
 from edge.upstream.dial import dial
 from edge.upstream.exchange import WireExchange
@@ -29,11 +30,12 @@ WRITE_STALL_S = 30.0
 class Shelf:
     """The idle connections to one target, the one used last at the end."""
 
-    __slots__ = ("idle", "pool", "target")
+    __slots__ = ("idle", "pool", "target", "turn")
 
     def __init__(self, pool: "NativeUpstream", target: Target) -> None:
         self.pool = pool
         self.target = target
+        self.turn = pool.turn
         self.idle: list[Connection] = []
 
     def park(self, connection: Connection) -> None:
@@ -76,7 +78,10 @@ class NativeUpstream:
 
     loop: asyncio.AbstractEventLoop
 
-    def __init__(self) -> None:
+    commits = True
+
+    def __init__(self, turn: Turn | None = None) -> None:
+        self.turn = turn or Turn()
         self.connections: set[Connection] = set()
         self.is_closed = False
         self.sweeper: asyncio.TimerHandle | None = None

@@ -12,6 +12,7 @@ import select
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, cast
 
+from edge.turn import Turn
 from edge.upstream import Header
 from edge.upstream.exchange import WireExchange
 from edge.upstream.salvage import Twin
@@ -22,7 +23,9 @@ _KEEPALIVE_TIMEOUT = re.compile(rb"(?i)\btimeout=(\d{1,9})")
 
 
 class Owner(Protocol):
-    """Who keeps idle connections, and wants to know of lost ones."""
+    """Who keeps idle connections, and wants to know of lost ones. `turn`: what requests are written through."""
+
+    turn: Turn
 
     def park(self, connection: "Connection") -> None: ...
 
@@ -122,10 +125,10 @@ class Connection(asyncio.Protocol):
     # What exchanges call.
 
     def start(self, head: bytes, body: Sequence[bytes | memoryview]) -> WireExchange:
-        """Begin an exchange by writing a small request at once."""
+        """Begin an exchange by writing a small request, at the end of the turn."""
         self.uses += 1
         exchange = self.exchange = WireExchange(self)
-        self.transport.write(b"".join((head, *body)))
+        self.owner.turn.write(self.transport, b"".join((head, *body)), exchange)
         return exchange
 
     async def start_large(self, head: bytes, body: Sequence[bytes | memoryview]) -> WireExchange:
@@ -137,7 +140,9 @@ class Connection(asyncio.Protocol):
         with contextlib.suppress(OSError):
             self.twin = Twin(self.transport)
         try:
-            self.transport.write(head)
+            turn = self.owner.turn
+            turn.write(self.transport, head, exchange)
+            turn.end()
             for piece in pieces(body):
                 if exchange.has_answer or self.is_lost:
                     exchange.spoil()

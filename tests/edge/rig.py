@@ -105,6 +105,8 @@ class Play:
 class Stage:
     """An Upstream whose answers are plays, in order; an exception instead of a play is what `open` raises."""
 
+    commits = False
+
     def __init__(self) -> None:
         self.plays: list[Play | Exception] = []
         self.targets: list[Target] = []
