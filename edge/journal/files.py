@@ -1,17 +1,17 @@
 """What an epoch's owner holds open: its lock, its segments, its acknowledgement, and the thread that waits for the medium."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from edge.journal.acked import AckedFile
 from edge.journal.disk import Disk
 from edge.journal.folder import create_epoch, remove_epoch
 from edge.journal.log import Log
 from edge.journal.segment import Segment
+from edge.journal.worker import Worker
 
 
 class Files:
-    """A new epoch's files. `executor` has one thread, so its jobs follow one another."""
+    """A new epoch's files."""
 
     def __init__(self, disk: Disk, root: str, node: str, epoch: int, segment_bytes: int, *, syncs: bool) -> None:
         self.disk = disk
@@ -19,7 +19,7 @@ class Files:
         self.node_folder = f"{root}/{node}"
         self._acked = AckedFile(disk, self.folder)
         self.log = Log(disk, self.folder, segment_bytes, syncs=syncs)
-        self.executor = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self.worker = Worker("journal")
 
     @property
     def acked_through(self) -> int:
@@ -34,7 +34,7 @@ class Files:
             self.disk.remove(segment.path)
 
     def close(self, *, remove: bool) -> None:
-        self.executor.shutdown()
+        self.worker.close()
         self.log.close()
         self._acked.close()
         if remove:

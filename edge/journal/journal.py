@@ -9,7 +9,6 @@ Limits: near `bytes_max` progress marks are shed first, then intents are refused
 intent.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Literal
 
@@ -56,7 +55,7 @@ class Journal:
         self._log = files.log
         self._append = files.log.append
         self._is_strict = durability == "strict"
-        self._keeper = Keeper(f"{node}/{epoch}", files.log, files.executor)
+        self._keeper = Keeper(f"{node}/{epoch}", files.log, files.worker)
         self._running = self._keeper.running
         self.disk = files.disk
         self.node_folder = files.node_folder
@@ -176,9 +175,9 @@ class Journal:
         OSError: not kept; the number holds in memory, nothing is deleted, and the next call tries again.
         """
         self._advance(acked_through)
-        run = asyncio.get_running_loop().run_in_executor
-        await run(self._files.executor, self._files.keep_ack, self.acked_through)
-        await run(self._files.executor, self._files.remove, self._take_released())
+        run = self._files.worker.run
+        await run(self._files.keep_ack, self.acked_through)
+        await run(self._files.remove, self._take_released())
 
     def ack_now(self, acked_through: int) -> None:
         """`ack` without an event loop."""

@@ -10,10 +10,10 @@ the simulator) its owner calls `sync_now`.
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import Executor
 
 from edge.journal.log import Log, SyncJob
 from edge.journal.running import Anew, Running
+from edge.journal.worker import Worker
 from edge.turn import Turn
 
 log = logging.getLogger("tollway.journal")
@@ -25,7 +25,7 @@ PROBE_DELAYS_S = (0.05, 0.1, 0.25, 0.5, 1.0)
 class Keeper:
     """`failure` is empty while the disk takes what it is given. `timer` is None when nobody has been told to come yet."""
 
-    def __init__(self, name: str, files: Log, executor: Executor) -> None:
+    def __init__(self, name: str, files: Log, worker: Worker) -> None:
         self.failure = ""
         self.timer: asyncio.TimerHandle | None = None
         self.running: dict[str, Running] = {}
@@ -36,7 +36,7 @@ class Keeper:
         self._name = name
         self._log = files
         self._syncs = files.syncs
-        self._executor = executor
+        self._worker = worker
         self.turn: Turn | None = None
         self._lines: list[bytes] = []
         self._settled: list[tuple[bytes, int]] = []
@@ -152,12 +152,13 @@ class Keeper:
             self._tell()
             return
         job = self._begin()
-        self._busy = asyncio.get_running_loop().run_in_executor(self._executor, job.run)
-        self._busy.add_done_callback(lambda done: self._finished(job, done))
+        self._busy = asyncio.get_running_loop().create_future()
+        self._worker.post(job.run, lambda error: self._finished(job, error))
 
-    def _finished(self, job: SyncJob | Anew, done: asyncio.Future[None]) -> None:
-        self._busy = None
-        error = done.exception()
+    def _finished(self, job: SyncJob | Anew, error: Exception | None) -> None:
+        busy, self._busy = self._busy, None
+        if busy is not None:
+            busy.set_result(None)
         assert error is None or isinstance(error, OSError), error
         self._end(job, error)
         if self._waiters and not self.failure:

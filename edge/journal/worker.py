@@ -1,0 +1,55 @@
+"""The thread in which the journal waits for the medium, so that the event loop need not.
+
+Rule: jobs follow one another. Strategy: a queue there and one `call_soon_threadsafe` back; the two futures and the condition of
+an executor cost more than the job, a hundred times a second.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
+
+Done = Callable[[Exception | None], None]
+_Order = tuple[Callable[[], None], Done, asyncio.AbstractEventLoop]
+
+
+class Worker:
+    """Starts its thread with the first job. `close` lets what was posted end."""
+
+    def __init__(self, name: str) -> None:
+        self._orders: SimpleQueue[_Order | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+
+    def post(self, job: Callable[[], None], done: Done) -> None:
+        """Run `job` in the thread and then, in the loop that runs now, `done` with what it raised."""
+        if self._thread.ident is None:
+            self._thread.start()
+        self._orders.put((job, done, asyncio.get_running_loop()))
+
+    async def run(self, call: Callable[..., None], *args: object) -> None:
+        """Run `call(*args)` in the thread, and raise what it raises."""
+        ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        self.post(partial(call, *args), lambda error: None if ended.done() else ended.set_result(error))
+        error = await ended
+        if error is not None:
+            raise error
+
+    def close(self) -> None:
+        if self._thread.ident is not None:
+            self._orders.put(None)
+            self._thread.join()
+
+    def _work(self) -> None:
+        while (order := self._orders.get()) is not None:
+            job, done, loop = order
+            error: Exception | None = None
+            try:
+                job()
+            except Exception as caught:
+                error = caught
+            try:
+                loop.call_soon_threadsafe(done, error)
+            except RuntimeError:
+                pass  # the loop is closed: nobody waits any more
+            del order, job, done, error
