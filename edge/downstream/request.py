@@ -127,7 +127,7 @@ class Request(msgspec.Struct, eq=False):
         connection = self.connection
         if not self._is_chunked or self.is_gone or self.is_answered or connection.drained is not None:
             return False
-        connection.write(b"%x\r\n%b\r\n" % (len(body), body))
+        connection.server.turn.write(connection.transport, b"%x\r\n%b\r\n" % (len(body), body))
         return True
 
     def _write(self, body: bytes, more: bool) -> None:

@@ -4,7 +4,7 @@ Rule: an intent is in the kernel before a byte leaves for the provider, or it is
 Rule: a settlement is never refused and never shed. When the disk refuses it, it waits in memory until the disk is back; what
 waits is bounded, because no new intent is admitted meanwhile.
 Rule: only what is as durable as `durability` promises is shipped, so a `seq` that the centre has seen is never given out again.
-Strategy: one write() per turn of the event loop (`edge.turn`) on the hot path; everything that waits for the medium is the Keeper's.
+Strategy: one write() per turn of the event loop (`edge.turn`) on the hot path; what waits for the medium is the Keeper's.
 Limits: near `bytes_max` progress marks are shed first, then intents are refused; a settlement's room is reserved with its
 intent.
 """
