@@ -7,8 +7,8 @@ from typing import Protocol
 from edge.journal.old import lost_record
 from usage.record import UsageRecord
 
-BATCH_RECORDS_MAX = 500
-BATCH_BYTES_MAX = 256 << 10
+BATCH_RECORDS_MAX = 1_000
+BATCH_BYTES_MAX = 512 << 10
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 60.0
 RETRY_AFTER_MAX_S = 300.0

@@ -29,7 +29,7 @@ Durability = Literal["os", "group", "strict"]
 
 BYTES_MAX = 2 << 30
 SEGMENT_BYTES = 16 << 20
-WINDOW_BYTES = 1 << 20
+WINDOW_BYTES = 2 << 20
 SETTLEMENT_BYTES = 1024
 """Room kept for the settlement of each running intent."""
 SEGMENTS_PINNED_MAX = 4

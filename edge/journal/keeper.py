@@ -18,7 +18,7 @@ from edge.turn import Turn
 
 log = logging.getLogger("tollway.journal")
 
-GROUP_DELAY_S = 0.01
+GROUP_DELAY_S = 0.02
 PROBE_DELAYS_S = (0.05, 0.1, 0.25, 0.5, 1.0)
 
 
