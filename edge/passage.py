@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from starlette.types import Receive
 
+from edge.downstream import Caller
 from edge.tasks import Tasks
 from edge.upstream import Exchange
 from routing.provider import Provider
@@ -27,12 +28,12 @@ class Passage(msgspec.Struct, eq=False):
     """The clocks of one request, in seconds of `time.monotonic`.
 
     `verdict` says what ended it from outside: "" (nothing), "gone" (the caller left), "body" (the body came too slowly), "reader"
-    (the caller stopped reading), "first_byte", "idle" or "total" (the provider was too slow). `push` writes the middle of a
-    stream at once, where the server offers that (`edge.downstream`).
+    (the caller stopped reading), "first_byte", "idle" or "total" (the provider was too slow). `caller` is there where the
+    server offers that (`edge.downstream`).
     """
 
     receive: Receive
-    push: Callable[[bytes], bool] | None
+    caller: Caller | None
     task: "asyncio.Task[Any] | None"
     started_s: float
     heard_s: float
@@ -77,11 +78,15 @@ class Passage(msgspec.Struct, eq=False):
         self.deadline_s = min(self.deadline_s, monotonic() + provider.drain_timeout_s)
         return True
 
+    def leave(self) -> None:
+        """The caller has gone."""
+        self.interrupt("gone")
+
     async def watch_disconnect(self) -> None:
         """Wait for the caller to leave. Only after the body was read."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
-        self.interrupt("gone")
+        self.leave()
 
 
 class Watch:
@@ -111,8 +116,7 @@ class Watch:
             self._look_at_body(passage, now_s)
             return
         if not passage.is_watched and now_s - passage.started_s >= TICK_S / 2:
-            passage.is_watched = True
-            passage.watcher = self._tasks.spawn("disconnect", passage.watch_disconnect())
+            self._attend(passage)
         if passage.mark is not None:
             passage.mark()
         if passage.sending_since_s:
@@ -120,6 +124,17 @@ class Watch:
                 passage.interrupt("reader")
         elif passage.exchange is not None:
             self._look_at_provider(passage, now_s)
+
+    def _attend(self, passage: Passage) -> None:
+        """From now on the caller's leaving is heard."""
+        passage.is_watched = True
+        caller = passage.caller
+        if caller is None:
+            passage.watcher = self._tasks.spawn("disconnect", passage.watch_disconnect())
+        elif caller.is_gone:
+            passage.leave()
+        else:
+            caller.on_leave = passage.leave
 
     def _look_at_body(self, passage: Passage, now_s: float) -> None:
         waited_s = now_s - passage.started_s
@@ -139,6 +154,8 @@ class Watch:
         self.passages.discard(passage)
         if passage.watcher is not None:
             passage.watcher.cancel()
+        elif passage.is_watched and passage.caller is not None:
+            passage.caller.on_leave = None
         if self._emptied is not None and not self.passages and not self._emptied.done():
             self._emptied.set_result(None)
 

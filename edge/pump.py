@@ -134,7 +134,7 @@ class Pump:
                 if not sent.startswith(b":"):
                     passage.heard_s = now_s
                 passage.spoke_s = now_s
-                if passage.push is None or not passage.push(sent):
+                if passage.caller is None or not passage.caller.push(sent):
                     self._sending = begin(self._send({"type": "http.response.body", "body": sent, "more_body": True}))
                     if self._sending is not None:
                         passage.sending_since_s = now_s

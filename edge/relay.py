@@ -15,7 +15,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from edge.attempts import Failed, find_answer
-from edge.downstream import PUSH
+from edge.downstream import CALLER
 from edge.generation import Books, Generation
 from edge.ids import Mint
 from edge.intake import Denied, Gone, InFlight, discard_body, read_body
@@ -55,7 +55,7 @@ class Relay:
         mark = self._mint.draw()
         gen_id = "gen-" + mark
         now_s = monotonic()
-        passage = Passage(receive, scope.get("extensions", NONE).get(PUSH), asyncio.current_task(), now_s, now_s, now_s)
+        passage = Passage(receive, scope.get("extensions", NONE).get(CALLER), asyncio.current_task(), now_s, now_s, now_s)
         self._watch.passages.add(passage)
         request_id = "req-" + mark
         try:

@@ -7,5 +7,19 @@ and is the oracle: both pass one contract suite, as our client of providers and 
 Limits: HTTP/1.1 and 1.0, no TLS, no upgrades: it stands behind a load balancer. Linux and macOS.
 """
 
-PUSH = "tollway.push"
-"""The ASGI extension that takes the middle of a stream without a coroutine: `scope["extensions"][PUSH]` is `Request.push`."""
+from collections.abc import Callable
+from typing import Protocol
+
+CALLER = "tollway.caller"
+"""The ASGI extension that does without coroutines: `scope["extensions"][CALLER]` is a Caller."""
+
+
+class Caller(Protocol):
+    """Who is being answered."""
+
+    is_gone: bool
+    on_leave: Callable[[], None] | None
+    """Called once when the caller leaves before its answer is whole; not if it `is_gone` already."""
+
+    def push(self, body: bytes) -> bool:
+        """The middle of a stream, written in this turn; False, and nothing done, when it has to go by `send`."""

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
 from starlette.types import Scope
 
-from edge.downstream import PUSH
+from edge.downstream import CALLER
 from edge.downstream.request import Request
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class Connection(asyncio.Protocol):
         }
         is_old = version == "1.0"
         request = Request(self, method == "HEAD", is_old, parser.should_keep_alive(), self._expects_continue and not is_old)
-        scope["extensions"] = {PUSH: request.push}
+        scope["extensions"] = {CALLER: request}
         self._headers, self._url, self._expects_continue = [], b"", False
         self._reading = request
         if self.request is None:

@@ -6,6 +6,7 @@ Limits: a body waits unread up to `UNREAD_BYTES_MAX` and one read of the socket;
 """
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ class Request(msgspec.Struct, eq=False):
     is_answered: bool = False
     is_complete: bool = False
     is_gone: bool = False
+    on_leave: Callable[[], None] | None = None
     task: "asyncio.Task[None] | None" = None
     _has_body: bool = True
     _is_chunked: bool = False
@@ -72,6 +74,8 @@ class Request(msgspec.Struct, eq=False):
     def leave(self) -> None:
         """The caller has gone."""
         self.is_gone = True
+        if self.on_leave is not None:
+            self.on_leave()
         if self._waiter is not None:
             self._wake()
 

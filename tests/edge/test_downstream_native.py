@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edge.downstream import PUSH
+from edge.downstream import CALLER
 from edge.downstream.connection import HEAD_BYTES_MAX, Connection
 from edge.downstream.server import HEAD_TIMEOUT_S, IDLE_TIMEOUT_S, LINGER_S, Server, StartFailed
 from tests.edge.upstreams import until
@@ -340,7 +340,7 @@ async def test_push_writes_at_once_and_gives_way_to_send(rig: Rig) -> None:
     parts = [b"%06d" % number * 5_000 for number in range(400)]
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        push: Callable[[bytes], bool] = scope["extensions"][PUSH]
+        push: Callable[[bytes], bool] = scope["extensions"][CALLER].push
         assert not push(b"before the start")
         await send(start())
         assert not push(b"before the first part")
