@@ -17,8 +17,9 @@ from usage.pricing import cost_nano, dollars
 from usage.record import Rates, Tokens, UsageSource
 
 BYTES_PER_TOKEN = 4
-_TEXT = re.compile(rb'"(?:content|reasoning(?:_content)?|arguments|refusal|text)":[ ]?"([^"\\]*(?:\\.[^"\\]*)*)"')
-_find_text = _TEXT.findall
+TEXT = re.compile(rb'"(?:content|reasoning(?:_content)?|arguments|refusal|text)":[ ]?"([^"\\]*(?:\\.[^"\\]*)*)"')
+"""A text that a model wrote, as JSON has it, in whatever member a provider puts it."""
+_find_text = TEXT.findall
 _encode = msgspec.json.encode
 
 
@@ -51,8 +52,12 @@ class Meter(msgspec.Struct, eq=False):
         for text in _find_text(event):
             size += len(text)
         if size:
-            self.deltas += 1
-            self.text_bytes += size
+            self.count_delta(size)
+
+    def count_delta(self, text_bytes: int) -> None:
+        """Count a delta with so much text in it."""
+        self.deltas += 1
+        self.text_bytes += text_bytes
 
     def observe_usage(self, usage: bytes) -> None:
         """The provider's word; later words replace earlier ones."""

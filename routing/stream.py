@@ -1,7 +1,8 @@
 """What the caller's stream looks like: our id and model in every chunk, usage exactly once, every other byte as it came.
 
 Strategy: a provider's chunks begin alike. Once one chunk was read in full, others with the same beginning are passed by swapping
-that beginning, unless something in them decides (a finish, usage, an error), which is read in full again.
+that beginning, unless something in them decides (a finish, usage, an error), which is read in full again. Most also end alike:
+then only the text between is looked at, and it cannot decide anything if it has no quote in it.
 Usage: the chunk with `finish_reason` is held back until it is known what follows. For a caller that set `include_usage` usage
 goes out as one last chunk with empty `choices`; for any other it is merged into the held chunk. A usage that a provider puts
 elsewhere becomes null there, so it is never seen twice.
@@ -15,13 +16,25 @@ import msgspec
 
 from routing.answer import Identity, usage_chunk
 from routing.dialects.openai import Chunk, decode_chunk
-from routing.meter import Meter
+from routing.meter import TEXT, Meter
 from routing.splice import Members, decode_members, replace
 from routing.sse import Lines, payload_of
 
 _CHOICES = b'"choices":['
 _find_decisive = re.compile(rb'"(?:finish_reason":"|usage":\{|error":)|": ').search
 """What in the rest of a chunk makes it necessary to read it in full."""
+_find_unplain = re.compile(rb'["\\\r\n]').search
+LESSONS_MAX = 8
+"""How often a stream's plain chunk is learned; one whose chunks always differ elsewhere too is not worth more."""
+
+
+class Plain(msgspec.Struct, frozen=True, gc=False):
+    """A whole event of a stream but for its one text: what stands before it, there and here, and behind it."""
+
+    head: bytes
+    new_head: bytes
+    tail: bytes
+    size: int
 
 
 class StreamRewrite:
@@ -37,9 +50,11 @@ class StreamRewrite:
         "_held_members",
         "_identity",
         "_include_usage",
+        "_lessons",
         "_lines",
         "_new_start",
         "_out",
+        "_plain",
         "_start",
         "_swallow_blank",
         "_unfinished",
@@ -73,6 +88,8 @@ class StreamRewrite:
         self._swallow_blank = False
         self._start: bytes | None = None
         self._new_start = b""
+        self._plain: Plain | None = None
+        self._lessons = LESSONS_MAX
 
     @property
     def is_at_boundary(self) -> bool:
@@ -80,6 +97,19 @@ class StreamRewrite:
         return not self._unfinished and not self._held
 
     def feed(self, data: bytes) -> bytes:
+        plain = self._plain
+        if (
+            plain is not None
+            and len(data) > plain.size
+            and data.startswith(plain.head)
+            and data.endswith(plain.tail)
+            and not (self._unfinished or self._held or self._swallow_blank)
+        ):
+            rest = data[len(plain.head) :]
+            text_bytes = len(data) - plain.size
+            if _find_unplain(rest, 0, text_bytes) is None:
+                self.meter.count_delta(text_bytes)
+                return plain.new_head + rest
         start = self._start
         # Most reads are one event, whole: a line that begins like the others, and the blank line that ends it.
         if start is not None and data.startswith(start) and data.find(b"\n") == len(data) - 2 and data.endswith(b"\n\n"):
@@ -87,6 +117,8 @@ class StreamRewrite:
             is_plain = not self._unfinished and not self._held and not self._swallow_blank
             if is_plain and b"\r" not in rest and _find_decisive(rest) is None:
                 self.meter.observe_text(rest)
+                if self._lessons:
+                    self._learn_plain(start, rest)
                 return self._new_start + rest
         out = self._out
         for line in self._lines.feed(data):
@@ -123,7 +155,7 @@ class StreamRewrite:
         elif payload == b"[DONE]":
             self._conclude()
             self._out.append(line)
-            self._start = None
+            self._start = self._plain = None
             self.is_done = True
         else:
             self._take_chunk(line, payload)
@@ -150,7 +182,7 @@ class StreamRewrite:
         if chunk.has_error:
             self._release()
             self.error = bytes(chunk.error)
-            self._start = None
+            self._start = self._plain = None
             self.is_over = True
             return
         self._note(chunk)
@@ -191,8 +223,17 @@ class StreamRewrite:
     def _learn(self, line: bytes, new_line: bytes) -> None:
         old_end, new_end = line.find(_CHOICES), new_line.find(_CHOICES)
         if old_end > 0 and line[old_end:] == new_line[new_end:]:
+            self._plain = None
             self._start = line[: old_end + len(_CHOICES)]
             self._new_start = new_line[: new_end + len(_CHOICES)]
+
+    def _learn_plain(self, start: bytes, rest: bytes) -> None:
+        """`rest` is that of a whole event that decided nothing."""
+        self._lessons -= 1
+        found = TEXT.search(rest)
+        if found is not None and TEXT.search(rest, found.end()) is None:
+            head, tail = rest[: found.start(1)], rest[found.end(1) :]
+            self._plain = Plain(start + head, self._new_start + head, tail, len(start) + len(head) + len(tail))
 
     def _release(self) -> None:
         """The held chunk was not the last one: it goes out without usage."""

@@ -61,11 +61,11 @@ def shallow(original: T) -> T:
 
 
 def state(rewrite: StreamRewrite) -> tuple[object, ...]:
-    """What a rewriter knows, to be compared."""
+    """What a rewriter knows of the stream, to be compared; not what it learned to read it faster."""
     own = [
         getattr(rewrite, name)
         for name in StreamRewrite.__slots__
-        if name not in ("meter", "_lines", "_identity", "_held_members")
+        if name not in ("meter", "_lines", "_identity", "_held_members", "_plain", "_lessons")
     ]
     return (own, rewrite.meter.tokens, rewrite.meter.source, bool(rewrite._lines.pieces))
 
@@ -304,6 +304,16 @@ def test_a_rewriter_that_swaps_the_first_match_would_be_caught() -> None:
 
 
 PLAIN = b'data: {"id":"x","model":"m","choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":null}]}\n\n'
+ODD_TEXTS = (
+    b'hi"}}],"usage":{"prompt_tokens":3,"completion_tokens":4},"choices":[{"delta":{"content":"',
+    b'hi"},"finish_reason":"stop","delta":{"content":"',
+    rb"a \"quoted\" word",
+    b"ends in a backslash\\",
+    b"two\nlines",
+    b"a\rreturn",
+    b"",
+    "ü".encode(),
+)
 USAGE_LINE = b'data: {"id":"x","model":"m","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n'
 
 
@@ -330,6 +340,11 @@ def test_stream_read_event_by_event_is_the_same(name: str, include_usage: bool) 
         [PLAIN, PLAIN.replace(b":null", b':"stop"'), PLAIN, b"\n"],
         [PLAIN, PLAIN.replace(b'"delta"', b'"usage":{"prompt_tokens":3,"completion_tokens":4},"delta"'), PLAIN],
         [PLAIN, PLAIN.replace(b'"hi"', b'"hi","error": 1'), PLAIN],
+        *([PLAIN, PLAIN, PLAIN.replace(b"hi", text), PLAIN] for text in ODD_TEXTS),
+        [PLAIN, PLAIN, PLAIN[:40], PLAIN[40:], PLAIN],
+        [PLAIN, PLAIN, PLAIN.replace(b'content":"hi"', b'content":"'), PLAIN],
+        [PLAIN, PLAIN, USAGE_LINE, PLAIN, b"\n", PLAIN],
+        [PLAIN, PLAIN, PLAIN.replace(b"content", b"refusal"), PLAIN.replace(b"content", b"refusal"), PLAIN],
     ],
 )
 def test_stream_event_in_an_odd_place_takes_the_long_way(parts: list[bytes]) -> None:
@@ -338,6 +353,22 @@ def test_stream_event_in_an_odd_place_takes_the_long_way(parts: list[bytes]) -> 
     bytewise, by_byte = run(pieces(b"".join(parts), 1))
     assert sent == bytewise
     assert state(one_by_one) == state(by_byte)
+
+
+def test_a_rewriter_that_does_not_look_at_the_text_would_be_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wrong variant: what begins and ends like a plain chunk holds usage, which nobody counts."""
+    parts = [PLAIN, PLAIN, PLAIN.replace(b"hi", ODD_TEXTS[0]), PLAIN]
+    assert run(parts)[1].meter.source == "provider"
+    monkeypatch.setattr("routing.stream._find_unplain", lambda *_: None)
+    assert run(parts)[1].meter.source == "counted"
+
+
+def test_stream_whose_chunks_all_differ_is_not_learned_for_ever() -> None:
+    rewrite = rewriter()
+    for number in range(100):
+        assert b"hi" in rewrite.feed(PLAIN.replace(b"null}", b'null,"padding":"%d"}' % number))
+    assert rewrite._lessons == 0
+    assert rewrite.meter.deltas == 100
 
 
 def test_stream_of_plain_events_is_at_a_boundary_between_them() -> None:
