@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from edge.turn import Turn
 from routing.failure import Kind, Sent
 from tests.edge.rig import JSON, SSE, Play, Rig, broken
 from tests.edge.upstreams import until
@@ -297,6 +298,21 @@ async def test_credit_for_less_than_the_models_cap_is_sent_as_a_cap(tmp_path: Pa
         assert 16 <= cap < 100
         (record,) = rig.records
         assert record.hold_nano <= 200_000
+
+
+async def test_request_whose_intent_cannot_be_written_is_refused_and_costs_nothing(rig: Rig) -> None:
+    """The disk fails at the end of the turn, when the intent was taken already: 503, nothing sent, a record of nothing."""
+    rig.journal.join(Turn())
+    write, rig.journal._log._write = rig.journal._log._write, lambda fd, data: 0
+    caller = await rig.ask(Play(200, JSON, [ANSWER]))
+    assert (caller.status, caller.json()["error"]["code"]) == (503, "journal_unavailable")
+    assert not rig.stage.targets
+    assert rig.held_nano == 0
+    rig.journal._log._write = write
+    await until(lambda: not rig.journal.failure)
+    rig.journal.commit()
+    (record,) = rig.records
+    assert (record.cost_nano, record.status, record.end_reason) == (0, 503, "proxy_error")
 
 
 async def test_credit_that_does_not_pay_is_refused_with_what_it_would_buy(tmp_path: Path) -> None:

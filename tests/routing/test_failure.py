@@ -64,6 +64,7 @@ def test_retry_rule_catches_a_wrong_variant() -> None:
         (Kind.TOO_LARGE, Sent.NOTHING, 0, False),
         (Kind.ABORTED, Sent.NOTHING, 0, False),
         (Kind.INTERNAL, Sent.NOTHING, 0, False),
+        (Kind.JOURNAL, Sent.NOTHING, 0, False),
     ],
 )
 def test_retry(kind: Kind, sent: Sent, status: int, expected: bool) -> None:
@@ -117,6 +118,7 @@ def test_status_of_an_answer(upstream: int, ours: int) -> None:
         (Kind.TIMEOUT_IDLE, Source.UPSTREAM, 504),
         (Kind.ABORTED, Source.PROXY, 503),
         (Kind.INTERNAL, Source.PROXY, 500),
+        (Kind.JOURNAL, Source.PROXY, 503),
         (Kind.ABORTED, Source.CLIENT, VANISHED),
         (Kind.BROKEN, Source.CLIENT, VANISHED),
         (Kind.TIMEOUT_IDLE, Source.CLIENT, 408),
