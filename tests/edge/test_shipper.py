@@ -14,7 +14,7 @@ from edge.journal import Journal
 from edge.journal.dead import DeadLetter
 from edge.journal.line import parse
 from edge.journal.recovery import Recovery
-from edge.lane import BACKOFF_MAX_S, BATCH_RECORDS_MAX, backoff_s
+from edge.lane import BACKOFF_MAX_S, BATCH_BYTES_MAX, BATCH_RECORDS_MAX, backoff_s
 from edge.shipper import Shipper
 from edge.tasks import Tasks
 from tests.disks import FaultyDisk, RememberingDisk
@@ -126,15 +126,15 @@ def settle(journal: Journal, first: int, last: int) -> None:
 
 @pytest.mark.anyio
 async def test_batches_are_bounded_and_in_order() -> None:
-    """1,300 records go in batches of at most 500 and 256 KiB, each number once, and are acknowledged."""
+    """2,600 records go in batches within their bounds, each number once, and are acknowledged."""
     journal, centre = open_journal(), ScriptedCentre()
-    settle(journal, 1, 1300)
+    settle(journal, 1, 2600)
     async with shipping(journal, centre) as shipper:
         assert await shipper.flush(5)
-    assert [one.seq for batch in centre.batches for one in batch.records] == list(range(1, 1301))
+    assert [one.seq for batch in centre.batches for one in batch.records] == list(range(1, 2601))
     assert max(len(batch.records) for batch in centre.batches) <= BATCH_RECORDS_MAX
-    assert max(len(msgspec.json.encode(batch)) for batch in centre.batches) <= 256 << 10
-    assert (journal.acked_through, journal.pending_records) == (1300, 0)
+    assert max(len(msgspec.json.encode(batch)) for batch in centre.batches) <= BATCH_BYTES_MAX
+    assert (journal.acked_through, journal.pending_records) == (2600, 0)
 
 
 @pytest.mark.anyio
