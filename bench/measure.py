@@ -40,7 +40,7 @@ class Pace(msgspec.Struct, frozen=True):
     open_timeout_s: float
 
 
-FULL = Pace(rounds=3, warm_up_s=2, plain_s=4, alone_s=2, even_s=4, paced_s=4, held=(1000, 5000), open_timeout_s=25)
+FULL = Pace(rounds=5, warm_up_s=1, plain_s=3, alone_s=1.5, even_s=3, paced_s=3, held=(1000, 5000), open_timeout_s=25)
 QUICK = Pace(rounds=1, warm_up_s=1, plain_s=2, alone_s=1, even_s=2, paced_s=2, held=(1000,), open_timeout_s=8)
 
 

@@ -17,8 +17,9 @@ Made by `scripts/bench` on {started} ({machine}); raw values in `results.json`, 
 
 **How.** One session on one machine: the mock provider (nginx with Lua) and every proxy, with one worker each, are started
 together; the same load then goes to each proxy in turn; rounds: {rounds}, the order turning by one each time. A figure is the
-median of the rounds. *CPU* is user plus system time of the proxy's whole process tree, read from /proc, divided by the requests
-or chunks that arrived meanwhile. *JSON request*: wrk, {concurrent} connections, a chat request of about 200 bytes, an answer of
+median of the rounds; a ratio is the median of each round's own ratio (beside it the least and the most), because the machine's
+mood changes from minute to minute. *CPU* is user plus system time of the proxy's whole process tree, read from /proc, divided by
+the requests or chunks that arrived meanwhile. *JSON request*: wrk, {concurrent} connections, a chat request of about 200 bytes, an answer of
 about 600. *At the same rate*: each connection waits {pause_ms} ms after an answer, so that every proxy gets the same load, about
 {rate:,.0f} requests a second; a proxy that cannot keep up has no figure. *Flat out*: no pause, so that each gets as much as it
 can take. *Paced chunk*: {streams} streams at once, each of {chunks} chunks,
@@ -38,6 +39,15 @@ about TLS, other processors, several workers, or networks.
 
 
 @dataclass(frozen=True)
+class Rounds:
+    """CPU microseconds of one peer, round by round: per request at the same rate, per request flat out, per chunk."""
+
+    even: list[float]
+    request: list[float]
+    chunk: list[float]
+
+
+@dataclass(frozen=True)
 class Summary:
     """Medians of one peer; None where nothing was measured."""
 
@@ -46,6 +56,7 @@ class Summary:
     cpu_us_even: float | None
     cpu_us_request: float | None
     cpu_us_chunk: float | None
+    rounds: "Rounds"
     added_ms: dict[tuple[int, str], float | None]
     requests_s: float | None
     pss_mb: float | None
@@ -58,8 +69,8 @@ def _median(values: Sequence[float]) -> float | None:
     return statistics.median(values) if values else None
 
 
-def _cpu_us(cpu_s: Sequence[float], plain: Sequence[Plain]) -> float | None:
-    return _median([seconds * 1e6 / result.requests for seconds, result in zip(cpu_s, plain, strict=True) if result.requests])
+def _cpu_us(cpu_s: Sequence[float], plain: Sequence[Plain]) -> list[float]:
+    return [seconds * 1e6 / result.requests for seconds, result in zip(cpu_s, plain, strict=True) if result.requests]
 
 
 def _rate(plain: Sequence[Plain]) -> float:
@@ -67,13 +78,17 @@ def _rate(plain: Sequence[Plain]) -> float:
 
 
 def _keeps_up(measured: Measured, direct: Measured) -> bool:
-    """Whether it served at least nine tenths of the rate at which the provider itself is asked."""
-    return _rate(measured.even) >= 0.9 * _rate(direct.even)
+    """Whether it served at least four fifths of the rate at which the provider itself is asked: its latency slows the rest."""
+    return _rate(measured.even) >= 0.8 * _rate(direct.even)
 
 
 def summarise(measured: Measured, direct: Measured) -> Summary:
     plain = measured.plain.get(CONCURRENT, [])
-    cpu = measured.plain_cpu_s.get(CONCURRENT, [])
+    rounds = Rounds(
+        even=_cpu_us(measured.even_cpu_s, measured.even) if _keeps_up(measured, direct) else [],
+        request=_cpu_us(measured.plain_cpu_s.get(CONCURRENT, []), plain),
+        chunk=[result.cpu_s * 1e6 / result.chunks for result in measured.paced if result.chunks],
+    )
     added: dict[tuple[int, str], float | None] = {}
     for at_once in (1, CONCURRENT):
         for name in ("p50_us", "p99_us"):
@@ -83,9 +98,10 @@ def summarise(measured: Measured, direct: Measured) -> Summary:
     return Summary(
         name=measured.name,
         does=measured.does,
-        cpu_us_even=_cpu_us(measured.even_cpu_s, measured.even) if _keeps_up(measured, direct) else None,
-        cpu_us_request=_cpu_us(cpu, plain),
-        cpu_us_chunk=_median([result.cpu_s * 1e6 / result.chunks for result in measured.paced if result.chunks]),
+        cpu_us_even=_median(rounds.even),
+        cpu_us_request=_median(rounds.request),
+        cpu_us_chunk=_median(rounds.chunk),
+        rounds=rounds,
         added_ms=added,
         requests_s=_rate(plain) or None,
         pss_mb=measured.loaded.pss_kb / 1024 if measured.loaded else None,
@@ -139,8 +155,17 @@ def _figures(session: Session, found: Sequence[Summary]) -> str:
     return _table(heads, rows)
 
 
-def _ratio(ours: float | None, theirs: float | None) -> str:
-    return "–" if ours is None or not theirs else f"{ours / theirs:.2f} ×"
+def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """The median of the rounds' ratios, and the least and the most of them."""
+    each = [mine / yours for mine, yours in zip(ours, theirs, strict=False) if yours]
+    if not each:
+        return "–"
+    spread = f" ({min(each):.2f}–{max(each):.2f})" if len(each) > 1 else ""
+    return f"{statistics.median(each):.2f} ×{spread}"
+
+
+def _known(value: float | None) -> list[float]:
+    return [] if value is None else [value]
 
 
 def _ratios(found: Sequence[Summary]) -> str:
@@ -156,10 +181,10 @@ def _ratios(found: Sequence[Summary]) -> str:
     for each in found:
         cells = [each.name]
         for yardstick in yardsticks:
-            cells.append(_ratio(each.cpu_us_even, yardstick.cpu_us_even))
-            cells.append(_ratio(each.cpu_us_request, yardstick.cpu_us_request))
-            cells.append(_ratio(each.cpu_us_chunk, yardstick.cpu_us_chunk))
-            cells.append(_ratio(each.rss_mb, yardstick.rss_mb))
+            cells.append(_ratio(each.rounds.even, yardstick.rounds.even))
+            cells.append(_ratio(each.rounds.request, yardstick.rounds.request))
+            cells.append(_ratio(each.rounds.chunk, yardstick.rounds.chunk))
+            cells.append(_ratio(_known(each.rss_mb), _known(yardstick.rss_mb)))
         rows.append(cells)
     return _table(heads, rows)
 

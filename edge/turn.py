@@ -16,7 +16,7 @@ from routing.failure import Kind, Sent, Source
 
 TURN = "tollway.turn"
 """In the state of an ASGI application's lifespan: the Turn that its server is to write through."""
-HELD_MAX = 32
+HELD_MAX = 16
 LARGE_BYTES = 65_536
 
 

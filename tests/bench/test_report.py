@@ -55,7 +55,7 @@ def test_summary_takes_medians_and_differences(session: Session) -> None:
 
 def test_proxy_that_does_not_keep_up_has_no_figure_at_the_same_rate(session: Session) -> None:
     """What it costs at another rate is another figure."""
-    session.peers[1].even = [plain(7_000, 600.0)] * 3
+    session.peers[1].even = [plain(6_500, 600.0)] * 3
     assert report.summaries(session)[0].cpu_us_even is None
 
 
@@ -68,7 +68,7 @@ def test_markdown_states_method_and_limits_above_the_numbers(session: Session) -
     """The sentences that limit the claim come first; troubles and absences are named."""
     text = report.write_markdown(session)
     assert text.index("**How.**") < text.index("**Limits.**") < text.index("| proxy |")
-    assert "| Tollway | 0.50 × | 0.50 × | 0.50 × | 1.00 × |" in text
+    assert "| Tollway | 0.50 × (0.45–2.50) | 0.50 × (0.45–2.50) | 0.50 × (0.45–2.50) | 1.00 × |" in text
     assert "- Tollway: 3 bad answers" in text
     assert "- LiteLLM: skipped, not installed" in text
 
