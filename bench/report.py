@@ -19,8 +19,8 @@ Made by `scripts/bench` on {started} ({machine}); raw values in `results.json`, 
 together; the same load then goes to each proxy in turn; rounds: {rounds}, the order turning by one each time. A figure is the
 median of the rounds; a ratio is the median of each round's own ratio (beside it the least and the most), because the machine's
 mood changes from minute to minute. *CPU* is user plus system time of the proxy's whole process tree, read from /proc, divided by
-the requests or chunks that arrived meanwhile. *JSON request*: wrk, {concurrent} connections, a chat request of about 200 bytes, an
-answer of about 600. *At the same rate*: each connection waits {pause_ms} ms after an answer, so that every proxy gets the same
+the requests or chunks that arrived meanwhile. *JSON request*: wrk, {concurrent} connections, a chat request of about 200 bytes,
+an answer of about 600. *At the same rate*: each connection waits {pause_ms} ms after an answer, so that every proxy gets the same
 load, about {rate:,.0f} requests a second; a proxy that cannot keep up has no figure. *Flat out*: no pause, so that each gets as
 much as it can take. *Paced chunk*: {streams} streams at once, each of {chunks} chunks,
 {gap_ms:g} ms apart, a new one when it ends, so the cost of the request is in it, spread over its chunks. *Added latency*:
