@@ -120,11 +120,10 @@ class Journal:
         running, keeper = self._running.get(gen_id), self._keeper
         if running is None:
             return
-        if keeper.failure or self._log.bytes + self.bytes_elsewhere > self.bytes_max // 10 * 9:
+        if keeper.commit() or self._log.bytes + self.bytes_elsewhere > self.bytes_max // 10 * 9:
             self.marks_shed_total += 1
             return
         line = mark_line(gen_id, tokens)
-        keeper.commit()
         try:
             self._append(line)
         except OSError as error:
@@ -272,7 +271,8 @@ class Journal:
         """Write the intents that alone keep the oldest segment once more, so that it may go when they are durable."""
         if segment.seq_needed > self._files.acked_through or not segment.open_intents:
             return
-        self._keeper.commit()
+        if self._keeper.commit():
+            return
         for running in self._running.values():
             if running.home is segment:
                 home = self._log.head

@@ -190,6 +190,7 @@ class Keeper:
         if isinstance(job, Anew):
             job.move(self.running, self.settled_seq)
             log.warning("journal %s: the disk is back", self._name)
+            self.commit()  # what was put in this turn waits behind the older ones
             self.failure = ""
             waiting, self._waiting = self._waiting, []
             for line, seq in waiting:

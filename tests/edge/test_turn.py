@@ -20,6 +20,7 @@ from tests.edge.test_journal import ALL, open_journal, recovered
 from tests.edge.upstreams import head_for, target_of, until
 from tests.peers import Line, Peer, answering
 from tests.processes import free_port
+from usage.record import Tokens
 
 pytestmark = pytest.mark.anyio
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -271,3 +272,42 @@ async def test_turn_that_the_disk_refuses_keeps_every_settlement(short_bytes: in
     assert [one.gen_id for one in journal.read(1, ALL, ALL)] == [gen_id(1), gen_id(2), gen_id(3)]
     found = [(one.gen_id, one.seq, one.end_reason) for one in recovered(disk.after_kill())]
     assert found == [(gen_id(number), number, "completed") for number in (1, 2, 3)]
+
+
+async def test_what_waited_for_the_disk_is_written_before_what_came_last() -> None:
+    """A settlement put in the very turn in which the disk comes back stands behind the older ones, as readers expect."""
+    disk = FaultyDisk()
+    journal, turn = joined(disk)
+    for number in (1, 2, 3):
+        journal.intent(intent(number))
+    turn.end()
+    disk.refuse["write"] = errno.ENOSPC
+    journal.settle(record(1, journal.next_seq()))
+    assert journal.commit()
+    keeper = journal._keeper
+    job = keeper._begin()
+    journal.settle(record(2, journal.next_seq()))
+    assert journal.commit()
+    disk.refuse.clear()
+    job.run()
+    journal.settle(record(3, journal.next_seq()))
+    keeper._end(job, None)
+    assert journal.commit() == ""
+    assert [one.seq for one in recovered(disk.after_kill())] == [1, 2, 3]
+
+
+async def test_nothing_is_appended_behind_a_commit_that_failed() -> None:
+    """Not even a progress mark: the segment ends where the disk refused."""
+    disk = FaultyDisk()
+    journal, turn = joined(disk)
+    journal.intent(intent(1))
+    turn.end()
+    journal.settle(record(2, journal.next_seq()))
+    disk.short_bytes = 5
+    journal.progress(gen_id(1), Tokens(prompt=1, completion=1))
+    assert journal.failure
+    assert (journal.marks_shed_total, journal.running_intents) == (1, 1)
+    assert journal.sync_now()
+    assert journal.commit() == ""
+    found = [(one.gen_id, one.end_reason) for one in recovered(disk.after_kill())]
+    assert found == [(gen_id(2), "completed"), (gen_id(1), "orphaned")]
