@@ -1,7 +1,7 @@
 """The thread in which the journal waits for the medium, so that the event loop need not.
 
 Rule: jobs follow one another. Strategy: a queue there and one `call_soon_threadsafe` back; the two futures and the condition of
-an executor cost more than the job, a hundred times a second.
+an executor cost more than the job, fifty times a second.
 """
 
 import asyncio
