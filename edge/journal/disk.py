@@ -2,8 +2,8 @@
 
 Rule: every change of a file or folder by the journal goes through here; nothing else in `edge` touches the journal's folder.
 Strategy: os.write lets go of the interpreter's lock, whereupon a thread of the server takes it: two changes of threads for a call
-that takes a microsecond, in every turn of the event loop. `write_held` keeps the lock. While the disk makes it wait no Python thread runs, but
-the event loop, whose thread writes, would stand either way.
+that takes a microsecond, in every turn of the event loop. `write_held` keeps the lock. While the disk makes it wait no Python
+thread runs, but the event loop, whose thread writes, would stand either way.
 """
 
 import ctypes
