@@ -56,7 +56,7 @@ class Summary:
     cpu_us_even: float | None
     cpu_us_request: float | None
     cpu_us_chunk: float | None
-    rounds: "Rounds"
+    rounds: Rounds
     added_ms: dict[tuple[int, str], float | None]
     requests_s: float | None
     pss_mb: float | None
@@ -78,8 +78,8 @@ def _rate(plain: Sequence[Plain]) -> float:
 
 
 def _keeps_up(measured: Measured, direct: Measured) -> bool:
-    """Whether it served at least four fifths of the rate at which the provider itself is asked: its latency slows the rest."""
-    return _rate(measured.even) >= 0.8 * _rate(direct.even)
+    """Whether it served at least nine tenths of the rate at which the provider itself is asked."""
+    return _rate(measured.even) >= 0.9 * _rate(direct.even)
 
 
 def summarise(measured: Measured, direct: Measured) -> Summary:

@@ -55,7 +55,7 @@ def test_summary_takes_medians_and_differences(session: Session) -> None:
 
 def test_proxy_that_does_not_keep_up_has_no_figure_at_the_same_rate(session: Session) -> None:
     """What it costs at another rate is another figure."""
-    session.peers[1].even = [plain(6_500, 600.0)] * 3
+    session.peers[1].even = [plain(7_000, 600.0)] * 3
     assert report.summaries(session)[0].cpu_us_even is None
 
 
