@@ -27,7 +27,7 @@ from edge.reply import Bounds, Headers, id_headers, send_refusal
 from edge.table import Table
 from edge.whole import forward_whole
 from routing.envelope import Invalid, read
-from routing.failure import Source, describe, param_of, status_of
+from routing.failure import Kind, Source, describe, param_of, status_of
 from routing.headers import Arrival, validate
 from routing.meter import Meter, estimate
 from routing.plan import Plan
@@ -38,6 +38,7 @@ from usage.protocol import Policy, Unreachable
 
 log = logging.getLogger("tollway.relay")
 NONE: Mapping[str, Any] = {}
+_UNJOURNALED = Refusal(503, "journal_unavailable", "this edge cannot write its journal", retry_after_s=5.0)
 
 
 class Relay:
@@ -163,9 +164,7 @@ class Relay:
                 await forward_whole(exchange, generation, passage, send, self._bounds)
         except JournalUnavailable as problem:
             generation.forgo()
-            raise Denied(
-                Refusal(503, "journal_unavailable", "this edge cannot write its journal", retry_after_s=5.0)
-            ) from problem
+            raise Denied(_UNJOURNALED) from problem
         except Failed as failed:
             failure = failed.failure
             status = status_of(failure)
@@ -174,6 +173,8 @@ class Relay:
                 generation.consumed = "nothing"
             generation.settle(end_reason_of(failure), status, monotonic(), failure.kind.value)
             if passage.verdict not in ("gone", "reader"):
+                if failure.kind is Kind.JOURNAL:
+                    raise Denied(_UNJOURNALED) from failed
                 message, kind, code = describe(failure, generation.attempt.provider.name)
                 refusal = Refusal(status, code, message, kind, param_of(failure), retry_after_s=failure.retry_after_s)
                 raise Denied(refusal) from failed

@@ -9,11 +9,13 @@ Limits: at most HELD_MAX writes wait, so that the first does not wait long for t
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
 from routing.failure import Kind, Sent, Source
 
+log = logging.getLogger("tollway.turn")
 TURN = "tollway.turn"
 """In the state of an ASGI application's lifespan: the Turn that its server is to write through."""
 HELD_MAX = 16
@@ -65,4 +67,9 @@ class Turn:
             if refusal and request is not None:
                 request.fail(Kind.JOURNAL, Source.PROXY, refusal, Sent.NOTHING)
             elif not transport.is_closing():
-                transport.write(data)
+                try:
+                    transport.write(data)
+                except Exception:
+                    # The others' bytes are here too: one broken connection must not take them along.
+                    log.exception("a connection took no bytes and is given up")
+                    transport.abort()

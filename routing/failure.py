@@ -242,7 +242,7 @@ def _message(failure: Failure, name: str) -> tuple[str, str]:
         case Kind.INTERNAL:
             return "the proxy failed while serving this request", "internal_error"
         case Kind.JOURNAL:
-            return "this edge cannot write its journal; nothing was sent or charged, try again", "journal_unavailable"
+            return "this edge cannot write its journal; nothing was charged, try again", "journal_unavailable"
     assert_never(failure.kind)
 
 

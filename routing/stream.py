@@ -97,13 +97,14 @@ class StreamRewrite:
         return not self._unfinished and not self._held
 
     def feed(self, data: bytes) -> bytes:
+        is_clear = not (self._unfinished or self._held or self._swallow_blank)
         plain = self._plain
         if (
-            plain is not None
+            is_clear
+            and plain is not None
             and len(data) > plain.size
             and data.startswith(plain.head)
             and data.endswith(plain.tail)
-            and not (self._unfinished or self._held or self._swallow_blank)
         ):
             rest = data[len(plain.head) :]
             text_bytes = len(data) - plain.size
@@ -114,8 +115,7 @@ class StreamRewrite:
         # Most reads are one event, whole: a line that begins like the others, and the blank line that ends it.
         if start is not None and data.startswith(start) and data.find(b"\n") == len(data) - 2 and data.endswith(b"\n\n"):
             rest = data[len(start) :]
-            is_plain = not self._unfinished and not self._held and not self._swallow_blank
-            if is_plain and b"\r" not in rest and _find_decisive(rest) is None:
+            if is_clear and b"\r" not in rest and _find_decisive(rest) is None:
                 self.meter.observe_text(rest)
                 if self._lessons:
                     self._learn_plain(start, rest)

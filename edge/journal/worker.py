@@ -1,7 +1,7 @@
 """The thread in which the journal waits for the medium, so that the event loop need not.
 
 Rule: jobs follow one another. Strategy: a queue there and one `call_soon_threadsafe` back; the two futures and the condition of
-an executor cost more than the job, fifty times a second.
+an executor cost about as much as the job, fifty times a second.
 """
 
 import asyncio
@@ -15,14 +15,17 @@ _Order = tuple[Callable[[], None], Done, asyncio.AbstractEventLoop]
 
 
 class Worker:
-    """Starts its thread with the first job. `close` lets what was posted end."""
+    """Starts its thread with the first job. `close` lets what was posted end; RuntimeError for what is posted later."""
 
     def __init__(self, name: str) -> None:
         self._orders: SimpleQueue[_Order | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._is_closed = False
 
     def post(self, job: Callable[[], None], done: Done) -> None:
         """Run `job` in the thread and then, in the loop that runs now, `done` with what it raised."""
+        if self._is_closed:
+            raise RuntimeError("the journal's thread has ended")
         if self._thread.ident is None:
             self._thread.start()
         self._orders.put((job, done, asyncio.get_running_loop()))
@@ -36,6 +39,7 @@ class Worker:
             raise error
 
     def close(self) -> None:
+        self._is_closed = True
         if self._thread.ident is not None:
             self._orders.put(None)
             self._thread.join()

@@ -86,7 +86,7 @@ class Upstream(Protocol):
     """Whether it commits the journal before a request leaves (see `edge.turn`); if not, whoever opens has to."""
 
     async def open(self, target: Target, head: bytes, body: Sequence[bytes | memoryview]) -> Exchange:
-        """Connect or take an idle connection, and write the request; returns when all of it is with the kernel or its buffer.
+        """Connect or take an idle connection, and write the request; returns when all of it is on its way (or in the turn).
 
         `head` is the complete request head with its blank line, `content-length` included; `body` the parts of the body. Returns
         early when the provider answers before it has read everything. Raises UpstreamError, with `Sent.NOTHING` only if not one

@@ -306,6 +306,7 @@ async def test_request_whose_intent_cannot_be_written_is_refused_and_costs_nothi
     write, rig.journal._log._write = rig.journal._log._write, lambda fd, data: 0
     caller = await rig.ask(Play(200, JSON, [ANSWER]))
     assert (caller.status, caller.json()["error"]["code"]) == (503, "journal_unavailable")
+    assert caller.headers[b"retry-after"] == b"5"
     assert not rig.stage.targets
     assert rig.held_nano == 0
     rig.journal._log._write = write

@@ -4,13 +4,17 @@ import asyncio
 import errno
 import random
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from edge.downstream.server import Server
 from edge.journal import Journal
+from edge.journal.worker import Worker
+from edge.passage import Passage, Watch
+from edge.tasks import Tasks
 from edge.turn import HELD_MAX, LARGE_BYTES, TURN, Turn
 from edge.upstream import UpstreamError
 from edge.upstream.pool import NativeUpstream
@@ -48,9 +52,15 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.log = log
         self.name = name
+        self.is_broken = False
         self.is_closed = False
 
+    def abort(self) -> None:
+        self.log.append(f"{self.name} aborted")
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self.is_broken:
+            raise RuntimeError("broken")
         self.log.append(f"{self.name} {bytes(data[:8]).decode()}")
 
     def is_closing(self) -> bool:
@@ -96,6 +106,17 @@ async def test_turn_leaves_out_who_has_gone() -> None:
     a.is_closed = True
     turn.end()
     assert log == ["b 2"]
+
+
+async def test_turn_survives_a_connection_that_takes_nothing() -> None:
+    """What the others have to send goes out."""
+    log, turn = Log(), Turn()
+    a, b = log.transport("a"), log.transport("b")
+    a.is_broken = True
+    turn.write(a, b"1")
+    turn.write(b, b"2")
+    turn.end()
+    assert log == ["a aborted", "b 2"]
 
 
 async def test_turn_whose_commit_fails_refuses_its_requests_and_sends_its_answers() -> None:
@@ -218,23 +239,18 @@ async def test_journal_writes_a_turn_at_once() -> None:
     assert found == [(gen_id(1), "completed"), (gen_id(2), "orphaned"), (gen_id(3), "orphaned")]
 
 
-async def test_journal_settles_at_once_where_answers_do_not_go_through_the_turn() -> None:
-    """Under a foreign server the answer may be gone before the turn ends."""
+@pytest.mark.parametrize("takes_answers", [True, False])
+async def test_settlement_waits_for_the_turn_only_where_answers_do(takes_answers: bool) -> None:
+    """Under a foreign server the answer may be gone before the turn ends; under ours the turn ends though nobody writes."""
     disk = RememberingDisk()
-    journal, _ = joined(disk, takes_answers=False)
+    journal, _ = joined(disk, takes_answers=takes_answers)
     journal.intent(intent(1))
     journal.settle(record(1, journal.next_seq()))
-    assert [one.gen_id for one in recovered(disk.after_kill())] == [gen_id(1)]
-
-
-async def test_settlement_that_nobody_waits_for_is_written_at_the_end_of_the_turn() -> None:
-    disk = RememberingDisk()
-    journal, _ = joined(disk)
-    journal.intent(intent(1))
-    journal.settle(record(1, journal.next_seq()))
+    settled = [gen_id(1)]
+    assert [one.gen_id for one in recovered(disk.after_kill())] == ([] if takes_answers else settled)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert [one.gen_id for one in recovered(disk.after_kill())] == [gen_id(1)]
+    assert [one.gen_id for one in recovered(disk.after_kill())] == settled
 
 
 async def test_sync_covers_what_the_turn_still_keeps() -> None:
@@ -313,3 +329,34 @@ async def test_nothing_is_appended_behind_a_commit_that_failed() -> None:
     assert journal.commit() == ""
     found = [(one.gen_id, one.end_reason) for one in recovered(disk.after_kill())]
     assert found == [(gen_id(2), "completed"), (gen_id(1), "orphaned")]
+
+
+async def test_work_for_a_thread_that_has_ended_is_refused() -> None:
+    """Rather than waited for, for ever."""
+    worker = Worker("test")
+    await worker.run(lambda: None)
+    worker.close()
+    with pytest.raises(RuntimeError, match="has ended"):
+        await worker.run(lambda: None)
+
+
+class Gone:
+    """A caller who has left already."""
+
+    is_gone = True
+    on_leave: Callable[[], None] | None = None
+
+    def push(self, body: bytes) -> bool:
+        return False
+
+
+async def test_caller_who_left_before_anybody_listened_is_gone() -> None:
+    """The first look of the watch finds it, and no later callback would."""
+    watch = Watch(Tasks(), reader_timeout_s=30.0, body_timeout_s=15.0, body_rate_min=1024, comment_s=15.0)
+
+    async def receive() -> Message:
+        raise AssertionError("the caller tells without being asked")
+
+    passage = Passage(receive, Gone(), None, 0.0, 0.0, 0.0)
+    watch.look_at(passage, 1.0)
+    assert passage.verdict == "gone"
