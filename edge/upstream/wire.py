@@ -8,13 +8,13 @@ Strategy: no task and no timer. A small request is one write; a large body goes 
 import asyncio
 import contextlib
 import re
-import select
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, cast
 
 from edge.turn import Turn
 from edge.upstream import Header
 from edge.upstream.exchange import WireExchange
+from edge.upstream.poller import Poller
 from edge.upstream.salvage import Twin
 from routing.failure import Kind, Source
 
@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
         self.exchange: WireExchange | None = None
         self.drained: asyncio.Future[None] | None = None
         self.on_first_release: Callable[[], None] | None = None
-        self.poller: select.poll | None = None
+        self.poller: Poller | None = None
         self.twin: Twin | None = None
         self.is_lost = False
         self.is_writing = False
@@ -118,9 +118,8 @@ class Connection(asyncio.Protocol):
         """Whether the kernel knows something the loop has not told yet: on an idle connection, its end. Costs 0.5 us."""
         poller = self.poller
         if poller is None:
-            poller = self.poller = select.poll()
-            poller.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return bool(poller.poll(0))
+            poller = self.poller = Poller(self.transport.get_extra_info("socket").fileno())
+        return poller.has_news()
 
     # What exchanges call.
 
