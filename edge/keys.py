@@ -1,7 +1,8 @@
 """Who is calling, as far as that can be told without asking anybody: from the raw `authorization` header to the key's digest.
 
 Rule: a header that cannot be one of our keys is refused here, by shape and checksum, and never causes a look-up.
-Rule: neither the header nor a part of it is kept, logged or shown; what leaves this file is a digest or a reason.
+Rule: neither the header nor a part of it is logged, shown or kept beyond its connection; what leaves this file is a digest or a
+reason.
 """
 
 import enum

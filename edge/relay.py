@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
+import msgspec
 from starlette.types import Receive, Scope, Send
 
 from edge.attempts import Failed, find_answer
-from edge.downstream import CALLER
+from edge.downstream import CALLER, Caller
 from edge.generation import Books, Generation
 from edge.ids import Mint
 from edge.intake import Denied, Gone, InFlight, discard_body, read_body
@@ -56,16 +57,16 @@ class Relay:
         mark = self._mint.draw()
         gen_id = "gen-" + mark
         now_s = monotonic()
-        passage = Passage(receive, scope.get("extensions", NONE).get(CALLER), asyncio.current_task(), now_s, now_s, now_s)
+        caller = scope.get("extensions", NONE).get(CALLER)
+        task = asyncio.current_task() if caller is None else caller.task
+        passage = Passage(receive, caller, task, now_s, now_s, now_s)
         self._watch.passages.add(passage)
         request_id = "req-" + mark
         try:
-            arrival = validate(scope["headers"], self._table.config.limits.header_count_max)
-            if isinstance(arrival, Refusal):
-                raise Denied(arrival)
+            arrival, digest = self._arrive(scope, caller)
             if arrival.request_id is not None:
                 request_id = arrival.request_id
-            await self._serve(arrival, gen_id, request_id, passage, send)
+            await self._serve(arrival, digest, gen_id, request_id, passage, send)
         except Denied as denied:
             self._books.metrics.count_refused(denied.refusal.status)
             await send_refusal(send, denied.refusal, id_headers(gen_id, request_id))
@@ -88,9 +89,30 @@ class Relay:
             self._watch.end(passage)
             self._in_flight.release(passage.body_bytes)
 
-    async def _serve(self, arrival: Arrival, gen_id: str, request_id: str, passage: Passage, send: Send) -> None:
+    def _arrive(self, scope: Scope, caller: Caller | None) -> tuple[Arrival, str | Reason]:
+        """What the head says, and whose key is in it. Denied: it is no head for us."""
+        limits = self._table.config.limits
+        head = caller.head if caller is not None else None
+        if head is not None and head.facts is not None and head.facts[0] is limits:
+            _, arrival, digest = head.facts
+            return arrival, digest
+        arrival = validate(scope["headers"], limits.header_count_max)
+        if isinstance(arrival, Refusal):
+            raise Denied(arrival)
+        digest = digest_of(arrival.authorization)
+        if head is not None:
+            # The length is another one each time; such a request has its body with it.
+            head.facts = limits, msgspec.structs.replace(arrival, content_length=None), digest
+        return arrival, digest
+
+    async def _serve(
+        self, arrival: Arrival, digest: str | Reason, gen_id: str, request_id: str, passage: Passage, send: Send
+    ) -> None:
         table, limits = self._table, self._table.config.limits
-        policy = await self._authenticate(arrival)
+        policy = self._books.credit.find(digest) if isinstance(digest, str) else None
+        if policy is None:
+            policy = await self._look_up(digest)
+        check(policy)
         credit = self._books.credit
         body = await read_body(passage.receive, passage, self._in_flight, limits.body_bytes_max, arrival.content_length)
         try:
@@ -124,22 +146,16 @@ class Relay:
         )
         await self._answer(plan, generation, passage, arrival, send, cap)
 
-    async def _authenticate(self, arrival: Arrival) -> Policy:
-        digest = digest_of(arrival.authorization)
+    async def _look_up(self, digest: str | Reason) -> Policy:
+        """The policy of a key that is not known here yet. Denied."""
         if isinstance(digest, Reason):
             raise Denied(Refusal(401, "invalid_api_key", digest.value))
-        policy = self._books.credit.find(digest)
-        if policy is None:
-            try:
-                policy = await self._books.credit.look_up(digest)
-            except Unreachable as problem:
-                raise Denied(_unverifiable(problem.retry_after_s)) from problem
+        try:
+            policy = await self._books.credit.look_up(digest)
+        except Unreachable as problem:
+            raise Denied(_unverifiable(problem.retry_after_s)) from problem
         if policy is None:
             raise Denied(Refusal(401, "invalid_api_key", "this API key does not exist"))
-        if policy.disabled:
-            raise Denied(Refusal(401, "invalid_api_key", "this API key was revoked"))
-        if policy.expires_ms is not None and time.time_ns() >= policy.expires_ms * 1_000_000:
-            raise Denied(Refusal(401, "invalid_api_key", "this API key has expired"))
         return policy
 
     async def _hold_cold(self, policy: Policy, need: Reserve) -> int:
@@ -194,6 +210,14 @@ class Relay:
         if passage.verdict == "body":
             refusal = Refusal(408, "body_too_slow", "the body did not arrive in time; send it faster or make it smaller")
             await send_refusal(send, refusal, ids)
+
+
+def check(policy: Policy) -> None:
+    """Denied: the key may no longer be used."""
+    if policy.disabled:
+        raise Denied(Refusal(401, "invalid_api_key", "this API key was revoked"))
+    if policy.expires_ms is not None and time.time_ns() >= policy.expires_ms * 1_000_000:
+        raise Denied(Refusal(401, "invalid_api_key", "this API key has expired"))
 
 
 def _unverifiable(retry_after_s: float | None) -> Refusal:

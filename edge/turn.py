@@ -31,7 +31,7 @@ class Refusable(Protocol):
 class Turn:
     """Belongs to one event loop. `takes_answers`: the server writes through it, so settlements may wait for its end."""
 
-    __slots__ = ("_held", "_is_due", "commit", "takes_answers")
+    __slots__ = ("_call_soon", "_held", "_is_due", "commit", "takes_answers")
 
     def __init__(self) -> None:
         self.commit: Callable[[], str] | None = None
@@ -39,6 +39,7 @@ class Turn:
         self.takes_answers = False
         self._held: list[tuple[asyncio.Transport, bytes, Refusable | None]] = []
         self._is_due = False
+        self._call_soon: Callable[[Callable[[], None]], object] | None = None
 
     def write(self, transport: asyncio.Transport, data: bytes, request: Refusable | None = None) -> None:
         """`transport.write(data)` at the end of the turn. `request`: whose beginning it is."""
@@ -53,7 +54,9 @@ class Turn:
         """There is something to be done at the end of this turn."""
         if not self._is_due:
             self._is_due = True
-            asyncio.get_running_loop().call_soon(self._come)
+            if self._call_soon is None:
+                self._call_soon = asyncio.get_running_loop().call_soon
+            self._call_soon(self._come)
 
     def _come(self) -> None:
         self._is_due = False

@@ -7,8 +7,11 @@ and is the oracle: both pass one contract suite, as our client of providers and 
 Limits: HTTP/1.1 and 1.0, no TLS, no upgrades: it stands behind a load balancer. Linux and macOS.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol
+
+from edge.downstream.familiar import Head
 
 CALLER = "tollway.caller"
 """The ASGI extension that does without coroutines: `scope["extensions"][CALLER]` is a Caller."""
@@ -17,7 +20,11 @@ CALLER = "tollway.caller"
 class Caller(Protocol):
     """Who is being answered."""
 
+    task: asyncio.Task[None] | None
+    """That answers it."""
     is_gone: bool
+    head: Head | None
+    """There when the request's head is, but for its content-length, the one before on this connection."""
     on_leave: Callable[[], None] | None
     """Called once when the caller leaves before its answer is whole; not if it `is_gone` already."""
 

@@ -16,6 +16,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, par
 from starlette.types import Scope
 
 from edge.downstream import CALLER
+from edge.downstream.familiar import Heads
 from edge.downstream.request import Request
 
 if TYPE_CHECKING:
@@ -39,10 +40,12 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_expects_continue",
         "_headers",
+        "_heads",
         "_parser",
         "_peers",
         "_quiet_bytes",
         "_reading",
+        "_scope",
         "_url",
         "_waiting",
         "drained",
@@ -67,6 +70,9 @@ class Connection(asyncio.Protocol):
         self._parser: HttpRequestParser | None = HttpRequestParser(self)
         self._headers: list[tuple[bytes, bytes]] = []
         self._url = b""
+        self._heads = Heads()
+        self._scope: Scope | None = None
+        """What the parser made of the bytes it is being given."""
         self._expects_continue = False
         self._quiet_bytes = 0
         self.drained: asyncio.Future[None] | None = None
@@ -91,13 +97,29 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         if self.is_closing or parser is None:
             return
+        if self.request is None:
+            found = self._heads.find(data)
+            if found is not None:
+                self._begin_familiar(*found)
+                return
+            if not self.has_part_of_head:
+                self.has_part_of_head = True
+                self.waits_since_s = self.server.loop.time()
         self._quiet_bytes += len(data)
-        if self.request is None and not self.has_part_of_head:
-            self.has_part_of_head = True
-            self.waits_since_s = self.server.loop.time()
         wrong = self._parse(parser, data)
         if wrong and not self.is_closing:
             self.refuse(wrong)
+        self._heads.note(data, self._scope, self._reading is None)
+        self._scope = None
+
+    def _begin_familiar(self, scope: Scope, body: bytes) -> None:
+        """A request whose head is the last one's."""
+        request = Request(self, False, False, True, False)
+        request.head = self._heads.last
+        scope["extensions"] = {CALLER: request}
+        self._begin(request, scope)
+        request.feed(body)
+        request.complete()
 
     def _parse(self, parser: HttpRequestParser, data: bytes) -> int:
         """The status of what is wrong with it, or 0."""
@@ -177,6 +199,7 @@ class Connection(asyncio.Protocol):
         scope["extensions"] = {CALLER: request}
         self._headers, self._url, self._expects_continue = [], b"", False
         self._reading = request
+        self._scope = scope if request.keeps_alive and not is_old else None
         if self.request is None:
             self._begin(request, scope)
         else:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from starlette.types import Message
 
+from edge.downstream.familiar import Head
+
 if TYPE_CHECKING:
     from edge.downstream.connection import Connection
 
@@ -43,6 +45,8 @@ class Request(msgspec.Struct, eq=False):
     is_answered: bool = False
     is_complete: bool = False
     is_gone: bool = False
+    head: Head | None = None
+    """There when the head is one that was read before."""
     on_leave: Callable[[], None] | None = None
     task: "asyncio.Task[None] | None" = None
     _has_body: bool = True

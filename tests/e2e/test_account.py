@@ -1,7 +1,10 @@
 """The account behind a key, read back over the API: credit, key, generation, activity, models; collector embedded and apart."""
 
+import http.client
+import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,6 +174,22 @@ def test_key_revoked(house: House, caller: Account, provider: Provider, model: s
     run(house.owner, "keys", "revoke", caller.key_id)
     request = {"model": f"mock/{model}", "messages": MESSAGES, "max_tokens": 900}
     eventually(lambda: post(house.edge.port, request, caller.headers), lambda reply: reply.status == 401)
+
+
+def test_keys_that_share_a_connection(house: House, caller: Account, provider: Provider, model: str) -> None:
+    """A load balancer may send two callers' requests over one connection, each with the head it had before."""
+    other = make_account(house.owner, f"{model}-other", "2.50")
+    provider.script(model, respond(completion()))
+    body = json.dumps({"model": f"mock/{model}", "messages": MESSAGES, "max_tokens": 900})
+    with closing(http.client.HTTPConnection("127.0.0.1", house.edge.port, timeout=20)) as connection:
+        for account in (caller, caller, caller, other, other, caller, other, other, other, caller):
+            connection.request("POST", "/api/v1/chat/completions", body, account.headers | {"content-type": "application/json"})
+            reply = connection.getresponse()
+            assert reply.status == 200
+            gen_id = json.loads(reply.read())["id"]
+            assert generation(house.edge.port, account, gen_id)["id"] == gen_id
+            stranger = other if account is caller else caller
+            assert get(house.edge.port, f"/api/v1/generation?id={gen_id}", stranger.headers).status == 404
 
 
 def test_key_disabled_models(house: House, caller: Account) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from edge.downstream.familiar import Head
 from edge.downstream.server import Server
 from edge.journal import Journal
 from edge.journal.worker import Worker
@@ -344,7 +345,9 @@ class Gone:
     """A caller who has left already."""
 
     is_gone = True
+    head: Head | None = None
     on_leave: Callable[[], None] | None = None
+    task: asyncio.Task[None] | None = None
 
     def push(self, body: bytes) -> bool:
         return False
