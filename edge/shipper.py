@@ -258,6 +258,8 @@ class Shipper:
 
     async def _bury(self, ack: Ack, records: list[UsageRecord]) -> None:
         """Rejected records become dead letters, however long the disk takes, before they count as acknowledged."""
+        if not ack.rejected:
+            return
         by_seq = {record.seq: record for record in records}
         letters = [DeadLetter(one.reason, by_seq[one.seq]) for one in ack.rejected if one.seq in by_seq]
         failures = 0

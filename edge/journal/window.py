@@ -4,7 +4,7 @@ Rule: records come in `seq` order without a gap. Strategy: memory keeps the newe
 the oldest fall out, and one cursor walks the segments once for all of them.
 """
 
-from collections import deque
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 
 from edge.journal.disk import Disk
@@ -69,34 +69,38 @@ class Window:
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
-        self._held: deque[tuple[UsageRecord, int]] = deque()
-        self.bytes = 0
+        self._records: list[UsageRecord] = []
+        self._ends: list[int] = []
+        """Beside each record, how many bytes were ever put when it had been."""
+        self._forgotten_bytes = 0
         self.first_seq = 1
 
+    @property
+    def bytes(self) -> int:
+        return self._ends[-1] - self._forgotten_bytes if self._ends else 0
+
     def put(self, record: UsageRecord, size: int) -> None:
-        self._held.append((record, size))
-        self.bytes += size
-        if self.bytes > self._bytes_max:
-            self._drop()
+        ends = self._ends
+        end = (ends[-1] if ends else self._forgotten_bytes) + size
+        self._records.append(record)
+        ends.append(end)
+        if end - self._forgotten_bytes > self._bytes_max:
+            # An eighth at once: what is cut off the front of a list moves all the rest.
+            self._drop(bisect_left(ends, end - self._bytes_max // 8 * 7) + 1)
 
     def forget(self, acked_through: int) -> None:
-        while self._held and self.first_seq <= acked_through:
-            self._drop()
+        if acked_through >= self.first_seq:
+            self._drop(min(acked_through - self.first_seq + 1, len(self._records)))
 
     def read(self, seq: int, through: int, records_max: int, bytes_max: int) -> list[UsageRecord]:
         """From `seq`, which must be held, up to `through` and the bounds."""
-        found: list[UsageRecord] = []
-        size_total = 0
         start = seq - self.first_seq
-        for index in range(start, min(len(self._held), start + records_max, through - self.first_seq + 1)):
-            record, size = self._held[index]
-            if found and size_total + size > bytes_max:
-                break
-            found.append(record)
-            size_total += size
-        return found
+        before = self._ends[start - 1] if start else self._forgotten_bytes
+        fits = max(bisect_right(self._ends, before + bytes_max), start + 1)
+        return self._records[start : min(fits, start + records_max, through - self.first_seq + 1)]
 
-    def _drop(self) -> None:
-        _, size = self._held.popleft()
-        self.bytes -= size
-        self.first_seq += 1
+    def _drop(self, count: int) -> None:
+        if count:
+            self._forgotten_bytes = self._ends[count - 1]
+            del self._records[:count], self._ends[:count]
+            self.first_seq += count
