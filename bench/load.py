@@ -20,9 +20,23 @@ from bench.process import Memory
 
 QUESTION = "What is a toll road, and who pays for it? Answer in two sentences, plainly, as if to a child of eight."
 OPENING_MAX = 64
-PAUSE = "function delay() return {pause_ms} end"
+SCHEDULE = """
+local ffi = require("ffi")
+ffi.cdef[[ typedef struct {{ long s; long us; }} timeval; int gettimeofday(timeval *, void *); ]]
+local clock = ffi.new("timeval")
+local due_ms
+function delay()
+  ffi.C.gettimeofday(clock, nil)
+  local now_ms = tonumber(clock.s) * 1e3 + tonumber(clock.us) / 1e3
+  due_ms = math.max((due_ms or now_ms) + {gap_ms}, now_ms - {late_ms})
+  return math.max(0, math.floor(due_ms - now_ms))
+end
+"""
+"""wrk asks each connection that is free how long it is to wait: until the next place in one schedule for all of them."""
+LATE_MS = 20
+"""So much lateness is made up for; what comes later than that is not sent in a burst."""
 WRK_SCRIPT = """
-{pause}
+{schedule}
 wrk.method = "POST"
 wrk.path = "{path}"
 wrk.body = [==[{body}]==]
@@ -78,14 +92,17 @@ class Plain:
     bad_socket: int
 
 
-def send_plain(target: Target, connections: int, duration_s: float, folder: Path, pause_ms: int = 0) -> Plain:
-    """A round of wrk: `connections` at once, each sending its next request `pause_ms` after it has its answer."""
+def send_plain(target: Target, connections: int, duration_s: float, folder: Path, rate: int = 0) -> Plain:
+    """A round of wrk over `connections`: `rate` requests a second, evenly spaced; 0: each with the answer to the last one."""
     headers = {"content-type": "application/json", **target.headers}
     lines = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in headers.items())
     script = folder / "wrk.lua"
     script.write_text(
         WRK_SCRIPT.format(
-            pause=PAUSE.format(pause_ms=pause_ms) if pause_ms else "", path=target.path, body=target.body(), headers=lines
+            schedule=SCHEDULE.format(gap_ms=1e3 / rate, late_ms=LATE_MS) if rate else "",
+            path=target.path,
+            body=target.body(),
+            headers=lines,
         )
     )
     argv = [

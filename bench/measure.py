@@ -22,8 +22,8 @@ from bench.process import DidNotStart, Memory
 STREAMS_PACED = 128
 CONCURRENT = 32
 COLD_STARTS = 3
-EVEN_PAUSE_MS = 15
-"""Between an answer and the next request of its connection: about 2,000 requests a second, to whoever keeps up."""
+EVEN_RATES = (2_000, 8_000)
+"""Requests a second, the same to every peer: a light load, and one that keeps a core busy for most of the time."""
 DIRECT = "direct"
 
 
@@ -45,8 +45,8 @@ QUICK = Pace(rounds=1, warm_up_s=1, plain_s=2, alone_s=1, even_s=2, paced_s=2, h
 
 
 class Measured(msgspec.Struct):
-    """Everything read of one peer. `plain` is by the number of requests at once, `even` at the same rate to all; CPU seconds
-    stand beside each round."""
+    """Everything read of one peer. `plain` is by the number of requests at once, `even` by requests a second; CPU seconds stand
+    beside each round."""
 
     name: str
     does: str
@@ -56,8 +56,8 @@ class Measured(msgspec.Struct):
     loaded: Memory | None = None
     plain: dict[int, list[Plain]] = msgspec.field(default_factory=dict)
     plain_cpu_s: dict[int, list[float]] = msgspec.field(default_factory=dict)
-    even: list[Plain] = msgspec.field(default_factory=list)
-    even_cpu_s: list[float] = msgspec.field(default_factory=list)
+    even: dict[int, list[Plain]] = msgspec.field(default_factory=dict)
+    even_cpu_s: dict[int, list[float]] = msgspec.field(default_factory=dict)
     paced: list[Paced] = msgspec.field(default_factory=list)
     held: dict[int, Held] = msgspec.field(default_factory=dict)
     trouble: list[str] = msgspec.field(default_factory=list)
@@ -167,11 +167,12 @@ def _send_plain(measured: Measured, target: Target, cpu_s: Callable[[], float], 
         measured.plain_cpu_s.setdefault(at_once, []).append(cpu_s() - before)
         measured.plain.setdefault(at_once, []).append(plain)
         _note_bad(measured, plain, f"{at_once} at once")
-    before = cpu_s()
-    even = send_plain(target, CONCURRENT, pace.even_s, work, EVEN_PAUSE_MS)
-    measured.even_cpu_s.append(cpu_s() - before)
-    measured.even.append(even)
-    _note_bad(measured, even, "an even rate")
+    for rate in EVEN_RATES:
+        before = cpu_s()
+        even = send_plain(target, CONCURRENT, pace.even_s, work, rate)
+        measured.even_cpu_s.setdefault(rate, []).append(cpu_s() - before)
+        measured.even.setdefault(rate, []).append(even)
+        _note_bad(measured, even, f"{rate} a second")
 
 
 def _note_bad(measured: Measured, plain: Plain, at: str) -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from bench.measure import EVEN_RATES
 from bench.report import Summary
 
 WIDTH, BAR, GAP, LEFT, RIGHT, HEAD = 760, 18, 6, 150, 90, 34
@@ -38,7 +39,13 @@ def _panel(title: str, values: Sequence[tuple[str, float]], top: int) -> tuple[l
 def draw(found: Sequence[Summary]) -> str:
     """An SVG of the summaries; figures that nobody has are left out."""
     panels = [
-        ("CPU per JSON request at the same rate, µs (log scale)", [(each.name, each.cpu_us_even) for each in found]),
+        *(
+            (
+                f"CPU per JSON request at {rate:,} a second, µs (log scale)",
+                [(each.name, each.cpu_us_even[rate]) for each in found],
+            )
+            for rate in EVEN_RATES
+        ),
         ("CPU per JSON request flat out, µs (log scale)", [(each.name, each.cpu_us_request) for each in found]),
         ("CPU per paced streamed chunk, µs (log scale)", [(each.name, each.cpu_us_chunk) for each in found]),
         ("Memory after load, RSS, MB (log scale)", [(each.name, each.rss_mb) for each in found]),

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.load import Plain
-from bench.measure import CONCURRENT, DIRECT, EVEN_PAUSE_MS, STREAMS_PACED, Measured, Session, machine_of
+from bench.measure import CONCURRENT, DIRECT, EVEN_RATES, STREAMS_PACED, Measured, Session, machine_of
 from bench.mock import CHUNKS, GAP_S
 
 YARDSTICKS = ("Envoy", "Portkey")
+KEPT_MIN = 0.98
+"""A proxy that answers less of a rate than this had another load than the others."""
 
 METHOD = """\
 # What a request costs, beside others
@@ -20,11 +22,11 @@ together; the same load then goes to each proxy in turn; rounds: {rounds}, the o
 median of the rounds; a ratio is the median of each round's own ratio (beside it the least and the most), because the machine's
 mood changes from minute to minute. *CPU* is user plus system time of the proxy's whole process tree, read from /proc, divided by
 the requests or chunks that arrived meanwhile. *JSON request*: wrk, {concurrent} connections, a chat request of about 200 bytes,
-an answer of about 600. *At the same rate*: each connection waits {pause_ms} ms after an answer, so that every proxy gets the same
-load, about {rate:,.0f} requests a second; a proxy that cannot keep up has no figure. *Flat out*: no pause, so that each gets as
-much as it can take. *Paced chunk*: {streams} streams at once, each of {chunks} chunks,
-{gap_ms:g} ms apart, a new one when it ends, so the cost of the request is in it, spread over its chunks. *Added latency*:
-against the provider asked directly, at 1 and at {concurrent} at once. *Memory*: RSS (PSS) of the tree after the rounds.
+an answer of about 600. *At {rates} a second*: sent on a schedule, evenly spaced, so that every proxy gets the
+same load whatever its latency; one that answers less than {kept:.0%} of it has no figure. *Flat out*: the next request with each
+answer, so that each gets as much as it can take. *Paced chunk*: {streams} streams at once, each of {chunks} chunks, {gap_ms:g} ms
+apart, a new one when it ends, so the cost of the request is in it, spread over its chunks. *Added latency*: against the provider
+asked directly, at 1 and at {concurrent} at once. *Memory*: RSS (PSS) of the tree after the rounds.
 *Cold start*: from the start of the process to the first good answer. *Per open stream*: growth of PSS from before to while that
 many streams stand silent after their first chunk, divided by them.
 
@@ -40,9 +42,9 @@ about TLS, other processors, several workers, or networks.
 
 @dataclass(frozen=True)
 class Rounds:
-    """CPU microseconds of one peer, round by round: per request at the same rate, per request flat out, per chunk."""
+    """CPU microseconds of one peer, round by round: per request by requests a second, per request flat out, per chunk."""
 
-    even: list[float]
+    even: dict[int, list[float]]
     request: list[float]
     chunk: list[float]
 
@@ -53,7 +55,7 @@ class Summary:
 
     name: str
     does: str
-    cpu_us_even: float | None
+    cpu_us_even: dict[int, float | None]
     cpu_us_request: float | None
     cpu_us_chunk: float | None
     rounds: Rounds
@@ -77,15 +79,16 @@ def _rate(plain: Sequence[Plain]) -> float:
     return _median([result.requests * 1e6 / result.duration_us for result in plain]) or 0.0
 
 
-def _keeps_up(measured: Measured, direct: Measured) -> bool:
-    """Whether it served at least nine tenths of the rate at which the provider itself is asked."""
-    return _rate(measured.even) >= 0.9 * _rate(direct.even)
+def _even_us(measured: Measured, rate: int) -> list[float]:
+    """CPU microseconds per request at that rate, round by round; nothing when it was not kept."""
+    plain = measured.even.get(rate, [])
+    return _cpu_us(measured.even_cpu_s.get(rate, []), plain) if _rate(plain) >= KEPT_MIN * rate else []
 
 
 def summarise(measured: Measured, direct: Measured) -> Summary:
     plain = measured.plain.get(CONCURRENT, [])
     rounds = Rounds(
-        even=_cpu_us(measured.even_cpu_s, measured.even) if _keeps_up(measured, direct) else [],
+        even={rate: _even_us(measured, rate) for rate in EVEN_RATES},
         request=_cpu_us(measured.plain_cpu_s.get(CONCURRENT, []), plain),
         chunk=[result.cpu_s * 1e6 / result.chunks for result in measured.paced if result.chunks],
     )
@@ -98,7 +101,7 @@ def summarise(measured: Measured, direct: Measured) -> Summary:
     return Summary(
         name=measured.name,
         does=measured.does,
-        cpu_us_even=_median(rounds.even),
+        cpu_us_even={rate: _median(values) for rate, values in rounds.even.items()},
         cpu_us_request=_median(rounds.request),
         cpu_us_chunk=_median(rounds.chunk),
         rounds=rounds,
@@ -137,7 +140,8 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _figures(session: Session, found: Sequence[Summary]) -> str:
     heads = [
         "proxy",
-        "CPU µs / JSON request, same rate",
+        f"CPU µs / JSON request, at {EVEN_RATES[0]:,} a second",
+        *(f"at {rate:,}" for rate in EVEN_RATES[1:]),
         "flat out",
         "CPU µs / paced chunk",
         "added p50 / p99 at 1, ms",
@@ -148,7 +152,7 @@ def _figures(session: Session, found: Sequence[Summary]) -> str:
     rows = []
     for each in found:
         latency = [f"{_show(each.added_ms[n, 'p50_us'])} / {_show(each.added_ms[n, 'p99_us'])}" for n in (1, CONCURRENT)]
-        cells = [each.name, *map(_show, (each.cpu_us_even, each.cpu_us_request, each.cpu_us_chunk)), *latency]
+        cells = [each.name, *map(_show, (*each.cpu_us_even.values(), each.cpu_us_request, each.cpu_us_chunk)), *latency]
         cells.append(_show(each.requests_s))
         cells += [f"{_show(each.rss_mb)} ({_show(each.pss_mb)})", _show(each.cold_start_s)]
         rows.append([*cells, *(_show(each.kb_per_stream.get(streams)) for streams in session.pace.held), each.does])
@@ -176,12 +180,13 @@ def _ratios(found: Sequence[Summary]) -> str:
         return "Neither of the yardsticks ran, so there are no ratios.\n"
     heads = ["proxy"]
     for yardstick in yardsticks:
-        heads += [f"JSON request, to {yardstick.name}: same rate", "flat out", "paced chunk", "memory"]
+        heads += [f"JSON request, to {yardstick.name}: at {EVEN_RATES[0]:,} a second"]
+        heads += [*(f"at {rate:,}" for rate in EVEN_RATES[1:]), "flat out", "paced chunk", "memory"]
     rows = []
     for each in found:
         cells = [each.name]
         for yardstick in yardsticks:
-            cells.append(_ratio(each.rounds.even, yardstick.rounds.even))
+            cells += [_ratio(each.rounds.even[rate], yardstick.rounds.even[rate]) for rate in EVEN_RATES]
             cells.append(_ratio(each.rounds.request, yardstick.rounds.request))
             cells.append(_ratio(each.rounds.chunk, yardstick.rounds.chunk))
             cells.append(_ratio(_known(each.rss_mb), _known(yardstick.rss_mb)))
@@ -200,8 +205,8 @@ def write_markdown(session: Session) -> str:
         chunks=CHUNKS,
         gap_ms=GAP_S * 1e3,
         cores=session.machine["cores"],
-        pause_ms=EVEN_PAUSE_MS,
-        rate=_rate(next(measured for measured in session.peers if measured.name == DIRECT).even),
+        rates=" and ".join(f"{rate:,}" for rate in EVEN_RATES),
+        kept=KEPT_MIN,
     )
     versions = ", ".join(f"{measured.name} {measured.version}" for measured in session.peers if measured.version)
     text = f"{method}\n## Figures\n\n{_figures(session, found)}\nVersions: {versions}.\n"

@@ -6,7 +6,7 @@ import pytest
 
 from bench import plot, report
 from bench.load import Held, Paced, Plain
-from bench.measure import FULL, QUICK, Measured, Session, decode, encode
+from bench.measure import EVEN_RATES, FULL, QUICK, Measured, Session, decode, encode
 from bench.process import Memory
 
 
@@ -24,8 +24,8 @@ def measured(name: str, cpu_s: tuple[float, ...], p50_us: float) -> Measured:
         loaded=Memory(60 * 1024, 50 * 1024),
         plain={n: [plain(10_000, p50_us) for _ in cpu_s] for n in (1, 32)},
         plain_cpu_s={n: list(cpu_s) for n in (1, 32)},
-        even=[plain(8_000, p50_us) for _ in cpu_s],
-        even_cpu_s=[seconds * 1.2 for seconds in cpu_s],
+        even={rate: [plain(rate * 4, p50_us) for _ in cpu_s] for rate in EVEN_RATES},
+        even_cpu_s={rate: [seconds * rate / 4_000 for seconds in cpu_s] for rate in EVEN_RATES},
         paced=[Paced(1_000, seconds / 10, 0, 128, 4.0) for seconds in cpu_s],
         held={1000: Held(1000, 0, Memory(0, 1_000), Memory(0, 31_000)), 5000: Held(700, 0, Memory(0, 1_000), Memory(0, 31_000))},
     )
@@ -34,7 +34,6 @@ def measured(name: str, cpu_s: tuple[float, ...], p50_us: float) -> Measured:
 @pytest.fixture
 def session() -> Session:
     direct = Measured("direct", "", plain={n: [plain(90_000, 100.0)] for n in (1, 32)}, plain_cpu_s={1: [0.0], 32: [0.0]})
-    direct.even, direct.even_cpu_s = [plain(8_500, 100.0)], [0.0]
     peers = [direct, measured("Tollway", (0.9, 1.0, 5.0), 600.0), measured("Envoy", (2.0, 2.0, 2.0), 300.0)]
     peers[1].trouble = ["3 bad answers"]
     return Session("2026-11-22 22:16", {"cpu": "x", "cores": "2"}, FULL, peers, {"LiteLLM": "not installed"})
@@ -44,7 +43,7 @@ def test_summary_takes_medians_and_differences(session: Session) -> None:
     """CPU per request and chunk are medians of rounds, latency is what was added to the direct answer."""
     ours = report.summaries(session)[0]
     assert ours.cpu_us_request == pytest.approx(100.0)
-    assert ours.cpu_us_even == pytest.approx(150.0)
+    assert ours.cpu_us_even == pytest.approx({2_000: 62.5, 8_000: 62.5})
     assert ours.cpu_us_chunk == pytest.approx(100.0)
     assert ours.added_ms[1, "p50_us"] == pytest.approx(0.5)
     assert ours.added_ms[32, "p99_us"] == pytest.approx(1.5)
@@ -55,8 +54,8 @@ def test_summary_takes_medians_and_differences(session: Session) -> None:
 
 def test_proxy_that_does_not_keep_up_has_no_figure_at_the_same_rate(session: Session) -> None:
     """What it costs at another rate is another figure."""
-    session.peers[1].even = [plain(7_000, 600.0)] * 3
-    assert report.summaries(session)[0].cpu_us_even is None
+    session.peers[1].even[8_000] = [plain(31_000, 600.0)] * 3
+    assert report.summaries(session)[0].cpu_us_even == {2_000: pytest.approx(62.5), 8_000: None}
 
 
 def test_memory_of_a_stream_is_known_only_when_all_were_open(session: Session) -> None:
@@ -68,7 +67,7 @@ def test_markdown_states_method_and_limits_above_the_numbers(session: Session) -
     """The sentences that limit the claim come first; troubles and absences are named."""
     text = report.write_markdown(session)
     assert text.index("**How.**") < text.index("**Limits.**") < text.index("| proxy |")
-    assert "| Tollway | 0.50 × (0.45–2.50) | 0.50 × (0.45–2.50) | 0.50 × (0.45–2.50) | 1.00 × |" in text
+    assert "| Tollway | 0.50 × (0.45–2.50) | 0.50 × (0.45–2.50) | 0.50 × (0.45–2.50) | 0.50 × (0.45–2.50) | 1.00 × |" in text
     assert "- Tollway: 3 bad answers" in text
     assert "- LiteLLM: skipped, not installed" in text
 
@@ -77,7 +76,7 @@ def test_plot_is_well_formed_and_shows_each_peer(session: Session) -> None:
     """The picture parses as XML and has a bar for each figure of each peer."""
     picture = ElementTree.fromstring(plot.draw(report.summaries(session)))
     bars = [element for element in picture.iter() if element.tag.endswith("rect") and element.get("rx")]
-    assert len(bars) == 5 * 2
+    assert len(bars) == 6 * 2
 
 
 def test_results_survive_the_round_trip(session: Session) -> None:
