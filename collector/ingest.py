@@ -117,6 +117,8 @@ def _insert(tx: Tx, accepted: list[UsageRecord]) -> list[UsageRecord]:
         for _, r in sorted(by_id.items())
     ]
     new = tx.insert_records(rows)
+    if len(new) == len(accepted):
+        return accepted
     _note_repeats(tx, [record for record in accepted if record.gen_id not in new or by_id[record.gen_id] is not record])
     return [record for record in by_id.values() if record.gen_id in new]
 
@@ -157,9 +159,16 @@ def _roll_up(tx: Tx, fresh: list[UsageRecord]) -> None:
     """Daily sums per key, model and provider: what history and key limits are read from."""
     sums: dict[tuple[str, str, int, str, str], list[int]] = {}
     for r in fresh:
-        sums_of = sums.setdefault((r.account, r.key_id, r.started_ms // DAY_MS, r.model, r.provider), [0, 0, 0, 0, 0])
-        for at, amount in enumerate((1, r.tokens.prompt, r.tokens.completion, r.tokens.reasoning, r.cost_nano)):
-            sums_of[at] += amount
+        group = (r.account, r.key_id, r.started_ms // DAY_MS, r.model, r.provider)
+        amounts = sums.get(group)
+        if amounts is None:
+            amounts = sums[group] = [0, 0, 0, 0, 0]
+        tokens = r.tokens
+        amounts[0] += 1
+        amounts[1] += tokens.prompt
+        amounts[2] += tokens.completion
+        amounts[3] += tokens.reasoning
+        amounts[4] += r.cost_nano
     columns = ("requests", "prompt", "completion", "reasoning", "cost_nano")
     if sums:
         tx.run_many(
@@ -198,6 +207,8 @@ def advance(tx: Tx, node: str, epoch: int, acked: int, ahead: int, seqs: set[int
     if ahead and acked + 1 in waiting:
         kept = {row[0] for row in tx.rows("SELECT seq FROM ahead WHERE node = ? AND epoch = ?", node, epoch)}
         waiting |= kept
+    if waiting and len(waiting) == max(waiting) - acked:
+        acked, waiting = acked + len(waiting), set()  # the usual case: all of them, without a gap
     while acked + 1 in waiting:
         acked += 1
         waiting.discard(acked)

@@ -18,9 +18,9 @@ from collector.store import RECORD_COLUMNS, Row, StoreUnavailable, T, marks
 BUSY_S = 10.0
 _INSERT = f"INSERT INTO records ({', '.join(name for name, _ in RECORD_COLUMNS)}) VALUES "
 _ROW = f"({marks(len(RECORD_COLUMNS))})"
-_ROWS_MAX = 32_766 // len(RECORD_COLUMNS)
-"""So many parameters SQLite takes since 3.32, of 2020."""
-_IDS_MAX = 32_766
+_ROWS_MAX = 999 // len(RECORD_COLUMNS)
+"""999 parameters are what every SQLite takes. It takes more, but each size of the statement is kept prepared, a megabyte a piece."""
+_IDS_MAX = 500
 
 
 class _Tx:
