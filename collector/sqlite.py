@@ -19,7 +19,7 @@ BUSY_S = 10.0
 _INSERT = f"INSERT INTO records ({', '.join(name for name, _ in RECORD_COLUMNS)}) VALUES "
 _ROW = f"({marks(len(RECORD_COLUMNS))})"
 _ROWS_MAX = 999 // len(RECORD_COLUMNS)
-"""999 parameters are what every SQLite takes. It takes more, but each size of the statement is kept prepared, a megabyte a piece."""
+"""999 parameters are what every SQLite takes. With more, each size of the statement would be kept prepared, at a megabyte."""
 _IDS_MAX = 500
 
 

@@ -7,7 +7,6 @@ requests early; they wait, and no more is read while they do.
 """
 
 import asyncio
-import json
 from collections import deque
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote_to_bytes
@@ -18,20 +17,14 @@ from starlette.types import Scope
 from edge.downstream import CALLER
 from edge.downstream.familiar import Heads
 from edge.downstream.request import Request
+from edge.downstream.wrong import HEAD_BYTES_MAX, Wrong, refusal
 
 if TYPE_CHECKING:
     from edge.downstream.server import Server
 
-HEAD_BYTES_MAX = 65_536
 VERSIONS = ("1.1", "1.0")
 """The parser also reads 0.9, which has no headers, and 2.0, which has none of its own."""
 ASGI = {"version": "3.0", "spec_version": "2.4"}
-_WRONG = {
-    400: (b"400 Bad Request", "this is no HTTP/1.1 request that can be read without doubt"),
-    408: (b"408 Request Timeout", "the head of the request did not arrive in time"),
-    431: (b"431 Request Header Fields Too Large", f"the head of a request may have {HEAD_BYTES_MAX} bytes"),
-    503: (b"503 Service Unavailable", "this edge has as many connections as it can serve; try again"),
-}
 
 
 class Connection(asyncio.Protocol):
@@ -130,7 +123,7 @@ class Connection(asyncio.Protocol):
             self._hear_no_more()
         except HttpParserError as error:
             cause = error.__context__
-            return cause.status if isinstance(cause, _Wrong) else 400
+            return cause.status if isinstance(cause, Wrong) else 400
         return 431 if self._quiet_bytes > HEAD_BYTES_MAX else 0
 
     def eof_received(self) -> None:
@@ -173,10 +166,10 @@ class Connection(asyncio.Protocol):
         parser, headers = self._parser, self._headers
         assert parser is not None
         if self._quiet_bytes > HEAD_BYTES_MAX and sum(len(n) + len(v) + 4 for n, v in headers) + len(self._url) > HEAD_BYTES_MAX:
-            raise _Wrong(431)
+            raise Wrong(431)
         version = parser.get_http_version()
         if version not in VERSIONS:
-            raise _Wrong(400)
+            raise Wrong(400)
         path, raw_path, query = _target(self._url)
         method = parser.get_method().decode("ascii")
         client, server = self._peers
@@ -283,11 +276,7 @@ class Connection(asyncio.Protocol):
                 self._cut()
                 return
             broken.leave()
-        line, message = _WRONG[status]
-        error = {"message": message, "type": "invalid_request_error", "param": None, "code": "bad_request"}
-        body = json.dumps({"error": error}).encode()
-        head = b"HTTP/1.1 %b\r\n%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        self.write(head % (line, self.server.date, len(body)) + body)
+        self.write(refusal(status, self.server.date))
         self.linger()
 
     def _hear_no_more(self) -> None:
@@ -317,14 +306,6 @@ class Connection(asyncio.Protocol):
         self.transport.close()
 
 
-class _Wrong(Exception):
-    """Raised in a parser callback: well-formed, and still not what we take for a request."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-
 def _target(url: bytes) -> tuple[str, bytes, bytes]:
     """(path, path as sent, query) of a request target in any of its forms."""
     raw_path, query = url, b""
@@ -332,7 +313,7 @@ def _target(url: bytes) -> tuple[str, bytes, bytes]:
         try:
             parts = parse_url(url)
         except HttpParserError:
-            raise _Wrong(400) from None
+            raise Wrong(400) from None
         raw_path, query = parts.path or b"/", parts.query or b""
     if b"%" not in raw_path and raw_path.isascii():
         return raw_path.decode("ascii"), raw_path, query

@@ -8,8 +8,9 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.downstream import CALLER
-from edge.downstream.connection import HEAD_BYTES_MAX, Connection
+from edge.downstream.connection import Connection
 from edge.downstream.server import HEAD_TIMEOUT_S, IDLE_TIMEOUT_S, LINGER_S, Server, StartFailed
+from edge.downstream.wrong import HEAD_BYTES_MAX
 from tests.edge.upstreams import until
 from tests.processes import free_port
 
