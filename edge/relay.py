@@ -101,7 +101,7 @@ class Relay:
             raise Denied(arrival)
         digest = digest_of(arrival.authorization)
         if head is not None:
-            # The length is another one each time; such a request has its body with it.
+            # The length is another one each time, and small.
             head.facts = limits, msgspec.structs.replace(arrival, content_length=None), digest
         return arrival, digest
 

@@ -31,6 +31,7 @@ class Connection(asyncio.Protocol):
     """`waits_since_s`: since when a head is awaited, whole or from its first byte; None while a request is under way."""
 
     __slots__ = (
+        "_due_bytes",
         "_expects_continue",
         "_headers",
         "_heads",
@@ -67,6 +68,8 @@ class Connection(asyncio.Protocol):
         self._scope: Scope | None = None
         """What the parser made of the bytes it is being given."""
         self._expects_continue = False
+        self._due_bytes = 0
+        """Of a body that does not go through the parser."""
         self._quiet_bytes = 0
         self.drained: asyncio.Future[None] | None = None
         self.is_closing = False
@@ -90,6 +93,10 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         if self.is_closing or parser is None:
             return
+        if self._due_bytes:
+            data = self._go_on(data)
+            if not data:
+                return
         if self.request is None:
             found = self._heads.find(data)
             if found is not None:
@@ -105,14 +112,31 @@ class Connection(asyncio.Protocol):
         self._heads.note(data, self._scope, self._reading is None)
         self._scope = None
 
-    def _begin_familiar(self, scope: Scope, body: bytes) -> None:
-        """A request whose head is the last one's."""
+    def _begin_familiar(self, scope: Scope, body: bytes, due_bytes: int) -> None:
+        """A request whose head is the last one's; the parser sees nothing of it."""
         request = Request(self, False, False, True, False)
         request.head = self._heads.last
         scope["extensions"] = {CALLER: request}
         self._begin(request, scope)
-        request.feed(body)
-        request.complete()
+        if body:
+            request.feed(body)
+        self._due_bytes = due_bytes
+        if due_bytes:
+            self._reading = request
+        else:
+            request.complete()
+
+    def _go_on(self, data: bytes) -> bytes:
+        """More of the body of such a request; returns what is behind its end."""
+        reading, due_bytes = self._reading, self._due_bytes
+        assert reading is not None
+        body = data[:due_bytes]
+        self._due_bytes -= len(body)
+        reading.feed(body)
+        if not self._due_bytes:
+            self._reading = None
+            reading.complete()
+        return data[due_bytes:]
 
     def _parse(self, parser: HttpRequestParser, data: bytes) -> int:
         """The status of what is wrong with it, or 0."""

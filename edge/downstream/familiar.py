@@ -5,8 +5,8 @@ byte a head that was read means what that one meant, so a comparison takes the p
 it holds again (`Head.facts`): an eighth of a request's price.
 Rule: only where the parser stands between two requests, and that is counted, not guessed: each read so far was a request with
 the whole of its head, or went on with its body. Any other read ends the counting, and with it all of this, for the connection.
-Limits: POST over HTTP/1.1 with one content-length and no other framing, on a connection that stays; a head of HEAD_BYTES_MAX; a
-body that came in one read with it. A connection whose heads differ from each other is given up after TRIES_MAX.
+Limits: POST over HTTP/1.1 with one content-length and no other framing, on a connection that stays; HEAD_BYTES_MAX and
+BODY_BYTES_MAX. A connection whose heads differ from each other is given up after TRIES_MAX.
 """
 
 import re
@@ -16,6 +16,7 @@ import msgspec
 from starlette.types import Scope
 
 HEAD_BYTES_MAX = 4_096
+BODY_BYTES_MAX = 65_536
 TRIES_MAX = 4
 DIGITS_MAX = 9
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})(?=\r\n)", re.IGNORECASE)
@@ -33,8 +34,9 @@ class Head(msgspec.Struct, eq=False):
     facts: Any = None
     """What the application notes here is here again when the same caller sends the same head."""
 
-    def scope_of(self, data: bytes) -> tuple[Scope, bytes] | None:
-        """The scope and body of `data`, if it is this head and a whole body; the scope's `extensions` are left to the caller."""
+    def scope_of(self, data: bytes) -> tuple[Scope, bytes, int] | None:
+        """If `data` is this head and a body, or the beginning of one: the scope, without its `extensions`; what is there of the
+        body; and how many bytes are still to come."""
         before, after = self.before, self.after
         if not data.startswith(before):
             return None
@@ -44,11 +46,15 @@ class Head(msgspec.Struct, eq=False):
         if not data.startswith(after, end) or not length.isdigit():
             return None
         body = data[end + len(after) :]
-        if len(body) != int(length):
+        body_bytes = int(length)
+        if len(body) > body_bytes or body_bytes > BODY_BYTES_MAX:
             return None
         headers = self.scope["headers"].copy()
         headers[self.length_at] = (b"content-length", length)
-        return {**self.scope, "headers": headers}, body
+        return {**self.scope, "headers": headers}, body, body_bytes - len(body)
+
+    def is_like(self, other: "Head") -> bool:
+        return self.before == other.before and self.after == other.after
 
 
 class Heads:
@@ -62,8 +68,8 @@ class Heads:
         """Of the body that is being read; 0 between requests, negative when the count is lost."""
         self._tries = 0
 
-    def find(self, data: bytes) -> tuple[Scope, bytes] | None:
-        """The scope and body of a request that begins with the last head. Only between requests."""
+    def find(self, data: bytes) -> tuple[Scope, bytes, int] | None:
+        """What `data` is (see `Head.scope_of`) if it begins with the last head. Only between requests."""
         if self.last is None or self._owed_bytes:
             return None
         found = self.last.scope_of(data)
@@ -81,7 +87,11 @@ class Heads:
         else:
             self._tries += 1
             found = learn(data, scope) if scope is not None and self._tries <= TRIES_MAX else None
-            self.last, self._owed_bytes = found or (None, -1)
+            head, self._owed_bytes = found or (None, -1)
+            if head is not None and self.last is not None and head.is_like(self.last):
+                self._tries = 0
+            else:
+                self.last = head
         if is_whole != (self._owed_bytes == 0):
             self.last, self._owed_bytes = None, -1
 

@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from edge.downstream import CALLER
 from edge.downstream.connection import Connection
-from edge.downstream.familiar import DIGITS_MAX, HEAD_BYTES_MAX, TRIES_MAX, Head, Heads
+from edge.downstream.familiar import BODY_BYTES_MAX, DIGITS_MAX, HEAD_BYTES_MAX, TRIES_MAX, Head, Heads
 from edge.downstream.request import Request
 from edge.downstream.server import Server
 from edge.turn import Refusable, Turn
@@ -94,7 +94,7 @@ class Lot:
 class Blind(Heads):
     """The oracle: knows nothing again, so that the parser sees everything."""
 
-    def find(self, data: bytes) -> tuple[Scope, bytes] | None:
+    def find(self, data: bytes) -> tuple[Scope, bytes, int] | None:
         return None
 
 
@@ -143,7 +143,8 @@ def post(number: int, body: bytes) -> bytes:
 
 
 bodies = st.sampled_from([b"", b"x", b"\r\n\r\n", b"POST /a HTTP/1.1\r\n", b"y" * 99])
-requests = st.one_of(st.builds(post, st.sampled_from([0, 0, 0, 0, 1, 2, 3, 4, 5, 6]), bodies), st.sampled_from(OTHERS))
+posts = st.builds(post, st.sampled_from([0] * 20 + list(range(1, len(HEADS)))), bodies)
+requests = st.sampled_from([*[posts] * 15, st.sampled_from(OTHERS)]).flatmap(lambda kind: kind)
 
 
 @st.composite
@@ -152,8 +153,11 @@ def conversations(draw: st.DrawFn) -> tuple[list[bytes], list[bool]]:
     whole = draw(st.lists(requests, min_size=1, max_size=8))
     reads: list[bytes] = []
     for data in whole:
-        how = draw(st.sampled_from(["own", "own", "own", "cut", "joined"]))
-        if how == "cut" and len(data) > 1:
+        how = draw(st.sampled_from(["own"] * 5 + ["apart"] * 5 + ["cut", "joined"]))
+        head, blank, rest = data.partition(b"\r\n\r\n")
+        if how == "apart" and rest:
+            reads += [head + blank, rest]
+        elif how == "cut" and len(data) > 1:
             at = draw(st.integers(1, len(data) - 1))
             reads += [data[:at], data[at:]]
         elif how == "joined" and reads:
@@ -190,11 +194,21 @@ def test_same_head_is_known_again_with_any_body() -> None:
 
 
 def test_body_in_pieces_is_counted_to_its_end() -> None:
-    """What is too large for one read goes to the parser, and the next one is known again."""
+    """A client may send head and body apart; what comes behind the body is the next request."""
     head = HEADS[0] % 10
-    asked, _, known = run(Heads(), [head + b"12345", b"67", b"890", post(0, b"x"), head, b"1234567890", post(0, b"y")])
-    assert known == 2
-    assert [body for _, _, _, body in asked] == [b"1234567890", b"x", b"1234567890", b"y"]
+    reads = [head, b"1234567890", head, b"12345", b"67890", head + b"1", b"234567890" + post(0, b"x"), post(0, b"y")]
+    asked, _, known = run(Heads(), reads)
+    assert [body for _, _, _, body in asked] == [b"1234567890"] * 3 + [b"x", b"y"]
+    assert known == 3
+
+
+def test_large_body_goes_to_the_parser_and_its_head_stays_known() -> None:
+    """However often: it is the same head."""
+    large = b"x" * (BODY_BYTES_MAX + 1)
+    reads = [post(0, b"x")] + [HEADS[0] % len(large), large] * (TRIES_MAX + 1) + [post(0, b"y")]
+    asked, _, known = run(Heads(), reads)
+    assert [len(body) for _, _, _, body in asked] == [1] + [len(large)] * (TRIES_MAX + 1) + [1]
+    assert known == 1
 
 
 @pytest.mark.parametrize("other", [1, 2])
