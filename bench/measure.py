@@ -111,9 +111,11 @@ def run_session(peers: Sequence[Peer], out: Path, pace: Pace, say: Callable[[str
             _attempt(measured, say, lambda: _warm_up(runner, pace, work))  # noqa: B023
         for number in range(pace.rounds):
             turned = started[number % max(1, len(started)) :] + started[: number % max(1, len(started))]
-            _send_plain(direct, Target(mock_port), lambda: 0.0, pace, work)
-            for runner, measured in turned:
-                _attempt(measured, say, lambda: _measure_round(runner, measured, pace, work))  # noqa: B023
+            for measure in _measures(pace, work):
+                # One after another with the same load, so that what a ratio compares is seconds apart and not minutes.
+                measure(Target(mock_port), lambda: 0.0, direct)
+                for runner, measured in turned:
+                    _attempt(measured, say, lambda: measure(runner.target, runner.process.cpu_s, measured))  # noqa: B023
             say(f"round {number + 1} of {pace.rounds} done")
         for runner, measured in started:
             _attempt(measured, say, lambda: _weigh(runner, measured))  # noqa: B023
@@ -152,27 +154,48 @@ def _warm_up(runner: Running, pace: Pace, work: Path) -> None:
     send_plain(runner.target, CONCURRENT, pace.warm_up_s, work)
 
 
-def _measure_round(runner: Running, measured: Measured, pace: Pace, work: Path) -> None:
-    _send_plain(measured, runner.target, runner.process.cpu_s, pace, work)
-    paced = send_paced(runner.target, STREAMS_PACED, pace.paced_s, runner.process.cpu_s)
-    measured.paced.append(paced)
-    if paced.failed:
-        measured.trouble.append(f"{paced.failed} of {STREAMS_PACED} paced streams failed")
+Measure = Callable[[Target, Callable[[], float], Measured], None]
+"""Sends one load to a target, whose CPU seconds the second argument reads, and notes what came of it."""
 
 
-def _send_plain(measured: Measured, target: Target, cpu_s: Callable[[], float], pace: Pace, work: Path) -> None:
-    for at_once, duration_s in ((CONCURRENT, pace.plain_s), (1, pace.alone_s)):
+def _measures(pace: Pace, work: Path) -> list[Measure]:
+    """The loads of a round, in order."""
+    plain = [_plain(at_once, duration_s, work) for at_once, duration_s in ((CONCURRENT, pace.plain_s), (1, pace.alone_s))]
+    return [*plain, *(_even(rate, pace.even_s, work) for rate in EVEN_RATES), _paced(pace.paced_s)]
+
+
+def _plain(at_once: int, duration_s: float, work: Path) -> Measure:
+    def measure(target: Target, cpu_s: Callable[[], float], measured: Measured) -> None:
         before = cpu_s()
         plain = send_plain(target, at_once, duration_s, work)
         measured.plain_cpu_s.setdefault(at_once, []).append(cpu_s() - before)
         measured.plain.setdefault(at_once, []).append(plain)
         _note_bad(measured, plain, f"{at_once} at once")
-    for rate in EVEN_RATES:
+
+    return measure
+
+
+def _even(rate: int, duration_s: float, work: Path) -> Measure:
+    def measure(target: Target, cpu_s: Callable[[], float], measured: Measured) -> None:
         before = cpu_s()
-        even = send_plain(target, CONCURRENT, pace.even_s, work, rate)
+        even = send_plain(target, CONCURRENT, duration_s, work, rate)
         measured.even_cpu_s.setdefault(rate, []).append(cpu_s() - before)
         measured.even.setdefault(rate, []).append(even)
         _note_bad(measured, even, f"{rate} a second")
+
+    return measure
+
+
+def _paced(duration_s: float) -> Measure:
+    def measure(target: Target, cpu_s: Callable[[], float], measured: Measured) -> None:
+        if measured.name == DIRECT:
+            return
+        paced = send_paced(target, STREAMS_PACED, duration_s, cpu_s)
+        measured.paced.append(paced)
+        if paced.failed:
+            measured.trouble.append(f"{paced.failed} of {STREAMS_PACED} paced streams failed")
+
+    return measure
 
 
 def _note_bad(measured: Measured, plain: Plain, at: str) -> None:

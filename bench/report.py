@@ -18,17 +18,17 @@ METHOD = """\
 Made by `scripts/bench` on {started} ({machine}); raw values in `results.json`, drawn in `results.svg`.
 
 **How.** One session on one machine: the mock provider (nginx with Lua) and every proxy, with one worker each, are started
-together; the same load then goes to each proxy in turn; rounds: {rounds}, the order turning by one each time. A figure is the
-median of the rounds; a ratio is the median of each round's own ratio (beside it the least and the most), because the machine's
-mood changes from minute to minute. *CPU* is user plus system time of the proxy's whole process tree, read from /proc, divided by
-the requests or chunks that arrived meanwhile. *JSON request*: wrk, {concurrent} connections, a chat request of about 200 bytes,
-an answer of about 600. *At {rates} a second*: sent on a schedule, evenly spaced, so that every proxy gets the
-same load whatever its latency; one that answers less than {kept:.0%} of it has no figure. *Flat out*: the next request with each
-answer, so that each gets as much as it can take. *Paced chunk*: {streams} streams at once, each of {chunks} chunks, {gap_ms:g} ms
-apart, a new one when it ends, so the cost of the request is in it, spread over its chunks. *Added latency*: against the provider
-asked directly, at 1 and at {concurrent} at once. *Memory*: RSS (PSS) of the tree after the rounds.
-*Cold start*: from the start of the process to the first good answer. *Per open stream*: growth of PSS from before to while that
-many streams stand silent after their first chunk, divided by them.
+together; then each load goes to one proxy after another, and the next load follows; rounds: {rounds}, the order turning by
+one each time. A figure is the median of the rounds; a ratio is the median of each round's own ratio (beside it the least and
+the most), because the machine's mood changes from minute to minute. *CPU* is user plus system time of the proxy's whole
+process tree, read from /proc, divided by the requests or chunks that arrived meanwhile. *JSON request*: wrk, {concurrent}
+connections, a chat request of about 200 bytes, an answer of about 600. *At {rates} a second*: sent on a schedule, evenly
+spaced to the millisecond, so that every proxy gets the same load whatever its latency; one that answers less than {kept:.0%}
+of it has no figure. *Flat out*: the next request with each answer, so that each gets as much as it can take. *Paced chunk*:
+{streams} streams at once, each of {chunks} chunks, {gap_ms:g} ms apart, a new one when it ends, so the cost of the request is
+in it, spread over its chunks. *Added latency*: against the provider asked directly, at 1 and at {concurrent} at once.
+*Memory*: RSS (PSS) of the tree after the rounds. *Cold start*: from the start of the process to the first good answer. *Per
+open stream*: growth of PSS from before to while that many streams stand silent after their first chunk, divided by them.
 
 **Limits.** Load, provider and proxy share {cores} cores, so latency at {concurrent} at once contains the queue for them, and
 absolute figures hold for this machine only; ratios within a run travel better. RSS counts what the processes of a tree share
