@@ -160,28 +160,23 @@ Measure = Callable[[Target, Callable[[], float], Measured], None]
 
 def _measures(pace: Pace, work: Path) -> list[Measure]:
     """The loads of a round, in order."""
-    plain = [_plain(at_once, duration_s, work) for at_once, duration_s in ((CONCURRENT, pace.plain_s), (1, pace.alone_s))]
-    return [*plain, *(_even(rate, pace.even_s, work) for rate in EVEN_RATES), _paced(pace.paced_s)]
+    return [
+        _plain(CONCURRENT, pace.plain_s, work),
+        _plain(1, pace.alone_s, work),
+        *(_plain(CONCURRENT, pace.even_s, work, rate) for rate in EVEN_RATES),
+        _paced(pace.paced_s),
+    ]
 
 
-def _plain(at_once: int, duration_s: float, work: Path) -> Measure:
+def _plain(at_once: int, duration_s: float, work: Path, rate: int = 0) -> Measure:
     def measure(target: Target, cpu_s: Callable[[], float], measured: Measured) -> None:
         before = cpu_s()
-        plain = send_plain(target, at_once, duration_s, work)
-        measured.plain_cpu_s.setdefault(at_once, []).append(cpu_s() - before)
-        measured.plain.setdefault(at_once, []).append(plain)
-        _note_bad(measured, plain, f"{at_once} at once")
-
-    return measure
-
-
-def _even(rate: int, duration_s: float, work: Path) -> Measure:
-    def measure(target: Target, cpu_s: Callable[[], float], measured: Measured) -> None:
-        before = cpu_s()
-        even = send_plain(target, CONCURRENT, duration_s, work, rate)
-        measured.even_cpu_s.setdefault(rate, []).append(cpu_s() - before)
-        measured.even.setdefault(rate, []).append(even)
-        _note_bad(measured, even, f"{rate} a second")
+        plain = send_plain(target, at_once, duration_s, work, rate)
+        used_s = cpu_s() - before
+        kept, kept_cpu_s = (measured.even, measured.even_cpu_s) if rate else (measured.plain, measured.plain_cpu_s)
+        kept.setdefault(rate or at_once, []).append(plain)
+        kept_cpu_s.setdefault(rate or at_once, []).append(used_s)
+        _note_bad(measured, plain, f"{rate} a second" if rate else f"{at_once} at once")
 
     return measure
 

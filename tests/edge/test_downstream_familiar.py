@@ -17,7 +17,6 @@ from edge.downstream.request import Request
 from edge.downstream.server import Server
 from edge.turn import Refusable, Turn
 
-pytestmark = pytest.mark.anyio
 Asked = tuple[str, bytes, list[tuple[bytes, bytes]], bytes]
 HEADS = (
     b"POST /a HTTP/1.1\r\nHost: edge\r\nAuthorization: Bearer one\r\nContent-Length: %d\r\n\r\n",
@@ -74,7 +73,7 @@ class Now(Turn):
 
 
 class Lot:
-    """As much of a server as a connection needs; every request is answered as soon as it is whole, or when `answer` says."""
+    """As much of a server as a connection needs; it answers nothing by itself."""
 
     date = b"date: now\r\n"
     is_stopping = False
