@@ -210,6 +210,29 @@ def test_large_body_goes_to_the_parser_and_its_head_stays_known() -> None:
     assert known == 1
 
 
+@pytest.mark.parametrize("is_ended", [False, True])
+def test_answer_before_the_end_of_the_body_is_the_same(is_ended: bool) -> None:
+    """Whether the application waits for the rest or not, and whoever reads the body."""
+    seen = []
+    for heads in (Heads(), Blind()):
+        lot, wire = Lot(), Wire()
+        connection = Connection(cast(Server, lot))
+        connection._heads = heads
+        connection.connection_made(wire)
+        for data in (post(0, b"x"), HEADS[0] % 10 + b"123"):
+            connection.data_received(data)
+            request, _ = lot.begun.pop()
+            step(request.send({"type": "http.response.start", "status": 401, "headers": []}))
+            step(request.send({"type": "http.response.body", "body": b"no"}))
+        if is_ended:
+            connection.ended(request)
+        connection.data_received(b"4567890" + post(0, b"y"))
+        connection.ended(request)
+        seen.append((wire.written, wire.is_closed, connection.is_closing, request.is_complete, len(lot.begun)))
+    assert seen[0] == seen[1]
+    assert seen[0][1] == is_ended
+
+
 @pytest.mark.parametrize("other", [1, 2])
 def test_another_head_is_another_one(other: int) -> None:
     """Two keys that take turns on one connection are each read for what they are, until it is given up."""
