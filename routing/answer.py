@@ -6,6 +6,7 @@ Limits: an answer that is no JSON object, or an `error` inside a 200, is no answ
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from routing.dialects.openai import Chunk, decode_chunk
 from routing.failure import Failure, Kind, Sent, Source
@@ -23,8 +24,8 @@ class Identity:
     def __init__(self, gen_id: str, model: str) -> None:
         self.gen_id = gen_id
         self.model = model
-        self.id_json = b'"%b"' % gen_id.encode()
-        self.model_json = _encode(model)
+        self.id_json = Raw(b'"%b"' % gen_id.encode())
+        self.model_json = Raw(_encode(model))
 
 
 class NotAnAnswer(Exception):
@@ -77,7 +78,7 @@ def rewrite_answer(body: bytes, view: Chunk, members: Members, identity: Identit
         meter.observe_usage(usage)
     if not meter.has_usage:
         meter.observe_text(body)
-    return replace(body, members, {"id": identity.id_json, "model": identity.model_json, "usage": meter.usage_json()})
+    return replace(body, members, {"id": identity.id_json, "model": identity.model_json, "usage": Raw(meter.usage_json())})
 
 
 def error_chunk(identity: Identity, error_body: bytes, created: int) -> bytes:

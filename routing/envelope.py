@@ -46,6 +46,9 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
+_encode = msgspec.json.Encoder().encode
+
+
 def _decoder(kind: Any) -> Any:
     return msgspec.json.Decoder(kind).decode
 
@@ -136,42 +139,33 @@ def rewrite(
     `cap`: completion tokens to allow when the caller's own cap is absent; `cap_field`: "max_tokens", "max_completion_tokens" or
     "as_sent"; `has_stream_options`: whether the provider takes `stream_options` (then usage is always asked for).
     """
-    members = envelope.members
-    values: dict[str, bytes | None] = members | _overrides(envelope, upstream_model, cap, cap_field)
-    if envelope.stream and has_stream_options:
-        values["stream_options"] = _with_usage(members.get("stream_options"))
-    elif "stream_options" in members:
-        values["stream_options"] = None
-    parts: list[bytes] = []
-    for name, value in values.items():
-        if value is not None:
-            parts += (b",", key_of(name), value)
-    parts[0] = b"{"
-    parts.append(b"}")
-    if envelope.bytes_total > JOIN_BYTES_MAX:
-        return [memoryview(part) if len(part) > COPY_BYTES_MAX else bytes(part) for part in parts]
-    return [b"".join(parts)]
-
-
-def _overrides(envelope: Envelope, upstream_model: str, cap: int | None, cap_field: str) -> dict[str, bytes | None]:
-    """Members to write anew; None drops the member."""
-    values: dict[str, bytes | None] = {"model": msgspec.json.encode(upstream_model)}
-    members = envelope.members
+    values = envelope.members.copy()
+    values["model"] = Raw(_encode(upstream_model))
+    max_tokens = envelope.max_tokens
     if cap_field != "as_sent":
         other = "max_tokens" if cap_field == "max_completion_tokens" else "max_completion_tokens"
-        if other in members:
-            values[other] = None
-            if envelope.max_tokens is not None:
-                values[cap_field] = b"%d" % envelope.max_tokens
-    if cap is not None and envelope.max_tokens is None:
-        values["max_tokens" if cap_field == "as_sent" else cap_field] = b"%d" % cap
-    return values
+        if values.pop(other, None) is not None and max_tokens is not None:
+            values[cap_field] = Raw(b"%d" % max_tokens)
+    if cap is not None and max_tokens is None:
+        values["max_tokens" if cap_field == "as_sent" else cap_field] = Raw(b"%d" % cap)
+    if envelope.stream and has_stream_options:
+        values["stream_options"] = _with_usage(values.get("stream_options"))
+    else:
+        values.pop("stream_options", None)
+    if envelope.bytes_total <= JOIN_BYTES_MAX:
+        return [_encode(values)]
+    parts: list[bytes] = []
+    for name, value in values.items():
+        parts += (b",", key_of(name), value)
+    parts[0] = b"{"
+    parts.append(b"}")
+    return [memoryview(part) if len(part) > COPY_BYTES_MAX else bytes(part) for part in parts]
 
 
 _decode_options = msgspec.json.Decoder(Members | None).decode
 
 
-def _with_usage(options: Raw | None) -> bytes:
+def _with_usage(options: Raw | None) -> Raw:
     members = (options is not None and _decode_options(options)) or {}
     members["include_usage"] = Raw(b"true")
-    return msgspec.json.encode(members)
+    return Raw(_encode(members))

@@ -13,6 +13,7 @@ Limits: an Azure-like first chunk with empty `choices` and no usage is the provi
 import re
 
 import msgspec
+from msgspec import Raw
 
 from routing.answer import Identity, usage_chunk
 from routing.dialects.openai import Chunk, decode_chunk
@@ -213,7 +214,7 @@ class StreamRewrite:
     def _emit(self, line: bytes, payload: bytes, members: Members, *, is_plain: bool) -> None:
         values = {"id": self._identity.id_json, "model": self._identity.model_json}
         if not is_plain and bytes(members.get("usage", b"null")) != b"null":
-            values["usage"] = b"null"
+            values["usage"] = Raw(b"null")
         rewritten = replace(payload, members, {name: value for name, value in values.items() if name in members})
         new_line = line.replace(payload, rewritten, 1)
         self._out.append(new_line)
@@ -268,5 +269,5 @@ class StreamRewrite:
         )
 
     def _with_usage(self, payload: bytes, members: Members, usage: bytes) -> bytes:
-        values = {"id": self._identity.id_json, "model": self._identity.model_json, "usage": usage}
+        values = {"id": self._identity.id_json, "model": self._identity.model_json, "usage": Raw(usage)}
         return replace(payload, members, values)

@@ -49,11 +49,9 @@ def pico_per_request(dollars: str) -> int:
 def dollars(nano: int) -> str:
     """Nano-dollars as an exact decimal string without an exponent or trailing zeros: 150 -> '0.00000015'."""
     sign, amount = ("-", -nano) if nano < 0 else ("", nano)
-    whole, fraction = divmod(amount, NANO_PER_DOLLAR)
-    if not fraction:
-        return f"{sign}{whole}"
-    digits = str(NANO_PER_DOLLAR + fraction)
-    return f"{sign}{whole}.{digits[1:].rstrip('0')}"
+    digits = f"{amount:010d}"
+    fraction = digits[-9:].rstrip("0")
+    return f"{sign}{digits[:-9]}.{fraction}" if fraction else f"{sign}{digits[:-9]}"
 
 
 def cost_pico(tokens: Tokens, rates: Rates) -> int:

@@ -66,6 +66,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
 _NOTHING_CACHED = b',"prompt_tokens_details":{"cached_tokens":0}'
 _NOTHING_REASONED = b',"completion_tokens_details":{"reasoning_tokens":0}'
+_NOTHING_MORE = _NOTHING_CACHED + _NOTHING_REASONED
 _decode_usage = msgspec.json.Decoder(_Usage).decode
 _NO_DETAILS = _Details()
 
@@ -85,6 +86,15 @@ def usage_of(usage: Raw | bytes, arithmetic: Arithmetic = "auto") -> Usage | Non
         view = _decode_usage(usage)
     except msgspec.DecodeError:
         return None
+    prompt, completion, total = view.prompt_tokens, view.completion_tokens, view.total_tokens
+    if (
+        type(prompt) is type(completion) is type(total) is int
+        and view == _Usage(prompt, completion, total)
+        and min(prompt, completion) >= 0
+        and total == prompt + completion <= COUNT_MAX
+    ):
+        # Three counts that agree, and nothing else that is known here: before anything that costs time.
+        return Usage(Tokens(prompt, completion), _NOTHING_MORE)
     billed = view.billed_units
     if billed is not None and billed.input_tokens is not None:
         prompt, completion = _count(billed.input_tokens), _count(billed.output_tokens)
@@ -97,9 +107,6 @@ def usage_of(usage: Raw | bytes, arithmetic: Arithmetic = "auto") -> Usage | Non
     cached = _first(inputs.cached_tokens, view.prompt_cache_hit_tokens, view.cached_tokens, view.num_cached_tokens)
     reasoning = _first(outputs.reasoning_tokens, view.reasoning_tokens)
     gap = _count(view.total_tokens) - prompt - completion
-    if inputs is _NO_DETAILS and outputs is _NO_DETAILS and gap == cached == reasoning == 0 and prompt + completion <= COUNT_MAX:
-        # The usual case, before anything that costs time.
-        return Usage(Tokens(prompt, completion), _completion(view, prompt, completion, 0, 0))
     citation = _count(view.citation_tokens)
     if arithmetic == "reasoning_excluded":
         completion += reasoning
