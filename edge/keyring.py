@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from edge.desk import Desk
-from edge.policies import Policies
+from edge.policies import RETRY_S, Policies
 from edge.tasks import Tasks
 from usage.protocol import Acquire, Policy, Unreachable
 
@@ -32,17 +32,21 @@ class Keyring:
     def find(self, digest: str) -> Policy | None:
         """The policy of a key that was looked up before."""
         now_s = self._clock()
-        policy = self.policies.find(digest, now_s)
-        if policy is not None and self.policies.takes_refresh(digest, now_s) and digest not in self._lookups:
-            self._begin(digest)
-        return policy
+        known = self.policies.find(digest, now_s)
+        if known is None:
+            return None
+        if now_s >= known.refresh_s:
+            known.refresh_s = now_s + RETRY_S
+            if digest not in self._lookups:
+                self._begin(digest)
+        return known.policy
 
     async def look_up(self, digest: str) -> Policy | None:
         """The policy of a key; None: there is no such key. Raises Unreachable, after 500 ms at the latest."""
         now_s = self._clock()
-        policy = self.policies.find(digest, now_s)
-        if policy is not None or self.policies.is_missing(digest, now_s):
-            return policy
+        known = self.policies.find(digest, now_s)
+        if known is not None or self.policies.is_missing(digest, now_s):
+            return None if known is None else known.policy
         task = self._lookups.get(digest)
         if task is None:
             if len(self._lookups) >= WAITING_MAX:
@@ -54,7 +58,8 @@ class Keyring:
         problem = task.result()
         if problem is not None:
             raise Unreachable(str(problem), problem.retry_after_s)
-        return self.policies.find(digest, self._clock())
+        known = self.policies.find(digest, self._clock())
+        return None if known is None else known.policy
 
     def _begin(self, digest: str) -> "asyncio.Task[Unreachable | None]":
         task = self._lookups[digest] = self._tasks.spawn("look up a key", self._look_up(digest))

@@ -17,7 +17,9 @@ KNOWN_MAX = 65_536
 MISSING_MAX = 10_000
 
 
-class _Known(msgspec.Struct):
+class Known(msgspec.Struct):
+    """A policy, and when it is to be asked for anew and is no longer to be used, in seconds of the caller's clock."""
+
     policy: Policy
     refresh_s: float
     until_s: float
@@ -27,24 +29,16 @@ class Policies:
     """Policies by digest, as far as this process knows them."""
 
     def __init__(self) -> None:
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, Known] = {}
         self._missing: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def find(self, digest: str, now_s: float) -> Policy | None:
-        """The policy of a key that is known and fresh enough."""
+    def find(self, digest: str, now_s: float) -> Known | None:
+        """What is known of a key and fresh enough."""
         known = self._known.get(digest)
-        return known.policy if known is not None and now_s < known.until_s else None
-
-    def takes_refresh(self, digest: str, now_s: float) -> bool:
-        """Whether this key is due to be asked for again; says so once, then not for RETRY_S."""
-        known = self._known.get(digest)
-        if known is None or now_s < known.refresh_s:
-            return False
-        known.refresh_s = now_s + RETRY_S
-        return True
+        return known if known is not None and now_s < known.until_s else None
 
     def is_missing(self, digest: str, now_s: float) -> bool:
         """Whether the centre said, a moment ago, that there is no such key."""
@@ -64,7 +58,7 @@ class Policies:
         self._known.pop(digest, None)
         if len(self._known) >= KNOWN_MAX:
             del self._known[next(iter(self._known))]
-        self._known[digest] = _Known(policy, asked_s + REFRESH_S, asked_s + LIFE_S)
+        self._known[digest] = Known(policy, asked_s + REFRESH_S, asked_s + LIFE_S)
 
     def forget(self, digest: str) -> None:
         """Its policy changed at the centre."""

@@ -18,7 +18,7 @@ from routing.failure import Failure
 Header = tuple[bytes, bytes]
 
 
-class Target(msgspec.Struct, frozen=True):
+class Target(msgspec.Struct, frozen=True, cache_hash=True):
     """Where connections go and how they are made; equal targets share connections.
 
     `keepalive_s` bounds how long a connection may idle before it is closed rather than used; keep it below the provider's own.

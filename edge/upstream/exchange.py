@@ -24,15 +24,18 @@ _FRAMED = frozenset((b"content-length", b"transfer-encoding"))
 class WireExchange(Inbox):
     """The half that the connection and the parser write."""
 
-    __slots__ = ("_connection", "_is_cut_short", "_is_reusable", "_parser", "_quiet_bytes")
+    _connection: "Connection | None" = None
+    _parser: HttpResponseParser | None = None
+    _is_cut_short: bool = False
+    _is_reusable: bool = True
+    _quiet_bytes: int = 0
 
-    def __init__(self, connection: "Connection") -> None:
-        super().__init__()
-        self._connection: Connection | None = connection
-        self._is_cut_short = False
-        self._is_reusable = True
-        self._quiet_bytes = 0
-        self._parser: HttpResponseParser | None = HttpResponseParser(self)
+    @classmethod
+    def on(cls, connection: "Connection") -> "WireExchange":
+        """The exchange that what comes in on `connection` belongs to."""
+        exchange = cls(connection.loop, _connection=connection)
+        exchange._parser = HttpResponseParser(exchange)
+        return exchange
 
     @property
     def has_answer(self) -> bool:
@@ -113,13 +116,8 @@ class WireExchange(Inbox):
             raise _Unacceptable("bytes after the response")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.has_head:
-            return
-        name = name.lower()
-        value = value.rstrip()  # llhttp strips only the left side
-        if name == b"transfer-encoding" and value.lower() != b"chunked":
-            raise _Unacceptable("unknown transfer-encoding")
-        self.headers.append((name, value))
+        if not self.has_head:  # else it is a trailer
+            self.headers.append((name.lower(), value.rstrip()))  # llhttp strips only the left side
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
@@ -129,9 +127,14 @@ class WireExchange(Inbox):
                 raise _Unacceptable("protocol switched unasked")
             self.headers.clear()
             return
-        if len(self.headers) > HEADERS_MAX:
+        headers = self.headers
+        if len(headers) > HEADERS_MAX:
             raise _Unacceptable("too many headers")
-        if self._quiet_bytes > HEAD_BYTES_MAX and sum(len(n) + len(v) + 4 for n, v in self.headers) > HEAD_BYTES_MAX:
+        if b"transfer-encoding" in dict(headers) and any(
+            n == b"transfer-encoding" and v.lower() != b"chunked" for n, v in headers
+        ):
+            raise _Unacceptable("unknown transfer-encoding")
+        if self._quiet_bytes > HEAD_BYTES_MAX and sum(len(n) + len(v) + 4 for n, v in headers) > HEAD_BYTES_MAX:
             raise _Unacceptable("head too large")
         self.status = status
         self.has_head = True

@@ -87,20 +87,16 @@ class RequestBody(httpx.AsyncByteStream):
             yield bytes(piece)
 
 
-class HttpxExchange(Inbox):
+class HttpxExchange(Inbox, kw_only=True):
     """An exchange whose response a task pulls in."""
 
-    __slots__ = ("__weakref__", "_is_shaking_hands", "_is_tunnelling", "_room", "_task", "is_dialled", "on_written", "sent")
-
-    def __init__(self, on_written: asyncio.Future[None]) -> None:
-        super().__init__()
-        self.is_dialled = False
-        self.on_written = on_written
-        self.sent = Sent.NOTHING
-        self._is_shaking_hands = False
-        self._is_tunnelling = False
-        self._room: asyncio.Future[None] | None = None
-        self._task: asyncio.Task[Any] | None = None
+    on_written: asyncio.Future[None]
+    is_dialled: bool = False
+    sent: Sent = Sent.NOTHING
+    _is_shaking_hands: bool = False
+    _is_tunnelling: bool = False
+    _room: asyncio.Future[None] | None = None
+    _task: asyncio.Task[Any] | None = None
 
     def start(self, tasks: Tasks, transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> None:
         request.extensions["trace"] = self._trace
@@ -203,7 +199,8 @@ class HttpxUpstream:
         transport = self._transports.get(target)
         if transport is None:
             transport = self._transports[target] = _build_transport(target)
-        exchange = HttpxExchange(asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        exchange = HttpxExchange(loop, on_written=loop.create_future())
         self._exchanges.add(exchange)
         exchange.start(self._tasks, transport, _build_request(target, head, body))
         try:

@@ -9,26 +9,26 @@ Limits: one reader. The writer's half (a parser or a task) keeps `unread_bytes` 
 import asyncio
 from collections.abc import Callable
 
+import msgspec
+
 from edge.upstream import Header, UpstreamError
 from routing.failure import Failure, Kind, Sent, Source
 
 
-class Inbox:
+class Inbox(msgspec.Struct, eq=False, weakref=True):
     """See `edge.upstream.Exchange` for what `head`, `read`, `poke` and `abort` promise."""
 
-    __slots__ = ("chunks", "failure", "has_head", "headers", "is_paused", "is_whole", "sink", "status", "unread_bytes", "waiter")
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.headers: list[Header] = []
-        self.has_head = False
-        self.is_whole = False
-        self.failure: Failure | None = None
-        self.chunks: list[bytes] = []
-        self.unread_bytes = 0
-        self.is_paused = False
-        self.sink: Callable[[bytes], bool] | None = None
-        self.waiter: asyncio.Future[bool] | None = None
+    loop: asyncio.AbstractEventLoop
+    status: int = 0
+    headers: list[Header] = []
+    has_head: bool = False
+    is_whole: bool = False
+    failure: Failure | None = None
+    chunks: list[bytes] = []
+    unread_bytes: int = 0
+    is_paused: bool = False
+    sink: Callable[[bytes], bool] | None = None
+    waiter: "asyncio.Future[bool] | None" = None
 
     def __repr__(self) -> str:
         state = "failed" if self.failure else "whole" if self.is_whole else "in its body" if self.has_head else "waiting"
@@ -89,7 +89,8 @@ class Inbox:
 
     async def _news(self) -> bool:
         assert self.waiter is None, "one reader at a time"
-        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        # Not the running loop: to ask which that is costs a system call.
+        waiter: asyncio.Future[bool] = self.loop.create_future()
         self.waiter = waiter
         try:
             return await waiter

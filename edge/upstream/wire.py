@@ -126,14 +126,14 @@ class Connection(asyncio.Protocol):
     def start(self, head: bytes, body: Sequence[bytes | memoryview]) -> WireExchange:
         """Begin an exchange by writing a small request, at the end of the turn."""
         self.uses += 1
-        exchange = self.exchange = WireExchange(self)
+        exchange = self.exchange = WireExchange.on(self)
         self.owner.turn.write(self.transport, b"".join((head, *body)), exchange)
         return exchange
 
     async def start_large(self, head: bytes, body: Sequence[bytes | memoryview]) -> WireExchange:
         """Begin an exchange by writing piece after piece, no faster than the provider takes them, until it answers."""
         self.uses += 1
-        exchange = self.exchange = WireExchange(self)
+        exchange = self.exchange = WireExchange.on(self)
         self.is_writing = True
         self.wrote_s = self.loop.time()
         with contextlib.suppress(OSError):
