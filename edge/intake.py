@@ -55,21 +55,19 @@ async def read_body(receive: Receive, passage: Passage, in_flight: InFlight, byt
     later."""
     if declared is not None and declared > bytes_max:
         raise too_large(bytes_max)
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        _keep(passage, in_flight, len(body), bytes_max)
-        return body
+    whole = None if passage.caller is None else passage.caller.take_body()
+    if whole is not None:
+        _keep(passage, in_flight, len(whole), bytes_max)
+        return whole
     pieces = []
     passage.is_reading_body = True
-    while message["type"] == "http.request":
+    while (message := await receive())["type"] == "http.request":
         body = message.get("body", b"")
         _keep(passage, in_flight, len(body), bytes_max)
         pieces.append(body)
         if not message.get("more_body", False):
             passage.is_reading_body = False
-            return b"".join(pieces)
-        message = await receive()
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
     raise Gone
 
 

@@ -49,7 +49,8 @@ async def forward_whole(exchange: Exchange, generation: Generation, passage: Pas
     passage.sending_since_s = now_s
     passage.is_answered = True
     headers = to_downstream(exchange.headers, generation.gen_id.encode(), generation.request_id.encode(), is_stream=False)
-    await send_whole(send, exchange.status, headers, answer)
+    if passage.caller is None or not passage.caller.answer(exchange.status, headers, answer):
+        await send_whole(send, exchange.status, headers, answer)
 
 
 async def _read_whole(exchange: Exchange, passage: Passage, generation: Generation, bounds: Bounds) -> bytes:

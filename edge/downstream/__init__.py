@@ -8,7 +8,7 @@ Limits: HTTP/1.1 and 1.0, no TLS, no upgrades: it stands behind a load balancer.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from edge.downstream.familiar import Head
@@ -27,6 +27,13 @@ class Caller(Protocol):
     """There when the request's head is, but for its content-length, the one before on this connection."""
     on_leave: Callable[[], None] | None
     """Called once when the caller leaves before its answer is whole; not if it `is_gone` already."""
+
+    def take_body(self) -> bytes | None:
+        """The whole body of the request, if it is there; None, and nothing done, when it has to be received."""
+
+    def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+        """A whole response, written in this turn; False, and nothing done, when it has to go by `send`. `headers` without those
+        that frame it."""
 
     def push(self, body: bytes) -> bool:
         """The middle of a stream, written in this turn; False, and nothing done, when it has to go by `send`."""

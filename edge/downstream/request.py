@@ -6,8 +6,9 @@ Limits: a body waits unread up to `UNREAD_BYTES_MAX` and one read of the socket;
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,6 +27,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 _BODILESS = frozenset((204, 304))
 _GONE: Message = {"type": "http.disconnect"}
+Headers = Sequence[tuple[bytes, bytes]]
 
 
 class Misframed(Exception):
@@ -96,21 +98,25 @@ class Request(msgspec.Struct, eq=False):
             if self.is_gone or (self._is_delivered and self.is_answered):
                 return _GONE
             if not self._is_delivered and (self._pieces or self.is_complete):
-                return self._take()
+                return {"type": "http.request", "body": self._take(), "more_body": not self.is_complete}
             if self.expects_continue and not self._is_delivered and not self.has_begun:
                 self.expects_continue = False
                 self.connection.write(CONTINUE)
             self._waiter = self.connection.server.loop.create_future()
             await self._waiter
 
-    def _take(self) -> Message:
+    def _take(self) -> bytes:
         pieces, self._is_delivered = self._pieces, self.is_complete
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         if self._unread_bytes > UNREAD_BYTES_MAX:
             self.connection.resume_reading()
         self._unread_bytes = 0
-        return {"type": "http.request", "body": body, "more_body": not self.is_complete}
+        return body
+
+    def take_body(self) -> bytes | None:
+        """The whole body, if it is there; None, and nothing done, when it has to be received."""
+        return None if not self.is_complete or self._is_delivered or self.is_gone else self._take()
 
     async def send(self, message: Message) -> None:
         """Returns when the connection takes more. What is sent to a caller who has gone is nothing."""
@@ -129,6 +135,20 @@ class Request(msgspec.Struct, eq=False):
             self._write(body, more)
         if connection.drained is not None and not self.is_answered:
             await connection.drained
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> bool:
+        """A whole response, written at once; False, and nothing done, when it has to go by `send`."""
+        connection = self.connection
+        server = connection.server
+        is_plain = self.keeps_alive and not (self.is_gone or self.has_begun or self.is_head or self.is_old or server.is_stopping)
+        if not is_plain or status in _BODILESS or len(body) >= JOIN_BYTES_MAX:
+            return False
+        lines = _spell(headers)
+        self.has_begun = self.is_answered = True
+        head = (_STATUS_LINES[status], server.date, lines, len(body), body)
+        server.turn.write(connection.transport, b"%b%b%bcontent-length: %d\r\n\r\n%b" % head)
+        connection.answered(self)
+        return True
 
     def push(self, body: bytes) -> bool:
         """The middle of a chunked response, written at once; False, and nothing done, when it has to go by `send`."""
@@ -171,22 +191,22 @@ class Request(msgspec.Struct, eq=False):
         self._start = None
         self.has_begun = True
         self._has_body = status not in _BODILESS and not self.is_head
-        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, self.connection.server.date]
         length: int | None = None
+        kept = []
         for name, value in headers:
             if name == b"content-length":
                 length = int(value)
             elif name == b"connection":
                 self.keeps_alive = self.keeps_alive and value.lower() != b"close"
                 continue
-            lines.append(b"%b: %b\r\n" % (name, value))
+            kept.append((name, value))
         if length is None and self._has_body:
             if not more:
                 length = body_bytes
-                lines.append(b"content-length: %d\r\n" % length)
+                kept.append((b"content-length", b"%d" % length))
             elif not self.is_old:
                 self._is_chunked = True
-                lines.append(b"transfer-encoding: chunked\r\n")
+                kept.append((b"transfer-encoding", b"chunked"))
             else:
                 self.keeps_alive = False
         if self._has_body:
@@ -194,10 +214,16 @@ class Request(msgspec.Struct, eq=False):
         if self.connection.server.is_stopping:
             self.keeps_alive = False
         if not self.keeps_alive:
-            lines.append(b"connection: close\r\n")
+            kept.append((b"connection", b"close"))
         elif self.is_old:
-            lines.append(b"connection: keep-alive\r\n")
-        head = b"%b\r\n" % b"".join(lines)
-        if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1:
-            raise Misframed("a header of the response has a line break in it")
-        return head
+            kept.append((b"connection", b"keep-alive"))
+        start = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+        return b"%b%b%b\r\n" % (start, self.connection.server.date, _spell(kept))
+
+
+def _spell(headers: Headers) -> bytes:
+    """Header lines, in one format: a loop over them would cost several times that."""
+    lines = b"%b: %b\r\n" * len(headers) % tuple(chain.from_iterable(headers))
+    if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers):
+        raise Misframed("a header of the response has a line break in it")
+    return lines

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -381,6 +381,12 @@ class Familiar:
     def __init__(self) -> None:
         self.head = Head(b"", b"", 0, {})
         self.task = asyncio.current_task()
+
+    def take_body(self) -> bytes | None:
+        return None
+
+    def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+        return False
 
     def push(self, body: bytes) -> bool:
         return False

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -348,6 +348,12 @@ class Gone:
     head: Head | None = None
     on_leave: Callable[[], None] | None = None
     task: asyncio.Task[None] | None = None
+
+    def take_body(self) -> bytes | None:
+        return None
+
+    def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+        return False
 
     def push(self, body: bytes) -> bool:
         return False
