@@ -5,7 +5,7 @@ With TOLLWAY_COLLECTOR_URL unset the collector lives in this process (SQLite in 
 
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -30,21 +30,20 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Turn]]:
     name = node_name(settings)
     async with centre_of(settings, name) as (centre, account):
         node = Node(settings, name, centre)
-        chat = Chat(node)
         fresh = Fresh(account, node.flush)
         app.routes[:] = [
-            *(Route(path, chat, methods=["POST"]) for path in PAID_PATHS),
+            *(Route(path, Chat(node), methods=["POST"]) for path in PAID_PATHS),
             *routes(node),
             *(Route(prefix + path, fresh, methods=["GET"]) for prefix in PREFIXES for path in ACCOUNT_PATHS),
         ]
-        app.paid = dict.fromkeys(PAID_PATHS, chat)
+        app.paid = dict.fromkeys(PAID_PATHS, node.chat)
         await node.start()
         yield {TURN: node.turn}
         await node.stop()
 
 
 class Chat:
-    """A raw ASGI endpoint: Starlette's own Request and StreamingResponse cost more than the whole budget of this path."""
+    """The chat's way in for Starlette's router, which takes a bound method for something else than a raw ASGI endpoint."""
 
     def __init__(self, node: Node) -> None:
         self._chat = node.chat
@@ -56,7 +55,7 @@ class Chat:
 class App(Router):
     """Starlette's router, and before it one look-up for the paths that are asked for all the time."""
 
-    paid: Mapping[str, Chat] = {}
+    paid: Mapping[str, Callable[[Scope, Receive, Send], Awaitable[None]]] = {}
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
         chat = self.paid.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None

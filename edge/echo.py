@@ -47,6 +47,10 @@ class EchoExchange:
         self.sink: Callable[[bytes], bool] | None = None
         self._pieces = pieces[::-1]
 
+    @property
+    def is_whole(self) -> bool:
+        return not self._pieces
+
     async def head(self) -> bool:
         return True
 

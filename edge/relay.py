@@ -199,7 +199,8 @@ class Relay:
             generation.settle("cancelled" if left else "proxy_error", 499 if left else 503, monotonic())
             raise
         finally:
-            generation.settle("proxy_error", 500, monotonic())
+            if not generation.is_settled:
+                generation.settle("proxy_error", 500, monotonic())
 
     async def _interrupted(self, passage: Passage, send: Send, ids: Headers) -> None:
         assert passage.task is not None

@@ -111,11 +111,13 @@ class Table:
 
     def begin(self, attempt: Attempt, now_s: float) -> None:
         """An attempt is sent: what was closed and may be tried again now has its trial."""
-        self._note(begin(self._health, attempt.scopes, now_s))
+        if self._health:
+            self._note(begin(self._health, attempt.scopes, now_s))
 
     def end(self, attempt: Attempt, failure: Failure | None, now_s: float) -> None:
         """An attempt has ended, well (None) or not: let the next plans know."""
-        self._note(end(self._health, attempt.scopes, failure, now_s))
+        if self._health or failure is not None:
+            self._note(end(self._health, attempt.scopes, failure, now_s))
 
     def _note(self, changes: Changes) -> None:
         for scope, health in changes:

@@ -61,14 +61,15 @@ async def _read_whole(exchange: Exchange, passage: Passage, generation: Generati
             data = await exchange.read()
         except UpstreamError as problem:
             raise Failed(problem.failure) from problem
-        if data:
-            size += len(data)
-            if size > bounds.response_bytes_max:
-                raise Failed(Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.REQUEST))
-            pieces.append(data)
-            if not data.isspace():
-                passage.heard_s = monotonic()
-        elif data is not None:
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        elif passage.verdict and not passage.drains(generation.attempt.provider):
-            raise Failed(failure_of(passage.verdict, Sent.REQUEST))
+        if data is None:
+            if passage.verdict and not passage.drains(generation.attempt.provider):
+                raise Failed(failure_of(passage.verdict, Sent.REQUEST))
+            continue
+        pieces.append(data)
+        size += len(data)
+        if size > bounds.response_bytes_max:
+            raise Failed(Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.REQUEST))
+        if not data or exchange.is_whole:
+            return data if len(pieces) == 1 else b"".join(pieces)
+        if not data.isspace():
+            passage.heard_s = monotonic()

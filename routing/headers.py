@@ -166,10 +166,8 @@ def upstream_head_prefix(provider: Provider, secret: str | None, user_agent: byt
 
 def to_downstream(upstream: Headers, generation_id: bytes, request_id: bytes, *, is_stream: bool) -> Headers:
     """The headers of our answer, without a length: what the provider's may tell, and ours."""
-    headers = [(name, value) for name, value in upstream if name in TO_DOWNSTREAM]
-    headers.append((b"x-generation-id", generation_id))
-    headers.append((b"x-request-id", request_id))
-    headers.append((b"cache-control", b"no-store"))
+    headers = [header for header in upstream if header[0] in TO_DOWNSTREAM]
+    headers += ((b"x-generation-id", generation_id), (b"x-request-id", request_id), (b"cache-control", b"no-store"))
     if is_stream:
         headers.append((b"x-accel-buffering", b"no"))
     return headers

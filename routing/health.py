@@ -120,8 +120,6 @@ def _blamed_for_status(scopes: Scopes, failure: Failure) -> str | None:
 
 def begin(health: Mapping[str, Health], scopes: Scopes, now_s: float) -> Changes:
     """What to note when an attempt is sent: a half-open scope now has its trial."""
-    if not health:
-        return ()
     known = ((scope, health.get(scope)) for scope in scopes.all)
     return tuple((scope, each.after_trial(now_s)) for scope, each in known if each is not None and each.is_half_open(now_s))
 
@@ -132,7 +130,7 @@ def end(health: Mapping[str, Health], scopes: Scopes, failure: Failure | None, n
     A failure that blames nobody changes nothing: a trial that ends so is repeated once its time is over.
     """
     if failure is None:
-        return tuple((scope, None) for scope in scopes.all if scope in health) if health else ()
+        return tuple((scope, None) for scope in scopes.all if scope in health)
     scope = blamed(scopes, failure)
     if scope is None:
         return ()

@@ -5,6 +5,7 @@ Rule: decimal strings are the only way in; a float is refused, because 0.1 is no
 """
 
 import re
+from functools import lru_cache
 
 from usage.record import Rates, Tokens
 
@@ -48,10 +49,11 @@ def pico_per_request(dollars: str) -> int:
 
 def dollars(nano: int) -> str:
     """Nano-dollars as an exact decimal string without an exponent or trailing zeros: 150 -> '0.00000015'."""
-    sign, amount = ("-", -nano) if nano < 0 else ("", nano)
-    digits = f"{amount:010d}"
+    if nano < 0:
+        return "-" + dollars(-nano)
+    digits = f"{nano:010d}"
     fraction = digits[-9:].rstrip("0")
-    return f"{sign}{digits[:-9]}.{fraction}" if fraction else f"{sign}{digits[:-9]}"
+    return f"{digits[:-9]}.{fraction}" if fraction else digits[:-9]
 
 
 def cost_pico(tokens: Tokens, rates: Rates) -> int:
@@ -83,26 +85,24 @@ def cost_nano(tokens: Tokens, rates: Rates) -> int:
     return -(-cost_pico(tokens, rates) // PICO_PER_NANO)
 
 
-def rate_input_max(rates: Rates) -> int:
-    """The dearest pico-dollars any one prompt token can cost."""
-    return max(rates.input, rates.cached or 0, rates.cache_write or 0, rates.audio_prompt or 0, rates.image_prompt or 0)
-
-
-def rate_output_max(rates: Rates) -> int:
-    """The dearest pico-dollars any one completion token can cost."""
-    return max(rates.output, rates.reasoning or 0, rates.audio_completion or 0, rates.image_completion or 0)
+@lru_cache(4_096)
+def dearest(rates: Rates) -> tuple[int, int]:
+    """The most pico-dollars that any one prompt token, and any one completion token, can cost."""
+    prompt = max(rates.input, rates.cached or 0, rates.cache_write or 0, rates.audio_prompt or 0, rates.image_prompt or 0)
+    completion = max(rates.output, rates.reasoning or 0, rates.audio_completion or 0, rates.image_completion or 0)
+    return prompt, completion
 
 
 def worst_case_nano(prompt_max: int, completion_max: int, rates: Rates) -> int:
     """What must be held, in nano-dollars, so that no generation within these token bounds can cost more."""
-    pico = rates.request + prompt_max * rate_input_max(rates) + completion_max * rate_output_max(rates)
-    return -(-pico // PICO_PER_NANO)
+    rate_prompt, rate_completion = dearest(rates)
+    return -(-(rates.request + prompt_max * rate_prompt + completion_max * rate_completion) // PICO_PER_NANO)
 
 
 def completion_affordable(amount_nano: int, prompt_max: int, rates: Rates) -> int:
     """The most completion tokens whose worst case fits `amount_nano`; negative when not even the prompt does."""
-    rest = amount_nano * PICO_PER_NANO - rates.request - prompt_max * rate_input_max(rates)
-    rate = rate_output_max(rates)
+    rate_prompt, rate_completion = dearest(rates)
+    rest = amount_nano * PICO_PER_NANO - rates.request - prompt_max * rate_prompt
     if rest < 0:
         return -1
-    return rest // rate if rate else 2**53
+    return rest // rate_completion if rate_completion else 2**53

@@ -42,7 +42,7 @@ class Tokens(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         return self.prompt + self.completion
 
 
-class Rates(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+class Rates(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, cache_hash=True):
     """Prices of one model: pico-dollars per token, and `request` in pico-dollars per request.
 
     A rate of None means "as its parent": cached, cache_write, audio_prompt and image_prompt fall back to `input`;

@@ -114,17 +114,12 @@ class Connection(asyncio.Protocol):
 
     def _begin_familiar(self, scope: Scope, body: bytes, due_bytes: int) -> None:
         """A request whose head is the last one's; the parser sees nothing of it."""
-        request = Request(self, False, False, True, False)
-        request.head = self._heads.last
+        request = Request(self, False, False, True, False, not due_bytes, [body] if body else [], self._heads.last)
         scope["extensions"] = {CALLER: request}
-        self._begin(request, scope)
-        if body:
-            request.feed(body)
         self._due_bytes = due_bytes
         if due_bytes:
             self._reading = request
-        else:
-            request.complete()
+        self._begin(request, scope)
 
     def _go_on(self, data: bytes) -> bytes:
         """More of the body of such a request; returns what is behind its end."""

@@ -43,19 +43,20 @@ class Request(msgspec.Struct, eq=False):
     """HTTP/1.0: no chunks."""
     keeps_alive: bool
     expects_continue: bool
-    has_begun: bool = False
-    is_answered: bool = False
     is_complete: bool = False
-    is_gone: bool = False
+    pieces: list[bytes] = []
+    """Of the body: what came and was not received yet."""
     head: Head | None = None
     """There when the head is one that was read before."""
+    has_begun: bool = False
+    is_answered: bool = False
+    is_gone: bool = False
     on_leave: Callable[[], None] | None = None
     task: "asyncio.Task[None] | None" = None
     _has_body: bool = True
     _is_chunked: bool = False
     _is_delivered: bool = False
     _left_bytes: int | None = None
-    _pieces: list[bytes] = []
     _start: Message | None = None
     _unread_bytes: int = 0
     _waiter: "asyncio.Future[None] | None" = None
@@ -64,7 +65,7 @@ class Request(msgspec.Struct, eq=False):
 
     def feed(self, data: bytes) -> None:
         """More of the body."""
-        self._pieces.append(data)
+        self.pieces.append(data)
         self._unread_bytes += len(data)
         if self._unread_bytes > UNREAD_BYTES_MAX:
             self.connection.pause_reading()
@@ -97,7 +98,7 @@ class Request(msgspec.Struct, eq=False):
         while True:
             if self.is_gone or (self._is_delivered and self.is_answered):
                 return _GONE
-            if not self._is_delivered and (self._pieces or self.is_complete):
+            if not self._is_delivered and (self.pieces or self.is_complete):
                 return {"type": "http.request", "body": self._take(), "more_body": not self.is_complete}
             if self.expects_continue and not self._is_delivered and not self.has_begun:
                 self.expects_continue = False
@@ -106,7 +107,7 @@ class Request(msgspec.Struct, eq=False):
             await self._waiter
 
     def _take(self) -> bytes:
-        pieces, self._is_delivered = self._pieces, self.is_complete
+        pieces, self._is_delivered = self.pieces, self.is_complete
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         if self._unread_bytes > UNREAD_BYTES_MAX:

@@ -64,6 +64,10 @@ class Exchange(Protocol):
     """Offered what comes while `read` waits, from inside the transport's callback, except a response's last bytes. True: taken,
     and `read` waits on. False: `read` returns it. A transport may ignore it. It must not raise, and may poke."""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the response has come to its clean end; what of it was not read yet can still be."""
+
     async def head(self) -> bool:
         """True when the final (not 1xx) response head is in, False when poked before. Raises UpstreamError."""
 

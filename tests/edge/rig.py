@@ -62,6 +62,7 @@ class Play:
     """
 
     pours = True
+    is_whole = False
 
     def __init__(self, status: int, headers: list[Header], steps: Sequence[Step], *, ends: bool = True) -> None:
         self.status = status
