@@ -49,20 +49,20 @@ async def find_answer(
     """The exchange whose head is a 2xx. Failed: with the last failure, when no further attempt is allowed."""
     for number, attempt in enumerate(attempts, start=1):
         generation.turn_to(attempt)
-        table.begin(attempt, monotonic())
+        table.begin(attempt)
         try:
             exchange = await _ask(table, attempt, generation, passage, extra_head, cap, attempt.provider.stream_options)
             if not 200 <= exchange.status < 300:
                 exchange = await _make_up(exchange, table, attempt, generation, passage, extra_head, cap)
         except Failed as failed:
-            table.end(attempt, failed.failure, monotonic())
+            table.end(attempt, failed.failure)
             if number == len(attempts) or passage.verdict or not may_retry(failed.failure):
                 raise
             generation.books.metrics.retries[attempt.provider.name] += 1
             if attempts[number] is attempt:
                 await asyncio.sleep(random.uniform(0.05, 0.25))
         else:
-            table.end(attempt, None, monotonic())
+            table.end(attempt, None)
             return exchange
     raise AssertionError("a plan has at least one attempt")
 

@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 
@@ -109,15 +110,15 @@ class Table:
     def lane(self, attempt: Attempt) -> Lane:
         return self._lanes[attempt.provider.name, attempt.key_ref]
 
-    def begin(self, attempt: Attempt, now_s: float) -> None:
+    def begin(self, attempt: Attempt) -> None:
         """An attempt is sent: what was closed and may be tried again now has its trial."""
         if self._health:
-            self._note(begin(self._health, attempt.scopes, now_s))
+            self._note(begin(self._health, attempt.scopes, monotonic()))
 
-    def end(self, attempt: Attempt, failure: Failure | None, now_s: float) -> None:
+    def end(self, attempt: Attempt, failure: Failure | None) -> None:
         """An attempt has ended, well (None) or not: let the next plans know."""
         if self._health or failure is not None:
-            self._note(end(self._health, attempt.scopes, failure, now_s))
+            self._note(end(self._health, attempt.scopes, failure, monotonic()))
 
     def _note(self, changes: Changes) -> None:
         for scope, health in changes:

@@ -141,12 +141,13 @@ class Request(msgspec.Struct, eq=False):
         """A whole response, written at once; False, and nothing done, when it has to go by `send`."""
         connection = self.connection
         server = connection.server
+        start = _STATUS_LINES.get(status)
         is_plain = self.keeps_alive and not (self.is_gone or self.has_begun or self.is_head or self.is_old or server.is_stopping)
-        if not is_plain or status in _BODILESS or len(body) >= JOIN_BYTES_MAX:
+        if not is_plain or start is None or status in _BODILESS or len(body) >= JOIN_BYTES_MAX:
             return False
         lines = _spell(headers)
         self.has_begun = self.is_answered = True
-        head = (_STATUS_LINES[status], server.date, lines, len(body), body)
+        head = (start, server.date, lines, len(body), body)
         server.turn.write(connection.transport, b"%b%b%bcontent-length: %d\r\n\r\n%b" % head)
         connection.answered(self)
         return True

@@ -61,7 +61,7 @@ class Shelf:
         while self.idle:
             connection = self.idle.pop()
             idle_s = now_s - connection.idle_since_s
-            if idle_s <= connection.idle_limit_s and not connection.is_lost and not connection.has_news():
+            if idle_s <= connection.idle_limit_s and not connection.is_lost and not connection.poller.has_news():
                 return connection
             connection.close()
         return None

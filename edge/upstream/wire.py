@@ -54,6 +54,8 @@ class Connection(asyncio.Protocol):
     )
 
     transport: asyncio.Transport
+    poller: Poller
+    """Knows what the kernel knows and the loop has not told yet: of an idle connection, its end."""
 
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, idle_limit_s: float) -> None:
         self.owner = owner
@@ -63,7 +65,6 @@ class Connection(asyncio.Protocol):
         self.exchange: WireExchange | None = None
         self.drained: asyncio.Future[None] | None = None
         self.on_first_release: Callable[[], None] | None = None
-        self.poller: Poller | None = None
         self.twin: Twin | None = None
         self.is_lost = False
         self.is_writing = False
@@ -77,6 +78,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self.poller = Poller(transport.get_extra_info("socket").fileno())
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
@@ -111,15 +113,6 @@ class Connection(asyncio.Protocol):
             self.wrote_s = self.loop.time()
             if not drained.done():
                 drained.set_result(None)
-
-    # What the pool asks.
-
-    def has_news(self) -> bool:
-        """Whether the kernel knows something the loop has not told yet: on an idle connection, its end. Costs 0.6 us."""
-        poller = self.poller
-        if poller is None:
-            poller = self.poller = Poller(self.transport.get_extra_info("socket").fileno())
-        return poller.has_news()
 
     # What exchanges call.
 

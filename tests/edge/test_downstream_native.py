@@ -368,3 +368,88 @@ async def test_push_writes_at_once_and_gives_way_to_send(rig: Rig) -> None:
     assert got == b"<" + b"".join(parts) + b">"
     assert told[0]
     writer.close()
+
+
+REQUESTS = {
+    "plain": ASK,
+    "closing": b"GET / HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n",
+    "head only": b"HEAD / HTTP/1.1\r\nHost: edge\r\n\r\n",
+    "old": b"GET / HTTP/1.0\r\n\r\n",
+    "old and kept": b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize(("status", "said"), [(200, b"yes"), (200, b""), (204, b""), (299, b"odd"), (200, b"x" * 100_000)])
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_answer_is_what_send_would_have_written(rig: Rig, kind: str, status: int, said: bytes) -> None:
+    """The same bytes in one piece as in messages; what has no such form goes by send."""
+    headers, told = [(b"content-type", b"text/plain"), (b"x-app", b"yes")], []
+
+    async def by_send(scope: Scope, receive: Receive, send: Send) -> None:
+        length = (b"content-length", b"%d" % len(said))
+        await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        await send({"type": "http.response.body", "body": said, "more_body": False})
+
+    async def at_once(scope: Scope, receive: Receive, send: Send) -> None:
+        told.append(scope["extensions"][CALLER].answer(status, headers, said))
+        if not told[0]:
+            await by_send(scope, receive, send)
+        else:
+            assert not scope["extensions"][CALLER].answer(status, headers, said), "once is enough"
+
+    got = []
+    for rig.answer in (by_send, at_once):
+        reader, writer = await rig.connect()
+        writer.write(REQUESTS[kind])
+        head = await reader.readuntil(b"\r\n\r\n")
+        has_body = kind != "head only" and status != 204
+        status_line, _, others = head.split(b"\r\n", 2)  # between them the date, which may have turned
+        got.append((status_line, others, await reader.readexactly(len(said)) if has_body else b""))
+        writer.close()
+    assert got[0] == got[1]
+    assert told == [kind == "plain" and status == 200 and len(said) < 100_000]
+
+
+async def test_answer_with_a_line_break_is_none(rig: Rig) -> None:
+    """A header that would be two lines is refused here as in `send`: nothing of it is written."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["extensions"][CALLER].answer(200, [(b"x-app", b"one\r\ntwo: 2")], b"said")
+
+    rig.answer = answer
+    got = await rig.ask()
+    assert got.startswith(b"HTTP/1.1 500 ")
+    assert b"two" not in got
+    assert b"said" not in got
+
+
+async def test_body_is_taken_whole_or_not_at_all(rig: Rig) -> None:
+    """While some of it is missing it has to be received; what was taken or received is not there again."""
+    told: list[bytes | None] = []
+    begun = asyncio.Event()
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        caller = scope["extensions"][CALLER]
+        told.append(caller.take_body())
+        begun.set()
+        if told[0] is None:
+            message = await receive()
+            while message["more_body"]:
+                told.append(caller.take_body())
+                message = await receive()
+        told.append(caller.take_body())
+        await rig.say_ok(scope, receive, send)
+
+    rig.answer = answer
+    reader, writer = await rig.connect()
+    writer.write(b"POST / HTTP/1.1\r\nHost: edge\r\nContent-Length: 4\r\n\r\nbody")
+    await reader.readuntil(b"ok")
+    assert told == [b"body", None]
+    told.clear()
+    begun.clear()
+    writer.write(b"POST / HTTP/1.1\r\nHost: edge\r\nContent-Length: 6\r\n\r\nbo")
+    await begun.wait()
+    writer.write(b"dies")
+    await reader.readuntil(b"ok")
+    assert told[0] is told[-1] is None
+    writer.close()
