@@ -7,6 +7,7 @@ Strategy: one posting per purse and term in a batch, one row touched per account
 """
 
 from collections.abc import Iterable
+from operator import attrgetter
 
 import msgspec
 
@@ -26,6 +27,7 @@ SEQ_MAX = 2**62
 CLOCK_SLACK_MS = 86_400_000
 
 _encode = msgspec.json.Encoder().encode
+_AMOUNTS = tuple(map(attrgetter, ("tokens.prompt", "tokens.completion", "tokens.reasoning", "cost_nano")))
 
 
 class _Epoch(msgspec.Struct):
@@ -157,30 +159,26 @@ def _charge(tx: Tx, batch: Batch, fresh: list[UsageRecord], state: str, availabl
 
 def _roll_up(tx: Tx, fresh: list[UsageRecord]) -> None:
     """Daily sums per key, model and provider: what history and key limits are read from."""
-    sums: dict[tuple[str, str, int, str, str], list[int]] = {}
+    groups: dict[tuple[str, str, int, str, str], list[UsageRecord]] = {}
     for r in fresh:
-        group = (r.account, r.key_id, r.started_ms // DAY_MS, r.model, r.provider)
-        amounts = sums.get(group)
-        if amounts is None:
-            amounts = sums[group] = [0, 0, 0, 0, 0]
-        tokens = r.tokens
-        amounts[0] += 1
-        amounts[1] += tokens.prompt
-        amounts[2] += tokens.completion
-        amounts[3] += tokens.reasoning
-        amounts[4] += r.cost_nano
+        groups.setdefault((r.account, r.key_id, r.started_ms // DAY_MS, r.model, r.provider), []).append(r)
+    rows = [
+        (*group, len(groups[group]), *(sum(map(amount_of, groups[group])) for amount_of in _AMOUNTS)) for group in sorted(groups)
+    ]
     columns = ("requests", "prompt", "completion", "reasoning", "cost_nano")
-    if sums:
+    if rows:
         tx.run_many(
             f"INSERT INTO usage_days (account, key_id, day, model, provider, {', '.join(columns)}) VALUES ({marks(10)})"
             " ON CONFLICT (account, key_id, day, model, provider) DO UPDATE SET "
             + ", ".join(f"{name} = usage_days.{name} + excluded.{name}" for name in columns),
-            [(*group, *amounts) for group, amounts in sorted(sums.items())],
+            rows,
         )
 
 
 def _keep_rejected(tx: Tx, batch: Batch, rejected: tuple[Rejected, ...], now_ms: int) -> None:
     """Refused records are kept for people, as text that any database takes."""
+    if not rejected:
+        return
     payloads = {(record.seq, record.gen_id): record for record in batch.records}
     rows = []
     for fault in rejected:
@@ -188,12 +186,11 @@ def _keep_rejected(tx: Tx, batch: Batch, rejected: tuple[Rejected, ...], now_ms:
         payload = _encode(record).decode() if record is not None else ""
         seq = min(max(fault.seq, -1), SEQ_MAX)
         rows.append((batch.node, batch.epoch, seq, _plain(fault.gen_id), _plain(fault.reason), _plain(payload), now_ms))
-    if rows:
-        tx.run_many(
-            "INSERT INTO rejections (node, epoch, seq, gen_id, reason, payload, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT DO NOTHING",
-            rows,
-        )
+    tx.run_many(
+        "INSERT INTO rejections (node, epoch, seq, gen_id, reason, payload, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING",
+        rows,
+    )
 
 
 def _plain(text: str) -> str:

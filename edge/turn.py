@@ -18,7 +18,7 @@ from routing.failure import Kind, Sent, Source
 log = logging.getLogger("tollway.turn")
 TURN = "tollway.turn"
 """In the state of an ASGI application's lifespan: the Turn that its server is to write through."""
-HELD_MAX = 16
+HELD_MAX = 32
 LARGE_BYTES = 65_536
 
 
