@@ -43,6 +43,7 @@ class Credit:
         self._tasks = tasks
         self._clock = clock
         self._keyring = Keyring(self._desk, tasks, clock)
+        self.find = self._keyring.find
         self._wallets: dict[str, Wallet] = {}
         self._low: dict[str, Wallet] = {}
         self._flights: dict[str, Flight] = {}
@@ -64,10 +65,6 @@ class Credit:
         return self._desk.calls_total
 
     # The warm path.
-
-    def find(self, digest: str) -> Policy | None:
-        """The policy of a key that was looked up before, without asking."""
-        return self._keyring.find(digest)
 
     def hold(self, purse: str, amount_nano: int) -> bool:
         """Reserve exactly `amount_nano` nano-dollars of what this node has. An amount of 0 is always held."""

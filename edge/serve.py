@@ -20,7 +20,7 @@ from edge.settings import ServerName
 
 BACKLOG = 4_096
 CONNECTIONS_MAX = 65_536
-SWITCH_S = 0.0005
+SWITCH_S = 0.002
 """How long another thread (the embedded collector's, the journal's) may keep the event loop from the interpreter. With Python's
 own 5 ms the 99th percentile of a busy machine's answers was ten times what it is."""
 Stop = Callable[[], None]

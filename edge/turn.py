@@ -31,14 +31,14 @@ class Refusable(Protocol):
 class Turn:
     """Belongs to one event loop. `takes_answers`: the server writes through it, so settlements may wait for its end."""
 
-    __slots__ = ("_call_soon", "_held", "_is_due", "commit", "takes_answers")
+    __slots__ = ("_call_soon", "_held", "commit", "is_due", "takes_answers")
 
     def __init__(self) -> None:
         self.commit: Callable[[], str] | None = None
         """Writes the journal's lines; returns why that was not possible, or nothing."""
         self.takes_answers = False
         self._held: list[tuple[asyncio.Transport, bytes, Refusable | None]] = []
-        self._is_due = False
+        self.is_due = False
         self._call_soon: Callable[[Callable[[], None]], object] | None = None
 
     def write(self, transport: asyncio.Transport, data: bytes, request: Refusable | None = None) -> None:
@@ -47,19 +47,18 @@ class Turn:
         held.append((transport, data, request))
         if len(held) >= HELD_MAX or len(data) >= LARGE_BYTES:
             self.end()
-        elif not self._is_due:
+        elif not self.is_due:
             self.fall_due()
 
     def fall_due(self) -> None:
-        """There is something to be done at the end of this turn."""
-        if not self._is_due:
-            self._is_due = True
-            if self._call_soon is None:
-                self._call_soon = asyncio.get_running_loop().call_soon
-            self._call_soon(self._come)
+        """There is something to be done at the end of this turn, and `is_due` does not say so yet."""
+        self.is_due = True
+        if self._call_soon is None:
+            self._call_soon = asyncio.get_running_loop().call_soon
+        self._call_soon(self._come)
 
     def _come(self) -> None:
-        self._is_due = False
+        self.is_due = False
         self.end()
 
     def end(self) -> None:

@@ -21,7 +21,8 @@ from routing.headers import to_downstream
 async def forward_whole(exchange: Exchange, generation: Generation, passage: Passage, send: Send, bounds: Bounds) -> None:
     """A JSON answer. Failed: nothing has gone to the caller yet."""
     asked_s = monotonic()
-    passage.await_provider(exchange, asked_s, generation.attempt.provider.idle_timeout_s, "idle")
+    if not exchange.is_whole:
+        passage.await_provider(exchange, asked_s, generation.attempt.provider.idle_timeout_s, "idle")
     generation.consumed = "prompt"
     try:
         body = await _read_whole(exchange, passage, generation, bounds)

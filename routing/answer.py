@@ -24,7 +24,7 @@ class Identity:
     def __init__(self, gen_id: str, model: str) -> None:
         self.gen_id = gen_id
         self.model = model
-        self.id_json = Raw(b'"%b"' % gen_id.encode())
+        self.id_json = Raw(f'"{gen_id}"')
         self.model_json = Raw(_encode(model))
 
 

@@ -51,8 +51,9 @@ class Keeper:
     def put(self, line: bytes) -> None:
         """A line for the next commit, which the end of the turn makes."""
         self._lines.append(line)
-        if self.turn is not None:
-            self.turn.fall_due()
+        turn = self.turn
+        if turn is not None and not turn.is_due:
+            turn.fall_due()
 
     def keep(self, line: bytes, seq: int) -> None:
         """A settlement for the next commit: it goes into the kernel, or among those that wait for the disk."""

@@ -185,7 +185,9 @@ class Chunk(msgspec.Struct, gc=False):
     def any_usage(self) -> bytes:
         """The usage object wherever this provider puts it; empty when there is none."""
         text = bytes(self.usage)
-        if text in _NO_USAGE and self.x_groq is not None:
+        if text not in _NO_USAGE:
+            return text
+        if self.x_groq is not None:
             text = bytes(self.x_groq.usage)
         if text in _NO_USAGE and self.choices:
             text = bytes(self.choices[0].usage)
