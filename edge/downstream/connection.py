@@ -28,7 +28,8 @@ ASGI = {"version": "3.0", "spec_version": "2.4"}
 
 
 class Connection(asyncio.Protocol):
-    """`waits_since_s`: since when a head is awaited, whole or from its first byte; None while a request is under way."""
+    """`waits_since_s`: since when a head is awaited, whole or from its first byte; None while a request is under way.
+    `unsent_bytes`: of answers, that the caller did not take by the last sweep, and since when there are so many."""
 
     __slots__ = (
         "_due_bytes",
@@ -49,6 +50,8 @@ class Connection(asyncio.Protocol):
         "request",
         "server",
         "transport",
+        "unsent_bytes",
+        "unsent_since_s",
         "waits_since_s",
     )
 
@@ -76,6 +79,8 @@ class Connection(asyncio.Protocol):
         self.is_reading_paused = False
         self.has_part_of_head = False
         self.waits_since_s: float | None = server.loop.time()
+        self.unsent_bytes = 0
+        self.unsent_since_s = 0.0
 
     def __repr__(self) -> str:
         state = "closing" if self.is_closing else "idle" if self.request is None else "busy"
@@ -167,6 +172,8 @@ class Connection(asyncio.Protocol):
         drained, self.drained = self.drained, None
         if drained is not None and not drained.done():
             drained.set_result(None)
+        if self.request is None and self.is_reading_paused and not self.is_closing:
+            self._begin_next()
 
     # What the parser calls.
 
@@ -259,13 +266,21 @@ class Connection(asyncio.Protocol):
         self.request = None
         if not request.keeps_alive or self.server.is_stopping:
             self.close()
-        elif self._waiting:
+        elif self.drained is None:
+            self._begin_next()
+        else:
+            # Whoever asks on and on and reads no answer would fill the memory with them.
+            self.pause_reading()
+
+    def _begin_next(self) -> None:
+        """The one before is answered, and the answer taken as far as that can be seen."""
+        if self._waiting:
             self._begin(*self._waiting.popleft())
-            if not self._waiting:
-                self.resume_reading()
         else:
             self.waits_since_s = self.server.loop.time()
             self.has_part_of_head = bool(self._url)
+        if not self._waiting:
+            self.resume_reading()
 
     # What requests and the server call.
 

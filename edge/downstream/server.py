@@ -23,6 +23,8 @@ HEAD_TIMEOUT_S = 10.0
 IDLE_TIMEOUT_S = 75.0
 """nginx's default; load balancers are expected to close first."""
 LINGER_S = 2.0
+READER_TIMEOUT_S = 30.0
+"""How long a caller may take nothing of an answer that is written. While one is being written, whoever writes it looks."""
 SWEEP_S = 1.0
 log = logging.getLogger("tollway.downstream")
 
@@ -106,8 +108,15 @@ class Server:
 
     def look_at(self, connection: Connection, now_s: float) -> None:
         """Has it been waited for too long?"""
+        unsent_bytes = 0 if connection.request is not None else connection.transport.get_write_buffer_size()
+        if unsent_bytes != connection.unsent_bytes:
+            connection.unsent_bytes, connection.unsent_since_s = unsent_bytes, now_s
+        elif unsent_bytes and now_s - connection.unsent_since_s > READER_TIMEOUT_S:
+            connection.transport.abort()
         if connection.waits_since_s is None:
             return
+        if unsent_bytes:
+            connection.waits_since_s = now_s  # it is our answer that is waited for
         waited_s = now_s - connection.waits_since_s
         if connection.is_closing:
             if waited_s > LINGER_S:

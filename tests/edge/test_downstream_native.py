@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.downstream import CALLER
 from edge.downstream.connection import Connection
-from edge.downstream.server import HEAD_TIMEOUT_S, IDLE_TIMEOUT_S, LINGER_S, Server, StartFailed
+from edge.downstream.server import HEAD_TIMEOUT_S, IDLE_TIMEOUT_S, LINGER_S, READER_TIMEOUT_S, Server, StartFailed
 from edge.downstream.wrong import HEAD_BYTES_MAX
 from tests.edge.upstreams import until
 from tests.processes import free_port
@@ -452,4 +452,74 @@ async def test_body_is_taken_whole_or_not_at_all(rig: Rig) -> None:
     writer.write(b"dies")
     await reader.readuntil(b"ok")
     assert told[0] is told[-1] is None
+    writer.close()
+
+
+QUEUED = 1_000
+SAID = b"x" * 60_000
+SOCKETS_BYTES_MAX = 24_000_000
+"""More than the two sockets of a connection hold; less than half of what is asked for."""
+
+
+async def answers_without_a_reader(rig: Rig, line: Line, kind: str) -> int:
+    """How many of many requests, sent at once, are answered while nobody reads."""
+    answered = 0
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal answered
+        answered += 1
+        if kind == "send" or not scope["extensions"][CALLER].answer(200, [], SAID):
+            await send(start())
+            await send(body(SAID))
+
+    rig.answer = answer
+    connection = await rig.only_connection()
+    line[1].write(ASK * QUEUED)
+    await until(lambda: answered == QUEUED or (connection.drained is not None and connection.request is None))
+    return answered
+
+
+@pytest.mark.parametrize("kind", ["send", "answer"])
+async def test_caller_who_asks_on_and_reads_nothing_is_not_answered_on(rig: Rig, kind: str) -> None:
+    """An answer begins when the one before is taken, so that memory holds a few; and all come in the end."""
+    reader, writer = line = await rig.connect()
+    answered = await answers_without_a_reader(rig, line, kind)
+    assert answered * len(SAID) < SOCKETS_BYTES_MAX
+    for _ in range(QUEUED):
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(len(SAID)) == SAID
+    writer.write(ASK)
+    assert await reader.readexactly(12) == b"HTTP/1.1 200"
+    writer.close()
+
+
+async def test_a_server_that_answers_on_would_be_caught(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wrong variant: nobody hears that the caller takes no more."""
+    monkeypatch.setattr(Connection, "pause_writing", lambda self: None)
+    line = await rig.connect()
+    assert await answers_without_a_reader(rig, line, "answer") == QUEUED
+    line[1].close()
+
+
+@pytest.mark.parametrize("header", [b"", b"Connection: close\r\n"])
+async def test_answer_that_is_not_taken_is_given_up(rig: Rig, header: bytes) -> None:
+    """Its clock begins anew with all that is taken, and runs also where the connection ends with the answer."""
+    rig.reply(start(), body(b"x" * 40_000_000))
+    reader, writer = await rig.connect()
+    writer.write(b"GET / HTTP/1.1\r\nHost: edge\r\n" + header + b"\r\n")
+    connection = await rig.only_connection()
+    await until(lambda: connection.transport.get_write_buffer_size() > 0)
+    now_s = rig.server.loop.time()
+    rig.server.look_at(connection, now_s)
+    unsent_bytes = connection.unsent_bytes
+    rig.server.look_at(connection, now_s + READER_TIMEOUT_S - 1)
+    await reader.readexactly(20_000_000)
+    await until(lambda: connection.transport.get_write_buffer_size() < unsent_bytes)
+    rig.server.look_at(connection, now_s + READER_TIMEOUT_S + 1)
+    rig.server.look_at(connection, now_s + 2 * READER_TIMEOUT_S)
+    assert rig.server.connections
+    rig.server.look_at(connection, now_s + 2 * READER_TIMEOUT_S + 2)
+    await until(lambda: not rig.server.connections)
+    with pytest.raises(asyncio.IncompleteReadError):
+        await reader.readexactly(20_000_100)
     writer.close()
