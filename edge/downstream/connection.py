@@ -279,7 +279,7 @@ class Connection(asyncio.Protocol):
         else:
             self.waits_since_s = self.server.loop.time()
             self.has_part_of_head = bool(self._url)
-        if not self._waiting:
+        if self.is_reading_paused:
             self.resume_reading()
 
     # What requests and the server call.
