@@ -15,8 +15,8 @@ from collector.accounts import KEY_COLUMNS, Key, key_from
 from collector.bookkeeping import lock_accounts, open_lease, post
 from collector.leasing import grant_credit, is_fenced, lock_node, purse_available
 from collector.ledger import AVAILABLE, LeaseKey, Posting, charge_late, settle
-from collector.screening import find_fault
-from collector.store import Row, Tx, marks
+from collector.screening import Screen
+from collector.store import RECORD_COLUMNS, Row, Tx, marks
 from collector.window import DAY_MS
 from usage.protocol import Ack, Balance, Batch, Granted, Refused, Rejected
 from usage.record import UsageRecord
@@ -27,6 +27,8 @@ SEQ_MAX = 2**62
 CLOCK_SLACK_MS = 86_400_000
 
 _encode = msgspec.json.Encoder().encode
+_account_of, _key_id_of, _seq_of = map(attrgetter, ("account", "key_id", "seq"))
+_columns_of = attrgetter(*(name for name, _ in RECORD_COLUMNS if name != "payload"))
 _AMOUNTS = tuple(map(attrgetter, ("tokens.prompt", "tokens.completion", "tokens.reasoning", "cost_nano")))
 
 
@@ -50,13 +52,13 @@ def ingest(tx: Tx, batch: Batch, unreadable: tuple[Rejected, ...], now_ms: int) 
     keys = _load_keys(tx, batch.records)
     accepted, rejected = _screen(batch, {key_id: key.account for key_id, key in keys.items()})
     rejected += unreadable
-    available = lock_accounts(tx, {record.account for record in accepted})
+    available = lock_accounts(tx, set(map(_account_of, accepted)))
     fresh = _insert(tx, accepted)
     _charge(tx, batch, fresh, epoch.state, available, now_ms)
     _roll_up(tx, fresh)
     _keep_rejected(tx, batch, rejected, now_ms)
     before = epoch.acked_through
-    seqs = {record.seq for record in accepted} | {fault.seq for fault in rejected if 0 < fault.seq < SEQ_MAX}
+    seqs = set(map(_seq_of, accepted)) | {fault.seq for fault in rejected if 0 < fault.seq < SEQ_MAX}
     epoch.acked_through, epoch.ahead = advance(tx, batch.node, batch.epoch, before, epoch.ahead, seqs)
     leases = () if is_fenced(tx, batch.node, batch.epoch, newest) else _renew(tx, batch, now_ms)
     revoked = _revocations(tx, batch, epoch, before)
@@ -85,7 +87,7 @@ def _load_epoch(tx: Tx, batch: Batch, now_ms: int) -> _Epoch:
 
 
 def _load_keys(tx: Tx, records: Iterable[UsageRecord]) -> dict[str, Key]:
-    ids = sorted({record.key_id for record in records if "\0" not in record.key_id})
+    ids = sorted(key_id for key_id in set(map(_key_id_of, records)) if "\0" not in key_id)
     keys: dict[str, Key] = {}
     for start in range(0, len(ids), 500):
         part = ids[start : start + 500]
@@ -96,10 +98,11 @@ def _load_keys(tx: Tx, records: Iterable[UsageRecord]) -> dict[str, Key]:
 
 
 def _screen(batch: Batch, owners: dict[str, str]) -> tuple[list[UsageRecord], tuple[Rejected, ...]]:
+    fault_of = Screen(batch.node, batch.epoch, owners).fault_of
     accepted: list[UsageRecord] = []
     rejected: list[Rejected] = []
     for record in batch.records:
-        fault = find_fault(record, batch.node, batch.epoch, owners)
+        fault = fault_of(record)
         if fault:
             rejected.append(Rejected(record.seq, record.gen_id, fault))
         else:
@@ -114,10 +117,7 @@ def _insert(tx: Tx, accepted: list[UsageRecord]) -> list[UsageRecord]:
     by_id: dict[str, UsageRecord] = {}
     for record in accepted:
         by_id.setdefault(record.gen_id, record)
-    rows: list[Row] = [
-        (r.gen_id, r.node, r.epoch, r.seq, r.account, r.purse, r.started_ms, r.cost_nano, _encode(r).decode())
-        for _, r in sorted(by_id.items())
-    ]
+    rows: list[Row] = [(*_columns_of(r), _encode(r).decode()) for _, r in sorted(by_id.items())]
     new = tx.insert_records(rows)
     if len(new) == len(accepted):
         return accepted

@@ -4,13 +4,12 @@ Rule: the cost recomputes from tokens and rates on this side too; a record that 
 Rule: a fault of one record is no fault of its neighbours. Limits: amounts and counts are bounded, so that sums stay below 2**63.
 """
 
-from functools import lru_cache
 from operator import attrgetter
 
 from msgspec.structs import astuple
 
 from usage.pricing import cost_nano
-from usage.record import Rates, Tokens, UsageRecord
+from usage.record import Tokens, UsageRecord
 
 COST_NANO_MAX = 10**15
 """A million dollars for one generation."""
@@ -20,23 +19,50 @@ TIME_MS_MAX = 253_402_300_799_999
 TEXT_CHARS_MAX = 1_000
 
 _COUNTS = Tokens.__struct_fields__
-_TEXTS = ("gen_id", "account", "key_id", "purse", "model", "provider", "upstream_model")
-_texts_of = attrgetter(*_TEXTS)
+_TEXTS = ("account", "key_id", "purse", "model", "provider", "upstream_model")
+_kind_of = attrgetter(*_TEXTS, "rates")
 
 
-def find_fault(record: UsageRecord, node: str, epoch: int, owners: dict[str, str]) -> str:
-    """Why the record is refused, or "". `owners`: account by key id, of the keys that exist."""
-    if (record.node, record.epoch) != (node, epoch):
-        return f"the record is of ({record.node}, {record.epoch}), the batch of ({node}, {epoch})"
-    if not 0 < record.seq < 2**62:
-        return "seq must be positive"
-    if not record.gen_id:
-        return "gen_id is empty"
-    texts: tuple[str, ...] = _texts_of(record)
-    if "\0" in "".join(texts) or max(map(len, texts)) > TEXT_CHARS_MAX:
-        name = next(name for name, text in zip(_TEXTS, texts, strict=True) if "\0" in text or len(text) > TEXT_CHARS_MAX)
-        return f"{name} is longer than {TEXT_CHARS_MAX} characters or has a NUL in it"
-    return _fault_of_owner(record, owners) or _fault_of_numbers(record)
+class Screen:
+    """Looks at the records of one batch, one by one; what many have in common is judged once. `owners`: account by key id, of the
+    keys that exist."""
+
+    def __init__(self, node: str, epoch: int, owners: dict[str, str]) -> None:
+        self._node = node
+        self._epoch = epoch
+        self._owners = owners
+        self._kinds: dict[object, str] = {}
+
+    def fault_of(self, record: UsageRecord) -> str:
+        """Why the record is refused, or ""."""
+        if record.node != self._node or record.epoch != self._epoch:
+            return f"the record is of ({record.node}, {record.epoch}), the batch of ({self._node}, {self._epoch})"
+        if not 0 < record.seq < 2**62:
+            return "seq must be positive"
+        gen_id = record.gen_id
+        if not gen_id:
+            return "gen_id is empty"
+        if len(gen_id) > TEXT_CHARS_MAX or "\0" in gen_id:
+            return _too_long("gen_id")
+        kind = _kind_of(record)
+        fault = self._kinds.get(kind)
+        if fault is None:
+            fault = self._kinds[kind] = (
+                _fault_of_texts(record) or _fault_of_owner(record, self._owners) or _fault_of_rates(record)
+            )
+        return fault or _fault_of_numbers(record)
+
+
+def _fault_of_texts(record: UsageRecord) -> str:
+    for name in _TEXTS:
+        text = getattr(record, name)
+        if len(text) > TEXT_CHARS_MAX or "\0" in text:
+            return _too_long(name)
+    return ""
+
+
+def _too_long(name: str) -> str:
+    return f"{name} is longer than {TEXT_CHARS_MAX} characters or has a NUL in it"
 
 
 def _fault_of_owner(record: UsageRecord, owners: dict[str, str]) -> str:
@@ -51,28 +77,24 @@ def _fault_of_owner(record: UsageRecord, owners: dict[str, str]) -> str:
 
 
 def _fault_of_numbers(record: UsageRecord) -> str:
-    tokens, rates = record.tokens, record.rates
+    tokens = record.tokens
     counts: tuple[int, ...] = astuple(tokens)
     if min(counts) < 0 or max(counts) > COUNT_MAX:
         name = next(name for name, count in zip(_COUNTS, counts, strict=True) if not 0 <= count <= COUNT_MAX)
         return f"tokens.{name} is negative or too large"
-    if wrong := _fault_of_rates(rates):
-        return wrong
     if not 0 <= record.cost_nano <= COST_NANO_MAX:
         return "cost_nano is negative or too large"
     if not 0 <= record.started_ms <= TIME_MS_MAX:
         return "started_ms is no time"
-    cost = cost_nano(tokens, rates)
+    cost = cost_nano(tokens, record.rates)
     if cost != record.cost_nano:
         return f"cost_nano is {record.cost_nano}, tokens and rates make {cost}"
     return ""
 
 
-@lru_cache(1_024)
-def _fault_of_rates(rates: Rates) -> str:
-    """Remembered, because all records of a model have the same ones."""
-    for name in rates.__struct_fields__:
-        rate = getattr(rates, name)
+def _fault_of_rates(record: UsageRecord) -> str:
+    for name in record.rates.__struct_fields__:
+        rate = getattr(record.rates, name)
         if isinstance(rate, int) and rate < 0:
             return f"rates.{name} is negative"
     return ""

@@ -12,7 +12,7 @@ import msgspec
 from collector.grant import ACTIVE_MS, TTL_S, size_grant
 from collector.ledger import AccountRow, LeaseKey, LeaseRow, Posting, Tables, add_postings, charge_late, give_back, grant, settle
 from collector.ledger import top_up as topped_up
-from collector.screening import find_fault
+from collector.screening import Screen
 from usage.protocol import (
     Ack,
     Acquire,
@@ -102,8 +102,9 @@ class Office:
         at = (batch.node, batch.epoch)
         epoch = self.epochs.setdefault(at, Epoch())
         rejected, accepted = [], []
+        screen = Screen(batch.node, batch.epoch, self.owners)
         for record in batch.records:
-            fault = find_fault(record, batch.node, batch.epoch, self.owners)
+            fault = screen.fault_of(record)
             if fault:
                 rejected.append(Rejected(record.seq, record.gen_id, fault))
             else:
