@@ -13,11 +13,12 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge.account import Forward, Fresh
+from edge.downstream import READER_TIMEOUT
 from edge.endpoints import PREFIXES, not_found, routes
 from edge.node import Node, node_name
 from edge.ops import greeting, run
 from edge.settings import Settings
-from edge.turn import TURN, Turn
+from edge.turn import TURN
 from usage.protocol import Centre
 
 PAID_PATHS = tuple(prefix + "/chat/completions" for prefix in PREFIXES)
@@ -25,7 +26,7 @@ ACCOUNT_PATHS = ("/credits", "/key", "/generation", "/activity")
 
 
 @asynccontextmanager
-async def lifespan(_: Any) -> AsyncIterator[dict[str, Turn]]:
+async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     settings = Settings.read()
     name = node_name(settings)
     async with centre_of(settings, name) as (centre, account):
@@ -38,7 +39,7 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Turn]]:
         ]
         app.paid = dict.fromkeys(PAID_PATHS, node.chat)
         await node.start()
-        yield {TURN: node.turn}
+        yield {TURN: node.turn, READER_TIMEOUT: node.table.config.limits.reader_timeout_s}
         await node.stop()
 
 

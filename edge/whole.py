@@ -11,11 +11,13 @@ from starlette.types import Send
 from edge.attempts import Failed, failure_of
 from edge.generation import Generation
 from edge.passage import Passage
-from edge.reply import Bounds, send_whole
+from edge.reply import Bounds, Headers
 from edge.upstream import Exchange, UpstreamError
 from routing.answer import Identity, NotAnAnswer, open_answer, rewrite_answer
 from routing.failure import Failure, Kind, Sent, Source
 from routing.headers import to_downstream
+
+PIECE_BYTES = 262_144
 
 
 async def forward_whole(exchange: Exchange, generation: Generation, passage: Passage, send: Send, bounds: Bounds) -> None:
@@ -47,11 +49,20 @@ async def forward_whole(exchange: Exchange, generation: Generation, passage: Pas
     generation.settle("completed", exchange.status, monotonic())
     if bounds.is_strict:
         await generation.books.journal.durable()
-    passage.sending_since_s = now_s
     passage.is_answered = True
     headers = to_downstream(exchange.headers, generation.gen_id.encode(), generation.request_id.encode(), is_stream=False)
     if passage.caller is None or not passage.caller.answer(exchange.status, headers, answer):
-        await send_whole(send, exchange.status, headers, answer)
+        await _send_whole(send, passage, exchange.status, headers, answer)
+
+
+async def _send_whole(send: Send, passage: Passage, status: int, headers: Headers, body: bytes) -> None:
+    """Piece by piece, so that a caller who takes none of them is noticed (`Watch`), whatever the server keeps to itself."""
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"content-length", b"%d" % len(body))]})
+    for start in range(0, len(body), PIECE_BYTES):
+        end = start + PIECE_BYTES
+        passage.sending_since_s = monotonic()
+        await send({"type": "http.response.body", "body": body[start:end], "more_body": end < len(body)})
+    passage.sending_since_s = 0.0
 
 
 async def _read_whole(exchange: Exchange, passage: Passage, generation: Generation, bounds: Bounds) -> bytes:

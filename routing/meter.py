@@ -29,7 +29,7 @@ def estimate(text_bytes: int) -> int:
 
 
 class Meter(msgspec.Struct, eq=False):
-    """The counts of one generation. `prompt_estimate` in tokens."""
+    """The counts of one generation. `prompt_estimate` in tokens; `deltas` with text in them, and all their text's bytes."""
 
     rates: Rates
     prompt_estimate: int
@@ -52,12 +52,8 @@ class Meter(msgspec.Struct, eq=False):
         for text in _find_text(event):
             size += len(text)
         if size:
-            self.count_delta(size)
-
-    def count_delta(self, text_bytes: int) -> None:
-        """Count a delta with so much text in it."""
-        self.deltas += 1
-        self.text_bytes += text_bytes
+            self.deltas += 1
+            self.text_bytes += size
 
     def observe_usage(self, usage: bytes) -> None:
         """The provider's word; later words replace earlier ones."""

@@ -110,7 +110,9 @@ class StreamRewrite:
             rest = data[len(plain.head) :]
             text_bytes = len(data) - plain.size
             if _find_unplain(rest, 0, text_bytes) is None:
-                self.meter.count_delta(text_bytes)
+                meter = self.meter
+                meter.deltas += 1
+                meter.text_bytes += text_bytes
                 return plain.new_head + rest
         start = self._start
         # Most reads are one event, whole: a line that begins like the others, and the blank line that ends it.

@@ -16,6 +16,9 @@ from edge.downstream.familiar import Head
 CALLER = "tollway.caller"
 """The ASGI extension that does without coroutines: `scope["extensions"][CALLER]` is a Caller."""
 
+READER_TIMEOUT = "tollway.reader_timeout_s"
+"""In the state of an application's lifespan: how many seconds a caller may take nothing of an answer that is written."""
+
 
 class Caller(Protocol):
     """Who is being answered."""

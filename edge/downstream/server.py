@@ -13,6 +13,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Scope
 
+from edge.downstream import READER_TIMEOUT
 from edge.downstream.connection import Connection
 from edge.downstream.request import Request
 from edge.tasks import start
@@ -24,7 +25,7 @@ IDLE_TIMEOUT_S = 75.0
 """nginx's default; load balancers are expected to close first."""
 LINGER_S = 2.0
 READER_TIMEOUT_S = 30.0
-"""How long a caller may take nothing of an answer that is written. While one is being written, whoever writes it looks."""
+"""Where the application does not say (`READER_TIMEOUT`). While an answer is being written, whoever writes it looks."""
 SWEEP_S = 1.0
 log = logging.getLogger("tollway.downstream")
 
@@ -44,6 +45,7 @@ class Server:
         self.is_stopping = False
         self.date = b""
         self.turn = Turn()
+        self.reader_timeout_s = READER_TIMEOUT_S
         self._connections_max = connections_max
         self._stopped = asyncio.Event()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -57,6 +59,7 @@ class Server:
         await life.start()
         self.turn = life.state.get(TURN, self.turn)
         self.turn.takes_answers = True
+        self.reader_timeout_s = life.state.get(READER_TIMEOUT, self.reader_timeout_s)
         self._sweep()
         listener = await self.loop.create_server(lambda: Connection(self), host, port, backlog=backlog, reuse_address=True)
         self.is_listening = True
@@ -111,7 +114,7 @@ class Server:
         unsent_bytes = 0 if connection.request is not None else connection.transport.get_write_buffer_size()
         if unsent_bytes != connection.unsent_bytes:
             connection.unsent_bytes, connection.unsent_since_s = unsent_bytes, now_s
-        elif unsent_bytes and now_s - connection.unsent_since_s > READER_TIMEOUT_S:
+        elif unsent_bytes and now_s - connection.unsent_since_s > self.reader_timeout_s:
             connection.transport.abort()
         if connection.waits_since_s is None:
             return

@@ -5,6 +5,7 @@ Limits: a head of 64 KiB and 128 headers (Granian's and nginx's order of magnitu
 not body: interim responses, chunk extensions, trailers. At most about 128 KiB and one read of the socket wait unread.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from httptools import HttpParserError, HttpResponseParser
@@ -29,11 +30,14 @@ class WireExchange(Inbox):
     _is_cut_short: bool = False
     _is_reusable: bool = True
     _quiet_bytes: int = 0
+    on_body: Callable[[bytes], None] | None = None
+    """Called by the parser."""
 
     @classmethod
     def on(cls, connection: "Connection") -> "WireExchange":
         """The exchange that what comes in on `connection` belongs to."""
         exchange = cls(connection.loop, _connection=connection)
+        exchange.on_body = exchange.chunks.append
         exchange._parser = HttpResponseParser(exchange)
         return exchange
 
@@ -51,6 +55,8 @@ class WireExchange(Inbox):
 
     def feed(self, data: bytes) -> None:
         self._quiet_bytes += len(data)
+        chunks = self.chunks
+        unread = len(chunks)
         assert self._parser is not None
         try:
             self._parser.feed_data(data)
@@ -61,11 +67,13 @@ class WireExchange(Inbox):
             self._is_reusable = False
         if self.is_whole:
             self._finish()
+        elif len(chunks) > unread:
+            self._quiet_bytes = 0
         elif self._quiet_bytes > HEAD_BYTES_MAX:
             self.fail(Kind.PROTOCOL, Source.UPSTREAM, "too many bytes that are not body")
         waiter = self.waiter
         if waiter is not None and not waiter.done():
-            chunks, sink = self.chunks, self.sink
+            sink = self.sink
             if sink is None or self.is_whole or not chunks or not sink(chunks[0] if len(chunks) == 1 else b"".join(chunks)):
                 waiter.set_result(True)
             else:
@@ -141,10 +149,6 @@ class WireExchange(Inbox):
         connection = self._connection
         if connection is not None and connection.is_writing and self.has_answer:
             connection.resume_writing()
-
-    def on_body(self, body: bytes) -> None:
-        self._quiet_bytes = 0
-        self.chunks.append(body)
 
     def on_message_complete(self) -> None:
         if self.has_head:

@@ -1,6 +1,8 @@
 """What one caller may take: bytes, time, headers; and what is no request at all. Raw bytes over raw sockets."""
 
+import contextlib
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -9,7 +11,8 @@ import pytest
 
 from tests.answers import DONE, Step, completion, delta, event, respond, stream
 from tests.e2e.conftest import providers_toml
-from tests.processes import Account, Edge, Reply, make_account, post
+from tests.e2e.statement import eventually
+from tests.processes import Account, Edge, Reply, get, make_account, post
 from tests.provider import Provider
 
 NARROW = """
@@ -120,6 +123,28 @@ def test_reader_stopped(narrow: Edge, caller: Account, provider: Provider, model
         request = provider.wait_for_request(model)
         assert request.closed.wait(10.0)
     assert not request.is_answered
+
+
+def test_reader_stopped_before_a_whole_answer(narrow: Edge, caller: Account, provider: Provider, model: str) -> None:
+    """An answer that was written in one piece is not kept for ever for a caller that takes nothing of it."""
+    provider.script(model, respond(completion("x" * 20_000_000)))
+    body = json.dumps({"model": f"mock/{model}", "messages": [{"role": "user", "content": "x"}]}).encode()
+    before = callers_lost(narrow)
+    with socket.create_connection(("127.0.0.1", narrow.port), timeout=20) as connection:
+        connection.sendall(head(caller, f"content-length: {len(body)}") + body)
+        eventually(lambda: callers_lost(narrow), lambda lost: lost > before)
+        got = 0
+        with contextlib.suppress(ConnectionResetError):
+            while piece := connection.recv(1 << 20):
+                got += len(piece)
+    assert got < 20_000_000
+
+
+def callers_lost(edge: Edge) -> int:
+    """Of the requests so far, how many ended because their caller was not there any more."""
+    text = get(edge.port, "/metrics").body.decode()
+    found = re.search(r'^tollway_requests_total{provider="",status="499"} (\d+)$', text, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 @pytest.mark.parametrize("host", ["", "host: a\r\nhost: b", "host: a b", "host: a/b", "host: a@b"])
