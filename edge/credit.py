@@ -44,6 +44,7 @@ class Credit:
         self._clock = clock
         self._keyring = Keyring(self._desk, tasks, clock)
         self.find = self._keyring.find
+        """The policy of a key that was looked up before, without asking."""
         self._wallets: dict[str, Wallet] = {}
         self._low: dict[str, Wallet] = {}
         self._flights: dict[str, Flight] = {}

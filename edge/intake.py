@@ -57,11 +57,7 @@ async def read_body(receive: Receive, passage: Passage, in_flight: InFlight, byt
         raise too_large(bytes_max)
     whole = None if passage.caller is None else passage.caller.take_body()
     if whole is not None:
-        size = len(whole)
-        if size > bytes_max:
-            raise too_large(bytes_max)
-        in_flight.claim(size)
-        passage.body_bytes = size
+        _keep(passage, in_flight, len(whole), bytes_max)
         return whole
     pieces = []
     passage.is_reading_body = True

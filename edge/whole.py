@@ -18,6 +18,7 @@ from routing.failure import Failure, Kind, Sent, Source
 from routing.headers import to_downstream
 
 PIECE_BYTES = 262_144
+"""Small beside a large answer, and large beside what a `send` costs."""
 
 
 async def forward_whole(exchange: Exchange, generation: Generation, passage: Passage, send: Send, bounds: Bounds) -> None:

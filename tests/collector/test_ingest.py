@@ -116,6 +116,7 @@ BAD: dict[str, dict[str, Any]] = {
     "no_id": {"gen_id": ""},
     "nul": {"model": "a\0b"},
     "long": {"provider": "p" * 2_000},
+    "long_upstream": {"upstream_model": "m" * 2_000},
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edge.downstream import CALLER
+from edge.downstream import CALLER, READER_TIMEOUT
 from edge.downstream.connection import Connection
 from edge.downstream.server import HEAD_TIMEOUT_S, IDLE_TIMEOUT_S, LINGER_S, READER_TIMEOUT_S, Server, StartFailed
 from edge.downstream.wrong import HEAD_BYTES_MAX
@@ -517,9 +517,29 @@ async def test_answer_that_is_not_taken_is_given_up(rig: Rig, header: bytes) -> 
     await until(lambda: connection.transport.get_write_buffer_size() < unsent_bytes)
     rig.server.look_at(connection, now_s + READER_TIMEOUT_S + 1)
     rig.server.look_at(connection, now_s + 2 * READER_TIMEOUT_S)
-    assert rig.server.connections
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert rig.server.connections, "its clock did not begin anew"
     rig.server.look_at(connection, now_s + 2 * READER_TIMEOUT_S + 2)
     await until(lambda: not rig.server.connections)
     with pytest.raises(asyncio.IncompleteReadError):
-        await reader.readexactly(20_000_100)
+        await reader.readexactly(20_000_000)  # the rest, and the head's length more
     writer.close()
+
+
+async def test_application_says_how_long_its_answers_wait() -> None:
+    """The state of its life has it, as it has the turn."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"][READER_TIMEOUT] = 2.5
+        for said in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{said}.complete"})
+
+    server = Server(app, 1)
+    assert server.reader_timeout_s == READER_TIMEOUT_S
+    serving = asyncio.create_task(server.serve("127.0.0.1", free_port(), 16))
+    await until(lambda: server.is_listening)
+    assert server.reader_timeout_s == 2.5
+    server.stop()
+    await serving
