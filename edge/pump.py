@@ -46,10 +46,12 @@ class Pump:
     __slots__ = (
         "_asked_s",
         "_bounds",
+        "_completion_max",
         "_exchange",
         "_generation",
         "_handed",
         "_is_open",
+        "_meter",
         "_passage",
         "_problem",
         "_rewrite",
@@ -63,6 +65,8 @@ class Pump:
         self._passage = passage
         self._send = send
         self._bounds = bounds
+        self._completion_max = generation.completion_max
+        self._meter = generation.meter
         self._asked_s = monotonic()
         self._is_open = False
         self._handed: bytes | None = None
@@ -83,9 +87,9 @@ class Pump:
         passage.mark = generation.mark
         generation.consumed = "metered"
         read, feed = exchange.read, rewrite.feed
-        exchange.sink = self._pour
         try:
             while True:
+                exchange.sink = self._pour if self._is_open and not passage.has_left else None
                 data = await read()
                 if passage.verdict and not passage.drains(generation.attempt.provider):
                     rewrite.feed(data or b"")
@@ -120,31 +124,34 @@ class Pump:
             exchange.sink = None
 
     def _pour(self, data: bytes) -> bool:
-        """The exchange's sink. What it cannot finish is handed to the task, which a poke wakes."""
-        passage, rewrite = self._passage, self._rewrite
-        if not self._is_open or passage.verdict or passage.has_left or rewrite.is_over:
-            return False
+        """The exchange's sink while nothing is amiss. An end and a comment are handed to the task, which a poke wakes."""
+        rewrite = self._rewrite
         try:
-            sent = rewrite.feed(data)
-            if rewrite.is_over or (self._generation.completion_max < rewrite.meter.deltas and self._is_used_up()):
+            sent, is_for_task = rewrite.swap(data), False
+            if not sent:
+                sent = rewrite.feed(data)
+                is_for_task = rewrite.is_over or sent.startswith(b":")
+            if is_for_task or (self._completion_max < self._meter.deltas and self._is_used_up()):
                 self._handed = sent
                 self._exchange.poke()
             elif sent:
-                now_s = monotonic()
-                if not sent.startswith(b":"):
-                    passage.heard_s = now_s
-                passage.spoke_s = now_s
-                if passage.caller is None or not passage.caller.push(sent):
-                    self._sending = begin(self._send({"type": "http.response.body", "body": sent, "more_body": True}))
-                    if self._sending is not None:
-                        passage.sending_since_s = now_s
-                        self._exchange.poke()
+                passage = self._passage
+                passage.heard_s = passage.spoke_s = monotonic()
+                caller = passage.caller
+                if caller is None or not caller.push(sent):
+                    self._send_on(sent)
             elif data[:1] != b":" and not data.isspace():
-                passage.heard_s = monotonic()
+                self._passage.heard_s = monotonic()
         except Exception as problem:
             self._problem = problem
             self._exchange.poke()
         return True
+
+    def _send_on(self, sent: bytes) -> None:
+        self._sending = begin(self._send({"type": "http.response.body", "body": sent, "more_body": True}))
+        if self._sending is not None:
+            self._passage.sending_since_s = self._passage.spoke_s
+            self._exchange.poke()
 
     async def _see_to_poke(self) -> None:
         """Why the task was woken: something went wrong in `_pour`, the caller reads slowly, or it is time for a comment."""
@@ -159,7 +166,7 @@ class Pump:
 
     def _is_used_up(self) -> bool:
         """Whether more was produced than was reserved for."""
-        completion_max, meter = self._generation.completion_max, self._generation.meter
+        completion_max, meter = self._completion_max, self._meter
         return completion_max < meter.deltas and completion_max < meter.text_bytes // 6
 
     async def _pass(self, sent: bytes) -> None:
@@ -259,6 +266,7 @@ class Pump:
 
     async def _linger(self) -> None:
         """Let the provider close its stream, so that the connection can serve again."""
+        self._exchange.sink = None
         passage = self._passage
         passage.verdict = ""
         passage.deadline_s = monotonic() + LINGER_S

@@ -11,6 +11,7 @@ Limits: an Azure-like first chunk with empty `choices` and no usage is the provi
 """
 
 import re
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -29,12 +30,13 @@ LESSONS_MAX = 8
 """How often a stream's plain chunk is learned; one whose chunks always differ elsewhere too is not worth more."""
 
 
-class Plain(msgspec.Struct, frozen=True, gc=False):
+class Plain(NamedTuple):
     """A whole event of a stream but for its one text: what stands before it, there and here, and behind it."""
 
     head: bytes
     new_head: bytes
     tail: bytes
+    head_bytes: int
     size: int
 
 
@@ -58,6 +60,7 @@ class StreamRewrite:
         "_plain",
         "_start",
         "_swallow_blank",
+        "_swappable",
         "_unfinished",
         "_usage_line",
         "created",
@@ -90,6 +93,8 @@ class StreamRewrite:
         self._start: bytes | None = None
         self._new_start = b""
         self._plain: Plain | None = None
+        self._swappable: Plain | None = None
+        """`_plain`, while what comes next begins an event."""
         self._lessons = LESSONS_MAX
 
     @property
@@ -97,28 +102,35 @@ class StreamRewrite:
         """Whether a comment may be put in between now: the caller has whole events only."""
         return not self._unfinished and not self._held
 
+    def swap(self, data: bytes) -> bytes:
+        """`feed` for what is one plain event; nothing, and nothing done, for anything else."""
+        plain = self._swappable
+        if plain is not None:
+            head, new_head, tail, head_bytes, size = plain
+            text_bytes = len(data) - size
+            if text_bytes > 0 and data.startswith(head) and data.endswith(tail):
+                rest = data[head_bytes:]
+                if _find_unplain(rest, 0, text_bytes) is None:
+                    meter = self.meter
+                    meter.deltas += 1
+                    meter.text_bytes += text_bytes
+                    return new_head + rest
+        return b""
+
+    @property
+    def _is_clear(self) -> bool:
+        """Whether what comes next begins an event, and nothing is held back before it."""
+        return not (self._unfinished or self._held or self._swallow_blank)
+
     def feed(self, data: bytes) -> bytes:
-        is_clear = not (self._unfinished or self._held or self._swallow_blank)
-        plain = self._plain
-        if (
-            is_clear
-            and plain is not None
-            and len(data) > plain.size
-            and data.startswith(plain.head)
-            and data.endswith(plain.tail)
-        ):
-            rest = data[len(plain.head) :]
-            text_bytes = len(data) - plain.size
-            if _find_unplain(rest, 0, text_bytes) is None:
-                meter = self.meter
-                meter.deltas += 1
-                meter.text_bytes += text_bytes
-                return plain.new_head + rest
+        return self.swap(data) or self._feed(data)
+
+    def _feed(self, data: bytes) -> bytes:
         start = self._start
         # Most reads are one event, whole: a line that begins like the others, and the blank line that ends it.
         if start is not None and data.startswith(start) and data.find(b"\n") == len(data) - 2 and data.endswith(b"\n\n"):
             rest = data[len(start) :]
-            if is_clear and b"\r" not in rest and _find_decisive(rest) is None:
+            if self._is_clear and b"\r" not in rest and _find_decisive(rest) is None:
                 self.meter.observe_text(rest)
                 if self._lessons:
                     self._learn_plain(start, rest)
@@ -133,6 +145,7 @@ class StreamRewrite:
                     out += (self._new_start, rest)
                     continue
             self._take(line)
+        self._swappable = self._plain if self._is_clear else None
         sent = b"".join(out)
         out.clear()
         return sent
@@ -236,7 +249,9 @@ class StreamRewrite:
         found = TEXT.search(rest)
         if found is not None and TEXT.search(rest, found.end()) is None:
             head, tail = rest[: found.start(1)], rest[found.end(1) :]
-            self._plain = Plain(start + head, self._new_start + head, tail, len(start) + len(head) + len(tail))
+            head_bytes = len(start) + len(head)
+            self._plain = Plain(start + head, self._new_start + head, tail, head_bytes, head_bytes + len(tail))
+            self._swappable = self._plain
 
     def _release(self) -> None:
         """The held chunk was not the last one: it goes out without usage."""

@@ -54,7 +54,8 @@ class Request(msgspec.Struct, eq=False):
     on_leave: Callable[[], None] | None = None
     task: "asyncio.Task[None] | None" = None
     _has_body: bool = True
-    _is_chunked: bool = False
+    _takes_chunks: bool = False
+    """A chunked response has begun, has not ended, and somebody listens."""
     _is_delivered: bool = False
     _left_bytes: int | None = None
     _start: Message | None = None
@@ -81,6 +82,7 @@ class Request(msgspec.Struct, eq=False):
     def leave(self) -> None:
         """The caller has gone."""
         self.is_gone = True
+        self._takes_chunks = False
         if self.on_leave is not None:
             self.on_leave()
         if self._waiter is not None:
@@ -129,7 +131,7 @@ class Request(msgspec.Struct, eq=False):
         body: bytes = message.get("body", b"")
         more: bool = message.get("more_body", False)
         connection = self.connection
-        if more and self._is_chunked:
+        if more and self._takes_chunks:
             if body:
                 connection.write(b"%x\r\n%b\r\n" % (len(body), body))
         else:
@@ -155,7 +157,7 @@ class Request(msgspec.Struct, eq=False):
     def push(self, body: bytes) -> bool:
         """The middle of a chunked response, written at once; False, and nothing done, when it has to go by `send`."""
         connection = self.connection
-        if not self._is_chunked or self.is_gone or self.is_answered or connection.drained is not None:
+        if connection.drained is not None or not self._takes_chunks:
             return False
         connection.server.turn.write(connection.transport, b"%x\r\n%b\r\n" % (len(body), body))
         return True
@@ -168,7 +170,7 @@ class Request(msgspec.Struct, eq=False):
             self._left_bytes -= len(body)
             if self._left_bytes < 0 or (self._left_bytes and not more):
                 raise Misframed(f"content-length is missed by {-self._left_bytes} bytes")
-        elif self._is_chunked:
+        elif self._takes_chunks:
             if body:
                 head = b"%b%x\r\n" % (head, len(body))
                 tail = b"\r\n"
@@ -184,6 +186,7 @@ class Request(msgspec.Struct, eq=False):
                     self.connection.write(part)
         if not more:
             self.is_answered = True
+            self._takes_chunks = False
             self.connection.answered(self)
 
     def _begin(self, body_bytes: int, more: bool) -> bytes:
@@ -207,7 +210,7 @@ class Request(msgspec.Struct, eq=False):
                 length = body_bytes
                 kept.append((b"content-length", b"%d" % length))
             elif not self.is_old:
-                self._is_chunked = True
+                self._takes_chunks = True
                 kept.append((b"transfer-encoding", b"chunked"))
             else:
                 self.keeps_alive = False

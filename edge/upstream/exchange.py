@@ -54,32 +54,38 @@ class WireExchange(Inbox):
         self._is_cut_short = True
 
     def feed(self, data: bytes) -> None:
-        self._quiet_bytes += len(data)
-        chunks = self.chunks
+        chunks, parser, had_head = self.chunks, self._parser, self.has_head
         unread = len(chunks)
-        assert self._parser is not None
+        if not had_head:
+            self._quiet_bytes += len(data)
+        assert parser is not None
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except HttpParserError as error:
             if not self.is_whole:
                 self.fail(Kind.PROTOCOL, Source.UPSTREAM, str(error.__context__ or error))
                 return
             self._is_reusable = False
+        if len(chunks) > unread:
+            self._quiet_bytes = 0
+            sink = self.sink
+            if sink is not None and self.waiter is not None and sink(chunks[0] if len(chunks) == 1 else b"".join(chunks)):
+                chunks.clear()
+                return
+        elif had_head:
+            self._quiet_bytes += len(data)
+        self._keep(len(data))
+
+    def _keep(self, data_bytes: int) -> None:
+        """What no sink took is the reader's."""
         if self.is_whole:
             self._finish()
-        elif len(chunks) > unread:
-            self._quiet_bytes = 0
         elif self._quiet_bytes > HEAD_BYTES_MAX:
             self.fail(Kind.PROTOCOL, Source.UPSTREAM, "too many bytes that are not body")
-        waiter = self.waiter
-        if waiter is not None and not waiter.done():
-            sink = self.sink
-            if sink is None or self.is_whole or not chunks or not sink(chunks[0] if len(chunks) == 1 else b"".join(chunks)):
-                waiter.set_result(True)
-            else:
-                chunks.clear()
+        if self.waiter is not None:
+            self.wake(True)
         elif self._connection is not None:
-            self.unread_bytes += len(data)
+            self.unread_bytes += data_bytes
             if self.unread_bytes > UNREAD_BYTES_MAX and not self.is_paused:
                 self.is_paused = True
                 self._connection.transport.pause_reading()
@@ -154,6 +160,7 @@ class WireExchange(Inbox):
         if self.has_head:
             assert self._parser is not None
             self.is_whole = True
+            self.sink = None
             self._is_reusable = self._is_reusable and self._parser.should_keep_alive()
 
 

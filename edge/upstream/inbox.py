@@ -29,6 +29,7 @@ class Inbox(msgspec.Struct, eq=False, weakref=True):
     is_paused: bool = False
     sink: Callable[[bytes], bool] | None = None
     waiter: "asyncio.Future[bool] | None" = None
+    """There while the reader waits and nobody has woken it."""
 
     def __repr__(self) -> str:
         state = "failed" if self.failure else "whole" if self.is_whole else "in its body" if self.has_head else "waiting"
@@ -75,7 +76,7 @@ class Inbox(msgspec.Struct, eq=False, weakref=True):
             self.wake(True)
 
     def wake(self, is_news: bool) -> None:
-        waiter = self.waiter
+        waiter, self.waiter = self.waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(is_news)
 

@@ -65,7 +65,7 @@ def state(rewrite: StreamRewrite) -> tuple[object, ...]:
     own = [
         getattr(rewrite, name)
         for name in StreamRewrite.__slots__
-        if name not in ("meter", "_lines", "_identity", "_held_members", "_plain", "_lessons")
+        if name not in ("meter", "_lines", "_identity", "_held_members", "_plain", "_swappable", "_lessons")
     ]
     return (own, rewrite.meter.tokens, rewrite.meter.source, bool(rewrite._lines.pieces))
 
