@@ -14,12 +14,13 @@ from typing import Any
 
 import msgspec
 
-from bench import mock
+from bench import mock, split
 from bench.load import Held, Paced, Plain, Target, hold_open, send_paced, send_plain
 from bench.peer import Peer, Running, running
 from bench.process import DidNotStart, Memory
 
 STREAMS_PACED = 128
+PACED_EACH_ROUND = 3
 CONCURRENT = 32
 COLD_STARTS = 3
 EVEN_RATES = (2_000, 8_000)
@@ -46,7 +47,8 @@ QUICK = Pace(rounds=1, warm_up_s=1, plain_s=2, alone_s=1, even_s=2, paced_s=2, h
 
 class Measured(msgspec.Struct):
     """Everything read of one peer. `plain` is by the number of requests at once, `even` by requests a second; CPU seconds stand
-    beside each round."""
+    beside each round. `split` is by what was sent ("request", "chunk"): the shares of the kernel, the program and its libraries.
+    """
 
     name: str
     does: str
@@ -59,6 +61,7 @@ class Measured(msgspec.Struct):
     even: dict[int, list[Plain]] = msgspec.field(default_factory=dict)
     even_cpu_s: dict[int, list[float]] = msgspec.field(default_factory=dict)
     paced: list[Paced] = msgspec.field(default_factory=list)
+    split: dict[str, dict[str, float]] = msgspec.field(default_factory=dict)
     held: dict[int, Held] = msgspec.field(default_factory=dict)
     trouble: list[str] = msgspec.field(default_factory=list)
 
@@ -117,6 +120,10 @@ def run_session(peers: Sequence[Peer], out: Path, pace: Pace, say: Callable[[str
                 for runner, measured in turned:
                     _attempt(measured, say, lambda: measure(runner.target, runner.process.cpu_s, measured))  # noqa: B023
             say(f"round {number + 1} of {pace.rounds} done")
+        if lack := split.missing():
+            say(lack)
+        for runner, measured in started if lack is None else []:
+            _attempt(measured, say, lambda: _split(runner, measured, pace, work))  # noqa: B023
         for runner, measured in started:
             _attempt(measured, say, lambda: _weigh(runner, measured))  # noqa: B023
             for streams in pace.held:
@@ -159,12 +166,14 @@ Measure = Callable[[Target, Callable[[], float], Measured], None]
 
 
 def _measures(pace: Pace, work: Path) -> list[Measure]:
-    """The loads of a round, in order."""
+    """The loads of a round, in order. Paced streams come more often: their figure is the one that scatters most."""
+    paced = _paced(pace.paced_s)
     return [
         _plain(CONCURRENT, pace.plain_s, work),
+        paced,
         _plain(1, pace.alone_s, work),
         *(_plain(CONCURRENT, pace.even_s, work, rate) for rate in EVEN_RATES),
-        _paced(pace.paced_s),
+        *[paced] * (PACED_EACH_ROUND - 1),
     ]
 
 
@@ -196,6 +205,17 @@ def _paced(duration_s: float) -> Measure:
 def _note_bad(measured: Measured, plain: Plain, at: str) -> None:
     if plain.bad_status or plain.bad_socket:
         measured.trouble.append(f"{plain.bad_status} bad answers and {plain.bad_socket} socket errors at {at}")
+
+
+def _split(runner: Running, measured: Measured, pace: Pace, work: Path) -> None:
+    target, tree, file = runner.target, runner.process.tree(), work / "perf.data"
+    # Evenly spaced requests and paced streams, so that what one proxy costs more does not change what it gets to do.
+    with split.sampled(tree, pace.even_s, file) as shares:
+        send_plain(target, CONCURRENT, split.DELAY_S + pace.even_s, work, EVEN_RATES[0])
+        measured.split["request"] = shares()
+    with split.sampled(tree, pace.paced_s, file) as shares:
+        send_paced(target, STREAMS_PACED, split.DELAY_S + pace.paced_s, runner.process.cpu_s)
+        measured.split["chunk"] = shares()
 
 
 def _weigh(runner: Running, measured: Measured) -> None:

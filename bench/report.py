@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.load import Plain
-from bench.measure import CONCURRENT, DIRECT, EVEN_RATES, STREAMS_PACED, Measured, Session, machine_of
+from bench.measure import CONCURRENT, DIRECT, EVEN_RATES, PACED_EACH_ROUND, STREAMS_PACED, Measured, Session, machine_of
 from bench.mock import CHUNKS, GAP_S
 
 YARDSTICKS = ("Envoy", "Portkey")
@@ -19,24 +19,28 @@ Made by `scripts/bench` on {started} ({machine}); raw values in `results.json`, 
 
 **How.** One session on one machine: the mock provider (nginx with Lua) and every proxy, with one worker each, are started
 together; then each load goes to one proxy after another, and the next load follows; rounds: {rounds}, the order turning by
-one each time. A figure is the median of the rounds; a ratio is the median of each round's own ratio (beside it the least and
-the most), because the machine's mood changes from minute to minute. *CPU* is user plus system time of the proxy's whole
-process tree, read from /proc, divided by the requests or chunks that arrived meanwhile. *JSON request*: wrk, {concurrent}
-connections, a chat request of about 200 bytes, an answer of about 600. *At {rates} a second*: sent on a schedule, evenly
-spaced to the millisecond, so that every proxy gets the same load whatever its latency; one that answers less than {kept:.0%}
-of it has no figure. *Flat out*: the next request with each answer, so that each gets as much as it can take. *Paced chunk*:
-{streams} streams at once, each of {chunks} chunks, {gap_ms:g} ms apart, a new one when it ends, so the cost of the request is
-in it, spread over its chunks. *Added latency*: against the provider asked directly, at 1 and at {concurrent} at once.
-*Memory*: RSS (PSS) of the tree after the rounds. *Cold start*: from the start of the process to the first good answer. *Per
-open stream*: growth of PSS from before to while that many streams stand silent after their first chunk, divided by them.
+one each time, with {paced_each} turns of paced streams in each. A figure is the median of the turns; a ratio is the median of
+each turn's own ratio (beside it the least and the most), because the machine's mood changes from minute to minute. *CPU* is
+user plus system time of the proxy's whole process tree, read from /proc, divided by the requests or chunks that arrived
+meanwhile. *JSON request*: wrk, {concurrent} connections, a chat request of about 200 bytes, an answer of about 600. *At
+{rates} a second*: sent on a schedule, evenly spaced to the millisecond, so that every proxy gets the same load whatever its
+latency; one that answers less than {kept:.0%} of it has no figure. *Flat out*: the next request with each answer, so that
+each gets as much as it can take. *Paced chunk*: {streams} streams at once, each of {chunks} chunks, {gap_ms:g} ms apart, a
+new one when it ends, so the cost of the request is in it, spread over its chunks. *Added latency*: against the provider asked
+directly, at 1 and at {concurrent} at once. *Memory*: RSS (PSS) of the tree after the rounds. *Cold start*: from the start of
+the process to the first good answer. *Per open stream*: growth of PSS from before to while that many streams stand silent
+after their first chunk, divided by them. *Where the time goes*: by program and library, the shares that perf sampled after
+the rounds, times the medians.
 
 **Limits.** Load, provider and proxy share {cores} cores, so latency at {concurrent} at once contains the queue for them, and
 absolute figures hold for this machine only; ratios within a run travel better. RSS counts what the processes of a tree share
-more than once, PSS splits what is shared with the other proxies of the session; the truth lies between. Memory that the kernel
-holds for sockets is in no process's figure. CPU is read in steps of 10 ms. Flat out, the faster a proxy is, the more requests it
-finds per wake-up and the less wake-ups cost it: ratios flat out compare different loads. The peers do not do the same work: what
-each does is in the last column, and only Tollway authenticates callers, holds credit, journals and charges. Nothing is said here
-about TLS, other processors, several workers, or networks.
+more than once, PSS splits what is shared with the other proxies of the session; the truth lies between. Memory that the
+kernel holds for sockets is in no process's figure. CPU is read in steps of 10 ms. A Python that was built without
+profile-guided optimisation (pyenv's default) costs us up to a quarter more than one built with it (Debian's, those of
+Docker's images). Flat out, the faster a proxy is, the more requests it finds per wake-up and the less wake-ups cost it:
+ratios flat out compare different loads. The peers do not do the same work: what each does is in the last column, and only
+Tollway authenticates callers, holds credit, journals and charges. Nothing is said here about TLS, other processors, several
+workers, or networks.
 """
 
 
@@ -194,12 +198,30 @@ def _ratios(found: Sequence[Summary]) -> str:
     return _table(heads, rows)
 
 
+def _splits(session: Session, found: Sequence[Summary]) -> str:
+    """What of each proxy's figures is whose: the shares that were sampled, times the medians."""
+    heads = ["proxy", f"CPU µs / JSON request, at {EVEN_RATES[0]:,} a second", "CPU µs / paced chunk"]
+    by_name = {each.name: each.split for each in session.peers if each.split}
+    rows = []
+    for each in found:
+        if split := by_name.get(each.name):
+            cpu_us = {"request": each.cpu_us_even[EVEN_RATES[0]], "chunk": each.cpu_us_chunk}
+            rows.append([each.name, *(_parts(split.get(load, {}), whole_us) for load, whole_us in cpu_us.items())])
+    return _table(heads, rows) if rows else "Not sampled: there was no perf.\n"
+
+
+def _parts(shares: dict[str, float], whole_us: float | None) -> str:
+    parts = [f"{name} {_show(share * whole_us)}" for name, share in shares.items()] if whole_us is not None else []
+    return ", ".join(parts) or "–"
+
+
 def write_markdown(session: Session) -> str:
     found = summaries(session)
     method = METHOD.format(
         started=session.started,
         machine=machine_of(session),
         rounds=session.pace.rounds,
+        paced_each=PACED_EACH_ROUND,
         concurrent=CONCURRENT,
         streams=STREAMS_PACED,
         chunks=CHUNKS,
@@ -211,6 +233,7 @@ def write_markdown(session: Session) -> str:
     versions = ", ".join(f"{measured.name} {measured.version}" for measured in session.peers if measured.version)
     text = f"{method}\n## Figures\n\n{_figures(session, found)}\nVersions: {versions}.\n"
     text += f"\n## Ratios within this run\n\n{_ratios(found)}"
+    text += f"\n## Where the time goes\n\n{_splits(session, found)}"
     trouble = [f"- {each.name}: {line}" for each in session.peers for line in dict.fromkeys(each.trouble)]
     trouble += [f"- {name}: skipped, {reason}" for name, reason in session.skipped.items()]
     return text + ("\n## What went wrong\n\n" + "\n".join(trouble) + "\n" if trouble else "")

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import plot, report
+from bench import plot, report, split
 from bench.load import Held, Paced, Plain
 from bench.measure import EVEN_RATES, FULL, QUICK, Measured, Session, decode, encode
 from bench.process import Memory
@@ -70,6 +70,19 @@ def test_markdown_states_method_and_limits_above_the_numbers(session: Session) -
     assert "| Tollway | 0.50 × (0.45–2.50) | 0.50 × (0.45–2.50) | 0.50 × (0.45–2.50) | 0.50 × (0.45–2.50) | 1.00 × |" in text
     assert "- Tollway: 3 bad answers" in text
     assert "- LiteLLM: skipped, not installed" in text
+
+
+def test_markdown_says_whose_the_time_is(session: Session) -> None:
+    """Shares times the median; what perf does not tell is not told."""
+    assert "there was no perf" in report.write_markdown(session)
+    session.peers[1].split = {"chunk": {"kernel": 0.5, "CPython": 0.25}}
+    assert "| Tollway | – | kernel 50.0, CPython 25.0 |" in report.write_markdown(session)
+
+
+def test_shares_of_perf_are_named_and_the_small_ones_are_one() -> None:
+    """As `perf report -F overhead,dso -t ';'` prints them."""
+    told = "# Overhead;Shared Object\n 60.00% ;[kernel.kallsyms]\n 30.50% ;libpython3.11.so.1.0\n 0.50% ;a.so\n 0.25% ;b.so\n\n"
+    assert split.shares_of(told) == pytest.approx({"kernel": 0.6, "CPython": 0.305, "rest": 0.0075})
 
 
 def test_plot_is_well_formed_and_shows_each_peer(session: Session) -> None:
