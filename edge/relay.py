@@ -30,7 +30,7 @@ from edge.whole import forward_whole
 from routing.envelope import Invalid, read
 from routing.failure import Kind, Source, describe, param_of, status_of
 from routing.headers import Arrival, validate
-from routing.meter import Meter, estimate
+from routing.meter import Meter, estimate_prompt
 from routing.plan import Plan
 from routing.refusal import Refusal
 from routing.reserve import Reserve, completion_within, reserve
@@ -142,7 +142,7 @@ class Relay:
             passage.started_s,
             time.time_ns() // 1_000_000,
             arrival.user_agent,
-            Meter(attempt.rates, estimate(envelope.bytes_total), attempt.provider.usage_arithmetic),
+            Meter(attempt.rates, estimate_prompt(envelope, attempt.model), attempt.provider.usage_arithmetic),
         )
         await self._answer(plan, generation, passage, arrival, send, cap)
 

@@ -30,7 +30,8 @@ class Invalid(Exception):
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
     """What decides. `max_tokens` is the caller's own cap per choice, None when there is none; `bytes_total` bounds the prompt's
-    tokens (a token is at least one byte), except for the `remote_media` parts, whose content is elsewhere."""
+    tokens (a token is at least one byte), except for the `remote_media` parts, whose content is elsewhere. `prompt_bytes` are
+    those that a model reads, `inline_media` the bytes among them of each image or sound."""
 
     model: str
     members: Members
@@ -39,7 +40,9 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     include_usage: bool = False
     max_tokens: int | None = None
     choices: int = 1
+    prompt_bytes: int = 0
     remote_media: int = 0
+    inline_media: tuple[int, ...] = ()
 
 
 class _StreamOptions(msgspec.Struct):
@@ -67,9 +70,17 @@ _CHECKS: Final = {
         ("stream_options", _StreamOptions | None, "an object such as {'include_usage': true}"),
     )
 }
+_PROMPT: Final = frozenset(("messages", "tools", "functions", "response_format"))
+"""What a model reads."""
 _decode_str = _decoder(str)
 _FILLED_LIST = re.compile(rb"\[[ \t\r\n]*[^\] \t\r\n]")
-_REMOTE = re.compile(rb'"(?:url|file_url)"\s*:\s*"(?!data:)|"file_id"\s*:')
+_MEDIA = re.compile(
+    rb'"(?:(?:[a-z]+_)?url"\s*:\s*"(data:)?|(data)"\s*:\s*"|file_id"\s*:|[a-z_]*\\u00(?:5[fF]|[67][0-9a-fA-F])[\w\\]*"\s*:)'
+)
+"""What names a medium; a name with a letter spelled as its number may be any of them."""
+MEDIA_PARTS_MAX = 4_096
+"""More than any provider takes, and few enough to be counted."""
+_QUOTE = re.compile(rb'"')
 
 
 def read(body: bytes) -> Envelope:
@@ -81,6 +92,7 @@ def read(body: bytes) -> Envelope:
     if _FILLED_LIST.match(messages) is None:
         raise Invalid("'messages' must be a list of at least one message", "messages")
     values: dict[str, Any] = {}
+    prompt_bytes = 0
     for name, raw in members.items():
         check = _CHECKS.get(name)
         if check is not None:
@@ -88,8 +100,11 @@ def read(body: bytes) -> Envelope:
                 values[name] = check[0](raw)
             except (msgspec.DecodeError, RecursionError):
                 raise Invalid(f"'{name}' must be {check[1]}", name) from None
+        elif name in _PROMPT:
+            prompt_bytes += len(raw)
     read_value = values.get
     options = read_value("stream_options")
+    remote_media, inline_media = _media(body, messages)
     max_tokens, other_max_tokens = read_value("max_tokens"), read_value("max_completion_tokens")
     if other_max_tokens is not None:
         max_tokens = other_max_tokens if max_tokens is None else min(max_tokens, other_max_tokens)
@@ -101,8 +116,32 @@ def read(body: bytes) -> Envelope:
         include_usage=options is not None and options.include_usage is True,
         max_tokens=max_tokens,
         choices=read_value("n") or 1,
-        remote_media=len(_REMOTE.findall(messages)) if b"_url" in body or b'"file' in body else 0,
+        prompt_bytes=prompt_bytes,
+        remote_media=remote_media,
+        inline_media=inline_media,
     )
+
+
+def _media(body: bytes, messages: Raw) -> tuple[int, tuple[int, ...]]:
+    """How many media parts have their content elsewhere, and the bytes of each image or sound that is here. Invalid."""
+    if not (b'url"' in body or b'"file' in body or b"_audio" in body or b"\\u00" in body):
+        return 0, ()
+    remote: int = 0
+    inline: list[int] = []
+    found = _MEDIA.search(messages)
+    while found is not None:
+        end = found.end()
+        if found[1] or found[2]:
+            # To the closing quote in one leap: what a search costs for each byte, it would cost for megabytes.
+            quote = _QUOTE.search(messages, end)
+            inline.append((quote.start() if quote is not None else len(messages)) - end)
+            end += inline[-1]
+        else:
+            remote += 1
+        if remote + len(inline) > MEDIA_PARTS_MAX:
+            raise Invalid(f"'messages' must not have more than {MEDIA_PARTS_MAX} images, sounds and documents", "messages")
+        found = _MEDIA.search(messages, end)
+    return remote, tuple(inline)
 
 
 def _members(body: bytes) -> Members:

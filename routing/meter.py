@@ -2,8 +2,9 @@
 
 Rule: the provider's own usage wins; without one the count is ours and says so (`usage_source`).
 Strategy: our count is the larger of the deltas with text in them (most providers stream token by token) and a quarter of the
-text's bytes (some stream sentences); the prompt is a quarter of the body's bytes. Limits: hidden reasoning cannot be counted from
-outside.
+text's bytes (some stream sentences); the prompt is a quarter of the bytes that a model reads, where an image or a sound counts as
+what it costs at most, if that is known. Limits: hidden reasoning cannot be counted from outside; a document in the body counts as
+text.
 """
 
 import re
@@ -12,11 +13,16 @@ import msgspec
 from msgspec import Raw
 
 from routing.dialects.openai import Arithmetic, Usage, usage_of
+from routing.envelope import Envelope
+from routing.provider import Model
 from routing.splice import Members, decode_members
 from usage.pricing import cost_nano, dollars
 from usage.record import Rates, Tokens, UsageSource
 
 BYTES_PER_TOKEN = 4
+MEDIA_TOKENS = 2_000
+"""Of an image or a sound when the model's `image_tokens_max` is not known: about twice what a megapixel or a minute costs at the
+providers that say so, so that nobody gains by leaving before the usage comes."""
 TEXT = re.compile(rb'"(?:content|reasoning(?:_content)?|arguments|refusal|text)":[ ]?"([^"\\]*(?:\\.[^"\\]*)*)"')
 """A text that a model wrote, as JSON has it, in whatever member a provider puts it."""
 _find_text = TEXT.findall
@@ -26,6 +32,17 @@ _encode = msgspec.json.encode
 def estimate(text_bytes: int) -> int:
     """Tokens of a text of that many bytes, as English text has them; at least 1."""
     return max(-(-text_bytes // BYTES_PER_TOKEN), 1)
+
+
+def estimate_prompt(envelope: Envelope, model: Model) -> int:
+    """Tokens of the prompt, most likely; never more than the model's window."""
+    inline, remote = envelope.inline_media, envelope.remote_media
+    tokens = estimate(envelope.prompt_bytes - sum(inline))
+    if inline or remote:
+        media_max = model.image_tokens_max or MEDIA_TOKENS
+        tokens += sum([min(estimate(size), media_max) for size in inline]) + remote * media_max
+    window = model.context_tokens
+    return tokens if window is None or tokens < window else window
 
 
 class Meter(msgspec.Struct, eq=False):

@@ -123,6 +123,20 @@ def test_stream_usage_not_sent_by_provider(client: openai.OpenAI, provider: Prov
     assert cost_of(usage) == dollars(usage.prompt_tokens, 2)
 
 
+def test_stream_about_an_image_without_usage_is_charged_for_an_image(
+    client: openai.OpenAI, provider: Provider, model: str
+) -> None:
+    """By its bytes a photograph would cost a hundred thousand tokens of text."""
+    provider.script(model, stream([event(delta(content="a road")), event(delta("stop")), DONE]))
+    image: Any = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 400_000}}
+    with client.chat.completions.create(
+        model=f"mock/{model}", messages=[{"role": "user", "content": [image]}], stream=True
+    ) as chunks:
+        usage: Any = list(chunks)[-1].usage
+    assert usage.usage_source == "counted"
+    assert 2_000 < usage.prompt_tokens < 2_100
+
+
 def test_stream_delivered_while_running(client: openai.OpenAI, provider: Provider, model: str) -> None:
     """A chunk reaches the caller before the provider has sent the next one."""
     parts: list[Step] = []

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from routing.envelope import JOIN_BYTES_MAX, Invalid, read, rewrite
+from routing.envelope import JOIN_BYTES_MAX, MEDIA_PARTS_MAX, Invalid, read, rewrite
 
 PLAIN = {"model": "openai/gpt", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -168,9 +168,53 @@ def test_rewrite_of_a_large_body_copies_no_part_of_it() -> None:
         ([{"type": "image_url", "image_url": {"url": "https://x/y.png"}}], 1),
         ([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}], 0),
         ([{"type": "file", "file": {"file_id": "file-1"}}, {"type": "image_url", "image_url": {"url": "http://x"}}], 2),
+        ([{"type": "image_url", "image_url": "https://x/y.png"}, {"type": "document_url", "document_url": "https://x/y.pdf"}], 2),
+        ([{"type": "image_url", "image_url": {"url": 'data:x","url":"http'}}, {"image_url": {"url": "http://x"}}], 1),
         ("the word image_url alone", 0),
+        ('the text "url":"http://x" of an image_url', 0),
     ],
 )
 def test_envelope_counts_the_media_whose_content_is_elsewhere(content: object, count: int) -> None:
     """What the body's bytes do not bound is known."""
     assert read(body_of(messages=[{"role": "user", "content": content}])).remote_media == count
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        rb'{"type":"image_url","image_url":{"\u0075rl":"https://x/y.png"}}',
+        rb'{"type":"image\u005Furl","image\u005furl":"https://x/y.png"}',
+        rb'{"type":"file","file":{"fi\u006c\u0065_id" : "file-1"}}',
+    ],
+)
+def test_envelope_knows_a_media_part_whose_name_is_spelled_with_numbers(part: bytes) -> None:
+    """Otherwise a linked image would be reserved for as the few bytes of its address."""
+    assert read(b'{"model":"m","messages":[{"role":"user","content":[%b]}]}' % part).remote_media == 1
+
+
+def test_envelope_of_letters_spelled_with_numbers_in_a_text_has_no_media() -> None:
+    """Only a name can name a medium."""
+    body = rb'{"model":"m","messages":[{"role":"user","content":"\u0075rl, caf\u00e9"},{"role":"user","content":"\u0061"}]}'
+    assert read(body).remote_media == 0
+
+
+def test_envelope_refuses_more_media_than_can_be_counted() -> None:
+    """A body of millions of empty parts must not hold up everybody else."""
+    with pytest.raises(Invalid, match="4096 images") as caught:
+        read(b'{"model":"m","messages":[{"role":"user","content":[%b{}]}]}' % (b'{"file_id":1},' * (MEDIA_PARTS_MAX + 1)))
+    assert caught.value.param == "messages"
+
+
+def test_envelope_tells_what_a_model_reads_from_what_it_looks_at() -> None:
+    """The bytes of images and sounds are known one by one; those of a document are text; parameters are neither."""
+    image, sound = "data:image/png;base64," + "A" * 5_000, "B" * 700
+    content = [
+        {"type": "text", "text": "what is this?"},
+        {"type": "image_url", "image_url": {"url": image}},
+        {"type": "input_audio", "input_audio": {"data": sound, "format": "wav"}},
+        {"type": "file", "file": {"file_data": "data:application/pdf;base64," + "C" * 300}},
+    ]
+    messages, tools = [{"role": "user", "content": content}], [{"type": "function", "function": {"name": "f"}}]
+    envelope = read(body_of(messages=messages, tools=tools, metadata={"a": "b" * 100}))
+    assert envelope.inline_media == (len(image) - len("data:"), len(sound))
+    assert envelope.prompt_bytes == len(json.dumps(messages)) + len(json.dumps(tools))

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from routing.meter import Meter, estimate
+from routing.envelope import Envelope
+from routing.meter import MEDIA_TOKENS, Meter, estimate, estimate_prompt
+from routing.provider import Model
 from usage.record import Rates, Tokens
 
 RATES = Rates(input=150_000, cached=75_000, output=600_000)
@@ -19,6 +21,28 @@ def usage_of(meter: Meter) -> Any:
 def test_estimate_is_a_quarter_of_the_bytes() -> None:
     """At least one token, rounded up."""
     assert [estimate(size) for size in (0, 1, 4, 5, 400)] == [1, 1, 1, 2, 100]
+
+
+@pytest.mark.parametrize(
+    ("envelope", "tokens"),
+    [
+        (Envelope("m", {}, 900, prompt_bytes=400), 100),
+        (Envelope("m", {}, 4_000_900, prompt_bytes=4_000_400, inline_media=(4_000_000,)), 100 + 1_000),
+        (Envelope("m", {}, 900, prompt_bytes=400, inline_media=(40,)), 90 + 10),
+        (Envelope("m", {}, 900, prompt_bytes=400, remote_media=2), 100 + 2 * 1_000),
+        (Envelope("m", {}, 900_000, prompt_bytes=800_000), 128_000),
+    ],
+)
+def test_prompt_estimate_takes_an_image_for_an_image(envelope: Envelope, tokens: int) -> None:
+    """Its bytes are no text; no prompt is larger than the window."""
+    model = Model("p/m", "m", RATES, context_tokens=128_000, image_tokens_max=1_000)
+    assert estimate_prompt(envelope, model) == tokens
+
+
+def test_prompt_estimate_of_media_of_unknown_cost_is_bounded() -> None:
+    """Neither the bytes of a photograph nor nothing."""
+    envelope = Envelope("m", {}, 0, prompt_bytes=1_000_400, inline_media=(1_000_000,), remote_media=1)
+    assert estimate_prompt(envelope, Model("p/m", "m", RATES)) == 100 + 2 * MEDIA_TOKENS
 
 
 def test_meter_without_usage_counts_and_says_so() -> None:
