@@ -36,7 +36,7 @@ def estimate(text_bytes: int) -> int:
 
 def estimate_prompt(envelope: Envelope, model: Model) -> int:
     """Tokens of the prompt, most likely; never more than the model's window."""
-    inline, remote = envelope.inline_media, envelope.remote_media
+    inline, remote = envelope.inline_media, envelope.remote_images + envelope.remote_others
     tokens = estimate(envelope.prompt_bytes - sum(inline))
     if inline or remote:
         media_max = model.image_tokens_max or MEDIA_TOKENS

@@ -2,7 +2,7 @@
 
 Rule: no generation within these bounds can cost more than `full_nano`. The prompt is bounded by the body's bytes (a token is at
 least one byte) and by the model's context; a part whose content is elsewhere (a URL, a file id) is bounded by the context alone,
-or by the model's `image_tokens_max`.
+an image also by the model's `image_tokens_max`.
 Limits: what a provider bills beyond its own caps is overage, which is named and counted, not bounded here.
 """
 
@@ -65,10 +65,10 @@ def _of(envelope: Envelope, model: Model) -> Reserve:
 
 def _prompt_max(envelope: Envelope, model: Model) -> int:
     bound = envelope.bytes_total
-    if envelope.remote_media:
-        if model.image_tokens_max is None:
+    if envelope.remote_images or envelope.remote_others:
+        if model.image_tokens_max is None or envelope.remote_others:
             return model.context_tokens or max(bound, 1_000_000)
-        bound += envelope.remote_media * model.image_tokens_max
+        bound += envelope.remote_images * model.image_tokens_max
     return min(bound, model.context_tokens) if model.context_tokens else bound
 
 

@@ -4,13 +4,17 @@ import json
 
 import pytest
 
-from routing.envelope import JOIN_BYTES_MAX, MEDIA_PARTS_MAX, Invalid, read, rewrite
+from routing.envelope import JOIN_BYTES_MAX, MEDIA_PARTS_MAX, Envelope, Invalid, read, rewrite
 
 PLAIN = {"model": "openai/gpt", "messages": [{"role": "user", "content": "hi"}]}
 
 
 def body_of(**members: object) -> bytes:
     return json.dumps({**PLAIN, **members}).encode()
+
+
+def remote(envelope: Envelope) -> tuple[int, int]:
+    return (envelope.remote_images, envelope.remote_others)
 
 
 def rebuilt(body: bytes, *, cap: int | None = None, cap_field: str = "as_sent", has_stream_options: bool = True) -> bytes:
@@ -22,7 +26,7 @@ def test_envelope_of_a_plain_request_has_the_defaults() -> None:
     """Nothing but model and messages is needed."""
     envelope = read(body_of())
     assert (envelope.model, envelope.stream, envelope.include_usage) == ("openai/gpt", False, False)
-    assert (envelope.max_tokens, envelope.choices, envelope.remote_media) == (None, 1, 0)
+    assert (envelope.max_tokens, envelope.choices, *remote(envelope)) == (None, 1, 0, 0)
     assert envelope.bytes_total == len(body_of())
 
 
@@ -163,20 +167,24 @@ def test_rewrite_of_a_large_body_copies_no_part_of_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "count"),
+    ("content", "images", "others"),
     [
-        ([{"type": "image_url", "image_url": {"url": "https://x/y.png"}}], 1),
-        ([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}], 0),
-        ([{"type": "file", "file": {"file_id": "file-1"}}, {"type": "image_url", "image_url": {"url": "http://x"}}], 2),
-        ([{"type": "image_url", "image_url": "https://x/y.png"}, {"type": "document_url", "document_url": "https://x/y.pdf"}], 2),
-        ([{"type": "image_url", "image_url": {"url": 'data:x","url":"http'}}, {"image_url": {"url": "http://x"}}], 1),
-        ("the word image_url alone", 0),
-        ('the text "url":"http://x" of an image_url', 0),
+        ([{"type": "image_url", "image_url": {"url": "https://x/y.png"}}], 1, 0),
+        ([{"type": "image_url", "image_url": {"detail": "low", "url": "https://x/y.png"}}], 1, 0),
+        ([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}], 0, 0),
+        ([{"type": "file", "file": {"file_id": "file-1"}}, {"type": "image_url", "image_url": {"url": "http://x"}}], 1, 1),
+        ([{"type": "image_url", "image_url": "https://x/y.png"}], 1, 0),
+        ([{"type": "document_url", "document_url": "https://x/y.pdf"}], 0, 1),
+        ([{"type": "document_url", "document_url": "data:application/pdf;base64,AAAA"}], 0, 0),
+        ([{"type": "video_url", "video_url": {"url": "https://x/y.mp4"}}], 1, 1),
+        ([{"type": "image_url", "image_url": {"url": 'data:x","url":"http'}}, {"image_url": {"url": "http://x"}}], 1, 0),
+        ("the word image_url alone", 0, 0),
+        ('the text "url":"http://x" of an image_url', 0, 0),
     ],
 )
-def test_envelope_counts_the_media_whose_content_is_elsewhere(content: object, count: int) -> None:
-    """What the body's bytes do not bound is known."""
-    assert read(body_of(messages=[{"role": "user", "content": content}])).remote_media == count
+def test_envelope_counts_the_media_whose_content_is_elsewhere(content: object, images: int, others: int) -> None:
+    """What the body's bytes do not bound is known; what is no image is never taken for one."""
+    assert remote(read(body_of(messages=[{"role": "user", "content": content}]))) == (images, others)
 
 
 @pytest.mark.parametrize(
@@ -189,13 +197,13 @@ def test_envelope_counts_the_media_whose_content_is_elsewhere(content: object, c
 )
 def test_envelope_knows_a_media_part_whose_name_is_spelled_with_numbers(part: bytes) -> None:
     """Otherwise a linked image would be reserved for as the few bytes of its address."""
-    assert read(b'{"model":"m","messages":[{"role":"user","content":[%b]}]}' % part).remote_media == 1
+    assert read(b'{"model":"m","messages":[{"role":"user","content":[%b]}]}' % part).remote_others == 1
 
 
 def test_envelope_of_letters_spelled_with_numbers_in_a_text_has_no_media() -> None:
     """Only a name can name a medium."""
     body = rb'{"model":"m","messages":[{"role":"user","content":"\u0075rl, caf\u00e9"},{"role":"user","content":"\u0061"}]}'
-    assert read(body).remote_media == 0
+    assert remote(read(body)) == (0, 0)
 
 
 def test_envelope_refuses_more_media_than_can_be_counted() -> None:

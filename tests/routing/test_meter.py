@@ -29,7 +29,7 @@ def test_estimate_is_a_quarter_of_the_bytes() -> None:
         (Envelope("m", {}, 900, prompt_bytes=400), 100),
         (Envelope("m", {}, 4_000_900, prompt_bytes=4_000_400, inline_media=(4_000_000,)), 100 + 1_000),
         (Envelope("m", {}, 900, prompt_bytes=400, inline_media=(40,)), 90 + 10),
-        (Envelope("m", {}, 900, prompt_bytes=400, remote_media=2), 100 + 2 * 1_000),
+        (Envelope("m", {}, 900, prompt_bytes=400, remote_images=1, remote_others=1), 100 + 2 * 1_000),
         (Envelope("m", {}, 900_000, prompt_bytes=800_000), 128_000),
     ],
 )
@@ -41,7 +41,7 @@ def test_prompt_estimate_takes_an_image_for_an_image(envelope: Envelope, tokens:
 
 def test_prompt_estimate_of_media_of_unknown_cost_is_bounded() -> None:
     """Neither the bytes of a photograph nor nothing."""
-    envelope = Envelope("m", {}, 0, prompt_bytes=1_000_400, inline_media=(1_000_000,), remote_media=1)
+    envelope = Envelope("m", {}, 0, prompt_bytes=1_000_400, inline_media=(1_000_000,), remote_images=1)
     assert estimate_prompt(envelope, Model("p/m", "m", RATES)) == 100 + 2 * MEDIA_TOKENS
 
 

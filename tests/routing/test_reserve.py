@@ -92,6 +92,12 @@ def test_reserve_of_media_elsewhere_may_be_bounded_by_the_table() -> None:
     assert reserve(request, attempts("p/media")).prompt_max == request.bytes_total + 100
 
 
+def test_reserve_of_a_document_elsewhere_is_not_bounded_like_an_image() -> None:
+    """A hundred pages cost more than the dearest image."""
+    request = envelope([{"type": "file", "file": {"file_id": "file-1"}}])
+    assert reserve(request, attempts("p/media")).prompt_max == 100_000
+
+
 def test_reserve_over_several_targets_takes_the_dearest() -> None:
     """Whichever of them answers, the hold covers it."""
     need = reserve(envelope(), attempts("both"))
