@@ -6,6 +6,7 @@ Rule: raw values are kept; medians are somebody else's business. The order of th
 import os
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -151,7 +152,7 @@ def _attempt(measured: Measured, say: Callable[[str], None], work: Callable[[], 
     """Do `work`; a peer that fails under load is reported, not hidden, and does not end the session."""
     try:
         work()
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         measured.trouble.append(repr(error))
         say(f"{measured.name}: {error!r}")
 
