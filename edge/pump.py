@@ -90,7 +90,8 @@ class Pump:
         try:
             while True:
                 exchange.sink = self._pour if self._is_open and not passage.has_left else None
-                data = await read()
+                # A poke wakes who reads: what ended it from outside while something was sent is seen here.
+                data = None if passage.verdict else await read()
                 if passage.verdict and not passage.drains(generation.attempt.provider):
                     rewrite.feed(data or b"")
                     await self._fail(failure_of(passage.verdict, Sent.HEAD))
@@ -129,7 +130,7 @@ class Pump:
         try:
             sent, is_for_task = rewrite.swap(data), False
             if not sent:
-                sent = rewrite.feed(data)
+                sent = rewrite.scan(data)
                 is_for_task = rewrite.is_over or sent.startswith(b":")
             if is_for_task or (self._completion_max < self._meter.deltas and self._is_used_up()):
                 self._handed = sent

@@ -103,7 +103,7 @@ class StreamRewrite:
         return not self._unfinished and not self._held
 
     def swap(self, data: bytes) -> bytes:
-        """`feed` for what is one plain event; nothing, and nothing done, for anything else."""
+        """`feed` for what is one plain event, the short way; nothing, and nothing done, for anything else."""
         plain = self._swappable
         if plain is not None:
             head, new_head, tail, head_bytes, size = plain
@@ -123,9 +123,10 @@ class StreamRewrite:
         return not (self._unfinished or self._held or self._swallow_blank)
 
     def feed(self, data: bytes) -> bytes:
-        return self.swap(data) or self._feed(data)
+        return self.swap(data) or self.scan(data)
 
-    def _feed(self, data: bytes) -> bytes:
+    def scan(self, data: bytes) -> bytes:
+        """`feed` for anything, the long way."""
         start = self._start
         # Most reads are one event, whole: a line that begins like the others, and the blank line that ends it.
         if start is not None and data.startswith(start) and data.find(b"\n") == len(data) - 2 and data.endswith(b"\n\n"):

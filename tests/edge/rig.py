@@ -57,6 +57,7 @@ both = ["p/m", "q/m"]
 
 class Play:
     """One scripted exchange. `aborted` says whether the relay hung up; after the last step reads wait until poked.
+    A poke that comes while nobody reads is lost, as it is everywhere.
 
     `pours`: bytes are offered to the sink first, as the native transport does; without, it is ignored, as by the others.
     """
@@ -72,12 +73,20 @@ class Play:
         self.asked = b""
         self._steps = [*steps, b""] if ends else list(steps)
         self._poked = asyncio.Event()
+        self._is_read = False
         self.is_waiting = asyncio.Event()
 
     async def head(self) -> bool:
         return True
 
     async def read(self) -> bytes | None:
+        self._is_read = True
+        try:
+            return await self._read()
+        finally:
+            self._is_read = False
+
+    async def _read(self) -> bytes | None:
         await asyncio.sleep(0)
         while self._steps:
             step = self._steps.pop(0)
@@ -97,7 +106,8 @@ class Play:
         return None
 
     def poke(self) -> None:
-        self._poked.set()
+        if self._is_read:
+            self._poked.set()
 
     def abort(self) -> None:
         self.aborted = True

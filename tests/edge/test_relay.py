@@ -15,7 +15,7 @@ from edge.downstream.familiar import Head
 from edge.turn import Turn
 from routing.failure import Kind, Sent
 from tests.edge.rig import JSON, SSE, Play, Rig, broken
-from tests.edge.upstreams import until
+from tests.edge.upstreams import PATIENCE_S, until
 from usage.pricing import cost_nano
 from usage.protocol import Ack
 from usage.record import Tokens
@@ -219,6 +219,26 @@ async def test_caller_who_leaves_closes_the_provider_and_pays_what_came(rig: Rig
     assert (record.end_reason, record.status, record.tokens.completion) == ("cancelled", 499, 2)
     assert not caller.is_complete
     assert rig.held_nano == 0
+
+
+async def test_caller_who_leaves_while_the_head_is_sent_is_seen_before_the_provider_speaks_again(rig: Rig) -> None:
+    """Nobody reads then, so the poke is lost; a provider that falls silent would hold the request for ever."""
+    play = Play(200, SSE, [chunk("one")], ends=False)
+    rig.stage.plays = [play]
+    caller = rig.caller(stream=True)
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            caller.leave()
+            rig.look(1.0)
+            await until(lambda: any(passage.verdict for passage in rig.watch.passages))
+        await caller.send(message)
+
+    async with asyncio.timeout(PATIENCE_S) as patience:
+        await rig.relay(caller.scope, caller.receive, send)
+    assert not patience.expired()
+    assert play.aborted
+    assert [(record.end_reason, record.status) for record in rig.records] == [("cancelled", 499)]
 
 
 async def test_caller_who_leaves_a_provider_that_bills_on_is_charged_exactly(tmp_path: Path) -> None:
