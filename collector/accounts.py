@@ -17,6 +17,7 @@ from usage.key import ENTROPY_BYTES, digest, masked, mint
 from usage.pricing import dollars
 from usage.protocol import Policy
 
+DEPLOYMENT_BYTES = 32
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}\Z", re.ASCII)
 
 
@@ -106,10 +107,12 @@ def create_key(tx: Tx, account: str, terms: KeyTerms, now_ms: int) -> str:
     if any(not model or "," in model for model in terms.models):
         raise Mistake("each of the models is a model id, or a prefix ending in '*'")
     create_account(tx, account, now_ms)
+    deployment = bytes.fromhex(deployment_secret(tx))
     while True:
-        key, key_id = mint(os.urandom(ENTROPY_BYTES))
+        key, key_id = mint(os.urandom(ENTROPY_BYTES), deployment)
         made = tx.run(
-            f"INSERT INTO keys ({KEY_COLUMNS}, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, 0) ON CONFLICT DO NOTHING",
+            f"INSERT INTO keys ({KEY_COLUMNS}, version, marked)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, 0, 1) ON CONFLICT DO NOTHING",
             digest(key.encode()),
             key_id,
             account,
@@ -123,6 +126,23 @@ def create_key(tx: Tx, account: str, terms: KeyTerms, now_ms: int) -> str:
         )
         if made:
             return key
+
+
+def deployment_secret(tx: Tx) -> str:
+    """What marks this deployment's keys, in hexadecimal; made when it is first asked for, and kept with the keys."""
+    tx.run(
+        "INSERT INTO deployment (name, value) VALUES ('key_secret', ?) ON CONFLICT (name) DO NOTHING",
+        os.urandom(DEPLOYMENT_BYTES).hex(),
+    )
+    row = tx.row("SELECT value FROM deployment WHERE name = 'key_secret'")
+    assert row is not None
+    secret: str = row[0]
+    return secret
+
+
+def has_unmarked_keys(tx: Tx) -> bool:
+    """Whether a key from before there were marks can still be used."""
+    return tx.row("SELECT key_id FROM keys WHERE marked = 0 AND disabled = 0 LIMIT 1") is not None
 
 
 def revoke_key(tx: Tx, key_id: str) -> Key:

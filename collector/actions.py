@@ -1,19 +1,26 @@
 """What the account commands of `tollway` do, once their arguments are parsed and the store is open.
 
 Rule: one function per command, of (arguments, store, now_ms); it prints and gives the exit status. What cannot be is a Mistake.
+Rule: what changes something says so in the audit log, in the same transaction.
 """
 
 import argparse
 import csv
+import getpass
 import json
+import os
+import socket
 import sys
 from typing import Any
+
+import msgspec
 
 from collector import accounts, history, leasing, nodes
 from collector.account_api import timestamp
 from collector.accounts import KeyTerms, Mistake
 from collector.audit import verify
-from collector.store import Store
+from collector.audit_log import Actor, entries, record
+from collector.store import Store, Tx
 from collector.window import DAY_MS
 from usage.key import digest
 from usage.pricing import dollars
@@ -51,6 +58,9 @@ def create_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
             accounts.add_credit(tx, arguments.account, arguments.credit, "with a new key", now)
         made = accounts.find_key(tx, digest(key.encode()))
         assert made is not None
+        described = _describe_key(made)
+        detail = {name: described[name] for name in ("account", "name", "models", "limit", "limit_reset")}
+        record(tx, operator(), "key.create", made.key_id, detail | {"credit": _credit_in(arguments.credit)}, now)
         return key, made
 
     key, made = store.write(work)
@@ -81,18 +91,33 @@ def list_keys(arguments: argparse.Namespace, store: Store, now: int) -> int:
 
 
 def revoke_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
-    key = store.write(lambda tx: accounts.revoke_key(tx, arguments.id))
+    def work(tx: Tx) -> accounts.Key:
+        key = accounts.revoke_key(tx, arguments.id)
+        record(tx, operator(), "key.revoke", key.key_id, {"account": key.account, "label": key.label}, now)
+        return key
+
+    key = store.write(work)
     _say(f"revoked {key.label} of account {key.account}; nodes hear of it with their next batch")
     return 0
 
 
 def add_credit(arguments: argparse.Namespace, store: Store, now: int) -> int:
-    store.write(lambda tx: accounts.add_credit(tx, arguments.account, arguments.amount, arguments.ref, now))
+    def work(tx: Tx) -> None:
+        accounts.add_credit(tx, arguments.account, arguments.amount, arguments.ref, now)
+        detail = {"amount": dollars(arguments.amount), "ref": arguments.ref}
+        record(tx, operator(), "credit.add", arguments.account, detail, now)
+
+    store.write(work)
     return _say_balance(arguments.account, store)
 
 
 def take_credit(arguments: argparse.Namespace, store: Store, now: int) -> int:
-    store.write(lambda tx: accounts.take_credit(tx, arguments.account, arguments.amount, arguments.ref, now))
+    def work(tx: Tx) -> None:
+        accounts.take_credit(tx, arguments.account, arguments.amount, arguments.ref, now)
+        detail = {"amount": dollars(arguments.amount), "ref": arguments.ref}
+        record(tx, operator(), "credit.take", arguments.account, detail, now)
+
+    store.write(work)
     return _say_balance(arguments.account, store)
 
 
@@ -175,7 +200,12 @@ def _each_generation(arguments: argparse.Namespace, store: Store) -> list[dict[s
 
 
 def create_node(arguments: argparse.Namespace, store: Store, now: int) -> int:
-    token = store.write(lambda tx: nodes.create_token(tx, arguments.node, now))
+    def work(tx: Tx) -> str:
+        token = nodes.create_token(tx, arguments.node, now)
+        record(tx, operator(), "node.create_token", arguments.node, {"label": f"{token[:7]}..."}, now)
+        return token
+
+    token = store.write(work)
     _say(f"node: {arguments.node}", f"token: {token}", "Keep the token: it is shown only now. The edge reads TOLLWAY_NODE_TOKEN.")
     return 0
 
@@ -202,19 +232,34 @@ def list_nodes(arguments: argparse.Namespace, store: Store, now: int) -> int:
 
 
 def revoke_node(arguments: argparse.Namespace, store: Store, now: int) -> int:
-    count = store.write(lambda tx: nodes.revoke_tokens(tx, arguments.node, now))
+    def work(tx: Tx) -> int:
+        count = nodes.revoke_tokens(tx, arguments.node, now)
+        record(tx, operator(), "node.revoke_tokens", arguments.node, {"tokens": count}, now)
+        return count
+
+    count = store.write(work)
     _say(f"revoked {count} tokens of node {arguments.node}")
     return 0
 
 
 def forfeit_node(arguments: argparse.Namespace, store: Store, now: int) -> int:
-    epochs, returned_nano = store.write(lambda tx: leasing.forfeit(tx, arguments.node, now))
+    def work(tx: Tx) -> tuple[int, int]:
+        epochs, returned_nano = leasing.forfeit(tx, arguments.node, now)
+        record(tx, operator(), "node.forfeit", arguments.node, {"epochs": epochs, "returned": dollars(returned_nano)}, now)
+        return epochs, returned_nano
+
+    epochs, returned_nano = store.write(work)
     _say(f"forfeited {epochs} epochs of node {arguments.node}: {dollars(returned_nano)} dollars went back to their accounts")
     return 0
 
 
 def accept_gap(arguments: argparse.Namespace, store: Store, now: int) -> int:
-    lost = store.write(lambda tx: nodes.accept_gaps(tx, arguments.node, now))
+    def work(tx: Tx) -> int:
+        lost = nodes.accept_gaps(tx, arguments.node, now)
+        record(tx, operator(), "node.accept_gap", arguments.node, {"lost": lost}, now)
+        return lost
+
+    lost = store.write(work)
     _say(f"gave up {lost} facts of node {arguments.node}")
     return 0
 
@@ -234,5 +279,37 @@ def verify_books(arguments: argparse.Namespace, store: Store, now: int) -> int:
 
 
 def back_up(arguments: argparse.Namespace, store: Store, now: int) -> int:
-    _say(store.backup(arguments.file))
+    said = store.backup(arguments.file)
+    store.write(lambda tx: record(tx, operator(), "store.backup", str(arguments.file), {}, now))
+    _say(said)
     return 0
+
+
+def show_audit(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    found = store.read(lambda tx: entries(tx, arguments.since * DAY_MS, arguments.subject))
+    rows = [
+        {
+            "at": timestamp(entry.at_ms),
+            "actor": entry.actor,
+            "from": entry.origin,
+            "action": entry.action,
+            "subject": entry.subject,
+            "detail": msgspec.json.decode(entry.detail) if arguments.json else entry.detail,
+        }
+        for entry in found
+    ]
+    return _show(rows, arguments.json)
+
+
+def operator() -> Actor:
+    """Who runs this command, and from where: the address an SSH session came from, else this machine."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in many containers
+        name = f"uid {os.getuid()}"
+    came_from = os.environ.get("SSH_CONNECTION", "").split()
+    return Actor(name, came_from[0] if came_from else socket.gethostname())
+
+
+def _credit_in(amount_nano: int) -> str:
+    return dollars(amount_nano) if amount_nano else ""

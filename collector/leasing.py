@@ -6,7 +6,7 @@ it is at least the Unix time in seconds, so a number issued after the snapshot i
 nothing.
 """
 
-from collector.accounts import Key, Mistake, find_key, key_version
+from collector.accounts import Key, Mistake, deployment_secret, find_key, has_unmarked_keys, key_version
 from collector.bookkeeping import lock_accounts, open_lease, post
 from collector.grant import ACTIVE_MS, TTL_S, size_grant
 from collector.ledger import LeaseKey, give_back, grant
@@ -51,7 +51,12 @@ def boot(tx: Tx, message: Boot, now_ms: int) -> Booted:
     older = tx.rows(
         "SELECT epoch FROM epochs WHERE node = ? AND epoch < ? AND state = 'open' ORDER BY epoch", message.node, epoch
     )
-    return Booted(epoch, open_epochs=tuple(row[0] for row in older))
+    return Booted(
+        epoch,
+        open_epochs=tuple(row[0] for row in older),
+        deployment=deployment_secret(tx),
+        takes_unmarked=has_unmarked_keys(tx),
+    )
 
 
 def is_fenced(tx: Tx, node: str, epoch: int, newest: int) -> bool:

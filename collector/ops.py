@@ -1,4 +1,4 @@
-"""The account commands of `tollway`: keys, credits, usage, nodes, verify, backup, collector.
+"""The account commands of `tollway`: keys, credits, usage, nodes, verify, audit, backup, collector.
 
 Rule: they work on the store itself (TOLLWAY_DATABASE, or `$TOLLWAY_DATA/collector.db`), whether a server runs or not.
 Rule: what goes wrong is one clear sentence on stderr and exit status 1; a secret is printed once, by the command that made it.
@@ -33,6 +33,10 @@ def commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     usage.add_argument("--csv", action="store_true", help="comma-separated values")
     _json(usage)
     _json(_add(subparsers, "verify", actions.verify_books, "check every invariant of the books on the live store"))
+    audit = _add(subparsers, "audit", actions.show_audit, "who created, revoked, credited or changed what, and from where")
+    audit.add_argument("--since", metavar="DATE", type=_day, default=0, help="first UTC day, such as 2026-01-31")
+    audit.add_argument("--subject", default="", help="only this key id, account or node")
+    _json(audit)
     backup = _add(subparsers, "backup", actions.back_up, "copy the live database to a file (SQLite), or say how (PostgreSQL)")
     backup.add_argument("file", type=Path)
     subparsers.add_parser("collector", help="run a collector on its own (PORT, 8100)").set_defaults(run=_collector)

@@ -1,7 +1,7 @@
 """The tables of the store, as numbered migrations for both databases.
 
 Rule: a migration is never changed once released; the next version is the next entry. A database newer than this code is refused.
-Strategy: one text for both. `{serial}` is the only word that differs; everything else is SQL that SQLite and PostgreSQL share.
+Strategy: one text for both, where `{serial}` is the only word that differs; triggers, which they spell differently, have two.
 Amounts are BIGINT nano-dollars; the checks on `available_nano` and on open leases are the last line of the money invariants.
 """
 
@@ -9,7 +9,31 @@ from collections.abc import Callable
 
 SERIAL = {"sqlite": "INTEGER PRIMARY KEY", "postgres": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"}
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
+Statement = str | dict[str, str]
+"""One text for both databases, or one for each."""
+
+
+def _append_only(table: str) -> tuple[Statement, ...]:
+    """Statements after which the database refuses to change or delete a row of `table`."""
+    refusal = f"the rows of {table} are only ever added"
+    guard: dict[str, str] = {
+        "sqlite": "",
+        "postgres": f"CREATE FUNCTION {table}_guard() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN RAISE EXCEPTION '{refusal}'; END $$",
+    }
+    return (
+        guard,
+        *(
+            {
+                "sqlite": f"CREATE TRIGGER {table}_{event} BEFORE {event} ON {table} BEGIN SELECT RAISE(ABORT, '{refusal}'); END",
+                "postgres": f"CREATE TRIGGER {table}_{event} BEFORE {event} ON {table} EXECUTE FUNCTION {table}_guard()",
+            }
+            for event in ("UPDATE", "DELETE")
+        ),
+    )
+
+
+MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
     (
         """CREATE TABLE accounts (account TEXT PRIMARY KEY, available_nano BIGINT NOT NULL DEFAULT 0 CHECK (available_nano >= 0),
             topped_nano BIGINT NOT NULL DEFAULT 0, spent_nano BIGINT NOT NULL DEFAULT 0, absorbed_nano BIGINT NOT NULL DEFAULT 0,
@@ -56,6 +80,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE counters (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
         "INSERT INTO counters (name, value) VALUES ('key_version', 0)",
     ),
+    (
+        "CREATE TABLE deployment (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+        "ALTER TABLE keys ADD COLUMN marked INTEGER NOT NULL DEFAULT 0",
+        """CREATE TABLE audit_log (entry_id {serial}, at_ms BIGINT NOT NULL, actor TEXT NOT NULL, origin TEXT NOT NULL,
+            action TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT NOT NULL)""",
+        "CREATE INDEX audit_log_at ON audit_log (at_ms)",
+        *_append_only("audit_log"),
+    ),
 )
 
 VERSION = len(MIGRATIONS)
@@ -71,4 +103,6 @@ def migrate(database: str, found: int, run: Callable[[str], object]) -> None:
         raise SchemaTooNew(f"the database has schema version {found}, this release knows up to {VERSION}; run a newer release")
     for statements in MIGRATIONS[found:]:
         for statement in statements:
-            run(statement.replace("{serial}", SERIAL[database]))
+            text = statement if isinstance(statement, str) else statement[database]
+            if text:
+                run(text.replace("{serial}", SERIAL[database]))

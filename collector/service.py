@@ -11,9 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from collector import accounts, ingest, leasing
+from collector import accounts, audit_log, ingest, leasing
 from collector.accounts import NAME, KeyTerms
 from collector.store import Store, StoreUnavailable, T, Tx
+from usage.key import masked
+from usage.pricing import dollars
 from usage.protocol import (
     Ack,
     Acquire,
@@ -189,4 +191,7 @@ def _ensure_demo(tx: Tx, now: int) -> str | None:
     if tx.row("SELECT account FROM accounts LIMIT 1") is not None:
         return None
     accounts.add_credit(tx, DEMO_ACCOUNT, DEMO_CREDIT_NANO, "the demo's first credit", now)
-    return accounts.create_key(tx, DEMO_ACCOUNT, KeyTerms(name="demo"), now)
+    key = accounts.create_key(tx, DEMO_ACCOUNT, KeyTerms(name="demo"), now)
+    actor = audit_log.Actor("collector", "first start")
+    audit_log.record(tx, actor, "account.create", DEMO_ACCOUNT, {"credit": dollars(DEMO_CREDIT_NANO), "key": masked(key)}, now)
+    return key

@@ -42,11 +42,17 @@ class Boot(msgspec.Struct, frozen=True):
 
 
 class Booted(msgspec.Struct, frozen=True):
-    """The new epoch: greater than any before, and from now on the only one of this node that is granted credit."""
+    """The new epoch: greater than any before, and from now on the only one of this node that is granted credit.
+
+    `deployment`: the secret, in hexadecimal, that marks the keys issued here (`usage.key`); empty: they are not marked.
+    `takes_unmarked`: there are usable keys from before there were marks, so that a key without one has to be asked about.
+    """
 
     epoch: int
     ship_interval_s: float = 1.0
     open_epochs: tuple[int, ...] = ()
+    deployment: str = ""
+    takes_unmarked: bool = True
 
 
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True):

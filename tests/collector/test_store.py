@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from collector import schema
+from collector import accounts, schema
 from collector.postgres import PostgresStore
 from collector.schema import SchemaTooNew
 from collector.sqlite import SqliteStore
@@ -103,17 +103,48 @@ def test_store_migrates_from_every_version(tmp_path: Path, postgres_url: str, mo
     SqliteStore.open(tmp_path / "a.db").close()
     PostgresStore.open(postgres_url).close()
     broken = ("CREATE TABLE extra (a BIGINT)", "NONSENSE")
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, broken))
-    monkeypatch.setattr(schema, "VERSION", 2)
+    released = schema.MIGRATIONS
+    monkeypatch.setattr(schema, "MIGRATIONS", (*released, broken))
+    monkeypatch.setattr(schema, "VERSION", len(released) + 1)
     with pytest.raises(StoreUnavailable):
         SqliteStore.open(tmp_path / "a.db")
     with pytest.raises(Exception, match="syntax"):
         PostgresStore.open(postgres_url)
-    monkeypatch.setattr(schema, "MIGRATIONS", (schema.MIGRATIONS[0], broken[:1]))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*released, broken[:1]))
     for opened in (SqliteStore.open(tmp_path / "a.db"), PostgresStore.open(postgres_url)):
         store: Store = opened
         assert count(store, "extra") == 0
         store.close()
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_keys_from_before_marks_stay_usable(
+    database: str, tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store of version 1 with a key in it: after the migration edges are told that unmarked keys exist, until it is revoked."""
+
+    def opened() -> Store:
+        return SqliteStore.open(tmp_path / "a.db") if database == "sqlite" else PostgresStore.open(postgres_url)
+
+    home = __import__(f"collector.{database}", fromlist=["VERSION"])
+    with monkeypatch.context() as old:
+        old.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        old.setattr(schema, "VERSION", 1)
+        old.setattr(home, "VERSION", 1)
+        store = opened()
+        store.write(
+            lambda tx: tx.run(
+                "INSERT INTO keys (digest, key_id, account, label, name, models, limit_reset, disabled, created_ms, version)"
+                " VALUES ('d', 'old123', 'acme', '', '', '', 'none', 0, 1, 0)"
+            )
+        )
+        store.close()
+    store = opened()
+    assert store.read(accounts.has_unmarked_keys)
+    store.write(lambda tx: accounts.create_key(tx, "acme", accounts.KeyTerms(), 2))
+    store.write(lambda tx: accounts.revoke_key(tx, "old123"))
+    assert not store.read(accounts.has_unmarked_keys)
+    store.close()
 
 
 def test_store_that_cannot_be_opened_says_so_in_a_sentence(tmp_path: Path) -> None:

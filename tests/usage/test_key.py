@@ -58,3 +58,23 @@ def test_digest_is_that_of_the_whole_key() -> None:
     text, key_id = key.mint(os.urandom(32))
     assert key.digest(text.encode()) == hashlib.sha256(text.encode()).hexdigest()
     assert key.masked(text) == f"sk_live_{key_id}_...{text[-3:]}"
+
+
+@given(entropies, st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))
+def test_key_bears_the_mark_of_its_deployment(entropy: bytes, ours: bytes, theirs: bytes) -> None:
+    """A marked key is well-formed for everybody, and told from an invented one by whoever has the deployment's secret."""
+    text, key_id = key.mint(entropy, ours)
+    assert text[8:14] == key_id
+    assert key.is_well_formed(text.encode())
+    assert key.is_marked(text.encode(), ours)
+    assert key.is_marked(text.encode(), theirs) == (ours == theirs)
+    assert not key.is_marked(key.mint(entropy)[0].encode(), ours)
+
+
+def test_mark_covers_id_and_secret() -> None:
+    """The wrong variant that marks a part of the key alone would take a mark from another key: each character counts."""
+    secret = os.urandom(32)
+    text = key.mint(os.urandom(32), secret)[0]
+    for at in (*range(8, 14), *range(15, 39)):
+        other = text[:at] + ("1" if text[at] == "0" else "0") + text[at + 1 :]
+        assert not key.is_marked(other.encode(), secret)
