@@ -18,6 +18,7 @@ from collector.ledger import AVAILABLE, LeaseKey, Posting, charge_late, settle
 from collector.screening import Screen
 from collector.store import RECORD_COLUMNS, Row, Tx, marks
 from collector.window import DAY_MS
+from usage.lease import leased_part
 from usage.protocol import Ack, Balance, Batch, Granted, Refused, Rejected
 from usage.record import UsageRecord
 
@@ -140,16 +141,17 @@ def _note_repeats(tx: Tx, known: list[UsageRecord]) -> None:
 
 def _charge(tx: Tx, batch: Batch, fresh: list[UsageRecord], state: str, available: dict[str, int], now_ms: int) -> None:
     """Post what the new records cost, per purse; `available` is brought up to date."""
-    costs: dict[tuple[str, str], int] = {}
+    costs: dict[tuple[str, str], tuple[int, int]] = {}
     for record in fresh:
         payer = (record.account, record.purse)
-        costs[payer] = costs.get(payer, 0) + record.cost_nano
+        cost_nano, leased_nano = costs.get(payer, (0, 0))
+        costs[payer] = cost_nano + record.cost_nano, leased_nano + leased_part(record.hold_nano, record.cost_nano)
     entries: list[Posting] = []
-    for (account, purse), cost_nano in sorted(costs.items()):
+    for (account, purse), (cost_nano, leased_nano) in sorted(costs.items()):
         lease = LeaseKey(batch.node, batch.epoch, purse)
         left_nano, lease_state = open_lease(tx, lease)
         if state == "open" and lease_state != "forfeited":
-            made = settle(account, lease, left_nano, available[account], cost_nano)
+            made = settle(account, lease, left_nano, available[account], cost_nano, leased_nano)
         else:
             made = charge_late(account, lease, available[account], cost_nano)
         available[account] -= sum(entry.amount_nano for entry in made if entry.debit == AVAILABLE)

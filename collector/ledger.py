@@ -2,8 +2,9 @@
 
 Rule: a posting moves one positive amount of nano-dollars from one book (its debit) to another (its credit), so debits equal
 credits in every entry and in their sum. Rule: postings are only ever added; a mistake is undone by a correction.
-Rule: `available` never goes below zero. What a settlement needs beyond its lease comes from `available` as far as that goes;
-the rest is posted to one of three named terms (overage, late, grace), which are our loss and not the customer's debt.
+Rule: `available` never goes below zero. A settlement takes what was held for it from its lease (`usage.lease.leased_part`); what
+it cost beyond that comes from `available`, never from credit that the edge still counts on. What `available` does not have
+is posted to one of three named terms (overage, late, grace), which are our loss and not the customer's debt.
 Strategy: a transition takes balances and returns postings; `Tables` is what postings add up to. Tables are additive, so the
 same function that rebuilds the whole history also says what one entry changes.
 """
@@ -128,10 +129,12 @@ def grant(account: str, lease: LeaseKey, available_nano: int, amount_nano: int, 
     return (Posting("grant", AVAILABLE, LEASED, amount_nano, account, lease, ref),)
 
 
-def settle(account: str, lease: LeaseKey, open_nano: int, available_nano: int, cost_nano: int) -> tuple[Posting, ...]:
-    """Charge `cost_nano` to an open lease; what it lacks comes from available, then from the term `overage`."""
-    assert min(open_nano, available_nano, cost_nano) >= 0
-    leased_nano = min(cost_nano, open_nano)
+def settle(
+    account: str, lease: LeaseKey, open_nano: int, available_nano: int, cost_nano: int, leased_nano: int
+) -> tuple[Posting, ...]:
+    """Charge `cost_nano`: `leased_nano` of it to an open lease, the rest to available, then to the term `overage`."""
+    assert min(open_nano, available_nano, cost_nano - leased_nano, leased_nano) >= 0
+    leased_nano = min(leased_nano, open_nano)
     rest_nano = cost_nano - leased_nano
     paid = (Posting("settle", LEASED, REVENUE, leased_nano, account, lease),) if leased_nano else ()
     return paid + _charge("overage", OVERAGE, account, lease, available_nano, rest_nano)

@@ -84,6 +84,8 @@ def _fault_of_numbers(record: UsageRecord) -> str:
         return f"tokens.{name} is negative or too large"
     if not 0 <= record.cost_nano <= COST_NANO_MAX:
         return "cost_nano is negative or too large"
+    if not 0 <= record.hold_nano <= COST_NANO_MAX:
+        return "hold_nano is negative or too large"
     if not 0 <= record.started_ms <= TIME_MS_MAX:
         return "started_ms is no time"
     cost = cost_nano(tokens, record.rates)

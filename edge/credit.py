@@ -51,6 +51,8 @@ class Credit:
         self._tending: asyncio.Task[None] | None = None
         self._batch_s = -RIDES_AFTER_S
         self.is_draining = False
+        self._overage_nano = 0
+        """What providers used beyond what was held for it, since the process began."""
 
     def __repr__(self) -> str:
         return f"<Credit {self._desk.node}/{self._desk.epoch} {len(self._wallets)} wallets, {len(self._keyring.policies)} keys>"
@@ -100,6 +102,8 @@ class Credit:
         if wallet is None:
             wallet = self._wallets[purse] = Wallet(purse, "", now_s)
         wallet.settle(hold_nano, cost_nano, now_s)
+        if cost_nano > hold_nano:
+            self._overage_nano += cost_nano - hold_nano
 
     def free(self) -> dict[str, int]:
         """What each purse could spend at once, in nano-dollars."""
@@ -111,7 +115,7 @@ class Credit:
         return {
             "free_nano": sum(lease.free_nano for lease in leases),
             "held_nano": sum(lease.held_nano for lease in leases),
-            "overage_nano": sum(lease.overage_nano for lease in leases),
+            "overage_nano": self._overage_nano,
             "wallets": len(leases),
             "keys": len(self._keyring.policies),
         }

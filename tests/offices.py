@@ -13,6 +13,7 @@ from collector.grant import ACTIVE_MS, TTL_S, size_grant
 from collector.ledger import AccountRow, LeaseKey, LeaseRow, Posting, Tables, add_postings, charge_late, give_back, grant, settle
 from collector.ledger import top_up as topped_up
 from collector.screening import Screen
+from usage.lease import leased_part
 from usage.protocol import (
     Ack,
     Acquire,
@@ -109,14 +110,15 @@ class Office:
                 rejected.append(Rejected(record.seq, record.gen_id, fault))
             else:
                 accepted.append(record)
-        costs: dict[tuple[str, str], int] = {}
+        costs: dict[tuple[str, str], tuple[int, int]] = {}
         for record in accepted:
             if record.gen_id not in self.records:
                 self.records[record.gen_id] = record
                 payer = (record.account, record.purse)
-                costs[payer] = costs.get(payer, 0) + record.cost_nano
-        for (account, purse), cost_nano in costs.items():
-            self._charge(at, epoch, account, purse, cost_nano)
+                cost_nano, leased_nano = costs.get(payer, (0, 0))
+                costs[payer] = cost_nano + record.cost_nano, leased_nano + leased_part(record.hold_nano, record.cost_nano)
+        for (account, purse), (cost_nano, leased_nano) in costs.items():
+            self._charge(at, epoch, account, purse, cost_nano, leased_nano)
         self.rejected += rejected
         self._advance(epoch, [record.seq for record in batch.records])
         renewals = () if self._is_fenced(*at) else batch.renew
@@ -178,12 +180,12 @@ class Office:
         row = self.tables.leases.get(lease)
         return 0 if row is None else row.open_nano
 
-    def _charge(self, at: tuple[str, int], epoch: Epoch, account: str, purse: str, cost_nano: int) -> None:
+    def _charge(self, at: tuple[str, int], epoch: Epoch, account: str, purse: str, cost_nano: int, leased_nano: int) -> None:
         self.charges += 1
         lease = LeaseKey(*at, purse)
         available_nano = self.tables.accounts[account].available_nano
         if epoch.state == "open":
-            self.post(settle(account, lease, self._open_nano(lease), available_nano, cost_nano))
+            self.post(settle(account, lease, self._open_nano(lease), available_nano, cost_nano, leased_nano))
         else:
             self.post(charge_late(account, lease, available_nano, cost_nano))
 

@@ -1,10 +1,17 @@
 """The edge's side of a lease: granted, settled, held; and the transitions between them, as values.
 
-Rule: `settled + held <= granted` at every step but one: a provider that used more than was held (overage), which is named,
-counted and charged to what is left first. Rule: a lease never gives back by itself; credit leaves it by a settlement or a return.
+Rule: `settled + held <= granted` at every step. A settlement takes at most its hold from the lease; what a provider used beyond
+that (overage) is paid by the account at the collector, never by a lease. So both ends take the same from a lease in whatever
+order grants and settlements reach them, and no later grant is spent on it once more.
+Rule: a lease never gives back by itself; credit leaves it by a settlement or a return.
 """
 
 import msgspec
+
+
+def leased_part(hold_nano: int, cost_nano: int) -> int:
+    """How much of a generation's cost its lease pays, at the edge and at the collector; the rest is overage."""
+    return min(hold_nano, cost_nano)
 
 
 class Lease(msgspec.Struct, frozen=True, gc=False):
@@ -21,12 +28,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     @property
     def free_nano(self) -> int:
         """What a new hold may take; never negative."""
-        return max(self.granted_nano - self.settled_nano - self.held_nano, 0)
-
-    @property
-    def overage_nano(self) -> int:
-        """How far providers went beyond what was held and what was free."""
-        return max(self.settled_nano + self.held_nano - self.granted_nano, 0)
+        return self.granted_nano - self.settled_nano - self.held_nano
 
     def is_admitting(self, now_s: float) -> bool:
         return now_s < self.admit_until_s
@@ -58,13 +60,13 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
         )
 
     def after_settle(self, hold_nano: int, cost_nano: int) -> "Lease":
-        """The hold ends and its cost becomes a charge; what is left of the hold is free again."""
+        """The hold ends and becomes a charge of at most itself; what is left of the hold is free again."""
         assert 0 <= hold_nano <= self.held_nano
         assert cost_nano >= 0
         return Lease(
             self.purse,
             self.granted_nano,
-            self.settled_nano + cost_nano,
+            self.settled_nano + leased_part(hold_nano, cost_nano),
             self.held_nano - hold_nano,
             self.admit_until_s,
             self.low_water_nano,

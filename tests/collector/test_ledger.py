@@ -46,7 +46,7 @@ class Books:
         elif what == "grant" and 0 < amount <= available:
             self.post(ledger.grant(account, lease, available, amount))
         elif what == "settle":
-            self.post(ledger.settle(account, lease, left, available, amount))
+            self.post(ledger.settle(account, lease, left, available, amount, min(amount, left + 7)))
             self.charged += amount
         elif what == "late":
             self.post(ledger.charge_late(account, lease, available, amount))
@@ -124,24 +124,30 @@ def test_ledger_of_many_random_operations_rebuilds() -> None:
     run_seeds(50)
 
 
-def _settle_into_debt(account: str, lease: LeaseKey, open_nano: int, available_nano: int, cost_nano: int) -> Any:
+def _settle_into_debt(
+    account: str, lease: LeaseKey, open_nano: int, available_nano: int, cost_nano: int, leased_nano: int
+) -> Any:
     return (Posting("settle", LEASED, REVENUE, cost_nano, account, lease),) if cost_nano else ()
 
 
-def _settle_forgiving(account: str, lease: LeaseKey, open_nano: int, available_nano: int, cost_nano: int) -> Any:
-    paid = min(cost_nano, open_nano)
+def _settle_forgiving(
+    account: str, lease: LeaseKey, open_nano: int, available_nano: int, cost_nano: int, leased_nano: int
+) -> Any:
+    paid = min(leased_nano, open_nano)
     return (Posting("settle", LEASED, REVENUE, paid, account, lease),) if paid else ()
 
 
-def _settle_twice(account: str, lease: LeaseKey, open_nano: int, available_nano: int, cost_nano: int) -> Any:
-    return RIGHT["settle"](account, lease, open_nano, available_nano, cost_nano) * 2
+def _settle_twice(account: str, lease: LeaseKey, open_nano: int, available_nano: int, cost_nano: int, leased_nano: int) -> Any:
+    return RIGHT["settle"](account, lease, open_nano, available_nano, cost_nano, leased_nano) * 2
 
 
-def _settle_in_float(account: str, lease: LeaseKey, open_nano: int, available_nano: int, cost_nano: int) -> Any:
-    return RIGHT["settle"](account, lease, open_nano, available_nano, cost_nano * 1.0)
+def _settle_in_float(account: str, lease: LeaseKey, open_nano: int, available_nano: int, cost_nano: int, leased_nano: int) -> Any:
+    return RIGHT["settle"](account, lease, open_nano, available_nano, cost_nano * 1.0, leased_nano)
 
 
-def _settle_from_available(account: str, lease: LeaseKey, open_nano: int, available_nano: int, cost_nano: int) -> Any:
+def _settle_from_available(
+    account: str, lease: LeaseKey, open_nano: int, available_nano: int, cost_nano: int, leased_nano: int
+) -> Any:
     return (Posting("settle", AVAILABLE, REVENUE, cost_nano, account, lease),) if cost_nano else ()
 
 

@@ -135,7 +135,6 @@ class Process:
         self.wallets: dict[str, Wallet] = {}
         self.true_until_s: dict[str, float] = {}
         self.running: list[Generation] = []
-        self.overage_nano: dict[str, int] = {}
         self.forgotten_nano: dict[str, int] = {}
         self.is_fenced = False
         self.is_draining = False

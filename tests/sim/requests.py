@@ -115,7 +115,6 @@ class Requests(Traffic):
         over_nano = max(record.cost_nano - generation.hold_nano, 0)
         generation.overage_nano = over_nano
         self.overage_nano += over_nano
-        process.overage_nano[generation.purse] = process.overage_nano.get(generation.purse, 0) + over_nano
         self.settled += 1
         self.within(process, lambda: self.write_settlement(process, generation, record))
 

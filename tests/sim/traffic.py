@@ -68,7 +68,7 @@ class Traffic(Ground):
         for wallet in list(process.wallets.values()):
             if wallet.idle_nano(self.now_s) or wallet.returning:
                 self.give_back(process, wallet)
-            elif wallet.is_forgettable(self.now_s) and not process.overage_nano.get(wallet.purse) and wallet.ask is None:
+            elif wallet.is_forgettable(self.now_s) and wallet.ask is None:
                 del process.wallets[wallet.purse]
                 process.forgotten_nano[wallet.purse] = process.forgotten_nano.get(wallet.purse, 0) + wallet.lease.granted_nano
             elif wallet.wants_renewal(self.now_s) and not process.is_fenced and not process.is_draining:

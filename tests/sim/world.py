@@ -92,8 +92,8 @@ class World(Fate):
         for wallet in process.wallets.values():
             lease = wallet.lease
             over_nano = lease.settled_nano + lease.held_nano - lease.granted_nano
-            if over_nano > process.overage_nano.get(wallet.purse, 0):
-                raise Violation(f"{process} {wallet} is over by {over_nano}")
+            if over_nano > 0:
+                raise Violation(f"{process} {wallet} is over by {over_nano}: what comes next is swallowed")
             row = office.lease_row(process.node, process.epoch, wallet.purse)
             at_centre_nano = row.granted_nano - row.returned_nano if row is not None else 0
             if office.epochs[process.node, process.epoch].state != "open":
@@ -103,5 +103,8 @@ class World(Fate):
             going_nano = sum(amount for one, amount in wallet.returning.items() if one not in office.returns)
             here_nano = lease.granted_nano + process.forgotten_nano.get(wallet.purse, 0)
             beyond_nano = at_centre_nano - (here_nano + coming_nano + going_nano)
-            if not 0 <= beyond_nano <= process.overage_nano.get(wallet.purse, 0):
+            if beyond_nano:
                 raise Violation(f"{process} {wallet} believes in {here_nano}, the centre in {at_centre_nano}")
+            paid_nano = row.settled_nano if row is not None else 0
+            if paid_nano > lease.settled_nano + process.forgotten_nano.get(wallet.purse, 0):
+                raise Violation(f"{process} {wallet} has not spent the {paid_nano} that the centre took from its lease")

@@ -13,6 +13,7 @@ from tests.sim.wrong_centre import (
     GrantedBeyond,
     LeaseSettledAgain,
     NeverFenced,
+    OverageFromTheLease,
 )
 from tests.sim.wrong_edge import (
     AckedWhenSent,
@@ -25,6 +26,7 @@ from tests.sim.wrong_edge import (
     LifeFromReceipt,
     OldLeaseKept,
     OrphanChargedTwice,
+    OverageSwallowed,
     PricedInFloats,
     ReturnedStillSpendable,
     ShippedBeforeDurable,
@@ -84,4 +86,6 @@ VARIANTS: dict[str, type[World]] = {
     "epoch closed before it was shipped": variant("Closed", process=ClosedTooEarly),
     "granted more than debited": variant("Beyond", office=GrantedBeyond),
     "dispatched before its intent": Forward,
+    "overage swallows the next grants": variant("Swallowed", wallet=OverageSwallowed),
+    "overage taken from the lease": variant("FromLease", office=OverageFromTheLease),
 }

@@ -7,6 +7,7 @@ import msgspec
 from collector.ledger import LeaseKey, give_back
 from tests.offices import Epoch
 from tests.sim.books import WatchedOffice
+from usage.lease import leased_part
 from usage.protocol import Ack, Acquire, Acquired, Batch
 from usage.record import UsageRecord
 
@@ -22,8 +23,15 @@ class CountedTwice(WatchedOffice):
         return super().ingest(batch)
 
 
-def payer(record: UsageRecord) -> tuple[str, str, int]:
-    return record.account, record.purse, record.cost_nano
+def payer(record: UsageRecord) -> tuple[str, str, int, int]:
+    return record.account, record.purse, record.cost_nano, leased_part(record.hold_nano, record.cost_nano)
+
+
+class OverageFromTheLease(WatchedOffice):
+    """What a provider used beyond its hold is taken from the lease too, as far as that goes."""
+
+    def _charge(self, at: tuple[str, int], epoch: Epoch, account: str, purse: str, cost_nano: int, leased_nano: int) -> None:
+        super()._charge(at, epoch, account, purse, cost_nano, cost_nano)
 
 
 class LeaseSettledAgain(WatchedOffice):

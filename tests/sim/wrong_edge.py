@@ -70,6 +70,15 @@ class LifeFromReceipt(Wallet):
         super().receive(granted, max(sent_s, self.clock()))
 
 
+class OverageSwallowed(Wallet):
+    """What a provider used beyond its hold is taken from the lease, so the next grants are spent on it once more."""
+
+    def settle(self, hold_nano: int, cost_nano: int, now_s: float) -> None:
+        super().settle(hold_nano, cost_nano, now_s)
+        over_nano = max(cost_nano - hold_nano, 0)
+        self.lease = msgspec.structs.replace(self.lease, settled_nano=self.lease.settled_nano + over_nano)
+
+
 class HoldsForgotten(Wallet):
     """What is held counts as free."""
 

@@ -39,7 +39,8 @@ def _operation(dice: random.Random, tables: Tables) -> tuple[Posting, ...]:
     if kind == "late":
         return ledger.charge_late(account, lease, available, amount // 1000)
     if kind == "settle" and row is not None:
-        return ledger.settle(account, lease, row.open_nano, available, min(amount, row.open_nano + 5))
+        cost_nano = min(amount, row.open_nano + 5)
+        return ledger.settle(account, lease, row.open_nano, available, cost_nano, min(cost_nano, dice.randint(0, 10**10)))
     if kind == "give_back" and row is not None:
         return ledger.give_back(account, lease, row.open_nano, amount)
     return ledger.top_up(account, amount)

@@ -17,7 +17,7 @@ class Spending(RuleBasedStateMachine):
         super().__init__()
         self.lease = Lease("acme")
         self.holds: list[int] = []
-        self.granted = self.settled = self.returned = self.over = 0
+        self.granted = self.settled = self.returned = 0
         self.now_s = 0.0
 
     @rule(amount=amounts, life_s=st.integers(0, 900), final=st.booleans())
@@ -39,8 +39,7 @@ class Spending(RuleBasedStateMachine):
         hold = self.holds.pop(data.draw(st.integers(0, len(self.holds) - 1)))
         cost = hold * share // 100
         self.lease = self.lease.after_settle(hold, cost)
-        self.settled += cost
-        self.over += max(cost - hold, 0)
+        self.settled += min(cost, hold)
 
     @rule(share=st.integers(0, 100))
     def give_back(self, share: int) -> None:
@@ -58,13 +57,12 @@ class Spending(RuleBasedStateMachine):
         assert lease.granted_nano == self.granted - self.returned
         assert lease.settled_nano == self.settled
         assert lease.held_nano == sum(self.holds)
-        assert lease.granted_nano - lease.settled_nano - lease.held_nano == lease.free_nano - lease.overage_nano
+        assert lease.granted_nano - lease.settled_nano - lease.held_nano == lease.free_nano
 
     @invariant()
-    def is_never_overspent_but_by_overage(self) -> None:
+    def is_never_overspent(self) -> None:
         lease = self.lease
-        assert lease.settled_nano + lease.held_nano <= lease.granted_nano + self.over
-        assert lease.overage_nano <= self.over
+        assert lease.settled_nano + lease.held_nano <= lease.granted_nano
 
 
 TestSpending = Spending.TestCase
@@ -103,12 +101,12 @@ def test_lease_admits_until_its_end_only() -> None:
     assert lease.final
 
 
-def test_overage_eats_what_is_left_first() -> None:
-    """A provider that uses more than was held takes from what is free; only the rest is overage."""
+def test_overage_is_not_taken_from_the_lease() -> None:
+    """A provider that uses more than was held takes its hold; neither what is free nor a later grant pays the rest."""
     lease = Lease("a").after_grant(100, 10.0, 0, False).after_hold(50).after_settle(50, 80)
-    assert (lease.free_nano, lease.overage_nano) == (20, 0)
-    lease = lease.after_hold(20).after_settle(20, 30)
-    assert (lease.free_nano, lease.overage_nano) == (0, 10)
+    assert (lease.free_nano, lease.settled_nano) == (50, 50)
+    lease = lease.after_hold(50).after_settle(50, 500).after_grant(30, 10.0, 0, False)
+    assert lease.free_nano == 30
 
 
 def test_lease_that_gives_back_at_expiry_is_caught() -> None:
