@@ -11,7 +11,7 @@ import msgspec
 from collector.bookkeeping import each_posting
 from collector.ledger import REVENUE, AccountRow, LeaseKey, LeaseRow, Tables, rebuild, terms_nano
 from collector.store import Tx
-from usage.pricing import cost_nano, dollars
+from usage.pricing import cost_nano, dollars, is_cost
 from usage.record import UsageRecord
 
 _decode = msgspec.json.Decoder(UsageRecord).decode
@@ -115,7 +115,7 @@ def _check_records(tx: Tx, log: Tables) -> list[Check]:
         record = _decode(payload)
         count += 1
         charged[account] = charged.get(account, 0) + cost
-        if cost_nano(record.tokens, record.rates) != cost or (record.gen_id, record.account) != (gen_id, account):
+        if not is_cost(cost, record.tokens, record.rates) or (record.gen_id, record.account) != (gen_id, account):
             faults.append(f"{gen_id}: charged {cost}, its tokens and rates make {cost_nano(record.tokens, record.rates)}")
     unequal = [
         f"account {name}: records cost {charged.get(name, 0)}, the log charged {_charged(log, name)}"

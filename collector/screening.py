@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from msgspec.structs import astuple
 
-from usage.pricing import cost_nano
+from usage.pricing import cost_nano, is_cost
 from usage.record import Tokens, UsageRecord
 
 COST_NANO_MAX = 10**15
@@ -88,9 +88,8 @@ def _fault_of_numbers(record: UsageRecord) -> str:
         return "hold_nano is negative or too large"
     if not 0 <= record.started_ms <= TIME_MS_MAX:
         return "started_ms is no time"
-    cost = cost_nano(tokens, record.rates)
-    if cost != record.cost_nano:
-        return f"cost_nano is {record.cost_nano}, tokens and rates make {cost}"
+    if not is_cost(record.cost_nano, tokens, record.rates):
+        return f"cost_nano is {record.cost_nano}, tokens and rates make {cost_nano(tokens, record.rates)}"
     return ""
 
 

@@ -32,6 +32,8 @@ _PRICE_HINT: Final = 'dollars per million tokens, such as "0.15"; "0" if it is f
 _PRICES: Final = (
     ("cached_input", "cached"),
     ("cache_write", "cache_write"),
+    ("cache_write_1h", "cache_write_1h"),
+    ("cache_write_12h", "cache_write_12h"),
     ("audio_input", "audio_prompt"),
     ("image_input", "image_prompt"),
     ("reasoning", "reasoning"),
@@ -59,6 +61,7 @@ def read_rates(table: Table, version: str) -> Rates:
         input=table.need("input", field.token_price, 0, _PRICE_HINT),
         output=table.need("output", field.token_price, 0, _PRICE_HINT),
         request=table.take("request", field.request_price, 0),
+        search=table.take("search", field.request_price, 0),
         version=version,
         **special,
     )

@@ -57,27 +57,60 @@ def dollars(nano: int) -> str:
 
 
 def cost_pico(tokens: Tokens, rates: Rates) -> int:
-    """The exact cost in pico-dollars. Parts that exceed their whole are charged at their own rate, the whole never negative."""
-    if tokens == (plain := Tokens(tokens.prompt, tokens.completion)):
-        return rates.request + plain.prompt * rates.input + plain.completion * rates.output
-    plain_prompt = tokens.prompt - tokens.cached - tokens.cache_write - tokens.audio_prompt - tokens.image_prompt
-    plain_completion = tokens.completion - tokens.reasoning - tokens.audio_completion - tokens.image_completion
-    total = rates.request + max(plain_prompt, 0) * rates.input + max(plain_completion, 0) * rates.output
-    if tokens.cached:
-        total += tokens.cached * (rates.input if rates.cached is None else rates.cached)
-    if tokens.cache_write:
-        total += tokens.cache_write * (rates.input if rates.cache_write is None else rates.cache_write)
-    if tokens.audio_prompt:
-        total += tokens.audio_prompt * (rates.input if rates.audio_prompt is None else rates.audio_prompt)
-    if tokens.image_prompt:
-        total += tokens.image_prompt * (rates.input if rates.image_prompt is None else rates.image_prompt)
-    if tokens.reasoning:
-        total += tokens.reasoning * (rates.output if rates.reasoning is None else rates.reasoning)
-    if tokens.audio_completion:
-        total += tokens.audio_completion * (rates.output if rates.audio_completion is None else rates.audio_completion)
-    if tokens.image_completion:
-        total += tokens.image_completion * (rates.output if rates.image_completion is None else rates.image_completion)
-    return total
+    """The exact cost in pico-dollars. Each token is charged once, however many parts it is in, and none beyond its whole."""
+    if tokens == Tokens(tokens.prompt, tokens.completion):
+        return rates.request + tokens.prompt * rates.input + tokens.completion * rates.output
+    return rates.request + tokens.searches * rates.search + _prompt_pico(tokens, rates) + _completion_pico(tokens, rates)
+
+
+def _prompt_pico(tokens: Tokens, rates: Rates) -> int:
+    """A token that was read from a cache or written to one costs that, whatever else it is.
+
+    How many of the others are sounds or images is not told: they are as many as there can be, if those are dearer.
+    """
+    whole, plain = tokens.prompt, rates.input
+    writes = min(tokens.cache_write, whole)
+    writes_12h = min(tokens.cache_write_12h, writes)
+    writes_1h = min(tokens.cache_write_1h, writes - writes_12h)
+    own = (
+        (rates.cached, tokens.cached),
+        (rates.cache_write, writes - writes_1h - writes_12h),
+        (rates.cache_write if rates.cache_write_1h is None else rates.cache_write_1h, writes_1h),
+        (rates.cache_write if rates.cache_write_12h is None else rates.cache_write_12h, writes_12h),
+    )
+    cost, uncached = _dearest_first(whole, [(rate, count) for rate, count in own if count and rate is not None])
+    if not (tokens.audio_prompt or tokens.image_prompt):
+        return cost + uncached * plain
+    kinds = [
+        (plain if rates.audio_prompt is None else rates.audio_prompt, tokens.audio_prompt),
+        (plain if rates.image_prompt is None else rates.image_prompt, tokens.image_prompt),
+        (plain, max(whole - tokens.audio_prompt - tokens.image_prompt, 0)),
+    ]
+    return cost + _dearest_first(uncached, kinds)[0]
+
+
+def _completion_pico(tokens: Tokens, rates: Rates) -> int:
+    whole, plain = tokens.completion, rates.output
+    parts = tokens.reasoning + tokens.audio_completion + tokens.image_completion
+    kinds = [
+        (plain if rates.reasoning is None else rates.reasoning, tokens.reasoning),
+        (plain if rates.audio_completion is None else rates.audio_completion, tokens.audio_completion),
+        (plain if rates.image_completion is None else rates.image_completion, tokens.image_completion),
+        (plain, max(whole - parts, 0)),
+    ]
+    return _dearest_first(whole, kinds)[0]
+
+
+def _dearest_first(whole: int, kinds: list[tuple[int, int]]) -> tuple[int, int]:
+    """(cost, tokens left) of `whole` tokens, some of each kind (rate, count); where kinds overlap, the dearest counts."""
+    if len(kinds) > 1:
+        kinds.sort(reverse=True)
+    cost = 0
+    for rate, count in kinds:
+        taken = count if count < whole else whole
+        cost += taken * rate
+        whole -= taken
+    return cost, whole
 
 
 def cost_nano(tokens: Tokens, rates: Rates) -> int:
@@ -85,24 +118,47 @@ def cost_nano(tokens: Tokens, rates: Rates) -> int:
     return -(-cost_pico(tokens, rates) // PICO_PER_NANO)
 
 
+_OLD_PARTS = (("cached", "cache_write", "audio_prompt", "image_prompt"), ("reasoning", "audio_completion", "image_completion"))
+
+
+def is_cost(cost: int, tokens: Tokens, rates: Rates) -> bool:
+    """Whether `cost` nano-dollars is what tokens and rates make.
+
+    Until November 2026 parts that overlap were charged each at its own rate. Records from then, in a store or in the journal of
+    an edge that is still to be replaced, are right as they are.
+    """
+    if cost == cost_nano(tokens, rates):
+        return True
+    pico = rates.request
+    for whole, plain, parts in zip((tokens.prompt, tokens.completion), (rates.input, rates.output), _OLD_PARTS, strict=True):
+        counts = [getattr(tokens, part) for part in parts]
+        pico += max(whole - sum(counts), 0) * plain
+        for part, count in zip(parts, counts, strict=True):
+            rate = getattr(rates, part)
+            pico += count * (plain if rate is None else rate)
+    return cost == -(-pico // PICO_PER_NANO)
+
+
 @lru_cache(4_096)
 def dearest(rates: Rates) -> tuple[int, int]:
     """The most pico-dollars that any one prompt token, and any one completion token, can cost."""
-    prompt = max(rates.input, rates.cached or 0, rates.cache_write or 0, rates.audio_prompt or 0, rates.image_prompt or 0)
+    writes = max(rates.cache_write or 0, rates.cache_write_1h or 0, rates.cache_write_12h or 0)
+    prompt = max(rates.input, rates.cached or 0, writes, rates.audio_prompt or 0, rates.image_prompt or 0)
     completion = max(rates.output, rates.reasoning or 0, rates.audio_completion or 0, rates.image_completion or 0)
     return prompt, completion
 
 
-def worst_case_nano(prompt_max: int, completion_max: int, rates: Rates) -> int:
-    """What must be held, in nano-dollars, so that no generation within these token bounds can cost more."""
+def worst_case_nano(prompt_max: int, completion_max: int, rates: Rates, searches_max: int = 0) -> int:
+    """What must be held, in nano-dollars, so that no generation within these bounds can cost more."""
     rate_prompt, rate_completion = dearest(rates)
-    return -(-(rates.request + prompt_max * rate_prompt + completion_max * rate_completion) // PICO_PER_NANO)
+    fixed = rates.request + searches_max * rates.search
+    return -(-(fixed + prompt_max * rate_prompt + completion_max * rate_completion) // PICO_PER_NANO)
 
 
-def completion_affordable(amount_nano: int, prompt_max: int, rates: Rates) -> int:
+def completion_affordable(amount_nano: int, prompt_max: int, rates: Rates, searches_max: int = 0) -> int:
     """The most completion tokens whose worst case fits `amount_nano`; negative when not even the prompt does."""
     rate_prompt, rate_completion = dearest(rates)
-    rest = amount_nano * PICO_PER_NANO - rates.request - prompt_max * rate_prompt
+    rest = amount_nano * PICO_PER_NANO - rates.request - searches_max * rates.search - prompt_max * rate_prompt
     if rest < 0:
         return -1
     return rest // rate_completion if rate_completion else 2**53

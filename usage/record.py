@@ -8,8 +8,12 @@ from typing import Literal
 
 import msgspec
 
-UsageSource = Literal["provider", "counted", "estimated"]
-"""Where the counts come from: the provider's own usage; our count of what was streamed; a bound or a last progress mark."""
+UsageSource = Literal["provider", "counted", "estimated", "bounded"]
+"""Where the counts come from.
+
+provider: the provider's own usage, completed where it left something out. counted: our count of what was sent on.
+estimated: the prompt's estimate or a last progress mark. bounded: the provider claimed what cannot be, and the bound was charged.
+"""
 
 EndReason = Literal["completed", "truncated", "cancelled", "upstream_error", "proxy_error", "credit_limit", "timeout", "orphaned"]
 """How a generation ended, as we saw it.
@@ -24,7 +28,8 @@ class Tokens(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Token counts of one generation, in OpenAI's sense, whatever the provider's dialect.
 
     `prompt` includes cached, cache_write, audio_prompt and image_prompt; `completion` includes reasoning, audio_completion
-    and image_completion. All are tokens, never negative.
+    and image_completion; `cache_write` includes what was written for an hour or for twelve. A token may be in several parts
+    (cached and of an image). All are tokens, never negative, but `searches`: web searches that the provider made for the answer.
     """
 
     prompt: int = 0
@@ -36,6 +41,9 @@ class Tokens(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     image_prompt: int = 0
     audio_completion: int = 0
     image_completion: int = 0
+    cache_write_1h: int = 0
+    cache_write_12h: int = 0
+    searches: int = 0
 
     @property
     def total(self) -> int:
@@ -43,10 +51,12 @@ class Tokens(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Rates(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, cache_hash=True):
-    """Prices of one model: pico-dollars per token, and `request` in pico-dollars per request.
+    """Prices of one model: pico-dollars per token; `request` in pico-dollars per request, `search` per web search.
 
-    A rate of None means "as its parent": cached, cache_write, audio_prompt and image_prompt fall back to `input`;
-    reasoning, audio_completion and image_completion to `output`. `version` names the table the rates were read from.
+    A rate of None means "as its parent": audio_prompt and image_prompt fall back to `input`; cached and cache_write to what the
+    token would cost without a cache; the longer writes to cache_write; reasoning, audio_completion and image_completion to
+    `output`. `version` names the table the rates were read from. A record's rates are the resolved ones: those of the tier and of
+    the prompt's size that were charged.
     """
 
     input: int = 0
@@ -60,6 +70,9 @@ class Rates(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, cache_has
     image_completion: int | None = None
     request: int = 0
     version: str = ""
+    cache_write_1h: int | None = None
+    cache_write_12h: int | None = None
+    search: int = 0
 
 
 class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -68,6 +81,8 @@ class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     Times are Unix milliseconds (`started_ms`) or durations in milliseconds. `hold_nano` is what had been reserved.
     `status` is the HTTP status the caller was answered with; 499 when the caller left first.
     `purse` is where the money came from: an account, or an account's key that has a spending limit of its own.
+    `tier` is the service tier that was charged. `upstream_cost_pico` is what the provider says that it bills us, in pico-dollars;
+    None when it says nothing.
     """
 
     gen_id: str
@@ -97,3 +112,5 @@ class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     attempts: int = 1
     user_agent: str = ""
     error: str = ""
+    tier: str = ""
+    upstream_cost_pico: int | None = None
