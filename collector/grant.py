@@ -4,6 +4,8 @@ Rule: never more than is available, never less than one worst-case request (`min
 half of what is available divided by the nodes active for the account. So a node that dies strands a share, not the balance.
 Rule: where that share holds no two requests any more, grants shrink to single requests (`final`), so that the last cents
 do not lie in leases where nobody spends them; for the same reason a share is whole requests.
+Rule: while a purse is recalled (somebody was refused, and other nodes are asked to return what they do not need) a grant is what
+the waiting requests want and no more, and a renewal for nobody gets nothing.
 """
 
 import msgspec
@@ -21,13 +23,15 @@ class Size(msgspec.Struct, frozen=True):
     final: bool = False
 
 
-def size_grant(want_nano: int, min_nano: int, available_nano: int, nodes_active: int) -> Size:
+def size_grant(want_nano: int, min_nano: int, available_nano: int, nodes_active: int, *, is_recalled: bool = False) -> Size:
     """The size of a grant. `nodes_active` counts the node that asks. Wanting nothing, or an empty purse, gives 0."""
     assert min(want_nano, min_nano) >= 0
     assert nodes_active >= 1
     min_nano = max(min_nano, 1)
     if want_nano == 0 or available_nano < min_nano:
         return Size(0)
+    if is_recalled:
+        return Size(min(max(want_nano, min_nano), available_nano), 0, True) if min_nano > 1 else Size(0)
     share_nano = available_nano // (2 * nodes_active)
     if share_nano < 2 * min_nano:
         return Size(min_nano, 0, True)

@@ -10,6 +10,7 @@ from collector.accounts import Key, Mistake, deployment_secret, find_key, has_un
 from collector.bookkeeping import lock_accounts, open_lease, post
 from collector.grant import ACTIVE_MS, TTL_S, size_grant
 from collector.ledger import LeaseKey, give_back, grant
+from collector.recall import is_recalled, reachable_nano, recall
 from collector.store import Row, Tx
 from collector.window import first_day
 from usage.protocol import Acquire, Acquired, Boot, Booted, Close, Closed, Granted, Refused, Return, Returned
@@ -56,6 +57,7 @@ def boot(tx: Tx, message: Boot, now_ms: int) -> Booted:
         open_epochs=tuple(row[0] for row in older),
         deployment=deployment_secret(tx),
         takes_unmarked=has_unmarked_keys(tx),
+        key_version=key_version(tx),
     )
 
 
@@ -94,10 +96,12 @@ def grant_credit(tx: Tx, message: Acquire, now_ms: int) -> Acquired:
     available_nano, by = purse_available(tx, key, account_nano, now_ms)
     if repeated is not None or message.want_nano == 0 or not key.is_usable(now_ms):
         return Acquired(policy, repeated, available_nano)
-    size = size_grant(message.want_nano, message.min_nano, available_nano, _nodes_active(tx, key.account, message.node, now_ms))
-    if size.amount_nano == 0:
-        return Acquired(policy, None, available_nano, by)
+    nodes = _nodes_active(tx, key.account, message.node, now_ms)
+    is_wanted = is_recalled(tx, key.account, key.purse, now_ms)
+    size = size_grant(message.want_nano, message.min_nano, available_nano, nodes, is_recalled=is_wanted)
     lease = LeaseKey(message.node, message.epoch, key.purse)
+    if size.amount_nano == 0:
+        return Acquired(policy, None, available_nano, by, _call_back(tx, message, key, by, lease, now_ms))
     post(tx, grant(key.account, lease, account_nano, size.amount_nano, message.grant_id), now_ms)
     tx.run(
         "INSERT INTO grants (grant_id, node, epoch, purse, granted_nano, low_water_nano, final) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -111,6 +115,17 @@ def grant_credit(tx: Tx, message: Acquire, now_ms: int) -> Acquired:
     )
     granted = Granted(key.purse, message.grant_id, size.amount_nano, TTL_S, size.low_water_nano, size.final)
     return Acquired(policy, granted, available_nano - size.amount_nano)
+
+
+def _call_back(tx: Tx, message: Acquire, key: Key, by: str, lease: LeaseKey, now_ms: int) -> int:
+    """Nano-dollars that living nodes have of what was refused, called back for who waits. A renewal waits for nobody."""
+    if message.min_nano <= 1:
+        return 0
+    scope = key.account if by == "credits" else key.purse
+    found_nano = reachable_nano(tx, scope, lease, now_ms)
+    if found_nano:
+        recall(tx, scope, now_ms)
+    return found_nano
 
 
 def _granted_before(tx: Tx, message: Acquire) -> Granted | None:

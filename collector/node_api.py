@@ -1,4 +1,4 @@
-"""The node protocol over HTTP: `POST /node/v1/{boot,acquire,ingest,give_back,close}`, JSON in, JSON out, by node token.
+"""The node protocol over HTTP: `POST /node/v1/{boot,acquire,ingest,give_back,close,poll}`, JSON in, JSON out, by node token.
 
 Rule: a token speaks for its own node only, and only here. Rule: sizes are bounded before and after decompression.
 Statuses: 400 not a message; 401 no such token; 403 another node's; 409 fenced; 413 too large; 503 the database is away
@@ -16,13 +16,13 @@ from starlette.routing import BaseRoute, Route
 
 from collector.nodes import PREFIX, node_of_token
 from collector.service import Collector, check_owner
-from usage.protocol import MESSAGES, Acquire, Batch, Boot, Close, Refused, Rejected, Return, Unreachable
+from usage.protocol import MESSAGES, Acquire, Batch, Boot, Close, Poll, Refused, Rejected, Return, Unreachable
 from usage.record import UsageRecord
 
 BODY_BYTES_MAX = 8 * 1024 * 1024
 """After decompression; what comes in compressed is bounded by the same."""
 
-Message = Boot | Acquire | Batch | Return | Close
+Message = Boot | Acquire | Batch | Return | Close | Poll
 
 STATUS = {"fenced": 409, "bad_node_token": 403, "too_large": 413, "invalid": 400}
 
@@ -48,7 +48,7 @@ _decode_record = msgspec.json.Decoder(UsageRecord).decode
 
 
 def routes(collector: Collector) -> list[BaseRoute]:
-    """The five messages as Starlette routes."""
+    """The six messages as Starlette routes."""
 
     async def answer(request: Request) -> Response:
         try:

@@ -88,6 +88,7 @@ MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
         "CREATE INDEX audit_log_at ON audit_log (at_ms)",
         *_append_only("audit_log"),
     ),
+    ("CREATE TABLE recalls (scope TEXT PRIMARY KEY, until_ms BIGINT NOT NULL)",),
 )
 
 VERSION = len(MIGRATIONS)

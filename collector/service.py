@@ -1,4 +1,4 @@
-"""The collector: the five messages of the node protocol and the account operations, over a store.
+"""The collector: the six messages of the node protocol and the account operations, over a store.
 
 Strategy: the store blocks, so each piece of work runs in a worker thread; everything that decides is in the modules this one
 calls. The same object serves nodes in the same process (`for_node`) and, through `node_api`, nodes far away.
@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from collector import accounts, audit_log, ingest, leasing
+from collector import accounts, audit_log, ingest, leasing, recall
 from collector.accounts import NAME, KeyTerms
 from collector.store import Store, StoreUnavailable, T, Tx
 from usage.key import masked
@@ -26,6 +26,8 @@ from usage.protocol import (
     Centre,
     Close,
     Closed,
+    Poll,
+    Polled,
     Refused,
     Rejected,
     Return,
@@ -39,7 +41,7 @@ RETRY_AFTER_S = 1.0
 ID_CHARS_MAX = 200
 NUMBER_MAX = 2**62
 
-M = TypeVar("M", Boot, Acquire, Batch, Return, Close)
+M = TypeVar("M", Boot, Acquire, Batch, Return, Close, Poll)
 
 
 def now_ms() -> int:
@@ -114,6 +116,13 @@ class Collector:
         _check_numbers(message.epoch, message.final_seq)
         return await self.write(lambda tx, now: leasing.close(tx, message, now))
 
+    async def poll(self, message: Poll) -> Polled:
+        _check_numbers(message.epoch, message.key_version)
+        polled, is_stale = await self.read(lambda tx, now: recall.poll(tx, message, now))
+        if is_stale:
+            await self.write(lambda tx, now: recall.see(tx, message, now))
+        return polled
+
     async def create_account(self, account: str) -> bool:
         return await self.write(lambda tx, now: accounts.create_account(tx, account, now))
 
@@ -155,12 +164,15 @@ class _Link:
     async def close(self, message: Close) -> Closed:
         return await self._collector.close(self._own(message))
 
+    async def poll(self, message: Poll) -> Polled:
+        return await self._collector.poll(self._own(message))
+
     def _own(self, message: M) -> M:
         check_owner(message, self._node)
         return message
 
 
-def check_owner(message: Boot | Acquire | Batch | Return | Close, node: str) -> None:
+def check_owner(message: Boot | Acquire | Batch | Return | Close | Poll, node: str) -> None:
     """A node, or its token, may speak for that node only."""
     if message.node != node:
         raise Refused("bad_node_token", f"this link is node {node}'s; the message is from {message.node!r}")

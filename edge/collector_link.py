@@ -23,6 +23,8 @@ from usage.protocol import (
     Booted,
     Close,
     Closed,
+    Poll,
+    Polled,
     Refused,
     Return,
     Returned,
@@ -81,6 +83,9 @@ class HttpCentre:
 
     async def close(self, message: Close) -> Closed:
         return await self._call("close", message, Closed)
+
+    async def poll(self, message: Poll) -> Polled:
+        return await self._call("poll", message, Polled)
 
     async def aclose(self) -> None:
         if self._client is not None:

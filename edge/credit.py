@@ -3,12 +3,15 @@
 Rule: a request whose wallet has credit makes no call, waits for nothing and touches only memory.
 Rule: one call at a time per purse and per unknown key; whoever comes meanwhile waits for that one, at most 500 ms, and then hears
 `unverifiable` while the call goes on and fills the wallet for the next.
-Rule: only the centre's word makes `exhausted`; its silence never does.
+Rule: only the centre's word makes `exhausted`; its silence never does, nor does credit that lies in other leases or running
+requests: that is waited for a moment, and then the caller is told to come again.
+Rule: the centre is polled every POLL_S. What it calls back is returned at once; what it confirms lives on; what it has not
+confirmed for an admission life is not spent.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from edge.desk import Desk
 from edge.flight import Flight, HoldAnswer
@@ -20,7 +23,14 @@ from usage.protocol import Ack, Acquire, Acquired, Centre, Policy, Unreachable
 COLD_WAIT_S = 0.5
 REFUSALS_MAX = 3
 """How often one request asks again because a refusal left hope: credit that came free meanwhile, or a smaller minimum."""
+RECALL_ASKS_MAX = 6
+RECALL_PAUSE_S = 0.4
+"""Credit that comes back from other nodes is asked for so often, with so much time between: a poll and a little."""
 TEND_S = 1.0
+POLL_S = 2.0
+_SILENT = "the collector did not answer in time, so the credit of this key cannot be verified"
+_AWAY = "the collector cannot be reached, so the credit of this key cannot be verified"
+_ELSEWHERE = "the rest of this account's credit is reserved by running requests or on its way back from other edges"
 RIDES_AFTER_S = 3.0
 """Renewals wait for a batch only if one went out within this time."""
 
@@ -38,6 +48,9 @@ class Credit:
         *,
         on_fenced: Callable[[], None] | None = None,
         salt: str = "",
+        key_version: int = 0,
+        on_contact: Callable[[], None] = lambda: None,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._desk = Desk(node, epoch, centre, on_fenced, salt)
         self._tasks = tasks
@@ -48,7 +61,13 @@ class Credit:
         self._wallets: dict[str, Wallet] = {}
         self._low: dict[str, Wallet] = {}
         self._flights: dict[str, Flight] = {}
-        self._tending: asyncio.Task[None] | None = None
+        self._key_version = key_version
+        self._on_contact = on_contact
+        self._pause = pause
+        self._polled_s = self.contact_s = clock()
+        """When the centre was last asked, and when the last question was asked that it answered."""
+        self.problem = ""
+        """Why the centre cannot be asked now."""
         self._batch_s = -RIDES_AFTER_S
         self.is_draining = False
         self._overage_nano = 0
@@ -139,6 +158,7 @@ class Credit:
         wallet.digest = policy.digest
         problem: Unreachable | None = None
         asked = refused = 0
+        is_late = False
         while not self._is_closed:
             now_s = self._clock()
             takes_less = asked > 0 or wallet.lease.final or wallet.is_exhausted_for(want_nano, now_s)
@@ -146,18 +166,26 @@ class Credit:
             if held_nano:
                 return HoldAnswer(held_nano)
             exhausted = wallet.exhausted
-            if exhausted is not None and (refused >= REFUSALS_MAX or wallet.is_exhausted_for(min_nano, now_s)):
+            if exhausted is not None and wallet.is_exhausted_for(min_nano, now_s):
                 return HoldAnswer(None, exhausted.exhausted_by, exhausted.available_nano + wallet.lease.free_nano)
+            if refused >= (RECALL_ASKS_MAX if is_elsewhere(wallet) else REFUSALS_MAX):
+                return HoldAnswer(retry_after_s=1.0, reason=_ELSEWHERE)
+            if refused and is_elsewhere(wallet):
+                await self._pause(RECALL_PAUSE_S)
+                until_s = self._clock() + COLD_WAIT_S
             if problem is not None or now_s >= until_s or now_s < wallet.retry_at_s:
                 break
             flight = self._flights.get(policy.purse) or self._fly(wallet)
             flight.join(want_nano, min_nano)
             await asyncio.wait({flight.task}, timeout=until_s - now_s)
             if not flight.task.done():
+                is_late = True
                 break
             problem, asked, refused = flight.problem, asked + 1, refused + flight.is_refused
         held_nano = self.hold_up_to(policy.purse, min_nano, want_nano)
-        return HoldAnswer(held_nano) if held_nano else HoldAnswer(retry_after_s=problem.retry_after_s if problem else 1.0)
+        if held_nano:
+            return HoldAnswer(held_nano)
+        return HoldAnswer(retry_after_s=problem.retry_after_s if problem else 1.0, reason=_SILENT if is_late else _AWAY)
 
     @property
     def _is_closed(self) -> bool:
@@ -205,8 +233,6 @@ class Credit:
     def _fly(self, wallet: Wallet) -> Flight:
         flight = self._flights[wallet.purse] = Flight()
         flight.task = self._tasks.spawn("credit: acquire", self._ask(wallet, flight))
-        if self._tending is None:
-            self._tending = self._tasks.spawn("credit: tend", self._tend())
         return flight
 
     async def _ask(self, wallet: Wallet, flight: Flight) -> None:
@@ -230,7 +256,8 @@ class Credit:
         if acquired.policy is None:
             return Unreachable("the key is gone", 1.0)
         if granted is None:
-            wallet.refuse(acquired.available_nano, acquired.exhausted_by or "credits", self._clock())
+            by = acquired.exhausted_by or "credits"
+            wallet.refuse(acquired.available_nano, by, self._clock(), acquired.recalled_nano)
             flight.is_refused = True
         elif granted.purse == wallet.purse:
             wallet.grant(granted, sent_s)
@@ -272,16 +299,49 @@ class Credit:
         except Unreachable:
             pass
 
-    async def _tend(self) -> None:
+    async def poll(self) -> None:
+        """Ask the centre what it has to say: return what it calls back, forget keys that changed, live on if it says so."""
+        self._polled_s = sent_s = self._clock()
+        try:
+            polled = await self._desk.poll(self._key_version)
+        except Unreachable as problem:
+            self.problem = str(problem)
+            return
+        was_away, self.problem, self.contact_s = bool(self.problem), "", sent_s
+        policies = self._keyring.policies
+        for digest in polled.changed:
+            policies.forget(digest)
+        self._key_version = polled.key_version
+        policies.confirm(sent_s)
+        if polled.is_newest:
+            for wallet in self._wallets.values():
+                wallet.confirm(sent_s)
+        if was_away:
+            self._on_contact()
+        for purse in polled.recalled:
+            await self._return_recalled(purse)
+
+    async def _return_recalled(self, purse: str) -> None:
+        wallet = self._wallets.get(purse)
+        if wallet is None:
+            return
+        wallet.recall()
+        try:
+            await self._give_back(wallet)
+        except Unreachable:
+            pass  # `tend` repeats it
+
+    async def run(self) -> None:
+        """Tend and poll until `drain`."""
         while not self.is_draining:
             await asyncio.sleep(TEND_S)
             await self.tend()
+            if self._clock() - self._polled_s >= POLL_S - TEND_S / 2:
+                await self.poll()
 
     async def drain(self, timeout_s: float = 5.0) -> bool:
         """Admit nothing more and give all free credit back; False when the centre could not be told in time."""
         self.is_draining = True
-        if self._tending is not None:
-            self._tending.cancel()
         try:
             async with asyncio.timeout(timeout_s):
                 for wallet in tuple(self._wallets.values()):
@@ -289,3 +349,9 @@ class Credit:
         except (Unreachable, TimeoutError):
             return False
         return True
+
+
+def is_elsewhere(wallet: Wallet) -> bool:
+    """Whether what was refused may come free soon: from other nodes, or from requests that run here."""
+    exhausted = wallet.exhausted
+    return exhausted is not None and bool(exhausted.recalled_nano or wallet.lease.held_nano)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from usage.protocol import Acquire, Acquired, Centre, Refused, Return, Unreachable
+from usage.protocol import Acquire, Acquired, Centre, Poll, Polled, Refused, Return, Unreachable
 
 T = TypeVar("T")
 CALL_S_MAX = 10.0
@@ -47,6 +47,10 @@ class Desk:
         except Unreachable as problem:
             if not isinstance(problem.__cause__, Refused):
                 raise
+
+    async def poll(self, key_version: int) -> Polled:
+        """Raises Unreachable."""
+        return await self._answer(self._centre.poll(Poll(self.node, self.epoch, key_version)))
 
     async def _answer(self, call: Coroutine[Any, Any, T]) -> T:
         try:

@@ -8,7 +8,7 @@ from usage.protocol import Unreachable
 
 
 class HoldAnswer(msgspec.Struct, frozen=True):
-    """What became of a reservation: held, or exhausted (`exhausted_by` says what), or else unverifiable for now.
+    """What became of a reservation: held, or exhausted (`exhausted_by` says what), or else not to be had for now (`reason`).
 
     `available_nano` is what the purse could still pay for, here and at the centre together.
     """
@@ -17,6 +17,7 @@ class HoldAnswer(msgspec.Struct, frozen=True):
     exhausted_by: str = ""
     available_nano: int = 0
     retry_after_s: float | None = None
+    reason: str = ""
 
 
 class Flight:

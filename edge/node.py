@@ -108,7 +108,9 @@ class Node:
         booted, journal = await self._open_journal(folder)
         journal.join(self.turn)
         self.journal = journal
-        self.credit = credit = Credit(self.name, booted.epoch, self._centre, tasks, on_fenced=self._fenced)
+        self.credit = credit = Credit(
+            self.name, booted.epoch, self._centre, tasks, on_fenced=self._fenced, key_version=booted.key_version
+        )
         self.shipper = Shipper(
             journal,
             self._centre,
@@ -118,6 +120,7 @@ class Node:
             ship_interval_s=booted.ship_interval_s,
         )
         self.shipper.start()
+        self._runners.append(tasks.spawn("credit", credit.run()))
         recovery = Recovery(folder, self.name)
         self._runners.append(tasks.spawn("recovery", recovery.run(booted.epoch, self.shipper.adopt)))
         limits = self.table.config.limits

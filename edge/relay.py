@@ -39,6 +39,7 @@ from usage.protocol import Policy, Unreachable
 
 log = logging.getLogger("tollway.relay")
 NONE: Mapping[str, Any] = {}
+_AWAY = "this key cannot be looked up at the collector right now"
 _UNJOURNALED = Refusal(503, "journal_unavailable", "this edge cannot write its journal", retry_after_s=5.0)
 
 
@@ -153,7 +154,7 @@ class Relay:
         try:
             policy = await self._books.credit.look_up(digest)
         except Unreachable as problem:
-            raise Denied(_unverifiable(problem.retry_after_s)) from problem
+            raise Denied(_unverifiable(problem.retry_after_s, f"{_AWAY} ({problem})")) from problem
         if policy is None:
             raise Denied(Refusal(401, "invalid_api_key", "this API key does not exist"))
         return policy
@@ -165,7 +166,7 @@ class Relay:
             return answer.held_nano
         if answer.exhausted_by:
             raise Denied(_exhausted(need, answer.available_nano, answer.exhausted_by))
-        raise Denied(_unverifiable(answer.retry_after_s))
+        raise Denied(_unverifiable(answer.retry_after_s, answer.reason))
 
     async def _answer(
         self, plan: Plan, generation: Generation, passage: Passage, arrival: Arrival, send: Send, cap: int | None
@@ -221,8 +222,8 @@ def check(policy: Policy) -> None:
         raise Denied(Refusal(401, "invalid_api_key", "this API key has expired"))
 
 
-def _unverifiable(retry_after_s: float | None) -> Refusal:
-    message = "the credit of this key cannot be verified right now; nothing was charged, try again"
+def _unverifiable(retry_after_s: float | None, reason: str) -> Refusal:
+    message = f"{reason}; nothing was charged, try again"
     return Refusal(503, "credit_unverifiable", message, retry_after_s=retry_after_s or 1.0)
 
 

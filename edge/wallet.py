@@ -3,7 +3,8 @@
 Rule: a purse has at most one open grant id. It is repeated until it was granted, whatever became of the replies, and an answer
 to any other id changes nothing: so no grant is applied twice, and none is left behind at the centre.
 Rule: credit that is given back leaves the lease before the message is sent, and never comes back by itself.
-Rule: admission life counts from the moment the granted request was sent; an expired lease admits nothing and keeps its credit.
+Rule: admission life counts from the moment the granted request was sent, or a poll that the centre answered; an expired lease
+admits nothing and keeps its credit.
 Strategy: every method is a transition or a question about values and `now_s`, a monotonic time, so a simulator can drive it.
 """
 
@@ -24,6 +25,8 @@ EXHAUSTED_S = 0.5
 EXHAUSTED_RENEW_S = 2.0
 BACKOFF_S_MIN, BACKOFF_S_MAX = 0.5, 30.0
 COLD_RETRY_S = 0.25
+CONFIRM_S = 30.0
+"""A lease's life is moved on when it gains so much by it."""
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -42,6 +45,8 @@ class Exhausted(msgspec.Struct, frozen=True):
     available_nano: int
     exhausted_by: str
     until_s: float
+    recalled_nano: int = 0
+    """What other nodes have of it and were asked to give back."""
 
 
 class Wallet:
@@ -65,6 +70,7 @@ class Wallet:
         "spent_before_nano",
         "spent_nano",
         "touched_s",
+        "ttl_s",
         "window_s",
     )
 
@@ -78,6 +84,7 @@ class Wallet:
         self.touched_s = self.window_s = now_s
         self.renew_at_s = self.quiet_until_s = self.retry_at_s = self.ride_until_s = self.rode_s = 0.0
         self.backoff_s = BACKOFF_S_MIN
+        self.ttl_s = 0.0
         self.spent_nano = self.spent_before_nano = self.held_peak_nano = self.held_peak_before_nano = 0
 
     def __repr__(self) -> str:
@@ -169,6 +176,7 @@ class Wallet:
     def receive(self, granted: Granted, sent_s: float) -> None:
         """Add a grant that is known to be new."""
         until_s = sent_s + granted.ttl_s
+        self.ttl_s = granted.ttl_s
         free_nano = self.lease.free_nano + granted.granted_nano
         low_water_nano = 0 if granted.final else max(granted.low_water_nano, free_nano * 3 // 10)
         self.lease = self.lease.after_grant(granted.granted_nano, until_s, low_water_nano, granted.final)
@@ -177,9 +185,16 @@ class Wallet:
         self.touched_s = max(self.touched_s, sent_s)
         self._answered()
 
-    def refuse(self, available_nano: int, exhausted_by: str, now_s: float) -> None:
+    def confirm(self, sent_s: float) -> None:
+        """The centre has answered a poll sent at `sent_s`: this epoch is in force, and with it the lease."""
+        until_s = sent_s + self.ttl_s
+        if until_s - self.lease.admit_until_s >= CONFIRM_S:
+            self.lease = self.lease.after_confirmation(until_s)
+            self.renew_at_s = max(self.renew_at_s, until_s - self.ttl_s / 3)
+
+    def refuse(self, available_nano: int, exhausted_by: str, now_s: float, recalled_nano: int = 0) -> None:
         """The centre gives nothing. The ask stays open: its id was not used up."""
-        self.exhausted = Exhausted(available_nano, exhausted_by, now_s + EXHAUSTED_S)
+        self.exhausted = Exhausted(available_nano, exhausted_by, now_s + EXHAUSTED_S, recalled_nano)
         self._answered()
         self.quiet_until_s = now_s + EXHAUSTED_RENEW_S
 
@@ -195,9 +210,13 @@ class Wallet:
         self.backoff_s = min(self.backoff_s * 2, BACKOFF_S_MAX)
 
     def is_exhausted_for(self, min_nano: int, now_s: float) -> bool:
-        """Whether the centre said, a moment ago, that even with what is free here `min_nano` cannot be had."""
+        """Whether the centre said, a moment ago, that `min_nano` cannot be had: not with what is free here, nor with what running
+        requests may leave, here or elsewhere, and other nodes give back."""
         exhausted = self.exhausted
-        return exhausted is not None and now_s < exhausted.until_s and exhausted.available_nano + self.lease.free_nano < min_nano
+        if exhausted is None or now_s >= exhausted.until_s:
+            return False
+        lease = self.lease
+        return exhausted.available_nano + exhausted.recalled_nano + lease.free_nano + lease.held_nano < min_nano
 
     # Giving back.
 
@@ -219,6 +238,10 @@ class Wallet:
             self.lease = self.lease.after_return(amount_nano)
             self.returning[return_id] = amount_nano
         return amount_nano
+
+    def recall(self) -> None:
+        """Somebody else waits for what is free here; `begin_return` follows."""
+        self.lease = self.lease.after_recall()
 
     def end_return(self, return_id: str) -> None:
         """The centre has it."""

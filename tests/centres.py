@@ -19,6 +19,8 @@ from usage.protocol import (
     Booted,
     Close,
     Closed,
+    Poll,
+    Polled,
     Refused,
     Return,
     Returned,
@@ -58,6 +60,9 @@ class ScriptedCentre:
 
     async def close(self, message: Close) -> Closed:
         return await self._answer(message, self.office.close)
+
+    async def poll(self, message: Poll) -> Polled:
+        return await self._answer(message, self.office.poll)
 
     async def _answer(self, message: M, method: Callable[[M], A]) -> A:
         self.seen.append(message)

@@ -12,6 +12,7 @@ import msgspec
 from collector.grant import ACTIVE_MS, TTL_S, size_grant
 from collector.ledger import AccountRow, LeaseKey, LeaseRow, Posting, Tables, add_postings, charge_late, give_back, grant, settle
 from collector.ledger import top_up as topped_up
+from collector.recall import LIVING_MS, RECALL_MS, SEEN_MS
 from collector.screening import Screen
 from usage.lease import leased_part
 from usage.protocol import (
@@ -26,6 +27,8 @@ from usage.protocol import (
     Closed,
     Granted,
     Policy,
+    Poll,
+    Polled,
     Refused,
     Rejected,
     Return,
@@ -36,6 +39,8 @@ from usage.record import UsageRecord
 
 class Epoch(msgspec.Struct):
     """One process's time, as the centre knows it."""
+
+    seen_ms: int = 0
 
     state: str = "open"
     acked_through: int = 0
@@ -60,6 +65,7 @@ class Office:
         self.grants: dict[str, tuple[str, int, Granted]] = {}
         self.returns: dict[str, int] = {}
         self.records: dict[str, UsageRecord] = {}
+        self.recalls: dict[str, int] = {}
         self.charges = 0
         self.rejected: list[Rejected] = []
 
@@ -90,7 +96,7 @@ class Office:
             known = max(self.newest.get(message.node, 0) + 1, self.clock_ms // 1000)
             self.newest[message.node] = known
             self.boots[message.node, message.boot_id] = known
-            self.epochs[message.node, known] = Epoch()
+            self.epochs[message.node, known] = Epoch(self.clock_ms)
         older = [e for (n, e), row in self.epochs.items() if n == message.node and e < known and row.state == "open"]
         return Booted(known, open_epochs=tuple(sorted(older)))
 
@@ -102,6 +108,7 @@ class Office:
     def ingest(self, batch: Batch) -> Ack:
         at = (batch.node, batch.epoch)
         epoch = self.epochs.setdefault(at, Epoch())
+        epoch.seen_ms = self.clock_ms
         rejected, accepted = [], []
         screen = Screen(batch.node, batch.epoch, self.owners)
         for record in batch.records:
@@ -152,6 +159,20 @@ class Office:
         if epoch.state == "open":
             self.end_epoch(message.node, message.epoch, "closed")
         return Closed(True, epoch.acked_through)
+
+    def poll(self, message: Poll) -> Polled:
+        epoch = self.epochs.get((message.node, message.epoch))
+        is_newest = not self._is_fenced(message.node, message.epoch)
+        if epoch is not None and is_newest and self.clock_ms - epoch.seen_ms >= SEEN_MS:
+            epoch.seen_ms = self.clock_ms
+        wanted = {scope for scope, until_ms in self.recalls.items() if until_ms > self.clock_ms}
+        recalled = {
+            lease.purse
+            for lease in lease_rows(self)
+            if (lease.node, lease.epoch) == (message.node, message.epoch)
+            and not wanted.isdisjoint((lease.purse, lease.purse.partition("/")[0]))
+        }
+        return Polled(is_newest, tuple(sorted(recalled)))
 
     def end_epoch(self, node: str, number: int, state: str) -> None:
         """Close or forfeit."""
@@ -213,10 +234,12 @@ class Office:
         known = self.grants.get(message.grant_id)
         if known is not None or message.want_nano == 0 or policy.disabled:
             return Acquired(policy, known[2] if known else None, available_nano, "" if available_nano else by)
-        size = size_grant(message.want_nano, message.min_nano, available_nano, self._nodes_active(policy.account, message.node))
-        if size.amount_nano == 0:
-            return Acquired(policy, None, available_nano, by)
+        nodes = self._nodes_active(policy.account, message.node)
+        is_wanted = any(self.recalls.get(scope, 0) > self.clock_ms for scope in (policy.account, policy.purse))
+        size = size_grant(message.want_nano, message.min_nano, available_nano, nodes, is_recalled=is_wanted)
         lease = LeaseKey(message.node, message.epoch, policy.purse)
+        if size.amount_nano == 0:
+            return Acquired(policy, None, available_nano, by, self._call_back(message, policy, by, lease))
         account_nano = self.tables.accounts[policy.account].available_nano
         self.post(grant(policy.account, lease, account_nano, size.amount_nano, message.grant_id))
         granted = Granted(policy.purse, message.grant_id, size.amount_nano, TTL_S, size.low_water_nano, size.final)
@@ -225,6 +248,21 @@ class Office:
         epoch.purses.add(policy.purse)
         epoch.ids.append(("grant", message.grant_id))
         return Acquired(policy, granted, available_nano - size.amount_nano)
+
+    def _call_back(self, message: Acquire, policy: Policy, by: str, asker: LeaseKey) -> int:
+        if message.min_nano <= 1:
+            return 0
+        scope = policy.account if by == "credits" else policy.purse
+        found_nano = sum(
+            row.open_nano
+            for lease, row in lease_rows(self).items()
+            if lease != asker
+            and scope in (lease.purse, lease.purse.partition("/")[0])
+            and self.epochs[lease.node, lease.epoch].seen_ms > self.clock_ms - LIVING_MS
+        )
+        if found_nano:
+            self.recalls[scope] = self.clock_ms + RECALL_MS
+        return found_nano
 
     def _nodes_active(self, account: str, node: str) -> int:
         since_ms = self.clock_ms - ACTIVE_MS

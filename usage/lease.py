@@ -46,6 +46,14 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
             final,
         )
 
+    def after_confirmation(self, admit_until_s: float) -> "Lease":
+        """The centre has said again that this credit is ours."""
+        return msgspec.structs.replace(self, admit_until_s=max(self.admit_until_s, admit_until_s))
+
+    def after_recall(self) -> "Lease":
+        """Somebody else is refused for want of it: from now on single requests are asked for."""
+        return msgspec.structs.replace(self, low_water_nano=0, final=True)
+
     def after_hold(self, amount_nano: int) -> "Lease":
         """Reserve; the caller has checked `free_nano` and `is_admitting`."""
         assert 0 <= amount_nano <= self.granted_nano - self.settled_nano - self.held_nano

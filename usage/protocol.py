@@ -1,8 +1,8 @@
 """What an edge node and the centre say to each other.
 
-Strategy: five messages, the same over HTTP (POST /node/v1/<name>, JSON) and in process when the collector is embedded.
+Strategy: six messages, the same over HTTP (POST /node/v1/<name>, JSON) and in process when the collector is embedded.
 Every message may be lost, repeated or reordered: `boot` fences older epochs, `acquire` is idempotent on `grant_id`,
-`ingest` on `gen_id`, `give_back` on `return_id`, `close` on (node, epoch).
+`ingest` on `gen_id`, `give_back` on `return_id`, `close` on (node, epoch); `poll` changes nothing.
 
 A purse is what money is leased from: `<account>`, or `<account>/<key_id>` for a key with a spending limit of its own. There is
 one lease per (node, epoch, purse); each grant adds to it, each return and the final close take from it.
@@ -53,6 +53,7 @@ class Booted(msgspec.Struct, frozen=True):
     open_epochs: tuple[int, ...] = ()
     deployment: str = ""
     takes_unmarked: bool = True
+    key_version: int = 0
 
 
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -95,7 +96,8 @@ class Granted(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Acquired(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The answer to Acquire. No policy: the key does not exist. No grant though one was wanted: exhausted.
+    """The answer to Acquire. No policy: the key does not exist. No grant though one was wanted: exhausted, or (`recalled_nano`)
+    not here now: so much lies in leases of other nodes that live, and is being called back.
 
     `exhausted_by`: `credits`, or `key_limit` when the key's own spending limit is what ran out.
     `available_nano` is what the purse could still give, so a refusal can say what it would buy.
@@ -105,6 +107,7 @@ class Acquired(msgspec.Struct, frozen=True, omit_defaults=True):
     granted: Granted | None = None
     available_nano: int = 0
     exhausted_by: str = ""
+    recalled_nano: int = 0
 
 
 class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -154,6 +157,27 @@ class Returned(msgspec.Struct, frozen=True):
     returned_nano: int
 
 
+class Poll(msgspec.Struct, frozen=True):
+    """A node asks every two seconds what it has to hear. `key_version`: the last change of a key that it knows of."""
+
+    node: str
+    epoch: int
+    key_version: int = 0
+
+
+class Polled(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`is_newest`: this epoch is in force, so the admission life of its leases counts from the moment the poll was sent.
+
+    `recalled`: purses whose free credit should go back now, because somebody else is refused for want of it. `changed`: digests
+    of keys whose policy changed since `key_version`; the new one is in the answer.
+    """
+
+    is_newest: bool
+    recalled: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    key_version: int = 0
+
+
 class Close(msgspec.Struct, frozen=True):
     """No record of this epoch will follow `final_seq` (0: there were none). What its leases still hold returns to the purses."""
 
@@ -177,6 +201,7 @@ class Centre(Protocol):
     async def ingest(self, message: Batch) -> Ack: ...
     async def give_back(self, message: Return) -> Returned: ...
     async def close(self, message: Close) -> Closed: ...
+    async def poll(self, message: Poll) -> Polled: ...
 
 
 MESSAGES: dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct]]] = {
@@ -185,5 +210,6 @@ MESSAGES: dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct]]] = {
     "ingest": (Batch, Ack),
     "give_back": (Return, Returned),
     "close": (Close, Closed),
+    "poll": (Poll, Polled),
 }
 """Message name → (request, answer): the path of the HTTP form and the method of `Centre` are the name."""

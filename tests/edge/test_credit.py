@@ -339,7 +339,10 @@ async def test_last_cent_is_spent_once_and_wholly() -> None:
     """Credit for exactly 37 requests of a fixed price, 200 at once over three nodes: 37, when leases have converged."""
     desk = Desk(amount_nano=37 * 1000)
     epochs = {name: desk.office.boot(Boot(name, "b")).epoch for name in ("e1", "e2", "e3")}
-    credits = [Credit(name, epoch, desk.centre, desk.tasks, lambda: desk.now_s) for name, epoch in epochs.items()]
+    credits = [
+        Credit(name, epoch, desk.centre, desk.tasks, lambda: desk.now_s, pause=lambda _: asyncio.sleep(0))
+        for name, epoch in epochs.items()
+    ]
     done = 0
     for _ in range(20):
         answers = await asyncio.gather(*(credit.hold_cold(desk.policy, 1000, 1000) for credit in credits for _ in range(67)))
@@ -354,4 +357,57 @@ async def test_last_cent_is_spent_once_and_wholly() -> None:
     assert done == 37
     for credit in credits:
         await credit.drain()
+    await end(desk)
+
+
+async def test_poll_returns_what_is_called_back() -> None:
+    """Somebody else is refused: with the next poll what nobody holds here goes back, and what is held stays."""
+    desk = Desk(amount_nano=2000)
+    other = desk.office.boot(Boot("n2", "b")).epoch
+    assert (await desk.credit.hold_cold(desk.policy, 400, 400)).held_nano == 400
+    await desk.credit.poll()
+    assert not desk.centre.of(Return)
+    rest = desk.office.tables.accounts["acme"].available_nano
+    refused = desk.office.acquire(Acquire("n2", other, "g", "d1", rest + 1, rest + 1))
+    assert refused.granted is None
+    assert refused.recalled_nano == open_nano(desk)
+    await desk.credit.poll()
+    assert open_nano(desk) == 400
+    assert desk.credit.free()[desk.purse] == 0
+    assert desk.office.acquire(Acquire("n2", other, "g", "d1", rest + 1, rest + 1)).granted is not None
+    await end(desk)
+
+
+async def test_poll_answered_moves_the_lives_of_leases_and_keys_on() -> None:
+    """While the centre says that the epoch is in force, leases and policies do not age; once it is silent they do."""
+    desk = Desk()
+    await desk.credit.look_up("d1")
+    await desk.credit.hold_cold(desk.policy, 1000, 10)
+    desk.credit.settle(desk.purse, 1000, 0)
+    for _ in range(5):
+        desk.now_s += 600
+        await desk.credit.poll()
+        assert desk.credit.hold(desk.purse, 100)
+        assert desk.credit.find("d1") == desk.policy
+    desk.centre.is_reachable = False
+    desk.now_s += LIFE_S - 10
+    await desk.credit.poll()
+    assert desk.credit.problem
+    assert desk.credit.hold(desk.purse, 100)
+    assert desk.credit.find("d1") == desk.policy
+    desk.now_s += 10
+    assert not desk.credit.hold(desk.purse, 100)
+    assert desk.credit.find("d1") is None
+    await end(desk)
+
+
+async def test_poll_of_an_old_epoch_moves_no_life_on() -> None:
+    """A process whose node has begun anew spends no longer than what it was promised."""
+    desk = Desk()
+    await desk.credit.hold_cold(desk.policy, 1000, 10)
+    desk.office.boot(Boot("n1", "b2"))
+    desk.now_s += 600
+    await desk.credit.poll()
+    desk.now_s += 301
+    assert not desk.credit.hold(desk.purse, 10)
     await end(desk)

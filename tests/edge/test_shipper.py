@@ -29,6 +29,8 @@ from usage.protocol import (
     Booted,
     Close,
     Closed,
+    Poll,
+    Polled,
     Refused,
     Rejected,
     Return,
@@ -57,6 +59,9 @@ class ScriptedCentre:
         raise NotImplementedError
 
     async def give_back(self, message: Return) -> Returned:
+        raise NotImplementedError
+
+    async def poll(self, message: Poll) -> Polled:
         raise NotImplementedError
 
     async def ingest(self, message: Batch) -> Ack:

@@ -19,7 +19,7 @@ from edge.shipper import Shipper
 from edge.tasks import Tasks
 from edge.wallet import Wallet
 from tests.sim.disk import SimDisk
-from usage.protocol import Ack, Acquire, Batch, Boot, Booted, Close, Closed, Granted, Return, Returned
+from usage.protocol import Ack, Acquire, Batch, Boot, Booted, Close, Closed, Granted, Poll, Polled, Return, Returned
 from usage.record import Rates, Tokens, UsageRecord
 
 ROOT = "/journal"
@@ -49,6 +49,9 @@ class Wire:
         raise NotImplementedError
 
     async def acquire(self, message: Acquire) -> Any:
+        raise NotImplementedError
+
+    async def poll(self, message: Poll) -> Polled:
         raise NotImplementedError
 
     async def give_back(self, message: Return) -> Returned:
@@ -199,6 +202,17 @@ class Process:
             wallet = self.wallets.get(balance.purse)
             if wallet is not None and balance.available_nano > 0:
                 wallet.exhausted = None
+
+    def on_polled(self, polled: Polled, sent_s: float) -> list[str]:
+        """What the credit of an edge does with the answer to a poll; the purses whose free credit goes back now."""
+        if polled.is_newest:
+            for purse, wallet in self.wallets.items():
+                wallet.confirm(sent_s)
+                self.true_until_s[purse] = max(self.true_until_s.get(purse, 0.0), sent_s + wallet.ttl_s)
+        found = [purse for purse in polled.recalled if purse in self.wallets]
+        for purse in found:
+            self.wallets[purse].recall()
+        return found
 
     # Facts.
 

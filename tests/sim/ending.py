@@ -1,15 +1,20 @@
 """The end of a world: everything is healed, shipped and closed, and the books are compared with the truth."""
 
+from edge.wallet import Wallet
 from tests.sim.books import Violation
-from tests.sim.edge import Generation
+from tests.sim.edge import Generation, Process
+from tests.sim.ground import PURSES
 from tests.sim.world import World
 
 ROUNDS_MAX = 4000
+POLLS_MAX = 8
+"""How many polls what lies idle elsewhere may take to be here, lost answers of before included."""
 
 
 def finish(world: World) -> None:
     """Heal, let everybody finish, and judge; raises Violation."""
     heal(world)
+    reach(world)
     for machine in world.machines:
         for process in list(machine.processes):
             world.bury(machine, process)
@@ -28,6 +33,60 @@ def heal(world: World) -> None:
     world.net.clear()
     for machine in world.machines:
         machine.disk.heal()
+
+
+def reach(world: World) -> None:
+    """While nodes live, whoever is refused gets all that lies idle elsewhere, within a few polls."""
+    if world.has_lost_books:
+        return
+    office = world.office
+    living = [
+        process
+        for process in world.processes()
+        if process.journal is not None and not process.is_draining and office.newest[process.node] == process.epoch
+    ]
+    for process in living:
+        process.is_fenced = False
+        world.send_poll(process)
+    for digest, account, _, limit_nano in PURSES:
+        if limit_nano is None and living:
+            reach_one(world, living, world.dice.choice(living).wallet(account, digest))
+            settle_network(world)
+
+
+def reach_one(world: World, living: list[Process], asker: Wallet) -> None:
+    purses = [wallet for process in living for wallet in process.wallets.values()]
+    others = [one for one in purses if one is not asker and one.purse.partition("/")[0] == asker.purse]
+    least_nano = world.office.tables.accounts[asker.purse].available_nano + sum(one.lease.free_nano for one in others)
+    if least_nano <= 1:
+        return
+    (owner,) = (process for process in living if process.wallets.get(asker.purse) is asker)
+    target_nano = asker.lease.free_nano + least_nano
+    for _ in range(POLLS_MAX):
+        settle_network(world)
+        for process in living:
+            world.send_poll(process)
+        settle_network(world)
+        for process in living:
+            for wallet in process.wallets.values():
+                if wallet.returning:
+                    world.give_back(process, wallet)
+        settle_network(world)
+        missing_nano = max(target_nano - asker.lease.free_nano, 2)
+        world.send_acquire(owner, asker, missing_nano, missing_nano)
+        settle_network(world)
+        if asker.lease.free_nano >= target_nano:
+            return
+    raise Violation(f"stranded: {asker} of {owner} has not got the {target_nano} that are free")
+
+
+def settle_network(world: World) -> None:
+    """Deliver all that is under way, in order."""
+    for _ in range(ROUNDS_MAX):
+        if not world.net:
+            return
+        world.arrive(world.net.pop(0))
+    raise Violation("the network does not come to rest")
 
 
 def settle_down(world: World) -> None:

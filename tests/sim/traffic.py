@@ -8,7 +8,7 @@ from edge.lane import Lane
 from edge.wallet import Wallet
 from tests.sim.edge import Process
 from tests.sim.ground import Ground, Machine
-from usage.protocol import Acquire, Batch, Boot, Close, Refused, Return, Unreachable
+from usage.protocol import Acquire, Batch, Boot, Close, Poll, Polled, Refused, Return, Unreachable
 
 
 class Message:
@@ -176,6 +176,8 @@ class Traffic(Ground):
             return
         elif isinstance(reply, Refused):
             process.is_fenced = process.is_fenced or reply.code == "fenced"
+        elif isinstance(reply, Polled):
+            self.on_polled(process, reply, message.sent_s)
         elif message.wallet is None:
             self.join(process, reply)
         else:
@@ -191,9 +193,22 @@ class Traffic(Ground):
         if granted is not None:
             process.on_grant(granted, message.sent_s)
         elif hasattr(reply, "exhausted_by"):
-            wallet.refuse(reply.available_nano, reply.exhausted_by, self.now_s)
+            wallet.refuse(reply.available_nano, reply.exhausted_by, self.now_s, reply.recalled_nano)
         else:
             wallet.end_return(message.about.return_id)
+
+    def poll(self) -> None:
+        process = self.some_process()
+        if process is not None:
+            self.send_poll(process)
+
+    def send_poll(self, process: Process) -> None:
+        self.send(process, 0, Poll(process.node, process.epoch))
+
+    def on_polled(self, process: Process, polled: Polled, sent_s: float) -> None:
+        self.acted = process
+        for purse in process.on_polled(polled, sent_s):
+            self.give_back(process, process.wallets[purse])
 
     def join(self, process: Process, booted: Any) -> None:
         if process.journal is not None:
@@ -211,4 +226,5 @@ ANSWERS: dict[type, Callable[[Any, Any], Any]] = {
     Batch: lambda office, body: office.ingest(body),
     Return: lambda office, body: office.give_back(body),
     Close: lambda office, body: office.close(body),
+    Poll: lambda office, body: office.poll(body),
 }

@@ -10,13 +10,28 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from collector import accounts, ingest, leasing
+from collector import accounts, ingest, leasing, recall
 from collector.audit import verify
 from collector.sqlite import SqliteStore
 from collector.store import Tx
 from tests.sim.books import Violation, WatchedOffice
 from tests.sim.world import World
-from usage.protocol import Ack, Acquire, Acquired, Batch, Boot, Booted, Close, Closed, Policy, Refused, Return, Returned
+from usage.protocol import (
+    Ack,
+    Acquire,
+    Acquired,
+    Batch,
+    Boot,
+    Booted,
+    Close,
+    Closed,
+    Policy,
+    Poll,
+    Polled,
+    Refused,
+    Return,
+    Returned,
+)
 
 A = TypeVar("A")
 
@@ -66,6 +81,9 @@ class TwinOffice(WatchedOffice):
     def close(self, message: Close) -> Closed:
         return self._both(message, super().close, leasing.close)
 
+    def poll(self, message: Poll) -> Polled:
+        return self._both(message, super().poll, poll_once)
+
     def _both(self, message: Any, mine: Callable[[Any], A], real: Callable[[Tx, Any, int], A]) -> A:
         now_ms = self.clock_ms
         ours, theirs = attempt(lambda: mine(message)), attempt(lambda: self.store.write(lambda tx: real(tx, message, now_ms)))
@@ -88,6 +106,14 @@ class TwinOffice(WatchedOffice):
         for check in self.store.read(verify):
             if not check.is_kept:
                 raise Violation(f"the audit says of {check.name}: {check.faults}")
+
+
+def poll_once(tx: Tx, message: Poll, now_ms: int) -> Polled:
+    """The read and the write of the service, in one."""
+    polled, is_stale = recall.poll(tx, message, now_ms)
+    if is_stale:
+        recall.see(tx, message, now_ms)
+    return polled
 
 
 def boot_plainly(tx: Tx, message: Boot, now_ms: int) -> Booted:

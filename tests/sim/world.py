@@ -33,6 +33,7 @@ class World(Fate):
             (self.start, 12),
             (self.tick, 6),
             (self.tend, 5),
+            (self.poll, 5),
             (self.adopt, 5),
             (self.mend_disk, 5),
             (self.time_out, 4),

@@ -14,15 +14,18 @@ from tests.sim.wrong_centre import (
     LeaseSettledAgain,
     NeverFenced,
     OverageFromTheLease,
+    RefusedOnly,
 )
 from tests.sim.wrong_edge import (
     AckedWhenSent,
     ChargedTwiceAtEdge,
     ClosedTooEarly,
+    DeafToRecalls,
     GrantAppliedAgain,
     GrantAskedAnew,
     HoldsForgotten,
     LateProcess,
+    LifeFromPoll,
     LifeFromReceipt,
     OldLeaseKept,
     OrphanChargedTwice,
@@ -87,5 +90,8 @@ VARIANTS: dict[str, type[World]] = {
     "granted more than debited": variant("Beyond", office=GrantedBeyond),
     "dispatched before its intent": Forward,
     "overage swallows the next grants": variant("Swallowed", wallet=OverageSwallowed),
+    "refusal that calls nothing back": variant("Refused", office=RefusedOnly),
+    "recall not heard": variant("Deaf", process=DeafToRecalls),
+    "life from the answer to a poll": variant("Polled", process=LifeFromPoll),
     "overage taken from the lease": variant("FromLease", office=OverageFromTheLease),
 }

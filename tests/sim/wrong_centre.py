@@ -8,7 +8,7 @@ from collector.ledger import LeaseKey, give_back
 from tests.offices import Epoch
 from tests.sim.books import WatchedOffice
 from usage.lease import leased_part
-from usage.protocol import Ack, Acquire, Acquired, Batch
+from usage.protocol import Ack, Acquire, Acquired, Batch, Policy
 from usage.record import UsageRecord
 
 
@@ -45,6 +45,13 @@ class LeaseSettledAgain(WatchedOffice):
                 row.settled_nano += min(record.cost_nano, row.open_nano)
                 self.changed.add(record.account)
         return super().ingest(batch)
+
+
+class RefusedOnly(WatchedOffice):
+    """Who is refused is refused; nobody is asked to give back."""
+
+    def _call_back(self, message: Acquire, policy: Policy, by: str, asker: LeaseKey) -> int:
+        return 0
 
 
 class GrantedAgain(WatchedOffice):

@@ -10,7 +10,7 @@ from edge.journal.scan import Scan
 from edge.wallet import Wallet
 from tests.sim.disk import Crash
 from tests.sim.edge import ROOT, Generation, Process, Tray
-from usage.protocol import Booted, Granted
+from usage.protocol import Booted, Granted, Polled
 from usage.record import UsageRecord
 
 
@@ -99,6 +99,24 @@ class ShippedBeforeDurable(Process):
     """Records are shipped as soon as they are in the kernel, and a power cut takes them."""
 
     durability = "os"
+
+
+class DeafToRecalls(Process):
+    """What the centre calls back is kept until it has been idle for long."""
+
+    def on_polled(self, polled: Polled, sent_s: float) -> list[str]:
+        super().on_polled(polled, sent_s)
+        return []
+
+
+class LifeFromPoll(Process):
+    """Admission life is counted from the moment the answer to a poll came."""
+
+    def on_polled(self, polled: Polled, sent_s: float) -> list[str]:
+        found = super().on_polled(polled, sent_s)
+        for wallet in self.wallets.values() if polled.is_newest else ():
+            wallet.confirm(self.clock())
+        return found
 
 
 class AckedWhenSent(Process):
