@@ -5,24 +5,22 @@ With TOLLWAY_COLLECTOR_URL unset the collector lives in this process (SQLite in 
 
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.routing import Router
+from starlette.types import ASGIApp
 
 from edge.account import Forward, Fresh
 from edge.downstream import READER_TIMEOUT
-from edge.endpoints import PREFIXES, not_found, routes
+from edge.endpoints import paid, routes
 from edge.node import Node, node_name
 from edge.ops import greeting, run
+from edge.router import ApiRouter
 from edge.settings import Settings
 from edge.turn import TURN
 from usage.protocol import Centre
-
-PAID_PATHS = tuple(prefix + "/chat/completions" for prefix in PREFIXES)
-ACCOUNT_PATHS = ("/credits", "/key", "/generation", "/activity")
 
 
 @asynccontextmanager
@@ -32,35 +30,10 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     async with centre_of(settings, name) as (centre, account):
         node = Node(settings, name, centre)
         fresh = Fresh(account, node.flush)
-        app.routes[:] = [
-            *(Route(path, Chat(node), methods=["POST"]) for path in PAID_PATHS),
-            *routes(node),
-            *(Route(prefix + path, fresh, methods=["GET"]) for prefix in PREFIXES for path in ACCOUNT_PATHS),
-        ]
-        app.paid = dict.fromkeys(PAID_PATHS, node.chat)
+        app.serve(paid(node), routes(node, fresh), lambda: node.table.config.cors_origins)
         await node.start()
         yield {TURN: node.turn, READER_TIMEOUT: node.table.config.limits.reader_timeout_s}
         await node.stop()
-
-
-class Chat:
-    """The chat's way in for Starlette's router, which takes a bound method for something else than a raw ASGI endpoint."""
-
-    def __init__(self, node: Node) -> None:
-        self._chat = node.chat
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        return self._chat(scope, receive, send)
-
-
-class App(Router):
-    """Starlette's router, and before it one look-up for the paths that are asked for all the time."""
-
-    paid: Mapping[str, Callable[[Scope, Receive, Send], Awaitable[None]]] = {}
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
-        chat = self.paid.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        return super().__call__(scope, receive, send) if chat is None else chat(scope, receive, send)
 
 
 @asynccontextmanager
@@ -87,7 +60,7 @@ async def centre_of(settings: Settings, name: str) -> AsyncIterator[tuple[Centre
     await collector.shut_down()
 
 
-app = App(lifespan=lifespan, default=not_found)
+app = ApiRouter(lifespan)
 
 
 def main() -> int:

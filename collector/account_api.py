@@ -19,12 +19,14 @@ from collector.leasing import purse_available
 from collector.service import Collector
 from collector.store import Tx
 from collector.window import day_from_date
+from usage.flavor import Flavor, error_body, flavor_of
 from usage.key import digest, is_well_formed
 from usage.pricing import dollars
 from usage.protocol import Unreachable
 from usage.record import UsageRecord
 
 BASES = ("/api/v1", "/v1")
+KEY_HEADERS = ("x-api-key", "api-key")
 PATHS = ("/credits", "/key", "/generation", "/activity")
 
 _encode = msgspec.json.Encoder().encode
@@ -60,26 +62,31 @@ def _endpoint(collector: Collector, answer: Answer) -> Callable[[Request], Await
 
             return Response(_encode({"data": await collector.read(work)}), media_type="application/json")
         except _Problem as problem:
-            return _error(problem)
+            return _error(problem, flavor_of(request.url.path))
         except Unreachable as error:
-            response = _error(_Problem(503, "the account cannot be read right now", "collector_unavailable"))
+            unread = _Problem(503, "the account cannot be read right now", "collector_unavailable")
+            response = _error(unread, flavor_of(request.url.path))
             response.headers["retry-after"] = str(int(error.retry_after_s or 1))
             return response
 
     return serve
 
 
-def _error(problem: _Problem) -> Response:
-    kind = "api_error" if problem.status >= 500 else "invalid_request_error"
-    error = {"message": problem.message, "type": kind, "param": problem.param, "code": problem.code}
-    return Response(_encode({"error": error}), problem.status, media_type="application/json")
+def _error(problem: _Problem, flavor: Flavor) -> Response:
+    body = error_body(flavor, problem.status, problem.message, problem.code, param=problem.param)
+    headers = {"www-authenticate": "Bearer"} if problem.status == 401 else None
+    return Response(body, problem.status, headers, media_type="application/json")
 
 
 def _digest_of_caller(request: Request) -> str:
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    raw = key.strip().encode("latin-1")
-    if scheme.lower() != "bearer" or not is_well_formed(raw):
-        raise _Problem(401, "send your key as `Authorization: Bearer sk_live_...`", "invalid_api_key")
+    scheme, _, bearer = request.headers.get("authorization", "").strip().partition(" ")
+    sent = [bearer] if scheme.lower() == "bearer" else [scheme]
+    sent += (request.headers.get(name, "") for name in KEY_HEADERS)
+    keys = {key.strip().encode("latin-1") for key in sent} - {b""}
+    if len(keys) > 1:
+        raise _Problem(401, "Authorization, x-api-key and api-key carry different keys: send one of them", "invalid_api_key")
+    if not keys or not is_well_formed(raw := keys.pop()):
+        raise _Problem(401, "send your key as `Authorization: Bearer sk_live_...`, or in `x-api-key`", "invalid_api_key")
     return digest(raw)
 
 

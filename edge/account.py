@@ -9,9 +9,13 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from edge.reply import JSON_TYPE, send_refusal, send_whole
+from edge.reply import send_refusal, send_whole
 from routing.refusal import Refusal
+from usage.flavor import flavor_of
 
+CROSSING = frozenset((b"authorization", b"x-api-key", b"api-key", b"x-request-id"))
+"""What the collector gets of a caller's headers."""
+RETURNING = (b"content-type", b"retry-after", b"www-authenticate")
 FRESH_S = 1.0
 FORWARD_TIMEOUT_S = 10.0
 Flush = Callable[[float], Awaitable[Any]]
@@ -41,16 +45,20 @@ class Forward:
 
         if self._client is None:
             self._client = httpx.AsyncClient(base_url=self._base_url, timeout=FORWARD_TIMEOUT_S, trust_env=False)
-        headers = [(name, value) for name, value in scope["headers"] if name in (b"authorization", b"x-request-id")]
+        headers = [(name, value) for name, value in scope["headers"] if name in CROSSING]
         query = scope["query_string"].decode("latin-1")
         try:
             answer = await self._client.get(scope["path"] + (f"?{query}" if query else ""), headers=headers)
         except httpx.HTTPError:
             await send_refusal(
-                send, Refusal(503, "collector_unreachable", "the account cannot be read right now", retry_after_s=1.0), []
+                send,
+                Refusal(503, "collector_unreachable", "the account cannot be read right now", retry_after_s=1.0),
+                flavor_of(scope["path"]),
+                [],
             )
             return
-        await send_whole(send, answer.status_code, [JSON_TYPE], answer.content)
+        kept = [(name, answer.headers[name.decode()].encode()) for name in RETURNING if name.decode() in answer.headers]
+        await send_whole(send, answer.status_code, kept, answer.content)
 
     async def aclose(self) -> None:
         if self._client is not None:

@@ -1,42 +1,88 @@
-"""The unpaid endpoints of an edge: what can be called, whether it is well, what it counts.
+"""The endpoints of an edge: the paid one, the account's, what can be called, whether the edge is well, what it counts.
 
-Rule: these need no key and tell nothing about accounts.
+Rule: those that need no key tell nothing about accounts.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Route, request_response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge.node import Node
-from edge.reply import send_refusal
+from edge.router import BASES, Endpoint
 from routing.refusal import Refusal
+from usage.flavor import Flavor, flavor_of
 
-PREFIXES = ("/api/v1", "/v1")
+PAID_PATHS = tuple(base + "/chat/completions" for base in BASES)
+ACCOUNT_PATHS = ("/credits", "/key", "/generation", "/activity")
+
+
+def paid(node: Node) -> Mapping[str, ASGIApp]:
+    """The paid endpoints by their path."""
+    return dict.fromkeys(PAID_PATHS, node.chat)
+
+
+def routes(node: Node, account: ASGIApp) -> list[Route]:
+    """Every endpoint, the paid ones with their odd spellings included. `account` answers for accounts."""
+    found = [Route(path, Endpoint(Chat(node), "POST")) for path in PAID_PATHS]
+    for base in BASES:
+        found += [Route(base + path, Endpoint(account, "GET")) for path in ACCOUNT_PATHS]
+        found += _model_routes(node, base)
+    return found + _health_routes(node)
+
+
+class Chat:
+    """The chat's way in for Starlette's router, which takes a bound method for something else than a raw ASGI endpoint."""
+
+    def __init__(self, node: Node) -> None:
+        self._chat = node.chat
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return self._chat(scope, receive, send)
+
+
+def _get(answer: Callable[[Request], Awaitable[Response]]) -> Endpoint:
+    return Endpoint(request_response(answer), "GET")
 
 
 def _json(body: bytes, status: int = 200) -> Response:
     return Response(body, status, media_type="application/json")
 
 
-def routes(node: Node) -> list[Route]:
-    """The routes of the unpaid endpoints."""
+def _model_routes(node: Node, base: str) -> list[Route]:
+    flavor = flavor_of(base)
 
     async def models(request: Request) -> Response:
-        return _json(node.table.catalog.listing)
+        return _json(node.table.catalog.listing(flavor))
+
+    async def model(request: Request) -> Response:
+        return _of_model(request, node.table.catalog.model(request.path_params["model"], flavor))
 
     async def endpoints(request: Request) -> Response:
-        model_id = request.path_params["model"]
-        body = node.table.catalog.endpoints(model_id)
-        if body is None:
-            refusal = Refusal(
-                404, "model_not_found", f"{model_id!r} is not offered here; GET /models lists what is", param="model"
-            )
-            return _json(refusal.body(), 404)
-        return _json(body)
+        return _of_model(request, node.table.catalog.endpoints(request.path_params["model"]))
 
+    def _of_model(request: Request, body: bytes | None) -> Response:
+        if body is not None:
+            return _json(body)
+        name = request.path_params["model"]
+        guess = node.table.catalog.nearest(name)
+        hint = f"did you mean {guess}? " if guess is not None else ""
+        message = f"{name[:200]!r} is not offered here; {hint}GET {base}/models lists what is"
+        return _json(Refusal(404, "model_not_found", message, param="model").body(flavor), 404)
+
+    found = [Route(base + "/models", _get(models)), Route(base + "/models/{model:path}/endpoints", _get(endpoints))]
+    if flavor is Flavor.OPENROUTER:
+
+        async def count(request: Request) -> Response:
+            return _json(node.table.catalog.count)
+
+        found += [Route(base + "/models/count", _get(count)), Route(base + "/model/{model:path}", _get(model))]
+    return [*found, Route(base + "/models/{model:path}", _get(model))]
+
+
+def _health_routes(node: Node) -> list[Route]:
     async def healthz(request: Request) -> Response:
         return _json(b'{"status":"ok"}')
 
@@ -46,13 +92,5 @@ def routes(node: Node) -> list[Route]:
     async def metrics(request: Request) -> Response:
         return Response(node.metrics.text(node.gauges()), media_type="text/plain; version=0.0.4")
 
-    found = [Route(prefix + "/models", models) for prefix in PREFIXES]
-    found += [Route(prefix + "/models/{model:path}/endpoints", endpoints) for prefix in PREFIXES]
-    plain: dict[str, Callable[[Request], object]] = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics}
-    return found + [Route(path, endpoint) for path, endpoint in plain.items()]
-
-
-async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    """What no route serves."""
-    message = f"there is nothing at {scope['path']}: the API lives under /api/v1, for example POST /api/v1/chat/completions"
-    await send_refusal(send, Refusal(404, "not_found", message), [])
+    plain = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics}
+    return [Route(path, _get(answer)) for path, answer in plain.items()]

@@ -31,7 +31,9 @@ from edge.table import Lazy, Table
 from edge.tasks import Tasks
 from edge.turn import Turn
 from edge.upstream.pool import NativeUpstream
+from routing.headers import own_request_id
 from routing.refusal import Refusal
+from usage.flavor import flavor_of
 from usage.protocol import Boot, Booted, Centre, Refused, Unreachable
 
 log = logging.getLogger("tollway.node")
@@ -63,6 +65,7 @@ class Node:
         self.tasks = Tasks()
         self.metrics = Metrics()
         self.turn = Turn()
+        self.mint = Mint()
         self.native = NativeUpstream(self.turn)
         self._httpx = Lazy()
         self.table = Table(settings.providers, self.native, self._httpx)
@@ -85,7 +88,10 @@ class Node:
     def chat(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """POST /chat/completions. To be awaited at once."""
         relay = self._relay
-        return send_refusal(send, self._refusal, []) if relay is None else relay(scope, receive, send)
+        if relay is not None:
+            return relay(scope, receive, send)
+        request_id = own_request_id(scope["headers"]) or "req-" + self.mint.draw()
+        return send_refusal(send, self._refusal, flavor_of(scope["path"]), [(b"x-request-id", request_id.encode())])
 
     @property
     def is_ready(self) -> bool:
@@ -128,7 +134,7 @@ class Node:
             limits.response_bytes_max, limits.line_bytes_max, limits.keepalive_comment_s, settings.durability == "strict"
         )
         books = Books(self.name, booted.epoch, journal, credit, self.metrics)
-        self._relay = Relay(self.table, books, self.watch, Mint(), self.in_flight, bounds)
+        self._relay = Relay(self.table, books, self.watch, self.mint, self.in_flight, bounds)
         log.info("node %s serves in epoch %d", self.name, booted.epoch)
 
     async def _open_journal(self, folder: str) -> tuple[Booted, Journal]:

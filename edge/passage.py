@@ -20,6 +20,7 @@ from edge.downstream import Caller
 from edge.tasks import Tasks
 from edge.upstream import Exchange
 from routing.provider import Provider
+from usage.flavor import Flavor
 
 TICK_S = 0.5
 
@@ -29,7 +30,7 @@ class Passage(msgspec.Struct, eq=False):
 
     `verdict` says what ended it from outside: "" (nothing), "gone" (the caller left), "body" (the body came too slowly), "reader"
     (the caller stopped reading), "first_byte", "idle" or "total" (the provider was too slow). `caller` is there where the
-    server offers that (`edge.downstream`).
+    server offers that (`edge.downstream`). `flavor` is the API that was called.
     """
 
     receive: Receive
@@ -38,6 +39,7 @@ class Passage(msgspec.Struct, eq=False):
     started_s: float
     heard_s: float
     spoke_s: float
+    flavor: Flavor = Flavor.OPENAI
     exchange: Exchange | None = None
     verdict: str = ""
     is_reading_body: bool = False

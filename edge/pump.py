@@ -20,9 +20,10 @@ from edge.generation import Generation
 from edge.passage import Passage
 from edge.reply import Bounds
 from edge.upstream import Exchange, UpstreamError
-from routing.answer import Identity, error_chunk, failure_of_error, length_chunk
-from routing.failure import Failure, Kind, Sent, Source, describe, error_body, status_of
+from routing.answer import Identity, error_event, failure_of_error, length_chunk
+from routing.failure import Failure, Kind, Sent, Source
 from routing.headers import to_downstream
+from routing.refusal import refusal_of
 from routing.sse import TooLong
 from routing.stream import StreamRewrite
 from usage.record import EndReason
@@ -50,6 +51,7 @@ class Pump:
         "_exchange",
         "_generation",
         "_handed",
+        "_identity",
         "_is_open",
         "_meter",
         "_passage",
@@ -72,8 +74,10 @@ class Pump:
         self._handed: bytes | None = None
         self._problem: Exception | None = None
         self._sending: Begun | None = None
+        provider = generation.attempt.provider.name
+        self._identity = Identity(generation.gen_id, generation.envelope.model, passage.flavor, provider)
         self._rewrite = StreamRewrite(
-            Identity(generation.gen_id, generation.envelope.model),
+            self._identity,
             generation.meter,
             include_usage=generation.envelope.include_usage,
             created=int(time.time()),
@@ -217,9 +221,8 @@ class Pump:
     async def _cut(self, sent: bytes) -> None:
         """The reserve is used up: the answer ends here, with what it used."""
         self._settle("credit_limit")
-        identity = Identity(self._generation.gen_id, self._generation.envelope.model)
         self._exchange.abort()
-        await self._finish(sent + length_chunk(identity, self._generation.meter.usage_json(), self._rewrite.created))
+        await self._finish(sent + length_chunk(self._identity, self._generation.meter.usage_json(), self._rewrite.created))
 
     async def _fail(self, failure: Failure, sent: bytes = b"") -> None:
         self._exchange.abort()
@@ -233,11 +236,9 @@ class Pump:
             raise Failed(failure)
         failure = msgspec.structs.replace(failure, sent=Sent.HEAD)
         self._settle(end_reason_of(failure), error=failure.kind.value)
-        message, kind, code = describe(failure, generation.attempt.provider.name)
-        status = status_of(failure)
-        error = error_body(status, message, kind, code)
-        identity = Identity(generation.gen_id, generation.envelope.model)
-        await self._finish(sent + error_chunk(identity, error, self._rewrite.created))
+        provider = generation.attempt.provider.name
+        event = error_event(self._identity, refusal_of(failure, provider), self._rewrite.created)
+        await self._finish(sent + event)
 
     def _settle(self, end_reason: EndReason, status: int = 200, error: str = "") -> None:
         generation, rewrite = self._generation, self._rewrite

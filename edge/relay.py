@@ -28,12 +28,13 @@ from edge.reply import Bounds, Headers, id_headers, send_refusal
 from edge.table import Table
 from edge.whole import forward_whole
 from routing.envelope import Invalid, read
-from routing.failure import Kind, Source, describe, param_of, status_of
+from routing.failure import Kind, Source, status_of
 from routing.headers import Arrival, validate
 from routing.meter import Meter, estimate_prompt
 from routing.plan import Plan
-from routing.refusal import Refusal
+from routing.refusal import Refusal, refusal_of
 from routing.reserve import Reserve, completion_within, reserve
+from usage.flavor import flavor_of
 from usage.pricing import dollars
 from usage.protocol import Policy, Unreachable
 
@@ -60,7 +61,7 @@ class Relay:
         now_s = monotonic()
         caller = scope.get("extensions", NONE).get(CALLER)
         task = asyncio.current_task() if caller is None else caller.task
-        passage = Passage(receive, caller, task, now_s, now_s, now_s)
+        passage = Passage(receive, caller, task, now_s, now_s, now_s, flavor_of(scope["path"]))
         self._watch.passages.add(passage)
         request_id = "req-" + mark
         try:
@@ -70,7 +71,7 @@ class Relay:
             await self._serve(arrival, digest, gen_id, request_id, passage, send)
         except Denied as denied:
             self._books.metrics.count_refused(denied.refusal.status)
-            await send_refusal(send, denied.refusal, id_headers(gen_id, request_id))
+            await send_refusal(send, denied.refusal, passage.flavor, id_headers(gen_id, request_id))
             if passage.is_reading_body or not passage.body_bytes:
                 passage.is_reading_body, passage.is_watched = False, True
                 await discard_body(receive)
@@ -85,7 +86,7 @@ class Relay:
             log.exception("request %s failed", gen_id)
             if not passage.is_answered:
                 refusal = Refusal(500, "internal_error", "this edge failed; the request id helps to find out why")
-                await send_refusal(send, refusal, id_headers(gen_id, request_id))
+                await send_refusal(send, refusal, passage.flavor, id_headers(gen_id, request_id))
         finally:
             self._watch.end(passage)
             self._in_flight.release(passage.body_bytes)
@@ -192,9 +193,7 @@ class Relay:
             if passage.verdict not in ("gone", "reader"):
                 if failure.kind is Kind.JOURNAL:
                     raise Denied(_UNJOURNALED) from failed
-                message, kind, code = describe(failure, generation.attempt.provider.name)
-                refusal = Refusal(status, code, message, kind, param_of(failure), retry_after_s=failure.retry_after_s)
-                raise Denied(refusal) from failed
+                raise Denied(refusal_of(failure, generation.attempt.provider.name)) from failed
         except asyncio.CancelledError:
             left = passage.verdict in ("gone", "reader")
             generation.settle("cancelled" if left else "proxy_error", 499 if left else 503, monotonic())
@@ -211,7 +210,7 @@ class Relay:
         self._books.metrics.count_refused(408 if passage.verdict == "body" else 499)
         if passage.verdict == "body":
             refusal = Refusal(408, "body_too_slow", "the body did not arrive in time; send it faster or make it smaller")
-            await send_refusal(send, refusal, ids)
+            await send_refusal(send, refusal, passage.flavor, ids)
 
 
 def check(policy: Policy) -> None:

@@ -1,9 +1,10 @@
-"""What the caller is sent when it is not the provider's answer: refusals, in OpenAI's error shape, and response heads."""
+"""What the caller is sent when it is not the provider's answer: refusals, in the words of the API called, and response heads."""
 
 import msgspec
 from starlette.types import Send
 
 from routing.refusal import Refusal
+from usage.flavor import Flavor
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -31,11 +32,13 @@ async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> 
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def send_refusal(send: Send, refusal: Refusal, ids: Headers) -> None:
+async def send_refusal(send: Send, refusal: Refusal, flavor: Flavor, ids: Headers) -> None:
     """A refusal as the SDKs read it; `retry-after` when waiting helps, and never a retry where it cannot."""
     headers = [JSON_TYPE, *ids]
     if refusal.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % max(-int(-refusal.retry_after_s // 1), 1)))
+    if refusal.status == 415:
+        headers.append((b"accept-encoding", b"identity"))
     if refusal.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    await send_whole(send, refusal.status, headers, refusal.body())
+    await send_whole(send, refusal.status, headers, refusal.body(flavor))

@@ -43,7 +43,9 @@ async def forward_whole(exchange: Exchange, generation: Generation, passage: Pas
     generation.consumed = "metered"
     generation.finish_reason = view.finish_reason
     generation.upstream_id = view.upstream_id
-    answer = rewrite_answer(body, view, members, Identity(generation.gen_id, generation.envelope.model), generation.meter)
+    provider, created_s = generation.attempt.provider.name, generation.started_ms // 1000
+    identity = Identity(generation.gen_id, generation.envelope.model, passage.flavor, provider, created_s)
+    answer = rewrite_answer(body, view, members, identity, generation.meter)
     if passage.has_left:
         generation.settle("cancelled", 499, monotonic())
         return

@@ -11,17 +11,23 @@ from msgspec import Raw
 from routing.dialects.openai import Chunk, decode_chunk
 from routing.failure import Failure, Kind, Sent, Source
 from routing.meter import Meter
+from routing.openrouter import answer_members
+from routing.refusal import Refusal
 from routing.splice import Members, decode_members, replace
+from usage.flavor import Flavor
 
 _encode = msgspec.json.encode
 
 
 class Identity:
-    """The names an answer carries: ours instead of the provider's, as JSON texts."""
+    """The names an answer carries: ours instead of the provider's, as JSON texts; and the API it is an answer of."""
 
-    __slots__ = ("gen_id", "id_json", "model", "model_json")
+    __slots__ = ("created_s", "flavor", "gen_id", "id_json", "model", "model_json", "provider")
 
-    def __init__(self, gen_id: str, model: str) -> None:
+    def __init__(self, gen_id: str, model: str, flavor: Flavor, provider: str, created_s: int = 0) -> None:
+        self.created_s = created_s
+        self.flavor = flavor
+        self.provider = provider
         self.gen_id = gen_id
         self.model = model
         self.id_json = Raw(f'"{gen_id}"')
@@ -78,12 +84,23 @@ def rewrite_answer(body: bytes, view: Chunk, members: Members, identity: Identit
         meter.observe_usage(usage)
     if not meter.has_usage:
         meter.observe_text(body)
-    return replace(body, members, {"id": identity.id_json, "model": identity.model_json, "usage": Raw(meter.usage_json())})
+    values = {"id": identity.id_json, "model": identity.model_json, "usage": Raw(meter.usage_json())}
+    if identity.flavor is Flavor.OPENROUTER:
+        values |= answer_members(members, identity.provider, identity.created_s)
+    return replace(body, members, values)
 
 
-def error_chunk(identity: Identity, error_body: bytes, created: int) -> bytes:
-    """The one event that ends a stream that failed after its head had gone out. `error_body` is `{"error":{...}}`."""
-    return _event(identity, created, b'[{"index":0,"delta":{"content":""},"finish_reason":"error"}],' + error_body[1:-1])
+def error_event(identity: Identity, refusal: Refusal, created: int) -> bytes:
+    """The one event that ends a stream that failed after its head had gone out.
+
+    OpenAI: nothing but the error. Clients (the AI SDK) take an event with `choices` for a part of the answer, and the cut text
+    for the whole of it. OpenRouter: a chunk with a choice that ended in an error, and the error.
+    """
+    body = refusal.body(identity.flavor)
+    if identity.flavor is Flavor.OPENAI:
+        return b"data: %b\n\n" % body
+    choices = b'[{"index":0,"delta":{"content":""},"finish_reason":"error"}]'
+    return _event(identity, created, b'%b,"provider":%b,%b' % (choices, _encode(identity.provider), body[1:-1]))
 
 
 def length_chunk(identity: Identity, usage: bytes, created: int) -> bytes:

@@ -1,7 +1,8 @@
-"""What can be called and what it costs, as `GET /models` and `/models/{author}/{slug}/endpoints` tell it.
+"""What can be called and what it costs, as `GET /models`, `/models/{id}` and `/models/{author}/{slug}/endpoints` tell it.
 
-Source: OpenRouter's shapes; prices are decimal strings in dollars per token. Strategy: made once per table, as JSON.
-Rule: a provider whose key is not in the environment is not offered, and the answer says so in `not_offered`.
+Source: OpenAI's shapes (a list of ids) and OpenRouter's; prices are decimal strings in dollars per token. Strategy: made once per
+table, as JSON.
+Rule: a provider whose key is not in the environment is not offered, and the listing says so in `not_offered`.
 """
 
 from typing import Any
@@ -10,7 +11,9 @@ import msgspec
 
 from routing.config import Config
 from routing.plan import is_offered, missing_keys
+from routing.problem import nearest
 from routing.provider import Model, Provider
+from usage.flavor import Flavor
 from usage.pricing import PICO_PER_DOLLAR
 from usage.record import Rates
 
@@ -49,11 +52,13 @@ def _architecture(model: Model) -> dict[str, Any]:
     }
 
 
-def _entry(model: Model, owner: str) -> dict[str, Any]:
+def _openai_entry(model_id: str, model: Model, owner: str) -> dict[str, Any]:
+    return {"id": model_id, "object": "model", "created": model.created_s, "owned_by": owner}
+
+
+def _entry(model: Model) -> dict[str, Any]:
     return {
         "id": model.id,
-        "object": "model",
-        "owned_by": owner,
         "canonical_slug": model.id,
         "name": model.display_name or model.id,
         "created": model.created_s,
@@ -67,6 +72,8 @@ def _entry(model: Model, owner: str) -> dict[str, Any]:
             "is_moderated": False,
         },
         "per_request_limits": None,
+        "default_parameters": None,
+        "supported_voices": None,
         "supported_parameters": [],
         "links": {"details": f"/api/v1/models/{model.id}/endpoints"},
     }
@@ -90,7 +97,7 @@ def _endpoint(provider: Provider, model: Model) -> dict[str, Any]:
 
 
 class Catalog:
-    """The offered models of one table: `listing` is the answer to `GET /models`."""
+    """The offered models of one table."""
 
     def __init__(self, config: Config, offered: frozenset[str]) -> None:
         self._models: dict[str, tuple[Provider, Model]] = {}
@@ -101,18 +108,45 @@ class Catalog:
                 continue
             for model in provider.models.values():
                 self._models[model.id] = (provider, model)
-        entries = [_entry(model, provider.name) for provider, model in self._models.values()]
         for alias, targets in config.aliases.items():
             known = [self._models[target] for target in targets if target in self._models]
             if known:
                 self._models[alias] = known[0]
-                entries.append({**_entry(known[0][1], known[0][0].name), "id": alias, "name": alias})
-        self.listing = _encode({"object": "list", "data": entries, "total_count": len(entries), "not_offered": missing})
+        listed = {name: self._describe(name) for name in self._models}
+        plain = [_openai_entry(name, model, provider.name) for name, (provider, model) in self._models.items()]
+        self._listings = {
+            Flavor.OPENAI: _encode({"object": "list", "data": plain, "not_offered": missing}),
+            Flavor.OPENROUTER: _encode(
+                {"data": [*listed.values()], "total_count": len(listed), "links": {"next": None}, "not_offered": missing}
+            ),
+        }
+        self.count = _encode({"data": {"count": len(listed)}})
+
+    def _describe(self, model_id: str) -> dict[str, Any]:
+        model = self._models[model_id][1]
+        entry = _entry(model)
+        return entry if model_id == model.id else {**entry, "id": model_id, "name": model_id}
+
+    def listing(self, flavor: Flavor) -> bytes:
+        """The answer to `GET /models`."""
+        return self._listings[flavor]
+
+    def model(self, model_id: str, flavor: Flavor) -> bytes | None:
+        """The answer to `GET /models/{id}`; None when the model is not offered."""
+        if model_id not in self._models:
+            return None
+        provider, model = self._models[model_id]
+        if flavor is Flavor.OPENAI:
+            return _encode(_openai_entry(model_id, model, provider.name))
+        return _encode({"data": self._describe(model_id)})
+
+    def nearest(self, model_id: str) -> str | None:
+        """The offered id that was probably meant."""
+        return nearest(model_id, self._models)
 
     def endpoints(self, model_id: str) -> bytes | None:
         """The answer to `GET /models/{author}/{slug}/endpoints`; None when the model is not offered."""
-        found = self._models.get(model_id)
-        if found is None:
+        if model_id not in self._models:
             return None
-        provider, model = found
-        return _encode({"data": {**_entry(model, provider.name), "id": model_id, "endpoints": [_endpoint(provider, model)]}})
+        provider, model = self._models[model_id]
+        return _encode({"data": {**self._describe(model_id), "endpoints": [_endpoint(provider, model)]}})

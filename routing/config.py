@@ -52,6 +52,8 @@ class Config(msgspec.Struct, frozen=True):
     providers: dict[str, Provider]
     aliases: dict[str, tuple[str, ...]] = {}
     limits: Limits = Limits()
+    cors_origins: tuple[str, ...] = ()
+    """Origins (scheme, host, port) of pages that may call from a browser; `*` is any."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -97,8 +99,11 @@ def _read(table: Table, version: str) -> Config:
     for name, inner in tables:
         _blame_hidden_models(inner, providers[name], providers)
     aliases = _read_aliases(table.table("aliases"), providers)
+    cors = table.table("cors")
+    cors_origins = cors.take("origins", field.items(field.origin), ())
+    cors.close()
     table.close()
-    return Config(version, providers, aliases, limits)
+    return Config(version, providers, aliases, limits, cors_origins)
 
 
 def _read_limits(table: Table) -> Limits:

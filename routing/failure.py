@@ -7,11 +7,12 @@ Limits: statuses are those of the OpenAI error vocabulary; whatever else a provi
 """
 
 import enum
-from typing import Any, Final, assert_never
+from typing import Final, assert_never
 
 import msgspec
 
 from routing.complaint import upstream_message as upstream_message
+from usage.flavor import type_of
 
 
 class Kind(enum.Enum):
@@ -98,21 +99,6 @@ _STATUS_OF_ANSWER: Final = {
 
 _OUR_KEY: Final = frozenset({401, 402, 403})
 
-_TYPES: Final = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    402: "insufficient_credits",
-    403: "permission_error",
-    404: "invalid_request_error",
-    408: "timeout_error",
-    413: "invalid_request_error",
-    429: "rate_limit_error",
-    500: "server_error",
-    502: "upstream_error",
-    503: "service_unavailable",
-    504: "timeout_error",
-}
-
 
 def _is_passing(status: int) -> bool:
     """Whether a provider that answers so says "not now" rather than "no"."""
@@ -179,24 +165,6 @@ def _status_of_upstream(failure: Failure) -> int:
         case Kind.INTERNAL:
             return 500
     assert_never(failure.kind)
-
-
-def type_of(status: int) -> str:
-    """The error `type` that goes with a status of ours."""
-    return _TYPES.get(status, "server_error")
-
-
-_ENCODER: Final = msgspec.json.Encoder()
-
-
-def error_body(
-    status: int, message: str, type: str, code: str | None, param: str | None = None, metadata: dict[str, Any] | None = None
-) -> bytes:
-    """OpenAI's error object as JSON. An empty `type` takes the one that goes with `status`."""
-    error: dict[str, Any] = {"message": message, "type": type or type_of(status), "param": param, "code": code}
-    if metadata:
-        error["metadata"] = metadata
-    return _ENCODER.encode({"error": error})
 
 
 def describe(failure: Failure, provider_name: str) -> tuple[str, str, str]:

@@ -23,6 +23,7 @@ DAY_S: Final = 86_400
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _VISIBLE: Final = re.compile(r"[\x20-\x7e\t]*\Z")
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?\Z")
 _ENVIRONMENT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\Z")
 _URL_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*\Z")
@@ -90,6 +91,14 @@ def items(check: Check[T]) -> Check[tuple[T, ...]]:
         return tuple(check(item) for item in value)
 
     return check_all
+
+
+def origin(value: Any) -> str:
+    """A page's origin as browsers send it, in lower case; or `*`, or `null` (a file, a sandbox)."""
+    written = text(value).lower()
+    if written in ("*", "null") or _ORIGIN.match(written):
+        return written
+    raise Wrong(f'is "{value}", which is no origin', 'write scheme, host and port only, such as "https://app.example", or "*"')
 
 
 def instant_s(value: Any) -> int:

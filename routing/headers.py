@@ -49,12 +49,14 @@ class Arrival(msgspec.Struct, gc=False):
 
     host: bytes = b""
     authorization: bytes | None = None
+    """With the key of `x-api-key` or `api-key`, if it was sent there."""
     request_id: str | None = None
     """The caller's own, if it is well-formed."""
     content_length: int | None = None
     is_chunked: bool = False
     user_agent: str = ""
     forwarded: bytes = b""
+    api_key: bytes | None = None
 
 
 def validate(headers: Headers, header_count_max: int = 64) -> Arrival | Refusal:
@@ -70,9 +72,17 @@ def validate(headers: Headers, header_count_max: int = 64) -> Arrival | Refusal:
                 return wrong
     if not arrival.host:
         return _refusal("invalid_host", "the request needs one Host header")
+    if arrival.api_key is not None and not _agree(arrival):
+        return _disagreement()
     if arrival.is_chunked and arrival.content_length is not None:
         return _refusal("ambiguous_length", "Content-Length and Transfer-Encoding exclude each other")
     return arrival
+
+
+def own_request_id(headers: Headers) -> str | None:
+    """The caller's `x-request-id`, if it is well-formed."""
+    found = (value for name, value in headers if name == b"x-request-id" and _REQUEST_ID.match(value))
+    return next((value.decode("ascii") for value in found), None)
 
 
 def _refusal(code: str, message: str, status: int = 400) -> Refusal:
@@ -95,6 +105,32 @@ def _authorization(arrival: Arrival, _: bytes, value: bytes) -> Refusal | None:
     return None
 
 
+def _api_key(arrival: Arrival, _: bytes, value: bytes) -> Refusal | None:
+    """`x-api-key` and `api-key`, where Anthropic's and Azure's clients put a key: the same as a bearer."""
+    key = value.strip()
+    if not key.isascii():
+        return _refusal("invalid_api_key", "the credentials have characters that no key has", 401)
+    if key and arrival.api_key not in (None, key):
+        return _disagreement()
+    arrival.api_key = key or arrival.api_key
+    return None
+
+
+def _disagreement() -> Refusal:
+    return _refusal("invalid_api_key", "Authorization, x-api-key and api-key carry different keys: send one of them", 401)
+
+
+def _agree(arrival: Arrival) -> bool:
+    """Whether the key in a header of its own is the one in Authorization; a bearer that is empty says nothing."""
+    scheme, _, bearer = (arrival.authorization or b"").strip().partition(b" ")
+    bearer = bearer.strip()
+    if not bearer and scheme.lower() in (b"", b"bearer"):
+        assert arrival.api_key is not None
+        arrival.authorization = b"Bearer " + arrival.api_key
+        return True
+    return scheme.lower() == b"bearer" and bearer == arrival.api_key
+
+
 def _content_length(arrival: Arrival, _: bytes, value: bytes) -> Refusal | None:
     if not _LENGTH.match(value) or arrival.content_length not in (None, int(value)):
         return _refusal("invalid_content_length", "Content-Length must be one whole number")
@@ -111,7 +147,8 @@ def _transfer_encoding(arrival: Arrival, _: bytes, value: bytes) -> Refusal | No
 
 def _content_encoding(_: Arrival, __: bytes, value: bytes) -> Refusal | None:
     if value.strip().lower() not in (b"identity", b""):
-        return _refusal("unsupported_content_encoding", "send the body without a Content-Encoding")
+        message = "a compressed body is not read: send it without a Content-Encoding"
+        return _refusal("unsupported_content_encoding", message, 415)
     return None
 
 
@@ -134,6 +171,8 @@ def _forwarded(arrival: Arrival, name: bytes, value: bytes) -> None:
 _READERS: Final = {
     b"host": _host,
     b"authorization": _authorization,
+    b"x-api-key": _api_key,
+    b"api-key": _api_key,
     b"content-length": _content_length,
     b"transfer-encoding": _transfer_encoding,
     b"content-encoding": _content_encoding,

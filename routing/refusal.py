@@ -1,19 +1,22 @@
-"""A refusal: why a request is not even tried, in the words and the status that the caller reads.
+"""A refusal: why a request gets no answer, in the words and the status that the caller reads.
 
-Rule: a refusal says what would be right. It is a value, so whoever decides does not need to know how it is sent.
+Rule: a refusal says what would be right. It is a value, so whoever decides does not need to know how it is sent, and whoever
+sends it (`usage.flavor` knows the words of each API) does not need to know why.
 """
 
 from typing import Any
 
 import msgspec
 
-from routing.failure import error_body, type_of
+from routing.failure import Failure, Source, describe, param_of, status_of
+from usage.flavor import Flavor, error_body
 
 
 class Refusal(msgspec.Struct, frozen=True):
     """Status, code and message for the caller. An empty `type` is the one that goes with the status.
 
-    `param` names the member to mend. `retry_after_s` becomes the `retry-after` header; None when waiting would not help.
+    `param` names the member to mend. `metadata` is told where the API has a place for it (OpenRouter's). `retry_after_s` becomes
+    the `retry-after` header; None when waiting would not help.
     """
 
     status: int
@@ -24,6 +27,13 @@ class Refusal(msgspec.Struct, frozen=True):
     metadata: dict[str, Any] | None = None
     retry_after_s: float | None = None
 
-    def body(self) -> bytes:
-        """The OpenAI error object as JSON."""
-        return error_body(self.status, self.message, self.type or type_of(self.status), self.code, self.param, self.metadata)
+    def body(self, flavor: Flavor) -> bytes:
+        """The error object as JSON."""
+        return error_body(flavor, self.status, self.message, self.code, type=self.type, param=self.param, metadata=self.metadata)
+
+
+def refusal_of(failure: Failure, provider_name: str) -> Refusal:
+    """What the caller is told of a failure: as a status while nothing has gone out, else in the stream's error event."""
+    message, kind, code = describe(failure, provider_name)
+    metadata = {"provider_name": provider_name} if failure.source is Source.UPSTREAM else None
+    return Refusal(status_of(failure), code, message, kind, param_of(failure), metadata, retry_after_s=failure.retry_after_s)

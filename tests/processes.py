@@ -142,6 +142,12 @@ class Edge(Process):
 
     @property
     def base_url(self) -> str:
+        """What OpenAI's clients are pointed at."""
+        return f"{self.origin}/v1"
+
+    @property
+    def openrouter_url(self) -> str:
+        """What OpenRouter's clients are pointed at."""
         return f"{self.origin}/api/v1"
 
     def rewrite_providers(self, text: str) -> None:
@@ -222,7 +228,7 @@ def get(port: int, path: str, headers: dict[str, str] | None = None) -> Reply:
     return ask(port, "GET", path, headers=headers)
 
 
-def post(port: int, value: Any, headers: dict[str, str], path: str = "/api/v1/chat/completions") -> Reply:
+def post(port: int, value: Any, headers: dict[str, str], path: str = "/v1/chat/completions") -> Reply:
     """POST a value as JSON, or bytes as they are."""
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
     return ask(port, "POST", path, headers={"content-type": "application/json"} | headers, body=body)

@@ -41,6 +41,7 @@ class Connection(asyncio.Protocol):
         "_quiet_bytes",
         "_reading",
         "_scope",
+        "_target",
         "_url",
         "_waiting",
         "drained",
@@ -67,6 +68,8 @@ class Connection(asyncio.Protocol):
         self._parser: HttpRequestParser | None = HttpRequestParser(self)
         self._headers: list[tuple[bytes, bytes]] = []
         self._url = b""
+        self._target = b""
+        """Of the request that was read last."""
         self._heads = Heads()
         self._scope: Scope | None = None
         """What the parser made of the bytes it is being given."""
@@ -216,7 +219,7 @@ class Connection(asyncio.Protocol):
         is_old = version == "1.0"
         request = Request(self, method == "HEAD", is_old, parser.should_keep_alive(), self._expects_continue and not is_old)
         scope["extensions"] = {CALLER: request}
-        self._headers, self._url, self._expects_continue = [], b"", False
+        self._headers, self._target, self._url, self._expects_continue = [], self._url, b"", False
         self._reading = request
         self._scope = scope if request.keeps_alive and not is_old else None
         if self.request is None:
@@ -310,7 +313,7 @@ class Connection(asyncio.Protocol):
                 self._cut()
                 return
             broken.leave()
-        self.write(refusal(status, self.server.date))
+        self.write(refusal(status, self.server.date, self._url or self._target))
         self.linger()
 
     def _hear_no_more(self) -> None:

@@ -90,9 +90,11 @@ async def test_generation_answers_the_record_to_its_owner_only(api: Api) -> None
         (caller, "/generation?id=gen-2", 404),
         (caller, "/generation", 400),
     ):
-        status, body = await api.get(who, "/api/v1" + path)
+        status, body = await api.get(who, "/v1" + path)
         assert status == code
         assert set(body["error"]) == {"message", "type", "param", "code"}
+        status, body = await api.get(who, "/api/v1" + path)
+        assert (status, body["error"]["code"]) == (code, code)
 
 
 async def test_key_tells_its_limit_and_windows(api: Api) -> None:
@@ -147,7 +149,7 @@ async def test_account_api_refuses_keys_that_are_none_or_revoked(api: Api) -> No
     unknown = msgspec.structs.replace(caller, key=mint(os.urandom(ENTROPY_BYTES))[0])
     malformed = msgspec.structs.replace(caller, key=caller.key[:-1])
     for who in (None, unknown, malformed):
-        status, body = await api.get(who, "/api/v1/credits")
+        status, body = await api.get(who, "/v1/credits")
         assert (status, body["error"]["code"]) == (401, "invalid_api_key")
     await api.collector.write(lambda tx, now: accounts.revoke_key(tx, caller.key_id))
     assert (await api.get(caller, "/api/v1/credits"))[0] == 401

@@ -143,7 +143,7 @@ class Caller:
     """The other side: what it sends, what it got. `leave()` makes `receive` say that it has gone."""
 
     def __init__(self, body: bytes, headers: list[Header]) -> None:
-        self.scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/api/v1/chat/completions", "headers": headers}
+        self.scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers}
         self.sent: list[dict[str, Any]] = []
         self.on_send: Callable[[dict[str, Any]], None] = lambda message: None
         self._incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()

@@ -174,7 +174,7 @@ async def test_stream_that_breaks_ends_with_one_error_and_is_charged_for_what_ca
     """No [DONE] is invented, and what was produced is paid."""
     caller = await rig.ask(Play(200, SSE, [chunk("one"), chunk("two"), broken(Sent.REQUEST)]), stream=True)
     *_, last = caller.events()
-    assert last["choices"][0]["finish_reason"] == "error"
+    assert list(last) == ["error"]
     assert last["error"]["code"] == "provider_disconnected"
     assert b"[DONE]" not in caller.body
     (record,) = rig.records
@@ -342,10 +342,12 @@ async def test_request_whose_intent_cannot_be_written_is_refused_and_costs_nothi
 async def test_credit_that_does_not_pay_is_refused_with_what_it_would_buy(tmp_path: Path) -> None:
     """402 says how many tokens the rest would buy; nothing is written or sent."""
     async with Rig(tmp_path, credit_nano=100_000) as rig:
-        caller = await rig.ask(Play(200, JSON, [ANSWER]), max_tokens=1_000)
+        caller = rig.caller(max_tokens=1_000)
+        caller.scope["path"] = "/api/v1/chat/completions"
+        await rig.run(caller)
         assert caller.status == 402
         error = caller.json()["error"]
-        assert error["code"] == "insufficient_credits"
+        assert error["metadata"]["code"] == "insufficient_credits"
         assert 0 < error["metadata"]["affordable_tokens"] < 50
         assert not rig.stage.targets
         assert not rig.records
@@ -460,7 +462,7 @@ async def test_stream_whose_first_read_holds_text_and_an_error_delivers_the_text
     caller = await rig.ask(Play(200, SSE, [both]), stream=True)
     first, last = caller.events()
     assert first["choices"][0]["delta"]["content"] == "one"
-    assert last["choices"][0]["finish_reason"] == "error"
+    assert last["error"]["code"] == "provider_overloaded"
     assert rig.records[0].tokens.completion == 1
 
 

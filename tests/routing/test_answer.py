@@ -7,19 +7,22 @@ import pytest
 from routing.answer import (
     Identity,
     NotAnAnswer,
-    error_chunk,
+    error_event,
     failure_of_error,
     length_chunk,
     open_answer,
     rewrite_answer,
     usage_chunk,
 )
-from routing.failure import Kind, Sent, error_body
+from routing.failure import Kind, Sent
 from routing.meter import Meter
+from routing.refusal import Refusal
 from tests.routing import recordings
+from usage.flavor import Flavor
 from usage.record import Rates
 
-IDENTITY = Identity("gen-1", 'a/"b')
+IDENTITY = Identity("gen-1", 'a/"b', Flavor.OPENAI, "p")
+OPENROUTER = Identity("gen-1", 'a/"b', Flavor.OPENROUTER, "p")
 
 
 def rewritten(body: bytes) -> tuple[bytes, Meter]:
@@ -95,12 +98,34 @@ def event(text: bytes) -> dict[str, object]:
 
 
 def test_events_of_our_own_are_chunks_that_sdks_read() -> None:
-    """Error, cut and usage are ordinary chunks with our id and model."""
-    error = event(error_chunk(IDENTITY, error_body(502, "broke", "upstream_error", "provider_disconnected"), 7))
-    assert error["error"]["message"] == "broke"  # type: ignore[index]
-    assert error["choices"] == [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}]
+    """Cut and usage are ordinary chunks with our id and model."""
     cut = event(length_chunk(IDENTITY, b'{"cost":1}', 7))
     assert cut["choices"] == [{"index": 0, "delta": {}, "finish_reason": "length"}]
     assert cut["ended_by"] == "credit"
     usage = event(usage_chunk(IDENTITY, b'{"cost":1}', 7))
     assert (usage["choices"], usage["usage"]) == ([], {"cost": 1})
+
+
+BROKE = Refusal(502, "provider_disconnected", "broke", metadata={"provider_name": "p"})
+
+
+def test_error_event_for_openai() -> None:
+    """The error and nothing else: a client that sees choices takes the event for a part of the answer."""
+    text = error_event(IDENTITY, BROKE, 7)
+    assert text.startswith(b"data: ")
+    assert text.endswith(b"\n\n")
+    assert json.loads(text[6:]) == {
+        "error": {"message": "broke", "type": "upstream_error", "param": None, "code": "provider_disconnected"}
+    }
+
+
+def test_error_event_for_openrouter() -> None:
+    """A chunk with a choice that ended in an error, and the error with the status as its code."""
+    error = event(error_event(OPENROUTER, BROKE, 7))
+    assert error["choices"] == [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}]
+    assert error["provider"] == "p"
+    assert error["error"] == {
+        "code": 502,
+        "message": "broke",
+        "metadata": {"error_type": "provider_unavailable", "code": "provider_disconnected", "provider_name": "p"},
+    }

@@ -4,6 +4,7 @@ import json
 
 from routing.catalog import Catalog
 from routing.config import parse
+from usage.flavor import Flavor
 
 TABLE = parse("""
 [providers.open]
@@ -29,7 +30,7 @@ gone = "shut/x"
 
 
 def listing() -> dict[str, object]:
-    parsed: dict[str, object] = json.loads(Catalog(TABLE, frozenset()).listing)
+    parsed: dict[str, object] = json.loads(Catalog(TABLE, frozenset()).listing(Flavor.OPENROUTER))
     return parsed
 
 
@@ -62,3 +63,34 @@ def test_catalog_endpoints_of_a_model() -> None:
     assert alias is not None
     assert json.loads(alias)["data"]["id"] == "quick"
     assert catalog.endpoints("shut/x") is None
+
+
+def test_catalog_for_openai() -> None:
+    """OpenAI's four members for each model, and nothing of OpenRouter's."""
+    catalog = Catalog(TABLE, frozenset())
+    listed = json.loads(catalog.listing(Flavor.OPENAI))
+    assert listed["object"] == "list"
+    assert {entry["id"] for entry in listed["data"]} == {"open/a/b", "echo/echo-1", "quick"}
+    entry = {"id": "open/a/b", "object": "model", "created": 0, "owned_by": "open"}
+    assert entry in listed["data"]
+    body = catalog.model("open/a/b", Flavor.OPENAI)
+    assert body is not None
+    assert json.loads(body) == entry
+
+
+def test_catalog_model_for_openrouter() -> None:
+    """One model as it stands in the listing; an alias under its own name."""
+    catalog = Catalog(TABLE, frozenset())
+    body = catalog.model("quick", Flavor.OPENROUTER)
+    assert body is not None
+    listed = json.loads(catalog.listing(Flavor.OPENROUTER))["data"]
+    assert json.loads(body)["data"] in listed
+    assert json.loads(catalog.count) == {"data": {"count": 3}}
+
+
+def test_catalog_of_what_is_not_offered() -> None:
+    """No model, and the id that was probably meant."""
+    catalog = Catalog(TABLE, frozenset())
+    assert catalog.model("shut/x", Flavor.OPENAI) is None
+    assert catalog.nearest("open/a/B") == "open/a/b"
+    assert catalog.nearest("zzzzzz") is None

@@ -1,14 +1,13 @@
 """Failures: what may be tried again, what the caller reads, and that nothing of ours leaks into it."""
 
 import itertools
-import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.failure import VANISHED, Failure, Kind, Sent, Source, describe, error_body, may_retry, status_of, type_of
+from routing.failure import VANISHED, Failure, Kind, Sent, Source, describe, may_retry, status_of
 
 DOCUMENTED = {400, 401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 504, VANISHED}
 STATUSES = (0, 301, 400, 401, 402, 403, 404, 408, 409, 410, 413, 415, 418, 422, 429, 498, 500, 502, 503, 504, 524, 529)
@@ -152,21 +151,6 @@ def test_description_says_when_to_come_back() -> None:
         == "groq refused the request with status 400"
     )
     assert describe(Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, 401, None, "bad key"), "groq")[2] == "provider_auth"
-
-
-def test_error_body_is_what_the_libraries_read() -> None:
-    """OpenAI's error object, with metadata only where there is some."""
-    assert json.loads(error_body(400, "m", "t", "c", "model")) == {
-        "error": {"message": "m", "type": "t", "param": "model", "code": "c"}
-    }
-    assert json.loads(error_body(402, "m", "", None, metadata={"a": 1}))["error"] == {
-        "message": "m",
-        "type": "insufficient_credits",
-        "param": None,
-        "code": None,
-        "metadata": {"a": 1},
-    }
-    assert type_of(418) == "server_error"
 
 
 def test_failure_of_an_unknown_kind() -> None:

@@ -2,12 +2,25 @@
 
 import json
 
-from routing.refusal import Refusal
+from routing.failure import Failure, Kind, Sent, Source
+from routing.refusal import Refusal, refusal_of
+from usage.flavor import Flavor
 
 
 def test_refusal_body() -> None:
-    """A refusal without a type takes the one of its status; one with a type keeps it."""
-    assert json.loads(Refusal(404, "c", "m", param="model").body())["error"]["type"] == "invalid_request_error"
-    assert json.loads(Refusal(404, "c", "m", type="own", metadata={"x": 1}).body()) == {
-        "error": {"message": "m", "type": "own", "param": None, "code": "c", "metadata": {"x": 1}}
+    """A refusal without a type takes the one of its status; one with a type keeps it; metadata go where there is a place."""
+    assert json.loads(Refusal(404, "c", "m", param="model").body(Flavor.OPENAI))["error"]["type"] == "invalid_request_error"
+    refusal = Refusal(404, "c", "m", type="own", metadata={"x": 1})
+    assert json.loads(refusal.body(Flavor.OPENAI)) == {"error": {"message": "m", "type": "own", "param": None, "code": "c"}}
+    assert json.loads(refusal.body(Flavor.OPENROUTER)) == {
+        "error": {"code": 404, "message": "m", "metadata": {"error_type": "not_found", "code": "c", "x": 1}}
     }
+
+
+def test_refusal_of_a_failure() -> None:
+    """A provider's failure is told with its name, ours without; the wait goes along."""
+    slow = refusal_of(Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, 429, 3.0), "groq")
+    assert (slow.status, slow.code, slow.retry_after_s) == (429, "provider_rate_limited", 3.0)
+    assert slow.metadata == {"provider_name": "groq"}
+    own = refusal_of(Failure(Kind.JOURNAL, Source.PROXY, Sent.NOTHING), "groq")
+    assert (own.status, own.metadata) == (503, None)

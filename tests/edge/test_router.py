@@ -1,0 +1,90 @@
+"""From a path to an endpoint: what is decided about paths, queries and failures; tests/e2e/test_flavors.py has the answers."""
+
+import json
+from typing import Any
+
+import pytest
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
+
+from edge.reply import send_whole
+from edge.router import ApiRouter, Endpoint, has_key, tidy
+
+pytestmark = pytest.mark.anyio
+KEY = "sk_" + "live_" + "x" * 10
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [("/v1/models", "/v1/models"), ("/v1/models/", "/v1/models"), ("/v1//a///b//", "/v1/a/b"), ("/", "/"), ("//", "/")],
+)
+def test_path_tidied(path: str, told: str) -> None:
+    """Slashes that mean nothing are left out."""
+    assert tidy(path) == told
+
+
+@pytest.mark.parametrize(
+    ("query", "has_header", "found"),
+    [
+        ("key=abc", False, True),
+        ("KEY=abc", False, True),
+        ("api_key=", False, True),
+        ("key=abc", True, False),
+        (f"q={KEY}", True, True),
+        (f"a=1&q=%73{KEY[1:]}", True, True),
+        ("beta=true&api-version=2026", False, False),
+        ("api_key_hash=abc", False, False),
+    ],
+)
+def test_query_with_a_key(query: str, has_header: bool, found: bool) -> None:
+    """Ours under any name, however it is escaped; another's only where no header has one."""
+    headers = [(b"authorization", b"Bearer x")] if has_header else []
+    assert has_key(query.encode(), headers) is found
+
+
+async def call(router: ApiRouter, path: str, method: str = "GET") -> list[Message]:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: Scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": [], "root_path": ""}
+    await router(scope, receive, send)
+    return sent
+
+
+async def test_endpoint_that_fails() -> None:
+    """The outer ring: a bug is a 500 in the API's words, without a traceback; once the head is out, the answer just ends."""
+
+    async def fails(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("secret")
+
+    async def fails_late(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("secret")
+
+    router = ApiRouter(None)
+    router.serve({}, [Route("/v1/a", Endpoint(fails, "GET")), Route("/v1/b", Endpoint(fails_late, "GET"))], tuple)
+    start, body = await call(router, "/v1/a")
+    assert start["status"] == 500
+    assert json.loads(body["body"])["error"]["code"] == "internal_error"
+    assert b"secret" not in body["body"]
+    assert [message["type"] for message in await call(router, "/v1/b")] == ["http.response.start"]
+
+
+async def test_paid_path_is_answered_by_itself() -> None:
+    """The paid endpoint gets the server's own `send`: nothing stands between."""
+    seen: list[Any] = []
+
+    async def chat(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(send)
+        await send_whole(send, 200, [], b"{}")
+
+    router = ApiRouter(None)
+    router.serve({"/v1/chat/completions": chat}, [], tuple)
+    assert dict((await call(router, "/v1/chat/completions", "POST"))[0]["headers"]) == {b"content-length": b"2"}
+    assert seen[0].__qualname__ == "call.<locals>.send"
+    assert (await call(router, "/v1/chat/completions", "GET"))[0]["status"] == 404

@@ -1,0 +1,65 @@
+"""docs/api.md against the code: every path that is routed, and every error code that can be answered, stands there; and no other.
+
+Limits: codes are found by reading the sources: the string arguments of the calls that make errors.
+"""
+
+import ast
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from edge.endpoints import routes
+from edge.router import Endpoint
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "docs" / "api.md").read_text()
+MAKERS = {"Refusal", "_refusal", "Invalid", "_Problem"}
+CODE = re.compile(r"[a-z]+(?:_[a-z]+)+\Z")
+NOT_A_CODE = {"api_key_hash"}
+
+
+def paths() -> set[tuple[str, str]]:
+    async def nobody(*_: Any) -> None: ...
+
+    node: Any = SimpleNamespace(chat=nobody)
+    found = set()
+    for route in routes(node, nobody):
+        assert isinstance(route.endpoint, Endpoint)
+        found |= {(method, route.path.replace("{model:path}", "{model}")) for method in route.endpoint.methods}
+    return found
+
+
+def test_docs_name_every_path() -> None:
+    """What is routed is documented; under `/api/v1` as under `/v1`, but for what is said to be there alone."""
+    documented = set(re.findall(r"`(GET|POST) (/[^`]+)`", TEXT))
+    documented |= {(method, "/api" + path) for method, path in documented if path.startswith("/v1")}
+    assert documented == paths()
+
+
+def codes() -> set[str]:
+    found = set()
+    for package in ("routing", "edge", "collector"):
+        for path in (ROOT / package).rglob("*.py"):
+            if path.name in ("node_api.py", "app.py"):  # what nodes are told
+                continue
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MAKERS:
+                    words = [*node.args[:3], *(keyword.value for keyword in node.keywords if keyword.arg == "code")]
+                    found |= {word.value for word in words if isinstance(word, ast.Constant) and isinstance(word.value, str)}
+    failure = ast.parse((ROOT / "routing" / "failure.py").read_text())
+    for node in ast.walk(failure):
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
+            ends = [part.value for part in ast.walk(node.value.elts[-1]) if isinstance(part, ast.Constant)]
+            found |= {end for end in ends if isinstance(end, str)}
+    return {code for code in found if CODE.match(code)} - NOT_A_CODE
+
+
+def test_docs_name_every_code() -> None:
+    """An error code that a caller may read is in the table, with what to do."""
+    table = TEXT[TEXT.index("## Errors") : TEXT.index("## Browsers")]
+    documented = set(
+        re.findall(r"`([a-z]+(?:_[a-z]+)+)`", "".join(row.split("|")[2] for row in table.splitlines() if "|" in row))
+    )
+    assert codes() - documented - {"client_disconnected"} == set()
+    assert documented - codes() <= {"bad_request", "request_timeout", "headers_too_large", "invalid_value"}
