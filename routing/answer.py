@@ -11,7 +11,7 @@ from msgspec import Raw
 from routing.dialects.openai import Chunk, decode_chunk
 from routing.failure import Failure, Kind, Sent, Source
 from routing.meter import Meter
-from routing.openrouter import answer_members
+from routing.openrouter import answer_members, usage_member
 from routing.refusal import Refusal
 from routing.splice import Members, decode_members, replace
 from usage.flavor import Flavor
@@ -86,6 +86,7 @@ def rewrite_answer(body: bytes, view: Chunk, members: Members, identity: Identit
         meter.observe_text(body)
     values = {"id": identity.id_json, "model": identity.model_json, "usage": Raw(meter.usage_json())}
     if identity.flavor is Flavor.OPENROUTER:
+        values["usage"] = usage_member(values["usage"])
         values |= answer_members(members, identity.provider, identity.created_s)
     return replace(body, members, values)
 
@@ -100,7 +101,7 @@ def error_event(identity: Identity, refusal: Refusal, created: int) -> bytes:
     if identity.flavor is Flavor.OPENAI:
         return b"data: %b\n\n" % body
     choices = b'[{"index":0,"delta":{"content":""},"finish_reason":"error"}]'
-    return _event(identity, created, b'%b,"provider":%b,%b' % (choices, _encode(identity.provider), body[1:-1]))
+    return _event(identity, created, b"%b,%b" % (choices, body[1:-1]))
 
 
 def length_chunk(identity: Identity, usage: bytes, created: int) -> bytes:
@@ -115,6 +116,8 @@ def usage_chunk(identity: Identity, usage: bytes, created: int) -> bytes:
 
 
 def _event(identity: Identity, created: int, choices_and_more: bytes) -> bytes:
+    if identity.flavor is Flavor.OPENROUTER:
+        choices_and_more += b',"provider":' + _encode(identity.provider)
     return b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"choices":%b}\n\n' % (
         identity.id_json,
         created,
