@@ -98,7 +98,7 @@ class Relay:
         if head is not None and head.facts is not None and head.facts[0] is limits:
             _, arrival, digest = head.facts
             return arrival, digest
-        arrival = validate(scope["headers"], limits.header_count_max)
+        arrival = validate(scope["headers"], limits.header_count_max, scope.get("http_version", "1.1"))
         if isinstance(arrival, Refusal):
             raise Denied(arrival)
         digest = digest_of(arrival.authorization)

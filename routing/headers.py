@@ -59,8 +59,9 @@ class Arrival(msgspec.Struct, gc=False):
     api_key: bytes | None = None
 
 
-def validate(headers: Headers, header_count_max: int = 64) -> Arrival | Refusal:
-    """A caller's headers (names in lower case, as ASGI has them), or why the request is not read at all."""
+def validate(headers: Headers, header_count_max: int = 64, http_version: str = "1.1") -> Arrival | Refusal:
+    """A caller's headers (names in lower case, as ASGI has them), or why the request is not read at all. HTTP/1.0 knew no Host
+    (RFC 9112 3.2 asks it of 1.1 alone)."""
     if len(headers) > header_count_max:
         return _refusal("too_many_headers", f"{len(headers)} headers are more than the {header_count_max} this proxy reads")
     arrival = Arrival()
@@ -70,7 +71,7 @@ def validate(headers: Headers, header_count_max: int = 64) -> Arrival | Refusal:
             wrong = read(arrival, name, value)
             if wrong is not None:
                 return wrong
-    if not arrival.host:
+    if not arrival.host and http_version != "1.0":
         return _refusal("invalid_host", "the request needs one Host header")
     if arrival.api_key is not None and not _agree(arrival):
         return _disagreement()

@@ -1,6 +1,7 @@
 """A head known again: the same requests come of the same bytes, however they are cut, whether the parser saw them or not."""
 
 import asyncio
+import re
 import time
 from types import SimpleNamespace
 from typing import Any, cast
@@ -133,7 +134,7 @@ def run(heads: Heads, reads: list[bytes], waits: list[bool] | None = None) -> tu
             known += request.head is not None
             step(request.send({"type": "http.response.start", "status": 200, "headers": []}))
             step(request.send({"type": "http.response.body", "body": b"ok"}))
-    return asked, wire.written, known
+    return asked, re.sub(rb"x-request-id: [^\r]*", b"x-request-id: one", wire.written), known
 
 
 def step(coroutine: Any) -> Any:
