@@ -15,6 +15,7 @@ from edge.metrics import Metrics
 from routing.envelope import Envelope
 from routing.meter import Meter
 from routing.plan import Attempt
+from routing.redaction import Secret
 from usage.pricing import cost_nano
 from usage.protocol import Policy
 from usage.record import EndReason, Rates, Tokens, UsageRecord
@@ -59,6 +60,8 @@ class Generation(msgspec.Struct, eq=False):
     upstream_s: float = 0.0
     is_settled: bool = False
     marked_tokens: int = 0
+    secrets: tuple[Secret, ...] = ()
+    """What was sent to the provider that answers, and may not be told."""
 
     def begin(self) -> None:
         """Write the intent. JournalUnavailable: nothing may be sent."""

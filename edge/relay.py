@@ -32,6 +32,7 @@ from routing.failure import Kind, Source, status_of
 from routing.headers import Arrival, validate
 from routing.meter import Meter, estimate_prompt
 from routing.plan import Plan
+from routing.provider_error import without_secrets
 from routing.refusal import Refusal, refusal_of
 from routing.reserve import Reserve, completion_within, reserve
 from usage.flavor import flavor_of
@@ -121,7 +122,7 @@ class Relay:
             envelope = read(body)
         except Invalid as invalid:
             raise Denied(Refusal(400, invalid.code, invalid.message, param=invalid.param)) from None
-        plan = table.plan(envelope.model, policy.models, passage.started_s, random.random())
+        plan = table.plan(envelope.model, policy.models, passage.started_s, random.random(), policy.account)
         if isinstance(plan, Refusal):
             raise Denied(plan)
         need = reserve(envelope, plan.attempts)
@@ -184,7 +185,7 @@ class Relay:
             generation.forgo()
             raise Denied(_UNJOURNALED) from problem
         except Failed as failed:
-            failure = failed.failure
+            failure = without_secrets(failed.failure, generation.secrets)
             status = status_of(failure)
             if failure.source is not Source.CLIENT and generation.consumed == "prompt":
                 # Whoever gets nothing pays nothing, whatever the provider makes of it.

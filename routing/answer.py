@@ -3,8 +3,6 @@
 Limits: an answer that is no JSON object, or an `error` inside a 200, is no answer; the relay turns it into a Failure.
 """
 
-from typing import Any
-
 import msgspec
 from msgspec import Raw
 
@@ -12,6 +10,7 @@ from routing.dialects.openai import Chunk, decode_chunk
 from routing.failure import Failure, Kind, Sent, Source
 from routing.meter import Meter
 from routing.openrouter import answer_members, usage_member
+from routing.provider_error import failure_of_error as failure_of_error
 from routing.refusal import Refusal
 from routing.splice import Members, decode_members, replace
 from usage.flavor import Flavor
@@ -40,28 +39,6 @@ class NotAnAnswer(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure)
         self.failure = failure
-
-
-class _Error(msgspec.Struct):
-    code: Any = None
-    status: Any = None
-    message: Any = None
-
-
-_decode_error = msgspec.json.Decoder(_Error | str).decode
-
-
-def failure_of_error(error: bytes, sent: Sent) -> Failure:
-    """The failure that an `error` inside a 200 reports; its status is the number in it, or 502."""
-    try:
-        view = _decode_error(error)
-    except msgspec.DecodeError:
-        view = ""
-    if isinstance(view, str):
-        return Failure(Kind.STREAM_ERROR, Source.UPSTREAM, sent, 502, detail=view[:2_000])
-    statuses = [int(code) for code in (view.code, view.status) if str(code).isdigit() and 400 <= int(code) < 600]
-    message = view.message if isinstance(view.message, str) else ""
-    return Failure(Kind.STREAM_ERROR, Source.UPSTREAM, sent, statuses[0] if statuses else 502, detail=message[:2_000])
 
 
 def open_answer(body: bytes) -> tuple[Chunk, Members]:
