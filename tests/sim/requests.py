@@ -5,6 +5,7 @@ from edge.journal.journal import JournalUnavailable
 from tests.sim.books import Violation
 from tests.sim.edge import Generation, Process
 from tests.sim.traffic import Traffic
+from usage.gen_id import first_of
 from usage.pricing import cost_nano, worst_case_nano
 from usage.record import Rates, Tokens, UsageRecord
 
@@ -38,7 +39,7 @@ class Requests(Traffic):
             raise Violation(f"{process} admits on {wallet} after its life")
         self.generations += 1
         generation = Generation(
-            f"g{self.generations}",
+            f"{first_of(self.wall_ms)}{self.generations:016d}",
             policy.account,
             policy.key_id,
             policy.purse,
