@@ -58,9 +58,9 @@ def generation(tx: Tx, account: str, gen_id: str) -> UsageRecord | None:
 
 
 def each_record(tx: Tx, account: str, since_ms: int = 0) -> Iterator[UsageRecord]:
-    """An account's records in the order they came in at their edges."""
+    """An account's records in the order they started."""
     for (payload,) in tx.each(
-        "SELECT payload FROM records WHERE account = ? AND gen_id >= ? AND started_ms >= ? ORDER BY gen_id",
+        "SELECT payload FROM records WHERE account = ? AND gen_id >= ? AND started_ms >= ? ORDER BY started_ms, gen_id",
         account,
         first_of(since_ms - GEN_ID_SLACK_MS),
         since_ms,

@@ -83,7 +83,6 @@ QUARTERS: tuple[str | dict[str, str], ...] = (
     """CREATE TABLE pruned (node TEXT NOT NULL, epoch BIGINT NOT NULL, account TEXT NOT NULL, records BIGINT NOT NULL,
         cost_nano BIGINT NOT NULL, PRIMARY KEY (node, epoch, account))""",
     "INSERT INTO counters (name, value) VALUES ('records_from_ms', 0)",
-    "DROP INDEX records_account",
     _postgres("ALTER TABLE records RENAME TO records_unparted"),
     _postgres("ALTER TABLE records_unparted RENAME CONSTRAINT records_pkey TO records_unparted_pkey"),
     _postgres('ALTER TABLE records_unparted ALTER COLUMN gen_id TYPE TEXT COLLATE "C"'),
@@ -92,6 +91,7 @@ QUARTERS: tuple[str | dict[str, str], ...] = (
             seq BIGINT NOT NULL, account TEXT NOT NULL, purse TEXT NOT NULL, started_ms BIGINT NOT NULL,
             cost_nano BIGINT NOT NULL, payload TEXT NOT NULL) PARTITION BY RANGE (gen_id)"""
     ),
-    "CREATE INDEX records_by_account ON records (account, gen_id)",
+    _postgres("ALTER INDEX records_account RENAME TO records_unparted_account"),
+    _postgres("CREATE INDEX records_account ON records (account, started_ms)"),
     _postgres(_ATTACH),
 )

@@ -49,6 +49,7 @@ def _translate(sql: str) -> str:
 
 class _Tx:
     lock = " FOR UPDATE"
+    has_lateral = True
 
     def __init__(self, connection: psycopg.Connection[Row], months: frozenset[partitions.Month] = frozenset()) -> None:
         self._connection = connection
@@ -68,6 +69,13 @@ class _Tx:
         with self._connection.cursor(name="each") as cursor:
             cursor.itersize = 2_000
             yield from cursor.execute(_translate(sql), params)
+
+    def by_index(self) -> None:
+        """A join with ranges is guessed at a third of the table each, and an index then looks dearer than reading everything."""
+        self._connection.execute("SET LOCAL enable_seqscan = off")
+        self._connection.execute("SET LOCAL enable_bitmapscan = off")
+        self._connection.execute("SET LOCAL enable_material = off")
+        self._connection.execute("SET LOCAL jit = off")
 
     def run_many(self, sql: str, params: Sequence[Row]) -> None:
         with self._connection.cursor() as cursor:

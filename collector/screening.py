@@ -46,6 +46,19 @@ class Screen:
             return f"the record is of ({record.node}, {record.epoch}), the batch of ({self._node}, {self._epoch})"
         if not 0 < record.seq < 2**62:
             return "seq must be positive"
+        fault = self.fault_of_id(record)
+        if fault:
+            return fault
+        kind = _kind_of(record)
+        known = self._kinds.get(kind)
+        if known is None:
+            known = self._kinds[kind] = (
+                _fault_of_texts(record) or _fault_of_owner(record, self._owners) or _fault_of_rates(record)
+            )
+        return known or _fault_of_numbers(record)
+
+    def fault_of_id(self, record: UsageRecord) -> str:
+        """Whether the id has a place in the store: of our form, of the record's time, of a time that is kept."""
         drawn_ms = time_ms_of(record.gen_id)
         if drawn_ms is None:
             return "gen_id is not `gen-` and 26 characters of Crockford's base 32"
@@ -53,13 +66,7 @@ class Screen:
             return "gen_id was drawn more than a day from started_ms"
         if not self._from_ms <= drawn_ms < self._to_ms:
             return "gen_id was drawn at a time that this store keeps no records of"
-        kind = _kind_of(record)
-        fault = self._kinds.get(kind)
-        if fault is None:
-            fault = self._kinds[kind] = (
-                _fault_of_texts(record) or _fault_of_owner(record, self._owners) or _fault_of_rates(record)
-            )
-        return fault or _fault_of_numbers(record)
+        return ""
 
 
 def _fault_of_texts(record: UsageRecord) -> str:

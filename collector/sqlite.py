@@ -29,6 +29,7 @@ _SUMS = {
 
 class _Tx:
     lock = ""
+    has_lateral = False
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -45,6 +46,9 @@ class _Tx:
 
     def each(self, sql: str, *params: Any) -> Iterator[Row]:
         return iter(self._connection.execute(sql, params))
+
+    def by_index(self) -> None:
+        """SQLite does."""
 
     def run_many(self, sql: str, params: Sequence[Row]) -> None:
         self._connection.executemany(sql, params)

@@ -21,6 +21,8 @@ class Tx(Protocol):
     """An open transaction. SQL uses `?`; append `lock` to a SELECT whose rows are to be changed."""
 
     lock: str
+    has_lateral: bool
+    """Whether a subquery in FROM may use what stands before it. Where it may not, CROSS JOIN keeps the order it is written in."""
 
     def run(self, sql: str, *params: Any) -> int:
         """Execute; how many rows it touched."""
@@ -31,6 +33,9 @@ class Tx(Protocol):
 
     def each(self, sql: str, *params: Any) -> Iterator[Row]:
         """Rows one after another, for results that should not be in memory at once."""
+
+    def by_index(self) -> None:
+        """Until this transaction ends, rows are found by index, whatever the database believes of its tables."""
 
     def run_many(self, sql: str, params: Sequence[Row]) -> None: ...
 

@@ -141,7 +141,7 @@ class Anonymous(Recovery):
 
     def _missing_records(self, epoch: int, found: Scan) -> Iterator[UsageRecord]:
         for record in super()._missing_records(epoch, found):
-            yield msgspec.structs.replace(record, gen_id=f"{record.gen_id[:14]}a{record.gen_id[15:]}")
+            yield msgspec.structs.replace(record, gen_id=f"{record.gen_id}/orphan")
 
 
 class OrphanChargedTwice(Process):
@@ -158,7 +158,7 @@ class ChargedTwiceAtEdge(Process):
     def settle(self, generation: Generation, record: UsageRecord) -> None:
         super().settle(generation, record)
         assert self.journal is not None
-        self.journal.settle(msgspec.structs.replace(record, gen_id=f"{record.gen_id[:14]}b{record.gen_id[15:]}"))
+        self.journal.settle(msgspec.structs.replace(record, gen_id=f"{record.gen_id}/again"))
 
 
 class PricedInFloats(Process):
