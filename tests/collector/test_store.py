@@ -133,6 +133,7 @@ def test_keys_from_before_marks_stay_usable(
         old.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
         old.setattr(schema, "VERSION", 1)
         old.setattr(home, "VERSION", 1)
+        old.setattr(postgres._Tx, "make_months", lambda *_: None)
         store = opened()
         store.write(
             lambda tx: tx.run(
