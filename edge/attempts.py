@@ -1,6 +1,6 @@
 """Tries a plan's attempts in order until a provider answers, and no further than is honest.
 
-Rule: whether another attempt may follow, and which, `routing.failover` alone says. Rule: an attempt that failed used nothing.
+Rule: whether another attempt may follow is `routing.failure.may_retry`'s word alone. Rule: an attempt that failed used nothing.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from edge.generation import Generation
 from edge.passage import Passage
 from edge.table import Lane, Table
 from edge.upstream import Exchange, UpstreamError
+from routing.complaint import upstream_message
 from routing.envelope import rewrite
-from routing.failover import next_attempt
-from routing.failure import Failure, Kind, Sent, Source
+from routing.failure import Failure, Kind, Sent, Source, may_retry
+from routing.headers import retry_after_s
 from routing.plan import Attempt
-from routing.provider_error import failure_of_answer
 
 ERROR_BODY_BYTES_MAX = 65_536
 _VERDICTS = {
@@ -47,29 +47,22 @@ async def find_answer(
     table: Table, attempts: Sequence[Attempt], generation: Generation, passage: Passage, extra_head: bytes, cap: int | None
 ) -> Exchange:
     """The exchange whose head is a 2xx. Failed: with the last failure, when no further attempt is allowed."""
-    past: list[tuple[Attempt, Failure]] = []
-    at: int | None = 0
-    while at is not None:
-        attempt = attempts[at]
+    for number, attempt in enumerate(attempts, start=1):
         generation.turn_to(attempt)
-        began_s = monotonic()
-        account = generation.policy.account
-        table.begin(attempt, account)
+        table.begin(attempt)
         try:
             exchange = await _ask(table, attempt, generation, passage, extra_head, cap, attempt.provider.stream_options)
             if not 200 <= exchange.status < 300:
                 exchange = await _make_up(exchange, table, attempt, generation, passage, extra_head, cap)
         except Failed as failed:
-            table.end(attempt, failed.failure, began_s, account)
-            past.append((attempt, failed.failure))
-            at = None if passage.verdict else next_attempt(attempts, at, past)
-            if at is None:
+            table.end(attempt, failed.failure)
+            if number == len(attempts) or passage.verdict or not may_retry(failed.failure):
                 raise
             generation.books.metrics.retries[attempt.provider.name] += 1
-            if attempts[at] is attempt:
-                await asyncio.sleep(max(random.uniform(0.05, 0.25), failed.failure.retry_after_s or 0.0))
+            if attempts[number] is attempt:
+                await asyncio.sleep(random.uniform(0.05, 0.25))
         else:
-            table.end(attempt, None, began_s, account)
+            table.end(attempt, None)
             return exchange
     raise AssertionError("a plan has at least one attempt")
 
@@ -93,8 +86,9 @@ async def _make_up(
             if 200 <= exchange.status < 300:
                 return exchange
             continue
-        is_listed = attempt.model.is_listed
-        raise Failed(failure_of_answer(exchange.status, exchange.headers, body, time.time(), is_listed=is_listed))
+        detail, code, param = upstream_message(body)
+        wait_s = retry_after_s(exchange.headers, time.time())
+        raise Failed(Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, exchange.status, wait_s, detail, code or "", param))
 
 
 async def _ask(
@@ -108,7 +102,6 @@ async def _ask(
 ) -> Exchange:
     """One request written and its response head read."""
     lane: Lane = table.lane(attempt)
-    generation.secrets = lane.secrets
     body = rewrite(
         generation.envelope,
         attempt.model.name,
