@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from edge.account import Forward, Fresh
 from edge.downstream import READER_TIMEOUT
+from edge.downstream.admission import ADMISSION
 from edge.endpoints import paid, routes
 from edge.node import Node, node_name
 from edge.ops import greeting, run
@@ -32,7 +33,8 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
         fresh = Fresh(account, node.flush)
         app.serve(paid(node), routes(node, fresh), lambda: node.table.config.cors_origins)
         await node.start()
-        yield {TURN: node.turn, READER_TIMEOUT: node.table.config.limits.reader_timeout_s}
+        reader_timeout_s = node.table.config.limits.reader_timeout_s
+        yield {TURN: node.turn, READER_TIMEOUT: reader_timeout_s, ADMISSION: node.admission}
         await node.stop()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from collector import accounts, history, leasing, nodes
+from collector import accounts, history, leasing, nodes, retention
 from collector.account_api import timestamp
 from collector.accounts import KeyTerms, Mistake
 from collector.audit import verify
@@ -276,6 +276,16 @@ def verify_books(arguments: argparse.Namespace, store: Store, now: int) -> int:
             if len(check.faults) > FAULTS_SHOWN:
                 _say(f"      and {len(check.faults) - FAULTS_SHOWN} more")
     return 0 if all(check.is_kept for check in checks) else 1
+
+
+def prune_records(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    def work(tx: Tx) -> str:
+        said = retention.prune(tx, retention.cut_ms(arguments.keep_days, now))
+        record(tx, operator(), "records.prune", f"{arguments.keep_days} days kept", {"said": said}, now)
+        return said
+
+    _say(store.write(work))
+    return 0
 
 
 def back_up(arguments: argparse.Namespace, store: Store, now: int) -> int:

@@ -9,24 +9,14 @@ from collections.abc import Iterator
 import msgspec
 
 from collector.bookkeeping import each_posting
+from collector.check import Check
 from collector.ledger import REVENUE, AccountRow, LeaseKey, LeaseRow, Tables, rebuild, terms_nano
+from collector.rollup_audit import check_rollups, pruned_nano
 from collector.store import Tx
 from usage.pricing import cost_nano, dollars, is_cost
 from usage.record import UsageRecord
 
 _decode = msgspec.json.Decoder(UsageRecord).decode
-
-
-class Check(msgspec.Struct, frozen=True):
-    """One invariant: what it says, the figures it was seen on, and where it does not hold."""
-
-    name: str
-    figures: str
-    faults: tuple[str, ...] = ()
-
-    @property
-    def is_kept(self) -> bool:
-        return not self.faults
 
 
 def verify(tx: Tx) -> list[Check]:
@@ -40,7 +30,7 @@ def verify(tx: Tx) -> list[Check]:
         *_check_records(tx, log),
         _check_gaps(tx),
         _check_epochs(tx),
-        _check_days(tx),
+        *check_rollups(tx),
         _named_terms(log),
     ]
 
@@ -108,7 +98,7 @@ def _each_record(tx: Tx) -> Iterator[tuple[str, str, int, str, int]]:
 
 
 def _check_records(tx: Tx, log: Tables) -> list[Check]:
-    charged: dict[str, int] = {}
+    charged: dict[str, int] = dict(pruned_nano(tx))
     faults: list[str] = []
     count = 0
     for gen_id, account, cost, payload, _ in _each_record(tx):
@@ -137,7 +127,8 @@ def _charged(log: Tables, account: str) -> int:
 
 
 def _check_gaps(tx: Tx) -> Check:
-    """seq 1 … acked_through are all here (as records, repeats, rejections or accepted losses), and nothing waits above a gap."""
+    """seq 1 … acked_through were all here (as records, dropped ones too, repeats, rejections or accepted losses), and nothing
+    waits above a gap."""
     seen: dict[tuple[str, int], int] = {}
     for node, epoch, count in tx.each(
         "SELECT s.node, s.epoch, COUNT(DISTINCT s.seq) FROM (SELECT node, epoch, seq FROM records"
@@ -145,6 +136,8 @@ def _check_gaps(tx: Tx) -> Check:
         " JOIN epochs e ON e.node = s.node AND e.epoch = s.epoch WHERE s.seq <= e.acked_through GROUP BY s.node, s.epoch"
     ):
         seen[node, epoch] = count
+    for node, epoch, count in tx.each("SELECT node, epoch, CAST(SUM(records) AS BIGINT) FROM pruned GROUP BY node, epoch"):
+        seen[node, epoch] = seen.get((node, epoch), 0) + count
     faults, total = [], 0
     rows = tx.rows("SELECT node, epoch, acked_through, ahead, lost FROM epochs ORDER BY node, epoch")
     for node, epoch, acked, ahead, lost in rows:
@@ -176,17 +169,6 @@ def _check_epochs(tx: Tx) -> Check:
     row = tx.row("SELECT COUNT(*) FROM epochs WHERE state = 'open'")
     assert row is not None
     return Check("leases only up to the newest epoch, none open in an ended one", f"{row[0]} open epochs", tuple(faults))
-
-
-def _check_days(tx: Tx) -> Check:
-    days: dict[str, int] = dict(tx.rows("SELECT account, CAST(SUM(cost_nano) AS BIGINT) FROM usage_days GROUP BY account"))
-    records: dict[str, int] = dict(tx.rows("SELECT account, CAST(SUM(cost_nano) AS BIGINT) FROM records GROUP BY account"))
-    faults = [
-        f"account {name}: days {days.get(name, 0)}, records {records.get(name, 0)}"
-        for name in sorted(days.keys() | records.keys())
-        if days.get(name, 0) != records.get(name, 0)
-    ]
-    return Check("daily sums = sum of records", f"{len(days)} accounts", tuple(faults))
 
 
 def _named_terms(log: Tables) -> Check:

@@ -9,8 +9,10 @@ import msgspec
 
 from collector.accounts import Key
 from collector.leasing import open_nano, sum_of
+from collector.screening import GEN_ID_SLACK_MS
 from collector.store import Tx
 from collector.window import date_of, day_of, first_day
+from usage.gen_id import first_of
 from usage.record import UsageRecord
 
 ACTIVITY_DAYS = 30
@@ -58,7 +60,10 @@ def generation(tx: Tx, account: str, gen_id: str) -> UsageRecord | None:
 def each_record(tx: Tx, account: str, since_ms: int = 0) -> Iterator[UsageRecord]:
     """An account's records in the order they started."""
     for (payload,) in tx.each(
-        "SELECT payload FROM records WHERE account = ? AND started_ms >= ? ORDER BY started_ms, gen_id", account, since_ms
+        "SELECT payload FROM records WHERE account = ? AND gen_id >= ? AND started_ms >= ? ORDER BY started_ms, gen_id",
+        account,
+        first_of(since_ms - GEN_ID_SLACK_MS),
+        since_ms,
     ):
         yield _decode(payload)
 

@@ -3,7 +3,8 @@
 Rule: `gen_id` is the identity of a fact: it counts once, however often, by whatever batch or epoch it comes. Facts are never
 fenced. Rule: `acked_through` is gap-free and never goes back; what came above a gap is kept, and charged, but not acknowledged.
 Rule: whatever is acknowledged was committed in the same transaction. A rejected record counts as acknowledged.
-Strategy: one posting per purse and term in a batch, one row touched per account, lease and (key, day, model, provider).
+Strategy: one posting per purse and term in a batch, one row touched per account, lease and (key, model, provider,
+quarter or day).
 """
 
 from collections.abc import Iterable
@@ -15,9 +16,10 @@ from collector.accounts import KEY_COLUMNS, Key, key_from
 from collector.bookkeeping import lock_accounts, open_lease, post
 from collector.leasing import grant_credit, is_fenced, lock_node, purse_available
 from collector.ledger import AVAILABLE, LeaseKey, Posting, charge_late, settle
+from collector.retention import records_from_ms
+from collector.rollups import roll_up
 from collector.screening import Screen
 from collector.store import RECORD_COLUMNS, Row, Tx, marks
-from collector.window import DAY_MS
 from usage.lease import leased_part
 from usage.protocol import Ack, Balance, Batch, Granted, Refused, Rejected
 from usage.record import UsageRecord
@@ -26,11 +28,11 @@ RECORDS_MAX = 5_000
 REVOKED_MAX = 1_000
 SEQ_MAX = 2**62
 CLOCK_SLACK_MS = 86_400_000
+AHEAD_MS_MAX = 366 * 86_400_000
 
 _encode = msgspec.json.Encoder().encode
 _account_of, _key_id_of, _seq_of = map(attrgetter, ("account", "key_id", "seq"))
 _columns_of = attrgetter(*(name for name, _ in RECORD_COLUMNS if name != "payload"))
-_AMOUNTS = tuple(map(attrgetter, ("tokens.prompt", "tokens.completion", "tokens.reasoning", "cost_nano")))
 
 
 class _Epoch(msgspec.Struct):
@@ -42,6 +44,7 @@ class _Epoch(msgspec.Struct):
     key_cursor: int
     key_sent: int
     key_sent_at: int
+    complete_ms: int
 
 
 def ingest(tx: Tx, batch: Batch, unreadable: tuple[Rejected, ...], now_ms: int) -> Ack:
@@ -51,22 +54,24 @@ def ingest(tx: Tx, batch: Batch, unreadable: tuple[Rejected, ...], now_ms: int) 
     newest = lock_node(tx, batch.node, now_ms)
     epoch = _load_epoch(tx, batch, now_ms)
     keys = _load_keys(tx, batch.records)
-    accepted, rejected = _screen(batch, {key_id: key.account for key_id, key in keys.items()})
+    accepted, rejected = _screen(batch, {key_id: key.account for key_id, key in keys.items()}, records_from_ms(tx), now_ms)
     rejected += unreadable
     available = lock_accounts(tx, set(map(_account_of, accepted)))
     fresh = _insert(tx, accepted)
     _charge(tx, batch, fresh, epoch.state, available, now_ms)
-    _roll_up(tx, fresh)
+    roll_up(tx, fresh)
     _keep_rejected(tx, batch, rejected, now_ms)
     before = epoch.acked_through
     seqs = set(map(_seq_of, accepted)) | {fault.seq for fault in rejected if 0 < fault.seq < SEQ_MAX}
     epoch.acked_through, epoch.ahead = advance(tx, batch.node, batch.epoch, before, epoch.ahead, seqs)
     leases = () if is_fenced(tx, batch.node, batch.epoch, newest) else _renew(tx, batch, now_ms)
     revoked = _revocations(tx, batch, epoch, before)
+    if not epoch.ahead:
+        epoch.complete_ms = max(epoch.complete_ms, min(batch.complete_ms, now_ms))
     tx.run(
-        "UPDATE epochs SET acked_through = ?, ahead = ?, key_cursor = ?, key_sent = ?, key_sent_at = ?, seen_ms = ?"
-        " WHERE node = ? AND epoch = ?",
-        *(epoch.acked_through, epoch.ahead, epoch.key_cursor, epoch.key_sent, epoch.key_sent_at, now_ms),
+        "UPDATE epochs SET acked_through = ?, ahead = ?, key_cursor = ?, key_sent = ?, key_sent_at = ?, seen_ms = ?,"
+        " complete_ms = ? WHERE node = ? AND epoch = ?",
+        *(epoch.acked_through, epoch.ahead, epoch.key_cursor, epoch.key_sent, epoch.key_sent_at, now_ms, epoch.complete_ms),
         *(batch.node, batch.epoch),
     )
     return Ack(epoch.acked_through, rejected, leases, _balances(tx, accepted, keys, available, now_ms), revoked)
@@ -75,7 +80,8 @@ def ingest(tx: Tx, batch: Batch, unreadable: tuple[Rejected, ...], now_ms: int) 
 def _load_epoch(tx: Tx, batch: Batch, now_ms: int) -> _Epoch:
     """The epoch's row. One that this store never issued is made: after a restore the facts of the lost future still count."""
     row = tx.row(
-        "SELECT state, acked_through, ahead, key_cursor, key_sent, key_sent_at FROM epochs WHERE node = ? AND epoch = ?",
+        "SELECT state, acked_through, ahead, key_cursor, key_sent, key_sent_at, complete_ms FROM epochs"
+        " WHERE node = ? AND epoch = ?",
         batch.node,
         batch.epoch,
     )
@@ -84,7 +90,7 @@ def _load_epoch(tx: Tx, batch: Batch, now_ms: int) -> _Epoch:
     if not 0 < batch.epoch <= (now_ms + CLOCK_SLACK_MS) // 1000:
         raise Refused("invalid", f"epoch {batch.epoch} was never issued")
     tx.run("INSERT INTO epochs (node, epoch, seen_ms) VALUES (?, ?, ?)", batch.node, batch.epoch, now_ms)
-    return _Epoch("open", 0, 0, 0, 0, 0)
+    return _Epoch("open", 0, 0, 0, 0, 0, 0)
 
 
 def _load_keys(tx: Tx, records: Iterable[UsageRecord]) -> dict[str, Key]:
@@ -98,8 +104,8 @@ def _load_keys(tx: Tx, records: Iterable[UsageRecord]) -> dict[str, Key]:
     return keys
 
 
-def _screen(batch: Batch, owners: dict[str, str]) -> tuple[list[UsageRecord], tuple[Rejected, ...]]:
-    fault_of = Screen(batch.node, batch.epoch, owners).fault_of
+def _screen(batch: Batch, owners: dict[str, str], from_ms: int, now_ms: int) -> tuple[list[UsageRecord], tuple[Rejected, ...]]:
+    fault_of = Screen(batch.node, batch.epoch, owners, from_ms, now_ms + AHEAD_MS_MAX).fault_of
     accepted: list[UsageRecord] = []
     rejected: list[Rejected] = []
     for record in batch.records:
@@ -157,24 +163,6 @@ def _charge(tx: Tx, batch: Batch, fresh: list[UsageRecord], state: str, availabl
         available[account] -= sum(entry.amount_nano for entry in made if entry.debit == AVAILABLE)
         entries += made
     post(tx, entries, now_ms)
-
-
-def _roll_up(tx: Tx, fresh: list[UsageRecord]) -> None:
-    """Daily sums per key, model and provider: what history and key limits are read from."""
-    groups: dict[tuple[str, str, int, str, str], list[UsageRecord]] = {}
-    for r in fresh:
-        groups.setdefault((r.account, r.key_id, r.started_ms // DAY_MS, r.model, r.provider), []).append(r)
-    rows = [
-        (*group, len(groups[group]), *(sum(map(amount_of, groups[group])) for amount_of in _AMOUNTS)) for group in sorted(groups)
-    ]
-    columns = ("requests", "prompt", "completion", "reasoning", "cost_nano")
-    if rows:
-        tx.run_many(
-            f"INSERT INTO usage_days (account, key_id, day, model, provider, {', '.join(columns)}) VALUES ({marks(10)})"
-            " ON CONFLICT (account, key_id, day, model, provider) DO UPDATE SET "
-            + ", ".join(f"{name} = usage_days.{name} + excluded.{name}" for name in columns),
-            rows,
-        )
 
 
 def _keep_rejected(tx: Tx, batch: Batch, rejected: tuple[Rejected, ...], now_ms: int) -> None:

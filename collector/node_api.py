@@ -35,6 +35,7 @@ class _LooseBatch(msgspec.Struct, frozen=True):
     epoch: int
     records: tuple[msgspec.Raw, ...] = ()
     renew: tuple[Acquire, ...] = ()
+    complete_ms: int = 0
 
 
 class _LooseRecord(msgspec.Struct, frozen=True):
@@ -152,4 +153,4 @@ def _decode_batch(body: bytes) -> tuple[Batch, tuple[Rejected, ...]]:
                 unreadable.append(Rejected(named.seq, named.gen_id, f"not a usage record: {error}"))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Refused("invalid", f"not an ingest message: {error}") from error
-    return Batch(loose.node, loose.epoch, tuple(records), loose.renew), tuple(unreadable)
+    return Batch(loose.node, loose.epoch, tuple(records), loose.renew, loose.complete_ms), tuple(unreadable)

@@ -37,6 +37,8 @@ def commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     audit.add_argument("--since", metavar="DATE", type=_day, default=0, help="first UTC day, such as 2026-01-31")
     audit.add_argument("--subject", default="", help="only this key id, account or node")
     _json(audit)
+    prune = _add(subparsers, "prune", actions.prune_records, "drop raw records of whole months; sums and postings stay")
+    prune.add_argument("--keep-days", type=_keep_days, required=True, metavar="DAYS", help="keep at least so many days, from 1")
     backup = _add(subparsers, "backup", actions.back_up, "copy the live database to a file (SQLite), or say how (PostgreSQL)")
     backup.add_argument("file", type=Path)
     subparsers.add_parser("collector", help="run a collector on its own (PORT, 8100)").set_defaults(run=_collector)
@@ -112,6 +114,12 @@ def _day(text: str) -> int:
         return day_from_date(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no date such as 2026-01-31") from error
+
+
+def _keep_days(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 36_500:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days from 1 to 36500")
+    return int(text)
 
 
 def run(command: Command, arguments: argparse.Namespace) -> int:

@@ -7,7 +7,8 @@ every node message may be repeated, the node simply asks again.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
+from collector import partitions
 from collector.schema import VERSION, migrate
-from collector.store import RECORD_COLUMNS, Row, StoreUnavailable, T
+from collector.store import MEASURES, RECORD_COLUMNS, SUM_KEYS, Row, StoreUnavailable, T, add_up
 
 CONNECT_TIMEOUT_S = 5
 LOCK_TIMEOUT_MS = 10_000
@@ -30,6 +32,16 @@ _INSERT = (
 )
 
 
+def _upsert(table: str) -> str:
+    columns = (*SUM_KEYS[table], *((name, "bigint") for name in MEASURES))
+    names = ", ".join(name for name, _ in columns)
+    arrays = ", ".join(f"%s::{kind}[]" for _, kind in columns)
+    return f"INSERT INTO {table} ({names}) SELECT {names} FROM unnest({arrays}) AS fresh ({names})" + add_up(table)
+
+
+_SUMS = {table: _upsert(table) for table in SUM_KEYS}
+
+
 @lru_cache(256)
 def _translate(sql: str) -> str:
     return sql.replace("?", "%s")
@@ -37,9 +49,12 @@ def _translate(sql: str) -> str:
 
 class _Tx:
     lock = " FOR UPDATE"
+    has_lateral = True
 
-    def __init__(self, connection: psycopg.Connection[Row]) -> None:
+    def __init__(self, connection: psycopg.Connection[Row], months: frozenset[partitions.Month] = frozenset()) -> None:
         self._connection = connection
+        self.months = months
+        """Months known to have a partition; the store remembers them once the transaction is committed."""
 
     def run(self, sql: str, *params: Any) -> int:
         return self._connection.execute(_translate(sql), params).rowcount
@@ -55,13 +70,42 @@ class _Tx:
             cursor.itersize = 2_000
             yield from cursor.execute(_translate(sql), params)
 
+    def by_index(self) -> None:
+        """A join with ranges is guessed at a third of the table each, and an index then looks dearer than reading everything."""
+        self._connection.execute("SET LOCAL enable_seqscan = off")
+        self._connection.execute("SET LOCAL enable_bitmapscan = off")
+        self._connection.execute("SET LOCAL enable_material = off")
+        self._connection.execute("SET LOCAL jit = off")
+
     def run_many(self, sql: str, params: Sequence[Row]) -> None:
         with self._connection.cursor() as cursor:
             cursor.executemany(_translate(sql), params)
 
     def insert_records(self, rows: Sequence[Row]) -> set[str]:
+        if not rows:
+            return set()
+        self.make_months(row[0] for row in rows)
         columns = [list(column) for column in zip(*rows, strict=True)]
-        return {row[0] for row in self._connection.execute(_INSERT, columns)} if rows else set()
+        return {row[0] for row in self._connection.execute(_INSERT, columns)}
+
+    def make_months(self, gen_ids: Iterable[str]) -> None:
+        """See to it that these ids, and those of the near future, have a partition."""
+        months = partitions.months_of(gen_ids, time.time_ns() // 1_000_000)
+        if not months <= self.months:
+            partitions.make(self, months)
+            self.months |= months
+
+    def add_sums(self, table: str, rows: Sequence[Row]) -> None:
+        if rows:
+            self._connection.execute(_SUMS[table], [list(column) for column in zip(*rows, strict=True)])
+
+    def freeze_records(self, before: str) -> None:
+        for name in partitions.below(self, before):
+            self.run(f"LOCK TABLE {name} IN SHARE MODE")
+
+    def drop_records(self, before: str) -> None:
+        partitions.drop(self, before)
+        self.months = frozenset()
 
 
 class PostgresStore:
@@ -74,6 +118,7 @@ class PostgresStore:
         self._of_thread = threading.local()
         self._opened: list[psycopg.Connection[Row]] = []
         self._opening = threading.Lock()
+        self._months: frozenset[partitions.Month] = frozenset()
 
     def __repr__(self) -> str:
         return "<PostgresStore>"
@@ -108,7 +153,8 @@ class PostgresStore:
     def _transact(self, begin: str, work: Callable[[Any], T]) -> T:
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
-                return _once(self._connect(), begin, work)
+                outcome, self._months = _once(self._connect(), begin, work, self._months)
+                return outcome
             except (errors.DeadlockDetected, errors.SerializationFailure) as error:
                 if attempt == ATTEMPTS_MAX:
                     raise StoreUnavailable(str(error)) from error
@@ -128,10 +174,14 @@ class PostgresStore:
         return connection
 
 
-def _once(connection: psycopg.Connection[Row], begin: str, work: Callable[[Any], T]) -> T:
+def _once(
+    connection: psycopg.Connection[Row], begin: str, work: Callable[[Any], T], months: frozenset[partitions.Month]
+) -> tuple[T, frozenset[partitions.Month]]:
+    """What `work` gave, and the months that have a partition now."""
+    tx = _Tx(connection, months)
     try:
         connection.execute(begin)
-        outcome = work(_Tx(connection))
+        outcome = work(tx)
         connection.execute("COMMIT")
     except BaseException:
         try:
@@ -139,7 +189,7 @@ def _once(connection: psycopg.Connection[Row], begin: str, work: Callable[[Any],
         except psycopg.Error:
             connection.close()
         raise
-    return outcome
+    return outcome, tx.months
 
 
 def _bring_up_to_date(tx: _Tx) -> None:
@@ -152,3 +202,4 @@ def _bring_up_to_date(tx: _Tx) -> None:
         tx.run("INSERT INTO schema_version (version) VALUES (?)", VERSION)
     elif found != VERSION:
         tx.run("UPDATE schema_version SET version = ?", VERSION)
+    tx.make_months(())

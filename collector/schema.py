@@ -1,16 +1,18 @@
 """The tables of the store, as numbered migrations for both databases.
 
 Rule: a migration is never changed once released; the next version is the next entry. A database newer than this code is refused.
-Strategy: one text for both, where `{serial}` is the only word that differs; triggers, which they spell differently, have two.
+Strategy: one text for both, where `{serial}` is the only word that differs; what they spell differently has two.
 Amounts are BIGINT nano-dollars; the checks on `available_nano` and on open leases are the last line of the money invariants.
 """
 
 from collections.abc import Callable
 
+from collector import migrations
+
 SERIAL = {"sqlite": "INTEGER PRIMARY KEY", "postgres": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"}
 
 Statement = str | dict[str, str]
-"""One text for both databases, or one for each."""
+"""One text for both databases, or one for each; an empty one is left out."""
 
 
 def _append_only(table: str) -> tuple[Statement, ...]:
@@ -89,6 +91,7 @@ MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
         *_append_only("audit_log"),
     ),
     ("CREATE TABLE recalls (scope TEXT PRIMARY KEY, until_ms BIGINT NOT NULL)",),
+    migrations.QUARTERS,
 )
 
 VERSION = len(MIGRATIONS)

@@ -8,6 +8,7 @@ from operator import attrgetter
 
 from msgspec.structs import astuple
 
+from usage.gen_id import time_ms_of
 from usage.pricing import cost_nano, is_cost
 from usage.record import Tokens, UsageRecord
 
@@ -17,6 +18,8 @@ COUNT_MAX = 2**40
 TIME_MS_MAX = 253_402_300_799_999
 """The end of the year 9999."""
 TEXT_CHARS_MAX = 1_000
+GEN_ID_SLACK_MS = 86_400_000
+"""How far the time in a generation's id and `started_ms` may lie apart: a request can wait, and a clock can be set."""
 
 _COUNTS = Tokens.__struct_fields__
 _TEXTS = ("account", "key_id", "purse", "model", "provider", "upstream_model")
@@ -24,10 +27,14 @@ _kind_of = attrgetter(*_TEXTS, "rates")
 
 
 class Screen:
-    """Looks at the records of one batch, one by one; what many have in common is judged once. `owners`: account by key id, of the
-    keys that exist."""
+    """Looks at the records of one batch, one by one; what many have in common is judged once.
 
-    def __init__(self, node: str, epoch: int, owners: dict[str, str]) -> None:
+    `owners`: account by key id, of the keys that exist. Ids drawn before `from_ms` (what retention has dropped) or at `to_ms` and
+    later have no place in the store.
+    """
+
+    def __init__(self, node: str, epoch: int, owners: dict[str, str], from_ms: int = 0, to_ms: int = TIME_MS_MAX + 1) -> None:
+        self._from_ms, self._to_ms = from_ms, to_ms
         self._node = node
         self._epoch = epoch
         self._owners = owners
@@ -39,18 +46,27 @@ class Screen:
             return f"the record is of ({record.node}, {record.epoch}), the batch of ({self._node}, {self._epoch})"
         if not 0 < record.seq < 2**62:
             return "seq must be positive"
-        gen_id = record.gen_id
-        if not gen_id:
-            return "gen_id is empty"
-        if len(gen_id) > TEXT_CHARS_MAX or "\0" in gen_id:
-            return _too_long("gen_id")
+        fault = self.fault_of_id(record)
+        if fault:
+            return fault
         kind = _kind_of(record)
-        fault = self._kinds.get(kind)
-        if fault is None:
-            fault = self._kinds[kind] = (
+        known = self._kinds.get(kind)
+        if known is None:
+            known = self._kinds[kind] = (
                 _fault_of_texts(record) or _fault_of_owner(record, self._owners) or _fault_of_rates(record)
             )
-        return fault or _fault_of_numbers(record)
+        return known or _fault_of_numbers(record)
+
+    def fault_of_id(self, record: UsageRecord) -> str:
+        """Whether the id has a place in the store: of our form, of the record's time, of a time that is kept."""
+        drawn_ms = time_ms_of(record.gen_id)
+        if drawn_ms is None:
+            return "gen_id is not `gen-` and 26 characters of Crockford's base 32"
+        if not -GEN_ID_SLACK_MS <= drawn_ms - record.started_ms <= GEN_ID_SLACK_MS:
+            return "gen_id was drawn more than a day from started_ms"
+        if not self._from_ms <= drawn_ms < self._to_ms:
+            return "gen_id was drawn at a time that this store keeps no records of"
+        return ""
 
 
 def _fault_of_texts(record: UsageRecord) -> str:

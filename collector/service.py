@@ -96,7 +96,7 @@ class Collector:
 
     async def ingest(self, message: Batch, unreadable: tuple[Rejected, ...] = ()) -> Ack:
         """`unreadable`: records of the batch that were no records at all, so that the others can pass."""
-        _check_numbers(message.epoch)
+        _check_numbers(message.epoch, message.complete_ms)
         for renewal in message.renew:
             _check_acquire(renewal)
         ack = await self.write(lambda tx, now: ingest.ingest(tx, message, unreadable, now))

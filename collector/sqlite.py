@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from collector.schema import VERSION, migrate
-from collector.store import RECORD_COLUMNS, Row, StoreUnavailable, T, marks
+from collector.store import MEASURES, RECORD_COLUMNS, SUM_KEYS, Row, StoreUnavailable, T, add_up, marks
 
 BUSY_S = 10.0
 _INSERT = f"INSERT INTO records ({', '.join(name for name, _ in RECORD_COLUMNS)}) VALUES "
@@ -21,10 +21,15 @@ _ROW = f"({marks(len(RECORD_COLUMNS))})"
 _ROWS_MAX = 999 // len(RECORD_COLUMNS)
 """999 parameters are what every SQLite takes. With more, each size of the statement would be kept prepared, at a megabyte."""
 _IDS_MAX = 500
+_SUMS = {
+    table: (f"INSERT INTO {table} ({', '.join((*(name for name, _ in keys), *MEASURES))}) VALUES ", add_up(table))
+    for table, keys in SUM_KEYS.items()
+}
 
 
 class _Tx:
     lock = ""
+    has_lateral = False
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -41,6 +46,9 @@ class _Tx:
 
     def each(self, sql: str, *params: Any) -> Iterator[Row]:
         return iter(self._connection.execute(sql, params))
+
+    def by_index(self) -> None:
+        """SQLite does."""
 
     def run_many(self, sql: str, params: Sequence[Row]) -> None:
         self._connection.executemany(sql, params)
@@ -59,6 +67,20 @@ class _Tx:
             some = rows[start : start + _ROWS_MAX]
             self._connection.execute(_INSERT + ", ".join([_ROW] * len(some)), list(chain.from_iterable(some)))
         return set(fresh)
+
+    def add_sums(self, table: str, rows: Sequence[Row]) -> None:
+        insert, add = _SUMS[table]
+        rows_max = 999 // len(rows[0]) if rows else 1
+        for start in range(0, len(rows), rows_max):
+            some = rows[start : start + rows_max]
+            row = f"({marks(len(some[0]))})"
+            self._connection.execute(insert + ", ".join([row] * len(some)) + add, list(chain.from_iterable(some)))
+
+    def freeze_records(self, before: str) -> None:
+        """The one writer is us."""
+
+    def drop_records(self, before: str) -> None:
+        self._connection.execute("DELETE FROM records WHERE gen_id < ?", (before,))
 
 
 class SqliteStore:

@@ -21,6 +21,8 @@ class Tx(Protocol):
     """An open transaction. SQL uses `?`; append `lock` to a SELECT whose rows are to be changed."""
 
     lock: str
+    has_lateral: bool
+    """Whether a subquery in FROM may use what stands before it. Where it may not, CROSS JOIN keeps the order it is written in."""
 
     def run(self, sql: str, *params: Any) -> int:
         """Execute; how many rows it touched."""
@@ -32,10 +34,22 @@ class Tx(Protocol):
     def each(self, sql: str, *params: Any) -> Iterator[Row]:
         """Rows one after another, for results that should not be in memory at once."""
 
+    def by_index(self) -> None:
+        """Until this transaction ends, rows are found by index, whatever the database believes of its tables."""
+
     def run_many(self, sql: str, params: Sequence[Row]) -> None: ...
 
     def insert_records(self, rows: Sequence[Row]) -> set[str]:
         """Insert rows of RECORD_COLUMNS, skipping known generation ids; the ids that are new."""
+
+    def add_sums(self, table: str, rows: Sequence[Row]) -> None:
+        """Add to rows of a table of SUM_KEYS: its key columns, then MEASURES; a row that is not there is made."""
+
+    def freeze_records(self, before: str) -> None:
+        """No record below the generation id `before`, a month's first, comes in until this transaction ends."""
+
+    def drop_records(self, before: str) -> None:
+        """Delete the records whose generation id is below `before`, a month's first."""
 
 
 RECORD_COLUMNS: tuple[tuple[str, str], ...] = (
@@ -49,6 +63,31 @@ RECORD_COLUMNS: tuple[tuple[str, str], ...] = (
     ("cost_nano", "bigint"),
     ("payload", "text"),
 )
+
+SUM_KEYS: dict[str, tuple[tuple[str, str], ...]] = {
+    table: (("account", "text"), (unit, "bigint"), ("key_id", "text"), ("model", "text"), ("provider", "text"))
+    for table, unit in (("usage_quarters", "quarter"), ("usage_days", "day"))
+}
+"""The tables of sums, and what their rows are known by."""
+MEASURES = (
+    "requests",
+    "errors",
+    "prompt",
+    "cached",
+    "cache_write",
+    "completion",
+    "reasoning",
+    "cost_nano",
+    "latency_ms",
+    "ttft_ms",
+)
+"""What is summed, all of it integers: counts, tokens, nano-dollars, milliseconds."""
+
+
+def add_up(table: str) -> str:
+    """The end of an upsert that adds to a table of sums."""
+    names = ", ".join(name for name, _ in SUM_KEYS[table])
+    return f" ON CONFLICT ({names}) DO UPDATE SET " + ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in MEASURES)
 
 
 class Store(Protocol):

@@ -1,6 +1,6 @@
 """Tries a plan's attempts in order until a provider answers, and no further than is honest.
 
-Rule: whether another attempt may follow is `routing.failure.may_retry`'s word alone. Rule: an attempt that failed used nothing.
+Rule: whether another attempt may follow, and which, `routing.failover` alone says. Rule: an attempt that failed used nothing.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from edge.generation import Generation
 from edge.passage import Passage
 from edge.table import Lane, Table
 from edge.upstream import Exchange, UpstreamError
-from routing.complaint import upstream_message
 from routing.envelope import rewrite
-from routing.failure import Failure, Kind, Sent, Source, may_retry
-from routing.headers import retry_after_s
+from routing.failover import next_attempt
+from routing.failure import Failure, Kind, Sent, Source
 from routing.plan import Attempt
+from routing.provider_error import failure_of_answer
 
 ERROR_BODY_BYTES_MAX = 65_536
 _VERDICTS = {
@@ -47,22 +47,29 @@ async def find_answer(
     table: Table, attempts: Sequence[Attempt], generation: Generation, passage: Passage, extra_head: bytes, cap: int | None
 ) -> Exchange:
     """The exchange whose head is a 2xx. Failed: with the last failure, when no further attempt is allowed."""
-    for number, attempt in enumerate(attempts, start=1):
+    past: list[tuple[Attempt, Failure]] = []
+    at: int | None = 0
+    while at is not None:
+        attempt = attempts[at]
         generation.turn_to(attempt)
-        table.begin(attempt)
+        began_s = monotonic()
+        account = generation.policy.account
+        table.begin(attempt, account)
         try:
             exchange = await _ask(table, attempt, generation, passage, extra_head, cap, attempt.provider.stream_options)
             if not 200 <= exchange.status < 300:
                 exchange = await _make_up(exchange, table, attempt, generation, passage, extra_head, cap)
         except Failed as failed:
-            table.end(attempt, failed.failure)
-            if number == len(attempts) or passage.verdict or not may_retry(failed.failure):
+            table.end(attempt, failed.failure, began_s, account)
+            past.append((attempt, failed.failure))
+            at = None if passage.verdict else next_attempt(attempts, at, past)
+            if at is None:
                 raise
             generation.books.metrics.retries[attempt.provider.name] += 1
-            if attempts[number] is attempt:
-                await asyncio.sleep(random.uniform(0.05, 0.25))
+            if attempts[at] is attempt:
+                await asyncio.sleep(max(random.uniform(0.05, 0.25), failed.failure.retry_after_s or 0.0))
         else:
-            table.end(attempt, None)
+            table.end(attempt, None, began_s, account)
             return exchange
     raise AssertionError("a plan has at least one attempt")
 
@@ -86,9 +93,8 @@ async def _make_up(
             if 200 <= exchange.status < 300:
                 return exchange
             continue
-        detail, code, param = upstream_message(body)
-        wait_s = retry_after_s(exchange.headers, time.time())
-        raise Failed(Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, exchange.status, wait_s, detail, code or "", param))
+        is_listed = attempt.model.is_listed
+        raise Failed(failure_of_answer(exchange.status, exchange.headers, body, time.time(), is_listed=is_listed))
 
 
 async def _ask(
@@ -102,6 +108,7 @@ async def _ask(
 ) -> Exchange:
     """One request written and its response head read."""
     lane: Lane = table.lane(attempt)
+    generation.secrets = lane.secrets
     body = rewrite(
         generation.envelope,
         attempt.model.name,

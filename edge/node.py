@@ -16,7 +16,9 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from edge.capacity import connections_max, memory_bytes, raise_descriptors
 from edge.credit import Credit
+from edge.downstream.admission import Admission
 from edge.generation import Books
 from edge.ids import Mint
 from edge.intake import InFlight
@@ -55,6 +57,12 @@ def node_name(settings: Settings) -> str:
     return kept.read_text(encoding="ascii").strip()
 
 
+def admission_of(settings: Settings) -> Admission:
+    """The bounds of callers' connections, after what this machine has."""
+    bound = connections_max(raise_descriptors(), memory_bytes())
+    return Admission(bound, settings.connections_per_address or max(bound // 4, 1), settings.trusted_proxies)
+
+
 class Node:
     """One edge process. `chat` is the ASGI callable of the paid path."""
 
@@ -71,6 +79,7 @@ class Node:
         self.table = Table(settings.providers, self.native, self._httpx)
         limits = self.table.config.limits
         self.in_flight = InFlight(limits.inflight_body_bytes_max)
+        self.admission = admission_of(settings)
         self.watch = Watch(
             self.tasks,
             reader_timeout_s=limits.reader_timeout_s,
@@ -199,6 +208,10 @@ class Node:
             "upstream_connections_opened_total": pool.opened_total,
             "upstream_connections_reused_total": pool.reused_total,
             "resident_bytes": _resident_bytes(),
+            "caller_connections_open": self.admission.open,
+            "caller_connections_max": self.admission.connections_max,
+            "caller_connections_evicted_total": self.admission.evicted_total,
+            "caller_connections_refused_total": self.admission.refused_total,
         }
         if self.journal is not None:
             gauges["journal_pending_records"] = self.journal.pending_records

@@ -23,6 +23,7 @@ from edge.upstream import Exchange, UpstreamError
 from routing.answer import Identity, error_event, failure_of_error, length_chunk
 from routing.failure import Failure, Kind, Sent, Source
 from routing.headers import to_downstream
+from routing.provider_error import without_secrets
 from routing.refusal import refusal_of
 from routing.sse import TooLong
 from routing.stream import StreamRewrite
@@ -234,7 +235,7 @@ class Pump:
             # Nothing of an answer has come, so the caller can still be told by a status, and pays nothing.
             generation.consumed = "nothing"
             raise Failed(failure)
-        failure = msgspec.structs.replace(failure, sent=Sent.HEAD)
+        failure = msgspec.structs.replace(without_secrets(failure, generation.secrets), sent=Sent.HEAD)
         self._settle(end_reason_of(failure), error=failure.kind.value)
         provider = generation.attempt.provider.name
         event = error_event(self._identity, refusal_of(failure, provider), self._rewrite.created)

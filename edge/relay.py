@@ -27,12 +27,12 @@ from edge.pump import Pump, end_reason_of, is_event_stream
 from edge.reply import Bounds, Headers, id_headers, send_refusal
 from edge.table import Table
 from edge.whole import forward_whole
-from routing.bounds import TokenBounds
 from routing.envelope import Invalid, read
 from routing.failure import Kind, Source, status_of
 from routing.headers import Arrival, validate
 from routing.meter import Meter, estimate_prompt
 from routing.plan import Plan
+from routing.provider_error import without_secrets
 from routing.refusal import Refusal, refusal_of
 from routing.reserve import Reserve, completion_within, reserve
 from usage.flavor import flavor_of
@@ -99,7 +99,7 @@ class Relay:
         if head is not None and head.facts is not None and head.facts[0] is limits:
             _, arrival, digest = head.facts
             return arrival, digest
-        arrival = validate(scope["headers"], limits.header_count_max)
+        arrival = validate(scope["headers"], limits.header_count_max, scope.get("http_version", "1.1"))
         if isinstance(arrival, Refusal):
             raise Denied(arrival)
         digest = digest_of(arrival.authorization)
@@ -122,7 +122,7 @@ class Relay:
             envelope = read(body)
         except Invalid as invalid:
             raise Denied(Refusal(400, invalid.code, invalid.message, param=invalid.param)) from None
-        plan = table.plan(envelope.model, policy.models, passage.started_s, random.random())
+        plan = table.plan(envelope.model, policy.models, passage.started_s, random.random(), policy.account)
         if isinstance(plan, Refusal):
             raise Denied(plan)
         need = reserve(envelope, plan.attempts)
@@ -145,12 +145,7 @@ class Relay:
             passage.started_s,
             time.time_ns() // 1_000_000,
             arrival.user_agent,
-            Meter(
-                attempt.rates,
-                estimate_prompt(envelope, attempt.model),
-                attempt.provider.usage_arithmetic,
-                TokenBounds(need.prompt_max, completion_max),
-            ),
+            Meter(attempt.rates, estimate_prompt(envelope, attempt.model), attempt.provider.usage_arithmetic),
         )
         await self._answer(plan, generation, passage, arrival, send, cap)
 
@@ -190,7 +185,7 @@ class Relay:
             generation.forgo()
             raise Denied(_UNJOURNALED) from problem
         except Failed as failed:
-            failure = failed.failure
+            failure = without_secrets(failed.failure, generation.secrets)
             status = status_of(failure)
             if failure.source is not Source.CLIENT and generation.consumed == "prompt":
                 # Whoever gets nothing pays nothing, whatever the provider makes of it.

@@ -39,6 +39,8 @@ async def send_refusal(send: Send, refusal: Refusal, flavor: Flavor, ids: Header
         headers.append((b"retry-after", b"%d" % max(-int(-refusal.retry_after_s // 1), 1)))
     if refusal.status == 415:
         headers.append((b"accept-encoding", b"identity"))
+    if refusal.is_hopeless:
+        headers.append((b"x-should-retry", b"false"))
     if refusal.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     await send_whole(send, refusal.status, headers, refusal.body(flavor))

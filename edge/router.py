@@ -1,7 +1,8 @@
 """From a path to who answers it, and what all answers that are not a paid one have in common.
 
 Rule: whatever is answered here is answered in the words of the API that was called (`usage.flavor`), with an `x-request-id`, and
-never with a redirect: behind a load balancer we do not know under which address we were called.
+never with a redirect: behind a load balancer we do not know under which address we were called. Rule: a head that is refused on
+the paid path (no Host, two credentials) is refused on every path.
 Strategy: the paid path is one look-up; everything else, and every browser where origins are configured, takes the long way.
 """
 
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from edge.cors import Cors, origin_of
 from edge.ids import Mint
 from edge.reply import Headers, send_refusal, send_whole
-from routing.headers import own_request_id
+from routing.headers import own_request_id, validate
 from routing.problem import nearest
 from routing.refusal import Refusal
 from usage.flavor import Flavor, flavor_of
@@ -93,6 +94,10 @@ class ApiRouter(Router):
             # Answers go through `send` alone, so that none can miss the headers.
             scope = {**scope, "extensions": {}}
         try:
+            arrival = validate(scope["headers"], http_version=scope.get("http_version", "1.1"))
+            if isinstance(arrival, Refusal):
+                await send_refusal(reply.send, arrival, flavor, [])
+                return
             if is_api and scope["query_string"] and has_key(scope["query_string"], scope["headers"]):
                 await send_refusal(reply.send, _KEY_IN_URL, flavor, [])
                 return

@@ -15,11 +15,11 @@ from typing import Any
 
 import uvloop
 
+from edge.capacity import connections_max, memory_bytes, raise_descriptors
 from edge.downstream.server import HEAD_TIMEOUT_S, Server
 from edge.settings import ServerName
 
 BACKLOG = 4_096
-CONNECTIONS_MAX = 65_536
 SWITCH_S = 0.002
 """How long another thread (the embedded collector's, the journal's) may keep the event loop from the interpreter; Python's own is
 5 ms. Less costs more: each hand-over is two wake-ups, half a millisecond a hundredth of a request's price."""
@@ -42,7 +42,7 @@ def check_port(host: str, port: int) -> None:
 
 
 def _native(app: Any, host: str, port: int) -> tuple[Awaitable[None], Stop]:
-    server = Server(app, CONNECTIONS_MAX)
+    server = Server(app, connections_max(raise_descriptors(), memory_bytes()))
     return server.serve(host, port, BACKLOG), server.stop
 
 
@@ -59,7 +59,7 @@ def _granian(app: Any, host: str, port: int) -> tuple[Awaitable[None], Stop]:
         interface=Interfaces.ASGI,
         websockets=False,
         backlog=BACKLOG,
-        backpressure=CONNECTIONS_MAX,
+        backpressure=connections_max(raise_descriptors(), memory_bytes()),
         http1_settings=HTTP1Settings(header_read_timeout=int(HEAD_TIMEOUT_S * 1000)),
         log_level=LogLevels.error,
     )

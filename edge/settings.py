@@ -4,7 +4,9 @@ Every setting has a default that works on one machine. A value that cannot be me
 """
 
 import os
+import re
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal, cast
 
@@ -12,6 +14,22 @@ import msgspec
 
 Durability = Literal["os", "group", "strict"]
 ServerName = Literal["native", "granian"]
+Networks = tuple[IPv4Network | IPv6Network, ...]
+PRIVATE_NETWORKS: Networks = tuple(
+    ip_network(text)
+    for text in (
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "169.254.0.0/16",
+        "100.64.0.0/10",
+        "::1/128",
+        "fc00::/7",
+        "fe80::/10",
+    )
+)
+"""From which no caller comes over the internet: load balancers, sidecars and platforms' proxies (Fly's among them) do."""
 
 
 class SettingError(Exception):
@@ -25,6 +43,10 @@ class Settings(msgspec.Struct, frozen=True):
     kept in the data folder). `durability` is the journal's: "os" (safe against kill -9), "group" (also against power cuts, but
     for a few milliseconds), "strict" (an answer's end waits for the disk). `server` is what listens: "native" (our own, HTTP/1.1)
     or "granian" (also HTTP/2 without TLS).
+
+    `trusted_proxies`: peers that bring many callers, such as load balancers; `connections_per_address` is the bound of any other
+    (None: a quarter of all). `client_address_header`: in which a trusted proxy names the caller's address; None: it is the
+    peer's.
     """
 
     host: str
@@ -37,6 +59,9 @@ class Settings(msgspec.Struct, frozen=True):
     durability: Durability
     journal_bytes_max: int
     server: ServerName
+    trusted_proxies: Networks = ()
+    connections_per_address: int | None = None
+    client_address_header: bytes | None = None
 
     @staticmethod
     def read(environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -61,7 +86,30 @@ class Settings(msgspec.Struct, frozen=True):
             durability=cast(Durability, durability),
             journal_bytes_max=_number(environ, "TOLLWAY_JOURNAL_BYTES_MAX", 2 << 30, 1 << 50),
             server=cast(ServerName, server),
+            trusted_proxies=_networks(environ.get("TOLLWAY_TRUSTED_PROXIES", "private")),
+            connections_per_address=_number(environ, "TOLLWAY_CONNECTIONS_PER_ADDRESS", 0, 1_000_000) or None,
+            client_address_header=_header(environ.get("TOLLWAY_CLIENT_ADDRESS_HEADER", "")),
         )
+
+
+def _networks(text: str) -> Networks:
+    """`private`, `none`, or addresses and networks separated by commas."""
+    if text == "private":
+        return PRIVATE_NETWORKS
+    if text in ("", "none"):
+        return ()
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(","))
+    except ValueError as error:
+        raise SettingError(
+            f"TOLLWAY_TRUSTED_PROXIES must be private, none, or networks such as 10.0.0.0/8,fd00::/8: {error}"
+        ) from None
+
+
+def _header(text: str) -> bytes | None:
+    if text and not re.fullmatch(r"[A-Za-z0-9-]{1,64}", text):
+        raise SettingError(f"TOLLWAY_CLIENT_ADDRESS_HEADER must be a header's name such as x-forwarded-for, not {text!r}")
+    return text.lower().encode() or None
 
 
 def _number(environ: Mapping[str, str], name: str, default: int, most: int) -> int:

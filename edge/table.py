@@ -3,12 +3,15 @@
 Rule: a file that is wrong never replaces one that is right; its problems are logged line by line and the last good one keeps
 serving.
 Strategy: everything that is the same for each request to a provider is made once here: its target, its request head with the key.
+Rule: health goes by a key's value, not by its reference: the right key in the same file is used at once.
 """
 
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Mapping
+from hashlib import blake2b
 from pathlib import Path
 from time import monotonic
 
@@ -24,10 +27,12 @@ from routing.health import Changes, Health, begin, end
 from routing.plan import Attempt, Plan, Routes
 from routing.problem import ConfigError
 from routing.provider import Provider
+from routing.redaction import Secret
 from routing.refusal import Refusal
 
 log = logging.getLogger("tollway.table")
 LOOK_S = 2.0
+_SENSITIVE = re.compile(r"key|token|secret|auth|cookie|credential|password", re.IGNORECASE)
 
 
 class Lane(msgspec.Struct, frozen=True):
@@ -36,6 +41,8 @@ class Lane(msgspec.Struct, frozen=True):
     upstream: Upstream
     target: Target
     head: bytes
+    secrets: tuple[Secret, ...] = ()
+    """What stands in the head and may not be told."""
 
 
 def resolve(references: frozenset[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -62,13 +69,16 @@ class Table:
         self._path = path
         self._upstreams = {"native": native, "echo": EchoUpstream()}
         self._httpx = httpx_upstream
+        self._salt = os.urandom(16)
         self._seen = self._stamp()
+        self._secrets: dict[str, str] = {}
         self._health: dict[str, Health] = {}
         self._lanes: dict[tuple[str, str | None], Lane] = {}
         self._use(parse(path.read_text(encoding="utf-8")))
 
     def _use(self, config: Config) -> None:
-        secrets = resolve(frozenset(ref for provider in config.providers.values() for ref in provider.key_refs))
+        secrets = resolve(_references(config))
+        self._secrets = dict(secrets)
         lanes: dict[tuple[str, str | None], Lane] = {}
         for provider in config.providers.values():
             for ref in provider.key_refs or (None,):
@@ -83,9 +93,23 @@ class Table:
         self.config = config
         self.offered = frozenset(secrets)
         self.catalog = Catalog(config, self.offered)
-        self._routes = Routes(config, self.offered)
+        digests = {ref: self._digest(secret) for ref, secret in secrets.items()}
+        self._routes = Routes(config, self.offered, digests)
+        self._forget_other_keys(config, digests)
         # Requests that were planned with the last table still find their lanes.
         self._lanes = self._lanes | lanes
+
+    def _digest(self, secret: str) -> str:
+        """Tells keys apart without telling them."""
+        return blake2b(secret.encode(), digest_size=8, key=self._salt).hexdigest()
+
+    def _forget_other_keys(self, config: Config, digests: Mapping[str, str]) -> None:
+        """The health of keys and providers that are not in the table any more."""
+        kept = {(name, digests.get(ref, ref)) for name, each in config.providers.items() for ref in each.key_refs or ("",)}
+        scopes = {scope: (*scope.split(" "), "")[:2] for scope in self._health}
+        for scope, (provider, key) in scopes.items():
+            if (provider, key) not in kept and (key or provider not in config.providers):
+                del self._health[scope]
 
     def _lane(self, provider: Provider, secret: str | None) -> Lane:
         base = provider.base_url
@@ -101,24 +125,26 @@ class Table:
             provider.http2,
         )
         upstream = self._httpx.get() if provider.transport == "httpx" else self._upstreams[_native_or_echo(provider)]
-        return Lane(upstream, target, upstream_head_prefix(provider, secret))
+        sensitive = [value for name, value in provider.extra_headers if _SENSITIVE.search(name)]
+        secrets = tuple(Secret(value) for value in (secret, *sensitive) if value)
+        return Lane(upstream, target, upstream_head_prefix(provider, secret), secrets)
 
-    def plan(self, model_id: str, allowed: tuple[str, ...], now_s: float, roll: float) -> Plan | Refusal:
-        """Where a request for `model_id` may go."""
-        return self._routes.plan(model_id, allowed, self._health, now_s, roll)
+    def plan(self, model_id: str, allowed: tuple[str, ...], now_s: float, roll: float, account: str) -> Plan | Refusal:
+        """Where an account's request for `model_id` may go."""
+        return self._routes.plan(model_id, allowed, self._health, now_s, roll, account)
 
     def lane(self, attempt: Attempt) -> Lane:
         return self._lanes[attempt.provider.name, attempt.key_ref]
 
-    def begin(self, attempt: Attempt) -> None:
+    def begin(self, attempt: Attempt, account: str) -> None:
         """An attempt is sent: what was closed and may be tried again now has its trial."""
         if self._health:
-            self._note(begin(self._health, attempt.scopes, monotonic()))
+            self._note(begin(self._health, attempt.scopes, monotonic(), account))
 
-    def end(self, attempt: Attempt, failure: Failure | None) -> None:
-        """An attempt has ended, well (None) or not: let the next plans know."""
+    def end(self, attempt: Attempt, failure: Failure | None, began_s: float, account: str) -> None:
+        """An attempt that began at `began_s` has ended, well (None) or not: let the next plans know."""
         if self._health or failure is not None:
-            self._note(end(self._health, attempt.scopes, failure, monotonic()))
+            self._note(end(self._health, attempt.scopes, failure, monotonic(), began_s, account))
 
     def _note(self, changes: Changes) -> None:
         for scope, health in changes:
@@ -128,11 +154,11 @@ class Table:
                 self._health[scope] = health
 
     async def watch(self) -> None:
-        """Look at the file every other second until cancelled, and use it when it changed and is right."""
+        """Look at the file and its keys' files every other second until cancelled; use them when they changed and are right."""
         while True:
             await asyncio.sleep(LOOK_S)
             stamp = self._stamp()
-            if stamp != self._seen:
+            if stamp != self._seen or resolve(_references(self.config)) != self._secrets:
                 self._seen = stamp
                 self.reload()
 
@@ -153,6 +179,10 @@ class Table:
         except OSError:
             return None
         return facts.st_mtime_ns, facts.st_size, facts.st_ino
+
+
+def _references(config: Config) -> frozenset[str]:
+    return frozenset(ref for provider in config.providers.values() for ref in provider.key_refs)
 
 
 class Lazy:

@@ -3,15 +3,14 @@
 Limits: an answer that is no JSON object, or an `error` inside a 200, is no answer; the relay turns it into a Failure.
 """
 
-from typing import Any
-
 import msgspec
 from msgspec import Raw
 
 from routing.dialects.openai import Chunk, decode_chunk
 from routing.failure import Failure, Kind, Sent, Source
 from routing.meter import Meter
-from routing.openrouter import answer_members
+from routing.openrouter import answer_members, usage_member
+from routing.provider_error import failure_of_error as failure_of_error
 from routing.refusal import Refusal
 from routing.splice import Members, decode_members, replace
 from usage.flavor import Flavor
@@ -42,28 +41,6 @@ class NotAnAnswer(Exception):
         self.failure = failure
 
 
-class _Error(msgspec.Struct):
-    code: Any = None
-    status: Any = None
-    message: Any = None
-
-
-_decode_error = msgspec.json.Decoder(_Error | str).decode
-
-
-def failure_of_error(error: bytes, sent: Sent) -> Failure:
-    """The failure that an `error` inside a 200 reports; its status is the number in it, or 502."""
-    try:
-        view = _decode_error(error)
-    except msgspec.DecodeError:
-        view = ""
-    if isinstance(view, str):
-        return Failure(Kind.STREAM_ERROR, Source.UPSTREAM, sent, 502, detail=view[:2_000])
-    statuses = [int(code) for code in (view.code, view.status) if str(code).isdigit() and 400 <= int(code) < 600]
-    message = view.message if isinstance(view.message, str) else ""
-    return Failure(Kind.STREAM_ERROR, Source.UPSTREAM, sent, statuses[0] if statuses else 502, detail=message[:2_000])
-
-
 def open_answer(body: bytes) -> tuple[Chunk, Members]:
     """The view and the members of a JSON answer; NotAnAnswer when it is none."""
     try:
@@ -79,10 +56,14 @@ def open_answer(body: bytes) -> tuple[Chunk, Members]:
 
 def rewrite_answer(body: bytes, view: Chunk, members: Members, identity: Identity, meter: Meter) -> bytes:
     """The answer as the caller gets it. Counts into `meter`."""
-    meter.observe_answer(body, view.any_usage)
-    meter.tier = view.tier or meter.tier
+    usage = view.any_usage
+    if usage:
+        meter.observe_usage(usage)
+    if not meter.has_usage:
+        meter.observe_text(body)
     values = {"id": identity.id_json, "model": identity.model_json, "usage": Raw(meter.usage_json())}
     if identity.flavor is Flavor.OPENROUTER:
+        values["usage"] = usage_member(values["usage"])
         values |= answer_members(members, identity.provider, identity.created_s)
     return replace(body, members, values)
 
@@ -97,7 +78,7 @@ def error_event(identity: Identity, refusal: Refusal, created: int) -> bytes:
     if identity.flavor is Flavor.OPENAI:
         return b"data: %b\n\n" % body
     choices = b'[{"index":0,"delta":{"content":""},"finish_reason":"error"}]'
-    return _event(identity, created, b'%b,"provider":%b,%b' % (choices, _encode(identity.provider), body[1:-1]))
+    return _event(identity, created, b"%b,%b" % (choices, body[1:-1]))
 
 
 def length_chunk(identity: Identity, usage: bytes, created: int) -> bytes:
@@ -112,6 +93,8 @@ def usage_chunk(identity: Identity, usage: bytes, created: int) -> bytes:
 
 
 def _event(identity: Identity, created: int, choices_and_more: bytes) -> bytes:
+    if identity.flavor is Flavor.OPENROUTER:
+        choices_and_more += b',"provider":' + _encode(identity.provider)
     return b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"choices":%b}\n\n' % (
         identity.id_json,
         created,

@@ -1,8 +1,8 @@
 """A failed attempt: what happened, whose doing it was, how far things had gone; and what follows from that.
 
-Rule: a failed attempt may be tried again only when it cannot have cost anything and the caller has seen nothing of it. The
-decision is one match over `Kind`, and so is the status; both end in `assert_never`, so a new kind cannot be forgotten.
-Rule: the provider's own words reach the caller only where the caller is at fault; they say nothing about our account there.
+Rule: each mapping is one match over `Kind` or `Cause` that ends in `assert_never`, so a new one cannot be forgotten. What may
+follow a failure is decided in `routing.failover`.
+Rule: the provider's own words reach the caller only where the request is at fault; they say nothing about our account there.
 Limits: statuses are those of the OpenAI error vocabulary; whatever else a provider answers is mapped onto them.
 """
 
@@ -11,7 +11,8 @@ from typing import Final, assert_never
 
 import msgspec
 
-from routing.complaint import upstream_message as upstream_message
+from routing.cause import ABOUT_ACCOUNT, ABOUT_REQUEST, Cause, cause_of_status
+from routing.redaction import redacted
 from usage.flavor import type_of
 
 
@@ -62,8 +63,8 @@ class Sent(enum.Enum):
 class Failure(msgspec.Struct, frozen=True):
     """One failed attempt. `status` is the provider's, 0 when it gave none; for a STREAM_ERROR the one named inside the error.
 
-    `detail`, `code` and `param` are the provider's own words: for our records, and for the caller only where `status_of` blames
-    the request (see `describe` and `param_of`).
+    `detail`, `code` and `param` are the provider's own words, raw: for the caller only where the request is at fault, and only
+    through `describe` and `param_of`. `told_cause` is what the body says (`routing.provider_error`), None: the status must do.
     """
 
     kind: Kind
@@ -74,59 +75,21 @@ class Failure(msgspec.Struct, frozen=True):
     detail: str = ""
     code: str = ""
     param: str | None = None
+    told_cause: Cause | None = None
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether the provider itself reported it."""
+        return self.kind in (Kind.STATUS, Kind.STREAM_ERROR)
+
+    @property
+    def cause(self) -> Cause:
+        """Why the provider said no. Only of a failure that `is_answer`."""
+        return self.told_cause or cause_of_status(self.status)
 
 
 VANISHED: Final = 499
 """Our records' status of a caller that left before the answer; nobody reads it."""
-
-_BLAMES_REQUEST: Final = frozenset({400, 404, 413})
-_STATUS_OF_ANSWER: Final = {
-    400: 400,
-    404: 404,
-    408: 504,
-    410: 404,
-    413: 413,
-    415: 400,
-    422: 400,
-    429: 429,
-    498: 503,  # Groq: capacity of the flex tier exceeded
-    503: 503,
-    504: 504,
-    524: 504,  # Cloudflare in front of the provider gave up waiting
-    529: 503,  # Anthropic and OpenRouter: overloaded
-}
-"""Provider's status → ours; the rest is 502: 401, 402 and 403 are about our key, redirects are not followed, 5xx are theirs."""
-
-_OUR_KEY: Final = frozenset({401, 402, 403})
-
-
-def _is_passing(status: int) -> bool:
-    """Whether a provider that answers so says "not now" rather than "no"."""
-    return status in (408, 429) or status >= 500
-
-
-def may_retry(failure: Failure) -> bool:
-    """Whether the same request may be sent again, to the same or to the next target."""
-    if failure.source is Source.CLIENT:
-        return False
-    match failure.kind:
-        case Kind.STATUS | Kind.STREAM_ERROR:
-            return failure.sent is not Sent.HEAD and _is_passing(failure.status)
-        case (
-            Kind.CONNECT
-            | Kind.TLS
-            | Kind.TIMEOUT_CONNECT
-            | Kind.TIMEOUT_FIRST_BYTE
-            | Kind.TIMEOUT_IDLE
-            | Kind.TIMEOUT_TOTAL
-            | Kind.BROKEN
-            | Kind.PROTOCOL
-            | Kind.TRUNCATED
-        ):
-            return failure.sent is Sent.NOTHING
-        case Kind.TOO_LARGE | Kind.ABORTED | Kind.INTERNAL | Kind.JOURNAL:
-            return False
-    assert_never(failure.kind)
 
 
 def status_of(failure: Failure) -> int:
@@ -155,7 +118,7 @@ def _status_of_client(kind: Kind) -> int:
 def _status_of_upstream(failure: Failure) -> int:
     match failure.kind:
         case Kind.STATUS | Kind.STREAM_ERROR:
-            return _STATUS_OF_ANSWER.get(failure.status, 502)
+            return _status_of_cause(failure.cause, failure.status)
         case Kind.TIMEOUT_CONNECT | Kind.TIMEOUT_FIRST_BYTE | Kind.TIMEOUT_IDLE | Kind.TIMEOUT_TOTAL:
             return 504
         case Kind.CONNECT | Kind.TLS | Kind.BROKEN | Kind.PROTOCOL | Kind.TRUNCATED | Kind.TOO_LARGE:
@@ -167,6 +130,44 @@ def _status_of_upstream(failure: Failure) -> int:
     assert_never(failure.kind)
 
 
+def _status_of_cause(cause: Cause, status: int) -> int:
+    match cause:
+        case Cause.CREDENTIALS | Cause.EXHAUSTED | Cause.UNAFFORDABLE | Cause.FORBIDDEN | Cause.MODEL_GONE:
+            return 502
+        case Cause.UNAVAILABLE | Cause.UNEXPECTED:
+            return 502
+        case Cause.RATE_LIMITED:
+            return 429
+        case Cause.OVERLOADED:
+            return 503
+        case Cause.TIMED_OUT:
+            return 504
+        case Cause.MODEL_UNKNOWN:
+            return 404
+        case Cause.TOO_LARGE:
+            return 413
+        case Cause.MODERATED:
+            return 403 if status in (403, 451) else 400
+        case Cause.TOO_LONG | Cause.UNSUPPORTED | Cause.INVALID:
+            return 400
+    assert_never(cause)
+
+
+def wait_of(failure: Failure) -> float | None:
+    """Seconds after which the caller may try again: only where waiting mends, and the provider said so."""
+    if failure.is_answer and failure.cause not in (Cause.RATE_LIMITED, Cause.OVERLOADED, Cause.UNAVAILABLE, Cause.TIMED_OUT):
+        return None
+    return failure.retry_after_s
+
+
+def is_hopeless(failure: Failure) -> bool:
+    """Whether the same request fails again until somebody mends this proxy's set-up. Callers are told not to try
+    (`x-should-retry: false`): SDKs take any 5xx for an invitation."""
+    if failure.source is Source.CLIENT:
+        return False
+    return failure.kind is Kind.TLS or (failure.is_answer and failure.cause in ABOUT_ACCOUNT | {Cause.MODEL_GONE})
+
+
 def describe(failure: Failure, provider_name: str) -> tuple[str, str, str]:
     """(message, type, code) for the caller. Never says anything about our key, our account or our network."""
     message, code = _message(failure, provider_name)
@@ -175,8 +176,8 @@ def describe(failure: Failure, provider_name: str) -> tuple[str, str, str]:
 
 def param_of(failure: Failure) -> str | None:
     """The member of the request that the provider complains about, where the caller is told of complaints."""
-    is_answer = failure.kind in (Kind.STATUS, Kind.STREAM_ERROR)
-    return failure.param if is_answer and status_of(failure) in _BLAMES_REQUEST else None
+    is_told = failure.is_answer and failure.cause in ABOUT_REQUEST and failure.param is not None
+    return redacted(failure.param or "") if is_told else None
 
 
 def _message(failure: Failure, name: str) -> tuple[str, str]:
@@ -228,18 +229,41 @@ def _message_to_client(kind: Kind) -> tuple[str, str]:
 
 def _message_of_answer(failure: Failure, name: str) -> tuple[str, str]:
     """What the caller is told of an error the provider itself reported."""
-    status = status_of(failure)
-    if status in _BLAMES_REQUEST:
-        message = failure.detail or f"{name} refused the request with status {failure.status}"
-        return message, failure.code or "provider_refused_request"
-    if failure.status in _OUR_KEY:
-        return f"{name} did not accept this proxy's own credentials; its operator has to mend that", "provider_auth"
-    if status == 429:
-        wait = f"; try again in {failure.retry_after_s:g} s" if failure.retry_after_s else ""
-        return f"{name} is limiting the rate of this proxy's requests{wait}", "provider_rate_limited"
-    if status == 503:
-        return f"{name} is overloaded or unavailable", "provider_overloaded"
-    if status == 504:
-        return f"{name} timed out", "provider_timeout"
-    told = f" with status {failure.status}" if failure.kind is Kind.STATUS else " in the middle of its answer"
-    return f"{name} failed{told}", "provider_error"
+    cause = failure.cause
+    match cause:
+        case Cause.MODEL_UNKNOWN | Cause.TOO_LONG | Cause.TOO_LARGE | Cause.UNSUPPORTED | Cause.MODERATED | Cause.INVALID:
+            return _complaint(failure, name)
+        case Cause.CREDENTIALS | Cause.EXHAUSTED | Cause.UNAFFORDABLE | Cause.FORBIDDEN:
+            return f"{name} did not accept this proxy's own credentials; its operator has to mend that", "provider_auth"
+        case Cause.MODEL_GONE:
+            return (
+                f"{name} does not serve this model any more; the operator of this proxy has to mend that",
+                "provider_model_gone",
+            )
+        case Cause.RATE_LIMITED:
+            wait = f"; try again in {failure.retry_after_s:g} s" if failure.retry_after_s else ""
+            return f"{name} is limiting the rate of this proxy's requests{wait}", "provider_rate_limited"
+        case Cause.OVERLOADED:
+            return f"{name} is overloaded or unavailable", "provider_overloaded"
+        case Cause.TIMED_OUT:
+            return f"{name} timed out", "provider_timeout"
+        case Cause.UNAVAILABLE | Cause.UNEXPECTED:
+            told = f" with status {failure.status}" if failure.kind is Kind.STATUS else " in the middle of its answer"
+            return f"{name} failed{told}", "provider_error"
+    assert_never(cause)
+
+
+_CODE_OF: Final = {Cause.TOO_LONG: "context_length_exceeded", Cause.MODERATED: "content_policy_violation"}
+"""What clients look for, where the provider gives no code of its own."""
+
+
+def _complaint(failure: Failure, name: str) -> tuple[str, str]:
+    """The provider's own words about the request."""
+    message = redacted(failure.detail) or f"{name} refused the request" + (
+        f" with status {failure.status}" if failure.status else ""
+    )
+    code = redacted(failure.code)
+    is_vague = not code or code.isdecimal() or code.endswith("_error") or code.isupper()
+    if is_vague:
+        code = _CODE_OF.get(failure.cause, code)
+    return message, code or "provider_refused_request"

@@ -6,7 +6,6 @@ Strategy: one loop over a caller's headers checks them and picks what is needed;
 """
 
 import re
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import msgspec
@@ -41,7 +40,6 @@ _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}\Z")
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}\Z")
 _BREAKING: Final = re.compile(r"[^\x20-\x7e\t]")
-RETRY_AFTER_S_MAX: Final = 86_400.0
 
 
 class Arrival(msgspec.Struct, gc=False):
@@ -59,8 +57,9 @@ class Arrival(msgspec.Struct, gc=False):
     api_key: bytes | None = None
 
 
-def validate(headers: Headers, header_count_max: int = 64) -> Arrival | Refusal:
-    """A caller's headers (names in lower case, as ASGI has them), or why the request is not read at all."""
+def validate(headers: Headers, header_count_max: int = 64, http_version: str = "1.1") -> Arrival | Refusal:
+    """A caller's headers (names in lower case, as ASGI has them), or why the request is not read at all. HTTP/1.0 knew no Host
+    (RFC 9112 3.2 asks it of 1.1 alone)."""
     if len(headers) > header_count_max:
         return _refusal("too_many_headers", f"{len(headers)} headers are more than the {header_count_max} this proxy reads")
     arrival = Arrival()
@@ -70,7 +69,7 @@ def validate(headers: Headers, header_count_max: int = 64) -> Arrival | Refusal:
             wrong = read(arrival, name, value)
             if wrong is not None:
                 return wrong
-    if not arrival.host:
+    if not arrival.host and http_version != "1.0":
         return _refusal("invalid_host", "the request needs one Host header")
     if arrival.api_key is not None and not _agree(arrival):
         return _disagreement()
@@ -210,25 +209,3 @@ def to_downstream(upstream: Headers, generation_id: bytes, request_id: bytes, *,
     if is_stream:
         headers.append((b"x-accel-buffering", b"no"))
     return headers
-
-
-def retry_after_s(upstream: Headers, now_unix_s: float) -> float | None:
-    """How long a provider asks us to wait: `retry-after-ms`, else `retry-after` in seconds or as a date; None if it does not."""
-    values = dict(upstream)
-    for name, scale in ((b"retry-after-ms", 0.001), (b"retry-after", 1.0)):
-        value = values.get(name, b"").decode("latin-1").strip()
-        try:
-            wait_s = float(value) * scale
-        except ValueError:
-            wait_s = _until(value, now_unix_s) if scale == 1.0 else -1.0
-        if 0 <= wait_s < float("inf"):
-            return min(wait_s, RETRY_AFTER_S_MAX)
-    return None
-
-
-def _until(date: str, now_unix_s: float) -> float:
-    """Seconds until an HTTP date, 0 when it is past; -1 when it is none."""
-    try:
-        return max(parsedate_to_datetime(date).timestamp() - now_unix_s, 0.0)
-    except (ValueError, OverflowError):
-        return -1.0

@@ -60,11 +60,9 @@ def answer_members(members: Members, provider: str, created: int) -> Members:
     return values
 
 
-def chunk_members(members: Members, provider: Raw, created: int) -> Members | None:
-    """A chunk's members as they go out, in order, but for `id` and `model`; None when there are no choices to be read."""
+def chunk_members(members: Members, provider: Raw, created: int) -> Members:
+    """A chunk's members as they go out, in order, but for `id`, `model` and `usage`."""
     found = members.get("choices")
-    if found is None:
-        return None
     kept = members.copy()
     for name in ("usage", "system_fingerprint"):
         if is_null(kept.get(name)):
@@ -74,8 +72,23 @@ def chunk_members(members: Members, provider: Raw, created: int) -> Members | No
     if is_null(kept.get("created")) or bytes(kept["created"]) == b"0":
         kept["created"] = Raw(b"%d" % created)
     kept["provider"] = provider
-    kept["choices"] = choices_of(found, "delta") if not is_null(found) else Raw(b"[]")
+    kept["choices"] = Raw(b"[]") if found is None or is_null(found) else choices_of(found, "delta")
     return kept
+
+
+def usage_member(usage: bytes) -> Raw:
+    """The usage as their schema has it: a count of the prompt's parts is a number or is not there."""
+    members = decode_members(usage)
+    details = members.get("prompt_tokens_details")
+    if details is not None and not is_null(details):
+        try:
+            counts = decode_members(details)
+        except msgspec.DecodeError:
+            del members["prompt_tokens_details"]
+        else:
+            members["prompt_tokens_details"] = Raw(_encode({name: raw for name, raw in counts.items() if not is_null(raw)}))
+    members.setdefault("is_byok", Raw(b"false"))
+    return Raw(_encode(members))
 
 
 def choices_of(choices: Raw, part: str) -> Raw:

@@ -2,18 +2,20 @@
 
 Strategy: everything that does not change from request to request is laid out once per table and id (`Routes`). While all is
 healthy, planning is one dictionary look-up.
-Rule: the targets of an alias are asked in their order, and each has its turn before any target's second key.
-Limits: attempts are at most `attempts_max` of the most generous provider among the targets.
+Rule: the targets of an alias are asked in their order, and each has its turn before any target's second key; how many are asked,
+`routing.failover` says. Rule: a request is a trial only where nothing that is well is left, or after a trial at no cost.
+Limits: a plan has at most ATTEMPTS_LISTED_MAX attempts.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 
+from routing.cause import Cause
 from routing.config import MODEL_ID_CHARS_MAX, Config, Found, NotFound, find
-from routing.health import Health, Scopes
+from routing.health import Health, Scopes, is_ours
 from routing.provider import Model, Provider
 from routing.refusal import Refusal
 from usage.record import Rates
@@ -23,6 +25,8 @@ ROWS_MAX: Final = 4_096
 LIKENESS_MIN: Final = 0.75
 SAME_TARGET_ATTEMPTS: Final = 2
 """A lone target with a lone key is asked again, so that a request that never left may."""
+ATTEMPTS_LISTED_MAX: Final = 16
+_NO_DIGESTS: Final[Mapping[str, str]] = {}
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -59,18 +63,26 @@ class _Row(msgspec.Struct, frozen=True):
 class Routes:
     """A routing table made ready for one set of keys. Build a new one when either changes."""
 
-    def __init__(self, config: Config, offered: frozenset[str]) -> None:
+    def __init__(self, config: Config, offered: frozenset[str], digests: Mapping[str, str] = _NO_DIGESTS) -> None:
+        """`digests` tell the values of the keys apart, by reference: health goes by them."""
         self.config = config
         self.offered = offered
+        self._digests = digests
         self._rows: dict[str, _Row | Refusal] = {}
 
     def __repr__(self) -> str:
         return f"<Routes {self.config.version}, {len(self.config.providers)} providers, {len(self.offered)} keys>"
 
     def plan(
-        self, model_id: str, models_allowed: tuple[str, ...], health: Mapping[str, Health], now_s: float, roll: float
+        self,
+        model_id: str,
+        models_allowed: tuple[str, ...],
+        health: Mapping[str, Health],
+        now_s: float,
+        roll: float,
+        account: str = "",
     ) -> Plan | Refusal:
-        """The plan for one request. `roll` in [0, 1) spreads requests over a provider's keys.
+        """The plan for one request of an account. `roll` in [0, 1) spreads requests over a provider's keys.
 
         `models_allowed` are the model ids, or prefixes ending in `*`, that the caller's key may use; empty means all.
         """
@@ -83,11 +95,11 @@ class Routes:
             return _not_allowed(model_id)
         turn = int(roll * len(row.plans)) if len(row.plans) > 1 else 0
         if health and not row.scopes.isdisjoint(health):
-            return _plan_around(row, turn, health, now_s)
+            return _plan_around(row, turn, health, now_s, account)
         return row.plans[turn]
 
     def _remember(self, model_id: str) -> "_Row | Refusal":
-        row = _row(self.config, self.offered, model_id)
+        row = _row(self.config, self.offered, model_id, self._digests)
         if len(self._rows) >= ROWS_MAX:
             self._rows.clear()
         if len(model_id) <= MODEL_ID_CHARS_MAX:
@@ -113,7 +125,7 @@ def is_offered(provider: Provider, offered: frozenset[str]) -> bool:
     return not provider.key_refs or not offered.isdisjoint(provider.key_refs)
 
 
-def _row(config: Config, offered: frozenset[str], model_id: str) -> _Row | Refusal:
+def _row(config: Config, offered: frozenset[str], model_id: str, digests: Mapping[str, str]) -> _Row | Refusal:
     target_ids = config.aliases.get(model_id, (model_id,))
     found = [(target_id, find(config, target_id)) for target_id in target_ids]
     known = [each for _, each in found if isinstance(each, Found)]
@@ -122,7 +134,7 @@ def _row(config: Config, offered: frozenset[str], model_id: str) -> _Row | Refus
     usable = [each for each in known if is_offered(each.provider, offered)]
     if not usable:
         return _not_offered(model_id, known)
-    targets = [_target(each, offered) for each in usable]
+    targets = [_target(each, offered, digests) for each in usable]
     attempts_max = max(each.provider.attempts_max for each in usable)
     turns = range(max(map(len, targets)))
     rotations = tuple(tuple(_rotated(target, turn) for target in targets) for turn in turns)
@@ -131,10 +143,12 @@ def _row(config: Config, offered: frozenset[str], model_id: str) -> _Row | Refus
     return _Row(rotations, plans, attempts_max, tuple(each.model.id for each in usable), scopes)
 
 
-def _target(found: Found, offered: frozenset[str]) -> Target:
+def _target(found: Found, offered: frozenset[str], digests: Mapping[str, str]) -> Target:
     provider, model = found.provider, found.model
     keys: list[str | None] = [ref for ref in provider.key_refs if ref in offered]
-    return tuple(Attempt(provider, model, key, model.rates, _scopes(found, key)) for key in keys or [None])
+    return tuple(
+        Attempt(provider, model, key, model.rates, _scopes(found, digests.get(key or "", key))) for key in keys or [None]
+    )
 
 
 def _scopes(found: Found, key: str | None) -> Scopes:
@@ -149,42 +163,56 @@ def _rotated(target: Target, turn: int) -> Target:
 
 
 def _laid_out(targets: tuple[Target, ...], attempts_max: int) -> tuple[Attempt, ...]:
-    """The attempts in order: every target gets one, as far as they go round; then the first ones get more, a key each."""
+    """The attempts in order: every target gets one, as far as they go round; then the first ones get more, a key each. Behind
+    those stands the rest, for when the first ones are refused at no cost."""
     if len(targets) == 1 and len(targets[0]) == 1:
         return targets[0] * min(SAME_TARGET_ATTEMPTS, attempts_max)
     spare = attempts_max - len(targets)
     attempts: list[Attempt] = []
+    rest: list[Attempt] = []
     for target in targets[:attempts_max]:
         more = min(max(spare, 0), len(target) - 1)
         spare -= more
         attempts += target[: 1 + more]
-    return tuple(attempts)
+        rest += target[1 + more :]
+    for target in targets[attempts_max:]:
+        rest += target
+    return tuple(attempts + rest)[: ATTEMPTS_LISTED_MAX if attempts_max > 1 else 1]
 
 
-def _plan_around(row: _Row, turn: int, health: Mapping[str, Health], now_s: float) -> Plan | Refusal:
-    """The plan without what is open now."""
+def _plan_around(row: _Row, turn: int, health: Mapping[str, Health], now_s: float, account: str) -> Plan | Refusal:
+    """The plan without what is open now, and with what needs a trial behind all that is well."""
     rotation = row.rotations[turn]
-    waits = {id(attempt): _wait_s(attempt, health, now_s) for target in rotation for attempt in target}
-    if not any(waits.values()):
+    known = {id(each): _ill(each, health, now_s, account) for target in rotation for each in target}
+    if not any(known.values()):
         return row.plans[turn]
-    open_to = tuple(tuple(attempt for attempt in target if not waits[id(attempt)]) for target in rotation)
-    left = tuple(target for target in open_to if target)
-    if left:
-        return Plan(row.plans[turn].model_id, _laid_out(left, row.attempts_max))
-    is_limited = all(_is_limited(attempt, health, now_s) for target in rotation for attempt in target)
-    return _unavailable(row.plans[turn].model_id, min(waits.values()), is_limited=is_limited)
+    opened = {at: [each for each in ill if each.is_open(now_s, account)] for at, ill in known.items()}
+    well = _only(rotation, lambda attempt: not known[id(attempt)])
+    trials = _only(rotation, lambda attempt: known[id(attempt)] and not opened[id(attempt)])
+    model_id = row.plans[turn].model_id
+    if well and row.attempts_max > 1:
+        behind = tuple(attempt for target in trials for attempt in target)
+        return Plan(model_id, (_laid_out(well, row.attempts_max) + behind)[:ATTEMPTS_LISTED_MAX])
+    if well or trials:
+        return Plan(model_id, _laid_out(well or trials, row.attempts_max))
+    closed = list(opened.values())
+    wait_s = min(max(each.open_until_s for each in ill) for ill in closed) - now_s
+    return _unavailable(model_id, wait_s, closed)
 
 
-def _wait_s(attempt: Attempt, health: Mapping[str, Health], now_s: float) -> float:
-    """How long until it may be tried; 0 when it may be now."""
+def _ill(attempt: Attempt, health: Mapping[str, Health], now_s: float, account: str) -> list[Health]:
+    """What speaks against trying it now: what is open, and what is half-open and not proved to be well again."""
     known = (health.get(scope) for scope in attempt.scopes.all)
-    return max((each.open_until_s - now_s for each in known if each is not None and each.is_open(now_s)), default=0.0)
+    return [
+        each
+        for each in known
+        if each is not None and (each.is_open(now_s, account) or (each.is_half_open(now_s, account) and not each.is_proved))
+    ]
 
 
-def _is_limited(attempt: Attempt, health: Mapping[str, Health], now_s: float) -> bool:
-    """Whether a rate limit alone keeps it closed."""
-    known = [health.get(scope) for scope in attempt.scopes.all]
-    return all(each.status == 429 for each in known if each is not None and each.is_open(now_s))
+def _only(rotation: tuple[Target, ...], is_kept: Callable[[Attempt], object]) -> tuple[Target, ...]:
+    kept = (tuple(attempt for attempt in target if is_kept(attempt)) for target in rotation)
+    return tuple(target for target in kept if target)
 
 
 def _is_allowed(model_id: str, target_ids: tuple[str, ...], models_allowed: tuple[str, ...]) -> bool:
@@ -200,9 +228,13 @@ def _not_allowed(model_id: str) -> Refusal:
     return Refusal(403, "model_not_allowed", f"this key may not use the model {model_id}", param="model")
 
 
-def _unavailable(model_id: str, wait_s: float, *, is_limited: bool) -> Refusal:
+def _unavailable(model_id: str, wait_s: float, closed: list[list[Health]]) -> Refusal:
+    """All that leads to the model is closed, for the reasons in `closed`."""
     wait_s = float(math.ceil(wait_s))
-    if is_limited:
+    if all(any(map(is_ours, each)) for each in closed):
+        message = f"no provider of {model_id} accepts this proxy's own credentials; its operator has to mend that"
+        return Refusal(502, "provider_auth", message, is_hopeless=True)
+    if all(each.cause is Cause.RATE_LIMITED for ill in closed for each in ill):
         message = f"the provider of {model_id} is limiting the rate of this proxy's requests; try again in {wait_s:g} s"
         return Refusal(429, "provider_rate_limited", message, retry_after_s=wait_s)
     message = f"no provider of {model_id} is available after repeated failures; try again in {wait_s:g} s"

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from routing.failure import Failure, Source, describe, param_of, status_of
+from routing.failure import Failure, Source, describe, is_hopeless, param_of, status_of, wait_of
 from usage.flavor import Flavor, error_body
 
 
@@ -16,7 +16,8 @@ class Refusal(msgspec.Struct, frozen=True):
     """Status, code and message for the caller. An empty `type` is the one that goes with the status.
 
     `param` names the member to mend. `metadata` is told where the API has a place for it (OpenRouter's). `retry_after_s` becomes
-    the `retry-after` header; None when waiting would not help.
+    the `retry-after` header; None when waiting would not help. `is_hopeless` becomes `x-should-retry: false`, which OpenAI's
+    libraries obey: trying again cannot help.
     """
 
     status: int
@@ -26,6 +27,7 @@ class Refusal(msgspec.Struct, frozen=True):
     param: str | None = None
     metadata: dict[str, Any] | None = None
     retry_after_s: float | None = None
+    is_hopeless: bool = False
 
     def body(self, flavor: Flavor) -> bytes:
         """The error object as JSON."""
@@ -36,4 +38,5 @@ def refusal_of(failure: Failure, provider_name: str) -> Refusal:
     """What the caller is told of a failure: as a status while nothing has gone out, else in the stream's error event."""
     message, kind, code = describe(failure, provider_name)
     metadata = {"provider_name": provider_name} if failure.source is Source.UPSTREAM else None
-    return Refusal(status_of(failure), code, message, kind, param_of(failure), metadata, retry_after_s=failure.retry_after_s)
+    param = param_of(failure)
+    return Refusal(status_of(failure), code, message, kind, param, metadata, wait_of(failure), is_hopeless(failure))

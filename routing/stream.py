@@ -7,6 +7,8 @@ Usage: the chunk with `finish_reason` is held back until it is known what follow
 goes out as one last chunk with empty `choices`; for any other it is merged into the held chunk. A usage that a provider puts
 elsewhere becomes null there, so it is never seen twice.
 Rule: what cannot be read passes unchanged; nothing here breaks a stream. Rule: `[DONE]` is only ever the provider's own.
+OpenRouter's flavour changes more of a chunk (`routing.openrouter`): there a chunk is only passed the short way when all of it but
+one text was seen before.
 Limits: an Azure-like first chunk with empty `choices` and no usage is the provider's, and passes.
 """
 
@@ -19,9 +21,12 @@ from msgspec import Raw
 from routing.answer import Identity, usage_chunk
 from routing.dialects.openai import Chunk, decode_chunk
 from routing.meter import TEXT, Meter
+from routing.openrouter import chunk_members, usage_member
 from routing.splice import Members, decode_members, replace
 from routing.sse import Lines, payload_of
+from usage.flavor import Flavor
 
+_encode = msgspec.json.encode
 _CHOICES = b'"choices":['
 _find_decisive = re.compile(rb'"(?:finish_reason":"|usage":\{|error":)|": ').search
 """What in the rest of a chunk makes it necessary to read it in full."""
@@ -31,13 +36,18 @@ LESSONS_MAX = 8
 
 
 class Plain(NamedTuple):
-    """A whole event of a stream but for its one text: what stands before it, there and here, and behind it."""
+    """A whole event of a stream but for its one text: what stands before it, there and here, and behind it.
+
+    `new_tail` is there where the tail is another one here; `between` where the text stands here twice, with that between.
+    """
 
     head: bytes
     new_head: bytes
     tail: bytes
     head_bytes: int
     size: int
+    between: bytes | None = None
+    new_tail: bytes | None = None
 
 
 class StreamRewrite:
@@ -58,6 +68,7 @@ class StreamRewrite:
         "_new_start",
         "_out",
         "_plain",
+        "_provider",
         "_start",
         "_swallow_blank",
         "_swappable",
@@ -96,6 +107,8 @@ class StreamRewrite:
         self._swappable: Plain | None = None
         """`_plain`, while what comes next begins an event."""
         self._lessons = LESSONS_MAX
+        self._provider = Raw(_encode(identity.provider)) if identity.flavor is Flavor.OPENROUTER else None
+        """There when chunks are OpenRouter's."""
 
     @property
     def is_at_boundary(self) -> bool:
@@ -106,7 +119,7 @@ class StreamRewrite:
         """`feed` for what is one plain event, the short way; nothing, and nothing done, for anything else."""
         plain = self._swappable
         if plain is not None:
-            head, new_head, tail, head_bytes, size = plain
+            head, new_head, tail, head_bytes, size, between, new_tail = plain
             text_bytes = len(data) - size
             if text_bytes > 0 and data.startswith(head) and data.endswith(tail):
                 rest = data[head_bytes:]
@@ -114,7 +127,10 @@ class StreamRewrite:
                     meter = self.meter
                     meter.deltas += 1
                     meter.text_bytes += text_bytes
-                    return new_head + rest
+                    if new_tail is None:
+                        return new_head + rest
+                    text = rest[:text_bytes]
+                    return new_head + text + (b"" if between is None else between + text) + new_tail
         return b""
 
     @property
@@ -144,6 +160,11 @@ class StreamRewrite:
                 if _find_decisive(rest) is None:
                     self.meter.observe_text(rest)
                     out += (self._new_start, rest)
+                    continue
+            elif self._provider is not None and not self._held:
+                self._swappable = self._plain
+                if sent := self.swap(line + b"\n"):
+                    out.append(sent[:-1])
                     continue
             self._take(line)
         self._swappable = self._plain if self._is_clear else None
@@ -194,7 +215,6 @@ class StreamRewrite:
             chunk, members = decode_chunk(payload), decode_members(payload)
         except (msgspec.DecodeError, RecursionError):
             self._release()
-            self.meter.observe_unread(payload)
             self._out.append(line)
             return
         if chunk.has_error:
@@ -205,7 +225,6 @@ class StreamRewrite:
             return
         self._note(chunk)
         usage = chunk.any_usage
-        self.meter.observe_text(payload)
         if usage:
             self.meter.observe_usage(usage)
         if not chunk.choices and usage:
@@ -214,6 +233,7 @@ class StreamRewrite:
             self._swallow_blank = True
             return
         self._release()
+        self.meter.observe_text(payload)
         if chunk.finish_reason:
             self.finish_reason = chunk.finish_reason
             if not self._include_usage:
@@ -225,11 +245,13 @@ class StreamRewrite:
     def _note(self, chunk: Chunk) -> None:
         if not self.upstream_id:
             self.upstream_id = chunk.upstream_id
-        self.meter.tier = chunk.tier or self.meter.tier
         if isinstance(chunk.created, int) and chunk.created > 0:
             self.created = chunk.created
 
     def _emit(self, line: bytes, payload: bytes, members: Members, *, is_plain: bool) -> None:
+        if self._provider is not None:
+            self._emit_reshaped(line, payload, members, is_plain=is_plain)
+            return
         values = {"id": self._identity.id_json, "model": self._identity.model_json}
         if not is_plain and bytes(members.get("usage", b"null")) != b"null":
             values["usage"] = Raw(b"null")
@@ -238,6 +260,24 @@ class StreamRewrite:
         self._out.append(new_line)
         if is_plain and self._start is None:
             self._learn(line, new_line)
+
+    def _emit_reshaped(self, line: bytes, payload: bytes, members: Members, *, is_plain: bool) -> None:
+        """`_emit` for OpenRouter's clients."""
+        new_line = line.replace(payload, self._reshaped(members, b""), 1)
+        self._out.append(new_line)
+        if is_plain and self._lessons and (plain := plain_of(line, new_line)) is not None:
+            self._lessons -= 1
+            self._plain = plain
+
+    def _reshaped(self, members: Members, usage: bytes) -> bytes:
+        """A chunk for OpenRouter's clients, with that usage or none."""
+        assert self._provider is not None
+        kept = chunk_members(members, self._provider, self.created)
+        kept.pop("usage", None)
+        kept["id"], kept["model"] = self._identity.id_json, self._identity.model_json
+        if usage:
+            kept["usage"] = usage_member(usage)
+        return _encode(kept)
 
     def _learn(self, line: bytes, new_line: bytes) -> None:
         old_end, new_end = line.find(_CHOICES), new_line.find(_CHOICES)
@@ -289,5 +329,23 @@ class StreamRewrite:
         )
 
     def _with_usage(self, payload: bytes, members: Members, usage: bytes) -> bytes:
+        if self._provider is not None:
+            return self._reshaped(members, usage)
         values = {"id": self._identity.id_json, "model": self._identity.model_json, "usage": Raw(usage)}
         return replace(payload, members, values)
+
+
+def plain_of(line: bytes, new_line: bytes) -> Plain | None:
+    """What can be learned of an event that is one line and an empty one, and of what became of it: None when it has no text, or
+    several, or one that had to be written in another way."""
+    found = TEXT.search(line)
+    if not line.endswith(b"}\n") or found is None or TEXT.search(line, found.end()) is not None:
+        return None
+    text = found[1]
+    spans = [match.span(1) for match in TEXT.finditer(new_line)]
+    if not 1 <= len(spans) <= 2 or any(new_line[start:end] != text for start, end in spans):
+        return None
+    head, tail = line[: found.start(1)], line[found.end(1) :] + b"\n"
+    between = new_line[spans[0][1] : spans[1][0]] if len(spans) == 2 else None
+    new_tail = new_line[spans[-1][1] :] + b"\n"
+    return Plain(head, new_line[: spans[0][0]], tail, len(head), len(head) + len(tail), between, new_tail)

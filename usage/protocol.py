@@ -111,12 +111,17 @@ class Acquired(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Records of one (node, epoch) in `seq` order, and the renewals that ride along."""
+    """Records of one (node, epoch) in `seq` order, and the renewals that ride along.
+
+    `complete_ms` (Unix milliseconds, the node's clock): with this batch, everything that this epoch settled before then has been
+    sent; 0 claims nothing. It is what a history may be called complete by.
+    """
 
     node: str
     epoch: int
     records: tuple[UsageRecord, ...] = ()
     renew: tuple[Acquire, ...] = ()
+    complete_ms: int = 0
 
 
 class Rejected(msgspec.Struct, frozen=True):

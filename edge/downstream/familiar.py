@@ -77,6 +77,10 @@ class Heads:
             self._tries = 0
         return found
 
+    def lose(self) -> None:
+        """A read began or ended amid what another one brought: the count is lost for good."""
+        self.last, self._owed_bytes = None, -1
+
     def note(self, data: bytes, scope: Scope | None, is_whole: bool) -> None:
         """The parser was given `data`. `scope`: of the request that began in it, if one did; `is_whole`: that or the one before
         has come to its end."""
@@ -93,7 +97,7 @@ class Heads:
             else:
                 self.last = head
         if is_whole != (self._owed_bytes == 0):
-            self.last, self._owed_bytes = None, -1
+            self.lose()
 
 
 def learn(data: bytes, scope: Scope) -> tuple[Head, int] | None:

@@ -44,8 +44,8 @@ class Request(msgspec.Struct, eq=False):
     keeps_alive: bool
     expects_continue: bool
     is_complete: bool = False
-    pieces: list[bytes] = []
-    """Of the body: what came and was not received yet."""
+    unread: bytes | bytearray = b""
+    """Of the body: what came and was not received yet. In one piece, for many small ones would take several times their size."""
     head: Head | None = None
     """There when the head is one that was read before."""
     has_begun: bool = False
@@ -53,22 +53,39 @@ class Request(msgspec.Struct, eq=False):
     is_gone: bool = False
     on_leave: Callable[[], None] | None = None
     task: "asyncio.Task[None] | None" = None
+    fed_bytes: int = 0
+    """Of the body, that came so far."""
     _has_body: bool = True
     _takes_chunks: bool = False
     """A chunked response has begun, has not ended, and somebody listens."""
     _is_delivered: bool = False
     _left_bytes: int | None = None
     _start: Message | None = None
-    _unread_bytes: int = 0
     _waiter: "asyncio.Future[None] | None" = None
 
     # What the connection calls.
 
+    @property
+    def is_full(self) -> bool:
+        """More of the body waits than should."""
+        return len(self.unread) > UNREAD_BYTES_MAX
+
+    @property
+    def is_streaming(self) -> bool:
+        """A response without a length has begun and is not whole."""
+        return self.has_begun and not self.is_answered and self._left_bytes is None
+
     def feed(self, data: bytes) -> None:
         """More of the body."""
-        self.pieces.append(data)
-        self._unread_bytes += len(data)
-        if self._unread_bytes > UNREAD_BYTES_MAX:
+        self.fed_bytes += len(data)
+        unread = self.unread
+        if not unread:
+            self.unread = data
+        elif isinstance(unread, bytearray):
+            unread += data
+        else:
+            self.unread = bytearray(unread) + data
+        if self.is_full:
             self.connection.pause_reading()
         if self._waiter is not None:
             self._wake()
@@ -100,7 +117,9 @@ class Request(msgspec.Struct, eq=False):
         while True:
             if self.is_gone or (self._is_delivered and self.is_answered):
                 return _GONE
-            if not self._is_delivered and (self.pieces or self.is_complete):
+            if self.is_answered and self.expects_continue:
+                return _GONE  # whether its body follows cannot be known
+            if not self._is_delivered and (self.unread or self.is_complete):
                 return {"type": "http.request", "body": self._take(), "more_body": not self.is_complete}
             if self.expects_continue and not self._is_delivered and not self.has_begun:
                 self.expects_continue = False
@@ -109,13 +128,11 @@ class Request(msgspec.Struct, eq=False):
             await self._waiter
 
     def _take(self) -> bytes:
-        pieces, self._is_delivered = self.pieces, self.is_complete
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        if self._unread_bytes > UNREAD_BYTES_MAX:
+        unread, self.unread = self.unread, b""
+        self._is_delivered = self.is_complete
+        if len(unread) > UNREAD_BYTES_MAX:
             self.connection.resume_reading()
-        self._unread_bytes = 0
-        return body
+        return unread if isinstance(unread, bytes) else bytes(unread)
 
     def take_body(self) -> bytes | None:
         """The whole body, if it is there; None, and nothing done, when it has to be received."""
@@ -145,7 +162,7 @@ class Request(msgspec.Struct, eq=False):
         server = connection.server
         start = _STATUS_LINES.get(status)
         is_plain = self.keeps_alive and not (self.is_gone or self.has_begun or self.is_head or self.is_old or server.is_stopping)
-        if not is_plain or start is None or status in _BODILESS or len(body) >= JOIN_BYTES_MAX:
+        if not is_plain or self.expects_continue or start is None or status in _BODILESS or len(body) >= JOIN_BYTES_MAX:
             return False
         lines = _spell(headers)
         self.has_begun = self.is_answered = True
@@ -216,7 +233,7 @@ class Request(msgspec.Struct, eq=False):
                 self.keeps_alive = False
         if self._has_body:
             self._left_bytes = length
-        if self.connection.server.is_stopping:
+        if self.connection.server.is_stopping or (self.expects_continue and not self.is_complete):
             self.keeps_alive = False
         if not self.keeps_alive:
             kept.append((b"connection", b"close"))

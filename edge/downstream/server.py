@@ -14,6 +14,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Scope
 
 from edge.downstream import READER_TIMEOUT
+from edge.downstream.admission import ADMISSION, Admission
 from edge.downstream.connection import Connection
 from edge.downstream.request import Request
 from edge.tasks import start
@@ -21,11 +22,17 @@ from edge.turn import TURN, Turn
 
 HEAD_TIMEOUT_S = 10.0
 """From a head's first byte to its last."""
+FIRST_BYTE_TIMEOUT_S = 10.0
+"""From a new connection to its first byte; browsers that connect ahead of need send one sooner, or connect again."""
 IDLE_TIMEOUT_S = 75.0
 """nginx's default; load balancers are expected to close first."""
 LINGER_S = 2.0
 READER_TIMEOUT_S = 30.0
 """Where the application does not say (`READER_TIMEOUT`). While an answer is being written, whoever writes it looks."""
+READER_RATE_MIN = 1_024
+"""Bytes a second that a caller has to take of an answer that is written: one byte a second is no progress."""
+AHEAD_TOTAL_BYTES_MAX = 32 * 1024 * 1024
+"""Of requests sent early, on all connections."""
 SWEEP_S = 1.0
 log = logging.getLogger("tollway.downstream")
 
@@ -46,7 +53,9 @@ class Server:
         self.date = b""
         self.turn = Turn()
         self.reader_timeout_s = READER_TIMEOUT_S
-        self._connections_max = connections_max
+        self.admission = Admission(connections_max)
+        self.ahead_bytes = 0
+        self.ahead_bytes_max = AHEAD_TOTAL_BYTES_MAX
         self._stopped = asyncio.Event()
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -60,6 +69,7 @@ class Server:
         self.turn = life.state.get(TURN, self.turn)
         self.turn.takes_answers = True
         self.reader_timeout_s = life.state.get(READER_TIMEOUT, self.reader_timeout_s)
+        self.admission = life.state.get(ADMISSION, self.admission)
         self._sweep()
         listener = await self.loop.create_server(lambda: Connection(self), host, port, backlog=backlog, reuse_address=True)
         self.is_listening = True
@@ -77,12 +87,14 @@ class Server:
 
     # What connections call.
 
-    def admit(self, connection: Connection) -> bool:
+    def admit(self, connection: Connection) -> int:
+        """0, or the status with which it is refused."""
         self.connections.add(connection)
-        return len(self.connections) <= self._connections_max
+        return self.admission.admit(connection, self.loop.time())
 
     def forget(self, connection: Connection) -> None:
         self.connections.discard(connection)
+        self.admission.forget(connection)
 
     def run(self, request: Request, scope: Scope) -> "asyncio.Task[None]":
         """The task that answers `request`; it lets nothing out."""
@@ -112,11 +124,15 @@ class Server:
     def look_at(self, connection: Connection, now_s: float) -> None:
         """Has it been waited for too long?"""
         unsent_bytes = 0 if connection.request is not None else connection.transport.get_write_buffer_size()
-        if unsent_bytes != connection.unsent_bytes:
+        stuck_s = now_s - connection.unsent_since_s
+        taken_bytes = connection.unsent_bytes - unsent_bytes
+        if not unsent_bytes or taken_bytes < 0 or taken_bytes > stuck_s * READER_RATE_MIN:
             connection.unsent_bytes, connection.unsent_since_s = unsent_bytes, now_s
-        elif unsent_bytes and now_s - connection.unsent_since_s > self.reader_timeout_s:
+        elif stuck_s > self.reader_timeout_s:
             connection.transport.abort()
         if connection.waits_since_s is None:
+            if connection.is_half_closed and connection.has_left():
+                connection.transport.abort()
             return
         if unsent_bytes:
             connection.waits_since_s = now_s  # it is our answer that is waited for
@@ -124,10 +140,10 @@ class Server:
         if connection.is_closing:
             if waited_s > LINGER_S:
                 connection.transport.abort()
-        elif connection.has_part_of_head:
+        elif connection.reader.has_part_of_head:
             if waited_s > HEAD_TIMEOUT_S:
                 connection.refuse(408)
-        elif waited_s > IDLE_TIMEOUT_S:
+        elif (not connection.has_spoken and waited_s > FIRST_BYTE_TIMEOUT_S) or waited_s > IDLE_TIMEOUT_S:
             connection.close()
 
 

@@ -6,7 +6,12 @@ from usage.flavor import error_body, flavor_of
 HEAD_BYTES_MAX = 65_536
 _ANSWERS = {
     400: (b"400 Bad Request", "bad_request", "this is no HTTP/1.1 request that can be read without doubt"),
-    408: (b"408 Request Timeout", "request_timeout", "the head of the request did not arrive in time"),
+    408: (b"408 Request Timeout", "request_timeout", "the request did not arrive in time"),
+    429: (
+        b"429 Too Many Requests",
+        "too_many_connections",
+        "your address has as many connections to this edge as one may have: close some, or keep them for several requests",
+    ),
     431: (
         b"431 Request Header Fields Too Large",
         "headers_too_large",
@@ -34,5 +39,5 @@ def refusal(status: int, date: bytes, target: bytes) -> bytes:
         b"HTTP/1.1 %b\r\n%bcontent-type: application/json\r\nx-request-id: req-%b\r\n"
         b"%bcontent-length: %d\r\nconnection: close\r\n\r\n"
     )
-    retry = b"retry-after: 1\r\n" if status == 503 else b""
+    retry = b"retry-after: 1\r\n" if status in (429, 503) else b""
     return head % (line, date, _mint.draw().encode(), retry, len(body)) + body

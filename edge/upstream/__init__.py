@@ -1,6 +1,6 @@
 """What the relay may ask of a provider's side of the wire: one exchange of request and response, whoever carries it.
 
-Rule: `open` writes a request exactly once. Nothing here replays one: whether that is safe, `routing.failure.may_retry` says.
+Rule: `open` writes a request exactly once. Nothing here replays one: whether that is safe, `routing.failover` says.
 Strategy: two implementations pass one contract suite: `pool.NativeUpstream` (asyncio and httptools, the fast one) and
 `httpx_transport.HttpxUpstream` (for HTTP/2 and outbound proxies). Only the connect clock lives here; first-byte, idle and total
 clocks are the relay's, which pokes or aborts.

@@ -1,5 +1,6 @@
 """Usage facts and messages as an edge would send them, at round prices."""
 
+import hashlib
 from collections.abc import Iterable
 
 import msgspec
@@ -8,6 +9,7 @@ from collector.accounts import KeyTerms
 from collector.leasing import sum_of
 from collector.service import Collector
 from collector.store import Store
+from usage.gen_id import first_of, time_ms_of
 from usage.key import digest
 from usage.pricing import cost_nano
 from usage.protocol import Acquire, Acquired, Batch, Boot
@@ -79,13 +81,24 @@ class Node:
         return Batch(self.name, self.epoch, tuple(facts), renew)
 
 
+def id_of(label: str, started_ms: int = NOON_MS) -> str:
+    """A well-formed generation id that was drawn at `started_ms`: the same one for the same label."""
+    chance = int.from_bytes(hashlib.sha256(label.encode()).digest()[:10], "big")
+    return first_of(started_ms) + "".join("0123456789abcdefghjkmnpqrstvwxyz"[(chance >> at) & 31] for at in range(75, -1, -5))
+
+
+def at_time(fact: UsageRecord, started_ms: int) -> UsageRecord:
+    """The same fact, but of another time."""
+    return msgspec.structs.replace(fact, gen_id=id_of(fact.gen_id, started_ms), started_ms=started_ms)
+
+
 def make_fact(
     seq: int, caller: Caller, node: str, epoch: int, gen_id: str, rates: Rates = RATES, tokens: Tokens | None = None
 ) -> UsageRecord:
     tokens = tokens or Tokens(prompt=10, completion=4)
     cost = cost_nano(tokens, rates)
     return UsageRecord(
-        gen_id=gen_id,
+        gen_id=gen_id if time_ms_of(gen_id) is not None else id_of(gen_id),
         seq=seq,
         node=node,
         epoch=epoch,

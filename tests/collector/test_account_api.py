@@ -17,7 +17,7 @@ from collector.app import create_app
 from collector.service import Collector
 from collector.sqlite import SqliteStore
 from collector.window import DAY_MS
-from tests.collector.facts import NOON_MS, Caller, Clock, Node, make_caller
+from tests.collector.facts import NOON_MS, Caller, Clock, Node, at_time, id_of, make_caller
 from usage.key import ENTROPY_BYTES, mint
 from usage.record import UsageRecord
 
@@ -75,10 +75,10 @@ async def test_generation_answers_the_record_to_its_owner_only(api: Api) -> None
         stream=True, finish_reason="stop", latency_ms=900, ttft_ms=200, upstream_id="up-1", request_id="req-1",
     )  # fmt: skip
     await use(api, caller, [fact], node)
-    status, body = await api.get(caller, "/api/v1/generation?id=gen-1")
+    status, body = await api.get(caller, f"/api/v1/generation?id={id_of('gen-1')}")
     assert status == 200
     expected = {
-        "id": "gen-1", "model": "echo/small", "provider_name": "echo", "created_at": "2026-11-22T12:00:00.000Z",
+        "id": id_of("gen-1"), "model": "echo/small", "provider_name": "echo", "created_at": "2026-11-22T12:00:00.000Z",
         "streamed": True, "cancelled": False, "finish_reason": "stop", "tokens_prompt": 10, "tokens_completion": 4,
         "native_tokens_prompt": 10, "total_cost": Decimal("0.000001"), "usage": Decimal("0.000001"), "latency": 200,
         "generation_time": 700, "upstream_id": "up-1", "request_id": "req-1", "end_reason": "completed",
@@ -86,7 +86,7 @@ async def test_generation_answers_the_record_to_its_owner_only(api: Api) -> None
     }  # fmt: skip
     assert {name: body["data"][name] for name in expected} == expected
     for who, path, code in (
-        (other, "/generation?id=gen-1", 404),
+        (other, f"/generation?id={id_of('gen-1')}", 404),
         (caller, "/generation?id=gen-2", 404),
         (caller, "/generation", 400),
     ):
@@ -101,10 +101,7 @@ async def test_key_tells_its_limit_and_windows(api: Api) -> None:
     caller = await make_caller(api.collector, terms=KeyTerms("ci", limit_nano=50_000, limit_reset="weekly"))
     node = await Node(api.collector).boot()
     days_back = (0, 5, 7, 30)
-    facts = [
-        msgspec.structs.replace(node.fact(at, caller, 1_000 + at), started_ms=NOON_MS - days * DAY_MS)
-        for at, days in enumerate(days_back)
-    ]
+    facts = [at_time(node.fact(at, caller, 1_000 + at), NOON_MS - days * DAY_MS) for at, days in enumerate(days_back)]
     await use(api, caller, facts, node)
     _, body = await api.get(caller, "/api/v1/key")
     data = body["data"]
@@ -124,9 +121,8 @@ async def test_activity_adds_up_to_the_nano(api: Api) -> None:
     node = await Node(api.collector).boot()
     facts = [
         msgspec.structs.replace(
-            node.fact(at, caller if at % 3 else second, 1_000 + at, f"gen-{at}"),
+            at_time(node.fact(at, caller if at % 3 else second, 1_000 + at, f"gen-{at}"), NOON_MS - (at % 5) * DAY_MS),
             model=f"echo/{at % 4}",
-            started_ms=NOON_MS - (at % 5) * DAY_MS,
         )
         for at in range(60)
     ]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import psycopg
 import pytest
 
 from collector.audit import verify
@@ -69,7 +70,9 @@ async def test_postgres_dump_restores_to_the_same_books(postgres_server: Any, po
     await anyio.run_process(["sh", "-c", line + f" --schema={schema}"], env=tools)
     await collector.shut_down()
     other = postgres_server.get_uri()
-    await anyio.run_process(["pg_restore", "--clean", "--dbname", other, str(tmp_path / "dump")], env=tools)
+    with psycopg.connect(other, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA {schema} CASCADE".encode())
+    await anyio.run_process(["pg_restore", "--dbname", other, str(tmp_path / "dump")], env=tools)
     restored = Collector(PostgresStore.open(postgres_url), Clock())
     assert (await Node(restored, epoch=node.epoch).link.ingest(facts)).acked_through == 9
     assert spent_nano(restored.store) == 9_000

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from collector import accounts, bookkeeping, ingest, leasing, ledger
+from collector import accounts, bookkeeping, ingest, leasing, ledger, rollups
 from collector.accounts import KeyTerms
 from collector.audit import verify
 from collector.ledger import LeaseKey
@@ -225,7 +225,8 @@ WRONG: dict[str, tuple[Any, str, Any]] = {
     "a repeated grant is a new one": (leasing, "_granted_before", lambda *_: None),
     "a repeated return counts again": (leasing, "take_back", _return_each_time),
     "closed before the facts are there": (leasing, "close", _close_without_facts),
-    "daily sums forgotten": (ingest, "_roll_up", lambda *_: None),
+    "sums forgotten": (ingest, "roll_up", lambda *_: None),
+    "sums in the wrong quarter": (rollups, "QUARTER_MS", 900_001),
 }
 
 

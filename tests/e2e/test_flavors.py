@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.answers import completion, delta, event, respond, stream
+from tests.answers import DONE, completion, delta, event, respond, stream, usage_chunk
 from tests.e2e.conftest import providers_toml
 from tests.processes import Account, Edge, Reply, ask, get, make_account, post
 from tests.provider import Provider
@@ -106,6 +106,32 @@ def test_error_mid_stream(edge: Edge, account: Account, provider: Provider, mode
             assert last["error"]["code"] == 503
             assert (last["object"], last["provider"]) == ("chat.completion.chunk", "mock")
         assert b"[DONE]" not in reply.body
+
+
+def test_answer(edge: Edge, account: Account, provider: Provider, model: str) -> None:
+    """OpenRouter's clients get the provider, the native finish and the reasoning; OpenAI's nothing of it, whole or streamed."""
+    said = completion("fine", message={"reasoning_content": "because"}, finish_reason="eos")
+    parts = [delta(reasoning_content="because"), delta(content="fine"), delta("eos"), usage_chunk(9, 3)]
+    events = [*map(event, parts), DONE]
+    provider.script(model, *[respond(said), stream(events)] * 2)
+    for base in BASES:
+        path = base + "/chat/completions"
+        whole = post(edge.port, request_of(model), account.headers, path).json()
+        body = post(edge.port, request_of(model, stream=True), account.headers, path).body
+        chunks = [json.loads(line[6:]) for line in body.split(b"\n") if line.startswith(b"data: {")]
+        choices = [whole["choices"][0], chunks[-1]["choices"][0]]
+        spoken = [whole["choices"][0]["message"], chunks[0]["choices"][0]["delta"]]
+        assert [answer["usage"]["completion_tokens"] for answer in (whole, chunks[-1])] == [3, 3]
+        if base == "/v1":
+            assert [choice["finish_reason"] for choice in choices] == ["eos", "eos"]
+            assert not {"provider", "system_fingerprint"} & set(whole)
+            assert not any({"native_finish_reason", "reasoning"} & set(part) for part in (*choices, *spoken))
+        else:
+            assert [(choice["finish_reason"], choice["native_finish_reason"]) for choice in choices] == [("stop", "eos")] * 2
+            assert [part["reasoning"] for part in spoken] == ["because", "because"]
+            assert whole["provider"] == chunks[0]["provider"] == "mock"
+            assert whole["system_fingerprint"] is None
+            assert [chunk.get("usage", "none") for chunk in chunks[:-1]] == ["none", "none"]
 
 
 @pytest.mark.parametrize("base", BASES)

@@ -2,14 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.downstream import CALLER, READER_TIMEOUT
-from edge.downstream.connection import Connection
-from edge.downstream.server import HEAD_TIMEOUT_S, IDLE_TIMEOUT_S, LINGER_S, READER_TIMEOUT_S, Server, StartFailed
+from edge.downstream.admission import Admission
+from edge.downstream.connection import AHEAD_BYTES_MAX, HALF_CLOSED_CHECKS_S, Connection
+from edge.downstream.server import (
+    FIRST_BYTE_TIMEOUT_S,
+    HEAD_TIMEOUT_S,
+    IDLE_TIMEOUT_S,
+    LINGER_S,
+    READER_TIMEOUT_S,
+    Server,
+    StartFailed,
+)
 from edge.downstream.wrong import HEAD_BYTES_MAX
 from tests.edge.upstreams import until
 from tests.processes import free_port
@@ -52,10 +62,12 @@ class Rig:
     async def connect(self) -> Line:
         return await asyncio.open_connection("127.0.0.1", self.port)
 
-    async def ask(self, data: bytes = ASK) -> bytes:
+    async def ask(self, data: bytes = ASK, *, eof: bool = False) -> bytes:
         """Everything that comes back for `data` until the connection is closed."""
         reader, writer = await self.connect()
         writer.write(data)
+        if eof:
+            writer.write_eof()
         async with asyncio.timeout(5):
             got = await reader.read(-1)
         writer.close()
@@ -97,7 +109,7 @@ async def test_head_that_does_not_come_is_408(rig: Rig, sent: bytes) -> None:
     reader, writer = await rig.connect()
     writer.write(sent)
     connection = await rig.only_connection()
-    await until(lambda: connection.has_part_of_head)
+    await until(lambda: connection.reader.has_part_of_head)
     began_s = connection.waits_since_s
     writer.write(b"E")
     await asyncio.sleep(0.01)
@@ -152,11 +164,11 @@ async def test_busy_connection_has_no_clock(rig: Rig) -> None:
     await until(lambda: connection.request is not None)
     assert connection.waits_since_s is None
     writer.write(b"GET /ne")
-    await until(lambda: connection._url == b"/ne")
+    await until(lambda: connection.reader.ahead_bytes == 7)
     may_go.set()
     assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
     assert connection.waits_since_s is not None
-    assert connection.has_part_of_head, "half a head came meanwhile: its clock runs now"
+    assert connection.reader.has_part_of_head, "half a head came meanwhile: its clock runs now"
     writer.close()
 
 
@@ -189,14 +201,82 @@ async def test_head_at_the_bound_is_served(rig: Rig) -> None:
     assert (await rig.ask(head % (b"a" * (HEAD_BYTES_MAX - 200)) + bytes(200_000))).startswith(b"HTTP/1.1 200 ")
 
 
-async def test_connections_beyond_the_bound_are_told(rig: Rig) -> None:
-    """503, and those that are there go on."""
+async def test_connections_that_are_all_busy_are_the_bound(rig: Rig) -> None:
+    """A newcomer is told 503 with Retry-After, and those that are there go on."""
+    may_go = asyncio.Event()
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await may_go.wait()
+        await rig.say_ok(scope, receive, send)
+
+    rig.answer = answer
     lines = [await rig.connect() for _ in range(3)]
-    await until(lambda: len(rig.server.connections) == 3)
-    assert (await rig.ask(b"")).startswith(b"HTTP/1.1 503 ")
-    lines[0][1].write(ASK)
-    assert (await lines[0][0].readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
     for _, writer in lines:
+        writer.write(ASK)
+    await until(lambda: sum(connection.request is not None for connection in rig.server.connections) == 3)
+    refused = await rig.ask(b"")
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nretry-after: 1\r\n" in refused
+    may_go.set()
+    for reader, writer in lines:
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
+async def test_connections_that_do_nothing_make_room(rig: Rig) -> None:
+    """The one that has been silent longest is closed for a newcomer; one that was served before only after all silent ones."""
+    served = await rig.connect()
+    served[1].write(ASK)
+    await served[0].readuntil(b"ok")
+    opened = [served]
+    silent = [await rig.connect() for _ in range(2)]
+    await until(lambda: len(rig.server.connections) == 3)
+    for reader, writer in silent:
+        other = await rig.connect()
+        opened.append(other)
+        assert await reader.read(-1) == b""
+        other[1].write(ASK)
+        assert (await other[0].readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+    assert rig.server.admission.evicted_total == 2
+    opened.append(await rig.connect())
+    assert await served[0].read(-1) == b"", "all that are left were served: the one that is idle longest goes"
+    for _, writer in opened:
+        writer.close()
+
+
+async def test_connection_that_never_speaks_has_a_short_clock(rig: Rig) -> None:
+    """The first byte is awaited for less long than the next request of a connection that was served."""
+    reader, writer = await rig.connect()
+    connection = await rig.only_connection()
+    assert connection.waits_since_s is not None
+    rig.server.look_at(connection, connection.waits_since_s + FIRST_BYTE_TIMEOUT_S - 1)
+    assert not connection.is_closing
+    rig.server.look_at(connection, connection.waits_since_s + FIRST_BYTE_TIMEOUT_S + 1)
+    assert await reader.read(-1) == b""
+    writer.close()
+
+
+async def test_address_has_its_share_of_connections(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """One more is told 429, and it is logged once; a trusted peer, such as a load balancer, has no such bound."""
+    rig.server.admission = Admission(10, per_address_max=2)
+    lines = [await rig.connect() for _ in range(2)]
+    await until(lambda: len(rig.server.connections) == 2)
+    for _ in range(3):
+        assert (await rig.ask(b"")).startswith(b"HTTP/1.1 429 ")
+    assert [record.message for record in caplog.records if "as many as one address may" in record.message] == [
+        "127.0.0.1 has 2 connections, as many as one address may; more are refused (1 times; 3 open)"
+    ]
+    lines[0][1].close()
+    await until(lambda: rig.server.admission.open == 1)
+    assert (await rig.ask(ASK, eof=True)).startswith(b"HTTP/1.1 ")
+    lines[1][1].close()
+    await until(lambda: not rig.server.connections)
+    rig.server.admission = Admission(10, per_address_max=2, trusted=(ip_network("127.0.0.0/8"),))
+    many = [await rig.connect() for _ in range(5)]
+    await until(lambda: len(rig.server.connections) == 5)
+    assert rig.server.admission.refused_total == 0
+    for _, writer in many:
         writer.close()
 
 
@@ -255,8 +335,8 @@ async def _send(writer: asyncio.StreamWriter, times: int, data: bytes) -> None:
         await writer.drain()
 
 
-async def test_early_requests_wait_unread(rig: Rig) -> None:
-    """While one is answered the next ones wait, and the connection reads no more of them."""
+async def test_early_requests_wait_as_bytes(rig: Rig) -> None:
+    """While one is answered the next ones wait unparsed, and past a bound unread; each is answered in its turn."""
     may_go, asked = asyncio.Event(), []
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -266,15 +346,209 @@ async def test_early_requests_wait_unread(rig: Rig) -> None:
 
     rig.answer = answer
     reader, writer = await rig.connect()
-    writer.write(b"".join(b"GET /%d HTTP/1.1\r\nHost: edge\r\n\r\n" % number for number in range(3)))
+    asks = [b"GET /%d HTTP/1.1\r\nHost: edge\r\nX: %b\r\n\r\n" % (number, b"x" * 9_000) for number in range(100)]
+    sending = asyncio.create_task(_send(writer, 1, b"".join(asks)))
     connection = await rig.only_connection()
     await until(lambda: connection.is_reading_paused)
+    assert AHEAD_BYTES_MAX < connection.reader.ahead_bytes == rig.server.ahead_bytes <= AHEAD_BYTES_MAX + 300_000
     assert asked == ["/0"]
     may_go.set()
-    for _ in range(3):
+    for _ in asks:
         await reader.readuntil(b"ok")
-    assert asked == ["/0", "/1", "/2"]
-    await until(lambda: not connection.is_reading_paused)
+    assert asked == [f"/{number}" for number in range(100)]
+    await sending
+    assert not connection.is_reading_paused
+    assert rig.server.ahead_bytes == 0
+    writer.close()
+
+
+async def test_early_requests_of_all_are_bounded(rig: Rig) -> None:
+    """When all connections together hold too much, one that holds much is closed behind the answer at hand."""
+    rig.server.ahead_bytes_max = 100_000
+    reader, writer = await rig.connect()
+    writer.write(b"GET /0 HTTP/1.1\r\nHost: edge\r\nX: %b\r\n\r\n" % (b"x" * 40_000) * 10)
+    got = await asyncio.wait_for(reader.read(-1), 5)
+    assert 1 <= got.count(b"HTTP/1.1 200 OK") < 10
+    assert b"connection: close" in got
+    await until(lambda: rig.server.ahead_bytes == 0)
+    writer.close()
+
+
+@pytest.mark.parametrize("behind", [b"", b"G", ASK, b"GET / HTTP/1.1\r\nHost: edge\r\nX: " + b"x" * 30_000])
+async def test_leaving_is_seen_whatever_stands_behind_the_request(rig: Rig, behind: bytes) -> None:
+    """Bytes of a next request do not hide that the caller closes its connection."""
+    left = asyncio.Event()
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        assert (await receive())["type"] == "http.request"
+        assert (await receive())["type"] == "http.disconnect"
+        left.set()
+
+    rig.answer = answer
+    _, writer = await rig.connect()
+    writer.write(ASK + behind)
+    connection = await rig.only_connection()
+    await until(lambda: connection.request is not None and connection.reader.ahead_bytes == len(behind))
+    writer.close()
+    await asyncio.wait_for(left.wait(), 2)
+
+
+async def test_half_closed_connection_gets_its_answers(rig: Rig) -> None:
+    """All that was asked before the caller's EOF is answered in full, and then the connection is closed."""
+    may_go = asyncio.Event()
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await may_go.wait()
+        await rig.say_ok(scope, receive, send)
+
+    rig.answer = answer
+    reader, writer = await rig.connect()
+    writer.write(ASK + ASK)
+    writer.write_eof()
+    connection = await rig.only_connection()
+    await until(lambda: connection.is_half_closed)
+    await asyncio.sleep(HALF_CLOSED_CHECKS_S[0] * 2)
+    assert connection.request is not None
+    may_go.set()
+    got = await asyncio.wait_for(reader.read(-1), 5)
+    assert got.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+    assert got.count(b"HTTP/1.1 200 OK") == 2
+    writer.close()
+
+
+async def test_half_closed_connection_of_http_1_0_gets_no_interim_answer(rig: Rig) -> None:
+    """HTTP/1.0 knows none (RFC 9110 15.2)."""
+    assert (await rig.ask(b"GET / HTTP/1.0\r\n\r\n", eof=True)).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+async def test_half_closed_connection_amid_a_stream_is_ended(rig: Rig) -> None:
+    """A stream may be ended (RFC 9112 9.6): it costs the caller who has probably left."""
+    left = asyncio.Event()
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(body(b"first", more=True))
+        await receive()
+        assert (await receive())["type"] == "http.disconnect"
+        left.set()
+
+    rig.answer = answer
+    reader, writer = await rig.connect()
+    writer.write(ASK)
+    await reader.readuntil(b"first")
+    writer.write_eof()
+    await asyncio.wait_for(left.wait(), 2)
+    writer.close()
+
+
+UPGRADES = {
+    "h2c": b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n",
+    "tls": b"Connection: upgrade\r\nUpgrade: TLS/1.2\r\n",
+    "websocket": b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n",
+}
+BODIES = {
+    "length": (b"Content-Length: 5\r\n", b"hello"),
+    "chunks": (b"Transfer-Encoding: chunked\r\n", b"2\r\nhe\r\n3\r\nllo\r\n0\r\nTrailer: x\r\n\r\n"),
+    "empty": (b"Content-Length: 0\r\n", b""),
+}
+
+
+@pytest.mark.parametrize("framing", BODIES)
+@pytest.mark.parametrize("offer", UPGRADES)
+async def test_offer_to_upgrade_is_ignored(rig: Rig, offer: str, framing: str) -> None:
+    """The request is answered with its body, however it comes, and the connection stays for the next ones."""
+    asked: list[bytes] = []
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        taken = b""
+        while True:
+            message = await receive()
+            taken += message["body"]
+            if not message["more_body"]:
+                break
+        asked.append(taken)
+        await rig.say_ok(scope, receive, send)
+
+    rig.answer = answer
+    length, sent = BODIES[framing]
+    whole = b"POST /a HTTP/1.1\r\nHost: edge\r\n%b%b\r\n%b" % (UPGRADES[offer], length, sent)
+    for pieces in ([whole], [whole[:-1], whole[-1:]], [bytes([byte]) for byte in whole]):
+        asked.clear()
+        reader, writer = await rig.connect()
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(0)
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+        writer.write(whole + ASK)
+        for _ in range(2):
+            assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+        assert asked == [b"hello" if framing != "empty" else b""] * 2 + [b""]
+        writer.close()
+
+
+REFUSED = {
+    "http/1.0 in chunks": b"POST / HTTP/1.0\r\nHost: edge\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    "two spaces before the target": b"GET  / HTTP/1.1\r\nHost: edge\r\n\r\n",
+    "two spaces behind it": b"GET /  HTTP/1.1\r\nHost: edge\r\n\r\n",
+    "a space before the method": b" GET / HTTP/1.1\r\nHost: edge\r\n\r\n",
+    "tiny chunks": b"POST / HTTP/1.1\r\nHost: edge\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 70_000,
+}
+
+
+@pytest.mark.parametrize("place", REFUSED)
+async def test_request_that_is_read_with_doubt_is_refused(rig: Rig, place: str) -> None:
+    """400, and the connection is closed: whole, in two reads, and behind another request."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        message = await receive()
+        while message["type"] == "http.request" and message["more_body"]:
+            message = await receive()
+        await rig.say_ok(scope, receive, send)
+
+    rig.answer = answer
+    for sent in (REFUSED[place], b"\r\n" + REFUSED[place]):
+        assert (await rig.ask(sent)).startswith(b"HTTP/1.1 400 ")
+    got = await rig.ask(ASK + REFUSED[place])
+    assert got.startswith(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1 400 " in got
+    reader, writer = await rig.connect()
+    for at in range(len(REFUSED[place][:40])):
+        writer.write(REFUSED[place][at : at + 1])
+        await asyncio.sleep(0)
+    writer.write(REFUSED[place][40:])
+    assert (await reader.readuntil(b"}}")).startswith(b"HTTP/1.1 400 ")
+    writer.close()
+
+
+async def test_final_answer_to_an_expectation_closes_the_connection(rig: Rig) -> None:
+    """The caller may send its body or not: what follows could be either, so nothing that follows is read."""
+    rig.reply(start((b"content-length", b"2"), status=413), body(b"no"))
+    reader, writer = await rig.connect()
+    writer.write(b"POST / HTTP/1.1\r\nHost: edge\r\nContent-Length: 40\r\nExpect: 100-continue\r\n\r\n")
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert b"\r\nconnection: close\r\n" in head
+    writer.write(b"GET /smuggled HTTP/1.1\r\nHost: edge\r\n\r\n")
+    assert await asyncio.wait_for(reader.read(-1), 5) == b"no"
+    writer.close()
+
+
+async def test_reader_that_trickles_is_cut_off(rig: Rig) -> None:
+    """A written answer of which a byte is taken now and then is held no longer than one of which none is."""
+    rig.reply(start((b"content-length", b"30000000")), body(bytes(30_000_000)))
+    _, writer = await rig.connect()
+    writer.write(ASK)
+    connection = await rig.only_connection()
+    await until(lambda: connection.request is None and connection.transport.get_write_buffer_size() > 1_000_000)
+    now_s = asyncio.get_running_loop().time()
+    rig.server.look_at(connection, now_s)
+    size = connection.unsent_bytes
+    for second in range(1, int(READER_TIMEOUT_S) + 1):
+        connection.unsent_bytes += 100  # as if so many had been taken since the last look
+        rig.server.look_at(connection, now_s + second)
+    assert connection.unsent_bytes == size + 100 * int(READER_TIMEOUT_S)
+    assert not connection.transport.is_closing()
+    rig.server.look_at(connection, now_s + READER_TIMEOUT_S + 1)
+    assert connection.transport.is_closing()
     writer.close()
 
 

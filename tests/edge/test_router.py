@@ -42,7 +42,11 @@ def test_query_with_a_key(query: str, has_header: bool, found: bool) -> None:
     assert has_key(query.encode(), headers) is found
 
 
-async def call(router: ApiRouter, path: str, method: str = "GET") -> list[Message]:
+Header = tuple[bytes, bytes]
+HOST = (b"host", b"edge.test")
+
+
+async def call(router: ApiRouter, path: str, method: str = "GET", headers: tuple[Header, ...] = (HOST,)) -> list[Message]:
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -51,7 +55,8 @@ async def call(router: ApiRouter, path: str, method: str = "GET") -> list[Messag
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope: Scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": [], "root_path": ""}
+    scope: Scope = {"type": "http", "method": method, "path": path, "query_string": b"", "root_path": ""}
+    scope["headers"] = list(headers)
     await router(scope, receive, send)
     return sent
 
@@ -88,3 +93,28 @@ async def test_paid_path_is_answered_by_itself() -> None:
     assert dict((await call(router, "/v1/chat/completions", "POST"))[0]["headers"]) == {b"content-length": b"2"}
     assert seen[0].__qualname__ == "call.<locals>.send"
     assert (await call(router, "/v1/chat/completions", "GET"))[0]["status"] == 404
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/healthz", "/v1/credits", "/v1/chat/completions", "/nowhere"])
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ((), 400),
+        ((HOST, HOST), 400),
+        (((b"host", b"a b"),), 400),
+        ((HOST, (b"authorization", b"Bearer a"), (b"authorization", b"Bearer a")), 401),
+        ((HOST, (b"authorization", b"Bearer a"), (b"x-api-key", b"b")), 401),
+        ((HOST, *((b"x-a", b"1"),) * 64), 400),
+        ((HOST, (b"content-length", b"1"), (b"transfer-encoding", b"chunked")), 400),
+    ],
+)
+async def test_head_is_checked_on_every_path(path: str, headers: tuple[Header, ...], status: int) -> None:
+    """What the paid path refuses before it looks further is refused everywhere."""
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        await send_whole(send, 200, [], b"{}")
+
+    router = ApiRouter(None)
+    router.serve({}, [Route(path, Endpoint(served, "GET"))] if path != "/nowhere" else [], tuple)
+    assert (await call(router, path, headers=headers))[0]["status"] == status
+    assert (await call(router, path))[0]["status"] == (404 if path == "/nowhere" else 200)

@@ -85,8 +85,8 @@ def test_answer_that_is_none_is_a_failure(body: bytes, kind: Kind, status: int) 
 
 def test_failure_of_an_error_keeps_the_message_for_the_record() -> None:
     """The provider's sentence goes into the failure's detail, bounded."""
-    failure = failure_of_error(b'{"message":"' + b"m" * 5_000 + b'","code":400}', Sent.HEAD)
-    assert (failure.status, failure.sent, len(failure.detail)) == (400, Sent.HEAD, 2_000)
+    failure = failure_of_error(b'{"message":"' + b"m" * 50_000 + b'","code":400}', Sent.HEAD)
+    assert (failure.status, failure.sent, len(failure.detail)) == (400, Sent.HEAD, 8_192)
 
 
 def event(text: bytes) -> dict[str, object]:

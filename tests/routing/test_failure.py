@@ -1,13 +1,12 @@
-"""Failures: what may be tried again, what the caller reads, and that nothing of ours leaks into it."""
+"""Failures: what the caller reads, and that nothing of ours leaks into it."""
 
 import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.failure import VANISHED, Failure, Kind, Sent, Source, describe, may_retry, status_of
+from routing.failure import VANISHED, Failure, Kind, Sent, Source, describe, status_of
 
 DOCUMENTED = {400, 401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 504, VANISHED}
 STATUSES = (0, 301, 400, 401, 402, 403, 404, 408, 409, 410, 413, 415, 418, 422, 429, 498, 500, 502, 503, 504, 524, 529)
@@ -16,60 +15,6 @@ EVERY = [Failure(*each) for each in itertools.product(Kind, Source, Sent, STATUS
 failures = st.builds(
     Failure, st.sampled_from(Kind), st.sampled_from(Source), st.sampled_from(Sent), st.integers(0, 599), st.none(), st.text()
 )
-
-
-def retried_everything(failure: Failure) -> bool:
-    """A deliberately wrong variant: a broken connection is tried again whatever was sent."""
-    return failure.kind is Kind.BROKEN or may_retry(failure)
-
-
-def is_safe(retry: Any, failure: Failure) -> bool:
-    """DESIGN 6: a retry follows only if nothing was sent, or the provider said "not now" before the caller saw anything."""
-    said_not_now = failure.kind in (Kind.STATUS, Kind.STREAM_ERROR) and (failure.status in (408, 429) or failure.status >= 500)
-    return not retry(failure) or failure.sent is Sent.NOTHING or (failure.sent is Sent.REQUEST and said_not_now)
-
-
-@given(failures)
-def test_retry_cannot_be_billed_twice(failure: Failure) -> None:
-    """No failure is tried again that the provider may be billing, or of which the caller has seen a byte."""
-    assert is_safe(may_retry, failure)
-
-
-def test_retry_rule_catches_a_wrong_variant() -> None:
-    """The check above sees a table that replays a request whose connection broke after it was written."""
-    assert not all(is_safe(retried_everything, failure) for failure in EVERY)
-
-
-@pytest.mark.parametrize(
-    ("kind", "sent", "status", "expected"),
-    [
-        (Kind.CONNECT, Sent.NOTHING, 0, True),
-        (Kind.TLS, Sent.NOTHING, 0, True),
-        (Kind.TIMEOUT_CONNECT, Sent.NOTHING, 0, True),
-        (Kind.BROKEN, Sent.NOTHING, 0, True),
-        (Kind.BROKEN, Sent.REQUEST, 0, False),
-        (Kind.TIMEOUT_FIRST_BYTE, Sent.REQUEST, 0, False),
-        (Kind.STATUS, Sent.REQUEST, 408, True),
-        (Kind.STATUS, Sent.REQUEST, 429, True),
-        (Kind.STATUS, Sent.REQUEST, 500, True),
-        (Kind.STATUS, Sent.REQUEST, 529, True),
-        (Kind.STATUS, Sent.REQUEST, 400, False),
-        (Kind.STATUS, Sent.REQUEST, 401, False),
-        (Kind.STATUS, Sent.HEAD, 503, False),
-        (Kind.STREAM_ERROR, Sent.REQUEST, 503, True),
-        (Kind.STREAM_ERROR, Sent.REQUEST, 0, False),
-        (Kind.STREAM_ERROR, Sent.HEAD, 503, False),
-        (Kind.TRUNCATED, Sent.HEAD, 0, False),
-        (Kind.TOO_LARGE, Sent.NOTHING, 0, False),
-        (Kind.ABORTED, Sent.NOTHING, 0, False),
-        (Kind.INTERNAL, Sent.NOTHING, 0, False),
-        (Kind.JOURNAL, Sent.NOTHING, 0, False),
-    ],
-)
-def test_retry(kind: Kind, sent: Sent, status: int, expected: bool) -> None:
-    """The rule, case by case."""
-    assert may_retry(Failure(kind, Source.UPSTREAM, sent, status)) is expected
-    assert may_retry(Failure(kind, Source.CLIENT, sent, status)) is False
 
 
 def test_status_is_always_a_documented_one() -> None:
@@ -157,7 +102,7 @@ def test_failure_of_an_unknown_kind() -> None:
     """A kind that nobody thought of is a bug that is heard, not a failure that passes in silence."""
     unknown: Any = "unknown"
     odd = Failure(unknown, Source.UPSTREAM, Sent.NOTHING)
-    for decide in (may_retry, status_of, lambda failure: describe(failure, "p")):
+    for decide in (status_of, lambda failure: describe(failure, "p")):
         with pytest.raises(AssertionError):
             decide(odd)
     for source in (Source.CLIENT, unknown):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.config import parse
-from routing.headers import USER_AGENT, Arrival, Headers, retry_after_s, to_downstream, upstream_head_prefix, validate
+from routing.headers import USER_AGENT, Arrival, Headers, to_downstream, upstream_head_prefix, validate
 from routing.provider import Provider
 from routing.refusal import Refusal
 
@@ -216,27 +216,6 @@ def test_headers_to_the_caller() -> None:
         (b"x-accel-buffering", b"no"),
     ]
     assert (b"x-accel-buffering", b"no") not in to_downstream(upstream, b"", b"", is_stream=False)
-
-
-@pytest.mark.parametrize(
-    ("headers", "wait_s"),
-    [
-        ([], None),
-        ([(b"retry-after", b"3")], 3.0),
-        ([(b"retry-after", b"0")], 0.0),
-        ([(b"retry-after", b"-3")], None),
-        ([(b"retry-after", b"nan")], None),
-        ([(b"retry-after", b"1e9")], 86_400.0),
-        ([(b"retry-after", b"soon")], None),
-        ([(b"retry-after", b"3"), (b"retry-after-ms", b"1500")], 1.5),
-        ([(b"retry-after", b"3"), (b"retry-after-ms", b"x")], 3.0),
-        ([(b"retry-after", b"Thu, 01 Jan 1970 00:01:40 GMT")], 90.0),
-        ([(b"retry-after", b"Thu, 01 Jan 1970 00:00:01 GMT")], 0.0),
-    ],
-)
-def test_wait_that_a_provider_asks_for(headers: Headers, wait_s: float | None) -> None:
-    """Milliseconds before seconds before a date; what is none of them is no wish."""
-    assert retry_after_s(headers, 10.0) == wait_s
 
 
 def test_user_agent_is_our_version() -> None:

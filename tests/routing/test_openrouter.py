@@ -11,7 +11,9 @@ from routing.answer import Identity, open_answer, rewrite_answer
 from routing.meter import Meter
 from routing.openrouter import chunk_members
 from routing.splice import decode_members
+from routing.stream import StreamRewrite
 from tests.routing import recordings
+from tests.routing.cuts import fed, pieces
 from usage.flavor import Flavor
 from usage.record import Rates
 
@@ -101,9 +103,9 @@ def test_choices_that_cannot_be_read(choices: bytes) -> None:
     assert choices_of(Raw(choices), "message") == choices
 
 
-def chunk(text: bytes) -> dict[str, Any] | None:
+def chunk(text: bytes) -> dict[str, Any]:
     members = chunk_members(decode_members(text), Raw(b'"p"'), 7)
-    return None if members is None else {name: json.loads(bytes(value)) for name, value in members.items()}
+    return {name: json.loads(bytes(value)) for name, value in members.items()}
 
 
 def test_chunk() -> None:
@@ -120,4 +122,102 @@ def test_chunk() -> None:
     assert kept == {
         "object": "o", "created": 3, "choices": [], "usage": {"a": 1}, "system_fingerprint": "f", "provider": "p",
     }  # fmt: skip
-    assert chunk(b'{"id":"x"}') is None
+    assert chunk(b'{"id":"x"}')["choices"] == []
+
+
+NEVER_NULL = {
+    "chunk": ("id", "object", "created", "model", "choices", "usage", "system_fingerprint", "error", "provider"),
+    "choice": ("delta", "index"),
+    "delta": ("role", "tool_calls", "audio", "reasoning_details"),
+    "call": ("id", "type", "index", "function"),
+    "function": ("name", "arguments"),
+}
+"""Where OpenRouter's schema has no null."""
+
+
+def faults(chunk: dict[str, Any]) -> list[str]:
+    """What their SDKs would refuse a chunk for."""
+    found = [name for name in ("id", "object", "created", "model", "choices", "provider") if name not in chunk]
+    parts: list[tuple[str, dict[str, Any]]] = [("chunk", chunk)]
+    for choice in chunk["choices"]:
+        found += [name for name in ("index", "delta", "finish_reason") if name not in choice]
+        parts += [("choice", choice), ("delta", choice["delta"])]
+        for call in choice["delta"].get("tool_calls") or ():
+            found += [] if "index" in call else ["call.index"]
+            parts += [("call", call), ("function", call.get("function") or {})]
+    found += [f"{kind}.{name}" for kind, part in parts for name in NEVER_NULL[kind] if name in part and part[name] is None]
+    counts = ((chunk.get("usage") or {}).get("prompt_tokens_details") or {}).values()
+    return found + ["usage" for count in counts if not isinstance(count, int)]
+
+
+def streamed(parts: list[bytes], flavor: Flavor = Flavor.OPENROUTER, *, include_usage: bool = False) -> tuple[bytes, Meter]:
+    meter = Meter(Rates(input=1_000, output=2_000), 5)
+    identity = Identity("gen-1", "a/b", flavor, "p")
+    rewrite = StreamRewrite(identity, meter, include_usage=include_usage, created=7, line_bytes_max=1 << 20)
+    return fed(rewrite.feed, parts) + rewrite.finish(), meter
+
+
+def events_of(stream: bytes) -> list[dict[str, Any]]:
+    lines = [line[6:] for line in stream.splitlines() if line.startswith(b"data: {")]
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize("include_usage", [False, True])
+@pytest.mark.parametrize("name", recordings.STREAMS)
+def test_stream_of_a_recording(name: str, include_usage: bool) -> None:
+    """Every chunk is one that their SDKs take; what the provider said is all there; and no cut changes what goes out."""
+    wire = recordings.wire(name)
+    whole, meter = streamed([wire], include_usage=include_usage)
+    events = events_of(whole)
+    assert [faults(event) for event in events if faults(event)] == []
+    assert [event for event in events if event.get("usage")] == events[-1:]
+    plain, plain_meter = streamed([wire], Flavor.OPENAI, include_usage=include_usage)
+    assert meter.tokens == plain_meter.tokens
+    for told, sent in zip(events, events_of(plain), strict=True):
+        for choice, other in zip(told["choices"], sent["choices"], strict=True):
+            for member, value in other["delta"].items():
+                assert value is None or choice["delta"][member] == value or member == "tool_calls"
+    by_event = [b"data: " + chunk + b"\n\n" for chunk in recordings.chunks(name)] + [b"data: [DONE]\n\n"]
+    for parts in (by_event, pieces(wire, 1), pieces(wire, 7), pieces(wire, 1_000)):
+        assert streamed(parts, include_usage=include_usage)[0] == whole
+
+
+def event_of(delta: str, finish: str = "null", more: str = "") -> bytes:
+    choice = f'{{"index":0,"delta":{delta},"finish_reason":{finish}}}'
+    return f'data: {{"id":"x","object":"chat.completion.chunk","created":3,"model":"m","choices":[{choice}]{more}}}\n\n'.encode()
+
+
+def test_stream_of_reasoning() -> None:
+    """The text stands in both members, the short way too; the counts are those of the provider's text, not of ours."""
+    texts = ["first", "second", r"third \u00fc \"x\"", "fourth"]
+    parts = [event_of(f'{{"reasoning_content":"{text}"}}', more=',"usage":null') for text in texts]
+    sent, meter = streamed([*parts, event_of("{}", '"stop"'), b"data: [DONE]\n\n"])
+    events = events_of(sent)
+    assert [event["choices"][0]["delta"].get("reasoning") for event in events[:-1]] == [json.loads(f'"{text}"') for text in texts]
+    deltas = [event["choices"][0]["delta"] for event in events[:-1]]
+    assert all(delta["reasoning"] == delta["reasoning_content"] for delta in deltas)
+    assert events[-1]["choices"][0]["native_finish_reason"] == "stop"
+    _, other = streamed([*parts, event_of("{}", '"stop"')], Flavor.OPENAI)
+    assert (meter.deltas, meter.text_bytes) == (other.deltas, other.text_bytes) == (4, sum(map(len, texts)))
+
+
+def test_stream_that_changes_its_shape() -> None:
+    """What was learned of one kind of chunk is never put upon another."""
+    parts = [event_of('{"content":"a"}', more=',"usage":null')] * 3
+    parts += [event_of('{"content":"b","role":"x"}'), event_of('{"content":"c"}', more=',"usage":{"prompt_tokens":1}')]
+    parts += [event_of('{"content":"d"}'), event_of('{"content":"e"}', '"eos"')]
+    parts.append(event_of('{"content":"a"}', more=',"usage":null'))
+    for cut in (parts, [b"".join(parts)]):
+        events = events_of(streamed(cut)[0])
+        assert [event["choices"][0]["delta"]["content"] for event in events] == ["a", "a", "a", "b", "c", "d", "e", "a"]
+        assert [event["choices"][0]["finish_reason"] for event in events] == [None] * 6 + ["stop", None]
+        assert events[6]["choices"][0]["native_finish_reason"] == "eos"
+        assert [faults(event) for event in events if faults(event)] == []
+
+
+def test_chunk_that_would_be_refused() -> None:
+    """The check of these tests sees what it is for."""
+    bad = {"id": "x", "object": "o", "created": 1, "model": "m", "provider": "p", "choices": [], "usage": None}
+    assert faults(bad) == ["chunk.usage"]
+    bad = {**bad, "usage": {}, "choices": [{"index": 0, "delta": {"tool_calls": None}, "finish_reason": None}]}
+    assert faults(bad) == ["delta.tool_calls"]

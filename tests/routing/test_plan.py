@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from routing.cause import Cause
 from routing.config import parse
 from routing.health import Health
 from routing.plan import ROWS_MAX, Plan, Routes, missing_keys, plan, suggestions
@@ -35,8 +36,10 @@ many = ["one/m", "one/large", "pool/m", "echo/a", "echo/b"]
 CONFIG = parse(TEXT)
 KEYS = frozenset({"env:ONE", "env:A", "env:B", "file:/c", "file:/run/key"})
 ROUTES = Routes(CONFIG, KEYS)
-OPEN = Health(5, 200.0, 500)
-LIMITED = Health(1, 160.5, 429)
+OPEN = Health(5, 200.0, Cause.UNAVAILABLE)
+LIMITED = Health(1, 160.5, Cause.RATE_LIMITED)
+REFUSED = Health(1, 160.5, Cause.CREDENTIALS)
+HALF_OPEN = Health(5, 100.0, Cause.UNAVAILABLE)
 
 
 def names(model_id: str, roll: float = 0.0, health: dict[str, Health] | None = None, routes: Routes = ROUTES) -> list[str]:
@@ -81,9 +84,10 @@ def test_plan_spreads_over_a_pool() -> None:
 
 
 def test_plan_of_an_alias() -> None:
-    """Each target has its turn in order; keys left over go to the first; no more attempts than allowed."""
-    assert names("both") == ["pool/m env:A", "pool/m env:B", "one/m env:ONE"]
-    assert names("many") == ["one/m env:ONE", "one/large env:ONE", "pool/m env:A"]
+    """Each target has its turn in order; keys left over go to the first. What is left stands behind, for refusals at no cost."""
+    assert names("both") == ["pool/m env:A", "pool/m env:B", "one/m env:ONE", "pool/m file:/c"]
+    many = ["one/m env:ONE", "one/large env:ONE", "pool/m env:A", "pool/m env:B", "pool/m file:/c", "echo/a -", "echo/b -"]
+    assert names("many") == many
     assert names("both", routes=Routes(CONFIG, frozenset({"env:ONE"}))) == ["one/m env:ONE", "one/m env:ONE"]
 
 
@@ -93,15 +97,43 @@ def test_plan_around_what_is_open() -> None:
     assert names("both", health={"pool env:A": OPEN}) == ["pool/m env:B", "pool/m file:/c", "one/m env:ONE"]
     assert names("both", health={"one env:ONE m": OPEN}) == ["pool/m env:A", "pool/m env:B", "pool/m file:/c"]
     assert names("one/large", health={"one env:ONE m": OPEN}) == ["one/large env:ONE"] * 2
-    assert names("both", health={"pool": Health(5, 100.0)}) == names("both")
+
+
+def test_plan_leaves_trials_to_the_end() -> None:
+    """What needs a trial is asked when all that is well has failed, or is all there is, or a trial at no cost went well."""
+    pool = ["pool/m env:A", "pool/m env:B", "pool/m file:/c"]
+    assert names("both", health={"pool": HALF_OPEN}) == ["one/m env:ONE", "one/m env:ONE", *pool]
+    assert names("pool/m", health={"pool env:A": HALF_OPEN}) == ["pool/m env:B", "pool/m file:/c", "pool/m env:A"]
+    assert names("pool/m", health={"pool": HALF_OPEN}) == pool
+    assert names("both", health={"pool": HALF_OPEN.after_proof()}) == names("both")
+    assert names("both", health={"pool": Health(0, 99.0, Cause.RATE_LIMITED, needs_trial=False)}) == names("both")
+
+
+def test_plan_keeps_out_only_whom_it_concerns() -> None:
+    """A target that fails one account's requests is open to the others."""
+    health = {"one env:ONE m": Health(5, 200.0, Cause.UNAVAILABLE, 90.0, (("bad", 5),))}
+    assert isinstance(ROUTES.plan("one/m", (), health, 100.0, 0.0, "bad"), Refusal)
+    assert isinstance(ROUTES.plan("one/m", (), health, 100.0, 0.0, "good"), Plan)
+
+
+def test_plan_goes_by_the_value_of_a_key() -> None:
+    """Another value behind the same reference is another scope; the same value behind two references is one."""
+    old = Routes(CONFIG, KEYS, {"env:ONE": "old"})
+    new = Routes(CONFIG, KEYS, {"env:ONE": "new"})
+    health = {"one old": REFUSED}
+    assert isinstance(old.plan("one/m", (), health, 100.0, 0.0), Refusal)
+    assert names("one/m", health=health, routes=new) == ["one/m env:ONE"] * 2
 
 
 def test_plan_without_anything_left() -> None:
-    """All open: 503 with the shortest wait; all merely limited: 429."""
+    """All open: 503 with the shortest wait; all merely limited: 429; our own keys refused: 502, and no use in trying again."""
     refused = refusal("both", health={"pool": OPEN, "one env:ONE m": LIMITED})
     assert (refused.status, refused.code, refused.retry_after_s) == (503, "provider_unavailable", 61.0)
     limited = refusal("one/m", health={"one env:ONE m": LIMITED, "one": Health(1)})
     assert (limited.status, limited.code, limited.retry_after_s) == (429, "provider_rate_limited", 61.0)
+    refused = refusal("one/m", health={"one env:ONE": REFUSED})
+    assert (refused.status, refused.code, refused.retry_after_s, refused.is_hopeless) == (502, "provider_auth", None, True)
+    assert not refusal("both", health={"pool": OPEN, "one env:ONE": REFUSED}).is_hopeless
 
 
 @pytest.mark.parametrize("allowed", [("one/m",), ("one/*",), ("*",), ("x", "one/m")])
@@ -178,7 +210,7 @@ _SCOPES = sorted(
 
 @given(
     st.sampled_from(["one/m", "both", "many"]),
-    st.dictionaries(st.sampled_from(_SCOPES), st.sampled_from([OPEN, LIMITED, Health(2)])),
+    st.dictionaries(st.sampled_from(_SCOPES), st.sampled_from([OPEN, LIMITED, HALF_OPEN, Health(2)])),
     st.floats(0, 0.999),
 )
 def test_plan_never_asks_what_is_open(model_id: str, health: dict[str, Health], roll: float) -> None:
@@ -189,7 +221,8 @@ def test_plan_never_asks_what_is_open(model_id: str, health: dict[str, Health], 
         assert planned.retry_after_s is not None
         assert planned.retry_after_s > 0
         return
-    assert 1 <= len(planned.attempts) <= 3
+    assert 1 <= len(planned.attempts) <= 16
     for attempt in planned.attempts:
         assert not any(health[scope].is_open(100.0) for scope in attempt.scopes.all if scope in health)
-    assert len(set(planned.attempts)) == len(planned.attempts) or len(set(planned.attempts)) == 1
+    repeated = len(planned.attempts) - len(set(planned.attempts))
+    assert repeated <= 1

@@ -38,7 +38,7 @@ class Requests(Traffic):
             raise Violation(f"{process} admits on {wallet} after its life")
         self.generations += 1
         generation = Generation(
-            f"g{self.generations}",
+            self.next_gen_id(),
             policy.account,
             policy.key_id,
             policy.purse,
@@ -51,6 +51,10 @@ class Requests(Traffic):
             epoch=process.epoch,
         )
         self.within(process, lambda: self.dispatch(process, generation))
+
+    def next_gen_id(self) -> str:
+        """Short, for speed: the form of an id is the store's matter, and `TwinWorld` draws real ones."""
+        return f"g{self.generations}"
 
     def dispatch(self, process: Process, generation: Generation) -> None:
         """The intent, and then the bytes; a process that dies in the intent has dispatched nothing."""

@@ -16,6 +16,7 @@ from collector.sqlite import SqliteStore
 from collector.store import Tx
 from tests.sim.books import Violation, WatchedOffice
 from tests.sim.world import World
+from usage.gen_id import first_of
 from usage.protocol import (
     Ack,
     Acquire,
@@ -132,6 +133,9 @@ class TwinWorld(World):
     """A database is not restored here: that has tests of its own."""
 
     office_type: type[WatchedOffice] = TwinOffice
+
+    def next_gen_id(self) -> str:
+        return f"{first_of(self.wall_ms)}{self.generations:016d}"
 
     def snapshot(self) -> None:
         super().snapshot()

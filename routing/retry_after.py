@@ -1,0 +1,151 @@
+"""When to come back, in every form in which a provider says it: headers, members of the error body, the last words of a message.
+
+Strategy: what is said on purpose comes first (`retry-after-ms`, `retry-after`, Google's RetryInfo), then the end of a rate
+window that is used up (`x-ratelimit-reset-*` beside `x-ratelimit-remaining-*`), then the words of the message.
+Rule: every wait is bounded, and what cannot be read is not said: a typing error of a provider closes nothing.
+Sources: RFC 9110 10.2.3; OpenAI, Azure, Anthropic, Groq, Cerebras, OpenRouter on rate limits; google.rpc.RetryInfo.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+Headers = list[tuple[bytes, bytes]]
+
+RETRY_AFTER_S_MAX: Final = 86_400.0
+UNTIL_S_MAX: Final = 31 * 86_400.0
+"""A date by which a budget is renewed is at most a month away."""
+
+_ON_PURPOSE: Final = ((b"retry-after-ms", 0.001), (b"x-ms-retry-after-ms", 0.001), (b"retry-after", 1.0), (b"x-retry-after", 1.0))
+_RESET: Final = re.compile(rb"(x-ratelimit-|anthropic-ratelimit-|ratelimit-)(?:reset(?:-(.+))?|(.+)-reset)\Z")
+_NUMBER: Final = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,12})?\Z")
+_PARTS: Final = re.compile(
+    r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*(ms|us|µs|ns|milliseconds?|h|hours?|m|min|minutes?|s|sec|seconds?|d|days?)(?![a-z])", re.I
+)
+_UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0, "d": 86_400.0}
+_IN_WORDS: Final = re.compile(
+    r"(?:try again|retry|wait|retry after|available|reset)\s+(?:in|after|for)?\s*:?\s*((?:[0-9.]+\s*[a-zµ]+\s*){1,4})",
+    re.IGNORECASE,
+)
+_UNTIL: Final = re.compile(
+    r"(?:regain access|resets?|renewed?|available again|until|try again)\s+(?:on|at|by)?\s*"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]|\s+at\s+)?([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?",
+    re.IGNORECASE,
+)
+
+
+def stated_wait_s(headers: Headers, waits: Mapping[str, object], message: str, now_unix_s: float) -> float | None:
+    """Seconds that the provider asks us to wait; None if it does not.
+
+    `waits` are the members of its error body that speak of waiting (`retryDelay`, `retry_after`, …), by name.
+    """
+    wait_s = retry_after_s(headers, now_unix_s)
+    if wait_s is None:
+        wait_s = _of_body(waits, now_unix_s)
+    if wait_s is None:
+        wait_s = _of_windows(headers, now_unix_s)
+    if wait_s is None and (said := _IN_WORDS.search(message)):
+        wait_s = duration_s(said[1])
+    return None if wait_s is None else min(wait_s, RETRY_AFTER_S_MAX)
+
+
+def retry_after_s(headers: Headers, now_unix_s: float) -> float | None:
+    """What `retry-after-ms`, else `retry-after` in seconds or as a date, asks for; None if there is none that can be read."""
+    values = dict(headers)
+    for name, scale in _ON_PURPOSE:
+        if (value := values.get(name)) is not None:
+            wait_s = _number(value.decode("latin-1").strip(), scale)
+            if wait_s is None and scale == 1.0:
+                wait_s = _until(value.decode("latin-1").strip(), now_unix_s)
+            if wait_s is not None:
+                return min(wait_s, RETRY_AFTER_S_MAX)
+    return None
+
+
+def until_s(message: str, now_unix_s: float) -> float | None:
+    """Seconds until the date that a message names as the end of an exhaustion ("regain access on 2026-12-01 at 00:00 UTC")."""
+    said = _UNTIL.search(message)
+    if said is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(f"{said[1]}T{said[2] or '00:00'}").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    wait_s = moment.timestamp() - now_unix_s
+    return min(wait_s, UNTIL_S_MAX) if wait_s > 0 else None
+
+
+def duration_s(text: str) -> float | None:
+    """Seconds of "34.4s", "6m0s", "1h2m", "20ms", "7 minutes"; None when it is no duration."""
+    parts = list(_PARTS.finditer(text.strip()))
+    if not parts or parts[0].start():
+        return None
+    return sum(float(part[1]) * (_UNITS.get(part[2].lower()) or _unit(part[2].lower())) for part in parts)
+
+
+def _unit(name: str) -> float:
+    if name.startswith("milli"):
+        return 1e-3
+    return _UNITS[name[:2]] if name.startswith("mi") else _UNITS[name[0]]
+
+
+def _number(text: str, scale: float = 1.0) -> float | None:
+    return float(text) * scale if _NUMBER.match(text) else None
+
+
+def _until(date: str, now_unix_s: float) -> float | None:
+    """Seconds until an HTTP or ISO date, 0 when it is past."""
+    for read in (parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            moment = read(date)
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            return max(moment.timestamp() - now_unix_s, 0.0)
+        except (ValueError, OverflowError, TypeError):
+            continue
+    return None
+
+
+def _of_body(waits: Mapping[str, object], now_unix_s: float) -> float | None:
+    for name, value in waits.items():
+        text = str(value).strip()
+        number = _number(text, 0.001 if name.lower().endswith(("ms", "millis")) else 1.0)
+        wait_s = _moment(number, now_unix_s) if number is not None else duration_s(text)
+        if wait_s is not None:
+            return wait_s
+    return None
+
+
+def _of_windows(headers: Headers, now_unix_s: float) -> float | None:
+    """Until the last of the used-up windows is renewed; where none is said to be used up, the first that is renewed."""
+    values = dict(headers)
+    used_up: list[float] = []
+    others: list[float] = []
+    for name, value in headers:
+        if not _RESET.match(name):
+            continue
+        wait_s = _reset(value.decode("latin-1").strip(), now_unix_s)
+        if wait_s is None:
+            continue
+        remaining = name.replace(b"-reset", b"-remaining")
+        left = _number(values.get(remaining, b"").decode("latin-1").strip())
+        (used_up if left == 0 else others).append(wait_s)
+    return max(used_up) if used_up else min(others, default=None)
+
+
+def _reset(text: str, now_unix_s: float) -> float | None:
+    """A window's end: seconds, a Go duration, an epoch in seconds or milliseconds, a date."""
+    number = _number(text)
+    if number is not None:
+        return _moment(number, now_unix_s)
+    wait_s = duration_s(text)
+    return wait_s if wait_s is not None else _until(text, now_unix_s)
+
+
+def _moment(number: float, now_unix_s: float) -> float:
+    """Numbers beyond any wait are moments: Unix time in seconds or milliseconds."""
+    if number < 1e9:
+        return number
+    return max((number / 1000.0 if number >= 1e11 else number) - now_unix_s, 0.0)
