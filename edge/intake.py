@@ -1,17 +1,26 @@
-"""Reads a request's body within its bounds: size, time, and the bytes that all requests together may hold.
+"""Lets requests in and reads their bodies within bounds: size, progress, and what all together and each account may hold.
 
-Rule: memory is claimed before bytes are kept and given back whatever happens. Source of the bounds: `[limits]` in providers.toml.
+Rule: memory is claimed before bytes are kept, a declared length as soon as it is known, and given back whatever happens: of fifty
+large bodies at once as many are served as there is room for, and the others know at once.
+Rule: an account has at most SHARE times what is left free, so that it can have most of an idle edge, and nobody finds a full one.
+Source of the bounds: `[limits]` in providers.toml, and the machine's memory (`edge.capacity`).
 """
 
 import asyncio
+from io import BytesIO
+from time import monotonic
 
 from starlette.types import Receive
 
+from edge.overload import Overload
 from edge.passage import Passage
 from routing.refusal import Refusal
 
 DISCARD_BYTES_MAX = 64 * 1024 * 1024
 DISCARD_S_MAX = 5.0
+BODY_SHARE = 7
+REQUEST_SHARE = 1
+REQUESTS_MAX = 65_536
 
 
 class Denied(Exception):
@@ -26,24 +35,87 @@ class Gone(Exception):
     """The caller left before its request was complete."""
 
 
+class Budget:
+    """An amount that accounts share: a claim is granted while the claimant's whole is at most `share` times what stays free.
+
+    Source: dynamic thresholds for shared buffers (Choudhury and Hahne, 1998), as switches have them.
+    """
+
+    __slots__ = ("_by_account", "_share", "held", "most")
+
+    def __init__(self, most: int, share: int) -> None:
+        self.most = most
+        self.held = 0
+        self._share = share
+        self._by_account: dict[str, int] = {}
+
+    def claim(self, account: str, amount: int) -> bool:
+        """Whether it was granted."""
+        own = self._by_account.get(account, 0) + amount
+        if own > self._share * (self.most - self.held - amount):
+            return False
+        self._by_account[account] = own
+        self.held += amount
+        return True
+
+    def release(self, account: str, amount: int) -> None:
+        self.held -= amount
+        own = self._by_account[account] - amount
+        if own:
+            self._by_account[account] = own
+        else:
+            del self._by_account[account]
+
+
 class InFlight:
-    """The body bytes that are held for the whole process."""
+    """What the requests under way hold: body bytes, and each its place. `overload` refuses all while the process has trouble."""
 
-    __slots__ = ("bytes_max", "held_bytes")
+    __slots__ = ("bodies", "overload", "requests")
 
-    def __init__(self, bytes_max: int) -> None:
-        self.bytes_max = bytes_max
-        self.held_bytes = 0
+    def __init__(self, bytes_max: int, requests_max: int = REQUESTS_MAX, overload: Overload | None = None) -> None:
+        self.bodies = Budget(bytes_max, BODY_SHARE)
+        self.requests = Budget(requests_max, REQUEST_SHARE)
+        self.overload = overload or Overload()
 
-    def claim(self, size: int) -> None:
-        if self.held_bytes + size > self.bytes_max:
-            raise Denied(
-                Refusal(503, "overloaded", "this edge is holding as many request bytes as it may; try again", retry_after_s=1.0)
-            )
-        self.held_bytes += size
+    @property
+    def held_bytes(self) -> int:
+        return self.bodies.held
 
-    def release(self, size: int) -> None:
-        self.held_bytes -= size
+    def enter(self, passage: Passage, account: str) -> None:
+        """A request of `account` begins. Denied, at once, when there is no room for it."""
+        if self.overload.reason:
+            raise Denied(overloaded(self.overload.reason))
+        if not self.requests.claim(account, 1):
+            raise Denied(_no_place())
+        passage.account = account
+
+    def keep(self, passage: Passage, size: int) -> None:
+        """So many bytes of its body are held."""
+        if size and not self.bodies.claim(passage.account, size):
+            raise Denied(overloaded("it holds as many request bytes as it may"))
+        passage.body_bytes += size
+
+    def leave(self, passage: Passage) -> None:
+        """The request is over."""
+        if passage.account:
+            self.requests.release(passage.account, 1)
+            if passage.body_bytes:
+                self.bodies.release(passage.account, passage.body_bytes)
+            passage.account, passage.body_bytes = "", 0
+
+
+def body_budget(inflight_bytes_max: int, body_bytes_max: int, memory: int) -> int:
+    """Bytes for all bodies: as configured, but at most a quarter of the memory, and enough for one body of the largest size."""
+    return max(min(inflight_bytes_max, memory // 4), -(-body_bytes_max * (BODY_SHARE + 1) // BODY_SHARE))
+
+
+def overloaded(why: str) -> Refusal:
+    return Refusal(503, "overloaded", f"this edge cannot take the request now: {why}; try again", retry_after_s=1.0)
+
+
+def _no_place() -> Refusal:
+    message = "this account has as many requests under way at this edge as its share; let some end, then try again"
+    return Refusal(429, "too_many_requests", message, retry_after_s=1.0)
 
 
 def too_large(bytes_max: int) -> Denied:
@@ -51,31 +123,36 @@ def too_large(bytes_max: int) -> Denied:
 
 
 async def read_body(receive: Receive, passage: Passage, in_flight: InFlight, bytes_max: int, declared: int | None) -> bytes:
-    """The whole body. Denied: too large, or no room; Gone: the caller left. `passage.body_bytes` is what must be released
-    later."""
+    """The whole body. Denied: too large, or no room; Gone: the caller left. `passage.body_bytes` is what is claimed for it."""
     if declared is not None and declared > bytes_max:
         raise too_large(bytes_max)
     whole = None if passage.caller is None else passage.caller.take_body()
     if whole is not None:
-        _keep(passage, in_flight, len(whole), bytes_max)
+        if len(whole) > bytes_max:
+            raise too_large(bytes_max)
+        in_flight.keep(passage, len(whole))
         return whole
-    pieces = []
     passage.is_reading_body = True
+    passage.progress_s = monotonic()
+    in_flight.keep(passage, declared or 0)
+    # Not a list of pieces to be joined: joined they would be there twice, and tiny ones take several times their size.
+    kept = BytesIO()
     while (message := await receive())["type"] == "http.request":
-        body = message.get("body", b"")
-        _keep(passage, in_flight, len(body), bytes_max)
-        pieces.append(body)
-        if not message.get("more_body", False):
+        body: bytes = message.get("body", b"")
+        more = message.get("more_body", False)
+        passage.received_bytes += len(body)
+        if passage.received_bytes > bytes_max:
+            raise too_large(bytes_max)
+        if passage.received_bytes > passage.body_bytes:
+            in_flight.keep(passage, passage.received_bytes - passage.body_bytes)
+        if not more:
             passage.is_reading_body = False
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            if not kept.tell():
+                return body
+        kept.write(body)
+        if not more:
+            return kept.getvalue()
     raise Gone
-
-
-def _keep(passage: Passage, in_flight: InFlight, size: int, bytes_max: int) -> None:
-    if passage.body_bytes + size > bytes_max:
-        raise too_large(bytes_max)
-    in_flight.claim(size)
-    passage.body_bytes += size
 
 
 async def discard_body(receive: Receive) -> None:

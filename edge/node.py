@@ -21,9 +21,10 @@ from edge.credit import Credit
 from edge.downstream.admission import Admission
 from edge.generation import Books
 from edge.ids import Mint
-from edge.intake import InFlight
+from edge.intake import InFlight, body_budget
 from edge.journal import EpochInUse, Journal, Recovery
 from edge.metrics import Metrics
+from edge.overload import Overload
 from edge.passage import Watch
 from edge.relay import Relay
 from edge.reply import Bounds, send_refusal
@@ -42,6 +43,8 @@ log = logging.getLogger("tollway.node")
 JOIN_WAIT_S = 2.0
 DRAIN_S = 20.0
 JOURNAL_RETRY_S = 2.0
+REQUEST_MEMORY_SHARE = 4 * 65_536
+"""A request under way may take 64 KiB, and all of them a quarter of the memory."""
 _JOINING = Refusal(503, "credit_unverifiable", "this edge has not reached its collector yet; try again", retry_after_s=2.0)
 _LEAVING = Refusal(503, "draining", "this edge is being replaced; try again", retry_after_s=1.0)
 
@@ -78,14 +81,21 @@ class Node:
         self._httpx = Lazy()
         self.table = Table(settings.providers, self.native, self._httpx)
         limits = self.table.config.limits
-        self.in_flight = InFlight(limits.inflight_body_bytes_max)
         self.admission = admission_of(settings)
+        memory = memory_bytes()
+        self.overload = Overload(memory, _resident_bytes)
+        self.in_flight = InFlight(
+            body_budget(limits.inflight_body_bytes_max, limits.body_bytes_max, memory),
+            min(self.admission.connections_max, memory // REQUEST_MEMORY_SHARE),
+            self.overload,
+        )
         self.watch = Watch(
             self.tasks,
             reader_timeout_s=limits.reader_timeout_s,
             body_timeout_s=limits.body_timeout_s,
             body_rate_min=limits.body_rate_min,
             comment_s=limits.keepalive_comment_s,
+            overload=self.overload,
         )
         self.journal: Journal | None = None
         self.credit: Credit | None = None
@@ -208,6 +218,8 @@ class Node:
             "upstream_connections_opened_total": pool.opened_total,
             "upstream_connections_reused_total": pool.reused_total,
             "resident_bytes": _resident_bytes(),
+            "loop_lag_seconds": self.overload.lag_s,
+            "overloaded": float(bool(self.overload.reason)),
             "caller_connections_open": self.admission.open,
             "caller_connections_max": self.admission.connections_max,
             "caller_connections_evicted_total": self.admission.evicted_total,

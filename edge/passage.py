@@ -17,12 +17,15 @@ import msgspec
 from starlette.types import Receive
 
 from edge.downstream import Caller
+from edge.overload import Overload
 from edge.tasks import Tasks
 from edge.upstream import Exchange
 from routing.provider import Provider
 from usage.flavor import Flavor
 
 TICK_S = 0.5
+BODY_S_MAX = 600.0
+"""What is claimed for a body has to come at a rate that fills it in this time, however large it is."""
 
 
 class Passage(msgspec.Struct, eq=False):
@@ -46,7 +49,14 @@ class Passage(msgspec.Struct, eq=False):
     is_watched: bool = False
     is_answered: bool = False
     has_left: bool = False
+    account: str = ""
+    """Whose share of the edge it takes (`edge.intake`); empty before its key is known."""
     body_bytes: int = 0
+    """Claimed for its body."""
+    received_bytes: int = 0
+    progress_bytes: int = 0
+    progress_s: float = 0.0
+    """How much of the body had come, and when, at the last look that found progress."""
     sending_since_s: float = 0.0
     deadline_s: float = inf
     silence_s_max: float = inf
@@ -95,8 +105,16 @@ class Watch:
     """The ticker over all passages. `now` is a monotonic clock in seconds."""
 
     def __init__(
-        self, tasks: Tasks, *, reader_timeout_s: float, body_timeout_s: float, body_rate_min: int, comment_s: float
+        self,
+        tasks: Tasks,
+        *,
+        reader_timeout_s: float,
+        body_timeout_s: float,
+        body_rate_min: int,
+        comment_s: float,
+        overload: Overload | None = None,
     ) -> None:
+        self._overload = overload or Overload()
         self._tasks = tasks
         self._reader_timeout_s = reader_timeout_s
         self._body_timeout_s = body_timeout_s
@@ -108,8 +126,10 @@ class Watch:
     async def run(self) -> None:
         """Tick until cancelled."""
         while True:
+            due_s = monotonic() + TICK_S
             await asyncio.sleep(TICK_S)
             now_s = monotonic()
+            self._overload.tick(now_s - due_s)
             for passage in tuple(self.passages):
                 self.look_at(passage, now_s)
 
@@ -139,9 +159,14 @@ class Watch:
             caller.on_leave = passage.leave
 
     def _look_at_body(self, passage: Passage, now_s: float) -> None:
-        waited_s = now_s - passage.started_s
-        if waited_s > self._body_timeout_s and passage.body_bytes < waited_s * self._body_rate_min:
+        """Each `body_timeout_s` has to bring something: not the average since the beginning, which a quick start pays for."""
+        waited_s = now_s - passage.progress_s
+        if waited_s < self._body_timeout_s:
+            return
+        rate_min = max(self._body_rate_min, passage.body_bytes / BODY_S_MAX)
+        if passage.received_bytes - passage.progress_bytes < waited_s * rate_min:
             passage.interrupt("body")
+        passage.progress_bytes, passage.progress_s = passage.received_bytes, now_s
 
     def _look_at_provider(self, passage: Passage, now_s: float) -> None:
         if now_s >= passage.deadline_s:

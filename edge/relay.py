@@ -90,7 +90,7 @@ class Relay:
                 await send_refusal(send, refusal, passage.flavor, id_headers(gen_id, request_id))
         finally:
             self._watch.end(passage)
-            self._in_flight.release(passage.body_bytes)
+            self._in_flight.leave(passage)
 
     def _arrive(self, scope: Scope, caller: Caller | None) -> tuple[Arrival, str | Reason]:
         """What the head says, and whose key is in it. Denied: it is no head for us."""
@@ -116,6 +116,7 @@ class Relay:
         if policy is None:
             policy = await self._look_up(digest)
         check(policy)
+        self._in_flight.enter(passage, policy.account)
         credit = self._books.credit
         body = await read_body(passage.receive, passage, self._in_flight, limits.body_bytes_max, arrival.content_length)
         try:

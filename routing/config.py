@@ -36,7 +36,7 @@ class Limits(msgspec.Struct, frozen=True):
     body_bytes_max: int = 32 * MIB
     body_timeout_s: float = 15.0
     body_rate_min: int = 1024
-    """Bytes per second at which a body may take longer than `body_timeout_s`."""
+    """Bytes per second that have to come in each `body_timeout_s`."""
     header_count_max: int = 64
     reader_timeout_s: float = 30.0
     inflight_body_bytes_max: int = 256 * MIB

@@ -1,0 +1,43 @@
+"""Whether this process has so much trouble that new paid work is refused at once: its memory, and the lag of its event loop.
+
+Strategy: a value that one ticker sets and the way in reads, so that a request pays one look. An edge that is late for everybody
+serves nobody; one that says 503 at once lets its load balancer choose another.
+Limits: a lag counts when it lasts: one slow tick, as any garbage collection or neighbour makes it, is no overload.
+"""
+
+import logging
+from collections.abc import Callable
+
+LAG_S_MAX = 1.0
+LAG_WEIGHT = 0.3
+"""Of the newest tick in the average: a stall of 3 s is seen at once, one of 1 s after several ticks like it."""
+MEMORY_SHARE_MAX = 0.85
+log = logging.getLogger("tollway.overload")
+
+
+class Overload:
+    """`reason`: why nothing new is taken, or nothing. `resident` gives the bytes of memory that this process has; `memory_max`
+    is what it may have, 0 for no bound."""
+
+    __slots__ = ("_memory_max", "_resident", "lag_s", "reason")
+
+    def __init__(self, memory_max: int = 0, resident: Callable[[], int] = int) -> None:
+        self._memory_max = memory_max
+        self._resident = resident
+        self.lag_s = 0.0
+        self.reason = ""
+
+    def tick(self, late_s: float) -> None:
+        """A timer of the event loop came `late_s` after it was due."""
+        self.lag_s += (late_s - self.lag_s) * LAG_WEIGHT
+        reason = ""
+        if self.lag_s > LAG_S_MAX:
+            reason = "it is late with what it has"
+        elif self._memory_max and self._resident() > self._memory_max * MEMORY_SHARE_MAX:
+            reason = "its memory is nearly used up"
+        if reason != self.reason:
+            if reason:
+                log.warning("new paid work is refused: %s (lag %.2f s, %d bytes resident)", reason, self.lag_s, self._resident())
+            else:
+                log.info("new paid work is taken again")
+            self.reason = reason
