@@ -1,8 +1,8 @@
 """One paid generation: what was held for it, what it used, and its one settlement.
 
 Rule: a generation that has an intent gets exactly one settlement, whatever happens, before the last byte goes to the caller. What
-was consumed is charged: the provider's usage, else our count, else (the caller left before the provider said anything) the
-prompt's estimate.
+was consumed is charged: the provider's usage within its bounds, else our count, else (the caller left before the provider said
+anything) the prompt's estimate.
 """
 
 from typing import Literal
@@ -13,10 +13,9 @@ from edge.credit import Credit
 from edge.journal import Intent, Journal
 from edge.metrics import Metrics
 from routing.envelope import Envelope
-from routing.meter import Meter
+from routing.meter import Bill, Meter
 from routing.plan import Attempt
 from routing.redaction import Secret
-from usage.pricing import cost_nano
 from usage.protocol import Policy
 from usage.record import EndReason, Rates, Tokens, UsageRecord
 
@@ -104,25 +103,23 @@ class Generation(msgspec.Struct, eq=False):
             self.marked_tokens = counted
             self.books.journal.progress(self.gen_id, self.meter.tokens)
 
-    def charge(self) -> tuple[Tokens, Rates, int]:
-        """What a settlement now would charge: (tokens, rates, nano-dollars).
+    def charge(self) -> Bill:
+        """What a settlement now would charge.
 
         What is charged nothing carries rates that make nothing: the centre computes each cost again.
         """
-        rates = self.attempt.rates
         if self.consumed == "metered":
-            return self.meter.tokens, rates, self.meter.cost_nano()
+            return self.meter.bill()
         if self.consumed == "prompt":
-            tokens = Tokens(prompt=self.meter.prompt_estimate)
-            return tokens, rates, cost_nano(tokens, rates)
-        return Tokens(), Rates(version=rates.version), 0
+            return self.meter.bill_prompt()
+        return Bill(Tokens(), Rates(version=self.attempt.rates.version), 0, "estimated")
 
     def settle(self, end_reason: EndReason, status: int, now_s: float, error: str = "") -> None:
         """The hold becomes a charge. Only the first call counts."""
         if self.is_settled:
             return
         self.is_settled = True
-        tokens, rates, cost = self.charge()
+        bill = self.charge()
         books, policy, attempt = self.books, self.policy, self.attempt
         record = UsageRecord(
             gen_id=self.gen_id,
@@ -135,14 +132,14 @@ class Generation(msgspec.Struct, eq=False):
             model=self.envelope.model,
             provider=attempt.provider.name,
             upstream_model=attempt.model.name,
-            tokens=tokens,
-            rates=rates,
-            cost_nano=cost,
+            tokens=bill.tokens,
+            rates=bill.rates,
+            cost_nano=bill.cost_nano,
             hold_nano=self.hold_nano,
             started_ms=self.started_ms,
             status=status,
             end_reason=end_reason,
-            usage_source=self.meter.source if self.consumed == "metered" else "estimated",
+            usage_source=bill.source,
             stream=self.envelope.stream,
             finish_reason=self.finish_reason,
             latency_ms=int((now_s - self.started_s) * 1000),
@@ -152,11 +149,17 @@ class Generation(msgspec.Struct, eq=False):
             attempts=self.attempts,
             user_agent=self.user_agent,
             error=error,
+            tier=self.meter.tier,
+            upstream_cost_pico=bill.upstream_cost_pico,
         )
         books.journal.settle(record)
-        books.credit.settle(policy.purse, self.hold_nano, cost)
+        books.credit.settle(policy.purse, self.hold_nano, bill.cost_nano)
         metrics = books.metrics
         metrics.count(record)
+        if bill.fault:
+            metrics.claims.report(record.provider, bill.fault, now_s)
+        if bill.upstream_cost_pico is not None:
+            metrics.claims.compare(attempt.model.id if attempt.model.is_listed else f"{record.provider}/*", bill)
         if self.first_byte_s:
             metrics.first_byte_s.observe(self.first_byte_s - self.started_s)
         metrics.overhead_s.observe(max(now_s - self.started_s - self.upstream_s, 0.0))

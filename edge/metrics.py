@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from edge.claims import Claims
 from usage.record import UsageRecord
 
 SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -56,6 +57,7 @@ class Metrics:
         self.retries: defaultdict[str, int] = defaultdict(int)
         self.first_byte_s = Histogram(SECONDS)
         self.overhead_s = Histogram(OVERHEAD_SECONDS)
+        self.claims = Claims()
 
     def count(self, record: UsageRecord) -> None:
         """A generation was settled."""
@@ -88,6 +90,7 @@ class Metrics:
         for name, counts in counters.items():
             lines.append(f"# TYPE tollway_{name}_total counter")
             lines += [f"tollway_{name}_total{{{labels}}} {count}" for labels, count in sorted(counts.items())]
+        lines += self.claims.lines()
         lines += self.first_byte_s.lines("tollway_time_to_first_byte_seconds")
         lines += self.overhead_s.lines("tollway_overhead_seconds")
         for name, value in gauges.items():

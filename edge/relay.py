@@ -27,6 +27,7 @@ from edge.pump import Pump, end_reason_of, is_event_stream
 from edge.reply import Bounds, Headers, id_headers, send_refusal
 from edge.table import Table
 from edge.whole import forward_whole
+from routing.bounds import TokenBounds
 from routing.envelope import Invalid, read
 from routing.failure import Kind, Source, status_of
 from routing.headers import Arrival, validate
@@ -146,7 +147,12 @@ class Relay:
             passage.started_s,
             time.time_ns() // 1_000_000,
             arrival.user_agent,
-            Meter(attempt.rates, estimate_prompt(envelope, attempt.model), attempt.provider.usage_arithmetic),
+            Meter(
+                attempt.rates,
+                estimate_prompt(envelope, attempt.model),
+                attempt.provider.usage_arithmetic,
+                TokenBounds(need.prompt_max, completion_max),
+            ),
         )
         await self._answer(plan, generation, passage, arrival, send, cap)
 

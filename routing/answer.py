@@ -56,11 +56,8 @@ def open_answer(body: bytes) -> tuple[Chunk, Members]:
 
 def rewrite_answer(body: bytes, view: Chunk, members: Members, identity: Identity, meter: Meter) -> bytes:
     """The answer as the caller gets it. Counts into `meter`."""
-    usage = view.any_usage
-    if usage:
-        meter.observe_usage(usage)
-    if not meter.has_usage:
-        meter.observe_text(body)
+    meter.observe_answer(body, view.any_usage)
+    meter.tier = view.tier or meter.tier
     values = {"id": identity.id_json, "model": identity.model_json, "usage": Raw(meter.usage_json())}
     if identity.flavor is Flavor.OPENROUTER:
         values["usage"] = usage_member(values["usage"])

@@ -1,18 +1,21 @@
 """Counts what one generation used, and writes the usage object that the caller reads.
 
-Rule: the provider's own usage wins; without one the count is ours and says so (`usage_source`).
+Rule: the provider's usage is a claim. It is completed by our own count and bounded by what was possible (`routing.bounds`); where
+it is not taken as it came, `usage_source` says so.
 Strategy: our count is the larger of the deltas with text in them (most providers stream token by token) and a quarter of the
 text's bytes (some stream sentences); the prompt is a quarter of the bytes that a model reads, where an image or a sound counts as
-what it costs at most, if that is known. Limits: hidden reasoning cannot be counted from outside; a document in the body counts as
-text.
+what it costs at most, if that is known. What is observed is only kept; what it comes to is worked out when it is asked for, which
+is at the end and at a progress mark, not per chunk.
+Limits: hidden reasoning cannot be counted from outside; a document in the body counts as text.
 """
 
 import re
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
-from routing.dialects.openai import Arithmetic, Usage, usage_of
+from routing.bounds import BYTES_PER_TOKEN_MAX, Counted, Counts, TokenBounds, bounded
+from routing.dialects.claim import ABSENT, Arithmetic, Claim, count, counts_of, merged, read_claim, upstream_cost_pico
 from routing.envelope import Envelope
 from routing.provider import Model
 from routing.splice import Members, decode_members
@@ -25,8 +28,13 @@ MEDIA_TOKENS = 2_000
 providers that say so, so that nobody gains by leaving before the usage comes."""
 TEXT = re.compile(rb'"(?:content|reasoning(?:_content)?|arguments|refusal|text)":[ ]?"([^"\\]*(?:\\.[^"\\]*)*)"')
 """A text that a model wrote, as JSON has it, in whatever member a provider puts it."""
+_CITATION = re.compile(rb'"url_citation"\s*:\s*\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*\}')
+"""A page that the provider found and quotes: no text that a model wrote."""
+CITATION_BYTES_MIN = 512
+"""A text below this is not looked at for citations."""
 _find_text = TEXT.findall
 _encode = msgspec.json.encode
+NO_BOUNDS = TokenBounds()
 
 
 def estimate(text_bytes: int) -> int:
@@ -45,23 +53,53 @@ def estimate_prompt(envelope: Envelope, model: Model) -> int:
     return tokens if window is None or tokens < window else window
 
 
+class Bill(msgspec.Struct, frozen=True, gc=False):
+    """What a generation comes to at this moment. `fault`: what the provider claimed that cannot be, empty when nothing.
+
+    `upstream_cost_pico` is what the provider says that it bills, in pico-dollars.
+    """
+
+    tokens: Tokens
+    rates: Rates
+    cost_nano: int
+    source: UsageSource
+    fault: str = ""
+    upstream_cost_pico: int | None = None
+
+
 class Meter(msgspec.Struct, eq=False):
-    """The counts of one generation. `prompt_estimate` in tokens; `deltas` with text in them, and all their text's bytes."""
+    """The counts of one generation. `prompt_estimate` in tokens; `deltas` with text in them, and all their text's bytes.
+
+    `bounds`: what it can have used. `tier`: the service tier, as asked, then as the answer names it. `cache_life`: "1h" or "12h"
+    when the request asks for it, for a provider that does not split its writes.
+    """
 
     rates: Rates
     prompt_estimate: int
     arithmetic: Arithmetic = "auto"
+    bounds: TokenBounds = NO_BOUNDS
+    tier: str = ""
+    cache_life: str = ""
     deltas: int = 0
     text_bytes: int = 0
-    _usage: Usage | None = None
+    _claim: Claim | None = None
     _text: bytes = b""
-    _cost_nano: int | None = None
+    """The last usage object that was read."""
+    _is_whole_claim: bool = False
+    """Whether that object says all that is known, so that its text may be completed instead of written anew."""
+    _deltas_claimed: int = 0
+    _bytes_claimed: int = 0
+    """What had been counted when the completion was claimed last."""
+    _bill: Bill | None = None
+    _billed_at: tuple[int, int] = (0, 0)
 
-    def turn_to(self, rates: Rates, arithmetic: Arithmetic) -> None:
+    def turn_to(self, rates: Rates, arithmetic: Arithmetic, bounds: TokenBounds | None = None) -> None:
         """Another provider is asked; nothing was observed of the last one."""
         self.rates = rates
         self.arithmetic = arithmetic
-        self._cost_nano = None
+        if bounds is not None:
+            self.bounds = bounds
+        self._bill = None
 
     def observe_text(self, event: bytes) -> None:
         """Count the text in the JSON of one event."""
@@ -69,20 +107,43 @@ class Meter(msgspec.Struct, eq=False):
         for text in _find_text(event):
             size += len(text)
         if size:
+            if size > CITATION_BYTES_MIN and b'"url_citation"' in event:
+                size = sum(map(len, _find_text(_CITATION.sub(b"", event))))
             self.deltas += 1
             self.text_bytes += size
 
+    def observe_unread(self, event: bytes) -> None:
+        """Count an event that cannot be read and is passed on: its texts if they can be found, else all its bytes."""
+        before = self.deltas
+        self.observe_text(event)
+        if self.deltas == before and event:
+            self.deltas += 1
+            self.text_bytes += len(event)
+
     def observe_usage(self, usage: bytes) -> None:
-        """The provider's word; later words replace earlier ones."""
-        read = usage_of(usage, self.arithmetic)
-        if read is not None:
-            self._usage = read
-            self._text = usage
-            self._cost_nano = None
+        """The provider's word, after the text that came with it; of two, the later word counts for each member that it has."""
+        claim = read_claim(usage)
+        if claim is None or (claim.is_empty and self._claim is not None):
+            return
+        self._claim = merged(self._claim, claim)
+        self._is_whole_claim = self._claim is claim or self._claim == claim
+        self._text = usage
+        self._bill = None
+        if count(claim.wholes[1]):
+            self._deltas_claimed, self._bytes_claimed = self.deltas, self.text_bytes
+
+    def observe_answer(self, body: bytes, usage: bytes) -> None:
+        """A whole answer and the usage in it (empty: none). The text is looked at only if it could matter."""
+        if usage:
+            self.observe_usage(usage)
+        claimed = count(self._claim.wholes[1]) if self._claim is not None else None
+        if not claimed or claimed * BYTES_PER_TOKEN_MAX < len(body):
+            self.observe_text(body)
+            self._deltas_claimed, self._bytes_claimed = self.deltas, self.text_bytes
 
     @property
     def has_usage(self) -> bool:
-        return self._usage is not None
+        return self._claim is not None and not self._claim.is_empty
 
     @property
     def completion_counted(self) -> int:
@@ -91,35 +152,106 @@ class Meter(msgspec.Struct, eq=False):
 
     @property
     def tokens(self) -> Tokens:
-        if self._usage is not None:
-            return self._usage.tokens
-        return Tokens(prompt=self.prompt_estimate, completion=self.completion_counted)
+        return self.bill().tokens
 
     @property
     def source(self) -> UsageSource:
-        return "provider" if self._usage is not None else "counted"
+        return self.bill().source
 
     def cost_nano(self) -> int:
-        if self._usage is None:
-            return cost_nano(self.tokens, self.rates)
-        if self._cost_nano is None:
-            self._cost_nano = cost_nano(self._usage.tokens, self.rates)
-        return self._cost_nano
+        return self.bill().cost_nano
+
+    def bill(self) -> Bill:
+        """What all that was observed comes to."""
+        observed = self.deltas, self.text_bytes
+        if self._bill is None or self._billed_at != observed:
+            self._bill, self._billed_at = self._work_out(), observed
+        return self._bill
+
+    def bill_prompt(self) -> Bill:
+        """What is charged when the provider may have read the prompt and nothing more is known."""
+        tokens = Tokens(prompt=min(self.prompt_estimate, self.bounds.prompt_max))
+        return self._priced(tokens, "estimated")
+
+    def _work_out(self) -> Bill:
+        claim = self._claim
+        since_bytes = self.text_bytes - self._bytes_claimed
+        since = max(self.deltas - self._deltas_claimed, -(-since_bytes // BYTES_PER_TOKEN))
+        ours = Counted(self.prompt_estimate, self.completion_counted, self.text_bytes, since)
+        if claim is None or claim.is_empty:
+            tokens = bounded(_NOTHING_CLAIMED, ours, self.bounds).tokens
+            return self._priced(tokens, "counted")
+        counts = counts_of(claim, self.arithmetic, self.bounds)
+        if self.cache_life and counts.parts.cache_write:
+            counts = msgspec.structs.replace(counts, parts=_with_life(counts.parts, self.cache_life))
+        found = bounded(counts, ours, self.bounds)
+        return self._priced(found.tokens, found.source, found.fault, upstream_cost_pico(claim))
+
+    def _priced(self, tokens: Tokens, source: UsageSource, fault: str = "", upstream_pico: int | None = None) -> Bill:
+        # The one place where rates are chosen for what is charged: by the prompt's size and the tier that the answer names.
+        rates = self.rates
+        return Bill(tokens, rates, cost_nano(tokens, rates), source, fault, upstream_pico)
 
     def usage_json(self) -> bytes:
         """The usage object: the provider's own members, with the totals in OpenAI's sense and `cost` in dollars added."""
-        cost = dollars(self.cost_nano()).encode()
-        usage = self._usage
-        if usage is not None and usage.completion is not None:
-            return b'%b%b,"cost":%b}' % (self._text[: self._text.rindex(b"}")], usage.completion, cost)
-        tokens = self.tokens
-        members: Members = decode_members(self._text) if usage is not None else {}
+        bill, claim = self.bill(), self._claim
+        tokens, cost = bill.tokens, dollars(bill.cost_nano).encode()
+        if claim is not None and self._is_whole_claim and bill.source == "provider" and _says(claim, tokens):
+            return b'%b%b,"cost":%b}' % (self._text[: self._text.rindex(b"}")], _lacking(claim, tokens), cost)
+        members: Members = decode_members(self._text) if claim is not None else {}
         members["prompt_tokens"] = Raw(b"%d" % tokens.prompt)
         members["completion_tokens"] = Raw(b"%d" % tokens.completion)
         members["total_tokens"] = Raw(b"%d" % tokens.total)
-        members.setdefault("prompt_tokens_details", Raw(b'{"cached_tokens":%d}' % tokens.cached))
-        members.setdefault("completion_tokens_details", Raw(b'{"reasoning_tokens":%d}' % tokens.reasoning))
+        _set_detail(members, "prompt_tokens_details", b"cached_tokens", tokens.cached)
+        _set_detail(members, "completion_tokens_details", b"reasoning_tokens", tokens.reasoning)
         members["cost"] = Raw(cost)
-        if usage is None:
-            members["usage_source"] = Raw(b'"counted"')
+        members.pop("usage_source", None)
+        if bill.source != "provider":
+            members["usage_source"] = Raw(b'"%b"' % bill.source.encode())
         return _encode(members)
+
+
+_NOTHING_CLAIMED = Counts(None, None, Tokens())
+
+
+def _with_life(parts: Tokens, life: str) -> Tokens:
+    """All cache writes are of one life, unless the provider says which are."""
+    if parts.cache_write_1h or parts.cache_write_12h:
+        return parts
+    return msgspec.structs.replace(parts, **{f"cache_write_{life}": parts.cache_write})
+
+
+def _says(claim: Claim, tokens: Tokens) -> bool:
+    """Whether the claim's text says what is charged: as whole numbers, and with neither cost nor source."""
+    wholes = claim.prompt_tokens, claim.completion_tokens, claim.total_tokens
+    inputs, outputs = claim.prompt_tokens_details, claim.completion_tokens_details
+    return (
+        wholes == (tokens.prompt, tokens.completion, tokens.total)
+        and all(type(number) is int for number in wholes)
+        and claim.cost is ABSENT
+        and claim.usage_source is ABSENT
+        and (not inputs or inputs.cached_tokens in (None, tokens.cached))
+        and (not outputs or outputs.reasoning_tokens in (None, tokens.reasoning))
+    )
+
+
+def _lacking(claim: Claim, tokens: Tokens) -> bytes:
+    """What the claim's text lacks to be a usage object in OpenAI's sense, to be put before its last brace."""
+    lacking = b""
+    if claim.prompt_tokens_details is UNSET:
+        lacking = b',"prompt_tokens_details":{"cached_tokens":%d}' % tokens.cached
+    if claim.completion_tokens_details is UNSET:
+        lacking += b',"completion_tokens_details":{"reasoning_tokens":%d}' % tokens.reasoning
+    return lacking
+
+
+def _set_detail(members: Members, name: str, part: bytes, value: int) -> None:
+    """One part in an object of parts; what is no object is replaced by one."""
+    key = part.decode()
+    try:
+        details = decode_members(members[name])
+    except (KeyError, msgspec.DecodeError, RecursionError):
+        details = {}
+    if not details or bytes(details.get(key, b"0")) != b"%d" % value:
+        details[key] = Raw(b"%d" % value)
+        members[name] = Raw(_encode(details))

@@ -215,6 +215,7 @@ class StreamRewrite:
             chunk, members = decode_chunk(payload), decode_members(payload)
         except (msgspec.DecodeError, RecursionError):
             self._release()
+            self.meter.observe_unread(payload)
             self._out.append(line)
             return
         if chunk.has_error:
@@ -225,6 +226,7 @@ class StreamRewrite:
             return
         self._note(chunk)
         usage = chunk.any_usage
+        self.meter.observe_text(payload)
         if usage:
             self.meter.observe_usage(usage)
         if not chunk.choices and usage:
@@ -233,7 +235,6 @@ class StreamRewrite:
             self._swallow_blank = True
             return
         self._release()
-        self.meter.observe_text(payload)
         if chunk.finish_reason:
             self.finish_reason = chunk.finish_reason
             if not self._include_usage:
@@ -245,6 +246,7 @@ class StreamRewrite:
     def _note(self, chunk: Chunk) -> None:
         if not self.upstream_id:
             self.upstream_id = chunk.upstream_id
+        self.meter.tier = chunk.tier or self.meter.tier
         if isinstance(chunk.created, int) and chunk.created > 0:
             self.created = chunk.created
 

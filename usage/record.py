@@ -8,6 +8,18 @@ from typing import Literal
 
 import msgspec
 
+TEXT_CHARS_MAX = 1_000
+"""Of a text that says whose a record is and what it is of; the collector refuses a longer one."""
+FOREIGN_CHARS_MAX = 128
+"""What is kept of a text that a provider or a caller chose: an id, a user agent, an error."""
+SHORT_CHARS_MAX = 32
+"""What is kept of a foreign text that is a word: a finish reason, a tier."""
+COUNT_MAX = 2**40
+"""A count beyond this is no count."""
+COST_NANO_MAX = 10**15
+"""A million dollars for one generation: sums stay below 2**63."""
+UPSTREAM_COST_PICO_MAX = 10**18
+
 UsageSource = Literal["provider", "counted", "estimated", "bounded"]
 """Where the counts come from.
 
