@@ -1,0 +1,232 @@
+"""Failures over real sockets: what the caller reads, who is asked next, what is charged, what rests until when."""
+
+import random
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from edge.table import Lazy, Table
+from edge.upstream.pool import NativeUpstream
+from routing.health import Health
+from tests.answers import Answer, completion, event, respond, spoken, stream
+from tests.edge.failures import BEHAVIOURS, Behaviour, table
+from tests.edge.patience import until
+from tests.edge.rig import Caller, Rig
+from tests.processes import free_port
+from tests.provider import Provider, Request
+
+pytestmark = pytest.mark.anyio
+IDS = [each.name for each in BEHAVIOURS]
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    with Provider() as running:
+        yield running
+
+
+class FailoverRig(Rig):
+    """The rig with the native transport, over real sockets to one scripted provider that plays all of them."""
+
+    def __init__(self, folder: Path, provider: Provider, ill_port: int | None = None) -> None:
+        super().__init__(folder)
+        self._file = folder / "providers.toml"
+        self._file.write_text(table(provider.port, folder, ill_port))
+        self.folder = folder
+        self.provider = provider
+        self.asked: list[str] = []
+        """Who was asked, in order: "ill" or "well", by the key it was asked with."""
+
+    async def __aenter__(self) -> "FailoverRig":
+        self.native = NativeUpstream()
+        self.table = Table(self._file, self.native, Lazy())
+        await super().__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await super().__aexit__(*exc)
+        await self.native.aclose()
+
+    def script(self, ill: Answer) -> None:
+        """The ill key gets this answer, the other a good one of the kind that was asked for."""
+
+        def answer(request: Request) -> Answer:
+            who = (request.header("authorization") or "").removeprefix("Bearer ").partition("-")[0]
+            self.asked.append(who)
+            if who == "ill":
+                return ill
+            return stream(spoken()) if request.json().get("stream") else respond(completion())
+
+        self.provider.script_by("m", answer)
+
+    async def request(self, model: str, *, streamed: bool = False) -> Caller:
+        return await self.run(self.caller(model=model, stream=streamed))
+
+    @property
+    def health(self) -> dict[str, Health]:
+        """What is not well, by the last word of its scope: a provider's name, "" + digest of a key, a model's name."""
+        return self.table._health
+
+    def rests(self, account: str = "acct") -> dict[str, float]:
+        """What is closed to an account, and for how many seconds more."""
+        now_s = monotonic()
+        kinds = ("provider", "key", "target")
+        return {
+            kinds[len(scope.split(" ")) - 1]: each.open_until_s - now_s
+            for scope, each in self.health.items()
+            if each.is_open(now_s, account)
+        }
+
+
+@pytest.fixture
+async def rig(tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FailoverRig]:
+    monkeypatch.setattr(random, "random", lambda: 0.0)  # the first key of a pool comes first
+    monkeypatch.setattr(random, "uniform", lambda low, high: 0.0)
+    async with FailoverRig(tmp_path, provider) as built:
+        yield built
+
+
+def check_charge(rig: FailoverRig, *, is_answered: bool) -> None:
+    """One record; the price of one answer if there was one, else nothing; and nothing stays held."""
+    assert rig.held_nano == 0
+    (record,) = rig.records
+    assert (record.cost_nano > 0) is is_answered
+    if is_answered:
+        assert (record.tokens.prompt, record.tokens.completion) == (9, 3)
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=IDS)
+async def test_failure_of_a_lone_target(rig: FailoverRig, behaviour: Behaviour, streamed: bool) -> None:
+    """The caller reads the right status and code, is told to wait only where waiting mends, and pays nothing."""
+    rig.script(behaviour.answer)
+    caller = await rig.request("lone/m", streamed=streamed)
+    error = caller.json()["error"]
+    assert caller.status == behaviour.status, error
+    assert rig.asked == ["ill"] * behaviour.asks
+    assert not behaviour.code or behaviour.code in str(error)
+    assert caller.headers.get(b"retry-after", b"").decode() == behaviour.retry_after
+    assert (caller.headers.get(b"x-should-retry") == b"false") is behaviour.is_hopeless
+    assert b"key-of-ours" not in caller.body
+    check_charge(rig, is_answered=False)
+    found = rig.rests()
+    assert set(found) == ({behaviour.rests} if behaviour.rests else set())
+    if behaviour.rests:
+        assert found[behaviour.rests] == pytest.approx(behaviour.rest_s, abs=5.0)
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=IDS)
+async def test_failure_of_one_key_of_a_pool(rig: FailoverRig, behaviour: Behaviour, streamed: bool) -> None:
+    """What another key can mend is mended by it, and charged once; what may be billed is not replayed."""
+    rig.script(behaviour.answer)
+    caller = await rig.request("pool/m", streamed=streamed)
+    assert caller.status == (200 if behaviour.pool else behaviour.status), caller.body
+    assert rig.asked == (["ill", "well"] if behaviour.pool else ["ill"])
+    check_charge(rig, is_answered=behaviour.pool)
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=IDS)
+async def test_failure_of_one_target_of_an_alias(rig: FailoverRig, behaviour: Behaviour, streamed: bool) -> None:
+    """All four of four requests are answered by the second target where it can; by then the first rests or is asked again."""
+    rig.script(behaviour.answer)
+    for number in range(1, 5):
+        caller = await rig.request("both", streamed=streamed)
+        assert caller.status == (200 if behaviour.alias else behaviour.status), caller.body
+        assert rig.asked.count("well") == (number if behaviour.alias else 0)
+        assert rig.asked.count("ill") <= number
+    assert rig.held_nano == 0
+    assert [record.cost_nano > 0 for record in rig.records] == [behaviour.alias] * 4
+
+
+@pytest.mark.parametrize("model", ["lone/m", "both"])
+async def test_failure_to_connect(tmp_path: Path, provider: Provider, model: str) -> None:
+    """Nobody listens: nothing was sent, so it is tried again, or elsewhere."""
+    async with FailoverRig(tmp_path, provider, ill_port=free_port()) as rig:
+        rig.script(respond(completion()))
+        caller = await rig.request(model)
+        assert caller.status == (200 if model == "both" else 502)
+        assert rig.asked == (["well"] if model == "both" else [])
+        check_charge(rig, is_answered=model == "both")
+
+
+@pytest.mark.parametrize("model", ["pool/m", "both"])
+@pytest.mark.parametrize(
+    "behaviour", [each for each in BEHAVIOURS if each.pool], ids=[each.name for each in BEHAVIOURS if each.pool]
+)
+async def test_no_caller_sees_what_could_have_moved(tmp_path: Path, provider: Provider, behaviour: Behaviour, model: str) -> None:
+    """With one healthy key or target, none of many callers sees the failure of the other, and it is asked less and less."""
+    async with FailoverRig(tmp_path, provider) as rig:
+        rig.script(behaviour.answer)
+        for _ in range(30):
+            caller = await rig.request(model)
+            assert caller.status == 200, caller.body
+        assert len([record for record in rig.records if record.cost_nano]) == 30
+        if behaviour.rests:
+            assert rig.asked.count("ill") <= 1
+
+
+async def test_thousand_callers_of_a_pool_with_a_dead_key(tmp_path: Path, provider: Provider) -> None:
+    """0 of 1,000 fail; and when the dead key's time is over it is not tried on a caller's request."""
+    async with FailoverRig(tmp_path, provider) as rig:
+        rig.script(BEHAVIOURS[0].answer)
+        for number in range(1_000):
+            if number == 500:
+                (scope,) = rig.health
+                rig.health[scope] = Health(1, monotonic() - 1.0, rig.health[scope].cause)
+            assert (await rig.request("pool/m")).status == 200
+        assert rig.asked.count("ill") == 1
+
+
+async def test_right_key_in_the_file_is_used_at_once(rig: FailoverRig) -> None:
+    """A refused key closes its value, not its place: the right one in the same file is another scope."""
+    rig.script(BEHAVIOURS[0].answer)
+    assert (await rig.request("lone/m")).status == 502
+    refused = await rig.request("lone/m")
+    assert (refused.status, refused.headers.get(b"retry-after"), refused.headers[b"x-should-retry"]) == (502, None, b"false")
+    (rig.folder / "ill").write_text("well-key-now\n")
+    rig.table.reload()
+    assert (await rig.request("lone/m")).status == 200
+    assert rig.health == {}
+
+
+async def test_rotated_key_is_seen_without_a_change_of_the_table(rig: FailoverRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file behind `file:` is looked at like the table itself."""
+    monkeypatch.setattr("edge.table.LOOK_S", 0.01)
+    rig.script(BEHAVIOURS[0].answer)
+    assert (await rig.request("lone/m")).status == 502
+    watching = rig.tasks.spawn("watch", rig.table.watch())
+    (rig.folder / "ill").write_text("well-key-now")
+    await until(lambda: rig.health == {})
+    assert (await rig.request("lone/m")).status == 200
+    watching.cancel()
+
+
+async def test_secret_is_told_to_nobody(rig: FailoverRig) -> None:
+    """A provider that repeats our key in its complaint: as a status, and inside a 200, whole and streamed."""
+    complaint = {"error": {"message": "who is ill-key-of-ours?", "code": 400, "param": "ill-key-of-ours"}}
+    cut_short = stream([*spoken()[:2], event(complaint)])
+    for answer, streamed in (
+        (respond(complaint, 400), False),
+        (respond(complaint, 400), True),
+        (respond(complaint), False),
+        (respond(complaint), True),
+        (stream([event(complaint)]), True),
+        (cut_short, True),
+    ):
+        rig.script(answer)
+        caller = await rig.request("lone/m", streamed=streamed)
+        assert b"ill-key" not in caller.body
+        assert b"who is [redacted]?" in caller.body
+
+
+async def test_content_of_one_account_closes_nothing_for_others(rig: FailoverRig) -> None:
+    """However often one account's requests are answered 500, another account's are sent."""
+    rig.script(next(each for each in BEHAVIOURS if each.name == "failed").answer)
+    for _ in range(10):
+        await rig.request("lone/m")
+    assert "target" in rig.rests("acct")
+    assert rig.rests("another") == {}
