@@ -13,10 +13,11 @@ from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from edge.account import Forward, Fresh
+from edge.data_folder import StartProblem, locked, node_name
 from edge.downstream import READER_TIMEOUT
 from edge.downstream.admission import ADMISSION
 from edge.endpoints import paid, routes
-from edge.node import Node, node_name
+from edge.node import Node
 from edge.ops import greeting, run
 from edge.router import ApiRouter
 from edge.settings import Settings
@@ -28,14 +29,15 @@ from usage.protocol import Centre
 async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     settings = Settings.read()
     name = node_name(settings)
-    async with centre_of(settings, name) as (centre, account):
-        node = Node(settings, name, centre)
-        fresh = Fresh(account, node.flush)
-        app.serve(paid(node), routes(node, fresh), lambda: node.table.config.cors_origins)
-        await node.start()
-        reader_timeout_s = node.table.config.limits.reader_timeout_s
-        yield {TURN: node.turn, READER_TIMEOUT: reader_timeout_s, ADMISSION: node.admission}
-        await node.stop()
+    with locked(settings.data):
+        async with centre_of(settings, name) as (centre, account):
+            node = app.node = Node(settings, name, centre)
+            fresh = Fresh(account, node.flush)
+            app.serve(paid(node), routes(node, fresh), lambda: node.table.config.cors_origins)
+            await node.start()
+            reader_timeout_s = node.table.config.limits.reader_timeout_s
+            yield {TURN: node.turn, READER_TIMEOUT: reader_timeout_s, ADMISSION: node.admission}
+            await node.stop()
 
 
 @asynccontextmanager
@@ -51,15 +53,35 @@ async def centre_of(settings: Settings, name: str) -> AsyncIterator[tuple[Centre
         return
     from collector.account_api import routes as account_routes
     from collector.service import Collector
-    from collector.store import open_store
 
-    collector = Collector(open_store(os.environ))
+    collector = Collector(open_embedded())
     key = await collector.ensure_demo()
     if key is not None:
         sys.stdout.write(greeting(key, settings.port))
         sys.stdout.flush()
     yield collector.for_node(name), Router(account_routes(collector))
     await collector.shut_down()
+
+
+def open_embedded() -> Any:
+    """The store of the embedded collector. StartProblem: there is none to be had."""
+    try:
+        from collector.schema import SchemaTooNew
+        from collector.store import StoreUnavailable, open_store
+    except ModuleNotFoundError:
+        raise StartProblem("there is no collector in this installation: set TOLLWAY_COLLECTOR_URL to where one runs") from None
+    try:
+        return open_store(os.environ)
+    except (StoreUnavailable, SchemaTooNew, ValueError) as error:
+        raise StartProblem(f"the embedded collector cannot start: {error}") from None
+
+
+def prepare(settings: Settings) -> None:
+    """StartProblem, SettingError: what would keep this process from serving, said before anything listens."""
+    node_name(settings)
+    with locked(settings.data):
+        if settings.collector_url is None:
+            open_embedded().close()
 
 
 app = ApiRouter(lifespan)
@@ -70,8 +92,8 @@ def main() -> int:
     try:
         from collector.ops import commands
     except ModuleNotFoundError:
-        return run(sys.argv[1:], app)
-    return run(sys.argv[1:], app, commands)
+        return run(sys.argv[1:], app, prepare)
+    return run(sys.argv[1:], app, prepare, commands)
 
 
 if __name__ == "__main__":

@@ -158,7 +158,9 @@ class PostgresStore:
             except (errors.DeadlockDetected, errors.SerializationFailure) as error:
                 if attempt == ATTEMPTS_MAX:
                     raise StoreUnavailable(str(error)) from error
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            except errors.IntegrityError:
+                raise
+            except (psycopg.Error, OSError) as error:
                 raise StoreUnavailable(str(error).strip() or type(error).__name__) from error
         raise AssertionError("unreachable")
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from collector import accounts, audit_log, ingest, leasing, recall
 from collector.accounts import NAME, KeyTerms
-from collector.store import Store, StoreUnavailable, T, Tx
+from collector.store import Store, StoreDamaged, StoreUnavailable, T, Tx
 from usage.key import masked
 from usage.pricing import dollars
 from usage.protocol import (
@@ -79,7 +79,8 @@ class Collector:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, partial(transact, lambda tx: work(tx, now)))
         except StoreUnavailable as error:
-            raise Unreachable(f"the collector's database: {error}", RETRY_AFTER_S) from error
+            is_lasting = isinstance(error, StoreDamaged)
+            raise Unreachable(f"the collector's database: {error}", RETRY_AFTER_S, is_lasting=is_lasting) from error
 
     async def boot(self, message: Boot) -> Booted:
         _check_text("boot_id", message.boot_id)

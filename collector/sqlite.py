@@ -8,12 +8,13 @@ Limits: one machine, local disk. Busy for longer than `BUSY_S` is StoreUnavailab
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from collector.schema import VERSION, migrate
-from collector.store import MEASURES, RECORD_COLUMNS, SUM_KEYS, Row, StoreUnavailable, T, add_up, marks
+from collector.store import MEASURES, RECORD_COLUMNS, SUM_KEYS, Row, StoreDamaged, StoreUnavailable, T, add_up, marks
 
 BUSY_S = 10.0
 _INSERT = f"INSERT INTO records ({', '.join(name for name, _ in RECORD_COLUMNS)}) VALUES "
@@ -160,8 +161,15 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        _roll_back(connection)
         raise
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    """Undo what is open, if anything is: SQLite has undone it by itself when the disk is full. What went wrong before is told."""
+    with suppress(sqlite3.Error):
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def _transact(connection: sqlite3.Connection, begin: str, work: Callable[[Any], T]) -> T:
@@ -173,9 +181,14 @@ def _transact(connection: sqlite3.Connection, begin: str, work: Callable[[Any], 
             outcome = work(_Tx(connection))
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            _roll_back(connection)
             raise
-    except sqlite3.OperationalError as error:
+    except sqlite3.IntegrityError:
+        raise
+    except (sqlite3.OperationalError, OSError) as error:
+        raise StoreUnavailable(str(error)) from error
+    except sqlite3.DatabaseError as error:
+        raise StoreDamaged(f"{error}; restore the newest backup") from error
+    except sqlite3.Error as error:
         raise StoreUnavailable(str(error)) from error
     return outcome

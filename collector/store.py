@@ -17,6 +17,10 @@ class StoreUnavailable(Exception):
     """The database cannot do it now (away, locked, disk full); nothing was changed, asking again may help."""
 
 
+class StoreDamaged(StoreUnavailable):
+    """What is on the disk is not the database any more: it has to be restored from a backup."""
+
+
 class Tx(Protocol):
     """An open transaction. SQL uses `?`; append `lock` to a SELECT whose rows are to be changed."""
 
@@ -119,7 +123,10 @@ def open_store(environ: Mapping[str, str]) -> Store:
     if url.startswith(("postgresql://", "postgres://")):
         from collector.postgres import PostgresStore
 
-        return PostgresStore.open(url)
+        try:
+            return PostgresStore.open(url)
+        except StoreUnavailable as error:
+            raise StoreUnavailable(f"TOLLWAY_DATABASE cannot be used: {error}") from error
     if url:
         raise ValueError("TOLLWAY_DATABASE must be a postgresql:// address; leave it unset for SQLite in TOLLWAY_DATA")
     from collector.sqlite import SqliteStore

@@ -26,7 +26,9 @@ _VERDICTS = {
     "total": Kind.TIMEOUT_TOTAL,
     "gone": Kind.ABORTED,
     "reader": Kind.ABORTED,
+    "draining": Kind.ABORTED,
 }
+_SOURCES = {"gone": Source.CLIENT, "reader": Source.CLIENT, "draining": Source.PROXY}
 
 
 class Failed(Exception):
@@ -39,8 +41,7 @@ class Failed(Exception):
 
 def failure_of(verdict: str, sent: Sent) -> Failure:
     """The failure that an interrupt from outside amounts to."""
-    source = Source.CLIENT if verdict in ("gone", "reader") else Source.UPSTREAM
-    return Failure(_VERDICTS[verdict], source, sent)
+    return Failure(_VERDICTS[verdict], _SOURCES.get(verdict, Source.UPSTREAM), sent)
 
 
 async def find_answer(

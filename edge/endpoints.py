@@ -87,7 +87,8 @@ def _health_routes(node: Node) -> list[Route]:
         return _json(b'{"status":"ok"}')
 
     async def readyz(request: Request) -> Response:
-        return _json(b'{"status":"ready"}') if node.is_ready else _json(b'{"status":"not ready"}', 503)
+        readiness = node.readiness()
+        return _json(readiness.body(), 200 if readiness.is_ready else 503)
 
     async def metrics(request: Request) -> Response:
         return Response(node.metrics.text(node.gauges()), media_type="text/plain; version=0.0.4")

@@ -55,6 +55,8 @@ class Metrics:
     def __init__(self) -> None:
         self.tallies: defaultdict[tuple[str, int, str], Tally] = defaultdict(Tally)
         self.retries: defaultdict[str, int] = defaultdict(int)
+        self.restarts: defaultdict[str, int] = defaultdict(int)
+        """Of supervised tasks."""
         self.first_byte_s = Histogram(SECONDS)
         self.overhead_s = Histogram(OVERHEAD_SECONDS)
         self.claims = Claims()
@@ -85,7 +87,15 @@ class Metrics:
                 tokens[f'provider="{provider}",kind="completion"'] += tally.completion
                 costs[f'provider="{provider}"'] += tally.cost_nano
         retries = {f'provider="{provider}"': count for provider, count in self.retries.items()}
-        counters = {"requests": requests, "ends": ends, "tokens": tokens, "cost_nano_dollars": costs, "retries": retries}
+        restarts = {f'task="{name}"': count for name, count in self.restarts.items()}
+        counters = {
+            "task_restarts": restarts,
+            "requests": requests,
+            "ends": ends,
+            "tokens": tokens,
+            "cost_nano_dollars": costs,
+            "retries": retries,
+        }
         lines = []
         for name, counts in counters.items():
             lines.append(f"# TYPE tollway_{name}_total counter")

@@ -1,9 +1,9 @@
 """This edge: everything that runs in one process, how it starts, when it is ready, and how it leaves.
 
 Strategy: it serves at once and takes paid work when the centre has given it an epoch; until then callers get 503 with
-`Retry-After`.
-Leaving: no new paid work, running requests finish, facts are shipped, credit is returned, the epoch is closed; what cannot be
-said to the centre in time stays in the journal for the next start.
+`Retry-After`. What must live as long as the process is supervised (`edge.tasks`).
+Leaving (`edge.drain`): readiness red, no new paid work, running requests finish or are cut, facts are shipped, credit is
+returned, the epoch is closed; what cannot be said to the centre in time stays in the journal for the next start, and is told.
 """
 
 import asyncio
@@ -18,7 +18,9 @@ from starlette.types import Receive, Scope, Send
 
 from edge.capacity import connections_max, memory_bytes, raise_descriptors
 from edge.credit import Credit
+from edge.data_folder import prove_writable
 from edge.downstream.admission import Admission
+from edge.drain import Drain
 from edge.generation import Books
 from edge.ids import Mint
 from edge.intake import InFlight, body_budget
@@ -26,7 +28,8 @@ from edge.journal import EpochInUse, Journal, Recovery
 from edge.metrics import Metrics
 from edge.overload import Overload
 from edge.passage import Watch
-from edge.relay import Relay
+from edge.readiness import Readiness, judge
+from edge.relay import LEAVING, Relay
 from edge.reply import Bounds, send_refusal
 from edge.settings import Settings
 from edge.shipper import Shipper
@@ -41,23 +44,11 @@ from usage.protocol import Boot, Booted, Centre, Refused, Unreachable
 
 log = logging.getLogger("tollway.node")
 JOIN_WAIT_S = 2.0
-DRAIN_S = 20.0
+SHIP_S_MAX = 5.0
 JOURNAL_RETRY_S = 2.0
 REQUEST_MEMORY_SHARE = 4 * 65_536
 """A request under way may take 64 KiB, and all of them a quarter of the memory."""
 _JOINING = Refusal(503, "credit_unverifiable", "this edge has not reached its collector yet; try again", retry_after_s=2.0)
-_LEAVING = Refusal(503, "draining", "this edge is being replaced; try again", retry_after_s=1.0)
-
-
-def node_name(settings: Settings) -> str:
-    """TOLLWAY_NODE, or a name made once and kept in the data folder."""
-    if settings.node:
-        return settings.node
-    kept = settings.data / "node"
-    if not kept.exists():
-        settings.data.mkdir(parents=True, exist_ok=True)
-        kept.write_text(f"edge-{uuid.uuid4().hex[:8]}\n", encoding="ascii")
-    return kept.read_text(encoding="ascii").strip()
 
 
 def admission_of(settings: Settings) -> Admission:
@@ -73,8 +64,8 @@ class Node:
         self.name = name
         self._settings = settings
         self._centre = centre
-        self.tasks = Tasks()
         self.metrics = Metrics()
+        self.tasks = Tasks(self.metrics.restarts)
         self.turn = Turn()
         self.mint = Mint()
         self.native = NativeUpstream(self.turn)
@@ -97,11 +88,16 @@ class Node:
             comment_s=limits.keepalive_comment_s,
             overload=self.overload,
         )
+        self.drain = Drain(self.watch, settings.drain_notice_s, settings.drain_grace_s)
+        self.left = ""
+        """What `stop` could not bring to an end; empty when nothing waits for the next start."""
+        self.recovery: Recovery | None = None
         self.journal: Journal | None = None
         self.credit: Credit | None = None
         self.shipper: Shipper | None = None
         self._relay: Relay | None = None
         self._refusal = _JOINING
+        self._joining_problem = ""
         self._runners: list[asyncio.Task[Any]] = []
 
     def chat(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -112,18 +108,24 @@ class Node:
         request_id = own_request_id(scope["headers"]) or "req-" + self.mint.draw()
         return send_refusal(send, self._refusal, flavor_of(scope["path"]), [(b"x-request-id", request_id.encode())])
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether paid work can be taken now."""
-        return self._relay is not None and self.journal is not None and not self.journal.failure
+    def readiness(self) -> Readiness:
+        """Whether traffic should come."""
+        if self.drain.is_leaving:
+            return Readiness(("this edge is leaving",))
+        failing = self.tasks.failing()
+        journal, credit, shipper, recovery = self.journal, self.credit, self.shipper, self.recovery
+        if journal is None or credit is None or shipper is None or recovery is None:
+            return Readiness((self._joining_problem or "the collector has given no epoch yet", *failing))
+        return judge(journal, credit, shipper, recovery, failing)
 
     async def start(self) -> None:
         """Begin to serve. Waits a moment for the centre, then goes on joining in the background."""
         self._runners = [
-            self.tasks.spawn("watch", self.watch.run()),
-            self.tasks.spawn("table", self.table.watch()),
+            self.tasks.supervise("watch", self.watch.run),
+            self.tasks.supervise("table", self.table.watch),
         ]
-        joining = self.tasks.spawn("join", self._join())
+        joining = self.tasks.supervise("join", self._join)
+        self._runners.append(joining)
         await asyncio.wait({joining}, timeout=JOIN_WAIT_S)
 
     async def _join(self) -> None:
@@ -134,9 +136,15 @@ class Node:
         journal.join(self.turn)
         self.journal = journal
         self.credit = credit = Credit(
-            self.name, booted.epoch, self._centre, tasks, on_fenced=self._fenced, key_version=booted.key_version
+            self.name,
+            booted.epoch,
+            self._centre,
+            tasks,
+            on_fenced=self._fenced,
+            key_version=booted.key_version,
+            on_contact=lambda: shipper.resume(),
         )
-        self.shipper = Shipper(
+        self.shipper = shipper = Shipper(
             journal,
             self._centre,
             tasks,
@@ -144,10 +152,12 @@ class Node:
             renewals=credit.renewals,
             ship_interval_s=booted.ship_interval_s,
         )
-        self.shipper.start()
-        self._runners.append(tasks.spawn("credit", credit.run()))
-        recovery = Recovery(folder, self.name)
-        self._runners.append(tasks.spawn("recovery", recovery.run(booted.epoch, self.shipper.adopt)))
+        shipper.start()
+        self.recovery = recovery = Recovery(folder, self.name)
+        self._runners += [
+            tasks.supervise("credit", credit.run),
+            tasks.supervise("recovery", lambda: recovery.run(booted.epoch, shipper.adopt)),
+        ]
         limits = self.table.config.limits
         bounds = Bounds(
             limits.response_bytes_max, limits.line_bytes_max, limits.keepalive_comment_s, settings.durability == "strict"
@@ -157,19 +167,28 @@ class Node:
         log.info("node %s serves in epoch %d", self.name, booted.epoch)
 
     async def _open_journal(self, folder: str) -> tuple[Booted, Journal]:
-        """An epoch and its journal. A centre that was restored from a backup may give an epoch that is known here: ask again."""
+        """An epoch and its journal. A centre that was restored from a backup may give an epoch that is known here: ask again.
+
+        No epoch is asked for before the folder takes what is written, and one that was given is kept until it does: each epoch
+        that nobody uses would stay open at the centre.
+        """
         settings = self._settings
+        booted: Booted | None = None
         while True:
-            booted = await self._boot()
             try:
-                return booted, Journal.open(
+                prove_writable(settings.data)
+                booted = booted or await self._boot()
+                journal = Journal.open(
                     folder, self.name, booted.epoch, durability=settings.durability, bytes_max=settings.journal_bytes_max
                 )
             except EpochInUse as problem:
                 log.warning("%s; asking for another epoch", problem)
+                booted = None
             except OSError as problem:
-                log.error("the journal cannot be opened, so no paid work is taken: %s; trying again", problem)
+                self._say_why_not(f"the journal cannot be opened, so no paid work is taken: {problem}")
                 await asyncio.sleep(JOURNAL_RETRY_S)
+            else:
+                return booted, journal
 
     async def _boot(self) -> Booted:
         boot = Boot(self.name, uuid.uuid4().hex)
@@ -178,13 +197,19 @@ class Node:
             try:
                 return await self._centre.boot(boot)
             except (Unreachable, Refused) as problem:
-                log.warning("the collector gave no epoch yet: %s", problem)
+                self._say_why_not(f"the collector gave no epoch yet: {problem}")
             await asyncio.sleep(random.uniform(0, pause_s))
             pause_s = min(pause_s * 2, 10.0)
 
+    def _say_why_not(self, problem: str) -> None:
+        """Once in the log for each reason, and on /readyz until it is over."""
+        if problem != self._joining_problem:
+            log.warning("%s", problem)
+        self._joining_problem = problem
+
     def _fenced(self) -> None:
         log.error("another process runs as node %s: this one takes no more paid work. Give each its own TOLLWAY_NODE", self.name)
-        self._refusal = _LEAVING
+        self._refusal = LEAVING
         self._relay = None
 
     async def flush(self, timeout_s: float) -> None:
@@ -192,25 +217,45 @@ class Node:
         if self.shipper is not None:
             await self.shipper.flush(timeout_s)
 
-    async def stop(self) -> None:
-        """Leave in good order, within DRAIN_S and a little."""
-        self._refusal = _LEAVING
+    async def finish_requests(self) -> None:
+        """Take nothing new, and let what runs come to its end, or to its cut."""
+        self._refusal = LEAVING
         self._relay = None
-        await self.watch.wait_until_empty(DRAIN_S)
+        await self.drain.finish_requests()
+
+    async def stop(self) -> None:
+        """Leave in good order, within the drain's grace and some seconds. `left` says what was not possible."""
+        await self.finish_requests()
+        left: list[str] = []
         if self.credit is not None and self.shipper is not None:
-            await self.credit.drain()
-            await self.shipper.drain(5.0)
+            if not await self.credit.drain():
+                left.append("leased credit was not returned")
+            if not await self.shipper.drain(SHIP_S_MAX):
+                left.append(self.shipper.left)
+        self.left = "; ".join(left)
+        drain = self.drain
+        log.log(
+            logging.WARNING if left or drain.cut else logging.INFO,
+            "left: %d requests ended, %d were cut; %s",
+            drain.ended,
+            drain.cut,
+            f"for the next start: {self.left}" if left else "everything is shipped, credit returned, the epoch closed",
+        )
         for runner in self._runners:
             runner.cancel()
         await self.tasks.drain(1.0)
         await self.native.aclose()
         await self._httpx.aclose()
 
+    def reload(self) -> None:
+        """Read providers.toml now, whether or not it seems to have changed."""
+        self.table.reload()
+
     def gauges(self) -> dict[str, float]:
         """What is true at this moment, for /metrics."""
         pool = self.native.stats()
         gauges: dict[str, float] = {
-            "ready": float(self.is_ready),
+            "ready": float(self.readiness().is_ready),
             "open_requests": len(self.watch.passages),
             "body_bytes_held": self.in_flight.held_bytes,
             "upstream_connections_open": pool.open,

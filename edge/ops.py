@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from edge.data_folder import StartProblem
 from edge.settings import SettingError, Settings
 from edge.table import resolve
 from routing.config import Config, ConfigError, parse
@@ -21,6 +22,11 @@ from routing.explanation import describe, explain
 
 Subparsers = Any
 AddCommands = Callable[[Subparsers], None]
+Prepare = Callable[[Settings], None]
+
+
+LEFT = 75
+"""The exit status of a process that left something for its next start: usage to ship, credit to return (EX_TEMPFAIL)."""
 
 
 class Trouble(Exception):
@@ -38,25 +44,25 @@ def greeting(key: str, port: int) -> str:
     )
 
 
-def run(arguments: Sequence[str], app: Any, add_commands: AddCommands | None = None) -> int:
-    """Run one command; the exit code."""
+def run(arguments: Sequence[str], app: Any, prepare: Prepare, add_commands: AddCommands | None = None) -> int:
+    """Run one command; the exit code. `prepare` finds out, before anything listens, what would keep `app` from serving."""
     parser = argparse.ArgumentParser(prog="tollway", description="The Tollway proxy: serve it, check it, look into it.")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_own(subparsers, app)
+    _add_own(subparsers, app, prepare)
     if add_commands is not None:
         add_commands(subparsers)
     options = parser.parse_args(arguments)
     try:
         code = options.run(options)
-    except (Trouble, SettingError, ConfigError) as trouble:
+    except (Trouble, SettingError, StartProblem, ConfigError) as trouble:
         sys.stderr.write(f"{trouble}\n")
         return 2
     return int(code or 0)
 
 
-def _add_own(subparsers: Subparsers, app: Any) -> None:
+def _add_own(subparsers: Subparsers, app: Any, prepare: Prepare) -> None:
     serve_parser = subparsers.add_parser("serve", help="run the proxy in the foreground")
-    serve_parser.set_defaults(run=lambda options: _serve(app))
+    serve_parser.set_defaults(run=lambda options: _serve(app, prepare))
     check_parser = subparsers.add_parser("check", help="check providers.toml and say what it offers")
     check_parser.add_argument("file", nargs="?", type=Path)
     check_parser.set_defaults(run=_check)
@@ -81,20 +87,25 @@ def _load(path: Path) -> tuple[Config, frozenset[str]]:
     return config, frozenset(resolve(references))
 
 
-def _serve(app: Any) -> int:
+def _serve(app: Any, prepare: Prepare) -> int:
+    from edge.downstream.server import StartFailed
     from edge.serve import PortTaken, serve
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every call to the collector
     settings = Settings.read()
     _load(settings.providers)
-    sys.stdout.write(f"tollway listens on http://127.0.0.1:{settings.port}\n")
-    sys.stdout.flush()
+    prepare(settings)
     try:
-        serve(app, settings.host, settings.port, settings.server)
-    except PortTaken as taken:
-        raise Trouble(str(taken)) from None
-    return 0
+        serve(app, settings.host, settings.port, settings.server, lambda: _say_listening(settings.port))
+    except (PortTaken, StartFailed) as problem:
+        raise Trouble(str(problem)) from None
+    return LEFT if app.node is not None and app.node.left else 0
+
+
+def _say_listening(port: int) -> None:
+    sys.stdout.write(f"tollway listens on http://127.0.0.1:{port}\n")
+    sys.stdout.flush()
 
 
 def _check(options: argparse.Namespace) -> int:

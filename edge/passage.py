@@ -32,8 +32,8 @@ class Passage(msgspec.Struct, eq=False):
     """The clocks of one request, in seconds of `time.monotonic`.
 
     `verdict` says what ended it from outside: "" (nothing), "gone" (the caller left), "body" (the body came too slowly), "reader"
-    (the caller stopped reading), "first_byte", "idle" or "total" (the provider was too slow). `caller` is there where the
-    server offers that (`edge.downstream`). `flavor` is the API that was called.
+    (the caller stopped reading), "first_byte", "idle" or "total" (the provider was too slow), "draining" (this process leaves).
+    `caller` is there where the server offers that (`edge.downstream`). `flavor` is the API that was called.
     """
 
     receive: Receive
@@ -185,6 +185,13 @@ class Watch:
             passage.caller.on_leave = None
         if self._emptied is not None and not self.passages and not self._emptied.done():
             self._emptied.set_result(None)
+
+    def cut_all(self) -> None:
+        """This process leaves, and what still runs has to end now."""
+        for passage in tuple(self.passages):
+            if passage.verdict == "draining" and passage.exchange is not None:
+                passage.exchange.poke()
+            passage.interrupt("draining")
 
     async def wait_until_empty(self, timeout_s: float) -> None:
         """Return when no passage is left, or the time is over."""

@@ -290,7 +290,7 @@ def end_reason_of(failure: Failure) -> EndReason:
         case Kind.TRUNCATED | Kind.BROKEN:
             return "truncated" if failure.sent is Sent.HEAD else "upstream_error"
         case Kind.ABORTED:
-            return "cancelled"
+            return "cancelled" if failure.source is Source.CLIENT else "proxy_error"
         case Kind.INTERNAL | Kind.JOURNAL:
             return "proxy_error"
         case _:

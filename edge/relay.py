@@ -42,6 +42,7 @@ from usage.protocol import Policy, Unreachable
 
 log = logging.getLogger("tollway.relay")
 NONE: Mapping[str, Any] = {}
+LEAVING = Refusal(503, "draining", "this edge is being replaced; try again", retry_after_s=1.0)
 _AWAY = "this key cannot be looked up at the collector right now"
 _UNJOURNALED = Refusal(503, "journal_unavailable", "this edge cannot write its journal", retry_after_s=5.0)
 
@@ -215,10 +216,12 @@ class Relay:
         passage.task.uncancel()
         if passage.exchange is not None:
             passage.exchange.abort()
-        self._books.metrics.count_refused(408 if passage.verdict == "body" else 499)
+        self._books.metrics.count_refused({"body": 408, "draining": 503}.get(passage.verdict, 499))
         if passage.verdict == "body":
             refusal = Refusal(408, "body_too_slow", "the body did not arrive in time; send it faster or make it smaller")
             await send_refusal(send, refusal, passage.flavor, ids)
+        elif passage.verdict == "draining" and not passage.is_answered:
+            await send_refusal(send, LEAVING, passage.flavor, ids)
 
 
 def check(policy: Policy) -> None:

@@ -60,6 +60,8 @@ class ApiRouter(Router):
 
     def __init__(self, lifespan: Any) -> None:
         super().__init__(lifespan=lifespan, redirect_slashes=False, default=self._not_found)
+        self.node: Any = None
+        """Who leaves when the process is told to (`edge.serve`); set when it has started."""
         self._paid: Mapping[str, ASGIApp] = {}
         self._mint = Mint()
         self._origins: Callable[[], tuple[str, ...]] = tuple

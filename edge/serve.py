@@ -1,4 +1,7 @@
-"""Runs the application in this process, on a uvloop, stopped in good order by SIGTERM or SIGINT.
+"""Runs the application in this process, on a uvloop, stopped in good order by SIGTERM or SIGINT; SIGHUP reloads its table.
+
+Rule: SIGTERM begins with a notice (the application is red and serves on), SIGINT of a person at a terminal does not. A second
+signal hurries: nothing is waited for any more.
 
 Strategy: our own server (`edge.downstream`) unless `TOLLWAY_SERVER=granian`. Granian runs embedded instead of under its process
 manager: one process, half the memory. What restarts a dead process is the machine's supervisor, as for any service.
@@ -11,19 +14,32 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import uvloop
 
 from edge.capacity import connections_max, memory_bytes, raise_descriptors
 from edge.downstream.server import HEAD_TIMEOUT_S, Server
+from edge.drain import Drain
 from edge.settings import ServerName
+from edge.tasks import start
 
 BACKLOG = 4_096
+LISTENING_LOOK_S = 0.02
 SWITCH_S = 0.002
 """How long another thread (the embedded collector's, the journal's) may keep the event loop from the interpreter; Python's own is
 5 ms. Less costs more: each hand-over is two wake-ups, half a millisecond a hundredth of a request's price."""
 Stop = Callable[[], None]
+Listening = Callable[[], None]
+
+
+class Leaver(Protocol):
+    """What an application offers that wants to leave in good order; the attribute `node` of it, None until it has started."""
+
+    @property
+    def drain(self) -> Drain: ...
+    async def finish_requests(self) -> None: ...
+    def reload(self) -> None: ...
 
 
 class PortTaken(Exception):
@@ -41,12 +57,12 @@ def check_port(host: str, port: int) -> None:
             raise PortTaken(f"port {port} cannot be listened on ({error.strerror}): choose another with PORT=8001") from None
 
 
-def _native(app: Any, host: str, port: int) -> tuple[Awaitable[None], Stop]:
-    server = Server(app, connections_max(raise_descriptors(), memory_bytes()))
+def _native(app: Any, host: str, port: int, on_listening: Listening) -> tuple[Awaitable[None], Stop]:
+    server = Server(app, connections_max(raise_descriptors(), memory_bytes()), on_listening)
     return server.serve(host, port, BACKLOG), server.stop
 
 
-def _granian(app: Any, host: str, port: int) -> tuple[Awaitable[None], Stop]:
+def _granian(app: Any, host: str, port: int, on_listening: Listening) -> tuple[Awaitable[None], Stop]:
     from granian.constants import Interfaces
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
@@ -63,22 +79,85 @@ def _granian(app: Any, host: str, port: int) -> tuple[Awaitable[None], Stop]:
         http1_settings=HTTP1Settings(header_read_timeout=int(HEAD_TIMEOUT_S * 1000)),
         log_level=LogLevels.error,
     )
-    return server.serve(), server.stop
+
+    async def serve() -> None:
+        looking = start(_find_listening(host, port, on_listening), asyncio.get_running_loop())
+        try:
+            await server.serve()
+        finally:
+            looking.cancel()
+
+    return serve(), server.stop
 
 
-async def _serve(app: Any, host: str, port: int, name: ServerName) -> None:
-    serving, stop = (_granian if name == "granian" else _native)(app, host, port)
+async def _find_listening(host: str, port: int, on_listening: Listening) -> None:
+    """Granian does not say when it listens; whoever can connect knows."""
+    there = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(there, port)
+        except OSError:
+            await asyncio.sleep(LISTENING_LOOK_S)
+        else:
+            writer.close()
+            on_listening()
+            return
+
+
+class Leaving:
+    """What signals do. `closes_early`: the server can stop to listen while it still serves what it has."""
+
+    def __init__(self, app: Any, stop: Stop, *, closes_early: bool) -> None:
+        self._app = app
+        self._stop = stop
+        self._closes_early = closes_early
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def _node(self) -> Leaver | None:
+        node: Leaver | None = getattr(self._app, "node", None)
+        return node
+
+    def on_signal(self, *, has_notice: bool) -> None:
+        node = self._node
+        if node is None:
+            self._stop()
+        elif self._task is None:
+            self._task = start(self._leave(node, has_notice), asyncio.get_running_loop())
+        else:
+            node.drain.hurry()
+
+    def on_reload(self) -> None:
+        if self._node is not None:
+            self._node.reload()
+
+    async def _leave(self, node: Leaver, has_notice: bool) -> None:
+        try:
+            node.drain.begin()
+            if has_notice:
+                await node.drain.give_notice()
+            if not self._closes_early:
+                await node.finish_requests()
+        finally:
+            self._stop()
+
+
+async def _serve(app: Any, host: str, port: int, name: ServerName, on_listening: Listening) -> None:
+    is_native = name != "granian"
+    serving, stop = (_native if is_native else _granian)(app, host, port, on_listening)
     # What is loaded by now stays; requests make no cycles, so the collector need not look for them every 700 objects.
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
     sys.setswitchinterval(SWITCH_S)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
+    leaving = Leaving(app, stop, closes_early=is_native)
+    loop.add_signal_handler(signal.SIGTERM, lambda: leaving.on_signal(has_notice=True))
+    loop.add_signal_handler(signal.SIGINT, lambda: leaving.on_signal(has_notice=False))
+    loop.add_signal_handler(signal.SIGHUP, leaving.on_reload)
     await serving
 
 
-def serve(app: Any, host: str, port: int, name: ServerName = "native") -> None:
-    """Serve until a signal says to stop."""
+def serve(app: Any, host: str, port: int, name: ServerName = "native", on_listening: Listening = lambda: None) -> None:
+    """Serve until a signal says to stop. `on_listening` is called once, when callers can connect."""
     check_port(host, port)
-    uvloop.run(_serve(app, host, port, name))
+    uvloop.run(_serve(app, host, port, name, on_listening))

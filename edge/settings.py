@@ -47,6 +47,10 @@ class Settings(msgspec.Struct, frozen=True):
     `trusted_proxies`: peers that bring many callers, such as load balancers; `connections_per_address` is the bound of any other
     (None: a quarter of all). `client_address_header`: in which a trusted proxy names the caller's address; None: it is the
     peer's.
+
+    `drain_notice_s`: how long, told to go, it serves on with a red readiness, so that the balancer sees it. `drain_grace_s`: how
+    long after that signal running requests may go on; the platform's own limit (kill_timeout, TimeoutStopSec,
+    terminationGracePeriodSeconds) should be 15 s more, for what is shipped then.
     """
 
     host: str
@@ -62,6 +66,8 @@ class Settings(msgspec.Struct, frozen=True):
     trusted_proxies: Networks = ()
     connections_per_address: int | None = None
     client_address_header: bytes | None = None
+    drain_notice_s: int = 5
+    drain_grace_s: int = 20
 
     @staticmethod
     def read(environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -86,6 +92,8 @@ class Settings(msgspec.Struct, frozen=True):
             durability=cast(Durability, durability),
             journal_bytes_max=_number(environ, "TOLLWAY_JOURNAL_BYTES_MAX", 2 << 30, 1 << 50),
             server=cast(ServerName, server),
+            drain_notice_s=_number(environ, "TOLLWAY_DRAIN_NOTICE_S", 5, 3_600, least=0),
+            drain_grace_s=_number(environ, "TOLLWAY_DRAIN_GRACE_S", 20, 86_400, least=0),
             trusted_proxies=_networks(environ.get("TOLLWAY_TRUSTED_PROXIES", "private")),
             connections_per_address=_number(environ, "TOLLWAY_CONNECTIONS_PER_ADDRESS", 0, 1_000_000) or None,
             client_address_header=_header(environ.get("TOLLWAY_CLIENT_ADDRESS_HEADER", "")),
@@ -112,10 +120,10 @@ def _header(text: str) -> bytes | None:
     return text.lower().encode() or None
 
 
-def _number(environ: Mapping[str, str], name: str, default: int, most: int) -> int:
+def _number(environ: Mapping[str, str], name: str, default: int, most: int, least: int = 1) -> int:
     text = environ.get(name, "")
     if not text:
         return default
-    if not text.isdigit() or not 1 <= int(text) <= most:
-        raise SettingError(f"{name} must be a whole number from 1 to {most}, not {text!r}")
+    if not (text.isascii() and text.isdigit() and len(text) < 20) or not least <= int(text) <= most:
+        raise SettingError(f"{name} must be a whole number from {least} to {most}, not {text!r}")
     return int(text)

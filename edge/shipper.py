@@ -65,6 +65,14 @@ class Shipper:
         self._old: deque[Lane] = deque()
         self._is_old_turn = False
         self._failures = 0
+        self.left = ""
+        """What `drain` left for the next start."""
+        self.problem = ""
+        """Why nothing can be shipped now."""
+        self.is_lasting = False
+        """Whether that will not get better by itself."""
+        self.failing_since_s: float | None = None
+        """Since when, on the clock that was given."""
         self._refusals: set[str] = set()
         self._flushes: list[tuple[int, asyncio.Future[None]]] = []
         self._wake = asyncio.Event()
@@ -78,12 +86,19 @@ class Shipper:
         return f"<Shipper {self._journal!r} old={len(self._old)} failures={self._failures}>"
 
     def start(self) -> None:
-        self._task = self._tasks.spawn("shipper", self.run())
+        self._task = self._tasks.supervise("shipper", self.run)
 
     def wake(self) -> None:
         """There is something to send now, such as a renewal that cannot wait."""
         self._own.shipped_s = float("-inf")
         self._wake.set()
+
+    def resume(self) -> None:
+        """The centre can be reached again: what waits because it could not goes now."""
+        if self._failures:
+            self._failures = 0
+            self._wake.set()
+            self._urgent.set()
 
     def adopt(self, old: OldEpoch) -> None:
         """Ship, close and remove this epoch too."""
@@ -98,6 +113,7 @@ class Shipper:
                 delay_s = await self._step()
             except OSError as error:
                 log.error("the journal cannot be read or tidied now: %s", error)
+                self._note(f"the journal cannot be read: {error}")
                 delay_s = self._wait_s(None)
             if delay_s:
                 await self._pause(delay_s, self._urgent)
@@ -127,14 +143,20 @@ class Shipper:
         """At shutdown: flush, stop, close the epoch at the centre, close the journal. True: the next start finds nothing."""
         journal = self._journal
         is_closed = False
+        reason = ""
         try:
             async with asyncio.timeout(timeout_s):
                 is_flushed = await self.flush(timeout_s)
                 await self._stop()
                 if is_flushed and not journal.running_intents and journal.acked_through == journal.settled_seq:
                     is_closed = await self._close(self._own)
-        except (TimeoutError, Unreachable, Refused) as error:
-            log.warning("epoch %s is left for the next start to close: %s", journal.epoch, error or "no time left")
+        except TimeoutError:
+            reason = f"no answer within {timeout_s:g} s"
+        except (Unreachable, Refused) as error:
+            reason = str(error)
+        if not is_closed:
+            self.left = self._what_is_left(reason)
+            log.warning("epoch %s is left for the next start to close: %s", journal.epoch, self.left)
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -146,6 +168,15 @@ class Shipper:
         return is_closed
 
     # Inside.
+
+    def _what_is_left(self, reason: str) -> str:
+        journal = self._journal
+        facts = [f"{journal.pending_records} records wait in the journal" if journal.pending_records else "the epoch is open"]
+        if journal.running_intents:
+            facts.append(f"{journal.running_intents} requests are not settled")
+        if self._old:
+            facts.append(f"{len(self._old)} older epochs are not shipped")
+        return f"{', '.join(facts)} ({reason or self.problem or 'the collector does not have all of it yet'})"
 
     async def _stop(self) -> None:
         self._is_stopped = True
@@ -174,6 +205,8 @@ class Shipper:
                 return await self._ship(self._own, records, renew)
         if self._old:
             return 0.0
+        if self._own.waiting <= 0:
+            self._clear()
         due_s = self._own.shipped_s + self._interval_s - self._clock()
         await self._pause(max(due_s, 0.001), self._wake)
         return 0.0
@@ -227,6 +260,7 @@ class Shipper:
                 return 0.0
             return self._failed(error)
         self._failures = 0
+        self._clear()
         self.batches_total += 1
         self.records_total += len(records)
         self.on_ack(ack)
@@ -275,6 +309,8 @@ class Shipper:
 
     def _failed(self, error: Unreachable | Refused) -> float:
         """How long to wait. A refusal is reported once; its data stay, since what is wrong may be put right at the centre."""
+        self._note(str(error))
+        self.is_lasting = isinstance(error, Unreachable) and error.is_lasting
         if isinstance(error, Unreachable):
             if not self._failures:
                 log.warning("usage records wait for the centre: %s", error)
@@ -284,6 +320,15 @@ class Shipper:
             log.error("the centre refuses usage records: %s (%s)", error, error.code)
             self._on_refused(error)
         return self._wait_s(None)
+
+    def _clear(self) -> None:
+        """Nothing waits because it could not be shipped."""
+        self.problem, self.failing_since_s, self.is_lasting = "", None, False
+
+    def _note(self, problem: str) -> None:
+        self.problem = problem
+        if self.failing_since_s is None:
+            self.failing_since_s = self._clock()
 
     def _wait_s(self, retry_after_s: float | None) -> float:
         self._failures += 1

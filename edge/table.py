@@ -168,7 +168,8 @@ class Table:
             self._use(parse(self._path.read_text(encoding="utf-8")))
         except ConfigError as error:
             log.error("%s is not used, the last good one keeps serving:\n%s", self._path, error)
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
+            # ValueError: not UTF-8, or a number that Python does not convert; RecursionError: nested too deeply.
             log.error("%s cannot be read, the last good one keeps serving: %s", self._path, error)
         else:
             log.info("%s is in force, version %s", self._path, self.config.version)

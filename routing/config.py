@@ -74,6 +74,8 @@ def parse(text: str) -> Config:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError((_syntax_problem(str(error), text),)) from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, arrays nested too deeply
+        raise ConfigError((Problem("", 1, f"the text cannot be read as TOML: {error}"),)) from None
     found: list[tuple[Path, Wrong]] = []
     config = _read(Table(document, (), found), hashlib.sha256(text.encode()).hexdigest()[:12])
     if found:

@@ -33,6 +33,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     """The environment of a process whose data live in `folder`: ours, without any Tollway setting or proxy of this machine."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TOLLWAY_") and "proxy" not in name.lower()}
     kept["HOST"] = "127.0.0.1"
+    kept["TOLLWAY_DRAIN_NOTICE_S"] = "0"  # no balancer looks
     return kept | {"TOLLWAY_DATA": str(folder / "data"), "TOLLWAY_PROVIDERS": str(folder / "providers.toml")} | more
 
 

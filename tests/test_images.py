@@ -178,3 +178,11 @@ def test_machine_agrees_with_its_image(image: str, dockerfile: Dockerfile) -> No
     assert 0 < service["concurrency"]["soft_limit"] < service["concurrency"]["hard_limit"]
     assert [check["path"] for check in service["checks"]] == ["/readyz"]
     assert machine["kill_signal"] == "SIGTERM"
+
+
+def test_edge_drains_within_what_the_platform_grants() -> None:
+    """The machine's time-out leaves room to ship after the grace, and the notice is longer than two of its checks."""
+    machine = read_machine("edge")
+    notice_s, grace_s = int(machine["env"]["TOLLWAY_DRAIN_NOTICE_S"]), int(machine["env"]["TOLLWAY_DRAIN_GRACE_S"])
+    checked_s = max(int(check["interval"].removesuffix("s")) for check in machine["http_service"]["checks"])
+    assert 2 * checked_s <= notice_s < grace_s <= int(machine["kill_timeout"].removesuffix("s")) - 15

@@ -16,11 +16,15 @@ from usage.record import UsageRecord
 
 
 class Unreachable(Exception):
-    """The centre did not answer, or answered that it cannot now; `retry_after_s` is its wish, if it named one."""
+    """The centre did not answer, or answered that it cannot now; `retry_after_s` is its wish, if it named one.
 
-    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+    `is_lasting`: it will not get better by itself (the database is damaged).
+    """
+
+    def __init__(self, reason: str, retry_after_s: float | None = None, *, is_lasting: bool = False) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
+        self.is_lasting = is_lasting
 
 
 class Refused(Exception):

@@ -8,11 +8,13 @@ others with their answer.
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Scope
 
+from edge.data_folder import StartProblem
 from edge.downstream import READER_TIMEOUT
 from edge.downstream.admission import ADMISSION, Admission
 from edge.downstream.connection import Connection
@@ -44,7 +46,7 @@ class StartFailed(Exception):
 class Server:
     """One application on one listening socket."""
 
-    def __init__(self, app: ASGIApp, connections_max: int) -> None:
+    def __init__(self, app: ASGIApp, connections_max: int, on_listening: Callable[[], None] = lambda: None) -> None:
         self.app = app
         self.loop = asyncio.get_running_loop()
         self.connections: set[Connection] = set()
@@ -56,6 +58,7 @@ class Server:
         self.admission = Admission(connections_max)
         self.ahead_bytes = 0
         self.ahead_bytes_max = AHEAD_TOTAL_BYTES_MAX
+        self._on_listening = on_listening
         self._stopped = asyncio.Event()
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -73,6 +76,7 @@ class Server:
         self._sweep()
         listener = await self.loop.create_server(lambda: Connection(self), host, port, backlog=backlog, reuse_address=True)
         self.is_listening = True
+        self._on_listening()
         await self._stopped.wait()
         self.is_stopping = True
         listener.close()
@@ -174,6 +178,8 @@ class Life:
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
         try:
             await self._app(scope, self._orders.get, self._answers.put)
+        except StartProblem as problem:
+            self._answers.put_nowait({"type": "lifespan.failed", "message": str(problem)})
         except Exception as problem:
             log.exception("the application's life ended")
             self._answers.put_nowait({"type": "lifespan.failed", "message": str(problem)})

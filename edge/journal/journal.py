@@ -103,7 +103,7 @@ class Journal:
         keeper, running = self._keeper, self._running
         if keeper.failure:
             raise JournalUnavailable(keeper.failure)
-        if self._log.bytes + self.bytes_elsewhere + (len(running) + 2) * SETTLEMENT_BYTES > self.bytes_max:
+        if self.is_full:
             raise JournalUnavailable(f"the journal has reached its {self.bytes_max} bytes")
         line = intent_line(intent)
         home = self._log.head
@@ -209,6 +209,11 @@ class Journal:
     def failure(self) -> str:
         """Why intents are refused at the moment; empty when they are not (the byte limit is apart)."""
         return self._keeper.failure
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for one more intent and its settlement."""
+        return self._log.bytes + self.bytes_elsewhere + (len(self._running) + 2) * SETTLEMENT_BYTES > self.bytes_max
 
     @property
     def faults_total(self) -> int:

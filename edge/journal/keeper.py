@@ -8,6 +8,7 @@ the simulator) its owner calls `sync_now`.
 """
 
 import asyncio
+import errno
 import logging
 from collections.abc import Callable
 
@@ -160,7 +161,9 @@ class Keeper:
         busy, self._busy = self._busy, None
         if busy is not None:
             busy.set_result(None)
-        assert error is None or isinstance(error, OSError), error
+        if error is not None and not isinstance(error, OSError):
+            log.error("journal %s: a job failed in an unforeseen way", self._name, exc_info=error)
+            error = OSError(errno.EIO, f"{type(error).__name__}: {error}")
         self._end(job, error)
         if self._waiters and not self.failure:
             self._start()

@@ -26,6 +26,8 @@ log = logging.getLogger("tollway.journal")
 
 RESCAN_S = 60.0
 """How often a running process looks for siblings that died."""
+RETRY_S = 2.0
+"""How soon it looks again after a failure."""
 PAUSE_S = 0.0002
 QUARANTINE_LINES_MAX = 1000
 
@@ -36,6 +38,8 @@ class Recovery:
     def __init__(self, root: str, node: str, *, disk: Disk | None = None, pause: Callable[[], None] | None = None) -> None:
         self.orphans_total = 0
         self.quarantined_total = 0
+        self.problem = ""
+        """Why what dead processes left is not all being shipped; empty when it is."""
         self._root = root
         self._node = node
         self._disk = disk or Disk()
@@ -46,15 +50,23 @@ class Recovery:
         """Adopt what is there, then look again every `rescan_s`, for ever."""
         self._adopted.add(own_epoch)
         while True:
-            for epoch in await asyncio.to_thread(self.epochs):
+            is_whole = True
+            try:
+                found = await asyncio.to_thread(self.epochs)
+            except OSError as error:
+                log.error("the journal's folder cannot be read now: %s", error)
+                found, is_whole = [], False
+            for epoch in found:
                 try:
                     old = await asyncio.to_thread(self.adopt, epoch)
                 except OSError as error:
                     log.error("journal %s/%s cannot be recovered now: %s", self._node, epoch, error)
+                    is_whole = False
                     continue
                 if old is not None:
                     hand_over(old)
-            await asyncio.sleep(rescan_s)
+            self.problem = "" if is_whole else "the journals of processes that died cannot all be recovered"
+            await asyncio.sleep(rescan_s if is_whole else min(rescan_s, RETRY_S))
 
     def epochs(self) -> list[int]:
         """The folders that are not ours already, oldest first."""

@@ -5,6 +5,7 @@ an executor cost about as much as the job, fifty times a second.
 """
 
 import asyncio
+import errno
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -50,8 +51,9 @@ class Worker:
             error: Exception | None = None
             try:
                 job()
-            except Exception as caught:
-                error = caught
+            except BaseException as caught:
+                # Whatever it is, the thread lives on: without it nothing would become durable any more, in silence.
+                error = caught if isinstance(caught, Exception) else OSError(errno.EIO, f"{type(caught).__name__}: {caught}")
             try:
                 loop.call_soon_threadsafe(done, error)
             except RuntimeError:

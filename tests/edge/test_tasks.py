@@ -1,10 +1,11 @@
 """The spawner of tasks: names, exceptions that are seen, an end in time."""
 
 import asyncio
+import time
 
 import pytest
 
-from edge.tasks import Tasks
+from edge.tasks import FAILING_S, Tasks
 
 
 @pytest.mark.anyio
@@ -52,3 +53,76 @@ async def test_drain_cancels_what_is_late(caplog: pytest.LogCaptureFixture) -> N
     assert ended.is_set()
     assert caplog.records == []
     assert await tasks.drain(0)
+
+
+@pytest.mark.anyio
+async def test_supervised_task_is_started_again(caplog: pytest.LogCaptureFixture) -> None:
+    """One failure is logged with its reason and counted, and readiness does not hear of it."""
+    tasks, starts, runs = Tasks(), 0, asyncio.Event()
+
+    async def work() -> None:
+        nonlocal starts
+        starts += 1
+        if starts == 1:
+            raise RuntimeError("no")
+        runs.set()
+        await asyncio.Event().wait()
+
+    tasks.supervise("worker", work)
+    await asyncio.wait_for(runs.wait(), 5)
+    assert tasks.restarts == {"worker": 1}
+    assert tasks.failing() == []
+    [entry] = caplog.records
+    assert entry.getMessage() == "task worker failed (RuntimeError: no) and is started again"
+    assert not await tasks.drain(0)
+
+
+@pytest.mark.anyio
+async def test_supervised_task_that_keeps_failing_is_named() -> None:
+    """Not at the first failure, but within five seconds; the pauses between its starts grow."""
+    tasks, began_s = Tasks(), time.monotonic()
+
+    async def work() -> None:
+        raise KeyError("x")
+
+    tasks.supervise("worker", work)
+    while not tasks.failing():
+        await asyncio.sleep(0.05)
+        assert time.monotonic() - began_s < 5
+    assert time.monotonic() - began_s >= FAILING_S
+    assert tasks.failing() == ["task worker fails: KeyError: 'x'"]
+    assert tasks.restarts["worker"] < 12
+    await tasks.drain(0)
+
+
+@pytest.mark.anyio
+async def test_supervised_task_survives_a_cancellation_that_is_not_ours() -> None:
+    """A CancelledError that leaks out of a library is a failure; our own cancellation is the end."""
+    tasks, starts = Tasks(), 0
+
+    async def work() -> None:
+        nonlocal starts
+        starts += 1
+        if starts < 3:
+            raise asyncio.CancelledError
+        await asyncio.Event().wait()
+
+    task = tasks.supervise("worker", work)
+    while starts < 3:  # noqa: ASYNC110 - it is looked at, not told
+        await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert tasks.restarts["worker"] == 2
+
+
+@pytest.mark.anyio
+async def test_supervised_task_that_returns_is_over() -> None:
+    """It was told to end."""
+    tasks = Tasks()
+
+    async def work() -> None:
+        pass
+
+    await tasks.supervise("worker", work)
+    assert tasks.restarts == {}

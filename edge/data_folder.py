@@ -1,0 +1,83 @@
+"""The folder that a process keeps its things in: the node's name, the journal, the embedded database. One process at a time.
+
+Rule: whoever serves holds the folder's lock; another one is refused with a sentence before it has asked the centre for anything,
+so nobody is fenced. The lock goes with the process, however it ends.
+"""
+
+import fcntl
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edge.settings import SettingError, Settings
+
+LOCK = "serve.lock"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z", re.ASCII)
+
+
+class StartProblem(Exception):
+    """This process cannot serve; one sentence for the operator says why and what would help."""
+
+
+@contextmanager
+def locked(data: Path) -> Iterator[None]:
+    """Hold the folder. StartProblem: another process does, or it cannot be written."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        fd = os.open(data / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StartProblem(f"the data folder {data} cannot be used: {error.strerror}; TOLLWAY_DATA names another") from None
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "?"
+            raise StartProblem(
+                f"another process (pid {owner}) serves from the data folder {data}; stop it, or give this one a folder of its own"
+                " with TOLLWAY_DATA"
+            ) from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def node_name(settings: Settings) -> str:
+    """TOLLWAY_NODE, or a name made once and kept in the data folder. SettingError: it is no name; StartProblem: no folder."""
+    if settings.node:
+        return check_name(settings.node, "TOLLWAY_NODE")
+    kept = settings.data / "node"
+    try:
+        if not kept.exists():
+            settings.data.mkdir(parents=True, exist_ok=True)
+            kept.write_text(f"edge-{uuid.uuid4().hex[:8]}\n", encoding="ascii")
+        name = kept.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartProblem(f"the node's name cannot be kept in {kept}: {error}; TOLLWAY_NODE sets it") from None
+    return check_name(name, str(kept))
+
+
+def check_name(name: str, origin: str) -> str:
+    """The name; SettingError unless the collector and the journal's folder take it."""
+    if NAME.match(name) is None:
+        raise SettingError(
+            f"{origin} must be up to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit, not {name!r}"
+        )
+    return name
+
+
+def prove_writable(data: Path) -> None:
+    """OSError unless a file can be made in the folder and its bytes can be written."""
+    data.mkdir(parents=True, exist_ok=True)
+    proof = data / f".writable-{os.getpid()}"
+    try:
+        with proof.open("wb") as file:
+            file.write(bytes(4096))
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        proof.unlink(missing_ok=True)

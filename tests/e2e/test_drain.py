@@ -1,0 +1,234 @@
+"""Leaving with real processes: who is told when, who may end, what is cut, what the last line says; also behind HAProxy."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.answers import DONE, Delay, completion, delta, event, respond, stream, usage_chunk
+from tests.books import records
+from tests.e2e.conftest import providers_toml
+from tests.load import Shot, fire, shot
+from tests.processes import Account, Collector, Edge, free_port, get, make_account, post
+from tests.provider import Provider
+
+GRACE_S = 3
+HELLO = {"model": "echo/echo-1", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def script_stream(provider: Provider, model: str, seconds: float) -> None:
+    """A stream that says something every tenth of a second for so long."""
+    words = [event(delta(role="assistant", content="")), event(delta(content="a "))]
+    for _ in range(int(seconds * 10)):
+        words += [Delay(0.1), event(delta(content="a "))]  # type: ignore[list-item]
+    provider.script(model, stream([*words, event(delta("stop")), event(usage_chunk(5, 5)), DONE]))
+
+
+@contextmanager
+def house(folder: Path, server: str, **env: str) -> Iterator[tuple[Provider, Collector, Edge, Account]]:
+    with Provider() as provider, Collector(folder / "centre") as centre:
+        edge = Edge(folder / "edge", providers_toml(provider), collector=centre, TOLLWAY_SERVER=server, **env)
+        with edge:
+            yield provider, centre, edge, make_account(centre, "caller", "100.00")
+
+
+def ask(edge: Edge, account: Account, model: str) -> tuple[int, bytes]:
+    answer = post(edge.port, HELLO | {"model": f"mock/{model}", "stream": True}, account.headers)
+    return answer.status, answer.body
+
+
+def last_line(edge: Edge) -> str:
+    return edge.log.strip().splitlines()[-1]
+
+
+def test_streams_end_within_the_grace_or_with_their_error_event(server: str, tmp_path: Path) -> None:
+    """SIGTERM under streams: those that end in time are whole, the others are cut with an error event; all are charged and
+    shipped before the process ends, and its last line says so."""
+    with house(tmp_path, server, TOLLWAY_DRAIN_GRACE_S=str(GRACE_S)) as (provider, centre, edge, account):
+        seconds = {"model-1": 1.5, "model-2": 2.2, "model-3": 9.0, "model-4": 30.0}
+        for model, length_s in seconds.items():
+            script_stream(provider, model, length_s)
+        with ThreadPoolExecutor(len(seconds)) as threads:
+            asked = {model: threads.submit(ask, edge, account, model) for model in seconds}
+            for model in seconds:
+                provider.wait_for_request(model)
+            time.sleep(0.3)
+            began_s = time.monotonic()
+            assert edge.stop() == 0
+            took_s = time.monotonic() - began_s
+            seen = {model: answer.result() for model, answer in asked.items()}
+        for model, length_s in seconds.items():
+            status, body = seen[model]
+            assert status == 200
+            assert (b"data: [DONE]" in body, b'"code":"aborted"' in body) == (length_s < GRACE_S, length_s > GRACE_S), model
+        assert GRACE_S - 0.5 < took_s < GRACE_S + 3
+        kept = {record.facts["upstream_model"]: record for record in records(centre, account.name)}
+        assert {model: kept[model].end_reason for model in seconds} == {
+            model: "completed" if length_s < GRACE_S else "proxy_error" for model, length_s in seconds.items()
+        }
+        assert all(record.cost_nano > 0 for record in kept.values())
+        assert "left: 2 requests ended, 2 were cut; everything is shipped, credit returned, the epoch closed" in last_line(edge)
+
+
+def test_readiness_turns_red_before_the_door_closes(server: str, tmp_path: Path) -> None:
+    """During the notice /readyz says 503 and paid work is served on; then connections are refused."""
+    with house(tmp_path, server, TOLLWAY_DRAIN_NOTICE_S="2") as (provider, _, edge, account):
+        provider.script("model-1", respond(completion()))
+        assert get(edge.port, "/readyz").status == 200
+        assert edge.child is not None
+        edge.child.terminate()
+        began_s = time.monotonic()
+        while get(edge.port, "/readyz").status == 200:
+            assert time.monotonic() - began_s < 1.0
+        assert get(edge.port, "/readyz").json()["problems"] == ["this edge is leaving"]
+        assert ask(edge, account, "model-1")[0] != 503
+        assert post(edge.port, HELLO, account.headers).status == 200
+        assert edge.child.wait(20) == 0
+        edge.child = None
+        assert time.monotonic() - began_s >= 2.0
+
+
+def test_second_signal_hurries(server: str, tmp_path: Path) -> None:
+    """Neither notice nor grace is waited for any more; what is cut is settled all the same."""
+    with house(tmp_path, server, TOLLWAY_DRAIN_NOTICE_S="30", TOLLWAY_DRAIN_GRACE_S="60") as (provider, centre, edge, account):
+        script_stream(provider, "model-1", 50.0)
+        with ThreadPoolExecutor(1) as threads:
+            asked = threads.submit(ask, edge, account, "model-1")
+            provider.wait_for_request("model-1")
+            time.sleep(0.3)
+            assert edge.child is not None
+            edge.child.terminate()
+            time.sleep(0.3)
+            began_s = time.monotonic()
+            assert edge.stop() == 0
+            assert time.monotonic() - began_s < 6
+            assert b'"code":"aborted"' in asked.result()[1]
+        assert [record.end_reason for record in records(centre, account.name)] == ["proxy_error"]
+
+
+def test_what_cannot_be_shipped_is_said_by_status_and_last_line(server: str, tmp_path: Path) -> None:
+    """The collector is gone: the records stay in the journal, the exit status is not 0, and the next start ships them."""
+    with house(tmp_path, server) as (_, centre, edge, account):
+        centre.kill()
+        centre.start()
+        assert post(edge.port, HELLO, account.headers).status == 200
+        centre.kill()
+        assert post(edge.port, HELLO, account.headers).status == 200
+        assert edge.stop() == 75
+        assert "for the next start: " in last_line(edge)
+        assert "records wait in the journal" in last_line(edge)
+        centre.start()
+        edge.start()
+        deadline_s = time.monotonic() + 20
+        while len(records(centre, account.name)) < 2:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.1)
+
+
+def test_hangup_reloads_the_table_and_ends_nothing(server: str, tmp_path: Path) -> None:
+    """SIGHUP is the old way to say that a file changed."""
+    with house(tmp_path, server) as (provider, _, edge, account):
+        script_stream(provider, "model-1", 1.5)
+        with ThreadPoolExecutor(1) as threads:
+            asked = threads.submit(ask, edge, account, "model-1")
+            provider.wait_for_request("model-1")
+            os.kill(edge.pid, signal.SIGHUP)
+            assert b"data: [DONE]" in asked.result()[1]
+        assert "is in force, version" in edge.log
+        assert get(edge.port, "/readyz").status == 200
+
+
+def test_second_process_on_one_folder_is_refused(tmp_path: Path) -> None:
+    """It says who is there and what to do; the first one serves on and is not fenced."""
+    with house(tmp_path, "native") as (_, _, edge, account):
+        other = Edge(tmp_path / "edge", (tmp_path / "edge" / "providers.toml").read_text())
+        done = subprocess.run(other.command, env=edge.env | {"PORT": str(other.port)}, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert f"another process (pid {edge.pid}) serves from the data folder" in done.stderr
+        assert post(edge.port, HELLO, account.headers).status == 200
+
+
+HAPROXY = """
+defaults
+  mode http
+  timeout connect 1s
+  timeout client 120s
+  timeout server 120s
+  retries {retries}
+  option httpchk GET /readyz
+  http-check expect status 200
+frontend callers
+  bind 127.0.0.1:{port}
+  default_backend edges
+backend edges
+  balance roundrobin
+  default-server check inter 100ms fall 1 rise 1
+{servers}
+"""
+
+
+@contextmanager
+def balanced(folder: Path, edges: list[Edge], retries: int) -> Iterator[int]:
+    """HAProxy before these edges; its port."""
+    port = free_port()
+    servers = "\n".join(f"  server edge{number} 127.0.0.1:{edge.port}" for number, edge in enumerate(edges))
+    (folder / "haproxy.cfg").write_text(HAPROXY.format(port=port, retries=retries, servers=servers))
+    child = subprocess.Popen(["haproxy", "-db", "-f", str(folder / "haproxy.cfg")], stderr=subprocess.DEVNULL)
+    try:
+        deadline_s = time.monotonic() + 10
+        while time.monotonic() < deadline_s:
+            try:
+                if get(port, "/readyz").status == 200:
+                    break
+            except OSError:
+                time.sleep(0.05)
+        yield port
+    finally:
+        child.terminate()
+        child.wait(10)
+
+
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
+@pytest.mark.parametrize("retries", [0, 3])
+def test_rolling_restart_behind_a_balancer_refuses_nobody(server: str, retries: int, tmp_path: Path) -> None:
+    """Two edges are restarted one after the other under calls and streams: no call is refused and no stream is cut."""
+    with ExitStack() as stack:
+        provider = stack.enter_context(Provider())
+        centre = stack.enter_context(Collector(tmp_path / "centre"))
+        env = {"TOLLWAY_SERVER": server, "TOLLWAY_DRAIN_NOTICE_S": "1", "TOLLWAY_DRAIN_GRACE_S": "20"}
+        edges = [Edge(tmp_path / f"edge-{n}", providers_toml(provider), collector=centre, **env) for n in range(2)]
+        for edge in edges:
+            stack.enter_context(edge)
+        account = make_account(centre, "caller", "100.00")
+        script_stream(provider, "model-1", 3.0)
+        provider.script("model-2", (Delay(0.02), *respond(completion())))
+        port = stack.enter_context(balanced(tmp_path, edges, retries))
+        is_over = False
+
+        def calls() -> Iterator[Shot]:
+            number = 0
+            while not is_over:
+                number += 1
+                model = "mock/model-1" if number % 20 == 0 else "mock/model-2"
+                yield shot(f"call-{number}", account.key, model, stream=model.endswith("1"))
+
+        with ThreadPoolExecutor(1) as threads:
+            firing = threads.submit(lambda: asyncio.run(fire(port, calls(), 12)))
+            time.sleep(1.0)
+            for edge in edges:
+                assert edge.stop() == 0
+                edge.start()
+                time.sleep(0.5)
+            is_over = True
+            seen = firing.result()
+        assert len(seen) > 200
+        assert [one for one in seen if not one.is_whole] == []
