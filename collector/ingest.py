@@ -12,7 +12,7 @@ from operator import attrgetter
 
 import msgspec
 
-from collector.accounts import KEY_COLUMNS, Key, key_from
+from collector.accounts import KEY_COLUMNS, Key, find_key, key_from
 from collector.bookkeeping import lock_accounts, open_lease, post
 from collector.leasing import grant_credit, is_fenced, lock_node, purse_available
 from collector.ledger import AVAILABLE, LeaseKey, Posting, charge_late, settle
@@ -21,7 +21,7 @@ from collector.rollups import roll_up
 from collector.screening import Screen
 from collector.store import RECORD_COLUMNS, Row, Tx, marks
 from usage.lease import leased_part
-from usage.protocol import Ack, Balance, Batch, Granted, Refused, Rejected
+from usage.protocol import Ack, Acquire, Balance, Batch, Granted, Refused, Rejected
 from usage.record import UsageRecord
 
 RECORDS_MAX = 5_000
@@ -56,7 +56,9 @@ def ingest(tx: Tx, batch: Batch, unreadable: tuple[Rejected, ...], now_ms: int) 
     keys = _load_keys(tx, batch.records)
     accepted, rejected = _screen(batch, {key_id: key.account for key_id, key in keys.items()}, records_from_ms(tx), now_ms)
     rejected += unreadable
-    available = lock_accounts(tx, set(map(_account_of, accepted)))
+    renewals = () if is_fenced(tx, batch.node, batch.epoch, newest) else _own_renewals(batch)
+    # All at once: one account after another, in the order that the renewals came in, is how two nodes wait for each other.
+    available = lock_accounts(tx, {*map(_account_of, accepted), *accounts_of(tx, renewals)})
     fresh = _insert(tx, accepted)
     _charge(tx, batch, fresh, epoch.state, available, now_ms)
     roll_up(tx, fresh)
@@ -64,7 +66,7 @@ def ingest(tx: Tx, batch: Batch, unreadable: tuple[Rejected, ...], now_ms: int) 
     before = epoch.acked_through
     seqs = set(map(_seq_of, accepted)) | {fault.seq for fault in rejected if 0 < fault.seq < SEQ_MAX}
     epoch.acked_through, epoch.ahead = advance(tx, batch.node, batch.epoch, before, epoch.ahead, seqs)
-    leases = () if is_fenced(tx, batch.node, batch.epoch, newest) else _renew(tx, batch, now_ms)
+    leases = _renew(tx, renewals, now_ms)
     revoked = _revocations(tx, batch, epoch, before)
     if not epoch.ahead:
         epoch.complete_ms = max(epoch.complete_ms, min(batch.complete_ms, now_ms))
@@ -213,12 +215,21 @@ def advance(tx: Tx, node: str, epoch: int, acked: int, ahead: int, seqs: set[int
     return acked, row[0]
 
 
-def _renew(tx: Tx, batch: Batch, now_ms: int) -> tuple[Granted, ...]:
+def _own_renewals(batch: Batch) -> tuple[Acquire, ...]:
+    """A batch asks for its own process alone."""
+    return tuple(message for message in batch.renew if (message.node, message.epoch) == (batch.node, batch.epoch))
+
+
+def accounts_of(tx: Tx, renewals: Iterable[Acquire]) -> set[str]:
+    """The accounts that renewals are paid from."""
+    found = (find_key(tx, message.digest) for message in renewals)
+    return {key.account for key in found if key is not None}
+
+
+def _renew(tx: Tx, renewals: Iterable[Acquire], now_ms: int) -> tuple[Granted, ...]:
     """Grants for the renewals that came along; one that cannot be served is left out, the facts are taken all the same."""
     leases = []
-    for message in batch.renew:
-        if (message.node, message.epoch) != (batch.node, batch.epoch):
-            continue
+    for message in renewals:
         try:
             granted = grant_credit(tx, message, now_ms).granted
         except Refused:

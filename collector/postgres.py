@@ -6,6 +6,8 @@ Limits: a deadlock or a serialization failure is tried again a few times; a lost
 every node message may be repeated, the node simply asks again.
 """
 
+import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,6 +25,8 @@ from collector.store import MEASURES, RECORD_COLUMNS, SUM_KEYS, Row, StoreUnavai
 CONNECT_TIMEOUT_S = 5
 LOCK_TIMEOUT_MS = 10_000
 ATTEMPTS_MAX = 5
+RETRY_S = 0.02
+log = logging.getLogger("tollway.collector")
 _MIGRATION_LOCK = 0x746F6C6C
 
 _NAMES = ", ".join(name for name, _ in RECORD_COLUMNS)
@@ -156,8 +160,10 @@ class PostgresStore:
                 outcome, self._months = _once(self._connect(), begin, work, self._months)
                 return outcome
             except (errors.DeadlockDetected, errors.SerializationFailure) as error:
+                log.warning("a transaction is tried again (%d of %d): %s", attempt, ATTEMPTS_MAX, type(error).__name__)
                 if attempt == ATTEMPTS_MAX:
                     raise StoreUnavailable(str(error)) from error
+                time.sleep(random.uniform(0, RETRY_S * attempt))
             except errors.IntegrityError:
                 raise
             except (psycopg.Error, OSError) as error:

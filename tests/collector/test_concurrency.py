@@ -1,7 +1,10 @@
 """Several collectors on one PostgreSQL: the same facts at once are charged once, and the last cent is granted once."""
 
+import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -11,10 +14,11 @@ from collector import accounts, ingest, leasing
 from collector.accounts import KeyTerms
 from collector.audit import verify
 from collector.postgres import PostgresStore
-from collector.store import Store
+from collector.store import Store, StoreUnavailable
 from tests.collector.facts import NOON_MS, Caller, absorbed_nano, available_nano, make_fact, spent_nano
 from usage.key import digest
 from usage.protocol import Ack, Acquire, Acquired, Batch, Boot
+from usage.record import Rates
 
 PROCESSES = 3
 
@@ -134,3 +138,104 @@ def test_grant_repeated_at_two_collectors_at_once_is_one_grant(stores: list[Post
     message = Acquire("fra-1", boot(stores[0], "fra-1"), "g", caller.digest, 1_000, 1)
     at_once([partial(acquire, store, message) for store in stores])
     assert available_nano(stores[0]) == 10**6 - 1_000
+
+
+def deadlocks(store: PostgresStore) -> int:
+    """How many the server has seen so far in this database, once its processes have told."""
+    row = store.read(
+        lambda tx: tx.row("SELECT pg_stat_force_next_flush(), deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    )
+    assert row is not None
+    return int(row[1])
+
+
+def renew_for(stores: Sequence[PostgresStore], seconds: float, nodes: int, purses: int) -> int:
+    """`nodes` nodes renew the leases of the same `purses` accounts, each batch in an order of its own; how many batches."""
+    callers = [set_up_account(stores[0], f"account-{number}") for number in range(purses)]
+    epochs = {f"n{number}": boot(stores[0], f"n{number}") for number in range(nodes)}
+    until_s, counts = time.monotonic() + seconds, dict.fromkeys(epochs, 0)
+
+    def live(node: str, store: PostgresStore) -> None:
+        dice = random.Random(node)
+        while time.monotonic() < until_s:
+            counts[node] += 1
+            seq = counts[node]
+            mine = dice.sample(callers, min(len(callers), 6))
+            renew = tuple(Acquire(node, epochs[node], f"{node}-{seq}-{c.account}", c.digest, 50, 1) for c in mine)
+            fact = make_fact(seq, dice.choice(callers), node, epochs[node], f"{node}-{seq}", Rates(request=5_000))
+            take(store, Batch(node, epochs[node], (fact,), renew))
+
+    at_once([partial(live, node, stores[number % len(stores)]) for number, node in enumerate(epochs)])
+    return sum(counts.values())
+
+
+def set_up_account(store: Store, account: str) -> Caller:
+    def work(tx: Any) -> Caller:
+        accounts.add_credit(tx, account, 10**12, "", NOON_MS)
+        key = accounts.create_key(tx, account, KeyTerms(), NOON_MS)
+        made = accounts.find_key(tx, digest(key.encode()))
+        assert made is not None
+        return Caller(key, made.digest, made.key_id, account, made.purse)
+
+    return store.write(work)
+
+
+def test_nodes_that_renew_the_same_accounts_do_not_wait_for_each_other(stores: list[PostgresStore]) -> None:
+    """Eight nodes, renewals in any order: not one deadlock. The long form is scripts/soak renewals."""
+    before = deadlocks(stores[0])
+    batches = renew_for(stores, 4.0, 8, 12)
+    assert batches > 50
+    time.sleep(0.1)
+    assert deadlocks(stores[0]) == before
+
+
+def test_locks_in_the_order_of_the_renewals_are_caught(stores: list[PostgresStore], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wrong variant: each account is locked when its renewal's turn comes. The server sees deadlocks."""
+    monkeypatch.setattr(ingest, "accounts_of", lambda tx, renewals: set())
+    before, until_s = deadlocks(stores[0]), time.monotonic() + 60
+    while deadlocks(stores[0]) == before:
+        with suppress(StoreUnavailable):  # tried again, and in vain
+            renew_for(stores, 2.0, 8, 12)
+        assert time.monotonic() < until_s, "never seen"
+
+
+@pytest.mark.parametrize("state", ["40P01", "40001"])
+def test_transaction_that_the_database_gives_up_is_tried_again(state: str, stores: list[PostgresStore]) -> None:
+    """A deadlock and a serialization failure cost a retry from the beginning; too many of them are `unavailable`."""
+    caller, failures, runs = set_up(stores[0], 1_000), 2, 0
+
+    def work(tx: Any) -> int:
+        nonlocal runs
+        runs += 1
+        accounts.add_credit(tx, "acme", 500, "", NOON_MS)
+        if runs <= failures:
+            tx.run(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{state}', MESSAGE = 'provoked'; END $$")
+        return runs
+
+    assert stores[0].write(work) == 3
+    assert available_nano(stores[0], caller.account) == 1_500
+    failures = 1_000
+    with pytest.raises(StoreUnavailable, match="provoked"):
+        stores[0].write(work)
+    assert available_nano(stores[0], caller.account) == 1_500
+
+
+def test_deadlock_is_resolved_by_a_retry(stores: list[PostgresStore]) -> None:
+    """Two transactions take two accounts in opposite orders; the server ends one, which is tried again, and both are done."""
+    for name in ("a", "b"):
+        set_up_account(stores[0], name)
+    before, gate = available_nano(stores[0], "a"), threading.Barrier(2)
+    met: set[str] = set()
+
+    def cross(store: PostgresStore, first: str, second: str) -> None:
+        def work(tx: Any) -> None:
+            accounts.add_credit(tx, first, 1, "", NOON_MS)
+            if first not in met:
+                met.add(first)
+                gate.wait(10)
+            accounts.add_credit(tx, second, 1, "", NOON_MS)
+
+        store.write(work)
+
+    at_once([partial(cross, stores[0], "a", "b"), partial(cross, stores[1], "b", "a")])
+    assert [available_nano(stores[0], name) for name in ("a", "b")] == [before + 2, before + 2]
