@@ -48,19 +48,20 @@ async def find_answer(
     table: Table, attempts: Sequence[Attempt], generation: Generation, passage: Passage, extra_head: bytes, cap: int | None
 ) -> Exchange:
     """The exchange whose head is a 2xx. Failed: with the last failure, when no further attempt is allowed."""
+    account = generation.policy.account
+    began_s = asked_s = monotonic()
     past: list[tuple[Attempt, Failure]] = []
     at: int | None = 0
     while at is not None:
         attempt = attempts[at]
         generation.turn_to(attempt)
-        began_s = monotonic()
-        account = generation.policy.account
         table.begin(attempt, account)
         try:
             exchange = await _ask(table, attempt, generation, passage, extra_head, cap, attempt.provider.stream_options)
             if not 200 <= exchange.status < 300:
                 exchange = await _make_up(exchange, table, attempt, generation, passage, extra_head, cap)
         except Failed as failed:
+            # From when the request came: what it tries again is still in flight with what came beside it.
             table.end(attempt, failed.failure, began_s, account)
             past.append((attempt, failed.failure))
             at = None if passage.verdict else next_attempt(attempts, at, past)
@@ -69,8 +70,9 @@ async def find_answer(
             generation.books.metrics.retries[attempt.provider.name] += 1
             if attempts[at] is attempt:
                 await asyncio.sleep(max(random.uniform(0.05, 0.25), failed.failure.retry_after_s or 0.0))
+            asked_s = monotonic()
         else:
-            table.end(attempt, None, began_s, account)
+            table.end(attempt, None, asked_s, account)
             return exchange
     raise AssertionError("a plan has at least one attempt")
 

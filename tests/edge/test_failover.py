@@ -10,7 +10,7 @@ import pytest
 from edge.table import Lazy, Table
 from edge.upstream.pool import NativeUpstream
 from routing.health import Health
-from tests.answers import Answer, completion, event, respond, spoken, stream
+from tests.answers import Answer, Gate, completion, event, respond, spoken, stream
 from tests.edge.failures import BEHAVIOURS, Behaviour, table
 from tests.edge.patience import until
 from tests.edge.rig import Caller, Rig
@@ -221,6 +221,29 @@ async def test_secret_is_told_to_nobody(rig: FailoverRig) -> None:
         caller = await rig.request("lone/m", streamed=streamed)
         assert b"ill-key" not in caller.body
         assert b"who is [redacted]?" in caller.body
+
+
+@pytest.mark.parametrize(
+    ("answer", "count", "rest_s"),
+    [
+        (respond(b"", 429, [("retry-after", "1")]), 14, 1.0),
+        (respond(b"", 429), 14, 0.0),
+        (respond(b"", 503), 14, 0.0),
+        (respond(b"", 401), 8, 60.0),
+    ],
+    ids=["429 for 1 s", "429", "503", "401"],
+)
+async def test_failures_in_flight_together_are_one(rig: FailoverRig, answer: Answer, count: int, rest_s: float) -> None:
+    """A burst of one account closes the model to others no longer than one of its failures says."""
+    gate = f"burst {id(rig)}"
+    rig.script((Gate(gate), *answer))
+    burst = [rig.start(rig.caller(model="lone/m")) for _ in range(count)]
+    await until(lambda: rig.asked.count("ill") == count)
+    rig.provider.release(gate)
+    for caller in burst:
+        assert (await caller).status != 200
+    closed = rig.rests("another")
+    assert max(closed.values(), default=0.0) == pytest.approx(rest_s, abs=1.0)
 
 
 async def test_content_of_one_account_closes_nothing_for_others(rig: FailoverRig) -> None:
