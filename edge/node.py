@@ -35,6 +35,7 @@ from edge.settings import Settings
 from edge.shipper import Shipper
 from edge.table import Lazy, Table
 from edge.tasks import Tasks
+from edge.trials import Trials
 from edge.turn import Turn
 from edge.upstream.pool import NativeUpstream
 from routing.headers import own_request_id
@@ -123,6 +124,7 @@ class Node:
         self._runners = [
             self.tasks.supervise("watch", self.watch.run),
             self.tasks.supervise("table", self.table.watch),
+            self.tasks.supervise("trials", Trials(self.table, self.tasks).run),
         ]
         joining = self.tasks.supervise("join", self._join)
         self._runners.append(joining)

@@ -98,6 +98,9 @@ class Table:
         self._forget_other_keys(config, digests)
         # Requests that were planned with the last table still find their lanes.
         self._lanes = self._lanes | lanes
+        # By scope: a provider's name, and that with a key's digest.
+        self._lane_of = {f"{name} {digests.get(ref or '', ref or '')}": lane for (name, ref), lane in lanes.items()}
+        self._lane_of |= {name: lane for (name, _), lane in lanes.items()}
 
     def _digest(self, secret: str) -> str:
         """Tells keys apart without telling them."""
@@ -146,6 +149,18 @@ class Table:
         if self._health or failure is not None:
             self._note(end(self._health, attempt.scopes, failure, monotonic(), began_s, account))
 
+    def due(self, now_s: float) -> list[tuple[str, Lane]]:
+        """The scopes that are due for a trial at no cost, and how they are reached."""
+        due = [scope for scope, each in self._health.items() if each.is_due(now_s)]
+        lanes = ((scope, self._lane_of.get(" ".join(scope.split(" ")[:2]))) for scope in due)
+        return [(scope, lane) for scope, lane in lanes if lane is not None]
+
+    def tried(self, scope: str, failure: Failure | None) -> None:
+        """A trial at no cost has ended, well (None) or not."""
+        known = self._health.get(scope)
+        if known is not None:
+            self._health[scope] = known.after_free_trial(monotonic(), went_well=failure is None)
+
     def _note(self, changes: Changes) -> None:
         for scope, health in changes:
             if health is None:
@@ -155,12 +170,16 @@ class Table:
 
     async def watch(self) -> None:
         """Look at the file and its keys' files every other second until cancelled; use them when they changed and are right."""
+        last = self._secrets
         while True:
             await asyncio.sleep(LOOK_S)
-            stamp = self._stamp()
-            if stamp != self._seen or resolve(_references(self.config)) != self._secrets:
+            stamp, secrets = self._stamp(), resolve(_references(self.config))
+            # A key's file that is empty at one look is being written; at two, it is empty.
+            is_rotated = secrets != self._secrets and (secrets.keys() >= self._secrets.keys() or secrets == last)
+            if stamp != self._seen or is_rotated:
                 self._seen = stamp
                 self.reload()
+            last = secrets
 
     def reload(self) -> None:
         """Read the file now. Problems are logged; the table in force then stays."""

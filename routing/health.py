@@ -72,7 +72,9 @@ class Health(msgspec.Struct, frozen=True):
     accounts: tuple[tuple[str, int], ...] | None = None
     needs_trial: bool = True
     is_proved: bool = False
-    """A trial at no cost to anybody went well, so a caller's request may be the next."""
+    """A trial at no cost went well, so a caller's request may be the next."""
+    next_free_s: float = 0.0
+    """No trial at no cost before that."""
 
     def concerns(self, account: str) -> bool:
         """Whether an account's requests are kept out while it is open."""
@@ -93,9 +95,14 @@ class Health(msgspec.Struct, frozen=True):
         """A trial has begun: others wait for its end, but not for ever."""
         return msgspec.structs.replace(self, open_until_s=now_s + TRIAL_S, is_proved=False)
 
-    def after_proof(self) -> "Health":
-        """It answered when it was asked at no cost."""
-        return msgspec.structs.replace(self, is_proved=True)
+    def is_due(self, now_s: float) -> bool:
+        """Whether a trial at no cost should be made."""
+        return self.needs_trial and not self.is_proved and 0 < self.open_until_s <= now_s and self.next_free_s <= now_s
+
+    def after_free_trial(self, now_s: float, *, went_well: bool) -> "Health":
+        """It was asked at no cost. One that did not go well closes nothing: who has nothing else may still try."""
+        again_s = now_s + (KEY_COOL_DOWN_S if self.cause in ABOUT_KEY else TRIAL_S)
+        return msgspec.structs.replace(self, is_proved=went_well, next_free_s=again_s)
 
     def after_failure(self, failure: Failure, now_s: float, began_s: float = float("inf"), account: str = "") -> "Health":
         """One more failure, which this scope is to blame for (see `blamed`), of an attempt that began at `began_s`."""

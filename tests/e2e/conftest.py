@@ -23,7 +23,8 @@ def providers_toml(provider: Provider, more: str = "") -> str:
     price = f'{{ input = "{INPUT}", cached_input = "{CACHED}", output = "{OUTPUT}" }}'
     section = f'base_url = "{provider.base_url}"\napi_key = "none"\nunlisted = {price}\n'
     listed = "".join(f'"model-{number}" = {price}\n' for number in range(MODELS))
-    return f"[providers.other]\n{section}\n[providers.mock]\n{section}{more}\n[providers.mock.models]\n{listed}"
+    refused = "".join(f"[providers.refused-{status}]\n{section}\n" for status in (400, 401, 429))
+    return f"{refused}[providers.other]\n{section}\n[providers.mock]\n{section}{more}\n[providers.mock.models]\n{listed}"
 
 
 @pytest.fixture(scope="session")

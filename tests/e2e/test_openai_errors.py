@@ -1,5 +1,6 @@
 """Errors as the users of the OpenAI Python SDK meet them: each is the class they would catch, and says what to mend."""
 
+import time
 from typing import Any
 
 import openai
@@ -112,6 +113,32 @@ def test_error_provider_key_refused(client: openai.OpenAI, provider: Provider, m
     with pytest.raises(openai.APIStatusError) as caught:
         client.chat.completions.create(model=f"other/{model}", messages=MESSAGES)
     assert caught.value.status_code >= 500
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"error": {"message": "Incorrect API key provided: x", "code": "invalid_api_key"}}, 401),
+        ({"error": {"message": "You exceeded your current quota.", "code": "insufficient_quota"}}, 429),
+        ({"type": "error", "error": {"type": "invalid_request_error", "message": "Your credit balance is too low"}}, 400),
+    ],
+    ids=["key", "quota", "balance"],
+)
+def test_error_that_waiting_does_not_mend(
+    edge: Edge, account: Account, provider: Provider, model: str, body: Any, status: int
+) -> None:
+    """What only the operator can mend is said once: the SDK, told not to retry, does not, and does not sit and wait."""
+    provider.script(model, respond(body, status, [("retry-after", "60")]))
+    began_s = time.monotonic()
+    with (
+        openai.OpenAI(base_url=edge.base_url, api_key=account.key, max_retries=2) as client,
+        pytest.raises(openai.InternalServerError) as caught,
+    ):
+        client.chat.completions.create(model=f"refused-{status}/{model}", messages=MESSAGES)
+    assert caught.value.response.headers["x-should-retry"] == "false"
+    assert "retry-after" not in caught.value.response.headers
+    assert len(provider.requests[model]) == 1
+    assert time.monotonic() - began_s < 5
 
 
 def test_error_mid_stream(client: openai.OpenAI, provider: Provider, model: str) -> None:

@@ -265,11 +265,20 @@ def test_trial() -> None:
     assert failed.failures == FAILURES_MAX + 1
 
 
-def test_proof_is_used_by_one_trial() -> None:
-    """A free trial that went well admits one request, not all."""
-    proved = after([answer(401)]).after_proof()
+def test_free_trial() -> None:
+    """It is due when the time is over, not again at once; one that went well admits one request; none closes anything."""
+    closed = after([answer(401)])
+    assert not closed.is_due(100.0)
+    assert closed.is_due(160.0)
+    failed = closed.after_free_trial(160.0, went_well=False)
+    assert not failed.is_due(161.0)
+    assert failed.is_due(160.0 + KEY_COOL_DOWN_S)
+    assert not failed.is_open(161.0)
+    proved = failed.after_free_trial(300.0, went_well=True)
     assert proved.is_proved
-    assert not proved.after_trial(200.0).is_proved
+    assert not proved.is_due(9_999.0)
+    assert not proved.after_trial(301.0).is_proved
+    assert not after([answer(429, 1.0)]).is_due(500.0)
 
 
 def test_success_heals_only_what_came_before_it() -> None:

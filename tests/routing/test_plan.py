@@ -105,7 +105,7 @@ def test_plan_leaves_trials_to_the_end() -> None:
     assert names("both", health={"pool": HALF_OPEN}) == ["one/m env:ONE", "one/m env:ONE", *pool]
     assert names("pool/m", health={"pool env:A": HALF_OPEN}) == ["pool/m env:B", "pool/m file:/c", "pool/m env:A"]
     assert names("pool/m", health={"pool": HALF_OPEN}) == pool
-    assert names("both", health={"pool": HALF_OPEN.after_proof()}) == names("both")
+    assert names("both", health={"pool": HALF_OPEN.after_free_trial(100.0, went_well=True)}) == names("both")
     assert names("both", health={"pool": Health(0, 99.0, Cause.RATE_LIMITED, needs_trial=False)}) == names("both")
 
 

@@ -1,0 +1,125 @@
+"""Trials in the background: who is asked, with what, and that callers notice nothing but the recovery."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from time import monotonic
+
+import msgspec
+import pytest
+
+from edge.table import Lazy, Table
+from edge.trials import Trials, ask
+from edge.upstream.httpx_transport import HttpxUpstream
+from tests.answers import Answer, End, completion, respond
+from tests.edge.patience import until
+from tests.edge.test_failover import FailoverRig
+from tests.provider import Provider, Request
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    with Provider() as running:
+        yield running
+
+
+@pytest.fixture
+async def rig(tmp_path: Path, provider: Provider) -> AsyncIterator[FailoverRig]:
+    async with FailoverRig(tmp_path, provider) as built:
+        yield built
+
+
+def over(rig: FailoverRig) -> str:
+    """The time of what is closed is over now; its scope."""
+    (scope,) = rig.health
+    rig.health[scope] = msgspec.structs.replace(rig.health[scope], open_until_s=monotonic() - 1.0)
+    return scope
+
+
+def lists(rig: FailoverRig, answer: Answer) -> list[Request]:
+    """The provider answers a GET so; what it was asked."""
+    asked: list[Request] = []
+
+    def listing(request: Request) -> Answer:
+        asked.append(request)
+        return answer
+
+    rig.provider.script_by("", listing)
+    return asked
+
+
+async def test_dead_key_is_tried_at_no_cost(rig: FailoverRig) -> None:
+    """`GET /models` with that key; while it is refused no caller's request goes there; when it is taken, one does."""
+    rig.script(respond(b"", 401))
+    trials = Trials(rig.table, rig.tasks)
+    for _ in range(20):
+        assert (await rig.request("pool/m")).status == 200
+    assert rig.asked.count("ill") == 1
+    trials.look()
+    assert not rig.table.due(monotonic())
+    scope = over(rig)
+    asked = lists(rig, respond(b"", 401))
+    trials.look()
+    trials.look()
+    await until(lambda: rig.health[scope].next_free_s)
+    assert [request.line for request in asked] == ["GET /ill/models HTTP/1.1"]
+    assert asked[0].header("authorization") == "Bearer ill-key-of-ours"
+    assert asked[0].body == b""
+    for _ in range(20):
+        assert (await rig.request("pool/m")).status == 200
+    assert rig.asked.count("ill") == 1
+    rig.health[scope] = msgspec.structs.replace(rig.health[scope], next_free_s=0.0)
+    lists(rig, respond({"data": []}))
+    trials.look()
+    await until(lambda: rig.health[scope].is_proved)
+    rig.script(respond(completion()))
+    while rig.health:
+        assert (await rig.request("pool/m")).status == 200
+    assert rig.asked.count("ill") == 2
+
+
+@pytest.mark.parametrize("answer", [respond(b"", 500), (End(),), (b"nonsense\r\n", End())], ids=["500", "closed", "no HTTP"])
+async def test_lone_target_is_tried_by_callers_too(rig: FailoverRig, answer: Answer) -> None:
+    """A free trial that fails closes nothing: where nothing else is left, a caller's request is the trial."""
+    rig.script(respond(b"", 401))
+    assert (await rig.request("lone/m")).status == 502
+    scope = over(rig)
+    lists(rig, answer)
+    Trials(rig.table, rig.tasks).look()
+    await until(lambda: rig.health[scope].next_free_s)
+    rig.script(respond(completion()))
+    assert (await rig.request("lone/m")).status == 200
+    assert rig.health == {}
+
+
+async def test_trials_run_by_themselves(rig: FailoverRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One supervised task does all of it, and ends when it is told to."""
+    monkeypatch.setattr("edge.trials.LOOK_S", 0.01)
+    rig.script(respond(b"", 401))
+    assert (await rig.request("lone/m")).status == 502
+    scope = over(rig)
+    lists(rig, respond(b"", 404))
+    running = rig.tasks.spawn("trials", Trials(rig.table, rig.tasks).run())
+    await until(lambda: rig.health[scope].is_proved)
+    running.cancel()
+
+
+async def test_trial_over_httpx(rig: FailoverRig) -> None:
+    """The other transport asks the same."""
+    asked = lists(rig, respond({"data": []}))
+    upstream = HttpxUpstream()
+    (lane, *_) = rig.table._lanes.values()
+    assert await ask(msgspec.structs.replace(lane, upstream=upstream)) is None
+    assert [request.line for request in asked] == ["GET /ill/models HTTP/1.1"]
+    await upstream.aclose()
+
+
+async def test_key_that_is_gone_is_not_tried(rig: FailoverRig) -> None:
+    """The health of a key that stands in no table any more is forgotten."""
+    rig.script(respond(b"", 401))
+    assert (await rig.request("lone/m")).status == 502
+    (rig.folder / "ill").write_text("another")
+    rig.table.reload()
+    assert rig.health == {}
+    assert isinstance(Table(rig.folder / "providers.toml", rig.native, Lazy()).due(0.0), list)
