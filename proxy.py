@@ -12,7 +12,7 @@ from typing import Any
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
-from edge.account import Forward, Fresh
+from edge.account import Authenticated, Forward, Fresh
 from edge.data_folder import StartProblem, locked, node_name
 from edge.downstream import READER_TIMEOUT
 from edge.downstream.admission import ADMISSION
@@ -32,7 +32,7 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     with locked(settings.data):
         async with centre_of(settings, name) as (centre, account):
             node = app.node = Node(settings, name, centre)
-            fresh = Fresh(account, node.flush)
+            fresh = Authenticated(Fresh(account, node.flush), lambda: node.authenticator, node.failed_authentications)
             app.serve(paid(node), routes(node, fresh), lambda: node.table.config.cors_origins)
             await node.start()
             reader_timeout_s = node.table.config.limits.reader_timeout_s

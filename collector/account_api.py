@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from collector import history
 from collector.accounts import Key, find_key
+from collector.doors import note_refusal
 from collector.leasing import purse_available
 from collector.service import Collector
 from collector.store import Tx
@@ -62,6 +63,8 @@ def _endpoint(collector: Collector, answer: Answer) -> Callable[[Request], Await
 
             return Response(_encode({"data": await collector.read(work)}), media_type="application/json")
         except _Problem as problem:
+            if problem.status == 401:
+                note_refusal(collector.refusals, request, problem.message)
             return _error(problem, flavor_of(request.url.path))
         except Unreachable as error:
             unread = _Problem(503, "the account cannot be read right now", "collector_unavailable")

@@ -14,8 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from collector.nodes import PREFIX, node_of_token
+from collector.doors import note_refusal
+from collector.nodes import PREFIX, TOKEN_CHARS, node_of_token
 from collector.service import Collector, check_owner
+from usage.decoding import UNREADABLE, reason_of
 from usage.protocol import MESSAGES, Acquire, Batch, Boot, Close, Poll, Refused, Rejected, Return, Unreachable
 from usage.record import UsageRecord
 
@@ -70,9 +72,10 @@ async def _serve(collector: Collector, request: Request) -> Response:
         return _error(404, "invalid", f"there is no message {name}; there are {', '.join(MESSAGES)}")
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     node = ""
-    if scheme.lower() == "bearer" and token.startswith(PREFIX):
+    if scheme.lower() == "bearer" and token.startswith(PREFIX) and len(token) == TOKEN_CHARS:
         node = await collector.read(lambda tx, now: node_of_token(tx, token))
     if not node:
+        note_refusal(collector.refusals, request, "no valid node token")
         return _error(401, "bad_node_token", "this node token is unknown or revoked; `tollway nodes create` makes one")
     body = await _read_body(request)
     if name == "ingest":
@@ -126,10 +129,8 @@ def _too_large() -> Refused:
 def _decode(name: str, body: bytes) -> Message:
     try:
         message = cast(Message, _DECODERS[name].decode(body))
-    except msgspec.MsgspecError as error:
-        raise Refused("invalid", f"not a {name} message: {error}") from error
-    except UnicodeDecodeError as error:
-        raise Refused("invalid", f"not a {name} message: {error.reason}") from error
+    except UNREADABLE as error:
+        raise Refused("invalid", f"not a {name} message: {reason_of(error)}") from error
     return message
 
 
@@ -148,9 +149,9 @@ def _decode_batch(body: bytes) -> tuple[Batch, tuple[Rejected, ...]]:
         for raw in loose.records:
             try:
                 records.append(_decode_record(raw))
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            except UNREADABLE as error:
                 named = _decode_loose_record(raw)
-                unreadable.append(Rejected(named.seq, named.gen_id, f"not a usage record: {error}"))
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Refused("invalid", f"not an ingest message: {error}") from error
+                unreadable.append(Rejected(named.seq, named.gen_id, f"not a usage record: {reason_of(error)}"))
+    except UNREADABLE as error:
+        raise Refused("invalid", f"not an ingest message: {reason_of(error)}") from error
     return Batch(loose.node, loose.epoch, tuple(records), loose.renew, loose.complete_ms), tuple(unreadable)

@@ -14,6 +14,7 @@ from collector.leasing import lock_node
 from collector.store import Tx
 
 PREFIX = "nt_"
+TOKEN_CHARS = len(PREFIX) + 43
 
 
 class NodeRow(msgspec.Struct, frozen=True):

@@ -34,6 +34,7 @@ from usage.protocol import (
     Returned,
     Unreachable,
 )
+from usage.throttle import Throttle
 
 DEMO_ACCOUNT = "demo"
 DEMO_CREDIT_NANO = 5_000_000_000
@@ -56,6 +57,8 @@ class Collector:
         self.store = store
         self.clock_ms = clock_ms
         self.counts = {"records": 0, "rejected": 0, "batches": 0, "grants": 0}
+        self.refusals = Throttle()
+        """Of credentials, at all doors together."""
         self._threads = ThreadPoolExecutor(store.workers, thread_name_prefix="collector")
 
     def __repr__(self) -> str:

@@ -1,7 +1,8 @@
 """The account endpoints as an edge serves them: what it has not shipped yet goes first, then the centre answers.
 
-Rule: the caller's own key is what the centre checks; this node's token opens nobody's history. Strategy: with an embedded
-collector its routes are mounted behind `Fresh`; with one elsewhere `Forward` passes the request on.
+Rule: the caller's own key is what the centre checks; this node's token opens nobody's history. Rule: who has no usable key is
+refused here, before anything is shipped or the centre asked (`Authenticated`), and an account reads a few things at once.
+Strategy: with an embedded collector its routes are mounted behind `Fresh`; with one elsewhere `Forward` passes the request on.
 """
 
 from collections.abc import Awaitable, Callable
@@ -9,7 +10,12 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from edge.authentication import Authenticator
+from edge.clients import FailedAuthentications
+from edge.collector_link import httpx_errors
+from edge.intake import Budget, Denied
 from edge.reply import send_refusal, send_whole
+from routing.headers import validate
 from routing.refusal import Refusal
 from usage.flavor import flavor_of
 
@@ -18,7 +24,49 @@ CROSSING = frozenset((b"authorization", b"x-api-key", b"api-key", b"x-request-id
 RETURNING = (b"content-type", b"retry-after", b"www-authenticate")
 FRESH_S = 1.0
 FORWARD_TIMEOUT_S = 10.0
+QUERY_BYTES_MAX = 4_096
+READS_MAX = 64
+READS_SHARE = 0.125
+"""One account may have an eighth of the reads that are free: each costs what a hundred refusals cost."""
 Flush = Callable[[float], Awaitable[Any]]
+_UNREADABLE = Refusal(503, "collector_unreachable", "the account cannot be read right now", retry_after_s=1.0)
+_TOO_MANY = Refusal(429, "too_many_requests", "this account reads too many things at once; let some end", retry_after_s=1.0)
+
+
+class Authenticated:
+    """An application that is reached with a usable key alone. `authenticator`: that of the running epoch, None before it."""
+
+    def __init__(self, app: ASGIApp, authenticator: Callable[[], Authenticator | None], failed: FailedAuthentications) -> None:
+        self._app = app
+        self._authenticator = authenticator
+        self._failed = failed
+        self._reads = Budget(READS_MAX, READS_SHARE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            account = await self._account_of(scope)
+            if not self._reads.claim(account, 1):
+                raise Denied(_TOO_MANY)
+        except Denied as denied:
+            if denied.refusal.status == 401:
+                self._failed.note(scope, denied.refusal.message)
+            await send_refusal(send, denied.refusal, flavor_of(scope["path"]), [])
+            return
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._reads.release(account, 1)
+
+    async def _account_of(self, scope: Scope) -> str:
+        if len(scope["query_string"]) > QUERY_BYTES_MAX:
+            raise Denied(Refusal(400, "invalid_parameter", f"the query is longer than {QUERY_BYTES_MAX} bytes"))
+        arrival = validate(scope["headers"], http_version=scope.get("http_version", "1.1"))
+        if isinstance(arrival, Refusal):
+            raise Denied(arrival)
+        authenticator = self._authenticator()
+        if authenticator is None:
+            raise Denied(_UNREADABLE)
+        return (await authenticator.policy_of(arrival)).account
 
 
 class Fresh:
@@ -49,13 +97,12 @@ class Forward:
         query = scope["query_string"].decode("latin-1")
         try:
             answer = await self._client.get(scope["path"] + (f"?{query}" if query else ""), headers=headers)
-        except httpx.HTTPError:
-            await send_refusal(
-                send,
-                Refusal(503, "collector_unreachable", "the account cannot be read right now", retry_after_s=1.0),
-                flavor_of(scope["path"]),
-                [],
-            )
+        except httpx.InvalidURL:
+            refusal = Refusal(400, "invalid_parameter", "the path or the query cannot be passed on: it has characters no URL has")
+            await send_refusal(send, refusal, flavor_of(scope["path"]), [])
+            return
+        except httpx_errors():
+            await send_refusal(send, _UNREADABLE, flavor_of(scope["path"]), [])
             return
         kept = [(name, answer.headers[name.decode()].encode()) for name in RETURNING if name.decode() in answer.headers]
         await send_whole(send, answer.status_code, kept, answer.content)

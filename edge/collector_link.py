@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from usage.decoding import UNREADABLE, reason_of
 from usage.protocol import (
     MESSAGES,
     Ack,
@@ -102,21 +103,19 @@ class HttpCentre:
             raise error_of(status, answer_headers, answer)
         try:
             found = _DECODERS[name].decode(answer)
-        except msgspec.MsgspecError as error:
-            raise Unreachable(f"the answer to {name} is not what was agreed: {error}") from None
+        except UNREADABLE as error:
+            raise Unreachable(f"the answer to {name} is not what was agreed: {reason_of(error)}") from None
         assert isinstance(found, kind)
         return found
 
     async def _post(self, name: str, body: bytes, headers: dict[str, str]) -> tuple[int, "httpx.Headers", bytes]:
         if self._client is None:
             await asyncio.to_thread(importlib.import_module, "httpx")
-        import httpx
-
         client = self._client = self._client or self._make_client()
         self.calls_total += 1
         try:
             response = await client.post(f"{self.base_url}/node/v1/{name}", content=body, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except httpx_errors() as error:
             raise Unreachable(f"{type(error).__name__}: {error}") from None
         return response.status_code, response.headers, response.content
 
@@ -136,6 +135,13 @@ class HttpCentre:
             trust_env=False,
             **options,
         )
+
+
+def httpx_errors() -> tuple[type[Exception], ...]:
+    """Everything that a call of httpx raises: its own four families, sockets and TLS, and host names that are none."""
+    import httpx
+
+    return (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError, OSError, UnicodeError)
 
 
 def error_of(status: int, headers: "httpx.Headers", body: bytes) -> Refused | Unreachable:
@@ -159,5 +165,5 @@ def said_by(body: bytes) -> str:
     try:
         found = msgspec.json.decode(body, type=dict[str, dict[str, msgspec.Raw]])
         return msgspec.json.decode(found["error"]["message"], type=str)[:200]
-    except (msgspec.MsgspecError, KeyError):
+    except (*UNREADABLE, KeyError):
         return ""

@@ -139,9 +139,9 @@ class Credit:
             "keys": len(self._keyring.policies),
         }
 
-    async def look_up(self, digest: str) -> Policy | None:
+    async def look_up(self, digest: str, has_mark: bool = True) -> Policy | None:
         """The policy of a key, asked of the centre; None: there is no such key. Raises Unreachable, within 500 ms."""
-        return await self._keyring.look_up(digest)
+        return await self._keyring.look_up(digest, has_mark)
 
     # Credit.
 

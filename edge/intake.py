@@ -43,7 +43,7 @@ class Budget:
 
     __slots__ = ("_by_account", "_share", "held", "most")
 
-    def __init__(self, most: int, share: int) -> None:
+    def __init__(self, most: int, share: float) -> None:
         self.most = most
         self.held = 0
         self._share = share

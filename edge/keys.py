@@ -23,6 +23,12 @@ class Reason(enum.Enum):
 
 def digest_of(authorization: bytes | None) -> str | Reason:
     """The digest by which the centre knows the key, or the reason why the header cannot hold one."""
+    found = key_of(authorization)
+    return found if isinstance(found, Reason) else key.digest(found)
+
+
+def key_of(authorization: bytes | None) -> bytes | Reason:
+    """The key in the header, with a right shape and checksum."""
     if not authorization:
         return Reason.MISSING
     secret = authorization[7:]
@@ -38,5 +44,5 @@ def digest_of(authorization: bytes | None) -> str | Reason:
         if not secret:
             return Reason.MISSING
     if key.is_well_formed(secret):
-        return key.digest(secret)
+        return secret
     return Reason.MALFORMED if secret.isascii() else Reason.NON_ASCII

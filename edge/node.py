@@ -16,7 +16,9 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from edge.authentication import Authenticator, Deployment
 from edge.capacity import connections_max, memory_bytes, raise_descriptors
+from edge.clients import FailedAuthentications
 from edge.credit import Credit
 from edge.data_folder import prove_writable
 from edge.downstream.admission import Admission
@@ -96,6 +98,9 @@ class Node:
         self.journal: Journal | None = None
         self.credit: Credit | None = None
         self.shipper: Shipper | None = None
+        self.authenticator: Authenticator | None = None
+        """There with the first epoch, and until the process ends: an account can be read while the edge drains."""
+        self.failed_authentications = FailedAuthentications(settings.client_address_header, settings.trusted_proxies)
         self._relay: Relay | None = None
         self._refusal = _JOINING
         self._joining_problem = ""
@@ -165,7 +170,11 @@ class Node:
             limits.response_bytes_max, limits.line_bytes_max, limits.keepalive_comment_s, settings.durability == "strict"
         )
         books = Books(self.name, booted.epoch, journal, credit, self.metrics)
-        self._relay = Relay(self.table, books, self.watch, self.mint, self.in_flight, bounds)
+        deployment = Deployment.of(booted)
+        self.authenticator = Authenticator(credit, deployment)
+        self._relay = Relay(
+            self.table, books, self.watch, self.mint, self.in_flight, bounds, deployment, self.failed_authentications
+        )
         log.info("node %s serves in epoch %d", self.name, booted.epoch)
 
     async def _open_journal(self, folder: str) -> tuple[Booted, Journal]:
@@ -265,6 +274,7 @@ class Node:
             "upstream_connections_opened_total": pool.opened_total,
             "upstream_connections_reused_total": pool.reused_total,
             "resident_bytes": _resident_bytes(),
+            "failed_authentications_total": self.failed_authentications.total,
             "loop_lag_seconds": self.overload.lag_s,
             "overloaded": float(bool(self.overload.reason)),
             "caller_connections_open": self.admission.open,

@@ -16,6 +16,8 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from edge.attempts import Failed, find_answer
+from edge.authentication import Authenticator, Deployment, check, unverifiable
+from edge.clients import FailedAuthentications
 from edge.downstream import CALLER, Caller
 from edge.generation import Books, Generation
 from edge.ids import Mint
@@ -38,7 +40,7 @@ from routing.refusal import Refusal, refusal_of
 from routing.reserve import Reserve, completion_within, reserve
 from usage.flavor import flavor_of
 from usage.pricing import dollars
-from usage.protocol import Policy, Unreachable
+from usage.protocol import Policy
 
 log = logging.getLogger("tollway.relay")
 NONE: Mapping[str, Any] = {}
@@ -50,7 +52,19 @@ _UNJOURNALED = Refusal(503, "journal_unavailable", "this edge cannot write its j
 class Relay:
     """The ASGI callable of `POST /chat/completions`."""
 
-    def __init__(self, table: Table, books: Books, watch: Watch, mint: Mint, in_flight: InFlight, bounds: Bounds) -> None:
+    def __init__(
+        self,
+        table: Table,
+        books: Books,
+        watch: Watch,
+        mint: Mint,
+        in_flight: InFlight,
+        bounds: Bounds,
+        deployment: Deployment | None = None,
+        failed: FailedAuthentications | None = None,
+    ) -> None:
+        self._authenticator = Authenticator(books.credit, deployment or Deployment())
+        self._failed = failed or FailedAuthentications()
         self._table = table
         self._books = books
         self._watch = watch
@@ -74,6 +88,8 @@ class Relay:
             await self._serve(arrival, digest, gen_id, request_id, passage, send)
         except Denied as denied:
             self._books.metrics.count_refused(denied.refusal.status)
+            if denied.refusal.status == 401:
+                self._failed.note(scope, denied.refusal.message)
             await send_refusal(send, denied.refusal, passage.flavor, id_headers(gen_id, request_id))
             if passage.is_reading_body or not passage.body_bytes:
                 passage.is_reading_body, passage.is_watched = False, True
@@ -116,7 +132,7 @@ class Relay:
         table, limits = self._table, self._table.config.limits
         policy = self._books.credit.find(digest) if isinstance(digest, str) else None
         if policy is None:
-            policy = await self._look_up(digest)
+            policy = await self._authenticator.look_up(digest, arrival.authorization)
         check(policy)
         self._in_flight.enter(passage, policy.account)
         credit = self._books.credit
@@ -157,18 +173,6 @@ class Relay:
         )
         await self._answer(plan, generation, passage, arrival, send, cap)
 
-    async def _look_up(self, digest: str | Reason) -> Policy:
-        """The policy of a key that is not known here yet. Denied."""
-        if isinstance(digest, Reason):
-            raise Denied(Refusal(401, "invalid_api_key", digest.value))
-        try:
-            policy = await self._books.credit.look_up(digest)
-        except Unreachable as problem:
-            raise Denied(_unverifiable(problem.retry_after_s, f"{_AWAY} ({problem})")) from problem
-        if policy is None:
-            raise Denied(Refusal(401, "invalid_api_key", "this API key does not exist"))
-        return policy
-
     async def _hold_cold(self, policy: Policy, need: Reserve) -> int:
         """Nano-dollars held: `full_nano`, or what the credit gives above `least_nano`."""
         answer = await self._books.credit.hold_cold(policy, need.full_nano, need.least_nano)
@@ -176,7 +180,7 @@ class Relay:
             return answer.held_nano
         if answer.exhausted_by:
             raise Denied(_exhausted(need, answer.available_nano, answer.exhausted_by))
-        raise Denied(_unverifiable(answer.retry_after_s, answer.reason))
+        raise Denied(unverifiable(answer.retry_after_s, answer.reason))
 
     async def _answer(
         self, plan: Plan, generation: Generation, passage: Passage, arrival: Arrival, send: Send, cap: int | None
@@ -222,19 +226,6 @@ class Relay:
             await send_refusal(send, refusal, passage.flavor, ids)
         elif passage.verdict == "draining" and not passage.is_answered:
             await send_refusal(send, LEAVING, passage.flavor, ids)
-
-
-def check(policy: Policy) -> None:
-    """Denied: the key may no longer be used."""
-    if policy.disabled:
-        raise Denied(Refusal(401, "invalid_api_key", "this API key was revoked"))
-    if policy.expires_ms is not None and time.time_ns() >= policy.expires_ms * 1_000_000:
-        raise Denied(Refusal(401, "invalid_api_key", "this API key has expired"))
-
-
-def _unverifiable(retry_after_s: float | None, reason: str) -> Refusal:
-    message = f"{reason}; nothing was charged, try again"
-    return Refusal(503, "credit_unverifiable", message, retry_after_s=retry_after_s or 1.0)
 
 
 def _exhausted(need: Reserve, available_nano: int, by: str) -> Refusal:

@@ -103,6 +103,10 @@ class ApiRouter(Router):
             if is_api and scope["query_string"] and has_key(scope["query_string"], scope["headers"]):
                 await send_refusal(reply.send, _KEY_IN_URL, flavor, [])
                 return
+            if not scope["path"].isprintable():
+                # Starlette's patterns end with `$`, which lets one line feed pass.
+                await self._not_found(scope, receive, reply.send)
+                return
             path = tidy(scope["path"]) if is_api else scope["path"]
             await super().__call__(scope if path == scope["path"] else {**scope, "path": path}, receive, reply.send)
         except Exception:

@@ -182,3 +182,38 @@ async def test_metrics_count_what_happened(wire: Wire) -> None:
     assert "tollway_collector_records_total 2" in lines
     assert 'tollway_collector_absorbed_dollars{term="overage"} 0.0000015' in lines
     assert (await wire.http.get("/readyz")).text == "ready\n"
+
+
+DEEP = b"[" * 100_000
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+@pytest.mark.parametrize(
+    "body",
+    [
+        DEEP,
+        b'{"node":"fra-1","epoch":1,"records":[' + DEEP,
+        b'{"node":"fra-1","epoch":1,"records":[{"seq":1,"gen_id":"g","x":' + DEEP + b"]" * 100_000 + b"}]}",
+        b'{"a":' * 100_000,
+        b'{"node":"\xff\xfe"}',
+        b'{"node":"\\ud800"}',
+        b"\x00" * 1_000,
+        b'{"epoch":' + b"9" * 10_000 + b"}",
+        b'{"epoch":1e' + b"9" * 1_000 + b"}",
+    ],
+)
+async def test_wire_refuses_what_cannot_be_decoded(wire: Wire, name: str, body: bytes) -> None:
+    """400 with a reason, whatever the library raises; a stolen token opens no traceback."""
+    response = await wire.post(name, body)
+    assert response.status_code == 400
+    assert response.json()["code"] == "invalid"
+
+
+async def test_wire_logs_refused_tokens_without_them(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+    """Where it came from, and where to; no part of the token; a flood leaves a few lines."""
+    for _ in range(50):
+        assert (await wire.post("boot", b"{}", authorization="Bearer nt_secretsecret")).status_code == 401
+    lines = [record.message for record in caplog.records if record.name == "tollway.auth"]
+    assert 1 <= len(lines) <= 10
+    assert "127.0.0.1" in lines[0]
+    assert "secret" not in "".join(lines)
