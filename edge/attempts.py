@@ -20,6 +20,8 @@ from routing.plan import Attempt
 from routing.provider_error import failure_of_answer
 
 ERROR_BODY_BYTES_MAX = 65_536
+ERROR_BODY_S = 5.0
+"""An error status decides by itself; its words are not waited for at the expense of the next target."""
 _VERDICTS = {
     "first_byte": Kind.TIMEOUT_FIRST_BYTE,
     "idle": Kind.TIMEOUT_IDLE,
@@ -150,17 +152,18 @@ async def _error_body(exchange: Exchange, passage: Passage) -> bytes:
     pieces: list[bytes] = []
     size = 0
     try:
-        while size < ERROR_BODY_BYTES_MAX:
-            data = await exchange.read()
-            if data == b"":
-                return b"".join(pieces)
-            if data is None:
-                if passage.verdict:
-                    break
-                continue
-            pieces.append(data)
-            size += len(data)
-    except UpstreamError:
+        async with asyncio.timeout(ERROR_BODY_S):
+            while size < ERROR_BODY_BYTES_MAX:
+                data = await exchange.read()
+                if data == b"":
+                    return b"".join(pieces)
+                if data is None:
+                    if passage.verdict:
+                        break
+                    continue
+                pieces.append(data)
+                size += len(data)
+    except (UpstreamError, TimeoutError):
         pass
     exchange.abort()
     return b"".join(pieces)

@@ -84,6 +84,33 @@ _CODES: Final = _names(
 )
 """Codes, types, reasons and exception names that mean one thing, in lower case."""
 
+_HINTS: Final = _words(
+    {
+        Cause.EXHAUSTED: (
+            r"insufficient(?:quota|balance|credit|fund)|(?:balance|credits?|budget|prepaid)\w*(?:exhaust|deplet|exceed|toolow|usedup)",
+            r"(?:billing|spend|spending|usage|monthly|daily|key|credit)(?:hard|cap)?limit|paymentrequired|overdue|arrear",
+        ),
+        Cause.CREDENTIALS: (
+            r"(?:invalid|incorrect|expired|missing|revoked|disabled|unknown|bad)(?:api)?key|apikey\w*(?:invalid|expired|revoked|notvalid)",
+            r"authentication(?:error|failed|failure|required)|(?:account|organi[sz]ation)(?:is)?(?:disabled|suspended|deactivated)",
+        ),
+        Cause.TOO_LONG: (
+            r"context(?:length|window|size|limit|overflow)|(?:prompt|input)\w*toolong|toomany(?:input|prompt)tokens",
+        ),
+        Cause.MODERATED: (
+            r"content(?:policy|filter|moderat|safety|violat|blocked)|policyviolation|moderat|guardrail|responsibleai|blocklist",
+            r"(?:prohibited|sensitive|inappropriate|harmful|unsafe|flagged)(?:content|text|input|prompt|image)|safety|flagged",
+        ),
+        Cause.OVERLOADED: (r"overload|(?:at|no|over|out)?capacity|busy",),
+        Cause.MODEL_UNKNOWN: (
+            r"(?:model|deployment)\w*(?:notfound|notexist|unavailable|deprecated|retired|gone|decommission|notopen)|(?:no|unknown)such?model",
+        ),
+        Cause.UNSUPPORTED: (r"unsupported|notsupported|unknownparam|unrecognizedparam",),
+        Cause.TIMED_OUT: (r"time[d]?out",),
+    }
+)
+"""What codes that stand in no row have in common, in lower case and without anything but letters and digits."""
+
 _KINDS: Final = _names(
     {
         Cause.RATE_LIMITED: "rate_limit_exceeded rate_limit_error too_many_requests resource_exhausted tokens requests",
@@ -199,7 +226,7 @@ def cause_of(status: int, names: Iterable[str], message: str, *, states_wait: bo
     `states_wait`: it says when to come back within the hour, so what is used up is a rate and not a balance.
     """
     lower = [name.lower() for name in names]
-    by_name = next((_CODES[name] for name in lower if name in _CODES), None)
+    by_name = next((_CODES[name] for name in lower if name in _CODES), None) or _by_hint(lower)
     about_us = _about_us(status, message)
     if status == 401:
         return about_us or (by_name if by_name in ABOUT_ACCOUNT else Cause.CREDENTIALS) or Cause.CREDENTIALS
@@ -213,6 +240,13 @@ def cause_of(status: int, names: Iterable[str], message: str, *, states_wait: bo
     if by_name is not None:
         return _beside_status(by_name, status)
     return _about_request(status, message) or _in_general(status, lower)
+
+
+def _by_hint(names: list[str]) -> Cause | None:
+    """What a code that no row has resembles. Sentences in the place of a code are none."""
+    squashed = (re.sub(r"[^a-z0-9]", "", name) for name in names if " " not in name and name not in _KINDS)
+    found = (_HINTS.search(name) for name in squashed)
+    return next((Cause(match.lastgroup) for match in found if match), None)
 
 
 def _about_us(status: int, message: str) -> Cause | None:
@@ -235,5 +269,8 @@ def _about_request(status: int, message: str) -> Cause | None:
 
 
 def _in_general(status: int, names: list[str]) -> Cause:
+    """A type so general that only a vague status leaves it the word. Google's older services limit rates with a 403."""
+    if status in (0, 403, 503) and any("ratelimit" in re.sub(r"[^a-z]", "", name) for name in names):
+        return Cause.RATE_LIMITED
     general = None if status else next((_KINDS[name] for name in names if name in _KINDS), None)
     return general or cause_of_status(status)

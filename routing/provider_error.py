@@ -5,6 +5,7 @@ Limits: the words are raw; secrets are taken out where they leave (`without_secr
 """
 
 import re
+import zlib
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -12,7 +13,7 @@ import msgspec
 
 from routing.cause import Cause
 from routing.cause_table import cause_of
-from routing.complaint import Complaint, read_complaint
+from routing.complaint import BODY_BYTES_MAX, Complaint, read_complaint
 from routing.failure import Failure, Kind, Sent, Source
 from routing.redaction import Secret, hidden
 from routing.retry_after import Headers, stated_wait_s, until_s
@@ -29,9 +30,22 @@ SHORT_WAIT_S: Final = 3_600.0
 def failure_of_answer(status: int, headers: Headers, body: bytes, now_unix_s: float, *, is_listed: bool = True) -> Failure:
     """The failure that an error status with this head and body amounts to. `is_listed`: the table knows the model."""
     values = dict(headers)
+    body = decoded(body, values.get(b"content-encoding", b"identity"))
     complaint = read_complaint(body, values.get(b"content-type", b""))
     told = (values[name].decode("latin-1").partition(":")[0].strip() for name in _HEADERS_OF_CAUSE if name in values)
     return _failure(Kind.STATUS, Sent.REQUEST, status, complaint, told, headers, now_unix_s, is_listed=is_listed)
+
+
+def decoded(body: bytes, encoding: bytes) -> bytes:
+    """An error body without its gzip or deflate, as far as it can be read; others than those have no words for us."""
+    name = encoding.strip().lower()
+    if name in (b"", b"identity"):
+        return body
+    try:
+        # 47: gzip or zlib, whichever it is; -15: deflate without the frame that it should have.
+        return zlib.decompressobj(-15 if name == b"deflate" and body[:1] != b"\x78" else 47).decompress(body, BODY_BYTES_MAX)
+    except zlib.error:
+        return b""
 
 
 def failure_of_error(error: bytes, sent: Sent) -> Failure:

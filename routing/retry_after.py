@@ -29,9 +29,11 @@ _IN_WORDS: Final = re.compile(
     r"(?:try again|retry|wait|retry after|available|reset)\s+(?:in|after|for)?\s*:?\s*((?:[0-9.]+\s*[a-zµ]+\s*){1,4})",
     re.IGNORECASE,
 )
+_MONTHS: Final = "janfebmaraprmayjunjulaugsepoctnovdec"
 _UNTIL: Final = re.compile(
     r"(?:regain access|resets?|renewed?|available again|until|try again)\s+(?:on|at|by)?\s*"
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]|\s+at\s+)?([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?",
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}|[A-Z][a-z]{2,8}\.? [0-9]{1,2}(?:st|nd|rd|th)?,? [0-9]{4})"
+    r"(?:[T ]|\s+at\s+)?([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?",
     re.IGNORECASE,
 )
 
@@ -70,11 +72,19 @@ def until_s(message: str, now_unix_s: float) -> float | None:
     if said is None:
         return None
     try:
-        moment = datetime.fromisoformat(f"{said[1]}T{said[2] or '00:00'}").replace(tzinfo=UTC)
+        day = said[1] if said[1][0].isdigit() else _in_figures(said[1])
+        moment = datetime.fromisoformat(f"{day}T{said[2] or '00:00'}").replace(tzinfo=UTC)
     except ValueError:
         return None
     wait_s = moment.timestamp() - now_unix_s
     return min(wait_s, UNTIL_S_MAX) if wait_s > 0 else None
+
+
+def _in_figures(date: str) -> str:
+    """ "December 1st, 2026" as "2026-12-01". ValueError when it is no date."""
+    month, day, year = date.replace(",", "").split()
+    number = _MONTHS.index(month[:3].lower()) // 3 + 1
+    return f"{year}-{number:02}-{int(day.rstrip('stndrh')):02}"
 
 
 def duration_s(text: str) -> float | None:

@@ -10,7 +10,7 @@ import pytest
 from edge.table import Lazy, Table
 from edge.upstream.pool import NativeUpstream
 from routing.health import Health
-from tests.answers import Answer, Gate, completion, event, respond, spoken, stream
+from tests.answers import Answer, Delay, Gate, completion, event, head, respond, spoken, stream
 from tests.edge.failures import BEHAVIOURS, Behaviour, table
 from tests.edge.patience import until
 from tests.edge.rig import Caller, Rig
@@ -140,6 +140,17 @@ async def test_failure_of_one_target_of_an_alias(rig: FailoverRig, behaviour: Be
         assert rig.asked.count("ill") <= number
     assert rig.held_nano == 0
     assert [record.cost_nano > 0 for record in rig.records] == [behaviour.alias] * 4
+
+
+async def test_words_that_do_not_come_are_not_waited_for(rig: FailoverRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error status whose body hangs, or comes in drops, is followed by the next target within seconds."""
+    monkeypatch.setattr("edge.attempts.ERROR_BODY_S", 0.2)
+    hanging = (head(503, [("content-type", "application/json"), ("content-length", "99")]), b"{", Gate("never"))
+    dripping: Answer = (hanging[0], *(step for _ in range(90) for step in (b" ", Delay(0.05))))
+    for ill in (hanging, dripping):
+        rig.script(ill)
+        assert (await rig.request("both")).status == 200
+    assert rig.asked == ["ill", "well"] * 2
 
 
 @pytest.mark.parametrize("model", ["lone/m", "both"])

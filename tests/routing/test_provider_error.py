@@ -1,6 +1,8 @@
 """Errors of providers, as recorded or documented: whose fault each is, what the caller is told, how long it says to wait."""
 
+import gzip
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -504,6 +506,18 @@ CASES: list[tuple[int, bytes, dict[str, str], C]] = [
     (403, oai("The content was blocked by our moderation"), {}, C.MODERATED),
     (403, oai("content refused", "content_policy_violation"), {}, C.MODERATED),
     (451, oai("blocked for legal reasons"), {}, C.FORBIDDEN),
+    (403, j({"error": {"message": "This is not allowed", "type": "content_policy"}}), {}, C.MODERATED),
+    (400, j({"error": {"message": "no", "code": "PROHIBITED_CONTENT"}}), {}, C.MODERATED),
+    (400, j({"error": {"message": "no", "code": "SafetyBlocked"}}), {}, C.MODERATED),
+    (400, j({"error": {"message": "no", "code": "guardrail_intervened"}}), {}, C.MODERATED),
+    (400, j({"error": {"message": "no", "code": "AccountBalanceExhausted"}}), {}, C.EXHAUSTED),
+    (403, j({"error": {"message": "no", "code": "spending_limit_reached"}}), {}, C.EXHAUSTED),
+    (400, j({"error": {"message": "no", "code": "ExpiredApiKey"}}), {}, C.CREDENTIALS),
+    (400, j({"error": {"message": "no", "code": "context_overflow"}}), {}, C.TOO_LONG),
+    (400, j({"error": {"message": "no", "code": "ModelDeploymentNotFound"}}), {}, C.MODEL_GONE),
+    (500, j({"error": {"message": "no", "code": "engine_busy"}}), {}, C.OVERLOADED),
+    (403, j({"error": {"message": "no", "errors": [{"reason": "userRateLimitExceeded"}]}}), {}, C.RATE_LIMITED),
+    (400, j({"error": {"message": "no", "code": "parameter_not_supported"}}), {}, C.UNSUPPORTED),
     (410, oai("This model has been retired"), {}, C.MODEL_GONE),
 ]
 
@@ -614,6 +628,21 @@ def test_code_for_the_caller(body: bytes, code: str, param: str | None) -> None:
     """The provider's own code where it is one, else the one that clients look for."""
     failure = read(400, body)
     assert (describe(failure, "acme")[2], param_of(failure)) == (code, param)
+
+
+def test_words_that_came_compressed() -> None:
+    """gzip and deflate, though neither was asked for, whole or cut; a bomb is read within bounds, and brotli has no words."""
+    body = oai("prompt is too long", "context_length_exceeded")
+    raw = zlib.compressobj(wbits=-15)
+    for encoding, packed in (
+        ("gzip", gzip.compress(body)),
+        ("GZIP", gzip.compress(body)[:-6]),
+        ("deflate", zlib.compress(body)),
+        ("deflate", raw.compress(body) + raw.flush()),
+    ):
+        assert read(400, packed, **{"content-encoding": encoding}).cause is C.TOO_LONG
+    assert read(400, gzip.compress(b"a" * 50_000_000), **{"content-encoding": "gzip"}).cause is C.INVALID
+    assert describe(read(400, b"\x0b\x02", **{"content-encoding": "br"}), "acme")[0] == "acme refused the request with status 400"
 
 
 def test_moderation_keeps_its_status() -> None:
