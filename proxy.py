@@ -52,9 +52,10 @@ async def centre_of(settings: Settings, name: str) -> AsyncIterator[tuple[Centre
         await link.aclose()
         return
     from collector.account_api import routes as account_routes
+    from collector.grant import read_share
     from collector.service import Collector
 
-    collector = Collector(open_embedded())
+    collector = Collector(open_embedded(), share_percent=read_share(os.environ))
     key = await collector.ensure_demo()
     if key is not None:
         sys.stdout.write(greeting(key, settings.port))
@@ -66,11 +67,13 @@ async def centre_of(settings: Settings, name: str) -> AsyncIterator[tuple[Centre
 def open_embedded() -> Any:
     """The store of the embedded collector. StartProblem: there is none to be had."""
     try:
+        from collector.grant import read_share
         from collector.schema import SchemaTooNew
         from collector.store import StoreUnavailable, open_store
     except ModuleNotFoundError:
         raise StartProblem("there is no collector in this installation: set TOLLWAY_COLLECTOR_URL to where one runs") from None
     try:
+        read_share(os.environ)
         return open_store(os.environ)
     except (StoreUnavailable, SchemaTooNew, ValueError) as error:
         raise StartProblem(f"the embedded collector cannot start: {error}") from None

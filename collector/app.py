@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from collector import account_api, node_api
+from collector.grant import read_share
 from collector.ledger import TERMS
 from collector.service import Collector
 from collector.store import Tx, open_store
@@ -33,7 +34,7 @@ def create_app(collector: Collector) -> Starlette:
 
 def from_environment() -> Starlette:
     """The factory that granian calls: the store is named by TOLLWAY_DATABASE or TOLLWAY_DATA."""
-    return create_app(Collector(open_store(os.environ)))
+    return create_app(Collector(open_store(os.environ), share_percent=read_share(os.environ)))
 
 
 def routes(collector: Collector) -> list[BaseRoute]:

@@ -1,18 +1,31 @@
 """How much credit a node gets at once.
 
 Rule: never more than is available, never less than one worst-case request (`min_nano`); otherwise what the node wants, at most
-half of what is available divided by the nodes active for the account. So a node that dies strands a share, not the balance.
+a share of what is available (SHARE_PERCENT, unless the operator sets another) divided by the nodes active for the account. So a
+node that dies strands a share, not the balance; and an outage of the collector is bridged with a share.
+Rule: a renewal for nobody who waits (`min_nano` 1) counts what the node has of the purse already (`leased_nano`) as its share.
 Rule: where that share holds no two requests any more, grants shrink to single requests (`final`), so that the last cents
 do not lie in leases where nobody spends them; for the same reason a share is whole requests.
 Rule: while a purse is recalled (somebody was refused, and other nodes are asked to return what they do not need) a grant is what
 the waiting requests want and no more, and a renewal for nobody gets nothing.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 TTL_S = 900.0
+SHARE_PERCENT = 50
 ACTIVE_MS = 120_000
 """A node is active for an account when a lease of it was granted to or settled within this time: idle leases go back after it."""
+
+
+def read_share(environ: Mapping[str, str]) -> int:
+    """TOLLWAY_LEASE_SHARE, in percent; ValueError names it."""
+    text = environ.get("TOLLWAY_LEASE_SHARE") or str(SHARE_PERCENT)
+    if not (text.isascii() and text.isdigit() and len(text) <= 3) or not 1 <= int(text) <= 100:
+        raise ValueError(f"TOLLWAY_LEASE_SHARE must be a whole number of percent from 1 to 100, not {text!r}")
+    return int(text)
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -23,7 +36,16 @@ class Size(msgspec.Struct, frozen=True):
     final: bool = False
 
 
-def size_grant(want_nano: int, min_nano: int, available_nano: int, nodes_active: int, *, is_recalled: bool = False) -> Size:
+def size_grant(
+    want_nano: int,
+    min_nano: int,
+    available_nano: int,
+    nodes_active: int,
+    *,
+    is_recalled: bool = False,
+    share_percent: int = SHARE_PERCENT,
+    leased_nano: int = 0,
+) -> Size:
     """The size of a grant. `nodes_active` counts the node that asks. Wanting nothing, or an empty purse, gives 0."""
     assert min(want_nano, min_nano) >= 0
     assert nodes_active >= 1
@@ -32,7 +54,11 @@ def size_grant(want_nano: int, min_nano: int, available_nano: int, nodes_active:
         return Size(0)
     if is_recalled:
         return Size(min(max(want_nano, min_nano), available_nano), 0, True) if min_nano > 1 else Size(0)
-    share_nano = available_nano // (2 * nodes_active)
+    share_nano = available_nano * share_percent // (100 * nodes_active)
+    if min_nano == 1 and leased_nano:
+        share_nano = (available_nano + leased_nano) * share_percent // (100 * nodes_active) - leased_nano
+        if share_nano <= 0:
+            return Size(0)
     if share_nano < 2 * min_nano:
         return Size(min_nano, 0, True)
     amount_nano = max(want_nano, min_nano)

@@ -14,6 +14,7 @@ import msgspec
 
 from collector.accounts import KEY_COLUMNS, Key, find_key, key_from
 from collector.bookkeeping import lock_accounts, open_lease, post
+from collector.grant import SHARE_PERCENT
 from collector.leasing import grant_credit, is_fenced, lock_node, purse_available
 from collector.ledger import AVAILABLE, LeaseKey, Posting, charge_late, settle
 from collector.retention import records_from_ms
@@ -47,7 +48,7 @@ class _Epoch(msgspec.Struct):
     complete_ms: int
 
 
-def ingest(tx: Tx, batch: Batch, unreadable: tuple[Rejected, ...], now_ms: int) -> Ack:
+def ingest(tx: Tx, batch: Batch, unreadable: tuple[Rejected, ...], now_ms: int, share_percent: int = SHARE_PERCENT) -> Ack:
     """Take a batch; Refused `too_large` or `invalid` for a batch that is none."""
     if len(batch.records) > RECORDS_MAX:
         raise Refused("too_large", f"a batch has at most {RECORDS_MAX} records, this one has {len(batch.records)}")
@@ -66,7 +67,7 @@ def ingest(tx: Tx, batch: Batch, unreadable: tuple[Rejected, ...], now_ms: int) 
     before = epoch.acked_through
     seqs = set(map(_seq_of, accepted)) | {fault.seq for fault in rejected if 0 < fault.seq < SEQ_MAX}
     epoch.acked_through, epoch.ahead = advance(tx, batch.node, batch.epoch, before, epoch.ahead, seqs)
-    leases = _renew(tx, renewals, now_ms)
+    leases = _renew(tx, renewals, now_ms, share_percent)
     revoked = _revocations(tx, batch, epoch, before)
     if not epoch.ahead:
         epoch.complete_ms = max(epoch.complete_ms, min(batch.complete_ms, now_ms))
@@ -226,12 +227,12 @@ def accounts_of(tx: Tx, renewals: Iterable[Acquire]) -> set[str]:
     return {key.account for key in found if key is not None}
 
 
-def _renew(tx: Tx, renewals: Iterable[Acquire], now_ms: int) -> tuple[Granted, ...]:
+def _renew(tx: Tx, renewals: Iterable[Acquire], now_ms: int, share_percent: int) -> tuple[Granted, ...]:
     """Grants for the renewals that came along; one that cannot be served is left out, the facts are taken all the same."""
     leases = []
     for message in renewals:
         try:
-            granted = grant_credit(tx, message, now_ms).granted
+            granted = grant_credit(tx, message, now_ms, share_percent).granted
         except Refused:
             continue
         if granted is not None:

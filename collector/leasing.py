@@ -8,7 +8,7 @@ nothing.
 
 from collector.accounts import Key, Mistake, deployment_secret, find_key, has_unmarked_keys, key_version
 from collector.bookkeeping import lock_accounts, open_lease, post
-from collector.grant import ACTIVE_MS, TTL_S, size_grant
+from collector.grant import ACTIVE_MS, SHARE_PERCENT, TTL_S, size_grant
 from collector.ledger import LeaseKey, give_back, grant
 from collector.recall import is_recalled, reachable_nano, recall
 from collector.store import Row, Tx
@@ -67,12 +67,12 @@ def is_fenced(tx: Tx, node: str, epoch: int, newest: int) -> bool:
     return epoch != newest or epoch_state(tx, node, epoch) != "open"
 
 
-def acquire(tx: Tx, message: Acquire, now_ms: int) -> Acquired:
+def acquire(tx: Tx, message: Acquire, now_ms: int, share_percent: int = SHARE_PERCENT) -> Acquired:
     """Credit for a key's purse and the key's policy; Refused `fenced` for an epoch that is not the newest."""
     newest = lock_node(tx, message.node, now_ms)
     if is_fenced(tx, message.node, message.epoch, newest):
         raise Refused("fenced", f"epoch {message.epoch} of node {message.node} gets no more credit; the newest is {newest}")
-    return grant_credit(tx, message, now_ms)
+    return grant_credit(tx, message, now_ms, share_percent)
 
 
 def look_up(tx: Tx, message: Acquire, now_ms: int) -> Acquired:
@@ -86,7 +86,7 @@ def look_up(tx: Tx, message: Acquire, now_ms: int) -> Acquired:
     return Acquired(key.policy(), None, available_nano, "" if available_nano else by)
 
 
-def grant_credit(tx: Tx, message: Acquire, now_ms: int) -> Acquired:
+def grant_credit(tx: Tx, message: Acquire, now_ms: int, share_percent: int = SHARE_PERCENT) -> Acquired:
     """Size and make a grant; the caller has locked the node and checked the fence."""
     key = find_key(tx, message.digest)
     if key is None:
@@ -99,8 +99,16 @@ def grant_credit(tx: Tx, message: Acquire, now_ms: int) -> Acquired:
         return Acquired(policy, repeated, available_nano)
     nodes = _nodes_active(tx, key.account, message.node, now_ms)
     is_wanted = is_recalled(tx, key.account, key.purse, now_ms)
-    size = size_grant(message.want_nano, message.min_nano, available_nano, nodes, is_recalled=is_wanted)
     lease = LeaseKey(message.node, message.epoch, key.purse)
+    size = size_grant(
+        message.want_nano,
+        message.min_nano,
+        available_nano,
+        nodes,
+        is_recalled=is_wanted,
+        share_percent=share_percent,
+        leased_nano=open_lease(tx, lease)[0],
+    )
     if size.amount_nano == 0:
         return Acquired(policy, None, available_nano, by, _call_back(tx, message, key, by, lease, now_ms))
     post(tx, grant(key.account, lease, account_nano, size.amount_nano, message.grant_id), now_ms)

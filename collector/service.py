@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from collector import accounts, audit_log, ingest, leasing, recall
 from collector.accounts import NAME, KeyTerms
+from collector.grant import SHARE_PERCENT
 from collector.store import Store, StoreDamaged, StoreUnavailable, T, Tx
 from usage.key import masked
 from usage.pricing import dollars
@@ -53,8 +54,9 @@ def now_ms() -> int:
 class Collector:
     """`clock_ms` gives Unix milliseconds. Close it after the last call; it closes the store."""
 
-    def __init__(self, store: Store, clock_ms: Callable[[], int] = now_ms) -> None:
+    def __init__(self, store: Store, clock_ms: Callable[[], int] = now_ms, *, share_percent: int = SHARE_PERCENT) -> None:
         self.store = store
+        self._share_percent = share_percent
         self.clock_ms = clock_ms
         self.counts = {"records": 0, "rejected": 0, "batches": 0, "grants": 0}
         self.refusals = Throttle()
@@ -94,7 +96,7 @@ class Collector:
             _check_text("digest", message.digest)
             return await self.read(lambda tx, now: leasing.look_up(tx, message, now))
         _check_acquire(message)
-        acquired = await self.write(lambda tx, now: leasing.acquire(tx, message, now))
+        acquired = await self.write(lambda tx, now: leasing.acquire(tx, message, now, self._share_percent))
         self.counts["grants"] += acquired.granted is not None
         return acquired
 
@@ -103,7 +105,7 @@ class Collector:
         _check_numbers(message.epoch, message.complete_ms)
         for renewal in message.renew:
             _check_acquire(renewal)
-        ack = await self.write(lambda tx, now: ingest.ingest(tx, message, unreadable, now))
+        ack = await self.write(lambda tx, now: ingest.ingest(tx, message, unreadable, now, self._share_percent))
         self.counts["batches"] += 1
         self.counts["records"] += len(message.records)
         self.counts["rejected"] += len(ack.rejected)

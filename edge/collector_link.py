@@ -113,11 +113,18 @@ class HttpCentre:
             await asyncio.to_thread(importlib.import_module, "httpx")
         client = self._client = self._client or self._make_client()
         self.calls_total += 1
-        try:
-            response = await client.post(f"{self.base_url}/node/v1/{name}", content=body, headers=headers)
-        except httpx_errors() as error:
-            raise Unreachable(f"{type(error).__name__}: {error}") from None
-        return response.status_code, response.headers, response.content
+        import httpx
+
+        for attempt in (1, 2):
+            try:
+                response = await client.post(f"{self.base_url}/node/v1/{name}", content=body, headers=headers)
+            except httpx_errors() as error:
+                # One lost connection (kept too long, a collector that restarts) is tried again: messages may be repeated.
+                if attempt == 1 and isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
+                    continue
+                raise Unreachable(f"{type(error).__name__}: {error}") from None
+            return response.status_code, response.headers, response.content
+        raise AssertionError("unreachable")
 
     def _make_client(self) -> "httpx.AsyncClient":
         import ssl

@@ -290,14 +290,21 @@ class Credit:
             for wallet in tuple(self._wallets.values()):
                 if wallet.purse in self._flights:
                     continue
-                if wallet.idle_nano(now_s) or wallet.returning:
+                # While the centre is away, what is idle may still be wanted here, and nobody else could have it.
+                if wallet.returning or (not self.problem and wallet.idle_nano(now_s)):
                     await self._give_back(wallet)
                 elif wallet.is_forgettable(now_s):
                     del self._wallets[wallet.purse]
-                elif wallet.ride_until_s and now_s >= wallet.ride_until_s and wallet.wants_renewal(now_s):
-                    self._renew(wallet, now_s)
+                else:
+                    self._look(wallet, now_s)
         except Unreachable:
             pass
+
+    def _look(self, wallet: Wallet, now_s: float) -> None:
+        wallet.look(now_s)
+        is_left_over = wallet.ride_until_s and now_s >= wallet.ride_until_s
+        if (is_left_over or (wallet.is_short and not self.problem)) and wallet.wants_renewal(now_s):
+            self._renew(wallet, now_s)
 
     async def poll(self) -> None:
         """Ask the centre what it has to say: return what it calls back, forget keys that changed, live on if it says so."""

@@ -8,13 +8,21 @@ admits nothing and keeps its credit.
 Strategy: every method is a transition or a question about values and `now_s`, a monotonic time, so a simulator can drive it.
 """
 
+from math import isqrt
+
 import msgspec
 
 from usage.lease import Lease
 from usage.protocol import Granted
 
-RECENT_S = 30.0
-IDLE_S = 120.0
+RECENT_S = 300.0
+"""Over so long the mean of a purse's traffic is taken; of a younger purse over its age, but at least MEAN_S_MIN."""
+MEAN_S_MIN = 60.0
+LIFE_S = 900.0
+"""The admission life that a lease is sized for, before the centre has named one."""
+PARTIAL_S = 60.0
+"""The centre gave less than was asked for: so long it is not asked again for the sake of an outage."""
+IDLE_S = 600.0
 IDLE_FINAL_S = 5.0
 """Where single requests are granted, unused credit goes back soon: another node may need it."""
 RIDE_S = 1.5
@@ -55,10 +63,12 @@ class Wallet:
     __slots__ = (
         "ask",
         "backoff_s",
+        "born_s",
         "digest",
         "exhausted",
         "held_peak_before_nano",
         "held_peak_nano",
+        "is_short",
         "lease",
         "purse",
         "quiet_until_s",
@@ -67,6 +77,9 @@ class Wallet:
         "returning",
         "ride_until_s",
         "rode_s",
+        "short_at_s",
+        "spends",
+        "spends_before",
         "spent_before_nano",
         "spent_nano",
         "touched_s",
@@ -84,7 +97,11 @@ class Wallet:
         self.touched_s = self.window_s = now_s
         self.renew_at_s = self.quiet_until_s = self.retry_at_s = self.ride_until_s = self.rode_s = 0.0
         self.backoff_s = BACKOFF_S_MIN
-        self.ttl_s = 0.0
+        self.ttl_s = self.short_at_s = 0.0
+        self.born_s = now_s
+        self.is_short = False
+        """Whether less is here than an admission life would spend: `look` says it."""
+        self.spends = self.spends_before = 0
         self.spent_nano = self.spent_before_nano = self.held_peak_nano = self.held_peak_before_nano = 0
 
     def __repr__(self) -> str:
@@ -116,41 +133,58 @@ class Wallet:
         if now_s - self.window_s >= RECENT_S:
             self._turn(now_s)
         self.spent_nano += cost_nano
+        self.spends += 1
 
     def _turn(self, now_s: float) -> None:
         is_next = now_s - self.window_s < 2 * RECENT_S
         self.spent_before_nano = self.spent_nano if is_next else 0
+        self.spends_before = self.spends if is_next else 0
         self.held_peak_before_nano = self.held_peak_nano if is_next else 0
-        self.spent_nano = 0
+        self.spent_nano = self.spends = 0
         self.held_peak_nano = self.lease.held_nano
         self.window_s = now_s
 
     # Getting more.
 
-    def recent_nano(self, now_s: float) -> int:
-        """What was spent in the last 30 s: this window and the part of the one before that still counts."""
+    def carry_nano(self, now_s: float) -> int:
+        """What an admission life spends, by the mean of the last RECENT_S (this window, and the part of the one before that
+        still counts), and the more on top the less so few requests say about it: two standard deviations of their number."""
         if now_s - self.window_s >= RECENT_S:
             self._turn(now_s)
-        left_ms = int((RECENT_S - (now_s - self.window_s)) * 1000)
-        return self.spent_nano + self.spent_before_nano * left_ms // int(RECENT_S * 1000)
+        left_ms, recent_ms = int((RECENT_S - (now_s - self.window_s)) * 1000), int(RECENT_S * 1000)
+        spent_nano = self.spent_nano + self.spent_before_nano * left_ms // recent_ms
+        spends = self.spends + self.spends_before * left_ms // recent_ms
+        if not spends:
+            return 0
+        over_ms = int(min(max(now_s - self.born_s, MEAN_S_MIN), RECENT_S) * 1000)
+        mean_nano = spent_nano * int((self.ttl_s or LIFE_S) * 1000) // over_ms
+        return mean_nano + 2 * mean_nano // isqrt(spends)
+
+    def look(self, now_s: float) -> None:
+        """Is there enough for an outage that lasts as long as the lease lives?"""
+        lease = self.lease
+        may_ask = not lease.final and self.exhausted is None and now_s >= self.short_at_s
+        self.is_short = may_ask and lease.free_nano < self.carry_nano(now_s)
 
     def wants_renewal(self, now_s: float) -> bool:
-        """Whether the background should ask: 30 % left or a third of the life left, and nothing is on its way."""
+        """Whether the background should ask: too little left for a burst or an outage, or a third of the life, and nothing is on
+        its way."""
         if now_s < self.quiet_until_s:
             return False
         lease = self.lease
         is_low = lease.granted_nano - lease.settled_nano - lease.held_nano < lease.low_water_nano and not lease.final
-        return is_low or now_s >= self.renew_at_s
+        return is_low or self.is_short or now_s >= self.renew_at_s
 
     def next_ask(self, proposed_id: str, demand_nano: int, min_nano: int, now_s: float) -> Ask:
         """The ask to send now: the open one repeated under its id, or a new one under `proposed_id`.
 
-        Wanted is a lease that covers twice the recent spend, the recent peak of holds, and twice what is asked for just now.
+        Wanted is a lease that carries the purse through an admission life and a quarter, so that it is not asked for all the
+        time; the recent peak of holds; and twice what is asked for just now. How much of it there is, the centre decides.
         """
         lease = self.lease
         want_nano = max(demand_nano, 1)
         if not lease.final:
-            target_nano = max(2 * self.recent_nano(now_s), self.held_peak_nano, self.held_peak_before_nano)
+            target_nano = self.carry_nano(now_s) * 5 // 4 + max(self.held_peak_nano, self.held_peak_before_nano)
             want_nano = max(2 * want_nano, target_nano - lease.free_nano)
         grant_id = self.ask.grant_id if self.ask is not None else proposed_id
         self.ask = Ask(grant_id, self.digest, want_nano, max(min(min_nano, want_nano), 1), now_s)
@@ -161,6 +195,7 @@ class Wallet:
         """Apply a grant; False, and no change, when it is not the answer to the open ask (so: was applied before)."""
         if self.ask is None or granted.grant_id != self.ask.grant_id or granted.purse != self.purse:
             return False
+        self.short_at_s = sent_s + PARTIAL_S if granted.granted_nano < self.ask.want_nano else 0.0
         self.ask = None
         self.receive(granted, sent_s)
         return True
@@ -182,6 +217,7 @@ class Wallet:
         self.lease = self.lease.after_grant(granted.granted_nano, until_s, low_water_nano, granted.final)
         self.renew_at_s = max(self.renew_at_s, until_s - granted.ttl_s / 3)
         self.exhausted = None
+        self.is_short = False
         self.touched_s = max(self.touched_s, sent_s)
         self._answered()
 
@@ -196,6 +232,8 @@ class Wallet:
         """The centre gives nothing. The ask stays open: its id was not used up."""
         self.exhausted = Exhausted(available_nano, exhausted_by, now_s + EXHAUSTED_S, recalled_nano)
         self._answered()
+        self.is_short = False
+        self.short_at_s = now_s + PARTIAL_S
         self.quiet_until_s = now_s + EXHAUSTED_RENEW_S
 
     def _answered(self) -> None:

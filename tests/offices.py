@@ -243,8 +243,11 @@ class Office:
             return Acquired(policy, known[2] if known else None, available_nano, "" if available_nano else by)
         nodes = self._nodes_active(policy.account, message.node)
         is_wanted = any(self.recalls.get(scope, 0) > self.clock_ms for scope in (policy.account, policy.purse))
-        size = size_grant(message.want_nano, message.min_nano, available_nano, nodes, is_recalled=is_wanted)
         lease = LeaseKey(message.node, message.epoch, policy.purse)
+        leased_nano = self._open_nano(lease)
+        size = size_grant(
+            message.want_nano, message.min_nano, available_nano, nodes, is_recalled=is_wanted, leased_nano=leased_nano
+        )
         if size.amount_nano == 0:
             return Acquired(policy, None, available_nano, by, self._call_back(message, policy, by, lease))
         account_nano = self.tables.accounts[policy.account].available_nano

@@ -1,9 +1,10 @@
 """Grant sizes: within what there is, at least one request, a share of the rest, single requests at the end."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.grant import size_grant
+from collector.grant import read_share, size_grant
 
 AMOUNTS = st.integers(0, 10**12)
 
@@ -40,3 +41,19 @@ def test_grant_of_what_is_wanted_has_a_low_water_mark() -> None:
     """Renewal starts when 30 % is left."""
     size = size_grant(1_000, 10, 1_000_000, 2)
     assert (size.amount_nano, size.low_water_nano, size.final) == (1_000, 300, False)
+
+
+def test_share_is_what_the_operator_sets() -> None:
+    """TOLLWAY_LEASE_SHARE bounds a grant, in percent of what is available; what is no such number is named."""
+    assert size_grant(1_000, 10, 1_000, 1, share_percent=read_share({"TOLLWAY_LEASE_SHARE": "20"})).amount_nano == 200
+    assert read_share({}) == 50
+    for wrong in ("0", "101", "half", "-1", "5.5"):
+        with pytest.raises(ValueError, match="TOLLWAY_LEASE_SHARE"):
+            read_share({"TOLLWAY_LEASE_SHARE": wrong})
+
+
+def test_renewal_for_nobody_stays_within_the_share() -> None:
+    """What the node has already is part of its share; whoever waits gets what is needed beyond it."""
+    assert size_grant(1_000, 1, 600, 1, leased_nano=400).amount_nano == 100
+    assert size_grant(1_000, 1, 500, 1, leased_nano=500).amount_nano == 0
+    assert size_grant(1_000, 100, 500, 1, leased_nano=500).amount_nano == 200

@@ -192,7 +192,7 @@ def _acked_from_the_batch(tx: Any, node: str, epoch: int, acked: int, ahead: int
     return (max(seqs) if seqs else 0), 0
 
 
-def _give_back_at_expiry(tx: Any, message: Acquire, now_ms: int) -> Any:
+def _give_back_at_expiry(tx: Any, message: Acquire, now_ms: int, share_percent: int) -> Any:
     """Leases flow back when their admission life is over, as if nobody could have spent them."""
     for node, epoch, purse, left in tx.rows(
         "SELECT node, epoch, purse, granted_nano - settled_nano - returned_nano FROM leases WHERE state = 'open'"
@@ -200,7 +200,7 @@ def _give_back_at_expiry(tx: Any, message: Acquire, now_ms: int) -> Any:
         now_ms - 900_000,
     ):
         bookkeeping.post(tx, ledger.give_back("acme", LeaseKey(node, epoch, purse), left, left, "expiry"), now_ms)
-    return RIGHT_GRANT(tx, message, now_ms)
+    return RIGHT_GRANT(tx, message, now_ms, share_percent)
 
 
 def _close_without_facts(tx: Any, message: Close, now_ms: int) -> Any:

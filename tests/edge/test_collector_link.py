@@ -137,3 +137,14 @@ def test_link_does_not_load_httpx() -> None:
     """An edge that never speaks HTTP to a centre does not pay for the library."""
     code = "import sys, edge.collector_link; edge.collector_link.HttpCentre('http://x', 't'); sys.exit('httpx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.anyio
+async def test_connection_lost_once_is_tried_again() -> None:
+    """A connection that was kept too long, or a collector that has restarted, costs no caller anything; twice is unreachable."""
+    async with linked((0, "", b""), ok(Booted(7)), (0, "", b""), (0, "", b"")) as (centre, receiver):
+        assert (await centre.boot(Boot("n1", "b1"))).epoch == 7
+        assert len(receiver.requests) == 2
+        with pytest.raises(Unreachable):
+            await centre.boot(Boot("n1", "b2"))
+        assert len(receiver.requests) == 4

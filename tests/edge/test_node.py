@@ -207,6 +207,36 @@ async def test_record_that_cannot_be_shipped_for_long_is_said(tmp_path: Path, mo
         await until(lambda: not node.readiness().is_ready)
 
 
+async def test_backlog_goes_as_soon_as_the_centre_is_back(tmp_path: Path) -> None:
+    """However long the pauses between attempts have grown, a poll that is answered ends them."""
+    is_away = False
+
+    class Away(Counting):
+        def __getattr__(self, name: str) -> Any:
+            call = getattr(self._centre, name)
+
+            async def answer(message: Any) -> Any:
+                if is_away:
+                    raise Unreachable("the link is down")
+                return await call(message)
+
+            return answer
+
+    async with started(tmp_path, lambda centre: Away(centre)) as (node, collector):
+        caller = await make_caller(collector)
+        assert node.journal is not None
+        assert node.shipper is not None
+        assert node.credit is not None
+        node.shipper._dice = lambda: 1.0
+        is_away = True
+        node.journal.settle(make_fact(1, caller, "n1", node.journal.epoch, "gen-1"))
+        await until(lambda: bool(node.shipper and node.shipper.problem and node.credit and node.credit.problem))
+        node.shipper._failures = 30
+        await until(lambda: node.shipper is not None and node.shipper.failures_total > 1)
+        is_away = False
+        await until(lambda: node.journal is not None and node.journal.acked_through == 1, 3.5)
+
+
 async def test_store_that_is_damaged_turns_readiness_red_at_once(tmp_path: Path) -> None:
     """It does not get better by itself, so nobody waits for a lease to end before it is said."""
     async with started(tmp_path) as (node, collector):

@@ -66,6 +66,7 @@ class Traffic(Ground):
             return
         self.acted = process
         for wallet in list(process.wallets.values()):
+            wallet.look(self.now_s)
             if wallet.idle_nano(self.now_s) or wallet.returning:
                 self.give_back(process, wallet)
             elif wallet.is_forgettable(self.now_s) and wallet.ask is None:
