@@ -22,10 +22,9 @@ from collector.rollups import roll_up
 from collector.screening import Screen
 from collector.store import RECORD_COLUMNS, Row, Tx, marks
 from usage.lease import leased_part
-from usage.protocol import Ack, Acquire, Balance, Batch, Granted, Refused, Rejected
-from usage.record import UsageRecord
+from usage.protocol import RECORDS_MAX, Ack, Acquire, Balance, Batch, Granted, Refused, Rejected
+from usage.record import RECORD_BYTES_MAX, UsageRecord, fitted
 
-RECORDS_MAX = 5_000
 REVOKED_MAX = 1_000
 SEQ_MAX = 2**62
 CLOCK_SLACK_MS = 86_400_000
@@ -127,12 +126,18 @@ def _insert(tx: Tx, accepted: list[UsageRecord]) -> list[UsageRecord]:
     by_id: dict[str, UsageRecord] = {}
     for record in accepted:
         by_id.setdefault(record.gen_id, record)
-    rows: list[Row] = [(*_columns_of(r), _encode(r).decode()) for _, r in sorted(by_id.items())]
+    rows: list[Row] = [(*_columns_of(r), _payload(r)) for _, r in sorted(by_id.items())]
     new = tx.insert_records(rows)
     if len(new) == len(accepted):
         return accepted
     _note_repeats(tx, [record for record in accepted if record.gen_id not in new or by_id[record.gen_id] is not record])
     return [record for record in by_id.values() if record.gen_id in new]
+
+
+def _payload(record: UsageRecord) -> str:
+    """The record as it is kept: one with a text beyond all measure, of an older edge, loses the text and not its charge."""
+    payload = _encode(record)
+    return (payload if len(payload) <= RECORD_BYTES_MAX else _encode(fitted(record))).decode()
 
 
 def _note_repeats(tx: Tx, known: list[UsageRecord]) -> None:

@@ -18,10 +18,10 @@ from collector.doors import note_refusal
 from collector.nodes import PREFIX, TOKEN_CHARS, node_of_token
 from collector.service import Collector, check_owner
 from usage.decoding import UNREADABLE, reason_of
-from usage.protocol import MESSAGES, Acquire, Batch, Boot, Close, Poll, Refused, Rejected, Return, Unreachable
+from usage.protocol import MESSAGE_BYTES_MAX, MESSAGES, Acquire, Batch, Boot, Close, Poll, Refused, Rejected, Return, Unreachable
 from usage.record import UsageRecord
 
-BODY_BYTES_MAX = 8 * 1024 * 1024
+BODY_BYTES_MAX = MESSAGE_BYTES_MAX
 """After decompression; what comes in compressed is bounded by the same."""
 
 Message = Boot | Acquire | Batch | Return | Close | Poll

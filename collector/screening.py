@@ -1,7 +1,8 @@
 """What makes a usage record one that the centre will never take.
 
 Rule: the cost recomputes from tokens and rates on this side too; a record that does not add up is refused, not corrected.
-Rule: a fault of one record is no fault of its neighbours. Limits: amounts and counts are bounded, so that sums stay below 2**63.
+Rule: a fault of one record is no fault of its neighbours. A text on which no money hangs is no fault: a long one is cut when the
+record is kept (`usage.record.fitted`). Limits: amounts and counts are bounded, so that sums stay below 2**63.
 """
 
 from operator import attrgetter
@@ -10,14 +11,10 @@ from msgspec.structs import astuple
 
 from usage.gen_id import time_ms_of
 from usage.pricing import cost_nano, is_cost
-from usage.record import Tokens, UsageRecord
+from usage.record import COST_NANO_MAX, COUNT_MAX, TEXT_CHARS_MAX, UPSTREAM_COST_PICO_MAX, Tokens, UsageRecord
 
-COST_NANO_MAX = 10**15
-"""A million dollars for one generation."""
-COUNT_MAX = 2**40
 TIME_MS_MAX = 253_402_300_799_999
 """The end of the year 9999."""
-TEXT_CHARS_MAX = 1_000
 GEN_ID_SLACK_MS = 86_400_000
 """How far the time in a generation's id and `started_ms` may lie apart: a request can wait, and a clock can be set."""
 
@@ -102,6 +99,8 @@ def _fault_of_numbers(record: UsageRecord) -> str:
         return "cost_nano is negative or too large"
     if not 0 <= record.hold_nano <= COST_NANO_MAX:
         return "hold_nano is negative or too large"
+    if not 0 <= (record.upstream_cost_pico or 0) <= UPSTREAM_COST_PICO_MAX:
+        return "upstream_cost_pico is negative or too large"
     if not 0 <= record.started_ms <= TIME_MS_MAX:
         return "started_ms is no time"
     if not is_cost(record.cost_nano, tokens, record.rates):

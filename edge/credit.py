@@ -11,7 +11,7 @@ confirmed for an admission life is not spent.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from edge.desk import Desk
 from edge.flight import Flight, HoldAnswer
@@ -19,6 +19,7 @@ from edge.keyring import Keyring
 from edge.tasks import Tasks
 from edge.wallet import RIDE_S, Wallet
 from usage.protocol import Ack, Acquire, Acquired, Centre, Policy, Unreachable
+from usage.record import UsageRecord
 
 COLD_WAIT_S = 0.5
 REFUSALS_MAX = 3
@@ -123,6 +124,15 @@ class Credit:
         wallet.settle(hold_nano, cost_nano, now_s)
         if cost_nano > hold_nano:
             self._overage_nano += cost_nano - hold_nano
+
+    def unsettle(self, records: Iterable[UsageRecord]) -> None:
+        """The centre rejected these records: what their leases paid for them is free again, as it is there."""
+        now_s = self._clock()
+        for record in records:
+            wallet = self._wallets.get(record.purse)
+            if wallet is None:
+                wallet = self._wallets[record.purse] = Wallet(record.purse, "", now_s)
+            wallet.unsettle(record.hold_nano, record.cost_nano)
 
     def free(self) -> dict[str, int]:
         """What each purse could spend at once, in nano-dollars."""

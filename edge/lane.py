@@ -50,26 +50,30 @@ def backoff_s(failures: int, roll: float, retry_after_s: float | None) -> float:
 class Lane:
     """One outbox on its way: where to go on, and how much the centre takes at once."""
 
-    __slots__ = ("next_seq", "outbox", "records_max", "shipped_s")
+    __slots__ = ("lost_total", "next_seq", "outbox", "records_max", "shipped_s")
 
     def __init__(self, outbox: Outbox, now_s: float) -> None:
         self.outbox = outbox
         self.next_seq = outbox.acked_through + 1
         self.records_max = BATCH_RECORDS_MAX
         self.shipped_s = now_s
+        self.lost_total = 0
+        """Records that could not be read again, and never were acknowledged."""
 
     @property
     def waiting(self) -> int:
         return self.outbox.shippable_seq - self.next_seq + 1
 
     def read(self) -> list[UsageRecord]:
-        """The next batch.
+        """The next batch, of at least one record when any waits.
 
-        What the centre asks for again (it was restored from a backup) and we no longer have is sent as lost.
+        What the centre asks for again (it was restored from a backup) and we no longer have is sent as lost; so is the one record
+        that the journal cannot be made to yield, so that nothing waits behind it for ever.
         """
         outbox = self.outbox
         records = outbox.read(self.next_seq, self.records_max, BATCH_BYTES_MAX)
-        if not records and self.next_seq <= outbox.acked_through:
-            through = min(outbox.acked_through, self.next_seq + self.records_max - 1)
+        if not records and self.waiting > 0:
+            through = max(min(outbox.acked_through, self.next_seq + self.records_max - 1), self.next_seq)
+            self.lost_total += max(through - max(outbox.acked_through, self.next_seq - 1), 0)
             records = [lost_record(outbox.node, outbox.epoch, seq) for seq in range(self.next_seq, through + 1)]
         return records

@@ -157,6 +157,7 @@ class Node:
             tasks,
             on_ack=credit.on_ack,
             renewals=credit.renewals,
+            on_rejected=credit.unsettle,
             ship_interval_s=booted.ship_interval_s,
         )
         shipper.start()
@@ -286,6 +287,11 @@ class Node:
             gauges["journal_pending_records"] = self.journal.pending_records
             gauges["journal_pending_bytes"] = self.journal.pending_bytes
             gauges["journal_faults_total"] = self.journal.faults_total
+        if self.shipper is not None:
+            gauges["shipper_failing_seconds"] = self.shipper.failing_s
+            gauges["records_rejected_total"] = self.shipper.rejected_total
+            gauges["records_shortened_total"] = self.shipper.shortened_total
+            gauges["records_lost_total"] = self.shipper.lost_total
         if self.credit is not None:
             gauges |= {f"credit_{name}": float(value) for name, value in self.credit.totals().items()}
             gauges["credit_calls_total"] = self.credit.calls_total

@@ -1,7 +1,9 @@
 """Ships usage records from the journal to the centre: in batches, in order, one batch in flight, until each is acknowledged.
 
 Rule: nothing is dropped. What the centre cannot take now is tried again without end; what it will never take is kept as a dead
-letter before it counts as acknowledged.
+letter before it counts as acknowledged, and the wallet that paid for it is told.
+Rule: no record holds up those behind it. One that alone is too large goes again without the texts that make it so; one that the
+journal cannot yield is sent as lost. A lane that is refused all the same, for STALLED_S, is no lane that waits: it says so.
 Rule: an acknowledgement is made durable here before anything it covers is deleted (the journal's part).
 Strategy: a lane for each outbox, the running epoch's and those of adopted dead ones, served in turn. Back-off is exponential
 with full jitter and common to all lanes; clock, dice and pause are arguments. An idle shipper sends nothing unless there are
@@ -23,11 +25,13 @@ from edge.journal.old import OldEpoch
 from edge.lane import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Lane, Pause, backoff_s, pause
 from edge.tasks import Tasks
 from usage.protocol import Ack, Acquire, Batch, Centre, Close, Refused, Unreachable
-from usage.record import UsageRecord
+from usage.record import UsageRecord, fitted
 
 __all__ = ["Lane", "Shipper"]
 
 log = logging.getLogger("tollway.shipper")
+STALLED_S = 60.0
+REASON_CHARS_MAX = 300
 
 
 class Shipper:
@@ -42,6 +46,7 @@ class Shipper:
         on_ack: Callable[[Ack], None] = lambda ack: None,
         renewals: Callable[[], tuple[Acquire, ...]] = tuple,
         on_refused: Callable[[Refused], None] = lambda refusal: None,
+        on_rejected: Callable[[list[UsageRecord]], None] = lambda records: None,
         ship_interval_s: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
         dice: Callable[[], float] = random.random,
@@ -50,6 +55,8 @@ class Shipper:
         self.batches_total = 0
         self.records_total = 0
         self.failures_total = 0
+        self.rejected_total = 0
+        self.shortened_total = 0
         self.renewals = renewals
         self.on_ack = on_ack
         self.dead_letters = DeadLetters(journal.disk, f"{journal.node_folder}/dead.log")
@@ -57,6 +64,7 @@ class Shipper:
         self._centre = centre
         self._tasks = tasks
         self._on_refused = on_refused
+        self._on_rejected = on_rejected
         self._interval_s = ship_interval_s
         self._clock = clock
         self._dice = dice
@@ -84,6 +92,16 @@ class Shipper:
 
     def __repr__(self) -> str:
         return f"<Shipper {self._journal!r} old={len(self._old)} failures={self._failures}>"
+
+    @property
+    def failing_s(self) -> float:
+        """For how long nothing of what waits could be shipped; 0 while it can."""
+        return 0.0 if self.failing_since_s is None else self._clock() - self.failing_since_s
+
+    @property
+    def lost_total(self) -> int:
+        """Records that the journal could not yield again."""
+        return sum(lane.lost_total for lane in (self._own, *self._old))
 
     def start(self) -> None:
         self._task = self._tasks.supervise("shipper", self.run)
@@ -258,13 +276,16 @@ class Shipper:
                 self._is_fenced = True
                 lane.shipped_s = float("-inf")
                 return 0.0
+            if error.code == "too_large" and len(records) == 1 and (shorter := fitted(records[0])) is not records[0]:
+                self.shortened_total += 1
+                log.error("record %s is too large for the centre and goes without its texts", shorter.gen_id)
+                return await self._ship(lane, [shorter], renew)
             return self._failed(error)
         self._failures = 0
-        self._clear()
         self.batches_total += 1
         self.records_total += len(records)
         self.on_ack(ack)
-        await self._bury(ack, records)
+        await self._bury(lane, ack, records)
         return await self._take(lane, ack, records)
 
     async def _take(self, lane: Lane, ack: Ack, records: list[UsageRecord]) -> float:
@@ -273,6 +294,8 @@ class Shipper:
         sent_through = records[-1].seq if records else lane.next_seq - 1
         has_progress = ack.acked_through >= lane.next_seq
         lane.next_seq = min(ack.acked_through, sent_through) + 1
+        if has_progress or not records:
+            self._clear()
         lane.records_max = min(BATCH_RECORDS_MAX, lane.records_max * 2)
         through = min(ack.acked_through, max(sent_through, outbox.acked_through))
         if through > outbox.acked_through:
@@ -290,12 +313,20 @@ class Shipper:
             )
         return 0.0
 
-    async def _bury(self, ack: Ack, records: list[UsageRecord]) -> None:
-        """Rejected records become dead letters, however long the disk takes, before they count as acknowledged."""
+    async def _bury(self, lane: Lane, ack: Ack, records: list[UsageRecord]) -> None:
+        """Rejected records become dead letters, however long the disk takes, before they count as acknowledged.
+
+        One that is rejected above a gap comes again with the rest, and counts then.
+        """
         if not ack.rejected:
             return
-        by_seq = {record.seq: record for record in records}
-        letters = [DeadLetter(one.reason, by_seq[one.seq]) for one in ack.rejected if one.seq in by_seq]
+        by_seq = {record.seq: record for record in records if lane.next_seq <= record.seq <= ack.acked_through}
+        letters = [
+            DeadLetter(one.reason[:REASON_CHARS_MAX], fitted(by_seq[one.seq])) for one in ack.rejected if one.seq in by_seq
+        ]
+        self.rejected_total += len(letters)
+        if lane is self._own:
+            self._on_rejected([letter.record for letter in letters])
         failures = 0
         while letters:
             try:
@@ -310,7 +341,11 @@ class Shipper:
     def _failed(self, error: Unreachable | Refused) -> float:
         """How long to wait. A refusal is reported once; its data stay, since what is wrong may be put right at the centre."""
         self._note(str(error))
-        self.is_lasting = isinstance(error, Unreachable) and error.is_lasting
+        if isinstance(error, Unreachable):
+            self.is_lasting = error.is_lasting
+        else:
+            # It answers, and does not take what it is sent: that does not pass by itself.
+            self.is_lasting = self.failing_s >= STALLED_S
         if isinstance(error, Unreachable):
             if not self._failures:
                 log.warning("usage records wait for the centre: %s", error)

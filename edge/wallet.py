@@ -135,6 +135,10 @@ class Wallet:
         self.spent_nano += cost_nano
         self.spends += 1
 
+    def unsettle(self, hold_nano: int, cost_nano: int) -> None:
+        """The centre will never charge a settlement: it counts here no longer either."""
+        self.lease = self.lease.after_rejection(hold_nano, cost_nano)
+
     def _turn(self, now_s: float) -> None:
         is_next = now_s - self.window_s < 2 * RECENT_S
         self.spent_before_nano = self.spent_nano if is_next else 0

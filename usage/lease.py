@@ -81,6 +81,10 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
             self.final,
         )
 
+    def after_rejection(self, hold_nano: int, cost_nano: int) -> "Lease":
+        """The collector refused the record of a settlement, and charged nothing: what the lease paid for it is free again."""
+        return msgspec.structs.replace(self, settled_nano=self.settled_nano - leased_part(hold_nano, cost_nano))
+
     def after_return(self, amount_nano: int) -> "Lease":
         """Give credit back that is neither settled nor held."""
         assert 0 <= amount_nano <= self.free_nano

@@ -14,6 +14,11 @@ import msgspec
 
 from usage.record import UsageRecord
 
+RECORDS_MAX = 5_000
+"""Records in a batch, at most. Both ends go by it: an edge sends fewer, a collector refuses more."""
+MESSAGE_BYTES_MAX = 8 * 1024 * 1024
+"""Of a message as JSON, decompressed; likewise."""
+
 
 class Unreachable(Exception):
     """The centre did not answer, or answered that it cannot now; `retry_after_s` is its wish, if it named one.

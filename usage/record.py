@@ -19,6 +19,8 @@ COUNT_MAX = 2**40
 COST_NANO_MAX = 10**15
 """A million dollars for one generation: sums stay below 2**63."""
 UPSTREAM_COST_PICO_MAX = 10**18
+RECORD_BYTES_MAX = 65_536
+"""Of a record as JSON: a journal writes none that is longer, so every reader and the collector can take what it wrote."""
 
 UsageSource = Literal["provider", "counted", "estimated", "bounded"]
 """Where the counts come from.
@@ -126,3 +128,13 @@ class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     error: str = ""
     tier: str = ""
     upstream_cost_pico: int | None = None
+
+
+FREE_TEXTS = ("finish_reason", "request_id", "upstream_id", "user_agent", "error", "tier")
+"""Members with a text that a provider or a caller chose, on which no money hangs."""
+
+
+def fitted(record: UsageRecord) -> UsageRecord:
+    """The record with its free texts cut, so that it is below RECORD_BYTES_MAX whoever wrote them; itself if they are short."""
+    long = {name: text[:FOREIGN_CHARS_MAX] for name in FREE_TEXTS if len(text := getattr(record, name)) > FOREIGN_CHARS_MAX}
+    return msgspec.structs.replace(record, **long) if long else record

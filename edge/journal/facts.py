@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from edge.journal.line import frame
-from usage.record import Rates, Tokens, UsageRecord
+from usage.record import RECORD_BYTES_MAX, Rates, Tokens, UsageRecord
 
 
 class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -73,7 +73,11 @@ def mark_line(gen_id: str, tokens: Tokens) -> bytes:
 
 
 def settlement_line(record: UsageRecord) -> bytes:
-    return frame(b'{"s":%b}' % _encode(record))
+    """ValueError: the record is longer than a reader takes; `fitted` makes it shorter."""
+    json = _encode(record)
+    if len(json) > RECORD_BYTES_MAX:
+        raise ValueError(f"a record of {len(json)} bytes is longer than any reader takes")
+    return frame(b'{"s":%b}' % json)
 
 
 def encode(value: Any) -> bytes:

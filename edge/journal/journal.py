@@ -22,7 +22,7 @@ from edge.journal.running import Running
 from edge.journal.segment import Segment
 from edge.journal.window import Cursor, Window
 from edge.turn import Turn
-from usage.record import Tokens, UsageRecord
+from usage.record import Tokens, UsageRecord, fitted
 
 Durability = Literal["os", "group", "strict"]
 """When a record may be shipped: "os", once in the kernel; "group", once on disk; "strict", and the response ends only then."""
@@ -144,7 +144,12 @@ class Journal:
         seq = keeper.settled_seq + 1
         if record.seq != seq:
             record = msgspec.structs.replace(record, seq=seq)
-        line = settlement_line(record)
+        try:
+            line = settlement_line(record)
+        except ValueError:
+            # A settlement is never refused: it loses the texts that make it too long.
+            record = fitted(record)
+            line = settlement_line(record)
         keeper.settled_seq = seq
         self._window.put(record, len(line))
         running = self._running.pop(record.gen_id, None)

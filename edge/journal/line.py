@@ -2,7 +2,7 @@
 
 Rule: a line is whole and exact or it is nothing; any other byte sequence is damage, and what follows the next LF is judged anew.
 Rule: JSON as msgspec writes it holds no LF, so a file that was cut anywhere ends in at most one torn line.
-Limits: LINE_BYTES_MAX bounds what a reader buffers while it looks for an LF in damaged input.
+Limits: LINE_BYTES_MAX bounds what a reader buffers while it looks for an LF in damaged input; no longer line is written.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,9 @@ HEAD_BYTES = 9
 
 
 def frame(json: bytes) -> bytes:
-    """One line. `json` must not contain LF."""
+    """One line. `json` must not contain LF. ValueError: it would be too long to be read again."""
+    if len(json) >= LINE_BYTES_MAX - HEAD_BYTES:
+        raise ValueError(f"a line of {len(json)} bytes is longer than a journal's reader takes")
     return b"%08x %b\n" % (crc32(json), json)
 
 

@@ -10,6 +10,7 @@ from edge.policies import LIFE_S, MISSING_MAX, MISSING_S, REFRESH_S
 from edge.tasks import Tasks
 from edge.wallet import IDLE_S
 from tests.centres import ScriptedCentre
+from tests.edge.generations import record
 from usage.protocol import Ack, Acquire, Balance, Batch, Boot, Granted, Policy, Refused, Return, Unreachable
 
 pytestmark = pytest.mark.anyio
@@ -410,4 +411,19 @@ async def test_poll_of_an_old_epoch_moves_no_life_on() -> None:
     await desk.credit.poll()
     desk.now_s += 301
     assert not desk.credit.hold(desk.purse, 10)
+    await end(desk)
+
+
+async def test_record_rejected_gives_its_credit_back_to_the_wallet() -> None:
+    """What the centre will never charge is free again here, also when the wallet was forgotten; both sides have the same."""
+    desk = Desk()
+    assert (await desk.credit.hold_cold(desk.policy, DOLLAR, DOLLAR)).held_nano == DOLLAR
+    desk.credit.settle(desk.purse, DOLLAR, DOLLAR // 2)
+    free = desk.credit.free()[desk.purse]
+    rejected = record(1, 1, account=desk.purse, purse=desk.purse, hold_nano=DOLLAR, cost_nano=DOLLAR // 2)
+    desk.credit.unsettle([rejected])
+    assert desk.credit.free()[desk.purse] == free + DOLLAR // 2 == open_nano(desk)
+    beyond = record(2, 2, account=desk.purse, purse="other", hold_nano=10, cost_nano=1_000)
+    desk.credit.unsettle([beyond])
+    assert desk.credit.free()["other"] == 10
     await end(desk)

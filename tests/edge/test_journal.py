@@ -340,3 +340,19 @@ async def test_disk_that_returns_is_noticed_by_itself() -> None:
     journal.intent(intent(2))
     assert (journal.shippable_seq, journal.failure) == (1, "")
     await journal.aclose()
+
+
+def test_settlement_with_a_foreign_text_of_megabytes_is_kept_and_read_again() -> None:
+    """A provider's finish_reason of 4 MB loses itself, not the charge: in memory, in the file, and for the next process."""
+    disk = RememberingDisk()
+    journal = open_journal(disk)
+    journal.intent(intent(1))
+    poison = record(1, 1, finish_reason="x" * 4_000_000, upstream_id="y" * 2_000_000, user_agent="z" * 300)
+    journal.settle(poison)
+    run_generation(journal, 2)
+    assert journal.sync_now()
+    [in_memory, _] = journal.read(1, 10, ALL)
+    [in_file, behind] = recovered(disk.after_kill())
+    assert in_memory == in_file
+    assert (in_file.cost_nano, in_file.tokens, in_file.finish_reason) == (poison.cost_nano, poison.tokens, "x" * 128)
+    assert behind.gen_id == gen_id(2)

@@ -1,9 +1,14 @@
 """The framing: whatever happens to the bytes of a journal's file, no line is believed that was not written."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector.node_api import BODY_BYTES_MAX
 from edge.journal.line import LINE_BYTES_MAX, Splitter, frame, parse
+from edge.lane import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
+from usage.protocol import MESSAGE_BYTES_MAX, RECORDS_MAX
+from usage.record import RECORD_BYTES_MAX
 
 JSONS = st.lists(st.binary(min_size=1, max_size=60).filter(lambda data: b"\n" not in data), min_size=1, max_size=8)
 
@@ -85,3 +90,19 @@ def test_framing_without_checksum_is_caught() -> None:
     damaged = line.replace(b":1}", b":9}")
     assert not is_subsequence([damaged[9:-1]], [b'{"cost":1}'])
     assert believed(damaged) == []
+
+
+def test_writer_refuses_what_its_reader_would_not_take() -> None:
+    """The longest line that is written is read again; one byte more is no line."""
+    json = b"1" * (LINE_BYTES_MAX - 10)
+    line = frame(json)
+    assert [parse(each) for each in Splitter().feed(line)] == [json]
+    with pytest.raises(ValueError, match="longer than a journal's reader takes"):
+        frame(json + b"1")
+
+
+def test_limits_of_both_ends_fit_each_other() -> None:
+    """A record that a journal keeps fits a line; a batch of an edge, with one record too many, a message of the collector."""
+    assert RECORD_BYTES_MAX < LINE_BYTES_MAX
+    assert BATCH_RECORDS_MAX <= RECORDS_MAX
+    assert BATCH_BYTES_MAX + RECORD_BYTES_MAX < MESSAGE_BYTES_MAX == BODY_BYTES_MAX

@@ -15,7 +15,7 @@ from edge.journal.dead import DeadLetter
 from edge.journal.line import parse
 from edge.journal.recovery import Recovery
 from edge.lane import BACKOFF_MAX_S, BATCH_BYTES_MAX, BATCH_RECORDS_MAX, backoff_s
-from edge.shipper import Shipper
+from edge.shipper import STALLED_S, Shipper
 from edge.tasks import Tasks
 from tests.disks import FaultyDisk, RememberingDisk
 from tests.edge.generations import gen_id, intent, record
@@ -118,8 +118,9 @@ async def shipping(journal: Journal, centre: ScriptedCentre, **options: object) 
         await tasks.drain(0)
 
 
-def open_journal(disk: RememberingDisk | None = None, epoch: int = 1) -> Journal:
-    return Journal.open("/j", "node", epoch, disk=disk or RememberingDisk(), segment_bytes=100_000)
+def open_journal(disk: RememberingDisk | None = None, epoch: int = 1, window_bytes: int = 2 << 20) -> Journal:
+    disk = disk or RememberingDisk()
+    return Journal.open("/j", "node", epoch, disk=disk, segment_bytes=100_000, window_bytes=window_bytes)
 
 
 def settle(journal: Journal, first: int, last: int) -> None:
@@ -369,3 +370,83 @@ async def test_drain_with_a_running_generation_leaves_the_epoch_open() -> None:
     async with shipping(journal, centre) as shipper:
         assert not await shipper.drain(5)
     assert (centre.closed, disk.names("/j/node")) == ([], ["1"])
+
+
+@pytest.mark.anyio
+async def test_rejected_record_is_told_to_its_wallet_once() -> None:
+    """The edge takes back what it paid for a record that is charged to nobody; one above a gap counts when it comes again."""
+    told: list[str] = []
+
+    def reject_above_a_gap(batch: Batch) -> Ack:
+        return Ack(4, rejected=(Rejected(3, gen_id(3), "no"), Rejected(7, gen_id(7), "no")))
+
+    def reject_again(batch: Batch) -> Ack:
+        return Ack(10, rejected=(Rejected(7, gen_id(7), "no"),))
+
+    journal, centre = open_journal(), ScriptedCentre(reject_above_a_gap, reject_again)
+    settle(journal, 1, 10)
+    async with shipping(journal, centre, on_rejected=lambda records: told.extend(record.gen_id for record in records)) as shipper:
+        assert await shipper.flush(5)
+        assert shipper.rejected_total == 2
+    assert told == [gen_id(3), gen_id(7)]
+
+
+@pytest.mark.anyio
+async def test_record_that_alone_is_too_large_goes_without_its_texts() -> None:
+    """A record that no centre takes holds up nobody: its charge arrives, and so do those behind it."""
+
+    def refuse_large(batch: Batch) -> Ack:
+        if len(msgspec.json.encode(batch)) > 20_000:
+            raise Refused("too_large", "a message has at most 20000 bytes")
+        return centre.take(batch)
+
+    centre = ScriptedCentre(*[refuse_large] * 40)
+    journal = open_journal()
+    journal.settle(record(1, 1))
+    journal.settle(record(2, 2, finish_reason="x" * 30_000, error="y" * 500))
+    journal.settle(record(3, 3))
+    async with shipping(journal, centre) as shipper:
+        assert await shipper.flush(5)
+        assert shipper.shortened_total == 1
+    assert set(centre.charged) == {gen_id(1), gen_id(2), gen_id(3)}
+    [shortened] = [one for batch in centre.batches for one in batch.records if one.seq == 2 and len(one.finish_reason) < 200]
+    assert (shortened.cost_nano, shortened.finish_reason, shortened.error) == (record(2, 2).cost_nano, "x" * 128, "y" * 128)
+
+
+@pytest.mark.anyio
+async def test_record_that_the_journal_cannot_yield_is_sent_as_lost() -> None:
+    """A line that was damaged on the disk of a running process costs itself, not all that was settled after it."""
+    disk = RememberingDisk()
+    journal, centre = open_journal(disk, window_bytes=600), ScriptedCentre()
+    settle(journal, 1, 9)
+    assert journal.sync_now()
+    path = "/j/node/1/00000001.log"
+    settlement = disk.read(path, 0, 1 << 20).index(b'{"s":{"gen_id":"' + gen_id(4).encode())
+    fd = disk.open_in_place(path)
+    disk.write_at(fd, b"???", settlement + 40)
+    disk.close(fd)
+    async with shipping(journal, centre) as shipper:
+        assert await shipper.flush(5)
+        assert shipper.lost_total == 1
+    assert centre.acked == {1: 9}
+    assert {gen for gen in centre.charged if gen.startswith("gen-")} == {gen_id(number) for number in range(1, 10)} - {gen_id(4)}
+
+
+@pytest.mark.anyio
+async def test_lane_that_is_refused_for_a_minute_says_so() -> None:
+    """A centre that answers and takes nothing does not mend by waiting: no more work is taken, until it takes records again."""
+    journal, centre = open_journal(), ScriptedCentre(*[Refused("invalid", "no")] * 12)
+    settle(journal, 1, 3)
+    seen: list[tuple[bool, float]] = []
+
+    def look(batch: Batch) -> Ack:
+        seen.append((shipper.is_lasting, shipper.failing_s))
+        return centre.take(batch)
+
+    centre.script.append(look)
+    async with shipping(journal, centre) as shipper:
+        assert await shipper.flush(5)
+        assert (shipper.is_lasting, shipper.failing_s) == (False, 0.0)
+    [(was_lasting, failing_s)] = seen
+    assert was_lasting
+    assert failing_s >= STALLED_S

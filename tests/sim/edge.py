@@ -84,10 +84,12 @@ class Tray:
 
 
 class SimShipper(Shipper):
-    """Rejected records are the world's affair; here they are only let go."""
+    """Rejected records are the world's affair; here the wallets are told of them, and they are let go."""
 
-    async def _bury(self, ack: Ack, records: list[UsageRecord]) -> None:
-        pass
+    async def _bury(self, lane: Lane, ack: Ack, records: list[UsageRecord]) -> None:
+        rejected = {one.seq for one in ack.rejected if lane.next_seq <= one.seq <= ack.acked_through}
+        if lane is self._own:
+            self._on_rejected([record for record in records if record.seq in rejected])
 
 
 class Generation(msgspec.Struct, eq=False):

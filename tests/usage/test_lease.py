@@ -17,6 +17,7 @@ class Spending(RuleBasedStateMachine):
         super().__init__()
         self.lease = Lease("acme")
         self.holds: list[int] = []
+        self.charged: list[tuple[int, int]] = []
         self.granted = self.settled = self.returned = 0
         self.now_s = 0.0
 
@@ -40,6 +41,14 @@ class Spending(RuleBasedStateMachine):
         cost = hold * share // 100
         self.lease = self.lease.after_settle(hold, cost)
         self.settled += min(cost, hold)
+        self.charged.append((hold, cost))
+
+    @precondition(lambda self: self.charged)
+    @rule(data=st.data())
+    def reject(self, data: st.DataObject) -> None:
+        hold, cost = self.charged.pop(data.draw(st.integers(0, len(self.charged) - 1)))
+        self.lease = self.lease.after_rejection(hold, cost)
+        self.settled -= min(cost, hold)
 
     @rule(share=st.integers(0, 100))
     def give_back(self, share: int) -> None:
