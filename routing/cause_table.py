@@ -170,7 +170,7 @@ _ABOUT_US: Final = _words(
             r"this model (?:version )?has reached the end of its life|this model is marked by provider as",
         ),
     },
-    before=r"\W*(?:error\W+)?",
+    before=r"\W{0,16}(?:error\W{1,16})?",
 )
 """Words about our account, at the beginning of a message."""
 
@@ -205,7 +205,7 @@ _ABOUT_REQUEST: Final = _words(
 
 _SUREST_FIRST: Final = (Cause.TOO_LONG, Cause.TOO_LARGE, Cause.MODERATED, Cause.UNSUPPORTED)
 _SPEAKS_OF_US: Final = re.compile(
-    r"\W*(?:your|this|the)\s+(?:account|organi[sz]ation|team|project|workspace|api key|key|subscription|ip)\b", re.IGNORECASE
+    r"\W{0,16}(?:your|this|the)\s+(?:account|organi[sz]ation|team|project|workspace|api key|key|subscription|ip)\b", re.IGNORECASE
 )
 _CAN_BE_ABOUT_US: Final = frozenset((0, 400, 401, 402, 403, 404, 412, 422, 424, 429, 502))
 _BELIEVED: Final = {
