@@ -22,7 +22,7 @@ from collector.store import Tx
 from collector.window import day_from_date
 from usage.flavor import Flavor, error_body, flavor_of
 from usage.key import digest, is_well_formed
-from usage.pricing import dollars
+from usage.pricing import dollars, dollars_of_pico
 from usage.protocol import Unreachable
 from usage.record import UsageRecord
 
@@ -180,6 +180,7 @@ def describe_generation(record: UsageRecord) -> dict[str, Any]:
         "native_finish_reason": record.finish_reason or None,
         "end_reason": record.end_reason,
         "usage_source": record.usage_source,
+        "service_tier": record.tier or None,
         "status": record.status,
         "attempts": record.attempts,
         "error": record.error or None,
@@ -192,10 +193,16 @@ def describe_generation(record: UsageRecord) -> dict[str, Any]:
         "native_tokens_completion_images": tokens.image_completion,
         "total_cost": total,
         "usage": total,
-        "upstream_inference_cost": None,
+        "upstream_inference_cost": _told_cost(record),
         "cache_discount": None,
         "provider_responses": None,
     }
+
+
+def _told_cost(record: UsageRecord) -> msgspec.Raw | None:
+    """What the provider says that it bills for the generation, in dollars."""
+    pico = record.upstream_cost_pico
+    return None if pico is None else msgspec.Raw(dollars_of_pico(pico).encode())
 
 
 def _activity(tx: Tx, now_ms: int, key: Key, request: Request) -> list[dict[str, Any]]:

@@ -221,9 +221,11 @@ def list_nodes(arguments: argparse.Namespace, store: Store, now: int) -> int:
                 "acked_through": row.acked_through,
                 "behind_gap": row.behind,
                 "lost": row.lost,
+                "rejected": row.rejected,
                 "leased": dollars(row.leased_nano),
                 "seen_at": timestamp(row.seen_ms) if row.seen_ms else None,
                 "tokens": row.tokens,
+                "rejected_why": row.rejected_why or None,
             }
             for row in rows
         ],

@@ -67,6 +67,9 @@ async def exposition(collector: Collector) -> str:
     lines = []
     for name, value in collector.counts.items():
         lines += [f"# TYPE tollway_collector_{name}_total counter", f"tollway_collector_{name}_total {value}"]
+    lines += ["# TYPE tollway_collector_rejected_by_reason_total counter"]
+    for kind, count in sorted(collector.rejected_by_kind.items()):
+        lines.append(f'tollway_collector_rejected_by_reason_total{{reason="{kind}"}} {count}')
     terms, postings = await collector.read(lambda tx, now: (_terms_nano(tx), _postings(tx)))
     lines += ["# TYPE tollway_collector_postings gauge", f"tollway_collector_postings {postings}"]
     lines += ["# TYPE tollway_collector_absorbed_dollars gauge"]

@@ -11,6 +11,7 @@ import msgspec
 from collector.bookkeeping import each_posting
 from collector.check import Check
 from collector.ledger import REVENUE, AccountRow, LeaseKey, LeaseRow, Tables, rebuild, terms_nano
+from collector.rejections import check_rejections
 from collector.rollup_audit import check_rollups, pruned_nano
 from collector.store import Tx
 from usage.pricing import cost_nano, dollars, is_cost
@@ -31,6 +32,7 @@ def verify(tx: Tx) -> list[Check]:
         _check_gaps(tx),
         _check_epochs(tx),
         *check_rollups(tx),
+        check_rejections(tx),
         _named_terms(log),
     ]
 

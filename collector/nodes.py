@@ -11,14 +11,17 @@ import msgspec
 from collector.accounts import NAME, Mistake
 from collector.ingest import advance
 from collector.leasing import lock_node
+from collector.rejections import Rejections, rejections_by_node
 from collector.store import Tx
 
 PREFIX = "nt_"
+NONE = Rejections()
 TOKEN_CHARS = len(PREFIX) + 43
 
 
 class NodeRow(msgspec.Struct, frozen=True):
-    """A node as `nodes list` shows it. `behind` counts facts that wait above a gap, `lost` those an operator gave up."""
+    """A node as `nodes list` shows it. `behind` counts facts that wait above a gap, `lost` those an operator gave up,
+    `rejected` the records that were refused; `rejected_why` is the reason of the last one."""
 
     node: str
     newest_epoch: int
@@ -29,6 +32,8 @@ class NodeRow(msgspec.Struct, frozen=True):
     leased_nano: int
     seen_ms: int
     tokens: int
+    rejected: int = 0
+    rejected_why: str = ""
 
 
 def digest_of(token: str) -> str:
@@ -67,6 +72,7 @@ def node_of_token(tx: Tx, token: str) -> str:
 def list_nodes(tx: Tx) -> list[NodeRow]:
     """Every node, with the sums of its epochs and leases."""
     found = []
+    rejections = rejections_by_node(tx)
     for node, newest in tx.rows("SELECT node, newest_epoch FROM nodes ORDER BY node"):
         epochs = tx.rows("SELECT epoch, state, acked_through, ahead, lost, seen_ms FROM epochs WHERE node = ?", node)
         leased = tx.row(
@@ -88,6 +94,8 @@ def list_nodes(tx: Tx) -> list[NodeRow]:
                 leased[0],
                 max((row[5] for row in epochs), default=0),
                 tokens[0],
+                rejections.get(node, NONE).count,
+                rejections.get(node, NONE).last_reason,
             )
         )
     return found

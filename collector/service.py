@@ -6,6 +6,7 @@ calls. The same object serves nodes in the same process (`for_node`) and, throug
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,6 +15,7 @@ from typing import TypeVar
 from collector import accounts, audit_log, ingest, leasing, recall
 from collector.accounts import NAME, KeyTerms
 from collector.grant import SHARE_PERCENT
+from collector.rejections import kind_of
 from collector.store import Store, StoreDamaged, StoreUnavailable, T, Tx
 from usage.key import masked
 from usage.pricing import dollars
@@ -61,6 +63,7 @@ class Collector:
         self.counts = {"records": 0, "rejected": 0, "batches": 0, "grants": 0}
         self.refusals = Throttle()
         """Of credentials, at all doors together."""
+        self.rejected_by_kind: Counter[str] = Counter()
         self._threads = ThreadPoolExecutor(store.workers, thread_name_prefix="collector")
 
     def __repr__(self) -> str:
@@ -109,6 +112,7 @@ class Collector:
         self.counts["batches"] += 1
         self.counts["records"] += len(message.records)
         self.counts["rejected"] += len(ack.rejected)
+        self.rejected_by_kind.update(kind_of(one.reason) for one in ack.rejected)
         self.counts["grants"] += len(ack.leases)
         return ack
 

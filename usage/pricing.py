@@ -139,6 +139,12 @@ def is_cost(cost: int, tokens: Tokens, rates: Rates) -> bool:
     return cost == -(-pico // PICO_PER_NANO)
 
 
+def dollars_of_pico(pico: int) -> str:
+    """Pico-dollars, never negative, as an exact decimal string: 146625000 -> '0.000146625'."""
+    whole, fraction = divmod(pico, PICO_PER_DOLLAR)
+    return f"{whole}.{fraction:012d}".rstrip("0").rstrip(".")
+
+
 @lru_cache(4_096)
 def dearest(rates: Rates) -> tuple[int, int]:
     """The most pico-dollars that any one prompt token, and any one completion token, can cost."""
