@@ -13,7 +13,7 @@ from edge.generation import Generation
 from edge.passage import Passage
 from edge.table import Lane, Table
 from edge.upstream import Exchange, UpstreamError
-from routing.envelope import rewrite
+from routing.body import rewrite
 from routing.failover import next_attempt
 from routing.failure import Failure, Kind, Sent, Source
 from routing.plan import Attempt
@@ -47,9 +47,12 @@ def failure_of(verdict: str, sent: Sent) -> Failure:
 
 
 async def find_answer(
-    table: Table, attempts: Sequence[Attempt], generation: Generation, passage: Passage, extra_head: bytes, cap: int | None
+    table: Table, attempts: Sequence[Attempt], generation: Generation, passage: Passage, extra_head: bytes
 ) -> Exchange:
-    """The exchange whose head is a 2xx. Failed: with the last failure, when no further attempt is allowed."""
+    """The exchange whose head is a 2xx. Failed: with the last failure, when no further attempt is allowed.
+
+    A target that the credit does not pay for is passed over; what is held pays for the first.
+    """
     account = generation.policy.account
     began_s = asked_s = monotonic()
     past: list[tuple[Attempt, Failure]] = []
@@ -59,14 +62,16 @@ async def find_answer(
         generation.turn_to(attempt)
         table.begin(attempt, account)
         try:
-            exchange = await _ask(table, attempt, generation, passage, extra_head, cap, attempt.provider.stream_options)
+            exchange = await _ask(table, attempt, generation, passage, extra_head, attempt.provider.stream_options)
             if not 200 <= exchange.status < 300:
-                exchange = await _make_up(exchange, table, attempt, generation, passage, extra_head, cap)
+                exchange = await _make_up(exchange, table, attempt, generation, passage, extra_head)
         except Failed as failed:
             # From when the request came: what it tries again is still in flight with what came beside it.
             table.end(attempt, failed.failure, began_s, account)
             past.append((attempt, failed.failure))
             at = None if passage.verdict else next_attempt(attempts, at, past)
+            while at is not None and not await generation.cover(attempts[at]):
+                at = next_attempt(attempts, at, past)
             if at is None:
                 raise
             generation.books.metrics.retries[attempt.provider.name] += 1
@@ -86,7 +91,6 @@ async def _make_up(
     generation: Generation,
     passage: Passage,
     extra_head: bytes,
-    cap: int | None,
 ) -> Exchange:
     """After an error status: asked again without `stream_options` if those were what was wrong, else Failed."""
     has_stream_options = attempt.provider.stream_options
@@ -94,7 +98,7 @@ async def _make_up(
         body = await _error_body(exchange, passage)
         if exchange.status in (400, 422) and has_stream_options and b"stream_options" in body:
             has_stream_options = False
-            exchange = await _ask(table, attempt, generation, passage, extra_head, cap, has_stream_options)
+            exchange = await _ask(table, attempt, generation, passage, extra_head, has_stream_options)
             if 200 <= exchange.status < 300:
                 return exchange
             continue
@@ -108,7 +112,6 @@ async def _ask(
     generation: Generation,
     passage: Passage,
     extra_head: bytes,
-    cap: int | None,
     has_stream_options: bool,
 ) -> Exchange:
     """One request written and its response head read."""
@@ -117,9 +120,11 @@ async def _ask(
     body = rewrite(
         generation.envelope,
         attempt.model.name,
-        cap=cap,
+        cap=generation.cap,
+        cap_max=attempt.model.max_output_tokens,
         cap_field=attempt.model.max_tokens_field or attempt.provider.max_tokens_field,
         has_stream_options=has_stream_options,
+        fit=generation.fit,
     )
     length = sum(map(len, body))
     asked_s = monotonic()

@@ -113,6 +113,11 @@ class Credit:
             self._renew(wallet, now_s)
         return held_nano
 
+    def has_some(self, purse: str) -> bool:
+        """Whether this node has any credit of it that nobody holds."""
+        wallet = self._wallets.get(purse)
+        return wallet is not None and wallet.lease.free_nano > 0 and not self._desk.is_fenced
+
     def settle(self, purse: str, hold_nano: int, cost_nano: int) -> None:
         """A hold ends, `cost_nano` of it is spent, the rest is free again."""
         if not hold_nano and not cost_nano:

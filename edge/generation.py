@@ -5,6 +5,7 @@ was consumed is charged: the provider's usage within its bounds, else our count,
 anything) the prompt's estimate.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -12,10 +13,12 @@ import msgspec
 from edge.credit import Credit
 from edge.journal import Intent, Journal
 from edge.metrics import Metrics
-from routing.envelope import Envelope
+from routing.envelope import Envelope, answered_by
+from routing.fit import AS_SENT, NO_FITS, Fit
 from routing.meter import Bill, Meter
 from routing.plan import Attempt
 from routing.redaction import Secret
+from routing.reserve import allowance, bounds_of, reserve
 from usage.protocol import Policy
 from usage.record import EndReason, Rates, Tokens, UsageRecord
 
@@ -59,6 +62,10 @@ class Generation(msgspec.Struct, eq=False):
     upstream_s: float = 0.0
     is_settled: bool = False
     marked_tokens: int = 0
+    cap: int | None = None
+    """Completion tokens per choice to allow in the request that is sent, where the caller has no cap of its own."""
+    fits: Mapping[str, Fit] = NO_FITS
+    """What to change in the request for a model, by its id."""
     secrets: tuple[Secret, ...] = ()
     """What was sent to the provider that answers, and may not be told."""
 
@@ -88,13 +95,40 @@ class Generation(msgspec.Struct, eq=False):
         self.is_settled = True
         self.books.credit.settle(self.policy.purse, self.hold_nano, 0)
 
+    @property
+    def fit(self) -> Fit:
+        """What to change in the request for the attempt that is tried."""
+        return self.fits.get(self.attempt.model.id, AS_SENT)
+
+    async def cover(self, attempt: Attempt) -> bool:
+        """Whether what is held pays for this attempt, after more was held if need be. The bounds are then the attempt's own."""
+        if attempt.model.id == self.attempt.model.id:
+            return True
+        need = reserve(self.envelope, attempt.model)
+        credit, purse = self.books.credit, self.policy.purse
+        missing_nano = need.full_nano - self.hold_nano
+        if missing_nano > 0:
+            if credit.hold(purse, missing_nano):
+                self.hold_nano += missing_nano
+            elif need.least_nano > self.hold_nano:
+                answer = await credit.hold_cold(self.policy, missing_nano, need.least_nano - self.hold_nano)
+                if answer.held_nano is None:
+                    return False
+                self.hold_nano += answer.held_nano
+        self.completion_max, self.cap = allowance(need, self.hold_nano)
+        self.meter.bounds = bounds_of(need, self.completion_max)
+        self.meter.hold_nano = self.hold_nano
+        return True
+
     def turn_to(self, attempt: Attempt) -> None:
         """Another provider is tried; nothing was consumed at the last one."""
         self.attempts += 1
         if attempt is self.attempt:
             return
         self.attempt = attempt
-        self.meter.turn_to(attempt.rates, attempt.provider.usage_arithmetic)
+        self.envelope = answered_by(self.envelope, attempt.model.id)
+        provider = attempt.provider
+        self.meter.turn_to(attempt.model.tariff, provider.usage_arithmetic, trusts_served_tier=provider.trusts_served_tier)
 
     def mark(self) -> None:
         """Leave a progress mark for recovery, if there is progress."""
@@ -149,7 +183,7 @@ class Generation(msgspec.Struct, eq=False):
             attempts=self.attempts,
             user_agent=self.user_agent,
             error=error,
-            tier=self.meter.tier,
+            tier=bill.tier,
             upstream_cost_pico=bill.upstream_cost_pico,
         )
         books.journal.settle(record)

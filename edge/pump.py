@@ -197,7 +197,11 @@ class Pump:
             self._generation.upstream_s += now_s - self._asked_s
         generation = self._generation
         headers = to_downstream(
-            self._exchange.headers, generation.gen_id.encode(), generation.request_id.encode(), is_stream=True
+            self._exchange.headers,
+            generation.gen_id.encode(),
+            generation.request_id.encode(),
+            generation.fit.ignored,
+            is_stream=True,
         )
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 

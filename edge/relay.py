@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -29,23 +29,24 @@ from edge.pump import Pump, end_reason_of, is_event_stream
 from edge.reply import Bounds, Headers, id_headers, send_refusal
 from edge.table import Table
 from edge.whole import forward_whole
-from routing.bounds import TokenBounds
-from routing.envelope import Invalid, read
+from routing.envelope import Envelope, Invalid, answered_by, read
 from routing.failure import Kind, Source, status_of
+from routing.fit import fit_attempts
 from routing.headers import Arrival, validate
 from routing.meter import Meter, estimate_prompt
-from routing.plan import Plan
+from routing.plan import Attempt
 from routing.provider_error import without_secrets
 from routing.refusal import Refusal, refusal_of
-from routing.reserve import Reserve, completion_within, reserve
+from routing.reserve import Reserve, allowance, bounds_of, completion_within, reserve
 from usage.flavor import flavor_of
 from usage.pricing import dollars
 from usage.protocol import Policy
 
 log = logging.getLogger("tollway.relay")
+BODY_BYTES_UNPAID = 65_536
+"""A smaller body is read before it is known whether its account has anything: that costs less than to ask."""
 NONE: Mapping[str, Any] = {}
 LEAVING = Refusal(503, "draining", "this edge is being replaced; try again", retry_after_s=1.0)
-_AWAY = "this key cannot be looked up at the collector right now"
 _UNJOURNALED = Refusal(503, "journal_unavailable", "this edge cannot write its journal", retry_after_s=5.0)
 
 
@@ -136,28 +137,35 @@ class Relay:
         check(policy)
         self._in_flight.enter(passage, policy.account)
         credit = self._books.credit
+        if arrival.content_length is None or arrival.content_length > BODY_BYTES_UNPAID:
+            await self._see_to_credit(policy)
         body = await read_body(passage.receive, passage, self._in_flight, limits.body_bytes_max, arrival.content_length)
         try:
             envelope = read(body)
         except Invalid as invalid:
             raise Denied(Refusal(400, invalid.code, invalid.message, param=invalid.param)) from None
-        plan = table.plan(envelope.model, policy.models, passage.started_s, random.random(), policy.account)
+        wishes = envelope.preferences
+        plan = table.plan(envelope.model, policy.models, passage.started_s, random.random(), policy.account, wishes)
         if isinstance(plan, Refusal):
             raise Denied(plan)
-        need = reserve(envelope, plan.attempts)
-        hold_nano, completion_max, cap = need.full_nano, need.completion_max, need.cap_always
+        if plan.model_id != envelope.model:
+            envelope = msgspec.structs.replace(envelope, model=plan.model_id)
+        fitted = fit_attempts(envelope, plan.attempts)
+        if isinstance(fitted, Refusal):
+            raise Denied(fitted)
+        attempts, fits = fitted
+        need = reserve(envelope, attempts[0].model)
+        hold_nano = need.full_nano
         if not credit.hold(policy.purse, hold_nano):
-            hold_nano = await self._hold_cold(policy, need)
-            if hold_nano < need.full_nano:
-                completion_max = completion_within(need, hold_nano)
-                cap = completion_max // need.choices
-        attempt = plan.attempts[0]
+            attempts, need, hold_nano = await self._hold_cold(policy, envelope, attempts)
+        completion_max, cap = allowance(need, hold_nano)
+        attempt = attempts[0]
         generation = Generation(
             self._books,
             gen_id,
             request_id,
             policy,
-            envelope,
+            answered_by(envelope, attempt.model.id),
             attempt,
             hold_nano,
             completion_max,
@@ -165,30 +173,61 @@ class Relay:
             time.time_ns() // 1_000_000,
             arrival.user_agent,
             Meter(
-                attempt.rates,
+                attempt.model.tariff,
                 estimate_prompt(envelope, attempt.model),
                 attempt.provider.usage_arithmetic,
-                TokenBounds(need.prompt_max, completion_max),
+                bounds_of(need, completion_max),
+                envelope.tier,
+                envelope.cache_life,
+                hold_nano,
+                need.searches_min,
+                attempt.provider.trusts_served_tier,
             ),
         )
-        await self._answer(plan, generation, passage, arrival, send, cap)
+        generation.cap, generation.fits = cap, fits
+        await self._answer(attempts, generation, passage, arrival, send)
 
-    async def _hold_cold(self, policy: Policy, need: Reserve) -> int:
-        """Nano-dollars held: `full_nano`, or what the credit gives above `least_nano`."""
-        answer = await self._books.credit.hold_cold(policy, need.full_nano, need.least_nano)
+    async def _see_to_credit(self, policy: Policy) -> None:
+        """A large body of an account that has nothing is not even read, unless something here costs nothing. Denied."""
+        credit = self._books.credit
+        if self._table.config.has_free_models or credit.has_some(policy.purse):
+            return
+        answer = await credit.hold_cold(policy, 1, 1)
         if answer.held_nano is not None:
-            return answer.held_nano
-        if answer.exhausted_by:
-            raise Denied(_exhausted(need, answer.available_nano, answer.exhausted_by))
-        raise Denied(unverifiable(answer.retry_after_s, answer.reason))
+            credit.settle(policy.purse, answer.held_nano, 0)
+        elif answer.exhausted_by:
+            raise Denied(_exhausted(None, answer.available_nano, answer.exhausted_by))
+        else:
+            raise Denied(unverifiable(answer.retry_after_s, answer.reason))
+
+    async def _hold_cold(
+        self, policy: Policy, envelope: Envelope, attempts: Sequence[Attempt]
+    ) -> tuple[Sequence[Attempt], Reserve, int]:
+        """The attempts from the first on that the credit pays for, its bounds, and the nano-dollars held: `full_nano`, or what
+        the credit gives above `least_nano`. Denied."""
+        cheapest: Reserve | None = None
+        asked: set[str] = set()
+        for number, attempt in enumerate(attempts):
+            if attempt.model.id in asked:
+                continue
+            asked.add(attempt.model.id)
+            need = reserve(envelope, attempt.model)
+            answer = await self._books.credit.hold_cold(policy, need.full_nano, need.least_nano)
+            if answer.held_nano is not None:
+                return attempts[number:], need, answer.held_nano
+            if not answer.exhausted_by:
+                raise Denied(unverifiable(answer.retry_after_s, answer.reason))
+            if cheapest is None or need.least_nano < cheapest.least_nano:
+                cheapest = need
+        raise Denied(_exhausted(cheapest, answer.available_nano, answer.exhausted_by))
 
     async def _answer(
-        self, plan: Plan, generation: Generation, passage: Passage, arrival: Arrival, send: Send, cap: int | None
+        self, attempts: Sequence[Attempt], generation: Generation, passage: Passage, arrival: Arrival, send: Send
     ) -> None:
         try:
             generation.begin()
             passage.deadline_s = monotonic() + generation.attempt.provider.total_timeout_s
-            exchange = await find_answer(self._table, plan.attempts, generation, passage, arrival.forwarded, cap)
+            exchange = await find_answer(self._table, attempts, generation, passage, arrival.forwarded)
             if generation.envelope.stream and is_event_stream(exchange):
                 await Pump(exchange, generation, passage, send, self._bounds).run()
             else:
@@ -228,14 +267,20 @@ class Relay:
             await send_refusal(send, LEAVING, passage.flavor, ids)
 
 
-def _exhausted(need: Reserve, available_nano: int, by: str) -> Refusal:
-    tokens = completion_within(need, available_nano)
+def _exhausted(need: Reserve | None, available_nano: int, by: str) -> Refusal:
+    """`need` is None when the body was not read."""
     what = "the spending limit of this key" if by == "key_limit" else "the account's credit"
+    left = dollars(available_nano)
+    if need is None:
+        message = f"{what} is used up: {left} dollars are left"
+        return Refusal(402, "insufficient_credits", message, metadata={"available": left, "affordable_tokens": 0})
+    tokens = max(completion_within(need, available_nano) - need.extra_completion, 0)
+    state = "does not cover this request" if available_nano > 0 else "is used up"
     buys = (
         f"it would buy {tokens} completion tokens for this prompt: set max_tokens to at most {tokens // need.choices}"
-        if tokens > 0
-        else "it does not pay for this prompt"
+        if tokens >= need.choices
+        else f"it does not pay for this prompt, which may have up to {need.prompt_max} tokens"
     )
-    message = f"{what} is used up: {dollars(available_nano)} dollars are left, {dollars(need.least_nano)} are needed; {buys}"
-    metadata = {"available": dollars(available_nano), "needed": dollars(need.least_nano), "affordable_tokens": max(tokens, 0)}
+    message = f"{what} {state}: {left} dollars are left, {dollars(need.least_nano)} must be held for it; {buys}"
+    metadata = {"available": left, "needed": dollars(need.least_nano), "affordable_tokens": tokens}
     return Refusal(402, "insufficient_credits", message, metadata=metadata)

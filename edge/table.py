@@ -25,6 +25,7 @@ from routing.failure import Failure
 from routing.headers import upstream_head_prefix
 from routing.health import Changes, Health, begin, end
 from routing.plan import Attempt, Plan, Routes
+from routing.preferences import Preferences
 from routing.problem import ConfigError
 from routing.provider import Provider
 from routing.redaction import Secret
@@ -132,8 +133,18 @@ class Table:
         secrets = tuple(Secret(value) for value in (secret, *sensitive) if value)
         return Lane(upstream, target, upstream_head_prefix(provider, secret), secrets)
 
-    def plan(self, model_id: str, allowed: tuple[str, ...], now_s: float, roll: float, account: str) -> Plan | Refusal:
+    def plan(
+        self,
+        model_id: str,
+        allowed: tuple[str, ...],
+        now_s: float,
+        roll: float,
+        account: str,
+        wishes: Preferences | None = None,
+    ) -> Plan | Refusal:
         """Where an account's request for `model_id` may go."""
+        if wishes is not None:
+            return self._routes.plan_with(model_id, wishes, allowed, self._health, now_s, roll, account)
         return self._routes.plan(model_id, allowed, self._health, now_s, roll, account)
 
     def lane(self, attempt: Attempt) -> Lane:

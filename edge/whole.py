@@ -53,7 +53,9 @@ async def forward_whole(exchange: Exchange, generation: Generation, passage: Pas
     if bounds.is_strict:
         await generation.books.journal.durable()
     passage.is_answered = True
-    headers = to_downstream(exchange.headers, generation.gen_id.encode(), generation.request_id.encode(), is_stream=False)
+    headers = to_downstream(
+        exchange.headers, generation.gen_id.encode(), generation.request_id.encode(), generation.fit.ignored, is_stream=False
+    )
     if passage.caller is None or not passage.caller.answer(exchange.status, headers, answer):
         await _send_whole(send, passage, exchange.status, headers, answer)
 

@@ -74,7 +74,7 @@ def _entry(model: Model) -> dict[str, Any]:
         "per_request_limits": None,
         "default_parameters": None,
         "supported_voices": None,
-        "supported_parameters": [],
+        "supported_parameters": sorted(model.takes - {"messages", "model"}),
         "links": {"details": f"/api/v1/models/{model.id}/endpoints"},
     }
 
@@ -91,7 +91,7 @@ def _endpoint(provider: Provider, model: Model) -> dict[str, Any]:
         "max_prompt_tokens": None,
         "pricing": _pricing(model.rates),
         "quantization": None,
-        "supported_parameters": [],
+        "supported_parameters": sorted(model.takes - {"messages", "model"}),
         "status": 0,
     }
 

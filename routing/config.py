@@ -16,10 +16,12 @@ import msgspec
 from routing import field
 from routing.entry import read_provider
 from routing.field import Table
+from routing.parameters import OPENAI, taken
 from routing.place import line_of, lines
 from routing.problem import ConfigError as ConfigError
 from routing.problem import Path, Problem, Wrong, dotted, nearest
 from routing.provider import ECHO, BaseUrl, Model, Provider
+from routing.tariff import Tariff
 from usage.pricing import pico_per_token
 from usage.record import Rates
 
@@ -52,6 +54,8 @@ class Config(msgspec.Struct, frozen=True):
     providers: dict[str, Provider]
     aliases: dict[str, tuple[str, ...]] = {}
     limits: Limits = Limits()
+    has_free_models: bool = False
+    """Whether anything can be called that costs nothing."""
     cors_origins: tuple[str, ...] = ()
     """Origins (scheme, host, port) of pages that may call from a browser; `*` is any."""
 
@@ -105,7 +109,7 @@ def _read(table: Table, version: str) -> Config:
     cors_origins = cors.take("origins", field.items(field.origin), ())
     cors.close()
     table.close()
-    return Config(version, providers, aliases, limits, cors_origins)
+    return Config(version, providers, aliases, limits, _has_free(providers), cors_origins)
 
 
 def _read_limits(table: Table) -> Limits:
@@ -125,8 +129,19 @@ def _read_limits(table: Table) -> Limits:
 def echo(version: str) -> Provider:
     """The built-in provider: no network, no key, and a real price, so that everything can be tried offline."""
     rates = Rates(input=pico_per_token("0.10"), output=pico_per_token("0.40"), version=version)
-    model = Model(f"{ECHO}/echo-1", "echo-1", rates, context_tokens=131_072, max_output_tokens=16_384, display_name="Echo 1")
+    model = Model(
+        f"{ECHO}/echo-1", "echo-1", Tariff(rates), context_tokens=131_072, max_output_tokens=16_384, display_name="Echo 1"
+    )
     return Provider(ECHO, BaseUrl("http", "localhost", 80), dialect="echo", models={"echo-1": model}, unlisted=rates)
+
+
+def _has_free(providers: Mapping[str, Provider]) -> bool:
+    for provider in providers.values():
+        rates = [model.rates for model in provider.models.values()]
+        rates += [provider.unlisted] if provider.unlisted is not None else []
+        if not all(each.input or each.output or each.request for each in rates):
+            return True
+    return False
 
 
 def _blame_hidden_models(table: Table, provider: Provider, providers: dict[str, Provider]) -> None:
@@ -199,7 +214,9 @@ def _find(providers: Mapping[str, Provider], model_id: str) -> Found | NotFound:
         return Found(provider, model)
     if provider.unlisted is None or not _UNLISTED_KEY.match(key):
         return NotFound(provider)
-    return Found(provider, Model(model_id, key, provider.unlisted, is_listed=False))
+    return Found(
+        provider, Model(model_id, key, Tariff(provider.unlisted), is_listed=False, takes=taken(OPENAI, provider.parameters))
+    )
 
 
 def find(config: Config, model_id: str) -> Found | NotFound:

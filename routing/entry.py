@@ -11,12 +11,15 @@ from typing import Any, Final
 from routing import field
 from routing.field import Table
 from routing.headers import OWN_HEADERS
+from routing.parameters import ALWAYS, NEVER_TAKEN, OPENAI, taken
+from routing.price_list import read_rates, read_tariff
 from routing.problem import Wrong, dotted
 from routing.provider import ECHO, BaseUrl, Model, Provider
 from usage.record import Rates
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*\Z")
 _MODEL_NAME: Final = re.compile(r"[!-~]{1,200}\Z")
+_PARAMETER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
 _NOWHERE: Final = BaseUrl("http", "localhost", 80)
 _DURATIONS: Final = (
     "connect_timeout_s",
@@ -28,24 +31,11 @@ _DURATIONS: Final = (
 )
 _MODALITIES: Final = ("text", "image", "audio", "video", "file")
 _MAX_TOKENS_FIELD: Final = ("max_tokens", "max_completion_tokens", "as_sent")
-_PRICE_HINT: Final = 'dollars per million tokens, such as "0.15"; "0" if it is free'
-_PRICES: Final = (
-    ("cached_input", "cached"),
-    ("cache_write", "cache_write"),
-    ("cache_write_1h", "cache_write_1h"),
-    ("cache_write_12h", "cache_write_12h"),
-    ("audio_input", "audio_prompt"),
-    ("image_input", "image_prompt"),
-    ("reasoning", "reasoning"),
-    ("audio_output", "audio_completion"),
-    ("image_output", "image_completion"),
-)
-"""Field of the table → field of Rates, for the prices that default to those of plain input or output."""
-
 _FACTS: Final[tuple[tuple[str, Any, Any], ...]] = (
     ("context_tokens", field.whole(), None),
     ("max_output_tokens", field.whole(), None),
     ("image_tokens_max", field.whole(), None),
+    ("searches_max", field.whole(), 5),
     ("display_name", field.text, ""),
     ("input_modalities", field.items(field.one_of(*_MODALITIES)), ("text",)),
     ("output_modalities", field.items(field.one_of(*_MODALITIES)), ("text",)),
@@ -54,28 +44,17 @@ _FACTS: Final[tuple[tuple[str, Any, Any], ...]] = (
 """What a model may say of itself besides its prices: field, check, default."""
 
 
-def read_rates(table: Table, version: str) -> Rates:
-    """The prices among a table's fields; the table stays open for its other fields."""
-    special: dict[str, int | None] = {rate: table.take(name, field.token_price, None) for name, rate in _PRICES}
-    return Rates(
-        input=table.need("input", field.token_price, 0, _PRICE_HINT),
-        output=table.need("output", field.token_price, 0, _PRICE_HINT),
-        request=table.take("request", field.request_price, 0),
-        search=table.take("search", field.request_price, 0),
-        version=version,
-        **special,
-    )
-
-
-def read_model(table: Table, provider_name: str, key: str, version: str) -> Model:
+def read_model(table: Table, provider_name: str, key: str, version: str, parameters: tuple[str, ...] = ()) -> Model:
     if not _MODEL_NAME.match(key):
         table.blame(Wrong("is no usable model name", "up to 200 printable ASCII characters without space"))
     own = {name: table.take(name, check, default) for name, check, default in _FACTS}
     model = Model(
         id=f"{provider_name}/{key}",
         name=table.take("upstream", field.text, key),
-        rates=read_rates(table, version),
+        tariff=read_tariff(table, version),
         created_s=table.take("created", field.instant_s, 0),
+        has_search_price=table.has("search"),
+        takes=taken(taken(OPENAI, parameters), _parameters(table)),
         **own,
     )
     table.close()
@@ -89,7 +68,8 @@ def read_provider(table: Table, name: str, version: str) -> Provider:
     dialect: Any = table.take("dialect", field.one_of("openai", ECHO), ECHO if name == ECHO else "openai")
     is_echo = dialect == ECHO
     auth_header = table.take("auth_header", field.auth_header, "authorization: Bearer")
-    models = {key: read_model(inner, name, key, version) for key, inner in table.table("models").tables()}
+    parameters = _parameters(table)
+    models = {key: read_model(inner, name, key, version, parameters) for key, inner in table.table("models").tables()}
     provider = Provider(
         name=name,
         base_url=_base_url(table, is_echo),
@@ -97,6 +77,7 @@ def read_provider(table: Table, name: str, version: str) -> Provider:
         dialect=dialect,
         auth_header=auth_header,
         extra_headers=_extra_headers(table, auth_header),
+        parameters=parameters,
         models=models,
         unlisted=_unlisted(table, version),
         **_wire(table),
@@ -113,6 +94,22 @@ def read_provider(table: Table, name: str, version: str) -> Provider:
     if (provider.http2 or provider.proxy) and provider.transport != "httpx":
         table.blame(Wrong("cannot do HTTP/2 or go through a proxy", 'write transport = "httpx"'), "transport")
     return provider
+
+
+def _parameters(table: Table) -> tuple[str, ...]:
+    """`["top_k", "-logit_bias"]`: what is taken beyond OpenAI's parameters, and what of those is not."""
+    names = table.take("parameters", field.items(field.text), ())
+    for name in names:
+        plain = name.removeprefix("-")
+        if not _PARAMETER.match(plain):
+            table.blame(Wrong(f'has "{name}", which is no name of a parameter', "letters, digits and '_'"), "parameters")
+        elif not name.startswith("-") and plain in NEVER_TAKEN:
+            table.blame(
+                Wrong(f'has "{name}", which would choose another model or cap than was decided on', "leave it out"), "parameters"
+            )
+        elif name.startswith("-") and plain in ALWAYS:
+            table.blame(Wrong(f'has "{name}", without which nothing can be asked', "leave it out"), "parameters")
+    return names
 
 
 def _base_url(table: Table, is_echo: bool) -> BaseUrl:
@@ -169,6 +166,8 @@ def _quirks(table: Table) -> dict[str, Any]:
     return {
         "stream_options": table.take("stream_options", field.flag, True),
         "max_tokens_field": table.take("max_tokens_field", field.one_of(*_MAX_TOKENS_FIELD), "as_sent"),
+        "trusts_served_tier": table.take("trusts_served_tier", field.flag, True),
+        "allow_state": table.take("allow_state", field.flag, False),
         "usage_arithmetic": table.take("usage_arithmetic", arithmetic, "auto"),
     }
 

@@ -1,7 +1,9 @@
-"""The view of a chat-completion request that decides, and the rewrite of its body for a provider.
+"""The view of a chat-completion request that decides.
 
-Strategy: the body is split into its top-level members with raw values; only the few that decide are decoded. The forwarded body
-is rebuilt from those members, so what was read is what is sent: a repeated `"model"` cannot price one model and call another.
+Strategy: the body is split into its top-level members with raw values; only the few that decide are decoded. What goes to a
+provider is rebuilt from those members (`routing.body`), so what was read is what is sent: a repeated `"model"` cannot price one
+model and call another.
+Rule: the number of members, of values, of parts and of levels is bounded before work is done that grows with it.
 Limits: parameters are checked as far as DESIGN documents them; everything else passes as it came.
 """
 
@@ -9,29 +11,22 @@ import re
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import Meta
 
-from routing.splice import Members, decode_members, key_of
-
-JOIN_BYTES_MAX = 65_536
-"""Below this a body is sent as one piece; above, as its parts, of which the large ones are not copied."""
-COPY_BYTES_MAX = 4_096
-
-
-class Invalid(Exception):
-    """The request cannot be served as it is; `param` names the member to mend (None: the body as a whole)."""
-
-    def __init__(self, message: str, param: str | None = None, code: str = "invalid_value") -> None:
-        super().__init__(message)
-        self.message = message
-        self.param = param
-        self.code = code
+from routing.invalid import Invalid as Invalid
+from routing.names import check_name, words
+from routing.options import Options, read_options
+from routing.parameters import OPENAI
+from routing.preferences import Preferences, read_preferences
+from routing.prompt import Prompt, read_prompt
+from routing.splice import Members, decode_members
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
     """What decides. `max_tokens` is the caller's own cap per choice, None when there is none; `bytes_total` bounds the prompt's
     tokens (a token is at least one byte), except for the `remote_images` and the `remote_others` (documents, videos), whose
-    content is elsewhere. `prompt_bytes` are what a model reads, `inline_media` the bytes among them of each image or sound."""
+    content is elsewhere. `prompt_bytes` are what a model reads, `inline_media` the bytes among them of each image or sound.
+    `options`: what is asked for beside a plain answer, `preferences`: what is said about its way; None when nothing is."""
 
     model: str
     members: Members
@@ -44,13 +39,35 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     remote_images: int = 0
     remote_others: int = 0
     inline_media: tuple[int, ...] = ()
+    options: Options | None = None
+    preferences: Preferences | None = None
+
+    @property
+    def requires_parameters(self) -> bool:
+        """Whether what would be left out must be refused instead."""
+        return self.preferences is not None and self.preferences.requires_parameters
+
+    @property
+    def cache_life(self) -> str:
+        """The longest life that is asked for a cache, "" for the usual one."""
+        lives = () if self.options is None else self.options.cache_lives
+        return "12h" if "12h" in lives else "1h" if "1h" in lives else ""
+
+    @property
+    def tier(self) -> str:
+        """The service tier asked for; "" is the plain one."""
+        return "" if self.options is None else self.options.tier
+
+
+def answered_by(envelope: Envelope, model_id: str) -> Envelope:
+    """Where the caller names the models to fall back to, the answer is called by the one that gives it."""
+    if envelope.preferences is None or not envelope.preferences.models or envelope.model == model_id:
+        return envelope
+    return msgspec.structs.replace(envelope, model=model_id)
 
 
 class _StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
-
-
-_encode = msgspec.json.Encoder().encode
 
 
 def _decoder(kind: Any) -> Any:
@@ -73,18 +90,20 @@ _CHECKS: Final = {
 }
 _PROMPT: Final = frozenset(("messages", "tools", "functions", "response_format"))
 """What a model reads."""
+_ORDINARY: Final = OPENAI - words("service_tier store tools web_search_options prediction modalities audio prompt_cache_options")
+"""What needs no second look."""
+_TO_ROUTER: Final = frozenset(("models", "provider", "route"))
 _decode_str = _decoder(str)
 _FILLED_LIST = re.compile(rb"\[[ \t\r\n]*[^\] \t\r\n]")
-_MEDIA = re.compile(
-    rb'"(?:url"\s*:\s*"(data:)?|image_url"\s*:\s*"(data:)?|data(")\s*:\s*"|file_id(")\s*:'
-    rb'|[a-z_](?!mage_url")[a-z_]{0,32}(_url"\s*:(?!\s*"data:)|\\u00(?:5[fF]|[67][0-9a-fA-F])[\w\\]*"\s*:)'
-    rb'|\\u00(5[fF]|[67][0-9a-fA-F])[\w\\]*"\s*:)'
-)
-"""What names a medium: a link to an image or its data (1, 2), the data of a sound (3), or a link to anything else (4 and on). A
-name with a letter spelled as its number may be any of them. Each way begins with a character, which is what makes it fast."""
-MEDIA_PARTS_MAX = 4_096
-"""More than any provider takes, and few enough to be counted."""
-_QUOTE = re.compile(rb'"')
+MEMBERS_MAX: Final = 128
+"""Of the body. OpenAI's and OpenRouter's together are sixty."""
+LARGE_BYTES: Final = 1_048_576
+"""Below this, whatever a body is made of is decoded in milliseconds."""
+FEW: Final = 256
+"""So many are sooner found one by one than counted with all that is between them."""
+_MARKS: Final = (b"{", b"[", b",")
+VALUES_MAX: Final = 200_000
+"""Values in a large body: they cost memory and time by their number, not by their bytes."""
 
 
 def read(body: bytes) -> Envelope:
@@ -108,12 +127,17 @@ def read(body: bytes) -> Envelope:
             prompt_bytes += len(raw)
     read_value = values.get
     options = read_value("stream_options")
-    remote_images, remote_others, inline_media = _media(body, messages)
+    if options is not None:
+        for name in decode_members(members["stream_options"]):
+            if name != "include_usage":
+                check_name(name)
+    prompt = read_prompt(messages)
     max_tokens, other_max_tokens = read_value("max_tokens"), read_value("max_completion_tokens")
     if other_max_tokens is not None:
         max_tokens = other_max_tokens if max_tokens is None else min(max_tokens, other_max_tokens)
+    preferences = read_preferences(members) if not members.keys().isdisjoint(_TO_ROUTER) else None
     return Envelope(
-        model=_model(members),
+        model=_model(members, preferences),
         members=members,
         bytes_total=len(body),
         stream=read_value("stream") is True,
@@ -121,34 +145,23 @@ def read(body: bytes) -> Envelope:
         max_tokens=max_tokens,
         choices=read_value("n") or 1,
         prompt_bytes=prompt_bytes,
-        remote_images=remote_images,
-        remote_others=remote_others,
-        inline_media=inline_media,
+        remote_images=prompt.images,
+        remote_others=prompt.others,
+        inline_media=prompt.inline,
+        options=_options(members, prompt),
+        preferences=preferences,
     )
 
 
-def _media(body: bytes, messages: Raw) -> tuple[int, int, tuple[int, ...]]:
-    """How many images and how many others are elsewhere, and the bytes of each image or sound that is here. Invalid."""
-    if not (b'url"' in body or b'"file' in body or b"_audio" in body or b"\\u00" in body):
-        return 0, 0, ()
-    images = others = 0
-    inline: list[int] = []
-    found = _MEDIA.search(messages)
-    while found is not None:
-        end = found.end()
-        if found.lastindex is None:
-            images += 1
-        elif found.lastindex > 3:
-            others += 1
-        else:
-            # To the closing quote in one leap: what a search costs for each byte, it would cost for megabytes.
-            quote = _QUOTE.search(messages, end)
-            inline.append((quote.start() if quote is not None else len(messages)) - end)
-            end += inline[-1]
-        if images + others + len(inline) > MEDIA_PARTS_MAX:
-            raise Invalid(f"'messages' must not have more than {MEDIA_PARTS_MAX} images, sounds and documents", "messages")
-        found = _MEDIA.search(messages, end)
-    return images, others, tuple(inline)
+def _options(members: Members, prompt: Prompt) -> Options | None:
+    special = members.keys() - _ORDINARY
+    if not special and prompt.state is None and not prompt.cache_lives:
+        return None
+    options = read_options(members, special)
+    if prompt.state is not None:
+        options.state = prompt.state
+    options.cache_lives |= prompt.cache_lives
+    return options
 
 
 def _members(body: bytes) -> Members:
@@ -156,17 +169,45 @@ def _members(body: bytes) -> Members:
         if not body.isascii():
             # Raw values are checked for their grammar, not for their encoding.
             body.decode()
-        return decode_members(body)
+        if len(body) > LARGE_BYTES:
+            _bound_values(body)
+        members = decode_members(body)
     except RecursionError:
         raise Invalid("the body is nested too deeply to be read") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         hint = "an object is expected" if isinstance(problem, msgspec.ValidationError) else str(problem)
         raise Invalid(f"the body is not a JSON object: {hint}", code="invalid_json") from None
+    if len(members) > MEMBERS_MAX:
+        raise Invalid(f"the body must not have more than {MEMBERS_MAX} members")
+    return members
 
 
-def _model(members: Members) -> str:
+def _bound_values(body: bytes) -> None:
+    """Invalid: there are more values in it than VALUES_MAX, so that it is not even decoded."""
+    count = 0
+    for mark in _MARKS:
+        position = body.find(mark)
+        few = count + FEW
+        while position >= 0 and count < few:
+            count += 1
+            position = body.find(mark, position + 1)
+        if position >= 0:
+            count += body.count(mark, position)
+    if count <= VALUES_MAX:
+        return
+    # Most of these may stand in texts: only now is it worth to look closely.
+    text = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    pieces = text.split(b'"', 4 * VALUES_MAX)
+    outside = b"".join(pieces[::2]) if len(pieces) <= 4 * VALUES_MAX else b"," * VALUES_MAX
+    if sum(map(outside.count, _MARKS)) >= VALUES_MAX:
+        raise Invalid(f"the body has more than {VALUES_MAX} values, which is more than this proxy reads")
+
+
+def _model(members: Members, preferences: Preferences | None) -> str:
     raw = members.get("model")
-    if raw is None:
+    if raw is None or (preferences is not None and bytes(raw) == b"null"):
+        if preferences is not None and preferences.models:
+            return preferences.models[0]
         raise Invalid("'model' is missing: name one as 'provider/model'", "model", "missing_required_parameter")
     try:
         model: str = _decode_str(raw)
@@ -175,43 +216,3 @@ def _model(members: Members) -> str:
     if not model:
         raise Invalid("'model' is empty: name one as 'provider/model'", "model")
     return model
-
-
-def rewrite(
-    envelope: Envelope, upstream_model: str, *, cap: int | None, cap_field: str, has_stream_options: bool
-) -> list[bytes | memoryview]:
-    """The body for a provider, as parts to be sent one after another. Calling it again gives the same.
-
-    `cap`: completion tokens to allow when the caller's own cap is absent; `cap_field`: "max_tokens", "max_completion_tokens" or
-    "as_sent"; `has_stream_options`: whether the provider takes `stream_options` (then usage is always asked for).
-    """
-    values = envelope.members.copy()
-    values["model"] = Raw(_encode(upstream_model))
-    max_tokens = envelope.max_tokens
-    if cap_field != "as_sent":
-        other = "max_tokens" if cap_field == "max_completion_tokens" else "max_completion_tokens"
-        if values.pop(other, None) is not None and max_tokens is not None:
-            values[cap_field] = Raw(b"%d" % max_tokens)
-    if cap is not None and max_tokens is None:
-        values["max_tokens" if cap_field == "as_sent" else cap_field] = Raw(b"%d" % cap)
-    if envelope.stream and has_stream_options:
-        values["stream_options"] = _with_usage(values.get("stream_options"))
-    else:
-        values.pop("stream_options", None)
-    if envelope.bytes_total <= JOIN_BYTES_MAX:
-        return [_encode(values)]
-    parts: list[bytes] = []
-    for name, value in values.items():
-        parts += (b",", key_of(name), value)
-    parts[0] = b"{"
-    parts.append(b"}")
-    return [memoryview(part) if len(part) > COPY_BYTES_MAX else bytes(part) for part in parts]
-
-
-_decode_options = msgspec.json.Decoder(Members | None).decode
-
-
-def _with_usage(options: Raw | None) -> Raw:
-    members = (options is not None and _decode_options(options)) or {}
-    members["include_usage"] = Raw(b"true")
-    return Raw(_encode(members))

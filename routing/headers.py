@@ -39,6 +39,7 @@ OWN_HEADERS: Final = frozenset(
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}\Z")
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}\Z")
+IGNORED_BYTES_MAX: Final = 512
 _BREAKING: Final = re.compile(r"[^\x20-\x7e\t]")
 
 
@@ -202,10 +203,22 @@ def upstream_head_prefix(provider: Provider, secret: str | None, user_agent: byt
     return ("\r\n".join(head) + "\r\ncontent-length: ").encode("ascii")
 
 
-def to_downstream(upstream: Headers, generation_id: bytes, request_id: bytes, *, is_stream: bool) -> Headers:
-    """The headers of our answer, without a length: what the provider's may tell, and ours."""
+def _listed(names: tuple[str, ...]) -> bytes:
+    """Names for a header, as far as they can stand in one."""
+    return _BREAKING.sub("?", ", ".join(names))[:IGNORED_BYTES_MAX].encode("ascii")
+
+
+def to_downstream(
+    upstream: Headers, generation_id: bytes, request_id: bytes, ignored: tuple[str, ...] = (), *, is_stream: bool
+) -> Headers:
+    """The headers of our answer, without a length: what the provider's may tell, and ours.
+
+    `ignored` are the members of the request that were left out.
+    """
     headers = [header for header in upstream if header[0] in TO_DOWNSTREAM]
     headers += ((b"x-generation-id", generation_id), (b"x-request-id", request_id), (b"cache-control", b"no-store"))
+    if ignored:
+        headers.append((b"x-tollway-ignored", _listed(ignored)))
     if is_stream:
         headers.append((b"x-accel-buffering", b"no"))
     return headers

@@ -19,6 +19,7 @@ from routing.dialects.claim import ABSENT, Arithmetic, Claim, count, counts_of, 
 from routing.envelope import Envelope
 from routing.provider import Model
 from routing.splice import Members, decode_members
+from routing.tariff import Tariff
 from usage.pricing import cost_nano, dollars
 from usage.record import Rates, Tokens, UsageSource
 
@@ -35,6 +36,7 @@ CITATION_BYTES_MIN = 512
 _find_text = TEXT.findall
 _encode = msgspec.json.encode
 NO_BOUNDS = TokenBounds()
+UNHELD_NANO = 2**62
 
 
 def estimate(text_bytes: int) -> int:
@@ -56,7 +58,8 @@ def estimate_prompt(envelope: Envelope, model: Model) -> int:
 class Bill(msgspec.Struct, frozen=True, gc=False):
     """What a generation comes to at this moment. `fault`: what the provider claimed that cannot be, empty when nothing.
 
-    `upstream_cost_pico` is what the provider says that it bills, in pico-dollars.
+    `upstream_cost_pico` is what the provider says that it bills, in pico-dollars. `tier` is the service tier that is charged, ""
+    for the plain one.
     """
 
     tokens: Tokens
@@ -65,21 +68,28 @@ class Bill(msgspec.Struct, frozen=True, gc=False):
     source: UsageSource
     fault: str = ""
     upstream_cost_pico: int | None = None
+    tier: str = ""
 
 
 class Meter(msgspec.Struct, eq=False):
     """The counts of one generation. `prompt_estimate` in tokens; `deltas` with text in them, and all their text's bytes.
 
-    `bounds`: what it can have used. `tier`: the service tier, as asked, then as the answer names it. `cache_life`: "1h" or "12h"
-    when the request asks for it, for a provider that does not split its writes.
+    `bounds`: what it can have used. `asked_tier` is the service tier that the request asks for, `tier` the one that the answer
+    names, empty as long as it names none. `cache_life`: "1h" or "12h" when the request asks for it, for a provider that does not
+    split its writes. `searches_min`: 1 when the request has the web searched, for a provider that does not say how often.
     """
 
-    rates: Rates
+    tariff: Tariff
     prompt_estimate: int
     arithmetic: Arithmetic = "auto"
     bounds: TokenBounds = NO_BOUNDS
-    tier: str = ""
+    asked_tier: str = ""
     cache_life: str = ""
+    hold_nano: int = UNHELD_NANO
+    """What is held: a dearer tier than was asked for is not charged beyond it."""
+    searches_min: int = 0
+    trusts_served_tier: bool = True
+    tier: str = ""
     deltas: int = 0
     text_bytes: int = 0
     _claim: Claim | None = None
@@ -93,12 +103,12 @@ class Meter(msgspec.Struct, eq=False):
     _bill: Bill | None = None
     _billed_at: tuple[int, int] = (0, 0)
 
-    def turn_to(self, rates: Rates, arithmetic: Arithmetic, bounds: TokenBounds | None = None) -> None:
+    def turn_to(self, tariff: Tariff, arithmetic: Arithmetic, *, trusts_served_tier: bool = True) -> None:
         """Another provider is asked; nothing was observed of the last one."""
-        self.rates = rates
+        self.tariff = tariff
         self.arithmetic = arithmetic
-        if bounds is not None:
-            self.bounds = bounds
+        self.trusts_served_tier = trusts_served_tier
+        self.tier = ""
         self._bill = None
 
     def observe_text(self, event: bytes) -> None:
@@ -189,8 +199,11 @@ class Meter(msgspec.Struct, eq=False):
 
     def _priced(self, tokens: Tokens, source: UsageSource, fault: str = "", upstream_pico: int | None = None) -> Bill:
         # The one place where rates are chosen for what is charged: by the prompt's size and the tier that the answer names.
-        rates = self.rates
-        return Bill(tokens, rates, cost_nano(tokens, rates), source, fault, upstream_pico)
+        served = self.tier if self.tier and self.trusts_served_tier else None
+        if tokens.searches < self.searches_min and source != "estimated":
+            tokens = msgspec.structs.replace(tokens, searches=self.searches_min)
+        tier, rates = self.tariff.charge(tokens, self.asked_tier, served, self.hold_nano)
+        return Bill(tokens, rates, cost_nano(tokens, rates), source, fault, upstream_pico, tier)
 
     def usage_json(self) -> bytes:
         """The usage object: the provider's own members, with the totals in OpenAI's sense and `cost` in dollars added."""

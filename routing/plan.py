@@ -16,6 +16,8 @@ import msgspec
 from routing.cause import Cause
 from routing.config import MODEL_ID_CHARS_MAX, Config, Found, NotFound, find
 from routing.health import Health, Scopes, is_ours
+from routing.model_id import Ids
+from routing.preferences import Preferences
 from routing.provider import Model, Provider
 from routing.refusal import Refusal
 from usage.record import Rates
@@ -58,6 +60,7 @@ class _Row(msgspec.Struct, frozen=True):
     attempts_max: int
     target_ids: tuple[str, ...]
     scopes: frozenset[str]
+    model_id: str
 
 
 class Routes:
@@ -69,6 +72,7 @@ class Routes:
         self.offered = offered
         self._digests = digests
         self._rows: dict[str, _Row | Refusal] = {}
+        self._ids = Ids(config)
 
     def __repr__(self) -> str:
         return f"<Routes {self.config.version}, {len(self.config.providers)} providers, {len(self.offered)} keys>"
@@ -91,20 +95,65 @@ class Routes:
             row = self._remember(model_id)
         if isinstance(row, Refusal):
             return row
-        if models_allowed and not _is_allowed(model_id, row.target_ids, models_allowed):
-            return _not_allowed(model_id)
-        turn = int(roll * len(row.plans)) if len(row.plans) > 1 else 0
-        if health and not row.scopes.isdisjoint(health):
-            return _plan_around(row, turn, health, now_s, account)
-        return row.plans[turn]
+        if models_allowed and not _is_allowed(row.model_id, row.target_ids, models_allowed):
+            return _not_allowed(row.model_id)
+        return _turned(row, health, now_s, roll, account)
+
+    def plan_with(
+        self,
+        model_id: str,
+        wishes: Preferences,
+        models_allowed: tuple[str, ...],
+        health: Mapping[str, Health],
+        now_s: float,
+        roll: float,
+        account: str = "",
+    ) -> Plan | Refusal:
+        """As `plan`, for a caller who names models to fall back to, or has wishes about providers. Every model that may be asked
+        must be allowed by itself."""
+        target_ids: list[str] = []
+        missing: Refusal | None = None
+        for each in dict.fromkeys((model_id, *wishes.models)):
+            planned = self.plan(each, models_allowed, {}, now_s, roll)
+            if isinstance(planned, Plan):
+                target_ids += self._targets_of(each)
+            elif planned.code == "provider_not_configured":
+                missing = planned
+            else:
+                return planned
+        if missing is not None and not target_ids:
+            return missing
+        row = _row_of(
+            self.config, self.offered, self._ids.meant(model_id).id, tuple(dict.fromkeys(target_ids)), wishes, self._digests
+        )
+        return row if isinstance(row, Refusal) else _turned(row, health, now_s, roll, account)
+
+    def _targets_of(self, model_id: str) -> tuple[str, ...]:
+        row = self._rows.get(model_id) or self._row(model_id)
+        return row.target_ids if isinstance(row, _Row) else ()
+
+    def _row(self, model_id: str) -> "_Row | Refusal":
+        meant = self._ids.meant(model_id)
+        if meant.refusal is not None:
+            return meant.refusal
+        wishes = Preferences(sorts_by_price=True) if meant.sorts_by_price else None
+        return _row_of(self.config, self.offered, meant.id, self.config.aliases.get(meant.id, (meant.id,)), wishes, self._digests)
 
     def _remember(self, model_id: str) -> "_Row | Refusal":
-        row = _row(self.config, self.offered, model_id, self._digests)
+        row = self._row(model_id)
         if len(self._rows) >= ROWS_MAX:
             self._rows.clear()
         if len(model_id) <= MODEL_ID_CHARS_MAX:
             self._rows[model_id] = row
         return row
+
+
+def _turned(row: _Row, health: Mapping[str, Health], now_s: float, roll: float, account: str) -> Plan | Refusal:
+    """The plan of a row, its keys rotated by the roll, around what is closed."""
+    turn = int(roll * len(row.plans)) if len(row.plans) > 1 else 0
+    if health and not row.scopes.isdisjoint(health):
+        return _plan_around(row, turn, health, now_s, account)
+    return row.plans[turn]
 
 
 def plan(
@@ -125,8 +174,14 @@ def is_offered(provider: Provider, offered: frozenset[str]) -> bool:
     return not provider.key_refs or not offered.isdisjoint(provider.key_refs)
 
 
-def _row(config: Config, offered: frozenset[str], model_id: str, digests: Mapping[str, str]) -> _Row | Refusal:
-    target_ids = config.aliases.get(model_id, (model_id,))
+def _row_of(
+    config: Config,
+    offered: frozenset[str],
+    model_id: str,
+    target_ids: tuple[str, ...],
+    wishes: Preferences | None,
+    digests: Mapping[str, str],
+) -> _Row | Refusal:
     found = [(target_id, find(config, target_id)) for target_id in target_ids]
     known = [each for _, each in found if isinstance(each, Found)]
     if not known:
@@ -134,13 +189,19 @@ def _row(config: Config, offered: frozenset[str], model_id: str, digests: Mappin
     usable = [each for each in known if is_offered(each.provider, offered)]
     if not usable:
         return _not_offered(model_id, known)
+    if wishes is not None and wishes.chooses:
+        admitted = [each for each in usable if wishes.admits(each.provider.name, each.model.rates)]
+        if not admitted:
+            return _none_admitted(model_id, usable)
+        usable = sorted(admitted, key=lambda each: wishes.rank(each.provider.name, each.model.rates))
+        usable = usable if wishes.allows_fallbacks or wishes.models else usable[:1]
     targets = [_target(each, offered, digests) for each in usable]
     attempts_max = max(each.provider.attempts_max for each in usable)
     turns = range(max(map(len, targets)))
     rotations = tuple(tuple(_rotated(target, turn) for target in targets) for turn in turns)
     plans = tuple(Plan(model_id, _laid_out(rotation, attempts_max)) for rotation in rotations)
     scopes = frozenset(scope for target in targets for attempt in target for scope in attempt.scopes.all)
-    return _Row(rotations, plans, attempts_max, tuple(each.model.id for each in usable), scopes)
+    return _Row(rotations, plans, attempts_max, tuple(each.model.id for each in usable), scopes, model_id)
 
 
 def _target(found: Found, offered: frozenset[str], digests: Mapping[str, str]) -> Target:
@@ -277,13 +338,19 @@ def _likeness(asked: str, known: str) -> float:
     return (head + tail) / longest
 
 
+def _none_admitted(model_id: str, usable: list[Found]) -> Refusal:
+    names = sorted({each.provider.name for each in usable})
+    message = f"'provider' leaves nobody to ask for {model_id}, which is served by {' and '.join(names)} here"
+    return Refusal(404, "no_allowed_provider", message, param="provider", metadata={"providers": names})
+
+
 def _not_found(config: Config, model_id: str, reason: Found | NotFound) -> Refusal:
     near = suggestions(config, model_id)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     metadata = {"suggestions": list(near)} if near else None
     shown = model_id if len(model_id) <= MODEL_ID_CHARS_MAX else model_id[:MODEL_ID_CHARS_MAX] + "…"
     if isinstance(reason, NotFound) and reason.provider is not None:
-        message = f"{shown} has no price here, and what has no price is not forwarded.{hint}"
-        return Refusal(400, "model_not_priced", message, param="model", metadata=metadata)
+        message = f"the provider {reason.provider.name} has no model {shown} here; GET /models lists those it has.{hint}"
+        return Refusal(404, "model_not_found", message, param="model", metadata=metadata)
     message = f"there is no model {shown}; a model is named 'provider/model', and GET /models lists them.{hint}"
     return Refusal(404, "model_not_found", message, param="model", metadata=metadata)

@@ -8,6 +8,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from routing.parameters import OPENAI
+from routing.tariff import Tariff
 from usage.record import Rates
 
 ECHO: Final = "echo"
@@ -36,13 +38,14 @@ class BaseUrl(msgspec.Struct, frozen=True):
 class Model(msgspec.Struct, frozen=True):
     """One model of one provider. `id` is what callers ask for, `name` what the provider is asked for.
 
-    `image_tokens_max` bounds what one image part can cost in prompt tokens, None when the provider does not say.
+    `tariff` are its prices; `rates` the plain ones among them. `image_tokens_max` bounds what one image part can cost in prompt
+    tokens, None when the provider does not say. `searches_max` is how often it may search the web for one answer.
     `max_tokens_field` None means "as the provider's".
     """
 
     id: str
     name: str
-    rates: Rates
+    tariff: Tariff
     context_tokens: int | None = None
     max_output_tokens: int | None = None
     image_tokens_max: int | None = None
@@ -53,6 +56,14 @@ class Model(msgspec.Struct, frozen=True):
     created_s: int = 0
     is_listed: bool = True
     """False for a name the table does not know, called at its provider's `unlisted` price."""
+    searches_max: int = 5
+    has_search_price: bool = False
+    takes: frozenset[str] = OPENAI
+    """Names of the request's members that may be sent to it."""
+
+    @property
+    def rates(self) -> Rates:
+        return self.tariff.rates
 
 
 class Provider(msgspec.Struct, frozen=True):
@@ -84,6 +95,12 @@ class Provider(msgspec.Struct, frozen=True):
     max_tokens_field: Literal["max_tokens", "max_completion_tokens", "as_sent"] = "as_sent"
     usage_arithmetic: Literal["auto", "reasoning_included", "reasoning_excluded"] = "auto"
     """Whether `completion_tokens` holds the reasoning tokens; "auto" looks whether the total has a gap of just that size."""
+    trusts_served_tier: bool = True
+    """Whether the service tier that its answers name is the one that it bills."""
+    allow_state: bool = False
+    """Whether callers may use what is kept under our key: only where that key is one tenant's."""
+    parameters: tuple[str, ...] = ()
+    """Names that it takes beyond OpenAI's, and with a minus in front those of OpenAI's that it does not."""
     models: dict[str, Model] = {}
     unlisted: Rates | None = None
 

@@ -17,6 +17,7 @@ from routing.answer import (
 from routing.failure import Kind, Sent
 from routing.meter import Meter
 from routing.refusal import Refusal
+from routing.tariff import Tariff
 from tests.routing import recordings
 from usage.flavor import Flavor
 from usage.record import Rates
@@ -26,7 +27,7 @@ OPENROUTER = Identity("gen-1", 'a/"b', Flavor.OPENROUTER, "p")
 
 
 def rewritten(body: bytes) -> tuple[bytes, Meter]:
-    meter = Meter(Rates(input=1_000, output=2_000), 5)
+    meter = Meter(Tariff(Rates(input=1_000, output=2_000)), 5)
     view, members = open_answer(body)
     return rewrite_answer(body, view, members, IDENTITY, meter), meter
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from routing.bounds import PROMPT_ADDED_MAX, REASONING_BEYOND_MAX, TokenBounds
 from routing.dialects.claim import Arithmetic
 from routing.meter import Meter
+from routing.tariff import Tariff
 from usage.pricing import cost_nano, worst_case_nano
 from usage.record import Rates, Tokens, UsageSource
 
@@ -25,7 +26,7 @@ Event = int | dict[str, Any] | str
 
 def meter_after(*events: Event, arithmetic: Arithmetic = "auto", bounds: TokenBounds = BOUNDS) -> Meter:
     """A number is a delta with a text of so many bytes, anything else a usage object, as JSON or to be made it."""
-    meter = Meter(RATES, 100, arithmetic, bounds)
+    meter = Meter(Tariff(RATES), 100, arithmetic, bounds)
     for event in events:
         if isinstance(event, int):
             meter.observe_text(b'{"content":"%b"}' % (b"x" * event))
@@ -261,7 +262,7 @@ def test_claim_of_parts_is_inside_of_its_wholes(claim: dict[str, Any], parts: To
 
 def test_cache_write_that_the_provider_does_not_split_has_the_life_that_was_asked_for() -> None:
     """Chat's usage says how much was written; how long it lives, the request did."""
-    meter = Meter(RATES, 100, "auto", BOUNDS, cache_life="12h")
+    meter = Meter(Tariff(RATES), 100, "auto", BOUNDS, cache_life="12h")
     meter.observe_usage(json.dumps(usage(100, 10, 110, **details(cache_write_tokens=50))).encode())
     assert meter.tokens == Tokens(100, 10, cache_write=50, cache_write_12h=50)
 
@@ -300,13 +301,13 @@ def test_providers_own_cost_is_kept_exactly(members: dict[str, Any] | str, pico:
 def test_whole_answer_is_counted_only_where_its_claim_is_small() -> None:
     """An answer whose usage says too little for its text is charged for the text; an honest one is not even looked at."""
     answer = json.dumps({"choices": [{"message": {"content": "x" * 800}}]}).encode()
-    meter = Meter(RATES, 100, "auto", BOUNDS)
+    meter = Meter(Tariff(RATES), 100, "auto", BOUNDS)
     meter.observe_answer(answer, json.dumps(usage(20, 1, 21)).encode())
     assert (meter.tokens, meter.source) == (Tokens(20, 200), "bounded")
-    honest = Meter(RATES, 100, "auto", BOUNDS)
+    honest = Meter(Tariff(RATES), 100, "auto", BOUNDS)
     honest.observe_answer(answer, json.dumps(usage(20, 190, 210)).encode())
     assert (honest.tokens, honest.source, honest.text_bytes) == (Tokens(20, 190), "provider", 0)
-    silent = Meter(RATES, 100, "auto", BOUNDS)
+    silent = Meter(Tariff(RATES), 100, "auto", BOUNDS)
     silent.observe_answer(answer, b"")
     assert (silent.tokens, silent.source) == (Tokens(100, 200), "counted")
 
@@ -315,7 +316,7 @@ def test_pages_that_were_found_are_no_text_of_the_model() -> None:
     """A provider that searches quotes what it found: that is not what the completion is made of."""
     page = {"type": "url_citation", "url_citation": {"url": "u", "title": "t", "content": 'a "quote" {and} braces ' * 400}}
     answer = json.dumps({"choices": [{"message": {"content": "x" * 400, "annotations": [page]}}]}).encode()
-    meter = Meter(RATES, 100, "auto", BOUNDS)
+    meter = Meter(Tariff(RATES), 100, "auto", BOUNDS)
     meter.observe_answer(answer, json.dumps(usage(20, 90, 110)).encode())
     assert (meter.tokens, meter.source) == (Tokens(20, 90), "provider")
 
@@ -331,7 +332,7 @@ def test_pages_that_were_found_are_no_text_of_the_model() -> None:
 )
 def test_what_cannot_be_read_is_counted_by_its_bytes(event: bytes, counted: int) -> None:
     """By its text where that can be made out, else by all of it: unread is not free."""
-    meter = Meter(RATES, 100, "auto", BOUNDS)
+    meter = Meter(Tariff(RATES), 100, "auto", BOUNDS)
     meter.observe_unread(event)
     assert (meter.tokens, meter.source) == (Tokens(100, counted), "counted")
 

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from routing.envelope import JOIN_BYTES_MAX, MEDIA_PARTS_MAX, Envelope, Invalid, read, rewrite
+from routing.body import JOIN_BYTES_MAX, rewrite
+from routing.envelope import Envelope, Invalid, read
+from routing.prompt import MEDIA_PARTS_MAX
 
 PLAIN = {"model": "openai/gpt", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -197,7 +199,7 @@ def test_envelope_counts_the_media_whose_content_is_elsewhere(content: object, i
 )
 def test_envelope_knows_a_media_part_whose_name_is_spelled_with_numbers(part: bytes) -> None:
     """Otherwise a linked image would be reserved for as the few bytes of its address."""
-    assert read(b'{"model":"m","messages":[{"role":"user","content":[%b]}]}' % part).remote_others == 1
+    assert sum(remote(read(b'{"model":"m","messages":[{"role":"user","content":[%b]}]}' % part))) == 1
 
 
 def test_envelope_of_letters_spelled_with_numbers_in_a_text_has_no_media() -> None:

@@ -9,6 +9,7 @@ import pytest
 from routing.envelope import Envelope
 from routing.meter import MEDIA_TOKENS, Meter, estimate, estimate_prompt
 from routing.provider import Model
+from routing.tariff import Tariff
 from usage.record import Rates, Tokens
 
 RATES = Rates(input=150_000, cached=75_000, output=600_000)
@@ -35,19 +36,19 @@ def test_estimate_is_a_quarter_of_the_bytes() -> None:
 )
 def test_prompt_estimate_takes_an_image_for_an_image(envelope: Envelope, tokens: int) -> None:
     """Its bytes are no text; no prompt is larger than the window."""
-    model = Model("p/m", "m", RATES, context_tokens=128_000, image_tokens_max=1_000)
+    model = Model("p/m", "m", Tariff(RATES), context_tokens=128_000, image_tokens_max=1_000)
     assert estimate_prompt(envelope, model) == tokens
 
 
 def test_prompt_estimate_of_media_of_unknown_cost_is_bounded() -> None:
     """Neither the bytes of a photograph nor nothing."""
     envelope = Envelope("m", {}, 0, prompt_bytes=1_000_400, inline_media=(1_000_000,), remote_images=1)
-    assert estimate_prompt(envelope, Model("p/m", "m", RATES)) == 100 + 2 * MEDIA_TOKENS
+    assert estimate_prompt(envelope, Model("p/m", "m", Tariff(RATES))) == 100 + 2 * MEDIA_TOKENS
 
 
 def test_meter_without_usage_counts_and_says_so() -> None:
     """Our count is the larger of deltas and a quarter of the text."""
-    meter = Meter(RATES, 10)
+    meter = Meter(Tariff(RATES), 10)
     for _ in range(3):
         meter.observe_text(b'{"delta":{"content":"a"}}')
     assert (meter.tokens, meter.source, meter.has_usage) == (Tokens(prompt=10, completion=3), "counted", False)
@@ -72,14 +73,14 @@ def test_meter_without_usage_counts_and_says_so() -> None:
 )
 def test_meter_counts_text_of_every_kind(event: bytes, size: int) -> None:
     """Answers, reasoning and arguments are all produced text; an empty delta is no token."""
-    meter = Meter(RATES, 1)
+    meter = Meter(Tariff(RATES), 1)
     meter.observe_text(event)
     assert (meter.text_bytes, meter.deltas) == (size, int(size > 0))
 
 
 def test_meter_keeps_the_last_usage() -> None:
     """Cumulative usage replaces, it is never summed; something unreadable changes nothing."""
-    meter = Meter(RATES, 1)
+    meter = Meter(Tariff(RATES), 1)
     meter.observe_usage(b'{"prompt_tokens":1,"completion_tokens":1}')
     meter.observe_usage(b'{"prompt_tokens":1,"completion_tokens":5}')
     meter.observe_usage(b'{"prompt_tokens":"many"}')
@@ -89,7 +90,7 @@ def test_meter_keeps_the_last_usage() -> None:
 
 def test_meter_usage_keeps_the_providers_own_members() -> None:
     """What a provider tells beside the counts reaches the caller, with the cost in dollars; its own cost does not."""
-    meter = Meter(RATES, 1)
+    meter = Meter(Tariff(RATES), 1)
     meter.observe_usage(b'{"queue_time":0.1,"prompt_tokens":4,"completion_tokens":2,"total_tokens":6,"cost":{"total":9}}')
     usage = usage_of(meter)
     assert usage["queue_time"] == Decimal("0.1")
@@ -101,7 +102,7 @@ def test_meter_usage_keeps_the_providers_own_members() -> None:
 
 def test_meter_usage_is_in_openais_sense_whatever_the_provider_said() -> None:
     """Reasoning that was left out is put in, so that counts times prices give the cost."""
-    meter = Meter(RATES, 1)
+    meter = Meter(Tariff(RATES), 1)
     details = b'{"reasoning_tokens": 290}'
     meter.observe_usage(
         b'{"prompt_tokens": 12, "completion_tokens": 1, "total_tokens": 303, "completion_tokens_details": %b}' % details
@@ -114,7 +115,7 @@ def test_meter_usage_is_in_openais_sense_whatever_the_provider_said() -> None:
 
 def test_meter_usage_of_cached_tokens_costs_less() -> None:
     """The discount of the table is the caller's."""
-    meter = Meter(RATES, 1)
+    meter = Meter(Tariff(RATES), 1)
     meter.observe_usage(b'{"prompt_tokens":10,"completion_tokens":0,"prompt_tokens_details":{"cached_tokens":8}}')
     assert meter.cost_nano() == -(-(2 * 150_000 + 8 * 75_000) // 1000)
     assert usage_of(meter)["cost"] * 10**9 == meter.cost_nano()
@@ -122,7 +123,7 @@ def test_meter_usage_of_cached_tokens_costs_less() -> None:
 
 def test_a_cost_by_float_would_be_caught() -> None:
     """The wrong variant: dollars as a float lose the last digits of a large exact cost."""
-    meter = Meter(Rates(input=999_999_937, output=1), 1)
+    meter = Meter(Tariff(Rates(input=999_999_937, output=1)), 1)
     meter.observe_usage(b'{"prompt_tokens":1000000000007,"completion_tokens":1}')
     exact = usage_of(meter)["cost"]
     assert exact * 10**9 == meter.cost_nano()
@@ -131,10 +132,10 @@ def test_a_cost_by_float_would_be_caught() -> None:
 
 def test_meter_that_turns_to_another_provider_charges_its_rates() -> None:
     """A cost that was worked out before does not outlive the rates it was worked out at."""
-    meter = Meter(RATES, 1)
+    meter = Meter(Tariff(RATES), 1)
     meter.observe_usage(b'{"prompt_tokens":10,"completion_tokens":0}')
     before = meter.cost_nano()
-    meter.turn_to(Rates(input=RATES.input * 3), "auto")
+    meter.turn_to(Tariff(Rates(input=RATES.input * 3)), "auto")
     assert meter.cost_nano() == 3 * before
     meter.observe_usage(b'{"prompt_tokens":20,"completion_tokens":0}')
     assert meter.cost_nano() == 6 * before

@@ -8,6 +8,7 @@ from routing.bounds import TokenBounds, within
 from routing.dialects.claim import Arithmetic, counts_of, read_claim
 from routing.dialects.openai import decode_chunk
 from routing.meter import Meter
+from routing.tariff import Tariff
 from tests.routing import recordings
 from usage.record import Rates, Tokens
 
@@ -199,7 +200,7 @@ def test_chunk_id_is_a_string_of_bounded_length(chunk: bytes, upstream_id: str) 
 )
 def test_usage_text_is_completed_only_if_it_says_what_we_count(usage: bytes, lacks: bytes | None) -> None:
     """A text with other numbers, or with a cost of its own, is written anew instead."""
-    meter = Meter(Rates(), 1)
+    meter = Meter(Tariff(Rates()), 1)
     meter.observe_usage(usage)
     written = meter.usage_json()
     assert (written == usage[:-1] + (lacks or b"") + b',"cost":0}') is (lacks is not None)

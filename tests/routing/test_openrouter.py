@@ -12,6 +12,7 @@ from routing.meter import Meter
 from routing.openrouter import chunk_members
 from routing.splice import decode_members
 from routing.stream import StreamRewrite
+from routing.tariff import Tariff
 from tests.routing import recordings
 from tests.routing.cuts import fed, pieces
 from usage.flavor import Flavor
@@ -25,7 +26,9 @@ def choices_of(choices: Raw, part: str) -> bytes:
 def whole(body: bytes, flavor: Flavor = Flavor.OPENROUTER) -> dict[str, Any]:
     view, members = open_answer(body)
     identity = Identity("gen-1", "a/b", flavor, "p", 7)
-    answer: dict[str, Any] = json.loads(rewrite_answer(body, view, members, identity, Meter(Rates(input=1_000, output=2_000), 5)))
+    answer: dict[str, Any] = json.loads(
+        rewrite_answer(body, view, members, identity, Meter(Tariff(Rates(input=1_000, output=2_000)), 5))
+    )
     return answer
 
 
@@ -151,7 +154,7 @@ def faults(chunk: dict[str, Any]) -> list[str]:
 
 
 def streamed(parts: list[bytes], flavor: Flavor = Flavor.OPENROUTER, *, include_usage: bool = False) -> tuple[bytes, Meter]:
-    meter = Meter(Rates(input=1_000, output=2_000), 5)
+    meter = Meter(Tariff(Rates(input=1_000, output=2_000)), 5)
     identity = Identity("gen-1", "a/b", flavor, "p")
     rewrite = StreamRewrite(identity, meter, include_usage=include_usage, created=7, line_bytes_max=1 << 20)
     return fed(rewrite.feed, parts) + rewrite.finish(), meter

@@ -161,11 +161,12 @@ def test_plan_unknown() -> None:
     assert len(refusal("x" * 10_000).message) < 400
 
 
-def test_plan_unpriced() -> None:
-    """A provider's model that has no price is refused as unpriced, not as unknown."""
+def test_plan_of_a_slip_under_a_known_provider() -> None:
+    """A provider's model that is not in the table is a model that is not there, with those that were perhaps meant."""
     refused = refusal("one/larg")
-    assert (refused.status, refused.code, refused.param) == (400, "model_not_priced", "model")
+    assert (refused.status, refused.code, refused.param) == (404, "model_not_found", "model")
     assert refused.metadata == {"suggestions": ["one/large"]}
+    assert "the provider one has no model one/larg here" in refused.message
 
 
 def test_plan_not_configured() -> None:

@@ -10,6 +10,7 @@ import pytest
 from routing.answer import Identity
 from routing.meter import Meter
 from routing.stream import StreamRewrite
+from routing.tariff import Tariff
 from tests.routing import recordings
 from tests.routing.cuts import every_cut, fed, pieces
 from usage.flavor import Flavor
@@ -30,7 +31,7 @@ USAGE = {
 
 
 def rewriter(include_usage: bool = False, *, line_bytes_max: int = 1 << 24) -> StreamRewrite:
-    meter = Meter(RATES, 10)
+    meter = Meter(Tariff(RATES), 10)
     identity = Identity("gen-1", "a/b", Flavor.OPENAI, "p")
     return StreamRewrite(identity, meter, include_usage=include_usage, created=7, line_bytes_max=line_bytes_max)
 

@@ -1,0 +1,87 @@
+"""JSON objects read one level deep, with the certainty that no member stands in them twice.
+
+Which of two members with one name counts is every reader's own opinion, so one that is read here is the only one there is.
+Strategy: written anew from its members, a text without white space is the same bytes, unless something was repeated; one with
+white space is when that is taken away. Where there are few members and many bytes, the text is walked from member to member.
+"""
+
+import json
+import re
+from typing import Any, Final
+
+import msgspec
+
+from routing.splice import Members
+
+Objects = list[Members]
+
+decode_objects = msgspec.json.Decoder(Objects).decode
+"""JSON text of a list of objects → their members; msgspec.DecodeError or RecursionError otherwise."""
+_encode = msgspec.json.Encoder().encode
+_format = msgspec.json.format
+_KEY: Final = re.compile(rb'[ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+_BETWEEN: Final = re.compile(rb"[ \t\r\n]*([,}])")
+_BEGIN: Final = re.compile(rb"[ \t\r\n]*[\[,]?[ \t\r\n]*\{")
+COMPACT_BYTES_MAX: Final = 1_048_576
+FEW_PER_BYTES: Final = 4_096
+"""A step of the walk costs as much as so many bytes of the other way."""
+
+
+def compact(text: bytes | memoryview) -> bytes | memoryview:
+    """The text without the white space between its values, if it seems to have any. It must be JSON."""
+    return _format(text, indent=-1) if b'": ' in bytes(text[:128]) and len(text) < COMPACT_BYTES_MAX else text
+
+
+def repeats_in_list(text: bytes | memoryview, objects: Objects) -> bool:
+    """Whether an object of the list that `text` is repeats a member; `objects` is `decode_objects(text)`."""
+    if len(text) > FEW_PER_BYTES and sum(map(len, objects)) * FEW_PER_BYTES < len(text):
+        return _repeats_by_walk(text, objects)
+    if _encode(objects) == text:
+        return False
+    dense = _format(text, indent=-1)
+    return _encode(decode_objects(dense)) != dense and _repeats_by_walk(text, objects)
+
+
+def repeats(text: bytes | memoryview, members: Members) -> bool:
+    """The same of one object."""
+    return _repeats_by_walk(text, [members])
+
+
+def _repeats_by_walk(text: bytes | memoryview, objects: Objects) -> bool:
+    """Exact, whatever the white space: each name that stands in the text must be the next of the members."""
+    position = 0
+    for members in objects:
+        begin = _BEGIN.match(text, position)
+        if begin is None:
+            return True
+        position = begin.end()
+        end = b"{"
+        for name, value in members.items():
+            key = _KEY.match(text, position)
+            if key is None or end == b"}" or json.loads(bytes(key[1])) != name:
+                return True
+            between = _BETWEEN.match(text, key.end() + len(value))
+            if between is None:
+                return True
+            position, end = between.end(), between[1]
+        if not members:
+            between = _BETWEEN.match(text, position)
+            position, end = (between.end(), between[1]) if between is not None else (position, b"")
+        if end != b"}":
+            return True
+    return False
+
+
+def repeats_within(text: bytes, value: Any) -> bool:
+    """Whether any object, however deep, repeats a member; `value` is what `text` was decoded to. For short texts."""
+    if b"\\" not in text:
+        # Each member has a colon, and a string has as many in both forms.
+        return text.count(b":") != _encode(value).count(b":")
+    has_repeated = False
+
+    def see(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal has_repeated
+        has_repeated = has_repeated or len({name for name, _ in pairs}) < len(pairs)
+
+    json.loads(text, object_pairs_hook=see)
+    return has_repeated
