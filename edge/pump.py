@@ -240,7 +240,7 @@ class Pump:
             generation.consumed = "nothing"
             raise Failed(failure)
         failure = msgspec.structs.replace(without_secrets(failure, generation.secrets), sent=Sent.HEAD)
-        self._settle(end_reason_of(failure), error=failure.kind.value)
+        self._settle(end_reason_of(failure), error=failure.reason)
         provider = generation.attempt.provider.name
         event = error_event(self._identity, refusal_of(failure, provider), self._rewrite.created)
         await self._finish(sent + event)

@@ -241,7 +241,7 @@ class Relay:
             if failure.source is not Source.CLIENT and generation.consumed == "prompt":
                 # Whoever gets nothing pays nothing, whatever the provider makes of it.
                 generation.consumed = "nothing"
-            generation.settle(end_reason_of(failure), status, monotonic(), failure.kind.value)
+            generation.settle(end_reason_of(failure), status, monotonic(), failure.reason)
             if passage.verdict not in ("gone", "reader"):
                 if failure.kind is Kind.JOURNAL:
                     raise Denied(_UNJOURNALED) from failed

@@ -20,6 +20,7 @@ import msgspec
 from edge.echo import EchoUpstream
 from edge.upstream import Target, Upstream
 from routing.catalog import Catalog
+from routing.cause import ABOUT_KEY
 from routing.config import Config, parse
 from routing.failure import Failure
 from routing.headers import upstream_head_prefix
@@ -158,7 +159,19 @@ class Table:
     def end(self, attempt: Attempt, failure: Failure | None, began_s: float, account: str) -> None:
         """An attempt that began at `began_s` has ended, well (None) or not: let the next plans know."""
         if self._health or failure is not None:
-            self._note(end(self._health, attempt.scopes, failure, monotonic(), began_s, account))
+            changes = end(self._health, attempt.scopes, failure, monotonic(), began_s, account)
+            if failure is not None and failure.is_answer and failure.cause in ABOUT_KEY:
+                self._tell(attempt, failure, changes)
+            self._note(changes)
+
+    def _tell(self, attempt: Attempt, failure: Failure, changes: Changes) -> None:
+        """The operator, once per reason and key: nobody else can mend it."""
+        for scope, health in changes:
+            known = self._health.get(scope)
+            if health is not None and (known is None or known.cause is not health.cause):
+                rest_s = health.open_until_s - monotonic()
+                name = attempt.provider.name
+                log.warning("the key %s of %s rests for %.0f s: %s", attempt.key_ref or "-", name, rest_s, failure.reason)
 
     def due(self, now_s: float) -> list[tuple[str, Lane]]:
         """The scopes that are due for a trial at no cost, and how they are reached."""

@@ -16,7 +16,7 @@ from edge.tasks import Tasks
 from edge.upstream import UpstreamError
 from routing.failure import Failure, Kind, Sent, Source
 from routing.health import TRIAL_S
-from routing.provider_error import failure_of_answer, without_secrets
+from routing.provider_error import failure_of_answer
 
 log = logging.getLogger("tollway.trials")
 LOOK_S = 1.0
@@ -54,8 +54,7 @@ class Trials:
         if failure is None:
             log.info("%s answers again", scope.partition(" ")[0])
         else:
-            told = without_secrets(failure, lane.secrets)
-            log.info("%s is not well yet: %s %s", scope.partition(" ")[0], told.kind.value, told.status or told.detail)
+            log.info("%s is not well yet: %s", scope.partition(" ")[0], failure.reason)
 
 
 async def ask(lane: Lane) -> Failure | None:

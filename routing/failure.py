@@ -87,6 +87,11 @@ class Failure(msgspec.Struct, frozen=True):
         """Why the provider said no. Only of a failure that `is_answer`."""
         return self.told_cause or cause_of_status(self.status)
 
+    @property
+    def reason(self) -> str:
+        """One word for records and logs: why the provider said no, else what happened."""
+        return self.cause.value if self.is_answer else self.kind.value
+
 
 VANISHED: Final = 499
 """Our records' status of a caller that left before the answer; nobody reads it."""

@@ -11,7 +11,7 @@ from edge.table import Lazy, Table
 from edge.upstream.pool import NativeUpstream
 from routing.health import Health
 from tests.answers import Answer, Delay, Gate, completion, event, head, respond, spoken, stream
-from tests.edge.failures import BEHAVIOURS, Behaviour, table
+from tests.edge.failures import BEHAVIOURS, Behaviour, oai, table
 from tests.edge.patience import until
 from tests.edge.rig import Caller, Rig
 from tests.processes import free_port
@@ -214,6 +214,18 @@ async def test_rotated_key_is_seen_without_a_change_of_the_table(rig: FailoverRi
     await until(lambda: rig.health == {})
     assert (await rig.request("lone/m")).status == 200
     watching.cancel()
+
+
+async def test_operator_hears_of_a_refused_key_once(rig: FailoverRig, caplog: pytest.LogCaptureFixture) -> None:
+    """The log names the key's place and the reason, once; the record names the reason; neither holds the key or the words."""
+    rig.script(oai(402, "Insufficient Balance for ill-key-of-ours"))
+    for _ in range(3):
+        await rig.request("lone/m")
+        await rig.request("pool/m")
+    warnings = [entry.getMessage() for entry in caplog.records if entry.levelname == "WARNING"]
+    assert warnings == [f"the key file:{rig.folder}/ill of {name} rests for 900 s: exhausted" for name in ("lone", "pool")]
+    assert [record.error for record in rig.records if record.error] == ["exhausted"]
+    assert "key-of-ours" not in caplog.text
 
 
 async def test_secret_is_told_to_nobody(rig: FailoverRig) -> None:
