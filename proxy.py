@@ -5,11 +5,11 @@ With TOLLWAY_COLLECTOR_URL unset the collector lives in this process (SQLite in 
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from starlette.routing import Router
+from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp
 
 from edge.account import Authenticated, Forward, Fresh
@@ -30,10 +30,10 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     settings = Settings.read()
     name = node_name(settings)
     with locked(settings.data):
-        async with centre_of(settings, name) as (centre, account):
+        async with centre_of(settings, name) as (centre, account, pages):
             node = app.node = Node(settings, name, centre)
             fresh = Authenticated(Fresh(account, node.flush), lambda: node.authenticator, node.failed_authentications)
-            app.serve(paid(node), routes(node, fresh), lambda: node.table.config.cors_origins)
+            app.serve(paid(node), [*routes(node, fresh), *pages], lambda: node.table.config.cors_origins)
             await node.start()
             reader_timeout_s = node.table.config.limits.reader_timeout_s
             yield {TURN: node.turn, READER_TIMEOUT: reader_timeout_s, ADMISSION: node.admission}
@@ -41,26 +41,28 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def centre_of(settings: Settings, name: str) -> AsyncIterator[tuple[Centre, ASGIApp]]:
-    """The collector: elsewhere over HTTP, or embedded. With it the application that answers for accounts."""
+async def centre_of(settings: Settings, name: str) -> AsyncIterator[tuple[Centre, ASGIApp, Sequence[BaseRoute]]]:
+    """The collector: elsewhere over HTTP, or embedded. With it the application that answers for accounts, and the dashboard."""
     if settings.collector_url is not None:
         from edge.collector_link import HttpCentre
 
         link, forward = HttpCentre(settings.collector_url, settings.node_token or ""), Forward(settings.collector_url)
-        yield link, forward
+        yield link, forward, ()
         await forward.aclose()
         await link.aclose()
         return
     from collector.account_api import routes as account_routes
+    from collector.dashboard.routes import Site
     from collector.grant import read_share
-    from collector.service import Collector
+    from collector.service import DEMO_ACCOUNT, Collector
 
     collector = Collector(open_embedded(), share_percent=read_share(os.environ))
     key = await collector.ensure_demo()
     if key is not None:
-        sys.stdout.write(greeting(key, settings.port))
+        sys.stdout.write(greeting(key, await collector.make_login_link(DEMO_ACCOUNT), settings.port))
         sys.stdout.flush()
-    yield collector.for_node(name), Router(account_routes(collector))
+    site = Site(collector)
+    yield collector.for_node(name), Router(account_routes(collector)), site.routes
     await collector.shut_down()
 
 

@@ -20,6 +20,7 @@ from collector.account_api import timestamp
 from collector.accounts import KeyTerms, Mistake
 from collector.audit import verify
 from collector.audit_log import Actor, entries, record
+from collector.dashboard.sessions import LINK_MS, Role, make_link
 from collector.store import Store, Tx
 from collector.window import DAY_MS
 from usage.key import digest
@@ -287,6 +288,23 @@ def prune_records(arguments: argparse.Namespace, store: Store, now: int) -> int:
         return said
 
     _say(store.write(work))
+    return 0
+
+
+def log_in(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    role: Role = "operator" if arguments.operator else "read" if arguments.read else "management"
+
+    def work(tx: Tx) -> str:
+        secret = make_link(tx, arguments.account, role, now)
+        record(tx, operator(), "login.create", arguments.account or "operator", {"role": role}, now)
+        return secret
+
+    base = os.environ.get("TOLLWAY_PUBLIC_URL", "").rstrip("/") or f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
+    link = f"{base}/dashboard/login/{store.write(work)}"
+    if arguments.json:
+        _say(json.dumps({"link": link, "role": role, "expires_at": timestamp(now + LINK_MS)}, indent=2))
+    else:
+        _say(link, "It opens the dashboard once, within 15 minutes. TOLLWAY_PUBLIC_URL says where browsers reach the collector.")
     return 0
 
 

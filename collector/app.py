@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from collector import account_api, node_api
+from collector.dashboard.routes import Site
 from collector.grant import read_share
 from collector.ledger import TERMS
 from collector.service import Collector
@@ -24,12 +25,15 @@ from usage.protocol import Unreachable
 def create_app(collector: Collector) -> Starlette:
     """The app over an open collector, which it shuts down at its end."""
 
+    site = Site(collector, os.environ.get("TOLLWAY_EDGE_URL", "").rstrip("/"))
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
+        site.close()
         await collector.shut_down()
 
-    return Starlette(routes=routes(collector), lifespan=lifespan)
+    return Starlette(routes=[*routes(collector), *site.routes], lifespan=lifespan)
 
 
 def from_environment() -> Starlette:

@@ -92,6 +92,14 @@ MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
     ),
     ("CREATE TABLE recalls (scope TEXT PRIMARY KEY, until_ms BIGINT NOT NULL)",),
     migrations.QUARTERS,
+    (
+        """CREATE TABLE sessions (digest TEXT PRIMARY KEY, account TEXT NOT NULL, role TEXT NOT NULL, opened_by TEXT NOT NULL,
+            address TEXT NOT NULL, user_agent TEXT NOT NULL, created_ms BIGINT NOT NULL, seen_ms BIGINT NOT NULL,
+            expires_ms BIGINT NOT NULL)""",
+        "CREATE INDEX sessions_account ON sessions (account)",
+        """CREATE TABLE login_links (digest TEXT PRIMARY KEY, account TEXT NOT NULL, role TEXT NOT NULL,
+            expires_ms BIGINT NOT NULL)""",
+    ),
 )
 
 VERSION = len(MIGRATIONS)

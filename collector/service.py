@@ -14,9 +14,11 @@ from typing import TypeVar
 
 from collector import accounts, audit_log, ingest, leasing, recall
 from collector.accounts import NAME, KeyTerms
+from collector.dashboard.sessions import make_link
 from collector.grant import SHARE_PERCENT
 from collector.rejections import kind_of
 from collector.store import Store, StoreDamaged, StoreUnavailable, T, Tx
+from collector.window import DAY_MS
 from usage.key import masked
 from usage.pricing import dollars
 from usage.protocol import (
@@ -145,6 +147,10 @@ class Collector:
     async def ensure_demo(self) -> str | None:
         """On an empty store: make the account `demo` with 5.00 dollars, and the key to print; else None."""
         return await self.write(_ensure_demo)
+
+    async def make_login_link(self, account: str) -> str:
+        """The secret of a link that opens the dashboard of an account once, within a day: for the very first start."""
+        return await self.write(lambda tx, now: make_link(tx, account, "management", now, DAY_MS))
 
     async def shut_down(self) -> None:
         """Let the work at hand end, and close the store."""

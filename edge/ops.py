@@ -33,14 +33,15 @@ class Trouble(Exception):
     """A command cannot do what it was asked; the text is what the operator reads."""
 
 
-def greeting(key: str, port: int) -> str:
-    """What the first start prints: the demo key and a first request that works as pasted."""
+def greeting(key: str, login: str, port: int) -> str:
+    """What the first start prints: the demo key, a first request that works as pasted, and a link that signs in once."""
     body = '{"model":"echo/echo-1","messages":[{"role":"user","content":"Hello, Tollway"}]}'
     return (
         "account demo was made with 5.00 dollars of credit; its key is shown only now\n"
         f"key: {key}\n"
         f"curl -sS http://127.0.0.1:{port}/api/v1/chat/completions -H 'Authorization: Bearer {key}' "
         f"-H 'Content-Type: application/json' -d '{body}'\n"
+        f"dashboard: http://127.0.0.1:{port}/dashboard/login/{login}\n"
     )
 
 

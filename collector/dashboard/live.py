@@ -1,0 +1,90 @@
+"""Says to an open page that something has happened in its account, so that it asks for itself again.
+
+Strategy: every page looks once a second, and what one of them saw within that time serves all pages of its account: however many
+look, the store is asked once. A page names the state that it shows (`mark_of`), so nothing is missed between its drawing
+and its connection, nor while a tab was in the background. A stream ends after a minute, and the page asks again: with a session
+that may have ended, and without holding up a server that wants to stop.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from time import monotonic
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from collector.dashboard.mark import mark_of
+from collector.dashboard.visit import Handler, Visit
+from collector.service import Collector
+from usage.protocol import Unreachable
+
+POLL_S = 1.0
+STREAM_S_MAX = 60.0
+COMMENT_S = 15.0
+ACCOUNTS_MAX = 10_000
+_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
+
+
+class Feed:
+    """What every account's pages were told last."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+        self._known: dict[str, _Known] = {}
+        self._is_closed = False
+
+    async def events(self, account: str, seen: str) -> AsyncIterator[bytes]:
+        """The events of one page that shows the state `seen`; empty when it does not say."""
+        began_s = said_s = monotonic()
+        yield b": connected\n\n"
+        while not self._is_closed and monotonic() - began_s < STREAM_S_MAX:
+            mark = await self._mark(account)
+            if mark != seen:
+                if seen:
+                    yield b"event: usage\ndata: \nid: %b\n\n" % mark.encode()
+                seen, said_s = mark, monotonic()
+            elif monotonic() - said_s > COMMENT_S:
+                said_s = monotonic()
+                yield b": still here\n\n"
+            await asyncio.sleep(POLL_S)
+
+    async def _mark(self, account: str) -> str:
+        known = self._known.get(account)
+        if known is None:
+            if len(self._known) >= ACCOUNTS_MAX:
+                self._known.clear()
+            known = self._known[account] = _Known()
+        async with known.lock:
+            if monotonic() - known.read_s >= POLL_S / 2:
+                try:
+                    known.mark = await self._collector.read(lambda tx, now: mark_of(tx, account, now))
+                except Unreachable:
+                    pass  # the old one stands; it is asked again
+                known.read_s = monotonic()
+        return known.mark
+
+    def close(self) -> None:
+        """End every stream within a second."""
+        self._is_closed = True
+
+
+class _Known:
+    def __init__(self) -> None:
+        self.mark = ""
+        self.read_s = 0.0
+        self.lock = asyncio.Lock()
+
+
+def serve(feed: Feed) -> Handler:
+    """The handler of `/dashboard/live`."""
+
+    async def handler(visit: Visit) -> Response:
+        events = feed.events(visit.account, seen_by(visit.request))
+        return StreamingResponse(events, media_type="text/event-stream", headers=_HEADERS)
+
+    return handler
+
+
+def seen_by(request: Request) -> str:
+    """The state that the page shows: of the last event it had, else the one it was drawn with."""
+    return request.headers.get("last-event-id") or request.query_params.get("seen", "")

@@ -1,0 +1,63 @@
+"""Every address of the dashboard, and who may ask for it."""
+
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from collector.dashboard import generations, keys, live, operator, overview, playground, providers, signin, usage
+from collector.dashboard.visit import Dashboard
+from collector.service import Collector
+
+GET, POST = ("GET",), ("POST",)
+
+
+class Site:
+    """The dashboard as routes; `close` ends its streams when the application stops."""
+
+    def __init__(self, collector: Collector, edge_origin: str = "") -> None:
+        self._desk = desk = Dashboard(collector, edge_origin)
+        self._feed = feed = live.Feed(collector)
+        self.close = feed.close
+        doors = signin.SignIn(desk)
+        page, door = desk.route, desk.open_route
+        self.routes: Sequence[BaseRoute] = [
+            door("/", doors.welcome),
+            door("/dashboard/login", doors.form),
+            door("/dashboard/login/{secret}", doors.show_link),
+            door("/dashboard/login/{secret}", doors.use_link, POST),
+            door("/dashboard/welcome-back", doors.welcome_back),
+            Route("/dashboard/static/{name}", self._asset, methods=["GET"]),
+            page("/dashboard", overview.show),
+            page("/dashboard/live", live.serve(feed)),
+            page("/dashboard/usage", usage.show),
+            page("/dashboard/generations", generations.show_list),
+            page("/dashboard/generations/{gen_id}", generations.show_one),
+            page("/dashboard/keys", keys.show),
+            page("/dashboard/keys", keys.create, "management", POST),
+            page("/dashboard/keys/{key_id}/revoke", keys.revoke, "management", POST),
+            page("/dashboard/playground", playground.show),
+            page("/dashboard/playground/key", playground.make_key, "management", POST),
+            page("/dashboard/sessions", signin.show_sessions),
+            page("/dashboard/sessions", signin.end_session, methods=POST),
+            page("/dashboard/logout", signin.sign_out, methods=POST),
+            page("/dashboard/accounts", operator.show_accounts, "operator"),
+            page("/dashboard/accounts", operator.make_account, "operator", POST),
+            page("/dashboard/top-ups", operator.show_top_ups, "operator"),
+            page("/dashboard/top-ups", operator.top_up, "operator", POST),
+            page("/dashboard/nodes", operator.show_nodes, "operator"),
+            page("/dashboard/providers", providers.show, "operator"),
+            page("/dashboard/audit", operator.show_audit, "operator"),
+            page("/dashboard/verify", operator.show_verify, "operator"),
+            Route("/dashboard/{path:path}", self._nothing),
+        ]
+
+    async def _asset(self, request: Request) -> Response:
+        found = self._desk.assets.find(request.path_params["name"], request.headers.get("accept-encoding", ""))
+        return found or self._desk.plain("Not found", "There is no such file.", 404)
+
+    async def _nothing(self, request: Request) -> Response:
+        if request.url.path == "/dashboard/":
+            return RedirectResponse("/dashboard", 308)
+        return self._desk.plain("Not found", "The dashboard has no such page.", 404)

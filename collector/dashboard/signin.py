@@ -1,0 +1,118 @@
+"""Signing in and out, by a one-time link."""
+
+from urllib.parse import urlencode, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from collector.audit_log import Actor, record
+from collector.dashboard.access import Forbidden, forget, keep, read_form, secret_of
+from collector.dashboard.sessions import (
+    LIFE_MS,
+    Role,
+    close_others,
+    close_session,
+    find_session,
+    list_sessions,
+    open_session,
+    use_link,
+)
+from collector.dashboard.visit import Dashboard, Visit
+from collector.store import Tx
+
+LOST = "Your browser did not keep the session: the dashboard needs HTTPS, or an address on this machine such as http://localhost."
+
+
+class SignIn:
+    """The pages before there is a session."""
+
+    def __init__(self, desk: Dashboard) -> None:
+        self._desk = desk
+
+    async def form(self, request: Request) -> Response:
+        problem = LOST if request.query_params.get("lost") else ""
+        return self._desk.pages.render("login.html", {"problem": problem})
+
+    async def show_link(self, request: Request) -> Response:
+        return self._desk.pages.render("link.html", {"secret": request.path_params["secret"]})
+
+    async def use_link(self, request: Request) -> Response:
+        address, secret = address_of(request), request.path_params["secret"]
+        self._desk.attempts.check(address)
+        found = await self._desk.collector.write(lambda tx, now: use_link(tx, secret, now))
+        if found is None:
+            self._desk.attempts.note_failure(address)
+            text = "It was used already, or is too old. `tollway login ACCOUNT` prints another one."
+            return self._desk.plain("This link does not sign in", text, 401, "/dashboard/login", "How to sign in")
+        return await self._open(request, found[0], found[1], "one-time link", "/dashboard")
+
+    async def welcome(self, request: Request) -> Response:
+        return self._desk.pages.render("welcome.html", {"edge_origin": self._desk.edge_origin or origin_of(request)})
+
+    async def _open(self, request: Request, account: str, role: Role, opened_by: str, target: str) -> Response:
+        address, agent = address_of(request), request.headers.get("user-agent", "")
+
+        def work(tx: Tx, now: int) -> str:
+            secret, session = open_session(tx, account, role, opened_by, address, agent, now)
+            actor = Actor(f"account {account}" if account else "operator", address)
+            record(tx, actor, "session.open", account or "operator", {"session": session.digest[:8], "by": opened_by}, now)
+            return secret
+
+        secret = await self._desk.collector.write(work)
+        response = RedirectResponse("/dashboard/welcome-back?" + urlencode({"next": target}), 303)
+        keep(response, secret, LIFE_MS // 1000)
+        return response
+
+    async def welcome_back(self, request: Request) -> Response:
+        """Behind a sign-in: whether the browser kept the session."""
+        secret = secret_of(request)
+        session = await self._desk.collector.read(lambda tx, now: find_session(tx, secret, now))
+        if session is not None:
+            return RedirectResponse(safe_next(request.query_params.get("next", "")), 303)
+        return RedirectResponse("/dashboard/login?lost=1", 303)
+
+
+async def sign_out(visit: Visit) -> Response:
+    session = visit.session
+    await visit.write(lambda tx, now: close_session(tx, session.digest, session.account))
+    response = RedirectResponse("/dashboard/login", 303)
+    forget(response)
+    return response
+
+
+async def show_sessions(visit: Visit) -> Response:
+    session = visit.session
+    found = await visit.read(lambda tx, now: list_sessions(tx, session.account, session.role, now))
+    return visit.render("sessions.html", {"sessions": found})
+
+
+async def end_session(visit: Visit) -> Response:
+    session, fields = visit.session, await read_form(visit.request)
+
+    def work(tx: Tx, now: int) -> None:
+        if fields.get("digest") == "others":
+            ended = close_others(tx, session)
+        else:
+            ended = int(close_session(tx, fields.get("digest", ""), session.account))
+        record(tx, visit.actor(), "session.close", session.account or "operator", {"sessions": ended}, now)
+
+    if not session.may_change and fields.get("digest") != session.digest:
+        raise Forbidden("a read session ends no other one")
+    await visit.write(work)
+    return visit.go("/dashboard/sessions")
+
+
+def safe_next(target: str) -> str:
+    """Where to go behind the sign-in: a page of ours, whatever an address says."""
+    parts = urlsplit(target)
+    is_ours = not parts.scheme and not parts.netloc and parts.path.split("/")[1:2] == ["dashboard"] and "\\" not in target
+    return target if is_ours else "/dashboard"
+
+
+def address_of(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def origin_of(request: Request) -> str:
+    """Where a browser reached us."""
+    return f"{request.url.scheme}://{request.headers.get('host', '')}"

@@ -1,0 +1,207 @@
+"""One request to the dashboard: who looks, at which account, in which time zone; and the way from a handler to a route.
+
+Rule: a handler is called only with a living session of a sufficient role, and for what changes something only by a page of ours.
+Rule: an account's session sees that account whatever the address says; an operator's sees the account that the address names.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import unquote, urlencode
+from zoneinfo import ZoneInfo
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from collector.audit_log import Actor
+from collector.dashboard import figures
+from collector.dashboard.access import Attempts, Forbidden, check_origin, secret_of
+from collector.dashboard.assets import Assets
+from collector.dashboard.mark import mark_of
+from collector.dashboard.page import Pages
+from collector.dashboard.sessions import SEEN_MS, Role, Session, find_session, touch_session
+from collector.service import Collector
+from collector.store import Tx
+from usage.protocol import Unreachable
+
+PAGES = (
+    ("/dashboard", "Overview"),
+    ("/dashboard/usage", "Usage"),
+    ("/dashboard/generations", "Generations"),
+    ("/dashboard/keys", "Keys"),
+    ("/dashboard/playground", "Playground"),
+    ("/dashboard/sessions", "Sessions"),
+)
+OPERATOR_PAGES = (
+    ("/dashboard/accounts", "Accounts"),
+    ("/dashboard/top-ups", "Top-ups"),
+    ("/dashboard/nodes", "Nodes"),
+    ("/dashboard/providers", "Providers"),
+    ("/dashboard/audit", "Audit log"),
+    ("/dashboard/verify", "Verify"),
+)
+ZONE_COOKIE = "tollway-tz"
+_RANKS: dict[Role, int] = {"read": 0, "management": 1, "operator": 2}
+
+
+class Visit:
+    """What a handler is given. `account` is empty for an operator who has not chosen one."""
+
+    def __init__(self, desk: "Dashboard", request: Request, session: Session, account: str, mark: str, now_ms: int) -> None:
+        self.desk = desk
+        self.account = account
+        self.mark = mark
+        self.request = request
+        self.session = session
+        self.now_ms = now_ms
+        self.zone = zone_of(request)
+
+    def param(self, name: str, default: str = "") -> str:
+        """A member of the query, without what PostgreSQL cannot take."""
+        return self.request.query_params.get(name, default).replace("\0", "?")
+
+    def link(self, path: str, **params: Any) -> str:
+        """An address of the dashboard that keeps the account an operator looks at."""
+        named = {name: value for name, value in params.items() if value not in (None, "")}
+        if self.session.is_operator and self.account and "account" not in named:
+            named["account"] = self.account
+        return f"{path}?{urlencode(named)}" if named else path
+
+    def actor(self) -> Actor:
+        """For the audit log: which session, and from where."""
+        who = f"account {self.session.account}" if self.session.account else "operator"
+        return Actor(f"{who}, session {self.session.digest[:8]}", self.session.address)
+
+    async def read(self, work: Callable[[Tx, int], Any]) -> Any:
+        return await self.desk.collector.read(work)
+
+    async def write(self, work: Callable[[Tx, int], Any]) -> Any:
+        return await self.desk.collector.write(work)
+
+    def render(self, template: str, values: Mapping[str, Any], status: int = 200, form: str = "") -> Response:
+        """A page inside the frame."""
+        framed = {
+            "link": self.link,
+            "session": self.session,
+            "account": self.account,
+            "pages": PAGES if self.account else (),
+            "operator_pages": OPERATOR_PAGES,
+            "here": self.request.url.path,
+            "address": self.request.url.path + (f"?{self.request.url.query}" if self.request.url.query else ""),
+            "zone": self.zone.key,
+            "moment": lambda time_ms: figures.moment(time_ms, self.zone),
+            "ago": lambda time_ms: figures.ago(time_ms, self.now_ms),
+            "now_ms": self.now_ms,
+            "mark": self.mark,
+            "live": False,
+            "notice": "",
+            "notice_kind": "",
+        }
+        return self.desk.pages.render(template, framed | dict(values), status, form)
+
+    def go(self, path: str, **params: Any) -> Response:
+        """On to a page, after something was done."""
+        return RedirectResponse(self.link(path, **params), 303)
+
+
+Handler = Callable[[Visit], Awaitable[Response]]
+
+
+class Dashboard:
+    """What all pages share. `edge_origin` is where callers reach the API, empty when that is where this is served."""
+
+    def __init__(self, collector: Collector, edge_origin: str = "") -> None:
+        self.collector = collector
+        self.edge_origin = edge_origin
+        self.assets = Assets()
+        self.pages = Pages(self.assets, edge_origin)
+        self.attempts = Attempts()
+
+    def route(self, path: str, handler: Handler, role: Role = "read", methods: tuple[str, ...] = ("GET",)) -> Route:
+        """The route of a page that needs a session."""
+
+        async def endpoint(request: Request) -> Response:
+            try:
+                check_origin(request)
+                found = await self._look_up(request)
+                if found is None:
+                    return self._sign_in(request)
+                session, account, mark = found
+                if _RANKS[session.role] < _RANKS[role]:
+                    raise Forbidden(f"this page needs a session of the role {role}; yours is {session.role}")
+                visit = Visit(self, request, session, account, mark, self.collector.clock_ms())
+                if not visit.account and role != "operator" and not path.startswith("/dashboard/sessions"):
+                    return RedirectResponse("/dashboard/accounts", 303)
+                return await handler(visit)
+            except Forbidden as problem:
+                return self.plain("This was not done", problem.message, problem.status)
+            except Unreachable as problem:
+                return self.plain("The books cannot be read right now", f"{problem}; try again.", 503)
+
+        return Route(path, endpoint, methods=list(methods))
+
+    def open_route(
+        self, path: str, endpoint: Callable[[Request], Awaitable[Response]], methods: tuple[str, ...] = ("GET",)
+    ) -> Route:
+        """The route of a page that needs no session."""
+
+        async def guarded(request: Request) -> Response:
+            try:
+                check_origin(request)
+                return await endpoint(request)
+            except Forbidden as problem:
+                return self.plain("This was not done", problem.message, problem.status)
+            except Unreachable as problem:
+                return self.plain("The books cannot be read right now", f"{problem}; try again.", 503)
+
+        return Route(path, guarded, methods=list(methods))
+
+    def plain(
+        self, title: str, text: str, status: int, back: str = "/dashboard", back_name: str = "To the dashboard"
+    ) -> Response:
+        """A page of one sentence."""
+        return self.pages.render("plain.html", {"title": title, "text": text, "back": back, "back_name": back_name}, status)
+
+    async def _look_up(self, request: Request) -> tuple[Session, str, str] | None:
+        """(session, the account it looks at, the name of that account's state); None without a living session."""
+        secret, named = secret_of(request), request.query_params.get("account", "").replace("\0", "?")
+        if not secret:
+            return None
+
+        def work(tx: Tx, now: int) -> tuple[Session, str, str] | None:
+            session = find_session(tx, secret, now)
+            if session is None:
+                return None
+            account = named if session.is_operator else session.account
+            return session, account, mark_of(tx, account, now) if account else ""
+
+        found: tuple[Session, str, str] | None = await self.collector.read(work)
+        if found is not None and self.collector.clock_ms() - found[0].seen_ms > SEEN_MS:
+            session = found[0]
+            await self.collector.write(lambda tx, now: touch_session(tx, session, now))
+        return found
+
+    def _sign_in(self, request: Request) -> Response:
+        if request.method != "GET" or request.headers.get("hx-request"):
+            return self.plain("Signed out", "Your session has ended.", 401, "/dashboard/login", "Sign in again")
+        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse("/dashboard/login?" + urlencode({"next": target}), 303)
+
+
+def zone_of(request: Request) -> ZoneInfo:
+    """The zone that the address names, else the browser's, else UTC."""
+    for name in (request.query_params.get("tz", ""), unquote(request.cookies.get(ZONE_COOKIE, ""))):
+        zone = find_zone(name)
+        if zone is not None:
+            return zone
+    return ZoneInfo("UTC")
+
+
+def find_zone(name: str) -> ZoneInfo | None:
+    """An IANA zone by its name."""
+    try:
+        return ZoneInfo(name) if 0 < len(name) <= 64 else None
+    except (ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError
+        return None
+    except KeyError:
+        return None

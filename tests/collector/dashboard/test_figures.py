@@ -1,0 +1,61 @@
+"""Figures as people read them: rounded once, half up, never by a float."""
+
+import pytest
+
+from collector.dashboard.chart import Bar, stacked_bars
+from collector.dashboard.figures import ago, duration, exact, money, short
+
+
+@pytest.mark.parametrize(
+    ("nano", "said"),
+    [
+        (0, "$0.00"),
+        (1, "$0.000000001"),
+        (4_200, "$0.0000042"),
+        (1_234_567, "$0.0012"),
+        (99_999_999, "$0.100"),
+        (12_345_678, "$0.012"),
+        (100_000_000, "$0.10"),
+        (1_004_999_999, "$1.00"),
+        (1_005_000_000, "$1.01"),
+        (1_234_567_890_000_000, "$1,234,567.89"),
+        (-2_500_000_000, "−$2.50"),
+        (9_007_199_254_740_993_000_000_000, "$9,007,199,254,740,993.00"),
+    ],
+)
+def test_money_is_rounded_half_up_with_two_figures_at_least(nano: int, said: str) -> None:
+    assert money(nano) == said
+
+
+def test_exact_money_has_every_digit() -> None:
+    assert [exact(each) for each in (5_000_000_000, 123, -123)] == ["$5", "$0.000000123", "−$0.000000123"]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(0, "0"), (999, "999"), (1_000, "1k"), (12_345, "12.3k"), (4_560_000, "4.56M"), (999_999, "1M"), (2 * 10**12, "2000B")],
+)
+def test_counts_are_short(number: int, said: str) -> None:
+    assert short(number) == said
+
+
+def test_times_are_told_in_one_unit() -> None:
+    assert [ago(0, ms) for ms in (0, 59_999, 60_000, 7_200_000, 200_000_000)] == [
+        "0 s ago",
+        "59 s ago",
+        "1 min ago",
+        "2 h ago",
+        "2 d ago",
+    ]
+    assert [duration(ms) for ms in (0, 999, 1_000, 61_234)] == ["0 ms", "999 ms", "1.00 s", "61.23 s"]
+
+
+def test_chart_escapes_what_it_is_told_and_is_as_high_as_its_values() -> None:
+    """A model's name is foreign text; a column's height is its value over the top of the axis."""
+    drawn = stacked_bars("<Spend>", ["<b>"], [Bar("a", "day <1>", (4,)), Bar("b", "day 2", (0,))], str)
+    assert "<b>" not in drawn
+    assert "&lt;Spend&gt;" in drawn
+    assert "day &lt;1&gt;\n&lt;b&gt;: 4" in drawn
+    assert 'class="s0"' in drawn
+    assert 'height="204.00"' in drawn
+    assert "day 2\nnothing" in drawn

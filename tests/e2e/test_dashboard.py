@@ -1,0 +1,235 @@
+"""The dashboard in a real browser: signed in, read, used, and held to what the API says, without one complaint of the browser.
+
+Strategy: a script drives Debian's chromium as it is told and prints what was seen (`node/browser.mjs`); what that must be is said
+here.
+Limits: needs `chromium` and `node`; without them these tests are skipped, and `.ci/run` installs both where it can.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.processes import Account, Edge, get, make_account, post, run
+
+HERE = Path(__file__).parent
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+BYTES_MAX = 60_000
+PAGES = ("", "/usage", "/generations", "/keys", "/playground", "/sessions")
+OPERATOR_PAGES = ("/accounts", "/top-ups", "/nodes", "/providers", "/audit", "/verify?run=1")
+
+pytestmark = pytest.mark.skipif(not CHROMIUM or shutil.which("node") is None, reason="chromium or node is not installed")
+Browse = Callable[..., list[Any]]
+
+
+@pytest.fixture(scope="module")
+def packages() -> None:
+    subprocess.run(["./install"], cwd=HERE, check=True, timeout=120)
+
+
+@pytest.fixture
+def browse(packages: None, edge: Edge) -> Browse:
+    """Does steps in the browser; what each of them saw. No complaint is let pass but those that `but` allows."""
+
+    def do(*steps: tuple[Any, ...], but: str = "", **options: Any) -> list[Any]:
+        given = {"base": edge.origin, "chromium": CHROMIUM, "steps": steps, "options": options}
+        done = subprocess.run(
+            ["node", "node/browser.mjs"],
+            cwd=HERE,
+            input=json.dumps(given),
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        told = json.loads(done.stdout)
+        complaints = [each for each in told["complaints"] if not (but and re.search(but, each))]
+        assert complaints == []
+        seen: list[Any] = told["seen"]
+        return seen
+
+    return do
+
+
+def login(edge: Edge, *whose: str) -> list[tuple[Any, ...]]:
+    """The steps that sign in by a one-time link."""
+    link = run(edge, "login", *whose).split()[0]
+    return [("goto", "/dashboard/login/" + link.rpartition("/")[2]), ("click", "button.primary"), ("wait", "main h1")]
+
+
+def chat(edge: Edge, key: str, text: str = "Hello, Tollway") -> Any:
+    """One paid request to the echo."""
+    body = {"model": "echo/echo-1", "messages": [{"role": "user", "content": text}]}
+    return post(edge.port, body, {"authorization": f"Bearer {key}"}, "/v1/chat/completions")
+
+
+@pytest.fixture
+def owner(edge: Edge, request: pytest.FixtureRequest) -> Account:
+    """An account with three generations."""
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:50].strip("-")
+    account = make_account(edge, name, "10.00")
+    for _ in range(3):
+        assert chat(edge, account.key).status == 200
+    return account
+
+
+def credits(edge: Edge, account: Account) -> dict[str, str]:
+    body: dict[str, str] = get(edge.port, "/api/v1/credits", account.headers).json(parse_float=str, parse_int=str)["data"]
+    return body
+
+
+def test_figures_are_those_of_the_api(browse: Browse, edge: Edge, owner: Account) -> None:
+    """Balance and spend to the last digit; the table behind the chart adds up to the same."""
+    said = credits(edge, owner)
+    seen = browse(
+        *login(edge, owner.name),
+        ("attribute", "#spent-today", "title"),
+        ("attribute", "#balance", "title"),
+        ("goto", "/dashboard/usage"),
+        ("attribute", "#total-cost", "title"),
+        ("texts", "#series tbody tr"),
+    )
+    assert seen[3] == f"${said['total_usage']}"
+    assert float(seen[4].removeprefix("$")) == pytest.approx(10 - float(said["total_usage"]))
+    assert seen[6] == f"${said['total_usage']}"
+    assert any(said["total_usage"] in row for row in seen[7])
+
+
+def test_generation_explains_its_bill(browse: Browse, edge: Edge, owner: Account) -> None:
+    """The list leads to one generation, whose lines add up to what /generation says it cost."""
+    seen = browse(
+        *login(edge, owner.name),
+        ("goto", "/dashboard/generations?model=echo"),
+        ("texts", "main tbody tr"),
+        ("click", "main tbody tr a"),
+        ("wait_text", "h1", "Generation"),
+        ("text", ".notice"),
+        ("text", "tfoot .num"),
+        ("text", "dd.mono"),
+    )
+    assert len(seen[4]) == 3
+    assert "Was I charged, and why?" in seen[7]
+    assert "Yes: the answer was delivered in full." in seen[7]
+    record = get(edge.port, f"/api/v1/generation?id={seen[9].strip()}", owner.headers).json(parse_float=str)["data"]
+    assert seen[8].strip() == f"${record['total_cost']}"
+
+
+def test_key_is_made_used_and_revoked(browse: Browse, edge: Edge, owner: Account) -> None:
+    """It is shown once, works at the edge, and is refused after it was revoked."""
+    made = browse(
+        *login(edge, owner.name),
+        ("goto", "/dashboard/keys"),
+        ("fill", "input[name=name]", "made <b>here</b>"),
+        ("fill", "input[name=limit]", "1.50"),
+        ("click", "button.primary"),
+        ("wait", "#made"),
+        ("text", "#made"),
+        ("texts", "main tbody tr"),
+    )
+    key = made[8].strip()
+    assert any("made <b>here</b>" in row and "$1.50" in row for row in made[9])
+    assert chat(edge, key).status == 200
+    browse(
+        *login(edge, owner.name),
+        ("goto", "/dashboard/keys"),
+        ("click", "main tbody tr:first-child button.danger"),
+        ("wait_text", "main tbody tr:first-child", "revoked"),
+    )
+    ends_s = time.monotonic() + 5
+    while (status := chat(edge, key).status) != 401:
+        assert (status, time.monotonic() < ends_s) == (200, True)
+
+
+def test_playground_answers(browse: Browse, edge: Edge, owner: Account) -> None:
+    """The stream, its usage and cost, the lines for elsewhere, and the way to the generation."""
+    seen = browse(
+        *login(edge, owner.name),
+        ("goto", "/dashboard/playground"),
+        ("fill", "#message", "Say this back"),
+        ("click", "#send"),
+        ("wait_text", "#answer", "Say this back"),
+        ("wait_text", "#cost", "$"),
+        ("text", "#completion_tokens"),
+        ("text", "#generation"),
+        ("text", "#curl"),
+        ("click", "#generation"),
+        ("wait_text", "h1", "Generation"),
+        ("text", "dd.mono"),
+    )
+    assert seen[8].isdigit()
+    assert seen[9].startswith("gen-")
+    assert '"content":"Say this back"' in seen[10]
+    assert seen[13].strip() == seen[9]
+
+
+def test_page_shows_a_finished_request_by_itself(browse: Browse, edge: Edge, owner: Account) -> None:
+    """Two tabs: what one asks for shows in the other within three seconds."""
+    browse(
+        *login(edge, owner.name),
+        ("goto", "/dashboard/generations"),
+        ("texts", "main tbody tr"),
+        ("tab", "/dashboard/playground"),
+        ("click", "#send"),
+        ("wait_text", "#cost", "$"),
+        ("back_to_first",),
+        ("wait_within", "main tbody tr:nth-child(4)", 3000),
+    )
+
+
+def test_sessions_elsewhere_end(browse: Browse, edge: Edge, owner: Account) -> None:
+    """Signed out in another browser, a page asks for a sign-in."""
+    seen = browse(
+        *login(edge, owner.name),
+        ("use", "second"),
+        *login(edge, owner.name),
+        ("goto", "/dashboard/sessions"),
+        ("click", "main .head button.danger"),
+        ("wait_text", "main", "this one"),
+        ("cookies",),
+        ("use", "main"),
+        ("goto", "/dashboard/keys"),
+        ("url",),
+    )
+    (cookie,) = (each for each in seen[10] if each["name"] == "__Host-tollway")
+    assert (cookie["httpOnly"], cookie["secure"], cookie["sameSite"], cookie["path"]) == (True, True, "Lax", "/")
+    assert seen[-1].endswith("/dashboard/login?next=%2Fdashboard%2Fkeys")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_are_accessible_and_small(browse: Browse, edge: Edge, owner: Account, scheme: str) -> None:
+    """No serious finding of axe, nothing wider than a phone, and no more than 60 kB a page."""
+    steps: list[tuple[Any, ...]] = [*login(edge, owner.name), ("media", {"colorScheme": scheme})]
+    for page in PAGES:
+        steps += [("size", 1280, 900), ("goto", "/dashboard" + page), ("axe",), ("bytes",), ("size", 390, 844), ("wide",)]
+    seen = browse(*steps)[4:]
+    assert {page: seen[at * 6 + 2] for at, page in enumerate(PAGES)} == {page: [] for page in PAGES}
+    assert all(seen[at * 6 + 3] <= BYTES_MAX for at in range(len(PAGES))), [seen[at * 6 + 3] for at in range(len(PAGES))]
+    assert {page: seen[at * 6 + 5] for at, page in enumerate(PAGES)} == dict.fromkeys(PAGES, 0)
+
+
+def test_operators_pages_are_accessible(browse: Browse, edge: Edge, owner: Account) -> None:
+    """All of them, in both themes; an account is opened from the list."""
+    steps: list[tuple[Any, ...]] = login(edge, "--operator")
+    for page in OPERATOR_PAGES:
+        for scheme in ("light", "dark"):
+            steps += [("media", {"colorScheme": scheme}), ("goto", "/dashboard" + page), ("axe",)]
+    seen = browse(*steps, ("goto", f"/dashboard/accounts?q={owner.name}"), ("click", "main tbody a"), ("text", ".who"))
+    assert [each for each in seen[3:-3][2::3] if each] == []
+    assert owner.name in seen[-1]
+
+
+def test_pages_read_without_script(browse: Browse, edge: Edge, owner: Account) -> None:
+    """Sign-in, charts and tables need none."""
+    seen = browse(
+        *login(edge, owner.name), ("goto", "/dashboard/usage"), ("texts", "#series tbody tr"), ("attribute", "svg.chart", "role"),
+        javaScriptEnabled=False,
+    )  # fmt: skip
+    assert len(seen[-2]) >= 1
+    assert seen[-1] == "img"
