@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp
 
 from edge.account import Authenticated, Forward, Fresh
+from edge.admin import admin
 from edge.data_folder import StartProblem, locked, node_name
 from edge.downstream import READER_TIMEOUT
 from edge.downstream.admission import ADMISSION
@@ -34,10 +35,11 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
             node = app.node = Node(settings, name, centre)
             fresh = Authenticated(Fresh(account, node.flush), lambda: node.authenticator, node.failed_authentications)
             app.serve(paid(node), [*routes(node, fresh), *pages], lambda: node.table.config.cors_origins)
-            await node.start()
-            reader_timeout_s = node.table.config.limits.reader_timeout_s
-            yield {TURN: node.turn, READER_TIMEOUT: reader_timeout_s, ADMISSION: node.admission}
-            await node.stop()
+            async with admin(node, settings):
+                await node.start()
+                reader_timeout_s = node.table.config.limits.reader_timeout_s
+                yield {TURN: node.turn, READER_TIMEOUT: reader_timeout_s, ADMISSION: node.admission}
+                await node.stop()
 
 
 @asynccontextmanager

@@ -1,11 +1,13 @@
 """A collector started on its own: the node protocol, the account API and the health endpoints as one ASGI app.
 
-`/healthz`: the process lives. `/readyz`: the database answers. `/metrics`: a few counters for Prometheus.
+`/healthz`: the process lives. `/readyz`: the database answers. `/metrics`: counters for Prometheus, told on the private network
+alone: whoever comes through a proxy, which names the client it serves, finds nothing there.
 """
 
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,6 +22,8 @@ from collector.service import Collector
 from collector.store import Tx, open_store
 from usage.pricing import dollars
 from usage.protocol import Unreachable
+
+FORWARDING = ("x-forwarded-for", "forwarded", "fly-client-ip", "x-real-ip", "via")
 
 
 def create_app(collector: Collector) -> Starlette:
@@ -53,6 +57,8 @@ def routes(collector: Collector) -> list[BaseRoute]:
         return PlainTextResponse("ready\n")
 
     async def metrics(request: Request) -> Response:
+        if not is_direct(request):
+            return PlainTextResponse("not found\n", 404)
         try:
             return PlainTextResponse(await exposition(collector), media_type="text/plain; version=0.0.4")
         except Unreachable as error:
@@ -64,6 +70,16 @@ def routes(collector: Collector) -> list[BaseRoute]:
         Route("/metrics", metrics, methods=["GET"]),
     ]
     return [*node_api.routes(collector), *account_api.routes(collector), *health]
+
+
+def is_direct(request: Request) -> bool:
+    """Whether a request comes from the machine or its private network, and not through a proxy that serves the world."""
+    if any(name in request.headers for name in FORWARDING):
+        return False
+    try:
+        return request.client is None or not ip_address(request.client.host).is_global
+    except ValueError:
+        return True
 
 
 async def exposition(collector: Collector) -> str:

@@ -5,6 +5,7 @@ Strategy: WAL with synchronous=FULL, so a commit survives a power cut; a second 
 Limits: one machine, local disk. Busy for longer than `BUSY_S` is StoreUnavailable.
 """
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -101,7 +102,8 @@ class SqliteStore:
     def open(cls, path: Path) -> "SqliteStore":
         """Open or create the file, and bring its schema up to date; SchemaTooNew, StoreUnavailable."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(0o700, parents=True, exist_ok=True)
+            _make_private(path)
             writer = _connect(path)
             try:
                 _bring_up_to_date(writer)
@@ -127,6 +129,7 @@ class SqliteStore:
         if target.exists():
             raise ValueError(f"{target} exists already; name a new file")
         try:
+            _make_private(target)
             source, copy = _connect(self._path), sqlite3.connect(target)
             try:
                 source.backup(copy)
@@ -140,6 +143,15 @@ class SqliteStore:
     def close(self) -> None:
         self._reader.close()
         self._writer.close()
+
+
+def _make_private(path: Path) -> None:
+    """The file is its owner's alone, and so are the log and the index that SQLite makes beside it with the same mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        beside = path.with_name(name)
+        if beside.exists() and beside.stat().st_uid == os.geteuid():
+            beside.chmod(0o600)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -2,11 +2,13 @@
 
 Rule: whoever serves holds the folder's lock; another one is refused with a sentence before it has asked the centre for anything,
 so nobody is fenced. The lock goes with the process, however it ends.
+Rule: what is in it (usage, digests of keys) is its owner's alone: 0700 and 0600, also where an older release made it otherwise.
 """
 
 import fcntl
 import os
 import re
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from pathlib import Path
 from edge.settings import SettingError, Settings
 
 LOCK = "serve.lock"
+PRIVATE = 0o077
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z", re.ASCII)
 
 
@@ -25,8 +28,10 @@ class StartProblem(Exception):
 @contextmanager
 def locked(data: Path) -> Iterator[None]:
     """Hold the folder. StartProblem: another process does, or it cannot be written."""
+    os.umask(PRIVATE)
     try:
         data.mkdir(parents=True, exist_ok=True)
+        make_private(data)
         fd = os.open(data / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StartProblem(f"the data folder {data} cannot be used: {error.strerror}; TOLLWAY_DATA names another") from None
@@ -44,6 +49,17 @@ def locked(data: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def make_private(data: Path) -> None:
+    """Take everybody else's rights from the folder and what is in it. Not from a folder that is shared by its nature (/tmp)."""
+    facts = data.stat()
+    if facts.st_uid != os.geteuid() or facts.st_mode & stat.S_ISVTX:
+        return
+    for path in (data, *data.rglob("*")):
+        mode = path.lstat().st_mode
+        if mode & PRIVATE and not stat.S_ISLNK(mode):
+            path.chmod(stat.S_IMODE(mode) & ~PRIVATE)
 
 
 def node_name(settings: Settings) -> str:

@@ -1,6 +1,6 @@
-"""The endpoints of an edge: the paid one, the account's, what can be called, whether the edge is well, what it counts.
+"""The endpoints of an edge: the paid one, the account's, what can be called, whether the edge is well.
 
-Rule: those that need no key tell nothing about accounts.
+Rule: those that need no key tell nothing about accounts, nor of the business; what an operator reads is elsewhere (`edge.admin`).
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -87,11 +87,7 @@ def _health_routes(node: Node) -> list[Route]:
         return _json(b'{"status":"ok"}')
 
     async def readyz(request: Request) -> Response:
-        readiness = node.readiness()
-        return _json(readiness.body(), 200 if readiness.is_ready else 503)
+        return _json(b'{"status":"ready"}') if node.readiness().is_ready else _json(b'{"status":"not ready"}', 503)
 
-    async def metrics(request: Request) -> Response:
-        return Response(node.metrics.text(node.gauges()), media_type="text/plain; version=0.0.4")
-
-    plain = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics}
+    plain = {"/healthz": healthz, "/readyz": readyz}
     return [Route(path, _get(answer)) for path, answer in plain.items()]

@@ -66,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True):
     trusted_proxies: Networks = ()
     connections_per_address: int | None = None
     client_address_header: bytes | None = None
+    admin: tuple[str, int] | None = None
     drain_notice_s: int = 5
     drain_grace_s: int = 20
 
@@ -97,7 +98,20 @@ class Settings(msgspec.Struct, frozen=True):
             trusted_proxies=_networks(environ.get("TOLLWAY_TRUSTED_PROXIES", "private")),
             connections_per_address=_number(environ, "TOLLWAY_CONNECTIONS_PER_ADDRESS", 0, 1_000_000) or None,
             client_address_header=_header(environ.get("TOLLWAY_CLIENT_ADDRESS_HEADER", "")),
+            admin=_address(environ.get("TOLLWAY_ADMIN", ""), _number(environ, "PORT", 8000, 65_535)),
         )
+
+
+def _address(text: str, port: int) -> tuple[str, int] | None:
+    """`host:port`, `none`, or by default the loopback interface and 1000 above the callers' port."""
+    if text == "none":
+        return None
+    if not text:
+        return "127.0.0.1", port + 1_000 if port + 1_000 < 65_536 else port - 1_000
+    host, colon, number = text.rpartition(":")
+    if not colon or not host or not number.isdigit() or not 0 < int(number) < 65_536:
+        raise SettingError(f"TOLLWAY_ADMIN must be host:port such as 127.0.0.1:9000, or none, not {text!r}")
+    return host.strip("[]"), int(number)
 
 
 def _networks(text: str) -> Networks:

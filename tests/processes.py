@@ -139,7 +139,11 @@ class Edge(Process):
                 "TOLLWAY_NODE": node,
                 "TOLLWAY_NODE_TOKEN": collector.make_node(node),
             } | env
-        super().__init__("edge", [COMMAND, "serve"], folder, port, environment(folder, PORT=str(port), **env))
+        self.admin_port = free_port()
+        admin = f"127.0.0.1:{self.admin_port}"
+        super().__init__(
+            "edge", [COMMAND, "serve"], folder, port, environment(folder, **{"PORT": str(port), "TOLLWAY_ADMIN": admin} | env)
+        )
 
     @property
     def base_url(self) -> str:

@@ -12,9 +12,11 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
+from starlette.requests import Request
 
 from collector import accounts, nodes
 from collector.accounts import KeyTerms
+from collector.app import is_direct
 from collector.audit import verify
 from collector.sqlite import SqliteStore
 from tests.collector.facts import NOON_MS, Caller, make_fact
@@ -112,4 +114,43 @@ def test_machine_description_agrees_with_the_image() -> None:
     assert "TOLLWAY_DATA=/data" in image
     assert [check["path"] for check in fly["http_service"]["checks"]] == ["/readyz"]
     copied = [line.split()[1] for line in image.splitlines() if line.startswith("COPY")]
-    assert copied == ["requirements/collector.txt", "usage/", "collector/"]
+    assert [name for name in copied if not name.startswith("--")] == ["requirements/collector.txt", "usage/", "collector/"]
+    assert "scripts/enter /usr/local/bin/tollway" in image
+
+
+def test_store_is_its_owners_alone(tmp_path: Path) -> None:
+    """Whatever the umask was: the file, SQLite's log beside it, and a backup; also where an older release made it readable."""
+    before = os.umask(0o022)
+    try:
+        path = tmp_path / "new" / "collector.db"
+        for _ in range(2):
+            store = SqliteStore.open(path)
+            store.write(lambda tx: tx.run("UPDATE counters SET value = value"))
+            modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+            assert modes == dict.fromkeys(("collector.db", "collector.db-wal", "collector.db-shm"), 0o600)
+            store.close()
+            path.chmod(0o644)
+        store = SqliteStore.open(path)
+        store.backup(tmp_path / "backup.db")
+        store.close()
+    finally:
+        os.umask(before)
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "backup.db").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("headers", "client", "is_told"),
+    [
+        ([], ("127.0.0.1", 1), True),
+        ([], ("fdaa::3", 1), True),
+        ([], ("8.8.8.8", 1), False),
+        ([(b"x-forwarded-for", b"127.0.0.1")], ("172.16.0.2", 1), False),
+        ([(b"fly-client-ip", b"8.8.8.8")], ("172.16.0.2", 1), False),
+    ],
+)
+def test_figures_are_told_on_the_private_network_alone(
+    headers: list[tuple[bytes, bytes]], client: tuple[str, int], is_told: bool
+) -> None:
+    """A proxy that serves the world says for whom it asks."""
+    assert is_direct(Request({"type": "http", "headers": headers, "client": client})) == is_told

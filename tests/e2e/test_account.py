@@ -199,10 +199,11 @@ def test_key_disabled_models(house: House, caller: Account) -> None:
 
 
 def test_health(house: House) -> None:
-    """/healthz, /readyz and /metrics answer without a key; the metrics count requests and money."""
+    """/healthz and /readyz answer without a key; the metrics, at the operator's address alone, count requests and money."""
     assert get(house.edge.port, "/healthz").status == 200
     assert get(house.edge.port, "/readyz").status == 200
-    metrics = get(house.edge.port, "/metrics")
+    assert get(house.edge.port, "/metrics").status == 404
+    metrics = get(house.edge.admin_port, "/metrics")
     assert metrics.status == 200
     names = {line.split("{")[0].split(" ")[0] for line in metrics.body.decode().splitlines() if line and not line.startswith("#")}
     for part in ("requests", "tokens", "cost", "first_byte", "overhead", "upstream", "journal"):

@@ -142,7 +142,7 @@ def test_reader_stopped_before_a_whole_answer(narrow: Edge, caller: Account, pro
 
 def callers_lost(edge: Edge) -> int:
     """Of the requests so far, how many ended because their caller was not there any more."""
-    text = get(edge.port, "/metrics").body.decode()
+    text = get(edge.admin_port, "/metrics").body.decode()
     found = re.search(r'^tollway_requests_total{provider="",status="499"} (\d+)$', text, re.MULTILINE)
     return int(found[1]) if found else 0
 

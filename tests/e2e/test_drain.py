@@ -88,7 +88,7 @@ def test_readiness_turns_red_before_the_door_closes(server: str, tmp_path: Path)
         began_s = time.monotonic()
         while get(edge.port, "/readyz").status == 200:
             assert time.monotonic() - began_s < 1.0
-        assert get(edge.port, "/readyz").json()["problems"] == ["this edge is leaving"]
+        assert get(edge.admin_port, "/readyz").json()["problems"] == ["this edge is leaving"]
         assert ask(edge, account, "model-1")[0] != 503
         assert post(edge.port, HELLO, account.headers).status == 200
         assert edge.child.wait(20) == 0

@@ -1,0 +1,63 @@
+"""The operator's own address: figures of the business and what is wrong, which callers have no business to read.
+
+Rule: it is another listening socket (TOLLWAY_ADMIN), by default on the loopback interface alone; the callers' port says no more
+than whether to send traffic. Strategy: our own server whichever serves the callers, on the same loop: it answers while the other
+drains.
+Limits: no credentials. Who may connect to it may read it, so it is kept within the machine or a private network.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+
+from edge.downstream.server import Server
+from edge.node import Node
+from edge.settings import Settings
+
+CONNECTIONS_MAX = 64
+BACKLOG = 16
+log = logging.getLogger("tollway.admin")
+
+
+def routes(node: Node) -> list[Route]:
+    """What an operator reads."""
+
+    async def healthz(request: Request) -> Response:
+        return Response(b'{"status":"ok"}', media_type="application/json")
+
+    async def readyz(request: Request) -> Response:
+        readiness = node.readiness()
+        return Response(readiness.body(), 200 if readiness.is_ready else 503, media_type="application/json")
+
+    async def metrics(request: Request) -> Response:
+        return Response(node.metrics.text(node.gauges()), media_type="text/plain; version=0.0.4")
+
+    return [Route(path, answer) for path, answer in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics))]
+
+
+@asynccontextmanager
+async def admin(node: Node, settings: Settings) -> AsyncIterator[None]:
+    """Listen while the block runs. An address that is taken costs the figures, not the service."""
+    if settings.admin is None:
+        yield
+        return
+    host, port = settings.admin
+    server = Server(Router(routes(node), redirect_slashes=False), CONNECTIONS_MAX)
+    serving = node.tasks.spawn("admin", _serve(server, host, port))
+    try:
+        yield
+    finally:
+        server.stop()
+        await asyncio.wait({serving}, timeout=1.0)
+
+
+async def _serve(server: Server, host: str, port: int) -> None:
+    try:
+        await server.serve(host, port, BACKLOG)
+    except OSError as error:
+        log.error("no metrics: %s port %d cannot be listened on (%s); TOLLWAY_ADMIN names another", host, port, error.strerror)
