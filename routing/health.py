@@ -107,7 +107,8 @@ class Health(msgspec.Struct, frozen=True):
     def after_failure(self, failure: Failure, now_s: float, began_s: float = float("inf"), account: str = "") -> "Health":
         """One more failure, which this scope is to blame for (see `blamed`), of an attempt that began at `began_s`."""
         is_new = began_s > self.failed_s
-        is_limit = failure.is_answer and failure.cause is Cause.RATE_LIMITED and failure.retry_after_s is not None
+        # A wait of nothing is none: who says that for ever is failing.
+        is_limit = failure.is_answer and failure.cause is Cause.RATE_LIMITED and bool(failure.retry_after_s)
         counts = is_new and not is_limit
         failures = self.failures + counts
         accounts = self._accounts_after(failure, account, counts=counts)
@@ -130,7 +131,7 @@ class Health(msgspec.Struct, frozen=True):
         stated_s = failure.retry_after_s or 0.0
         if failure.is_answer and failure.cause is Cause.EXHAUSTED:
             return min(max(stated_s, EXHAUSTED_S), EXHAUSTED_S_MAX)
-        if failure.is_answer and failure.cause is Cause.RATE_LIMITED and failure.retry_after_s is not None:
+        if failure.is_answer and failure.cause is Cause.RATE_LIMITED and stated_s:
             return min(stated_s, LIMITED_S_MAX)
         if not is_new:
             return 0.0

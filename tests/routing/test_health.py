@@ -161,6 +161,7 @@ def test_rate_limit_without_a_time_counts_like_any_failure() -> None:
     """Five in a row, one after the other, open it; a stated wait of what is overloaded is kept within bounds."""
     assert not after([answer(429)]).is_open(100.0)
     assert after([answer(429)] * FAILURES_MAX).is_open(100.0)
+    assert after([answer(429, 0.0)] * FAILURES_MAX).is_open(100.0)
     assert after([answer(503, 30.0)] * FAILURES_MAX).open_until_s == 130.0
 
 
