@@ -53,7 +53,7 @@ async def centre_of(settings: Settings, name: str) -> AsyncIterator[tuple[Centre
         await forward.aclose()
         await link.aclose()
         return
-    from collector.account_api import routes as account_routes
+    from collector.api.routes import routes as account_routes
     from collector.dashboard.routes import Site
     from collector.grant import read_share
     from collector.service import DEMO_ACCOUNT, Collector

@@ -39,13 +39,15 @@ class Key(msgspec.Struct, frozen=True):
     disabled: bool = False
     expires_ms: int | None = None
     created_ms: int = 0
+    updated_ms: int | None = None
+    deleted: bool = False
 
     @property
     def purse(self) -> str:
         return self.account if self.limit_nano is None else f"{self.account}/{self.key_id}"
 
     def is_usable(self, now_ms: int) -> bool:
-        return not self.disabled and (self.expires_ms is None or now_ms < self.expires_ms)
+        return not self.disabled and not self.deleted and (self.expires_ms is None or now_ms < self.expires_ms)
 
     def policy(self) -> Policy:
         return Policy(
@@ -53,7 +55,7 @@ class Key(msgspec.Struct, frozen=True):
             self.key_id,
             self.account,
             self.purse,
-            self.disabled,
+            self.disabled or self.deleted,
             self.models,
             self.expires_ms,
             self.name or self.label,
@@ -70,14 +72,17 @@ class KeyTerms(msgspec.Struct, frozen=True):
     expires_ms: int | None = None
 
 
-KEY_COLUMNS = "digest, key_id, account, label, name, models, limit_nano, limit_reset, disabled, expires_ms, created_ms"
+KEY_COLUMNS = (
+    "digest, key_id, account, label, name, models, limit_nano, limit_reset, disabled, expires_ms, created_ms, updated_ms, deleted"
+)
 
 
 def key_from(row: Row) -> Key:
     """A row of KEY_COLUMNS."""
-    key_digest, key_id, account, label, name, models, limit_nano, limit_reset, disabled, expires_ms, created_ms = row
+    key_digest, key_id, account, label, name, models, limit_nano, limit_reset, disabled, expires_ms, created_ms, *later = row
     listed = tuple(models.split(",")) if models else ()
-    return Key(key_digest, key_id, account, label, name, listed, limit_nano, limit_reset, bool(disabled), expires_ms, created_ms)
+    known = (key_digest, key_id, account, label, name, listed, limit_nano, limit_reset, bool(disabled), expires_ms, created_ms)
+    return Key(*known, later[0], bool(later[1]))
 
 
 def find_key(tx: Tx, key_digest: str) -> Key | None:
@@ -86,8 +91,8 @@ def find_key(tx: Tx, key_digest: str) -> Key | None:
 
 
 def list_keys(tx: Tx, account: str = "") -> list[Key]:
-    """All keys, or those of one account, oldest first."""
-    where, params = (" WHERE account = ?", (account,)) if account else ("", ())
+    """All keys that were not deleted, or those of one account, oldest first."""
+    where, params = (" WHERE deleted = 0 AND account = ?", (account,)) if account else (" WHERE deleted = 0", ())
     return [key_from(row) for row in tx.rows(f"SELECT {KEY_COLUMNS} FROM keys{where} ORDER BY created_ms, key_id", *params)]
 
 
@@ -100,19 +105,28 @@ def create_account(tx: Tx, account: str, now_ms: int) -> bool:
     )
 
 
-def create_key(tx: Tx, account: str, terms: KeyTerms, now_ms: int) -> str:
-    """Mint a key for an account that exists or is made now; the key, which nobody can read again."""
+def check_terms(terms: KeyTerms) -> None:
+    """Mistake for terms that no key can have."""
     if terms.limit_reset not in RESETS:
         raise Mistake(f"limit reset is one of {', '.join(RESETS)}, not {terms.limit_reset!r}")
     if any(not model or "," in model for model in terms.models):
         raise Mistake("each of the models is a model id, or a prefix ending in '*'")
+
+
+def create_key(tx: Tx, account: str, terms: KeyTerms, now_ms: int, entropy: bytes = b"") -> str:
+    """Mint a key for an account that exists or is made now; the key, which nobody can read again.
+
+    `entropy` makes it a certain one.
+    """
+    check_terms(terms)
     create_account(tx, account, now_ms)
     deployment = bytes.fromhex(deployment_secret(tx))
     while True:
-        key, key_id = mint(os.urandom(ENTROPY_BYTES), deployment)
+        key, key_id = mint(entropy or os.urandom(ENTROPY_BYTES), deployment)
+        entropy = b""
         made = tx.run(
             f"INSERT INTO keys ({KEY_COLUMNS}, version, marked)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, 0, 1) ON CONFLICT DO NOTHING",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, NULL, 0, 0, 1) ON CONFLICT DO NOTHING",
             digest(key.encode()),
             key_id,
             account,
@@ -151,9 +165,26 @@ def revoke_key(tx: Tx, key_id: str) -> Key:
     if row is None:
         raise Mistake(f"there is no key with the id {key_id!r}; `tollway keys list` shows them")
     if not key_from(row).disabled:
-        tx.run("UPDATE counters SET value = value + 1 WHERE name = 'key_version'")
-        tx.run("UPDATE keys SET disabled = 1, version = ? WHERE key_id = ?", key_version(tx), key_id)
+        tx.run("UPDATE keys SET disabled = 1, version = ? WHERE key_id = ?", _next_version(tx), key_id)
     return msgspec.structs.replace(key_from(row), disabled=True)
+
+
+def change_key(tx: Tx, key: Key, now_ms: int) -> None:
+    """Keep what may change of a key: name, limit and its reset, whether it is disabled or deleted.
+
+    Nodes ask anew for its policy.
+    """
+    check_terms(KeyTerms(key.name, key.models, key.limit_nano, key.limit_reset, key.expires_ms))
+    tx.run(
+        "UPDATE keys SET name = ?, limit_nano = ?, limit_reset = ?, disabled = ?, deleted = ?, updated_ms = ?, version = ?"
+        " WHERE key_id = ?",
+        *(key.name, key.limit_nano, key.limit_reset, int(key.disabled), int(key.deleted), now_ms, _next_version(tx), key.key_id),
+    )
+
+
+def _next_version(tx: Tx) -> int:
+    tx.run("UPDATE counters SET value = value + 1 WHERE name = 'key_version'")
+    return key_version(tx)
 
 
 def key_version(tx: Tx) -> int:

@@ -15,12 +15,13 @@ from typing import Any
 
 import msgspec
 
-from collector import accounts, history, leasing, nodes, retention
-from collector.account_api import timestamp
+from collector import accounts, history, leasing, nodes, retention, roles
 from collector.accounts import KeyTerms, Mistake
+from collector.api.shapes import timestamp
 from collector.audit import verify
 from collector.audit_log import Actor, entries, record
 from collector.dashboard.sessions import LINK_MS, Role, make_link
+from collector.roles import Credential
 from collector.store import Store, Tx
 from collector.window import DAY_MS
 from usage.key import digest
@@ -50,6 +51,8 @@ def _show(rows: list[dict[str, Any]], as_json: bool) -> int:
 
 
 def create_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    if arguments.role != "inference":
+        return _create_credential(arguments, store, now)
     models = tuple(model.strip() for model in arguments.models.split(",")) if arguments.models else ()
     terms = KeyTerms(arguments.name, models, arguments.limit, arguments.limit_reset)
 
@@ -72,6 +75,68 @@ def create_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
     return 0
 
 
+def _create_credential(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    if arguments.limit is not None or arguments.models:
+        raise Mistake(f"a {arguments.role} key pays for nothing, so it has no limit and no models")
+
+    def work(tx: Tx) -> tuple[str, Credential]:
+        text, made = roles.create_credential(tx, arguments.account, arguments.role, arguments.name, now)
+        if arguments.credit:
+            accounts.add_credit(tx, arguments.account, arguments.credit, "with a new key", now)
+        detail = {"account": made.account, "role": made.role, "credit": _credit_in(arguments.credit)}
+        record(tx, operator(), "credential.create", made.credential_id, detail, now)
+        return text, made
+
+    text, made = store.write(work)
+    if arguments.json:
+        _say(json.dumps({"key": text, **_describe_credential(made)}, indent=2))
+    else:
+        _say(f"account: {arguments.account}", f"id: {made.credential_id}", f"key: {text}", "Keep the key: it is shown only now.")
+    return 0
+
+
+def _describe_credential(made: Credential) -> dict[str, Any]:
+    return {
+        "id": made.credential_id,
+        "account": made.account,
+        "label": made.label,
+        "name": made.name,
+        "models": "",
+        "limit": None,
+        "limit_reset": "none",
+        "disabled": made.disabled,
+        "created_at": timestamp(made.created_ms),
+        "role": made.role,
+    }
+
+
+def create_operator(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    def work(tx: Tx) -> tuple[str, Credential]:
+        text, made = roles.create_credential(tx, "", "operator", arguments.name, now)
+        record(tx, operator(), "credential.create", made.credential_id, {"role": made.role, "name": made.name}, now)
+        return text, made
+
+    text, made = store.write(work)
+    _say(f"id: {made.credential_id}", f"token: {text}", "Keep the token: it is shown only now, and opens every account.")
+    return 0
+
+
+def list_operators(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    found = store.read(lambda tx: roles.list_credentials(tx, ""))
+    shown = ("id", "label", "name", "disabled", "created_at")
+    return _show([{name: _describe_credential(one)[name] for name in shown} for one in found], arguments.json)
+
+
+def revoke_operator(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    def work(tx: Tx) -> Credential:
+        found = roles.revoke_credential(tx, arguments.id, "")
+        record(tx, operator(), "credential.revoke", found.credential_id, {"role": found.role}, now)
+        return found
+
+    _say(f"revoked {store.write(work).label}")
+    return 0
+
+
 def _describe_key(key: accounts.Key) -> dict[str, Any]:
     return {
         "id": key.key_id,
@@ -83,16 +148,25 @@ def _describe_key(key: accounts.Key) -> dict[str, Any]:
         "limit_reset": key.limit_reset,
         "disabled": key.disabled,
         "created_at": timestamp(key.created_ms),
+        "role": "inference",
     }
 
 
 def list_keys(arguments: argparse.Namespace, store: Store, now: int) -> int:
-    keys = store.read(lambda tx: accounts.list_keys(tx, arguments.account))
-    return _show([_describe_key(key) for key in keys], arguments.json)
+    def work(tx: Tx) -> list[dict[str, Any]]:
+        found = [_describe_key(key) for key in accounts.list_keys(tx, arguments.account)]
+        others = roles.list_credentials(tx, arguments.account or None)
+        return found + [_describe_credential(one) for one in others if one.role != "operator"]
+
+    return _show(store.read(work), arguments.json)
 
 
 def revoke_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
-    def work(tx: Tx) -> accounts.Key:
+    def work(tx: Tx) -> accounts.Key | Credential:
+        if any(one.credential_id == arguments.id and one.role != "operator" for one in roles.list_credentials(tx)):
+            found = roles.revoke_credential(tx, arguments.id)
+            record(tx, operator(), "credential.revoke", arguments.id, {"account": found.account, "label": found.label}, now)
+            return found
         key = accounts.revoke_key(tx, arguments.id)
         record(tx, operator(), "key.revoke", key.key_id, {"account": key.account, "label": key.label}, now)
         return key

@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from collector import account_api, node_api
+from collector import node_api
+from collector.api.routes import routes as account_routes
 from collector.dashboard.routes import Site
 from collector.grant import read_share
 from collector.ledger import TERMS
@@ -69,7 +70,7 @@ def routes(collector: Collector) -> list[BaseRoute]:
         Route("/readyz", is_ready, methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),
     ]
-    return [*node_api.routes(collector), *account_api.routes(collector), *health]
+    return [*node_api.routes(collector), *account_routes(collector), *health]
 
 
 def is_direct(request: Request) -> bool:

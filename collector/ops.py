@@ -24,6 +24,7 @@ Command = Callable[[argparse.Namespace, Store, int], int]
 def commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the commands; each parser's `run` takes the parsed arguments and gives the exit status."""
     _register_keys(subparsers)
+    _register_operators(subparsers)
     _register_credits(subparsers)
     _register_nodes(subparsers)
     usage = _add(subparsers, "usage", actions.show_usage, "what an account used, by UTC day, model and provider")
@@ -59,12 +60,28 @@ def _register_keys(subparsers: "argparse._SubParsersAction[argparse.ArgumentPars
     create.add_argument("--limit-reset", choices=RESETS, default="none", help="when the limit starts anew (UTC)")
     create.add_argument("--models", default="", help="model ids or prefixes ending in '*', separated by commas; default all")
     create.add_argument("--name", default="")
+    create.add_argument(
+        "--role",
+        choices=("inference", "read", "management"),
+        default="inference",
+        help="inference: calls models; read, management: reads, or manages, the account over the API and pays for nothing",
+    )
     _json(create)
     listing = _add(of_keys, "list", actions.list_keys, "all keys, masked")
     listing.add_argument("--account", default="")
     _json(listing)
     revoke = _add(of_keys, "revoke", actions.revoke_key, "disable a key for good")
     revoke.add_argument("id")
+
+
+def _register_operators(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    of_operators = subparsers.add_parser("operators", help="tokens that see and change every account").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    create = _add(of_operators, "create", actions.create_operator, "make an operator's token; it is shown once")
+    create.add_argument("name", help="whose it is")
+    _json(_add(of_operators, "list", actions.list_operators, "all operators' tokens, masked"))
+    _add(of_operators, "revoke", actions.revoke_operator, "revoke a token for good").add_argument("id")
 
 
 def _register_credits(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

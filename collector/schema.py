@@ -100,6 +100,7 @@ MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
         """CREATE TABLE login_links (digest TEXT PRIMARY KEY, account TEXT NOT NULL, role TEXT NOT NULL,
             expires_ms BIGINT NOT NULL)""",
     ),
+    migrations.ACCOUNT,
 )
 
 VERSION = len(MIGRATIONS)

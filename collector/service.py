@@ -44,6 +44,9 @@ from usage.throttle import Throttle
 DEMO_ACCOUNT = "demo"
 DEMO_CREDIT_NANO = 5_000_000_000
 RETRY_AFTER_S = 1.0
+AWAITING_MAX = 200
+ELSEWHERE_S = 0.2
+"""How often those who wait for a batch look for one that another collector took."""
 ID_CHARS_MAX = 200
 NUMBER_MAX = 2**62
 
@@ -66,6 +69,8 @@ class Collector:
         self.refusals = Throttle()
         """Of credentials, at all doors together."""
         self.rejected_by_kind: Counter[str] = Counter()
+        self._arrival = asyncio.Event()
+        self._awaiting = 0
         self._threads = ThreadPoolExecutor(store.workers, thread_name_prefix="collector")
 
     def __repr__(self) -> str:
@@ -111,12 +116,28 @@ class Collector:
         for renewal in message.renew:
             _check_acquire(renewal)
         ack = await self.write(lambda tx, now: ingest.ingest(tx, message, unreadable, now, self._share_percent))
+        self._arrival.set()
+        self._arrival = asyncio.Event()
         self.counts["batches"] += 1
         self.counts["records"] += len(message.records)
         self.counts["rejected"] += len(ack.rejected)
         self.rejected_by_kind.update(kind_of(one.reason) for one in ack.rejected)
         self.counts["grants"] += len(ack.leases)
         return ack
+
+    async def await_batch(self, timeout_s: float) -> bool:
+        """Until another batch came in here, or may have at a collector beside us. False at once when too many wait already."""
+        if self._awaiting >= AWAITING_MAX:
+            return False
+        self._awaiting += 1
+        try:
+            async with asyncio.timeout(min(timeout_s, ELSEWHERE_S)):
+                await self._arrival.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._awaiting -= 1
+        return True
 
     async def give_back(self, message: Return) -> Returned:
         _check_text("return_id", message.return_id)

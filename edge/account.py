@@ -14,14 +14,27 @@ from edge.authentication import Authenticator
 from edge.clients import FailedAuthentications
 from edge.collector_link import httpx_errors
 from edge.intake import Budget, Denied
-from edge.reply import send_refusal, send_whole
+from edge.reply import send_refusal
 from routing.headers import validate
 from routing.refusal import Refusal
+from usage import key
 from usage.flavor import flavor_of
 
-CROSSING = frozenset((b"authorization", b"x-api-key", b"api-key", b"x-request-id"))
+CROSSING = frozenset(
+    (
+        *(b"authorization", b"x-api-key", b"api-key", b"x-request-id", b"content-type", b"accept", b"if-none-match"),
+        *(b"idempotency-key", b"stripe-signature", b"origin", b"sec-fetch-site"),
+    )
+)
 """What the collector gets of a caller's headers."""
-RETURNING = (b"content-type", b"retry-after", b"www-authenticate")
+RETURNING = (
+    *(b"content-type", b"retry-after", b"www-authenticate", b"etag", b"cache-control", b"vary", b"content-disposition"),
+    *(b"location", b"allow", b"content-length"),
+)
+WITH_BODY = frozenset(("POST", "PATCH", "PUT", "DELETE"))
+BODY_BYTES_MAX = 64 * 1024
+OPEN_PATHS = ("/openapi.json", "/auth/keys", "/webhooks/stripe")
+"""What needs no key: it is public, or proves itself in its body. All of these share one account's part of the reads."""
 FRESH_S = 1.0
 FORWARD_TIMEOUT_S = 10.0
 QUERY_BYTES_MAX = 4_096
@@ -34,7 +47,10 @@ _TOO_MANY = Refusal(429, "too_many_requests", "this account reads too many thing
 
 
 class Authenticated:
-    """An application that is reached with a usable key alone. `authenticator`: that of the running epoch, None before it."""
+    """An application that is reached with a usable key alone. `authenticator`: that of the running epoch, None before it.
+
+    A key that reads or manages an account is known to the centre only; here its shape and the deployment's mark are checked.
+    """
 
     def __init__(self, app: ASGIApp, authenticator: Callable[[], Authenticator | None], failed: FailedAuthentications) -> None:
         self._app = app
@@ -66,6 +82,10 @@ class Authenticated:
         authenticator = self._authenticator()
         if authenticator is None:
             raise Denied(_UNREADABLE)
+        if arrival.authorization is None and scope["path"].removeprefix("/api").removeprefix("/v1") in OPEN_PATHS:
+            return "/"
+        if arrival.authorization is not None and authenticator.is_account_key(arrival.authorization):
+            return key.digest(arrival.authorization)
         return (await authenticator.policy_of(arrival)).account
 
 
@@ -82,7 +102,7 @@ class Fresh:
 
 
 class Forward:
-    """Passes GET requests on to the collector at `base_url`."""
+    """Passes requests on to the collector at `base_url`, and its answers back as they come."""
 
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url
@@ -93,20 +113,54 @@ class Forward:
 
         if self._client is None:
             self._client = httpx.AsyncClient(base_url=self._base_url, timeout=FORWARD_TIMEOUT_S, trust_env=False)
-        headers = [(name, value) for name, value in scope["headers"] if name in CROSSING]
+        flavor = flavor_of(scope["path"])
+        body = await _read(receive) if scope["method"] in WITH_BODY else b""
+        if body is None:
+            await send_refusal(send, Refusal(413, "too_large", f"a body has at most {BODY_BYTES_MAX} bytes here"), flavor, [])
+            return
         query = scope["query_string"].decode("latin-1")
+        url = scope["path"] + (f"?{query}" if query else "")
+        has_begun = False
         try:
-            answer = await self._client.get(scope["path"] + (f"?{query}" if query else ""), headers=headers)
+            async with self._client.stream(scope["method"], url, headers=_crossing(scope), content=body) as answer:
+                kept = [(name, answer.headers[name.decode()].encode()) for name in RETURNING if name.decode() in answer.headers]
+                await send({"type": "http.response.start", "status": answer.status_code, "headers": kept})
+                has_begun = True
+                if scope["method"] != "HEAD":
+                    async for chunk in answer.aiter_raw():
+                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
         except httpx.InvalidURL:
             refusal = Refusal(400, "invalid_parameter", "the path or the query cannot be passed on: it has characters no URL has")
-            await send_refusal(send, refusal, flavor_of(scope["path"]), [])
-            return
+            await send_refusal(send, refusal, flavor, [])
         except httpx_errors():
-            await send_refusal(send, _UNREADABLE, flavor_of(scope["path"]), [])
-            return
-        kept = [(name, answer.headers[name.decode()].encode()) for name in RETURNING if name.decode() in answer.headers]
-        await send_whole(send, answer.status_code, kept, answer.content)
+            if has_begun:
+                raise  # the caller sees a body that is cut off
+            await send_refusal(send, _UNREADABLE, flavor, [])
 
     async def aclose(self) -> None:
         if self._client is not None:
             await self._client.aclose()
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """The whole body; None when it is too large."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > BODY_BYTES_MAX:
+            return None
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _crossing(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """What the collector gets of the head. It does not see our host, so an origin that is ours is left out."""
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    host = next((value for name, value in headers if name == b"host"), b"")
+    return [
+        (name, value)
+        for name, value in headers
+        if name in CROSSING and not (name == b"origin" and value.partition(b"://")[2] == host)
+    ]

@@ -13,7 +13,7 @@ from edge.intake import Denied
 from edge.keys import Reason, digest_of, key_of
 from routing.headers import Arrival
 from routing.refusal import Refusal
-from usage.key import is_marked
+from usage.key import ACCOUNT_PREFIXES, is_checked, is_marked
 from usage.protocol import Booted, Policy, Unreachable
 
 _AWAY = "the collector cannot be reached, so this key cannot be verified"
@@ -48,6 +48,14 @@ class Authenticator:
             policy = await self.look_up(digest, arrival.authorization)
         check(policy)
         return policy
+
+    def is_account_key(self, authorization: bytes) -> bool:
+        """Whether this is, by shape and mark, a key of ours that reads or manages an account, or an operator's token."""
+        scheme, _, bearer = authorization.partition(b" ")
+        secret = (bearer if scheme.lower() == b"bearer" else scheme).strip()
+        if not any(secret.startswith(prefix) and is_checked(secret, prefix) for prefix in ACCOUNT_PREFIXES):
+            return False
+        return not self._deployment.secret or is_marked(secret, self._deployment.secret)
 
     async def look_up(self, digest: str | Reason, authorization: bytes | None) -> Policy:
         """The policy of a key that is not known here yet. Denied."""

@@ -16,7 +16,20 @@ from routing.refusal import Refusal
 from usage.flavor import Flavor, flavor_of
 
 PAID_PATHS = tuple(base + "/chat/completions" for base in BASES)
-ACCOUNT_PATHS = ("/credits", "/key", "/generation", "/activity")
+ACCOUNT_PATHS: Mapping[str, tuple[str, ...]] = {
+    "/credits": ("GET",),
+    "/key": ("GET",),
+    "/auth/key": ("GET",),
+    "/generation": ("GET",),
+    "/generations": ("GET",),
+    "/activity": ("GET",),
+    "/keys": ("GET", "POST"),
+    "/keys/{hash}": ("GET", "PATCH", "DELETE"),
+    "/credentials": ("GET", "POST"),
+    "/credentials/{id}": ("DELETE",),
+    "/openapi.json": ("GET",),
+}
+"""What the collector answers for accounts, under both bases; a test holds it to the collector's own list."""
 
 
 def paid(node: Node) -> Mapping[str, ASGIApp]:
@@ -28,7 +41,7 @@ def routes(node: Node, account: ASGIApp) -> list[Route]:
     """Every endpoint, the paid ones with their odd spellings included. `account` answers for accounts."""
     found = [Route(path, Endpoint(Chat(node), "POST")) for path in PAID_PATHS]
     for base in BASES:
-        found += [Route(base + path, Endpoint(account, "GET")) for path in ACCOUNT_PATHS]
+        found += [Route(base + path, Endpoint(account, *methods)) for path, methods in ACCOUNT_PATHS.items()]
         found += _model_routes(node, base)
     return found + _health_routes(node)
 

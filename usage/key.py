@@ -16,6 +16,8 @@ _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _SHAPE = re.compile(rb"sk_live_[0-9a-z]{6}_[0-9a-z]{38}\Z").match
 _CHECKSUMS = 36**6
 ENTROPY_BYTES = 32
+ACCOUNT_PREFIXES = (b"sk_read_", b"sk_mgmt_", b"op_")
+"""Of keys that read an account, or manage it, and of operators' tokens: they call no model."""
 MARK_CHARS = 8
 _MARKED = slice(0, -6 - MARK_CHARS)
 _MARK = slice(-6 - MARK_CHARS, -6)
@@ -37,14 +39,14 @@ def _mark(body: bytes, deployment: bytes) -> str:
     return _base36(int.from_bytes(hmac.digest(deployment, body, "sha256"), "big") % 36**MARK_CHARS, MARK_CHARS)
 
 
-def mint(entropy: bytes, deployment: bytes = b"") -> tuple[str, str]:
+def mint(entropy: bytes, deployment: bytes = b"", prefix: str = "sk_live_") -> tuple[str, str]:
     """(key, key id) from 32 bytes of entropy, marked as the deployment's if its secret is given. The key is shown once; keep only
     `digest(key)`."""
     if len(entropy) != ENTROPY_BYTES:
         raise ValueError(f"a key needs {ENTROPY_BYTES} bytes of entropy, not {len(entropy)}")
     number = int.from_bytes(entropy, "big")
     number, key_id = divmod(number, 36**6)
-    body = f"sk_live_{_base36(key_id, 6)}_{_base36(number, 32)}"
+    body = f"{prefix}{_base36(key_id, 6)}_{_base36(number, 32)}"
     if deployment:
         body = body[:-MARK_CHARS]
         body += _mark(body.encode(), deployment)
@@ -54,6 +56,13 @@ def mint(entropy: bytes, deployment: bytes = b"") -> tuple[str, str]:
 def is_well_formed(key: bytes) -> bool:
     """Whether shape and checksum are right; says nothing about whether the key exists."""
     return _SHAPE(key) is not None and int(key[-6:], 36) == crc32(key[:-6]) % _CHECKSUMS
+
+
+def is_checked(key: bytes, prefix: bytes) -> bool:
+    """Whether this is the shape of a key with another prefix, such as an account's `sk_read_`, and its checksum is right."""
+    if not key.startswith(prefix) or _SHAPE(b"sk_live_" + key[len(prefix) :]) is None:
+        return False
+    return int(key[-6:], 36) == crc32(key[:-6]) % _CHECKSUMS
 
 
 def is_marked(key: bytes, deployment: bytes) -> bool:

@@ -14,6 +14,7 @@ import pytest
 from collector import accounts, nodes
 from collector.accounts import KeyTerms
 from collector.app import create_app
+from collector.roles import create_credential
 from collector.service import Collector
 from collector.sqlite import SqliteStore
 from collector.window import DAY_MS
@@ -28,6 +29,11 @@ class Api:
     def __init__(self, collector: Collector) -> None:
         self.collector = collector
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(create_app(collector)), base_url="http://centre")
+
+    async def reader(self, caller: Caller) -> Caller:
+        """A read key of the caller's account."""
+        text, _ = await self.collector.write(lambda tx, now: create_credential(tx, caller.account, "read", "", now))
+        return msgspec.structs.replace(caller, key=text)
 
     async def get(self, caller: Caller | None, path: str) -> Any:
         """Status and JSON, numbers as Decimal."""
@@ -129,12 +135,16 @@ async def test_activity_adds_up_to_the_nano(api: Api) -> None:
     ]
     await use(api, caller, facts, node)
     total = Decimal(sum(fact.cost_nano for fact in facts)) / 10**9
-    _, body = await api.get(caller, "/api/v1/activity")
+    _, own = await api.get(caller, "/api/v1/activity")
+    assert sum(row["requests"] for row in own["data"]) == 40
+    reader = await api.reader(caller)
+    _, body = await api.get(reader, "/api/v1/activity")
     assert sum(row["usage"] for row in body["data"]) == total
     assert sum(row["requests"] for row in body["data"]) == 60
     assert len({(row["date"], row["model"]) for row in body["data"]}) == len(body["data"]) == 20
     _, one_day = await api.get(caller, "/v1/activity?date=2026-11-21")
     assert {row["date"] for row in one_day["data"]} == {"2026-11-21"}
+    caller = reader
     _, one_key = await api.get(caller, f"/v1/activity?api_key_hash={second.digest}")
     assert sum(row["requests"] for row in one_key["data"]) == 20
     for query, status in (("date=yesterday", 400), ("date=2020-01-01", 400), (f"api_key_hash={'0' * 64}", 404)):

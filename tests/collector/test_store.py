@@ -166,7 +166,7 @@ def test_store_that_cannot_be_opened_says_so_in_a_sentence(tmp_path: Path) -> No
 
 def test_sqlite_path_loads_nothing_heavy() -> None:
     """The edge embeds this: no PostgreSQL driver, no HTTP client, no server."""
-    names = "collector.service, collector.sqlite, collector.account_api, collector.node_api, collector.ops"
+    names = "collector.service, collector.sqlite, collector.api.routes, collector.node_api, collector.ops"
     code = f"import sys, {names}; print([m for m in ('psycopg', 'httpx', 'granian', 'h2', 'ssl') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() in ("[]", "['ssl']")

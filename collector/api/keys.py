@@ -1,0 +1,284 @@
+"""An account's keys, managed with a management key: `/keys` as OpenRouter shapes it, `/credentials` for keys that read and
+manage.
+
+Rule: a key is named by the hash of its text, which is all that is kept of it; the text is shown once. Every change is in the
+audit log.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from collector import accounts, history, roles
+from collector.accounts import Key, KeyTerms, Mistake, change_key, create_key, find_key, list_keys
+from collector.api.account import Of, _window_of
+from collector.api.caller import MANAGERS, READERS
+from collector.api.operation import Call, Operation
+from collector.api.problem import Problem, missing, wrong
+from collector.api.shapes import Amount, Dollars, ms_of, nano_of, timestamp
+from collector.audit_log import record
+from collector.store import Tx
+from usage.key import digest, mint
+from usage.pricing import dollars
+
+PAGE = 100
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Reset = Literal["daily", "weekly", "monthly"]
+
+
+class ListQuery(msgspec.Struct, frozen=True):
+    offset: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
+    include_disabled: bool = True
+    workspace_id: str = ""
+    account: str = ""
+
+
+class KeyRow(msgspec.Struct, frozen=True):
+    """A key. `hash` names it; `label` is what may be shown of it."""
+
+    hash: str
+    name: str
+    label: str
+    disabled: bool
+    limit: Amount | None
+    limit_remaining: Amount | None
+    limit_reset: str | None
+    include_byok_in_limit: bool
+    usage: Amount
+    usage_daily: Amount
+    usage_weekly: Amount
+    usage_monthly: Amount
+    byok_usage: int
+    byok_usage_daily: int
+    byok_usage_weekly: int
+    byok_usage_monthly: int
+    created_at: str
+    updated_at: str | None
+    expires_at: str | None
+    creator_user_id: str | None
+    workspace_id: str
+    key_id: str
+    models: list[str]
+
+
+class KeysAnswer(msgspec.Struct, frozen=True):
+    data: list[KeyRow]
+
+
+class OneKey(msgspec.Struct, frozen=True):
+    data: KeyRow
+
+
+class NewKey(msgspec.Struct, frozen=True):
+    """`key` is shown here and never again."""
+
+    data: KeyRow
+    key: str
+
+
+class CreateKey(msgspec.Struct, frozen=True):
+    name: Name
+    limit: Dollars | None = None
+    limit_reset: Reset | None = None
+    include_byok_in_limit: bool | None = None
+    expires_at: str | None = None
+    models: list[Annotated[str, msgspec.Meta(min_length=1, max_length=200)]] = []
+    workspace_id: str | None = None
+    creator_user_id: str | None = None
+
+
+class UpdateKey(msgspec.Struct, frozen=True):
+    """What is left out stays as it is; null takes the limit, or its reset, away."""
+
+    name: Name | msgspec.UnsetType = msgspec.UNSET
+    disabled: bool | msgspec.UnsetType = msgspec.UNSET
+    limit: Dollars | msgspec.UnsetType | None = msgspec.UNSET
+    limit_reset: Reset | msgspec.UnsetType | None = msgspec.UNSET
+    include_byok_in_limit: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class Deleted(msgspec.Struct, frozen=True):
+    deleted: bool
+
+
+def describe_key(tx: Tx, key: Key, now_ms: int) -> KeyRow:
+    spent = history.key_usage(tx, key, now_ms)
+    remaining = None if key.limit_nano is None else Amount(max(key.limit_nano - spent[_window_of(key.limit_reset)], 0))
+    return KeyRow(
+        key.digest, key.name or key.label, key.label, key.disabled,
+        None if key.limit_nano is None else Amount(key.limit_nano), remaining,
+        None if key.limit_reset == "none" else key.limit_reset, False,
+        Amount(spent["usage"]), Amount(spent["usage_daily"]), Amount(spent["usage_weekly"]), Amount(spent["usage_monthly"]),
+        0, 0, 0, 0, timestamp(key.created_ms), None if key.updated_ms is None else timestamp(key.updated_ms),
+        None if key.expires_ms is None else timestamp(key.expires_ms), None, key.account, key.key_id, list(key.models),
+    )  # fmt: skip
+
+
+def read_keys(tx: Tx, call: Call) -> KeysAnswer:
+    found = [key for key in list_keys(tx, call.account) if call.query.include_disabled or not key.disabled]
+    part = found[call.query.offset : call.query.offset + PAGE]
+    return KeysAnswer([describe_key(tx, key, call.now_ms) for key in part])
+
+
+def _find(tx: Tx, call: Call) -> Key:
+    key = find_key(tx, call.path["hash"].replace("\0", "?"))
+    if key is None or key.deleted or (call.caller.account and key.account != call.caller.account):
+        raise missing("key", "hash")
+    return key
+
+
+def read_one(tx: Tx, call: Call) -> OneKey:
+    return OneKey(describe_key(tx, _find(tx, call), call.now_ms))
+
+
+def create(tx: Tx, call: Call) -> NewKey:
+    body: CreateKey = call.body
+    _check_account(tx, call.account)
+    expires_ms = None if body.expires_at is None else ms_of(body.expires_at, "expires_at")
+    if expires_ms is not None and expires_ms <= call.now_ms:
+        raise wrong("expires_at", "expires_at has passed already")
+    limit_nano = None if body.limit is None else nano_of(body.limit, "limit")
+    terms = KeyTerms(body.name, tuple(body.models), limit_nano, body.limit_reset or "none", expires_ms)
+    text = create_key(tx, call.account, terms, call.now_ms, call.entropy)
+    key = find_key(tx, digest(text.encode()))
+    assert key is not None
+    detail = {"account": key.account, "name": key.name, "limit": _said(key.limit_nano), "limit_reset": key.limit_reset}
+    record(tx, call.caller.actor, "key.create", key.key_id, detail, call.now_ms)
+    return NewKey(describe_key(tx, key, call.now_ms), text)
+
+
+def _check_account(tx: Tx, account: str) -> None:
+    if tx.row("SELECT account FROM accounts WHERE account = ?", account) is None:
+        raise missing("account", "account")
+
+
+def _said(nano: int | None) -> str:
+    return "" if nano is None else dollars(nano)
+
+
+def remake_key(tx: Tx, entropy: bytes, kept: Any) -> str:
+    """The key of a repeated creation."""
+    text = mint(entropy, bytes.fromhex(accounts.deployment_secret(tx)))[0]
+    if digest(text.encode()) != kept["data"]["hash"]:
+        raise Problem(409, "the key was made, but cannot be shown again; delete it and make another", "idempotency_conflict")
+    return text
+
+
+def update(tx: Tx, call: Call) -> OneKey:
+    body: UpdateKey = call.body
+    key = _find(tx, call)
+    changed: dict[str, Any] = {}
+    if body.name is not msgspec.UNSET:
+        changed["name"] = body.name
+    if body.disabled is not msgspec.UNSET:
+        changed["disabled"] = body.disabled
+    if body.limit is not msgspec.UNSET:
+        changed["limit_nano"] = None if body.limit is None else nano_of(body.limit, "limit")
+    if body.limit_reset is not msgspec.UNSET:
+        changed["limit_reset"] = body.limit_reset or "none"
+    after = msgspec.structs.replace(key, updated_ms=call.now_ms, **changed)
+    change_key(tx, after, call.now_ms)
+    told = {name: _said(value) if name == "limit_nano" else str(value) for name, value in changed.items()}
+    record(tx, call.caller.actor, "key.update", key.key_id, told, call.now_ms)
+    return OneKey(describe_key(tx, after, call.now_ms))
+
+
+def delete(tx: Tx, call: Call) -> Deleted:
+    key = _find(tx, call)
+    change_key(tx, msgspec.structs.replace(key, disabled=True, deleted=True), call.now_ms)
+    record(tx, call.caller.actor, "key.delete", key.key_id, {"account": key.account, "label": key.label}, call.now_ms)
+    return Deleted(True)
+
+
+class CredentialRow(msgspec.Struct, frozen=True):
+    """A key that reads or manages an account. It pays for nothing."""
+
+    id: str
+    account: str
+    role: str
+    label: str
+    name: str
+    disabled: bool
+    created_at: str
+    expires_at: str | None
+
+
+class CredentialsAnswer(msgspec.Struct, frozen=True):
+    data: list[CredentialRow]
+
+
+class NewCredential(msgspec.Struct, frozen=True):
+    """`key` is shown here and never again."""
+
+    data: CredentialRow
+    key: str
+
+
+class CreateCredential(msgspec.Struct, frozen=True):
+    role: Literal["read", "management"]
+    name: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    expires_at: str | None = None
+
+
+def describe_credential(found: roles.Credential) -> CredentialRow:
+    return CredentialRow(
+        found.credential_id, found.account, found.role, found.label, found.name, found.disabled, timestamp(found.created_ms),
+        None if found.expires_ms is None else timestamp(found.expires_ms),
+    )  # fmt: skip
+
+
+def read_credentials(tx: Tx, call: Call) -> CredentialsAnswer:
+    return CredentialsAnswer([describe_credential(found) for found in roles.list_credentials(tx, call.account)])
+
+
+def create_credential(tx: Tx, call: Call) -> NewCredential:
+    body: CreateCredential = call.body
+    _check_account(tx, call.account)
+    expires_ms = None if body.expires_at is None else ms_of(body.expires_at, "expires_at")
+    text, made = roles.create_credential(tx, call.account, body.role, body.name, call.now_ms, expires_ms, call.entropy)
+    record(
+        tx, call.caller.actor, "credential.create", made.credential_id, {"account": made.account, "role": made.role}, call.now_ms
+    )
+    return NewCredential(describe_credential(made), text)
+
+
+def remake_credential(tx: Tx, entropy: bytes, kept: Any) -> str:
+    prefix = next(prefix for prefix, role in roles.PREFIXES.items() if role == kept["data"]["role"])
+    text, credential_id = mint(entropy, bytes.fromhex(accounts.deployment_secret(tx)), prefix)
+    if credential_id != kept["data"]["id"]:
+        raise Problem(409, "the key was made, but cannot be shown again; revoke it and make another", "idempotency_conflict")
+    return text
+
+
+def revoke_credential(tx: Tx, call: Call) -> Deleted:
+    try:
+        found = roles.revoke_credential(tx, call.path["id"].replace("\0", "?"), call.caller.account or None)
+    except Mistake:
+        raise missing("key", "id") from None
+    record(tx, call.caller.actor, "credential.revoke", found.credential_id, {"account": found.account}, call.now_ms)
+    return Deleted(True)
+
+
+OPERATIONS = (
+    Operation("GET", "/keys", "The account's keys, oldest first", READERS, read_keys, KeysAnswer, ListQuery),
+    Operation(
+        "POST", "/keys", "Make a key", MANAGERS, create, NewKey, Of, CreateKey, 201, has_effect=True, errors=(404,),
+        secret=remake_key,
+    ),
+    Operation("GET", "/keys/{hash}", "One key", READERS, read_one, OneKey, Of, errors=(404,)),
+    Operation(
+        "PATCH", "/keys/{hash}", "Change a key", MANAGERS, update, OneKey, Of, UpdateKey, has_effect=True, errors=(404,)
+    ),
+    Operation("DELETE", "/keys/{hash}", "Delete a key", MANAGERS, delete, Deleted, Of, has_effect=True, errors=(404,)),
+    Operation(
+        "GET", "/credentials", "Keys that read and manage the account", MANAGERS, read_credentials, CredentialsAnswer, Of
+    ),
+    Operation(
+        "POST", "/credentials", "Make a key that reads or manages", MANAGERS, create_credential, NewCredential, Of,
+        CreateCredential, 201, has_effect=True, errors=(404,), secret=remake_credential,
+    ),
+    Operation(
+        "DELETE", "/credentials/{id}", "Revoke such a key", MANAGERS, revoke_credential, Deleted, Of, has_effect=True,
+        errors=(404,),
+    ),
+)  # fmt: skip
