@@ -6,10 +6,7 @@ Rule: what changes something says so in the audit log, in the same transaction.
 
 import argparse
 import csv
-import getpass
 import json
-import os
-import socket
 import sys
 from typing import Any
 
@@ -19,8 +16,10 @@ from collector import accounts, history, leasing, nodes, retention, roles
 from collector.accounts import KeyTerms, Mistake
 from collector.api.shapes import timestamp
 from collector.audit import verify
-from collector.audit_log import Actor, entries, record
+from collector.audit_log import entries, record
+from collector.credential_actions import create_credential, describe_credential
 from collector.dashboard.sessions import LINK_MS, Role, make_link
+from collector.printing import credit_in, operator, say, show
 from collector.roles import Credential
 from collector.store import Store, Tx
 from collector.window import DAY_MS
@@ -32,27 +31,9 @@ DAY_MAX = 2_932_896
 """The last day of the year 9999."""
 
 
-def _say(*lines: str) -> None:
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
-
-
-def _show(rows: list[dict[str, Any]], as_json: bool) -> int:
-    """A listing: JSON, or columns as wide as their widest cell."""
-    if as_json:
-        _say(json.dumps(rows, indent=2))
-        return 0
-    if not rows:
-        _say("none")
-        return 0
-    table = [list(rows[0]), *(["" if cell is None else str(cell) for cell in row.values()] for row in rows)]
-    widths = [max(len(row[at]) for row in table) for at in range(len(table[0]))]
-    _say(*("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table))
-    return 0
-
-
 def create_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
     if arguments.role != "inference":
-        return _create_credential(arguments, store, now)
+        return create_credential(arguments, store, now)
     models = tuple(model.strip() for model in arguments.models.split(",")) if arguments.models else ()
     terms = KeyTerms(arguments.name, models, arguments.limit, arguments.limit_reset)
 
@@ -64,76 +45,14 @@ def create_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
         assert made is not None
         described = _describe_key(made)
         detail = {name: described[name] for name in ("account", "name", "models", "limit", "limit_reset")}
-        record(tx, operator(), "key.create", made.key_id, detail | {"credit": _credit_in(arguments.credit)}, now)
+        record(tx, operator(), "key.create", made.key_id, detail | {"credit": credit_in(arguments.credit)}, now)
         return key, made
 
     key, made = store.write(work)
     if arguments.json:
-        _say(json.dumps({"key": key, **_describe_key(made)}, indent=2))
+        say(json.dumps({"key": key, **_describe_key(made)}, indent=2))
     else:
-        _say(f"account: {arguments.account}", f"id: {made.key_id}", f"key: {key}", "Keep the key: it is shown only now.")
-    return 0
-
-
-def _create_credential(arguments: argparse.Namespace, store: Store, now: int) -> int:
-    if arguments.limit is not None or arguments.models:
-        raise Mistake(f"a {arguments.role} key pays for nothing, so it has no limit and no models")
-
-    def work(tx: Tx) -> tuple[str, Credential]:
-        text, made = roles.create_credential(tx, arguments.account, arguments.role, arguments.name, now)
-        if arguments.credit:
-            accounts.add_credit(tx, arguments.account, arguments.credit, "with a new key", now)
-        detail = {"account": made.account, "role": made.role, "credit": _credit_in(arguments.credit)}
-        record(tx, operator(), "credential.create", made.credential_id, detail, now)
-        return text, made
-
-    text, made = store.write(work)
-    if arguments.json:
-        _say(json.dumps({"key": text, **_describe_credential(made)}, indent=2))
-    else:
-        _say(f"account: {arguments.account}", f"id: {made.credential_id}", f"key: {text}", "Keep the key: it is shown only now.")
-    return 0
-
-
-def _describe_credential(made: Credential) -> dict[str, Any]:
-    return {
-        "id": made.credential_id,
-        "account": made.account,
-        "label": made.label,
-        "name": made.name,
-        "models": "",
-        "limit": None,
-        "limit_reset": "none",
-        "disabled": made.disabled,
-        "created_at": timestamp(made.created_ms),
-        "role": made.role,
-    }
-
-
-def create_operator(arguments: argparse.Namespace, store: Store, now: int) -> int:
-    def work(tx: Tx) -> tuple[str, Credential]:
-        text, made = roles.create_credential(tx, "", "operator", arguments.name, now)
-        record(tx, operator(), "credential.create", made.credential_id, {"role": made.role, "name": made.name}, now)
-        return text, made
-
-    text, made = store.write(work)
-    _say(f"id: {made.credential_id}", f"token: {text}", "Keep the token: it is shown only now, and opens every account.")
-    return 0
-
-
-def list_operators(arguments: argparse.Namespace, store: Store, now: int) -> int:
-    found = store.read(lambda tx: roles.list_credentials(tx, ""))
-    shown = ("id", "label", "name", "disabled", "created_at")
-    return _show([{name: _describe_credential(one)[name] for name in shown} for one in found], arguments.json)
-
-
-def revoke_operator(arguments: argparse.Namespace, store: Store, now: int) -> int:
-    def work(tx: Tx) -> Credential:
-        found = roles.revoke_credential(tx, arguments.id, "")
-        record(tx, operator(), "credential.revoke", found.credential_id, {"role": found.role}, now)
-        return found
-
-    _say(f"revoked {store.write(work).label}")
+        say(f"account: {arguments.account}", f"id: {made.key_id}", f"key: {key}", "Keep the key: it is shown only now.")
     return 0
 
 
@@ -156,9 +75,9 @@ def list_keys(arguments: argparse.Namespace, store: Store, now: int) -> int:
     def work(tx: Tx) -> list[dict[str, Any]]:
         found = [_describe_key(key) for key in accounts.list_keys(tx, arguments.account)]
         others = roles.list_credentials(tx, arguments.account or None)
-        return found + [_describe_credential(one) for one in others if one.role != "operator"]
+        return found + [describe_credential(one) for one in others if one.role != "operator"]
 
-    return _show(store.read(work), arguments.json)
+    return show(store.read(work), arguments.json)
 
 
 def revoke_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
@@ -172,7 +91,7 @@ def revoke_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
         return key
 
     key = store.write(work)
-    _say(f"revoked {key.label} of account {key.account}; nodes hear of it with their next batch")
+    say(f"revoked {key.label} of account {key.account}; nodes hear of it with their next batch")
     return 0
 
 
@@ -199,7 +118,7 @@ def take_credit(arguments: argparse.Namespace, store: Store, now: int) -> int:
 def _say_balance(account: str, store: Store) -> int:
     credits = store.read(lambda tx: history.credits_of(tx, account))
     assert credits is not None
-    _say(f"{account}: {dollars(credits.available_nano)} dollars available, {dollars(credits.leased_nano)} leased to nodes")
+    say(f"{account}: {dollars(credits.available_nano)} dollars available, {dollars(credits.leased_nano)} leased to nodes")
     return 0
 
 
@@ -217,9 +136,9 @@ def show_credits(arguments: argparse.Namespace, store: Store, now: int) -> int:
         "absorbed": dollars(credits.absorbed_nano),
     }
     if arguments.json:
-        _say(json.dumps(figures, indent=2))
+        say(json.dumps(figures, indent=2))
     else:
-        _say(*(f"{name}: {figure}" for name, figure in figures.items()))
+        say(*(f"{name}: {figure}" for name, figure in figures.items()))
     return 0
 
 
@@ -228,7 +147,7 @@ def show_usage(arguments: argparse.Namespace, store: Store, now: int) -> int:
         raise Mistake(f"there is no account {arguments.account!r}")
     rows = _each_generation(arguments, store) if arguments.each else _sums(arguments, store)
     if not arguments.csv:
-        return _show(rows, arguments.json)
+        return show(rows, arguments.json)
     if rows:
         writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -281,13 +200,13 @@ def create_node(arguments: argparse.Namespace, store: Store, now: int) -> int:
         return token
 
     token = store.write(work)
-    _say(f"node: {arguments.node}", f"token: {token}", "Keep the token: it is shown only now. The edge reads TOLLWAY_NODE_TOKEN.")
+    say(f"node: {arguments.node}", f"token: {token}", "Keep the token: it is shown only now. The edge reads TOLLWAY_NODE_TOKEN.")
     return 0
 
 
 def list_nodes(arguments: argparse.Namespace, store: Store, now: int) -> int:
     rows = store.read(nodes.list_nodes)
-    return _show(
+    return show(
         [
             {
                 "node": row.node,
@@ -315,7 +234,7 @@ def revoke_node(arguments: argparse.Namespace, store: Store, now: int) -> int:
         return count
 
     count = store.write(work)
-    _say(f"revoked {count} tokens of node {arguments.node}")
+    say(f"revoked {count} tokens of node {arguments.node}")
     return 0
 
 
@@ -326,7 +245,7 @@ def forfeit_node(arguments: argparse.Namespace, store: Store, now: int) -> int:
         return epochs, returned_nano
 
     epochs, returned_nano = store.write(work)
-    _say(f"forfeited {epochs} epochs of node {arguments.node}: {dollars(returned_nano)} dollars went back to their accounts")
+    say(f"forfeited {epochs} epochs of node {arguments.node}: {dollars(returned_nano)} dollars went back to their accounts")
     return 0
 
 
@@ -337,7 +256,7 @@ def accept_gap(arguments: argparse.Namespace, store: Store, now: int) -> int:
         return lost
 
     lost = store.write(work)
-    _say(f"gave up {lost} facts of node {arguments.node}")
+    say(f"gave up {lost} facts of node {arguments.node}")
     return 0
 
 
@@ -345,13 +264,13 @@ def verify_books(arguments: argparse.Namespace, store: Store, now: int) -> int:
     checks = store.read(verify)
     if arguments.json:
         rows = [{"name": c.name, "kept": c.is_kept, "figures": c.figures, "faults": list(c.faults)} for c in checks]
-        _say(json.dumps(rows, indent=2))
+        say(json.dumps(rows, indent=2))
     else:
         for check in checks:
-            _say(f"{'ok  ' if check.is_kept else 'FAIL'}  {check.name}: {check.figures}")
-            _say(*(f"      {fault}" for fault in check.faults[:FAULTS_SHOWN]))
+            say(f"{'ok  ' if check.is_kept else 'FAIL'}  {check.name}: {check.figures}")
+            say(*(f"      {fault}" for fault in check.faults[:FAULTS_SHOWN]))
             if len(check.faults) > FAULTS_SHOWN:
-                _say(f"      and {len(check.faults) - FAULTS_SHOWN} more")
+                say(f"      and {len(check.faults) - FAULTS_SHOWN} more")
     return 0 if all(check.is_kept for check in checks) else 1
 
 
@@ -361,7 +280,7 @@ def prune_records(arguments: argparse.Namespace, store: Store, now: int) -> int:
         record(tx, operator(), "records.prune", f"{arguments.keep_days} days kept", {"said": said}, now)
         return said
 
-    _say(store.write(work))
+    say(store.write(work))
     return 0
 
 
@@ -376,16 +295,16 @@ def log_in(arguments: argparse.Namespace, store: Store, now: int) -> int:
     base = os.environ.get("TOLLWAY_PUBLIC_URL", "").rstrip("/") or f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
     link = f"{base}/dashboard/login/{store.write(work)}"
     if arguments.json:
-        _say(json.dumps({"link": link, "role": role, "expires_at": timestamp(now + LINK_MS)}, indent=2))
+        say(json.dumps({"link": link, "role": role, "expires_at": timestamp(now + LINK_MS)}, indent=2))
     else:
-        _say(link, "It opens the dashboard once, within 15 minutes. TOLLWAY_PUBLIC_URL says where browsers reach the collector.")
+        say(link, "It opens the dashboard once, within 15 minutes. TOLLWAY_PUBLIC_URL says where browsers reach the collector.")
     return 0
 
 
 def back_up(arguments: argparse.Namespace, store: Store, now: int) -> int:
     said = store.backup(arguments.file)
     store.write(lambda tx: record(tx, operator(), "store.backup", str(arguments.file), {}, now))
-    _say(said)
+    say(said)
     return 0
 
 
@@ -402,18 +321,4 @@ def show_audit(arguments: argparse.Namespace, store: Store, now: int) -> int:
         }
         for entry in found
     ]
-    return _show(rows, arguments.json)
-
-
-def operator() -> Actor:
-    """Who runs this command, and from where: the address an SSH session came from, else this machine."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in many containers
-        name = f"uid {os.getuid()}"
-    came_from = os.environ.get("SSH_CONNECTION", "").split()
-    return Actor(name, came_from[0] if came_from else socket.gethostname())
-
-
-def _credit_in(amount_nano: int) -> str:
-    return dollars(amount_nano) if amount_nano else ""
+    return show(rows, arguments.json)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from collector import actions
+from collector import actions, credential_actions
 from collector.accounts import Mistake
 from collector.schema import SchemaTooNew
 from collector.service import now_ms
@@ -78,10 +78,10 @@ def _register_operators(subparsers: "argparse._SubParsersAction[argparse.Argumen
     of_operators = subparsers.add_parser("operators", help="tokens that see and change every account").add_subparsers(
         required=True, metavar="ACTION"
     )
-    create = _add(of_operators, "create", actions.create_operator, "make an operator's token; it is shown once")
+    create = _add(of_operators, "create", credential_actions.create_operator, "make an operator's token; it is shown once")
     create.add_argument("name", help="whose it is")
-    _json(_add(of_operators, "list", actions.list_operators, "all operators' tokens, masked"))
-    _add(of_operators, "revoke", actions.revoke_operator, "revoke a token for good").add_argument("id")
+    _json(_add(of_operators, "list", credential_actions.list_operators, "all operators' tokens, masked"))
+    _add(of_operators, "revoke", credential_actions.revoke_operator, "revoke a token for good").add_argument("id")
 
 
 def _register_credits(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -7,7 +7,7 @@ import anyio
 import msgspec
 import pytest
 
-from collector.api.account import GENERATION_WAIT_S
+from collector.api.generations import GENERATION_WAIT_S
 from tests.collector.api.conftest import Api
 from tests.collector.facts import NOON_MS, Node, at_time, id_of, make_caller
 
