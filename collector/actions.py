@@ -7,6 +7,7 @@ Rule: what changes something says so in the audit log, in the same transaction.
 import argparse
 import csv
 import json
+import os
 import sys
 from typing import Any
 
