@@ -77,6 +77,8 @@ async def find_answer(
             generation.books.metrics.retries[attempt.provider.name] += 1
             if attempts[at] is attempt:
                 await asyncio.sleep(max(random.uniform(0.05, 0.25), failed.failure.retry_after_s or 0.0))
+                if passage.verdict:
+                    raise Failed(failure_of(passage.verdict, Sent.NOTHING)) from failed
             asked_s = monotonic()
         else:
             table.end(attempt, None, asked_s, account)

@@ -216,6 +216,20 @@ async def test_rotated_key_is_seen_without_a_change_of_the_table(rig: FailoverRi
     watching.cancel()
 
 
+async def test_caller_who_leaves_between_two_attempts(rig: FailoverRig) -> None:
+    """Nobody waits for the second attempt any more: it is not made, and nothing is charged."""
+    rig.script(respond(b"", 429, [("retry-after", "1")]))
+    caller = rig.caller(model="lone/m")
+    running = rig.start(caller)
+    await until(lambda: rig.health)
+    rig.look(1.0)
+    caller.leave()
+    await running
+    assert rig.asked == ["ill"]
+    assert [(record.status, record.cost_nano) for record in rig.records] == [(499, 0)]
+    assert rig.held_nano == 0
+
+
 async def test_operator_hears_of_a_refused_key_once(rig: FailoverRig, caplog: pytest.LogCaptureFixture) -> None:
     """The log names the key's place and the reason, once; the record names the reason; neither holds the key or the words."""
     rig.script(oai(402, "Insufficient Balance for ill-key-of-ours"))
