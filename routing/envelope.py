@@ -196,7 +196,11 @@ def _bound_values(body: bytes) -> None:
     if count <= VALUES_MAX:
         return
     # Most of these may stand in texts: only now is it worth to look closely.
-    text = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    text = body
+    if b"\\" in body:
+        # A quote behind an odd number of backslashes ends no string.
+        text = body.replace(rb"\\", b"") if rb"\\" in body else body
+        text = text.replace(rb"\"", b"")
     pieces = text.split(b'"', 4 * VALUES_MAX)
     outside = b"".join(pieces[::2]) if len(pieces) <= 4 * VALUES_MAX else b"," * VALUES_MAX
     if sum(map(outside.count, _MARKS)) >= VALUES_MAX:

@@ -20,6 +20,7 @@ _WHY_NOT: Final = {
     "exacto": "chooses providers by how well they call tools, which this proxy does not measure: call {id}",
     "extended": "has a longer window elsewhere, here it is not known: call {id}",
 }
+_UNKNOWN: Final = "is not in this proxy's table. Did you mean {id}?"
 
 
 class Meant(msgspec.Struct, frozen=True):
@@ -58,11 +59,9 @@ class Ids:
             return Meant(known, sorts_by_price=suffix == "floor")
         if suffix == "free" and self._is_free(known):
             return Meant(known)
-        if suffix not in _WHY_NOT:
-            return Meant(model_id)
         code = "unpriced_option" if suffix == "online" else "model_not_found"
         status = 400 if suffix == "online" else 404
-        message = f"{model_id} {_WHY_NOT[suffix].format(id=known)}"
+        message = f"{model_id} {_WHY_NOT.get(suffix, _UNKNOWN).format(id=known)}"
         return Meant(known, Refusal(status, code, message, param="model", metadata={"suggestions": [known]}))
 
     def _is_known(self, model_id: str) -> bool:

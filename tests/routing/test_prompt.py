@@ -1,0 +1,179 @@
+"""What reading a body costs is bounded, whatever a caller makes of it; and what is read is all there is."""
+
+import contextlib
+import json
+import random
+import time
+from typing import Any
+
+import pytest
+
+from routing.body import rewrite
+from routing.envelope import MEMBERS_MAX, VALUES_MAX, Invalid, read
+from routing.objects import compact, decode_objects, repeats_in_list
+from routing.prompt import DEPTH_MAX, PARTS_MAX
+
+MIB = 1_048_576
+HEAD = b'{"model":"m","messages":['
+PAUSE_S_MAX = 1.0
+"""Of CPU time, on a machine that does other things besides; the reports were of 4 to 90 seconds."""
+
+
+def many(count: int, form: bytes, *, head: bytes = b'{"model":"m","messages":[1]', tail: bytes = b"}") -> bytes:
+    return head + b"".join(b"," + form % number for number in range(count)) + tail
+
+
+def filled(part: bytes, size: int) -> bytes:
+    return HEAD + b",".join([part] * (size // (len(part) + 1))) + b"]}"
+
+
+BOMBS: list[tuple[str, bytes, str]] = [
+    ("116,501 members", many(116_501, b'"%d":1'), f"more than {MEMBERS_MAX} members"),
+    ("members of 8 MiB", many(700_000, b'"%d":1'), f"more than {VALUES_MAX} values"),
+    ("members of 32 MiB", many(2_700_000, b'"%d":1'), f"more than {VALUES_MAX} values"),
+    ("empty lists", filled(b"[]", 32 * MIB), f"more than {VALUES_MAX} values"),
+    ("empty objects", filled(b"{}", MIB - 64), f"more than {PARTS_MAX} parts"),
+    ("empty strings", filled(b'""', 32 * MIB), f"more than {VALUES_MAX} values"),
+    ("numbers", filled(b"1", 32 * MIB), f"more than {VALUES_MAX} values"),
+    ("three million file ids", filled(b'{"file_id":1}', 32 * MIB), f"more than {VALUES_MAX} values"),
+    ("file ids in one message", HEAD + b'{"content":[' + b'{"file_id":1},' * 60_000 + b"{}]}]}", "parts|images"),
+    ("names of files", HEAD + b'{"content":["' + b'file_id","' * 90_000 + b'"]}]}', "parts"),
+    ("tools", many(0, b"")[:-1] + b',"tools":[' + b",".join([b"{}"] * 200_000) + b"]}", "1024 tools"),
+    ("a deep list", HEAD + b"[" * 500 + b"]" * 500 + b"]}", f"more than {DEPTH_MAX} levels"),
+    ("a deeper one", HEAD + b"[" * 100_000 + b"]" * 100_000 + b"]}", "nested too deeply"),
+    ("a deep object", HEAD + b'{"a":' * 500 + b"1" + b"}" * 500 + b"]}", f"more than {DEPTH_MAX} levels"),
+    (
+        "a deep content",
+        HEAD + b'{"content":' + b'[{"content":' * 60 + b"[]" + b"}]" * 60 + b"}]}",
+        f"more than {DEPTH_MAX} levels",
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "why"), [each[1:] for each in BOMBS], ids=[each[0] for each in BOMBS])
+def test_body_of_too_much_is_refused_at_once(body: bytes, why: str) -> None:
+    """Members, values, parts and depth have a bound, and a 400 says which was passed; it is seen before the work is done."""
+    began_s = time.process_time()
+    with pytest.raises(Invalid, match=why):
+        read(body)
+    assert time.process_time() - began_s < PAUSE_S_MAX
+
+
+LARGE: list[tuple[str, bytes]] = [
+    ("a text of 32 MiB", HEAD + b'{"role":"user","content":"' + b"x" * 32 * MIB + b'"}]}'),
+    ("a text full of quotes", HEAD + b'{"role":"user","content":"' + rb"\"file_id\": \"image_url\", " * MIB + b'"}]}'),
+    ("a text full of commas", HEAD + b'{"role":"user","content":"' + b"1,2,[3],{4}," * MIB + b'"}]}'),
+    (
+        "an image",
+        HEAD + b'{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:x,' + b"A" * 30 * MIB + b'"}}]}]}',
+    ),
+    ("a long session", HEAD + b",".join([b'{"role":"user","content":"hi"}'] * 20_000) + b"]}"),
+]
+
+
+@pytest.mark.parametrize("body", [each[1] for each in LARGE], ids=[each[0] for each in LARGE])
+def test_body_that_is_merely_large_is_read(body: bytes) -> None:
+    """Bytes alone are no reason to refuse, and are read at the speed of memory; few parts of it are written."""
+    began_s = time.process_time()
+    envelope = read(body)
+    assert time.process_time() - began_s < PAUSE_S_MAX
+    assert len(rewrite(envelope, "m", cap=None, cap_field="as_sent", has_stream_options=True)) <= 3
+
+
+def test_body_of_many_small_members_is_few_parts() -> None:
+    """What is between two large members is one piece, however many they are."""
+    body = many(MEMBERS_MAX - 4, b'"m%d":1', tail=b',"large":"' + b"x" * 70_000 + b'","after":1}')
+    parts = rewrite(read(body), "m", cap=None, cap_field="as_sent", has_stream_options=True)
+    assert len(parts) == 3
+    assert json.loads(b"".join(parts)) == json.loads(body)
+
+
+def spelled(dice: random.Random, value: Any) -> str:
+    """JSON with white space wherever it may be."""
+    space = dice.choice(("", "", " ", "\n\t"))
+    if isinstance(value, dict):
+        return (
+            "{"
+            + f"{space},".join(f"{space}{json.dumps(name)}{space}:{spelled(dice, each)}" for name, each in value.items())
+            + "}"
+        )
+    if isinstance(value, list):
+        return "[" + f"{space},".join(space + spelled(dice, each) for each in value) + f"{space}]"
+    return space + json.dumps(value, ensure_ascii=dice.random() < 0.5)
+
+
+def some_objects(dice: random.Random) -> list[dict[str, Any]]:
+    values: list[Any] = ["", "x: {y}", 'q"\\', "ü😀", 1, -1.5e3, None, True, [], {}, [1, "a,b"], {"a": "b"}, "z" * 50]
+    return [
+        {dice.choice(["a", "b", 'c"', "d:", "é", "role", ""]) + str(at): dice.choice(values) for at in range(dice.randint(0, 4))}
+        for _ in range(dice.randint(0, 5))
+    ]
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_repeats_is_exact(seed: int) -> None:
+    """Whatever white space and escapes there are, one repeated name is seen and none is invented."""
+    dice = random.Random(seed)
+    objects = [each for each in some_objects(dice) if each] or [{"a": 1}]
+    text = spelled(dice, objects).encode()
+    padding = b" " * (9_000 if dice.random() < 0.5 else 0)
+    text = text[:1] + padding + text[1:]
+    assert not repeats_in_list(text, decode_objects(text))
+    assert json.loads(bytes(compact(text))) == objects
+    victim = dice.choice(objects)
+    name = dice.choice(list(victim))
+    again = json.dumps(name) if dice.random() < 0.5 else '"' + "".join(f"\\u{ord(each):04x}" for each in name) + '"'
+    needle = spelled(random.Random(0), {name: victim[name]})
+    doubled = json.dumps(objects, ensure_ascii=False).replace(
+        "{" + json.dumps(name, ensure_ascii=False), "{" + again + ":0," + json.dumps(name, ensure_ascii=False), 1
+    )
+    if doubled == json.dumps(objects, ensure_ascii=False):
+        assert needle
+        return
+    bad = doubled.encode()
+    bad = bad[:1] + padding + bad[1:]
+    assert repeats_in_list(bad, decode_objects(bad))
+
+
+def test_body_of_random_bytes_is_read_or_refused() -> None:
+    """Arbitrary bytes, and bodies that were changed at random: an envelope or a plain refusal, never anything else."""
+    dice = random.Random(14)
+    seeds = [
+        b'{"model":"a/b","messages":[{"role":"user","content":"hi"}],"stream":true,"stream_options":{"include_usage":true}}',
+        b'{"model":"a","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"http://x"}}]}],"n":2}',
+        b'{"model":"a","messages":[1],"tools":[{"type":"function","function":{"name":"f"}}],"provider":{"order":["x"]}}',
+        b'{"model":"a","messages":[1],"service_tier":"flex","modalities":["audio"],"audio":{"voice":"x"},"store":false}',
+        '{"model":"a","messages":[{"role":"ü","content":"\\ud83d\\ude00 😀"}],"reasoning":{"effort":"low"}}'.encode(),
+    ]
+    marks = [
+        b'"',
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b",",
+        b":",
+        b"\\",
+        b"\\u0000",
+        b"null",
+        b"1e999",
+        b"\xff",
+        b"\x00",
+        b"file_id",
+        b'"a":1,',
+    ]
+    for _ in range(20_000):
+        body = bytearray(dice.choice(seeds)) if dice.random() < 0.9 else bytearray(dice.randbytes(dice.randint(0, 60)))
+        for _ in range(dice.randint(1, 5)):
+            at = dice.randint(0, len(body))
+            match dice.randint(0, 3):
+                case 0:
+                    body[at:at] = dice.choice(marks)
+                case 1:
+                    del body[at : at + dice.randint(1, 12)]
+                case 2:
+                    body[at : at + 1] = dice.randbytes(1)
+                case _:
+                    body[at:at] = body[at // 2 : at // 2 + dice.randint(1, 30)]
+        with contextlib.suppress(Invalid):
+            json.loads(b"".join(rewrite(read(bytes(body)), "m", cap=None, cap_field="as_sent", has_stream_options=True)))
