@@ -1,6 +1,7 @@
 """A dashboard over a collector on SQLite, asked without a network; a session is a cookie of the client."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -53,10 +54,10 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-async def browser(tmp_path: Path, clock: Clock) -> AsyncIterator[Browser]:
+@asynccontextmanager
+async def browsing(path: Path, clock: Clock) -> AsyncIterator[Browser]:
     """With the accounts `alice` and `bob`, ten dollars and a key each."""
-    collector = Collector(SqliteStore.open(tmp_path / "collector.db"), clock)
+    collector = Collector(SqliteStore.open(path), clock)
     for account in ("alice", "bob"):
         await collector.add_credit(account, 10_000_000_000, f"first of {account}")
         await collector.create_key(account, KeyTerms(f"key of {account}"))
@@ -64,3 +65,16 @@ async def browser(tmp_path: Path, clock: Clock) -> AsyncIterator[Browser]:
     yield made
     await made.http.aclose()
     await collector.shut_down()
+
+
+@pytest.fixture
+async def browser(tmp_path: Path, clock: Clock) -> AsyncIterator[Browser]:
+    async with browsing(tmp_path / "collector.db", clock) as made:
+        yield made
+
+
+@pytest.fixture
+async def plain_browser(tmp_path: Path, clock: Clock) -> AsyncIterator[Browser]:
+    """Another one over a collector of its own."""
+    async with browsing(tmp_path / "plain.db", clock) as made:
+        yield made
