@@ -35,7 +35,6 @@ def create_app(collector: Collector) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
-        site.close()
         await collector.shut_down()
 
     return Starlette(routes=[*routes(collector), *site.routes], lifespan=lifespan)

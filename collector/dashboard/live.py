@@ -2,12 +2,12 @@
 
 Strategy: every page looks once a second, and what one of them saw within that time serves all pages of its account: however many
 look, the store is asked once. A page names the state that it shows (`mark_of`), so nothing is missed between its drawing
-and its connection, nor while a tab was in the background. A stream ends after a minute, and the page asks again: with a session
+and its connection, nor while a tab was in the background. A stream ends after a quarter of a minute, and the page asks again: with a session
 that may have ended, and without holding up a server that wants to stop.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from time import monotonic
 
 from starlette.requests import Request
@@ -19,8 +19,7 @@ from collector.service import Collector
 from usage.protocol import Unreachable
 
 POLL_S = 1.0
-STREAM_S_MAX = 60.0
-COMMENT_S = 15.0
+STREAM_S_MAX = 15.0
 ACCOUNTS_MAX = 10_000
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
 
@@ -28,24 +27,21 @@ _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-t
 class Feed:
     """What every account's pages were told last."""
 
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Collector, is_leaving: Callable[[], bool]) -> None:
         self._collector = collector
+        self._is_leaving = is_leaving
         self._known: dict[str, _Known] = {}
-        self._is_closed = False
 
     async def events(self, account: str, seen: str) -> AsyncIterator[bytes]:
         """The events of one page that shows the state `seen`; empty when it does not say."""
-        began_s = said_s = monotonic()
+        began_s = monotonic()
         yield b": connected\n\n"
-        while not self._is_closed and monotonic() - began_s < STREAM_S_MAX:
+        while not self._is_leaving() and monotonic() - began_s < STREAM_S_MAX:
             mark = await self._mark(account)
             if mark != seen:
                 if seen:
                     yield b"event: usage\ndata: \nid: %b\n\n" % mark.encode()
-                seen, said_s = mark, monotonic()
-            elif monotonic() - said_s > COMMENT_S:
-                said_s = monotonic()
-                yield b": still here\n\n"
+                seen = mark
             await asyncio.sleep(POLL_S)
 
     async def _mark(self, account: str) -> str:
@@ -62,10 +58,6 @@ class Feed:
                     pass  # the old one stands; it is asked again
                 known.read_s = monotonic()
         return known.mark
-
-    def close(self) -> None:
-        """End every stream within a second."""
-        self._is_closed = True
 
 
 class _Known:

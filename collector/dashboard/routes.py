@@ -1,6 +1,6 @@
 """Every address of the dashboard, and who may ask for it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -14,12 +14,11 @@ GET, POST = ("GET",), ("POST",)
 
 
 class Site:
-    """The dashboard as routes; `close` ends its streams when the application stops."""
+    """The dashboard as routes. `is_leaving` says whether the process wants to stop, so that open pages let it."""
 
-    def __init__(self, collector: Collector, edge_origin: str = "") -> None:
+    def __init__(self, collector: Collector, edge_origin: str = "", is_leaving: Callable[[], bool] = lambda: False) -> None:
         self._desk = desk = Dashboard(collector, edge_origin)
-        self._feed = feed = live.Feed(collector)
-        self.close = feed.close
+        feed = live.Feed(collector, is_leaving)
         doors = signin.SignIn(desk)
         page, door = desk.route, desk.open_route
         self.routes: Sequence[BaseRoute] = [
