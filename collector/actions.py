@@ -19,9 +19,9 @@ from collector.api.shapes import timestamp
 from collector.audit import verify
 from collector.audit_log import entries, record
 from collector.credential_actions import create_credential, describe_credential
-from collector.dashboard.sessions import LINK_MS, Role, make_link
+from collector.dashboard.sessions import LINK_MS, make_link
 from collector.printing import credit_in, operator, say, show
-from collector.roles import Credential
+from collector.roles import Credential, Role
 from collector.store import Store, Tx
 from collector.window import DAY_MS
 from usage.key import digest

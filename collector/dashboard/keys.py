@@ -1,5 +1,6 @@
 """The keys of an account: see them, make one, limit it, revoke it."""
 
+from collections.abc import Callable
 from typing import Any
 
 from starlette.responses import Response
@@ -9,10 +10,11 @@ from collector.accounts import Key, KeyTerms, Mistake, create_key, find_key, lis
 from collector.audit_log import record
 from collector.dashboard.access import Forbidden, read_form
 from collector.dashboard.visit import Visit
+from collector.roles import Credential, Role, create_credential, list_credentials, revoke_credential
 from collector.store import Tx
 from collector.window import RESETS
 from usage.key import digest
-from usage.pricing import nano_from_dollars
+from usage.pricing import dollars, nano_from_dollars
 
 NAME_CHARS_MAX = 80
 DAY_MS = 86_400_000
@@ -23,33 +25,62 @@ LIFES = {"": 0, "1": 1, "7": 7, "30": 30, "90": 90, "365": 365}
 async def show(visit: Visit, **more: Any) -> Response:
     account = visit.account
 
-    def work(tx: Tx, now: int) -> list[tuple[Key, dict[str, int]]]:
-        return [(key, history.key_usage(tx, key, now)) for key in reversed(list_keys(tx, account))]
+    def work(tx: Tx, now: int) -> tuple[list[tuple[Key, dict[str, int]]], list[Credential]]:
+        keys = [(key, history.key_usage(tx, key, now)) for key in reversed(list_keys(tx, account))]
+        return keys, list(reversed(list_credentials(tx, account)))
 
-    keys = await visit.read(work)
-    values = {"keys": keys, "resets": RESETS, "windows": WINDOWS, "made": "", "problem": "", "live": not more, **more}
+    keys, credentials = await visit.read(work)
+    values = {
+        "keys": keys,
+        "credentials": credentials,
+        "resets": RESETS,
+        "windows": WINDOWS,
+        "made": "",
+        "problem": "",
+        "live": not more,
+        **more,
+    }
     return visit.render("keys.html", values, 400 if values["problem"] else 200)
 
 
+ACCOUNT_ROLES: dict[str, Role] = {"read": "read", "management": "management"}
 WINDOWS = {"none": "usage", "daily": "usage_daily", "weekly": "usage_weekly", "monthly": "usage_monthly"}
 
 
 async def create(visit: Visit) -> Response:
     fields, account = await read_form(visit.request), visit.account
     try:
-        terms = _terms(fields, visit.now_ms)
+        terms, role = _terms(fields, visit.now_ms), fields.get("role", "inference")
+        make = _make_credential(role, account, terms) if role in ACCOUNT_ROLES else _make_key(account, terms)
 
         def work(tx: Tx, now: int) -> str:
-            key = create_key(tx, account, terms, now)
-            made = find_key(tx, digest(key.encode()))
-            assert made is not None
-            detail = {"account": account, "name": terms.name, "limit_nano": terms.limit_nano, "limit_reset": terms.limit_reset}
-            record(tx, visit.actor(), "key.create", made.key_id, detail, now)
-            return key
+            text, made_id = make(tx, now)
+            limit = "" if terms.limit_nano is None else dollars(terms.limit_nano)
+            detail = {"account": account, "name": terms.name, "role": role, "limit": limit, "reset": terms.limit_reset}
+            record(tx, visit.actor(), "key.create", made_id, detail, now)
+            return text
 
         return await show(visit, made=await visit.write(work))
     except (Mistake, ValueError) as problem:
         return await show(visit, problem=str(problem))
+
+
+def _make_key(account: str, terms: KeyTerms) -> Callable[[Tx, int], tuple[str, str]]:
+    def make(tx: Tx, now: int) -> tuple[str, str]:
+        text = create_key(tx, account, terms, now)
+        made = find_key(tx, digest(text.encode()))
+        assert made is not None
+        return text, made.key_id
+
+    return make
+
+
+def _make_credential(role: str, account: str, terms: KeyTerms) -> Callable[[Tx, int], tuple[str, str]]:
+    def make(tx: Tx, now: int) -> tuple[str, str]:
+        text, made = create_credential(tx, account, ACCOUNT_ROLES[role], terms.name, now, terms.expires_ms)
+        return text, made.credential_id
+
+    return make
 
 
 def _terms(fields: dict[str, str], now_ms: int) -> KeyTerms:
@@ -72,10 +103,13 @@ async def revoke(visit: Visit) -> Response:
     key_id, account = visit.request.path_params["key_id"].replace("\0", "?"), visit.account
 
     def work(tx: Tx, now: int) -> None:
-        if all(key.key_id != key_id for key in list_keys(tx, account)):
+        if any(each.credential_id == key_id for each in list_credentials(tx, account)):
+            label = revoke_credential(tx, key_id, account).label
+        elif any(key.key_id == key_id for key in list_keys(tx, account)):
+            label = revoke_key(tx, key_id).label
+        else:
             raise Forbidden("there is no such key in this account", 404)
-        key = revoke_key(tx, key_id)
-        record(tx, visit.actor(), "key.revoke", key_id, {"account": account, "label": key.label}, now)
+        record(tx, visit.actor(), "key.revoke", key_id, {"account": account, "label": label}, now)
 
     await visit.write(work)
     return visit.go("/dashboard/keys")

@@ -1,9 +1,9 @@
 """Says to an open page that something has happened in its account, so that it asks for itself again.
 
 Strategy: every page looks once a second, and what one of them saw within that time serves all pages of its account: however many
-look, the store is asked once. A page names the state that it shows (`mark_of`), so nothing is missed between its drawing
-and its connection, nor while a tab was in the background. A stream ends after a quarter of a minute, and the page asks again: with a session
-that may have ended, and without holding up a server that wants to stop.
+look, the store is asked once. A page names the state that it shows (`mark_of`), so nothing is missed between its drawing and its
+connection, nor while a tab was in the background. A stream ends after a quarter of a minute, and the page asks again: with a
+session that may have ended, and without holding up a server that wants to stop.
 """
 
 import asyncio

@@ -24,6 +24,7 @@ class Site:
         self.routes: Sequence[BaseRoute] = [
             door("/", doors.welcome),
             door("/dashboard/login", doors.form),
+            door("/dashboard/login", doors.submit, POST),
             door("/dashboard/login/{secret}", doors.show_link),
             door("/dashboard/login/{secret}", doors.use_link, POST),
             door("/dashboard/welcome-back", doors.welcome_back),

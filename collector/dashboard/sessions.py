@@ -7,14 +7,13 @@ Limits: a session has one role: `read` and `management` for one account, `operat
 
 import hashlib
 import secrets
-from typing import Literal
 
 import msgspec
 
 from collector.accounts import Mistake
+from collector.roles import Role
 from collector.store import Row, Tx
 
-Role = Literal["read", "management", "operator"]
 LIFE_MS = 7 * 86_400_000
 IDLE_MS = 86_400_000
 LINK_MS = 15 * 60_000

@@ -1,4 +1,4 @@
-"""Signing in and out, by a one-time link."""
+"""Signing in and out: by a management or read key, by the operator's token, or by a one-time link."""
 
 from urllib.parse import urlencode, urlsplit
 
@@ -9,7 +9,6 @@ from collector.audit_log import Actor, record
 from collector.dashboard.access import Forbidden, forget, keep, read_form, secret_of
 from collector.dashboard.sessions import (
     LIFE_MS,
-    Role,
     close_others,
     close_session,
     find_session,
@@ -18,6 +17,7 @@ from collector.dashboard.sessions import (
     use_link,
 )
 from collector.dashboard.visit import Dashboard, Visit
+from collector.roles import Role, find_credential
 from collector.store import Tx
 
 LOST = "Your browser did not keep the session: the dashboard needs HTTPS, or an address on this machine such as http://localhost."
@@ -31,7 +31,19 @@ class SignIn:
 
     async def form(self, request: Request) -> Response:
         problem = LOST if request.query_params.get("lost") else ""
-        return self._desk.pages.render("login.html", {"problem": problem})
+        return self._page(problem, safe_next(request.query_params.get("next", "")))
+
+    async def submit(self, request: Request) -> Response:
+        fields, address = await read_form(request), address_of(request)
+        self._desk.attempts.check(address)
+        target, text = safe_next(fields.get("next", "")), fields.get("key", "")
+        found = await self._desk.collector.read(lambda tx, now: find_credential(tx, text, now))
+        if found is None:
+            self._desk.attempts.note_failure(address)
+            is_inference = text.startswith("sk_live_")
+            told = "An inference key does not open the dashboard" if is_inference else "This opens nothing"
+            return self._page(f"{told}: use a management or read key, or the operator's token.", target, 401)
+        return await self._open(request, found.account, found.role, found.label, target)
 
     async def show_link(self, request: Request) -> Response:
         return self._desk.pages.render("link.html", {"secret": request.path_params["secret"]})
@@ -43,7 +55,7 @@ class SignIn:
         if found is None:
             self._desk.attempts.note_failure(address)
             text = "It was used already, or is too old. `tollway login ACCOUNT` prints another one."
-            return self._desk.plain("This link does not sign in", text, 401, "/dashboard/login", "How to sign in")
+            return self._desk.plain("This link does not sign in", text, 401, "/dashboard/login", "Sign in with a key")
         return await self._open(request, found[0], found[1], "one-time link", "/dashboard")
 
     async def welcome(self, request: Request) -> Response:
@@ -70,6 +82,9 @@ class SignIn:
         if session is not None:
             return RedirectResponse(safe_next(request.query_params.get("next", "")), 303)
         return RedirectResponse("/dashboard/login?lost=1", 303)
+
+    def _page(self, problem: str, target: str, status: int = 200) -> Response:
+        return self._desk.pages.render("login.html", {"problem": problem, "next": target}, status)
 
 
 async def sign_out(visit: Visit) -> Response:

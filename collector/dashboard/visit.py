@@ -19,7 +19,8 @@ from collector.dashboard.access import Attempts, Forbidden, check_origin, secret
 from collector.dashboard.assets import Assets
 from collector.dashboard.mark import mark_of
 from collector.dashboard.page import Pages
-from collector.dashboard.sessions import SEEN_MS, Role, Session, find_session, touch_session
+from collector.dashboard.sessions import SEEN_MS, Session, find_session, touch_session
+from collector.roles import Role
 from collector.service import Collector
 from collector.store import Tx
 from usage.protocol import Unreachable

@@ -10,7 +10,8 @@ import pytest
 from collector.accounts import KeyTerms
 from collector.app import create_app
 from collector.dashboard.access import COOKIE
-from collector.dashboard.sessions import Role, open_session
+from collector.dashboard.sessions import open_session
+from collector.roles import Role
 from collector.service import Collector
 from collector.sqlite import SqliteStore
 from tests.collector.facts import Clock

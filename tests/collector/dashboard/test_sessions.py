@@ -5,6 +5,7 @@ import pytest
 from collector.accounts import Mistake
 from collector.dashboard.access import COOKIE
 from collector.dashboard.sessions import IDLE_MS, LIFE_MS, LINK_MS, list_sessions, make_link, use_link
+from collector.roles import Role, create_credential, revoke_credential
 from tests.collector.dashboard.conftest import Browser
 from tests.collector.facts import Clock
 
@@ -80,6 +81,33 @@ async def test_link_is_too_old_after_its_life(browser: Browser, clock: Clock) ->
 async def test_link_for_nobody_is_refused(browser: Browser) -> None:
     with pytest.raises(Mistake, match="no account 'mallory'"):
         await browser.collector.write(lambda tx, now: make_link(tx, "mallory", "management", now))
+
+
+@pytest.mark.parametrize("role", ["read", "management", "operator"])
+async def test_key_opens_a_session_of_its_role(browser: Browser, role: Role) -> None:
+    """An account's, or the operator's; and a new session each time, whatever the browser had before."""
+    account = "" if role == "operator" else "alice"
+    text, _ = await browser.collector.write(lambda tx, now: create_credential(tx, account, role, "mine", now))
+    before = await browser.sign_in("bob")
+    answer = await browser.post("/dashboard/login", {"key": f" {text} ", "next": "/dashboard/sessions"})
+    assert answer.status_code == 303
+    assert before not in answer.headers["set-cookie"]
+    page = await browser.get("/dashboard/sessions")
+    assert f"{role} session" in page.text
+    assert "bob" not in page.text
+
+
+async def test_key_that_opens_nothing_is_told_why(browser: Browser) -> None:
+    """An inference key, a revoked one, a malformed one; and where the sign-in would have led stays."""
+    text, made = await browser.collector.write(lambda tx, now: create_credential(tx, "alice", "management", "", now))
+    await browser.collector.write(lambda tx, now: revoke_credential(tx, made.credential_id))
+    inference = await browser.collector.create_key("alice")
+    for key, told in ((inference, "An inference key does not open"), (text, "This opens nothing"), ("x", "This opens nothing")):
+        answer = await browser.post("/dashboard/login", {"key": key, "next": "/dashboard/keys"})
+        assert answer.status_code == 401
+        assert told in answer.text
+        assert len(key) < 9 or key not in answer.text
+        assert 'value="/dashboard/keys"' in answer.text
 
 
 async def test_failed_sign_ins_are_limited_by_address(browser: Browser) -> None:
