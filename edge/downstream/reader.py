@@ -255,16 +255,21 @@ class RequestReader:
         connection.begin(request, scope)
 
     def _frame_body(self, headers: list[tuple[bytes, bytes]], is_old: bool) -> None:
-        """How much of what follows the head is its body, as far as that is known; the parser has checked the headers."""
+        """How much of what follows the head is its body, as far as that is known. The parser has checked it too, but lets codings
+        pass that it does not undo, and looks at none of it where an upgrade is offered."""
         self._body_left_bytes = self._chunks = 0
+        is_framed = False
         for name, value in headers:
             if name == b"transfer-encoding":
-                if is_old:
-                    raise Wrong(400)  # RFC 9112 6.1: its framing is faulty, whatever follows
+                if is_framed or is_old or value.lower() != b"chunked":
+                    raise Wrong(400)  # RFC 9112 6.1: HTTP/1.0 has none, and its framing is faulty, whatever follows
                 self._body_left_bytes = -1
-                return
-            if name == b"content-length":
+                is_framed = True
+            elif name == b"content-length":
+                if is_framed or not value.isdigit():
+                    raise Wrong(400)
                 self._body_left_bytes = int(value)
+                is_framed = True
 
     def on_chunk_header(self) -> None:
         self._chunks += 1

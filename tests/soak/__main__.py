@@ -16,6 +16,8 @@ SOAKS = {
     "backlog": ("backlog", "soak", 1024, "MiB of journal that a dead process left, beside a start"),
     "ledger": ("ledger", "soak", 1_000_000, "random ledger operations on both stores"),
     "history": ("history", "soak", 10_000_000, "generations of an account in a year, drawn from PostgreSQL; a tenth on SQLite"),
+    "hostile": ("hostile", "soak", 8, "seconds of each attack on a running edge, with an honest caller beside it"),
+    "framing": ("hostile", "framing", 1_000_000, "conversations that try to make two readers disagree on where a request ends"),
     "prices": ("prices", "soak", 1_000_000, "prices against exact fractions"),
 }
 

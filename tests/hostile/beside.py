@@ -1,0 +1,127 @@
+"""An attack, and an honest caller beside it: what the attack costs the process, and how long the caller has to wait.
+
+The figures are of the attacked process alone: resident memory at its peak, CPU seconds; and of the honest caller, who makes one
+request after another on connections of its own: the longest wait, and how many failed.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+HONEST_PAUSE_S = 0.05
+PATIENCE_S = 30.0
+
+
+class Target(NamedTuple):
+    """What is attacked: a port, the keys of an account with credit and of one without, and the process."""
+
+    port: int
+    key: str
+    broke_key: str
+    pid: int
+
+
+class Figures(NamedTuple):
+    name: str
+    peak_mib: int
+    cpu_s: float
+    longest_s: float
+    asked: int
+    failed: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name:34} {self.peak_mib:5} MiB  {self.cpu_s:6.2f} s CPU  longest wait {self.longest_s:6.3f} s"
+            f"  of {self.asked:4} requests  {self.failed} failed"
+        )
+
+
+Attack = Callable[[Target], Awaitable[None]]
+
+
+def resident_mib(pid: int) -> int:
+    with open(f"/proc/{pid}/statm", encoding="ascii") as facts:
+        return int(facts.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+
+
+def cpu_s(pid: int) -> float:
+    with open(f"/proc/{pid}/stat", encoding="ascii") as facts:
+        user, system = facts.read().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def chat(key: str, body: bytes, *more: str) -> bytes:
+    """A whole request; `more`: header lines."""
+    lines = [
+        "POST /v1/chat/completions HTTP/1.1",
+        "Host: edge",
+        f"Authorization: Bearer {key}",
+        f"Content-Length: {len(body)}",
+        *more,
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+async def send(port: int, data: bytes) -> bytes:
+    """Everything that comes back until the connection is closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(data)
+        return await reader.read(-1)
+    finally:
+        writer.close()
+
+
+async def _be_honest(target: Target, waits_s: list[float]) -> int:
+    """Ask until cancelled; how many failed is the first entry of `failed`."""
+    body = json.dumps({"model": "echo/echo-1", "messages": [{"role": "user", "content": "hi"}]}).encode()
+    asked = chat(target.key, body, "Connection: close")
+    failed = 0
+    try:
+        while True:
+            began_s = time.monotonic()
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    answer = await send(target.port, asked)
+                failed += not answer.startswith(b"HTTP/1.1 200 ")
+            except (OSError, TimeoutError):
+                failed += 1
+            waits_s.append(time.monotonic() - began_s)
+            await asyncio.sleep(HONEST_PAUSE_S)
+    except asyncio.CancelledError:
+        return failed
+
+
+async def _watch(pid: int, peaks: list[int]) -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        while True:
+            peaks.append(resident_mib(pid))
+            await asyncio.sleep(0.02)
+
+
+async def beside(name: str, attack: Attack | None, target: Target, seconds: float) -> Figures:
+    """Run `attack` for so long, or nothing, with an honest caller beside it."""
+    waits_s: list[float] = []
+    peaks: list[int] = []
+    began_cpu_s = cpu_s(target.pid)
+    honest = asyncio.create_task(_be_honest(target, waits_s))
+    watching = asyncio.create_task(_watch(target.pid, peaks))
+    await asyncio.sleep(0.3)
+    attacking = asyncio.create_task(_until(attack(target), seconds) if attack is not None else asyncio.sleep(seconds))
+    await asyncio.wait({attacking})
+    for task in (honest, watching):
+        task.cancel()
+    failed = await honest
+    await watching
+    attacking.result()
+    return Figures(name, max(peaks), cpu_s(target.pid) - began_cpu_s, max(waits_s), len(waits_s), failed)
+
+
+async def _until(attack: Awaitable[None], seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await attack
