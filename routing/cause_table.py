@@ -124,7 +124,7 @@ _KINDS: Final = _names(
 
 _ABOUT_US: Final = _words(
     {
-        Cause.UNAFFORDABLE: (r"this request requires more credits", r"~can only afford \d"),
+        Cause.UNAFFORDABLE: (r"this request requires more credits", r"~can only afford \d", r"预扣费额度失败"),
         Cause.EXHAUSTED: (
             r"your (?:api )?credit balance is too low",
             r"your (?:account )?balance is (?:too low|insufficient|not enough)",
@@ -209,6 +209,8 @@ _ABOUT_REQUEST: Final = _words(
 )
 """Words about one request, anywhere in a message."""
 
+_REQUESTED: Final = re.compile(r"\blimit:? ?(\d{1,12})\b.{0,60}\brequested:? ?(\d{1,12})\b", re.IGNORECASE)
+"""One request beyond the whole limit of a minute: no waiting makes it fit, and it is no reason to let others wait."""
 _SUREST_FIRST: Final = (Cause.TOO_LONG, Cause.TOO_LARGE, Cause.MODERATED, Cause.UNSUPPORTED)
 _SPEAKS_OF_US: Final = re.compile(
     r"\W{0,16}(?:your|this|the)\s+(?:account|organi[sz]ation|team|project|workspace|api key|key|subscription|ip)\b", re.IGNORECASE
@@ -270,6 +272,9 @@ def _about_request(status: int, message: str) -> Cause | None:
     believed = _BELIEVED.get(status)
     if believed is None or (status == 403 and _SPEAKS_OF_US.match(message)):
         return None
+    said = _REQUESTED.search(message) if status == 429 else None
+    if said and int(said[2]) > int(said[1]):
+        return Cause.TOO_LARGE
     named = {match.lastgroup for match in _ABOUT_REQUEST.finditer(message)}
     return next((cause for cause in _SUREST_FIRST if cause.value in named and cause in believed), None)
 

@@ -547,6 +547,9 @@ CASES: list[tuple[int, bytes, dict[str, str], C]] = [
     (429, oai("You have exceeded your rate limit. Please slow down."), {}, C.RATE_LIMITED),
     (429, oai("Rate limit exceeded: limit_rpm/model. High demand for the model."), {}, C.RATE_LIMITED),
     (429, b"Too Many Requests", {}, C.RATE_LIMITED),
+    (429, oai("Rate limit reached on TPM: Limit 30000, Used 0, Requested 40000.", "rate_limit_exceeded"), {}, C.TOO_LARGE),
+    (429, oai("Rate limit reached on TPM: Limit 30000, Used 29000, Requested 2000.", "rate_limit_exceeded"), {}, C.RATE_LIMITED),
+    (403, oai("预扣费额度失败, 用户剩余额度: 0.1, 需要预扣费额度: 0.5", "insufficient_user_quota"), {}, C.UNAFFORDABLE),
     (410, oai("This model has been retired"), {}, C.MODEL_GONE),
 ]
 
