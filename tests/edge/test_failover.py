@@ -10,7 +10,7 @@ import pytest
 from edge.table import Lazy, Table
 from edge.upstream.pool import NativeUpstream
 from routing.health import Health
-from tests.answers import Answer, Delay, Gate, completion, event, head, respond, spoken, stream
+from tests.answers import Answer, Delay, End, Gate, completion, event, head, respond, spoken, stream
 from tests.edge.failures import BEHAVIOURS, Behaviour, oai, table
 from tests.edge.patience import until
 from tests.edge.rig import Caller, Rig
@@ -140,6 +140,31 @@ async def test_failure_of_one_target_of_an_alias(rig: FailoverRig, behaviour: Be
         assert rig.asked.count("ill") <= number
     assert rig.held_nano == 0
     assert [record.cost_nano > 0 for record in rig.records] == [behaviour.alias] * 4
+
+
+@pytest.mark.parametrize("model", ["lone/m", "pool/m", "both"])
+@pytest.mark.parametrize(
+    ("rest", "code"),
+    [
+        ((End(),), "provider_truncated"),
+        ((End(reset=True),), "provider_disconnected"),
+        ((event({"error": {"message": "Overloaded", "type": "overloaded_error"}}),), "provider_overloaded"),
+        ((event({"error": {"message": "no more", "code": "insufficient_quota"}}),), "provider_auth"),
+        ((event({"error": {"message": "prompt is too long"}}),), "context_length_exceeded"),
+    ],
+    ids=["cut", "reset", "overloaded", "exhausted", "too long"],
+)
+async def test_failure_behind_the_first_word_is_final(rig: FailoverRig, model: str, rest: Answer, code: str) -> None:
+    """The caller has a part of the answer: it is told of the failure, nobody else is asked, and the part is charged."""
+    rig.script(stream([*spoken()[:3], *rest], framing="close"))
+    caller = await rig.request(model, streamed=True)
+    assert (caller.status, rig.asked) == (200, ["ill"])
+    assert code in str(caller.events()[-1]["error"])
+    assert b"[DONE]" not in caller.body
+    (record,) = rig.records
+    assert record.cost_nano > 0
+    assert record.end_reason in ("truncated", "upstream_error")
+    assert rig.held_nano == 0
 
 
 async def test_words_that_do_not_come_are_not_waited_for(rig: FailoverRig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The vocabulary of causes: every one is documented as it is, and every status has one."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,22 @@ def test_page_says_what_is_done(cause: Cause) -> None:
     assert said[follows.partition(" ")[0].rstrip(";")] == (may_repeat(failure), may_move(failure), may_stand_in(failure))
     scope = blamed(SCOPES, failure)
     assert rests.startswith("nothing") if scope is None or cause is Cause.MODEL_UNKNOWN else rests.startswith(scope)
+
+
+def test_unknown_cause_is_heard() -> None:
+    """A cause that nobody thought of is a bug that is heard."""
+    unknown: Any = "unknown"
+    failure = Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, 400, told_cause=unknown)
+    for decide in (status_of, lambda each: describe(each, "p"), lambda each: blamed(SCOPES, each), may_move):
+        with pytest.raises(AssertionError):
+            decide(failure)
+
+
+def test_reason_is_one_word() -> None:
+    """For records: the cause of an answer, the kind of anything else; and a caller's own failure is never hopeless."""
+    assert Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, 402).reason == "exhausted"
+    assert Failure(Kind.CONNECT, Source.UPSTREAM, Sent.NOTHING).reason == "connect"
+    assert not is_hopeless(Failure(Kind.TLS, Source.CLIENT, Sent.NOTHING))
 
 
 def test_every_status_has_a_cause() -> None:

@@ -31,6 +31,12 @@ from routing.complaint import BODY_BYTES_MAX, MESSAGE_CHARS_MAX, read_complaint
         ({"error": None}, ("", None, None)),
         ("plain", ("plain", None, None)),
         ([], ("", None, None)),
+        ({"error": "invalid_api_key"}, ("invalid_api_key", "invalid_api_key", None)),
+        (
+            {"error": {"error": {"error": {"error": {"error": {"error": {"error": {"error": "too deep"}}}}}}}},
+            ("too deep", None, None),
+        ),
+        ({"message": [[[[[[[[["out of reach"]]]]]]]]]}, ("", None, None)),
     ],
 )
 def test_complaint_shape(body: object, expected: tuple[str, str | None, str | None]) -> None:

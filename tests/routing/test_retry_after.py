@@ -36,6 +36,7 @@ NOW = 1_764_000_000.0
         ([(b"retry-after", b"Thu, 01 Jan 1970 00:01:40 GMT")], 90.0),
         ([(b"retry-after", b"Thu, 01 Jan 1970 00:00:01 GMT")], 0.0),
         ([(b"retry-after", b"1970-01-01T00:01:40Z")], 90.0),
+        ([(b"retry-after", b"1970-01-01 00:01:40")], 90.0),
     ],
 )
 def test_wait_of_the_header(headers: Headers, wait_s: float | None) -> None:
@@ -117,6 +118,8 @@ def test_wait_of_the_body(waits: dict[str, object], wait_s: float | None) -> Non
         ("Rate limit reached. Please try again in 20ms. Visit https://x", 0.02),
         ("Please try again in 7m12s.", 432.0),
         ("Please retry in 34.4s.", 34.4),
+        ("try again in 250 milliseconds", 0.25),
+        ("try again in 2 minutes 5 seconds", 125.0),
         ("wait 20 seconds before", 20.0),
         ("Please try again later.", None),
         ("try again in 5 parsecs", None),
