@@ -85,8 +85,8 @@ def open_embedded() -> Any:
 
 def prepare(settings: Settings) -> None:
     """StartProblem, SettingError: what would keep this process from serving, said before anything listens."""
-    node_name(settings)
     with locked(settings.data):
+        node_name(settings)
         if settings.collector_url is None:
             open_embedded().close()
 

@@ -206,7 +206,7 @@ def create_node(arguments: argparse.Namespace, store: Store, now: int) -> int:
 
 
 def list_nodes(arguments: argparse.Namespace, store: Store, now: int) -> int:
-    rows = store.read(nodes.list_nodes)
+    rows = store.read(lambda tx: nodes.list_nodes(tx, now))
     return show(
         [
             {
@@ -218,6 +218,7 @@ def list_nodes(arguments: argparse.Namespace, store: Store, now: int) -> int:
                 "lost": row.lost,
                 "rejected": row.rejected,
                 "leased": dollars(row.leased_nano),
+                "stranded": dollars(row.stranded_nano),
                 "seen_at": timestamp(row.seen_ms) if row.seen_ms else None,
                 "tokens": row.tokens,
                 "rejected_why": row.rejected_why or None,
@@ -240,13 +241,17 @@ def revoke_node(arguments: argparse.Namespace, store: Store, now: int) -> int:
 
 
 def forfeit_node(arguments: argparse.Namespace, store: Store, now: int) -> int:
-    def work(tx: Tx) -> tuple[int, int]:
-        epochs, returned_nano = leasing.forfeit(tx, arguments.node, now)
-        record(tx, operator(), "node.forfeit", arguments.node, {"epochs": epochs, "returned": dollars(returned_nano)}, now)
-        return epochs, returned_nano
+    def work(tx: Tx) -> leasing.Forfeited:
+        done = leasing.forfeit(tx, arguments.node, now, with_living=arguments.living)
+        detail = {"epochs": done.epochs, "returned": dollars(done.returned_nano)}
+        record(tx, operator(), "node.forfeit", arguments.node, detail, now)
+        return done
 
-    epochs, returned_nano = store.write(work)
-    say(f"forfeited {epochs} epochs of node {arguments.node}: {dollars(returned_nano)} dollars went back to their accounts")
+    done = store.write(work)
+    returned = dollars(done.returned_nano)
+    say(f"forfeited {done.epochs} epochs of node {arguments.node}: {returned} dollars went back to their accounts")
+    if done.living:
+        say(f"left alone, because it lives: epoch {', '.join(map(str, done.living))}")
     return 0
 
 

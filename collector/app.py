@@ -1,13 +1,15 @@
 """A collector started on its own: the node protocol, the account API and the health endpoints as one ASGI app.
 
-`/healthz`: the process lives. `/readyz`: the database answers. `/metrics`: counters for Prometheus, told on the private network
-alone: whoever comes through a proxy, which names the client it serves, finds nothing there.
+`/healthz`: the process lives. `/readyz`: the database takes what is written, which a full disk does not. `/metrics`: counters for
+Prometheus, told on the private network alone: whoever comes through a proxy, which names the client it serves, finds nothing.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
+from time import monotonic
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -19,12 +21,14 @@ from collector.api.routes import routes as account_routes
 from collector.dashboard.routes import Site
 from collector.grant import read_share
 from collector.ledger import TERMS
+from collector.nodes import stranded
 from collector.service import Collector
 from collector.store import Tx, open_store
 from usage.pricing import dollars
 from usage.protocol import Unreachable
 
 FORWARDING = ("x-forwarded-for", "forwarded", "fly-client-ip", "x-real-ip", "via")
+PROBE_S = 1.0
 
 
 def create_app(collector: Collector) -> Starlette:
@@ -49,12 +53,11 @@ def routes(collector: Collector) -> list[BaseRoute]:
     async def is_alive(request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
+    probe = Probe(collector)
+
     async def is_ready(request: Request) -> Response:
-        try:
-            await collector.read(lambda tx, now: tx.row("SELECT COUNT(*) FROM counters"))
-        except Unreachable as error:
-            return PlainTextResponse(f"{error}\n", 503)
-        return PlainTextResponse("ready\n")
+        problem = await probe.problem()
+        return PlainTextResponse(f"{problem}\n", 503) if problem else PlainTextResponse("ready\n")
 
     async def metrics(request: Request) -> Response:
         if not is_direct(request):
@@ -82,6 +85,38 @@ def is_direct(request: Request) -> bool:
         return True
 
 
+class Probe:
+    """Whether the database takes a write. Within PROBE_S everybody hears the same, because each probe waits for the disk."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+        self._asked_s = -PROBE_S
+        self._problem = ""
+        self._lock = asyncio.Lock()
+
+    async def problem(self) -> str:
+        """Why not; empty when it does."""
+        async with self._lock:
+            if monotonic() - self._asked_s >= PROBE_S:
+                self._problem = await self._try()
+                self._asked_s = monotonic()
+            return self._problem
+
+    async def _try(self) -> str:
+        try:
+            await self._collector.read(lambda tx, now: tx.row("SELECT COUNT(*) FROM counters"))
+            await self._collector.write(
+                lambda tx, now: tx.run(
+                    "INSERT INTO counters (name, value) VALUES ('probed_ms', ?)"
+                    " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    now,
+                )
+            )
+        except Unreachable as error:
+            return str(error)
+        return ""
+
+
 async def exposition(collector: Collector) -> str:
     """Counters of this process, and what the named terms absorbed in the whole store, as Prometheus text."""
     lines = []
@@ -90,7 +125,8 @@ async def exposition(collector: Collector) -> str:
     lines += ["# TYPE tollway_collector_rejected_by_reason_total counter"]
     for kind, count in sorted(collector.rejected_by_kind.items()):
         lines.append(f'tollway_collector_rejected_by_reason_total{{reason="{kind}"}} {count}')
-    terms, postings = await collector.read(lambda tx, now: (_terms_nano(tx), _postings(tx)))
+    terms, postings, stranded_nano = await collector.read(lambda tx, now: (_terms_nano(tx), _postings(tx), stranded(tx, now)))
+    lines += ["# TYPE tollway_collector_stranded_dollars gauge", f"tollway_collector_stranded_dollars {dollars(stranded_nano)}"]
     lines += ["# TYPE tollway_collector_postings gauge", f"tollway_collector_postings {postings}"]
     lines += ["# TYPE tollway_collector_absorbed_dollars gauge"]
     lines += [f'tollway_collector_absorbed_dollars{{term="{term}"}} {dollars(terms.get(term, 0))}' for term in TERMS]

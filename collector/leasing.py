@@ -6,6 +6,8 @@ it is at least the Unix time in seconds, so a number issued after the snapshot i
 nothing.
 """
 
+import msgspec
+
 from collector.accounts import Key, Mistake, deployment_secret, find_key, has_unmarked_keys, key_version
 from collector.bookkeeping import lock_accounts, open_lease, post
 from collector.grant import ACTIVE_MS, SHARE_PERCENT, TTL_S, size_grant
@@ -14,6 +16,9 @@ from collector.recall import is_recalled, reachable_nano, recall
 from collector.store import Row, Tx
 from collector.window import first_day
 from usage.protocol import Acquire, Acquired, Boot, Booted, Close, Closed, Granted, Refused, Return, Returned
+
+FORFEIT_MS = 60_000
+"""An epoch that was heard of so recently is not taken for dead."""
 
 
 def lock_node(tx: Tx, node: str, now_ms: int) -> int:
@@ -259,10 +264,29 @@ def end_epoch(tx: Tx, node: str, epoch: int, state: str, now_ms: int) -> int:
     return sum(entry.amount_nano for entry in entries)
 
 
-def forfeit(tx: Tx, node: str, now_ms: int) -> tuple[int, int]:
-    """An operator's word that a node is gone for good, journal and all: (epochs ended, nano-dollars back)."""
+class Forfeited(msgspec.Struct, frozen=True):
+    """What a forfeit did: the epochs that it ended, the nano-dollars that went back, the epochs that live and were left."""
+
+    epochs: int
+    returned_nano: int
+    living: tuple[int, ...] = ()
+
+
+def forfeit(tx: Tx, node: str, now_ms: int, *, with_living: bool = False) -> Forfeited:
+    """An operator's word that the journals of a node's epochs are gone for good: they end, and their credit goes back.
+
+    An epoch that was heard of within FORFEIT_MS lives, on a new disk perhaps: it is left alone unless `with_living`.
+    """
     if tx.row("SELECT node FROM nodes WHERE node = ?", node) is None:
         raise Mistake(f"there is no node {node!r}; `tollway nodes list` shows them")
     lock_node(tx, node, now_ms)
-    rows = tx.rows("SELECT epoch FROM epochs WHERE node = ? AND state = 'open' ORDER BY epoch", node)
-    return len(rows), sum(end_epoch(tx, node, row[0], "forfeited", now_ms) for row in rows)
+    rows = tx.rows("SELECT epoch, seen_ms FROM epochs WHERE node = ? AND state = 'open' ORDER BY epoch", node)
+    living = () if with_living else tuple(epoch for epoch, seen_ms in rows if now_ms - seen_ms < FORFEIT_MS)
+    dead = [epoch for epoch, _ in rows if epoch not in living]
+    if living and not dead:
+        raise Mistake(
+            f"node {node!r} lives: its epoch {living[-1]} was heard of less than {FORFEIT_MS // 1000} s ago, and nothing else"
+            " of it is open. Stop it first, or say --living to end what it is spending"
+        )
+    lock_accounts(tx, [row[0] for row in tx.rows("SELECT account FROM leases WHERE node = ? AND state = 'open'", node)])
+    return Forfeited(len(dead), sum(end_epoch(tx, node, epoch, "forfeited", now_ms) for epoch in dead), living)

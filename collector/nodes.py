@@ -10,7 +10,7 @@ import msgspec
 
 from collector.accounts import NAME, Mistake
 from collector.ingest import advance
-from collector.leasing import lock_node
+from collector.leasing import FORFEIT_MS, lock_node, sum_of
 from collector.rejections import Rejections, rejections_by_node
 from collector.store import Tx
 
@@ -21,7 +21,11 @@ TOKEN_CHARS = len(PREFIX) + 43
 
 class NodeRow(msgspec.Struct, frozen=True):
     """A node as `nodes list` shows it. `behind` counts facts that wait above a gap, `lost` those an operator gave up,
-    `rejected` the records that were refused; `rejected_why` is the reason of the last one."""
+    `rejected` the records that were refused; `rejected_why` is the reason of the last one.
+
+    `stranded_nano` of what is leased lies in epochs that nobody has heard of for a while: it comes back when their journal is
+    found and shipped, or by `nodes forfeit`.
+    """
 
     node: str
     newest_epoch: int
@@ -30,6 +34,7 @@ class NodeRow(msgspec.Struct, frozen=True):
     behind: int
     lost: int
     leased_nano: int
+    stranded_nano: int
     seen_ms: int
     tokens: int
     rejected: int = 0
@@ -69,7 +74,16 @@ def node_of_token(tx: Tx, token: str) -> str:
     return row[0] if row else ""
 
 
-def list_nodes(tx: Tx) -> list[NodeRow]:
+def stranded(tx: Tx, now_ms: int, node: str = "") -> int:
+    """Nano-dollars in open leases of epochs that have not been heard of for FORFEIT_MS, of one node or of all."""
+    sql = (
+        "SELECT CAST(COALESCE(SUM(l.granted_nano - l.settled_nano - l.returned_nano), 0) AS BIGINT) FROM leases l"
+        " JOIN epochs e ON e.node = l.node AND e.epoch = l.epoch WHERE l.state = 'open' AND e.seen_ms <= ?"
+    )
+    return sum_of(tx, sql + " AND l.node = ?", now_ms - FORFEIT_MS, node) if node else sum_of(tx, sql, now_ms - FORFEIT_MS)
+
+
+def list_nodes(tx: Tx, now_ms: int) -> list[NodeRow]:
     """Every node, with the sums of its epochs and leases."""
     found = []
     rejections = rejections_by_node(tx)
@@ -80,6 +94,7 @@ def list_nodes(tx: Tx) -> list[NodeRow]:
             " AND state = 'open'",
             node,
         )
+        stranded_nano = stranded(tx, now_ms, node)
         tokens = tx.row("SELECT COUNT(*) FROM node_tokens WHERE node = ? AND revoked_ms IS NULL", node)
         assert leased is not None
         assert tokens is not None
@@ -92,6 +107,7 @@ def list_nodes(tx: Tx) -> list[NodeRow]:
                 sum(row[3] for row in epochs),
                 sum(row[4] for row in epochs),
                 leased[0],
+                stranded_nano,
                 max((row[5] for row in epochs), default=0),
                 tokens[0],
                 rejections.get(node, NONE).count,

@@ -107,10 +107,12 @@ def _register_nodes(subparsers: "argparse._SubParsersAction[argparse.ArgumentPar
     for name, command, text in (
         ("create", actions.create_node, "make a token for a node; it is shown once"),
         ("revoke", actions.revoke_node, "revoke all tokens of a node"),
-        ("forfeit", actions.forfeit_node, "the node is gone for good: its leases return, facts it still sends are late"),
         ("accept-gap", actions.accept_gap, "give up facts a node will never send again, after a restore"),
     ):
         _add(of_nodes, name, command, text).add_argument("node")
+    gone = _add(of_nodes, "forfeit", actions.forfeit_node, "a node's disk is gone for good: what its dead epochs leased returns")
+    gone.add_argument("node")
+    gone.add_argument("--living", action="store_true", help="also the epoch of a process that was heard of a minute ago")
 
 
 def _add(
@@ -162,6 +164,6 @@ def run(command: Command, arguments: argparse.Namespace) -> int:
 
 
 def _collector(arguments: argparse.Namespace) -> int:
-    from collector.__main__ import serve
+    from collector.serve import serve
 
     return serve()

@@ -162,13 +162,17 @@ class PostgresStore:
             except (errors.DeadlockDetected, errors.SerializationFailure) as error:
                 log.warning("a transaction is tried again (%d of %d): %s", attempt, ATTEMPTS_MAX, type(error).__name__)
                 if attempt == ATTEMPTS_MAX:
-                    raise StoreUnavailable(str(error)) from error
+                    raise StoreUnavailable(self._explain(error)) from error
                 time.sleep(random.uniform(0, RETRY_S * attempt))
             except errors.IntegrityError:
                 raise
             except (psycopg.Error, OSError) as error:
-                raise StoreUnavailable(str(error).strip() or type(error).__name__) from error
+                raise StoreUnavailable(self._explain(error)) from error
         raise AssertionError("unreachable")
+
+    def _explain(self, error: Exception) -> str:
+        """One line, without the address: there may be a password in it."""
+        return " ".join(str(error).replace(self._url, "the address").split()) or type(error).__name__
 
     def _connect(self) -> psycopg.Connection[Row]:
         known: psycopg.Connection[Row] | None = getattr(self._of_thread, "connection", None)

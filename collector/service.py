@@ -5,6 +5,7 @@ calls. The same object serves nodes in the same process (`for_node`) and, throug
 """
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -41,6 +42,7 @@ from usage.protocol import (
 )
 from usage.throttle import Throttle
 
+log = logging.getLogger("tollway.collector")
 DEMO_ACCOUNT = "demo"
 DEMO_CREDIT_NANO = 5_000_000_000
 RETRY_AFTER_S = 1.0
@@ -64,6 +66,8 @@ class Collector:
     def __init__(self, store: Store, clock_ms: Callable[[], int] = now_ms, *, share_percent: int = SHARE_PERCENT) -> None:
         self.store = store
         self._share_percent = share_percent
+        self._problem = ""
+        """Why the database could not be used just now; said once."""
         self.clock_ms = clock_ms
         self.counts = {"records": 0, "rejected": 0, "batches": 0, "grants": 0}
         self.refusals = Throttle()
@@ -92,14 +96,24 @@ class Collector:
     async def _call(self, transact: Callable[[Callable[[Tx], T]], T], work: Callable[[Tx, int], T]) -> T:
         now = self.clock_ms()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, partial(transact, lambda tx: work(tx, now)))
+            outcome = await asyncio.get_running_loop().run_in_executor(self._threads, partial(transact, lambda tx: work(tx, now)))
         except StoreUnavailable as error:
+            if str(error) != self._problem:
+                self._problem = str(error)
+                log.error("the database cannot be used: %s", error)
             is_lasting = isinstance(error, StoreDamaged)
             raise Unreachable(f"the collector's database: {error}", RETRY_AFTER_S, is_lasting=is_lasting) from error
+        if self._problem:
+            self._problem = ""
+            log.info("the database can be used again")
+        return outcome
 
     async def boot(self, message: Boot) -> Booted:
         _check_text("boot_id", message.boot_id)
-        return await self.write(lambda tx, now: leasing.boot(tx, message, now))
+        booted = await self.write(lambda tx, now: leasing.boot(tx, message, now))
+        older = f"; older ones are open: {', '.join(map(str, booted.open_epochs))}" if booted.open_epochs else ""
+        log.info("node %s begins epoch %d%s", message.node, booted.epoch, older)
+        return booted
 
     async def acquire(self, message: Acquire) -> Acquired:
         if message.want_nano == 0:
@@ -122,6 +136,9 @@ class Collector:
         self.counts["records"] += len(message.records)
         self.counts["rejected"] += len(ack.rejected)
         self.rejected_by_kind.update(kind_of(one.reason) for one in ack.rejected)
+        if ack.rejected:
+            reason = ack.rejected[0].reason
+            log.error("%d records of node %s are rejected, the first because: %s", len(ack.rejected), message.node, reason)
         self.counts["grants"] += len(ack.leases)
         return ack
 
@@ -147,7 +164,10 @@ class Collector:
 
     async def close(self, message: Close) -> Closed:
         _check_numbers(message.epoch, message.final_seq)
-        return await self.write(lambda tx, now: leasing.close(tx, message, now))
+        closed = await self.write(lambda tx, now: leasing.close(tx, message, now))
+        if closed.closed:
+            log.info("epoch %d of node %s is closed after %d records", message.epoch, message.node, message.final_seq)
+        return closed
 
     async def poll(self, message: Poll) -> Polled:
         _check_numbers(message.epoch, message.key_version)

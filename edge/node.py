@@ -94,6 +94,7 @@ class Node:
         self.drain = Drain(self.watch, settings.drain_notice_s, settings.drain_grace_s)
         self.left = ""
         """What `stop` could not bring to an end; empty when nothing waits for the next start."""
+        self.epochs_lost = 0
         self.recovery: Recovery | None = None
         self.journal: Journal | None = None
         self.credit: Credit | None = None
@@ -166,6 +167,7 @@ class Node:
             tasks.supervise("credit", credit.run),
             tasks.supervise("recovery", lambda: recovery.run(booted.epoch, shipper.adopt)),
         ]
+        self.epochs_lost = await asyncio.to_thread(self._find_lost, booted, recovery)
         limits = self.table.config.limits
         bounds = Bounds(
             limits.response_bytes_max, limits.line_bytes_max, limits.keepalive_comment_s, settings.durability == "strict"
@@ -177,6 +179,19 @@ class Node:
             self.table, books, self.watch, self.mint, self.in_flight, bounds, deployment, self.failed_authentications
         )
         log.info("node %s serves in epoch %d", self.name, booted.epoch)
+
+    def _find_lost(self, booted: Booted, recovery: Recovery) -> int:
+        """How many epochs of this node are open at the centre and have no journal here: their credit stays there."""
+        lost = sorted(set(booted.open_epochs) - set(recovery.epochs()))
+        if lost:
+            log.warning(
+                "epochs %s of node %s are open at the collector and their journals are not on this disk: what they leased stays"
+                " leased. If that disk is gone for good, `tollway nodes forfeit %s` returns it",
+                ", ".join(map(str, lost)),
+                self.name,
+                self.name,
+            )
+        return len(lost)
 
     async def _open_journal(self, folder: str) -> tuple[Booted, Journal]:
         """An epoch and its journal. A centre that was restored from a backup may give an epoch that is known here: ask again.
@@ -283,6 +298,7 @@ class Node:
             "caller_connections_evicted_total": self.admission.evicted_total,
             "caller_connections_refused_total": self.admission.refused_total,
         }
+        gauges["epochs_lost"] = self.epochs_lost
         if self.journal is not None:
             gauges["journal_pending_records"] = self.journal.pending_records
             gauges["journal_pending_bytes"] = self.journal.pending_bytes

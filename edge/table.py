@@ -52,16 +52,22 @@ def resolve(references: frozenset[str], environ: Mapping[str, str] = os.environ)
     secrets = {}
     for reference in references:
         kind, _, place = reference.partition(":")
-        if kind == "env":
-            secret = environ.get(place, "")
-        else:
-            try:
-                secret = Path(place).read_text(encoding="ascii")
-            except (OSError, UnicodeDecodeError):
-                secret = ""
+        secret = environ.get(place, "") if kind == "env" else _read_secret(place)
         if secret.strip():
             secrets[reference] = secret.strip()
     return secrets
+
+
+def _read_secret(place: str) -> str:
+    """The file's content. A provider whose key file is empty or cannot be read drops out, so that is said."""
+    try:
+        secret = Path(place).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        log.warning("the key file %s cannot be read, so what needs it is not offered: %s", place, error)
+        return ""
+    if not secret.strip():
+        log.warning("the key file %s is empty, so what needs it is not offered", place)
+    return secret
 
 
 class Table:

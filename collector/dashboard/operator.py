@@ -97,7 +97,7 @@ async def top_up(visit: Visit) -> Response:
 
 
 async def show_nodes(visit: Visit) -> Response:
-    found = await visit.read(lambda tx, now: nodes.list_nodes(tx))
+    found = await visit.read(lambda tx, now: nodes.list_nodes(tx, now))
     return visit.render("nodes.html", {"nodes": found, "stale_ms": STALE_MS})
 
 

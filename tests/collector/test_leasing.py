@@ -3,8 +3,9 @@
 import pytest
 
 from collector import accounts
-from collector.accounts import KeyTerms
-from collector.leasing import forfeit
+from collector.accounts import KeyTerms, Mistake
+from collector.leasing import FORFEIT_MS, Forfeited, forfeit
+from collector.nodes import stranded
 from collector.service import Collector
 from collector.store import Store
 from collector.window import DAY_MS
@@ -194,12 +195,30 @@ async def test_forfeit_returns_the_lease_and_names_late_facts(collector: Collect
     """Credit given back for a dead node may be spent again; a fact that turns up later is charged as far as possible."""
     caller, node = await make_caller(collector, credit_nano=10_000), await Node(collector).boot("a")
     await node.acquire(caller, 5_000, 5_000)
-    assert store.write(lambda tx: forfeit(tx, "fra-1", NOON_MS)) == (1, 5_000)
+    with pytest.raises(Mistake, match="lives"):
+        store.write(lambda tx: forfeit(tx, "fra-1", NOON_MS))
+    assert store.write(lambda tx: forfeit(tx, "fra-1", NOON_MS + FORFEIT_MS)) == Forfeited(1, 5_000)
     other = await Node(collector, "ams-1").boot()
     await other.acquire(caller, 9_000, 9_000)
     await other.link.ingest(other.batch([other.fact(1, caller, 9_000)]))
     await node.link.ingest(node.batch([node.fact(1, caller, 3_000)]))
     assert (available_nano(store), spent_nano(store), absorbed_nano(store)) == (0, 10_000, 2_000)
+
+
+async def test_forfeit_leaves_the_epoch_that_lives(collector: Collector, store: Store, clock: Clock) -> None:
+    """A node goes on with a new disk: what the lost one leased comes back, and the living process is not ended with it."""
+    caller, lost = await make_caller(collector, credit_nano=10_000), await Node(collector).boot("a")
+    await lost.acquire(caller, 2_000, 2_000)
+    clock.now_ms += FORFEIT_MS
+    living = await Node(collector).boot("b")
+    await living.acquire(caller, 1_000, 1_000)
+    assert store.read(lambda tx: stranded(tx, clock.now_ms)) == 2_000
+    done = store.write(lambda tx: forfeit(tx, "fra-1", clock.now_ms))
+    assert done == Forfeited(1, 2_000, (living.epoch,))
+    assert (await living.acquire(caller, 1_000, 1_000)).granted is not None
+    assert store.read(lambda tx: stranded(tx, clock.now_ms)) == 0
+    assert store.write(lambda tx: forfeit(tx, "fra-1", clock.now_ms, with_living=True)).epochs == 1
+    assert available_nano(store) == 10_000
 
 
 async def test_node_may_speak_for_itself_only(collector: Collector) -> None:

@@ -1,13 +1,15 @@
 """A collector started on its own, as a real process: it serves, survives kill -9, and says what is wrong."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import httpx
 import msgspec
@@ -38,14 +40,22 @@ class Process:
         self.environ.pop("TOLLWAY_DATABASE", None)
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", transport=httpx.HTTPTransport(retries=0))
         self.child: subprocess.Popen[bytes] | None = None
+        self.before: Callable[[], None] | None = None
 
-    def start(self) -> None:
+    def start(self, log: IO[bytes] | None = None, *, is_ready: bool = True) -> None:
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "collector"], cwd=ROOT, env=self.environ, stdout=subprocess.DEVNULL, start_new_session=True
+            [sys.executable, "-m", "collector"],
+            cwd=ROOT,
+            env=self.environ,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=self.before,
         )
         # Retried connects wait a little longer each time: 0.5 s, 1 s, 2 s ... is httpx's own back-off.
         with httpx.Client(transport=httpx.HTTPTransport(retries=4), timeout=READY_S) as patient:
-            assert patient.get(f"http://127.0.0.1:{self.port}/readyz").status_code == 200
+            path = "readyz" if is_ready else "healthz"
+            assert patient.get(f"http://127.0.0.1:{self.port}/{path}").status_code == 200
 
     def end(self, how: signal.Signals) -> None:
         if self.child is not None:
@@ -102,6 +112,66 @@ def test_collector_that_cannot_start_says_why_in_one_line(tmp_path: Path, name: 
     done = subprocess.run([sys.executable, "-m", "collector"], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=20)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_collector_whose_port_is_taken_says_so_in_one_line(process: Process, tmp_path: Path) -> None:
+    """And it never says that it listens."""
+    process.start()
+    environ = {**process.environ, "TOLLWAY_DATA": str(tmp_path / "other")}
+    done = subprocess.run([sys.executable, "-m", "collector"], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"tollway collector: port {process.port} of 127.0.0.1 cannot be listened on (Address already in use); PORT names another"
+    ]
+
+
+def test_collector_killed_leaves_nobody_serving(process: Process) -> None:
+    """One process: nothing outlives it, and another can take its place at once."""
+    process.start()
+    assert process.child is not None
+    process.child.kill()
+    process.child.wait(10)
+    process.child = None
+    with pytest.raises(httpx.TransportError):
+        process.http.get("/healthz")
+    process.start()
+
+
+def test_collector_tells_its_own_life(process: Process, tmp_path: Path) -> None:
+    """It says where it listens when it does, which node begins which epoch, and that it was told to stop."""
+    store = SqliteStore.open(tmp_path / "collector.db")
+    token = store.write(lambda tx: nodes.create_token(tx, "fra-1", NOON_MS))
+    store.close()
+    with (tmp_path / "log").open("wb") as log:
+        process.start(log)
+    process.http.headers["authorization"] = f"Bearer {token}"
+    booted = process.http.post("/node/v1/boot", content=msgspec.json.encode(Boot("fra-1", "b")))
+    process.end(signal.SIGTERM)
+    said = (tmp_path / "log").read_text()
+    assert f"listens on http://127.0.0.1:{process.port}, books in <SqliteStore" in said
+    assert f"node fra-1 begins epoch {booted.json()['epoch']}" in said
+    assert said.splitlines()[-1].endswith("stopped")
+
+
+def test_collector_on_a_disk_that_takes_no_more_is_not_ready(process: Process, tmp_path: Path) -> None:
+    """It lives, refuses what it cannot keep, and says on /readyz and in its log why it is not to be asked."""
+    store = SqliteStore.open(tmp_path / "collector.db")
+    token = store.write(lambda tx: nodes.create_token(tx, "fra-1", NOON_MS))
+    store.close()
+    process.http.headers["authorization"] = f"Bearer {token}"
+    process.before = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (48 * 1024, 48 * 1024))
+    with (tmp_path / "log").open("wb") as log:
+        process.start(log)
+    answers = (process.http.post("/node/v1/boot", content=msgspec.json.encode(Boot("fra-1", f"b{n}"))) for n in range(100))
+    refused = next(answer for answer in answers if answer.status_code != 200)
+    assert refused.status_code == 503
+    # What was asked a moment ago may still be the answer: each probe waits for the disk.
+    responses = (process.http.get("/readyz") for _ in range(10_000))
+    red = next(response for response in responses if response.status_code != 200)
+    assert red.status_code == 503
+    assert "the collector's database" in red.text
+    assert process.http.get("/healthz").status_code == 200
+    assert "the database cannot be used" in (tmp_path / "log").read_text()
 
 
 def test_machine_description_agrees_with_the_image() -> None:

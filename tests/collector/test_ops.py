@@ -122,7 +122,7 @@ async def test_commands_work_beside_a_running_collector(line: Line, tmp_path: Pa
     assert len(json.loads(line("usage", "acme", "--each", "--json")[1])) == 2
     assert line("usage", "acme", "--since", "2026-11-23")[1] == "none\n"
     assert line("nodes", "revoke", "fra-1")[1] == "revoked 1 tokens of node fra-1\n"
-    assert "0.000008 dollars went back" in line("nodes", "forfeit", "fra-1")[1]
+    assert "0.000008 dollars went back" in line("nodes", "forfeit", "fra-1", "--living")[1]
     assert line("nodes", "accept-gap", "fra-1")[1] == "gave up 0 facts of node fra-1\n"
     assert line("backup", str(tmp_path / "copy.db"))[0] == 0
     assert line("backup", str(tmp_path / "copy.db"))[0] == 1

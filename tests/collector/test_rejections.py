@@ -30,7 +30,7 @@ async def test_rejected_record_shows_wherever_an_operator_looks(collector: Colle
     assert all(check.is_kept for check in checks.values())
     figures = checks["records that were rejected and charged to nobody"].figures
     assert figures.startswith("2: node fra-1 2, the last because cost_nano is 5, tokens and rates make 1000")
-    [row] = store.read(list_nodes)
+    [row] = store.read(lambda tx: list_nodes(tx, 0))
     assert (row.rejected, row.rejected_why) == (2, "cost_nano is 5, tokens and rates make 1000")
     text = await exposition(collector)
     assert "tollway_collector_rejected_total 2\n" in text
@@ -42,7 +42,7 @@ async def test_nothing_rejected_says_so(collector: Collector, store: Store) -> N
     """An empty list is told as one."""
     await Node(collector).boot()
     assert [check.figures for check in store.read(verify) if "rejected" in check.name] == ["none"]
-    assert [row.rejected for row in store.read(list_nodes)] == [0]
+    assert [row.rejected for row in store.read(lambda tx: list_nodes(tx, 0))] == [0]
 
 
 async def test_record_with_a_text_of_megabytes_is_charged_and_kept_short(collector: Collector, store: Store) -> None:

@@ -111,3 +111,24 @@ async def test_proxy_refuses_tunnel(upstream: HttpxUpstream) -> None:
             await ask(upstream, Target("https", "provider.example", 443, proxy=f"http://127.0.0.1:{proxy.port}"))
         assert (caught.value.failure.kind, caught.value.failure.sent) == (Kind.CONNECT, Sent.NOTHING)
         assert proxy.lines[0].requests[0].startswith(b"CONNECT provider.example:443 HTTP/1.1\r\n")
+
+
+@pytest.mark.anyio
+async def test_provider_behind_a_socks_proxy(upstream: HttpxUpstream) -> None:
+    """`socks5://` goes through the proxy, which is told the provider's name and port."""
+    asked = b""
+
+    async def proxy(line: Line) -> None:
+        nonlocal asked
+        assert await line.reader.readexactly(3) == b"\x05\x01\x00"
+        await line.write(b"\x05\x00")
+        head = await line.reader.readexactly(5)
+        asked = await line.reader.readexactly(head[4] + 2)
+        await line.write(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
+        await line.request()
+        await line.write(OK)
+
+    async with Peer(proxy) as peer:
+        target = Target("http", "provider.test", 8080, proxy=f"socks5://127.0.0.1:{peer.port}")
+        assert await fetch(upstream, target) == (200, b"hi")
+    assert asked == b"provider.test" + (8080).to_bytes(2, "big")

@@ -1,0 +1,103 @@
+"""Runs the collector: one process, whose life is in its log, and whose troubles at the start are one line each.
+
+Strategy: granian embedded rather than under its process manager, so that nothing is left serving when this process is killed;
+what restarts a dead one is the machine's supervisor. SIGTERM and SIGINT end it after the answers that are under way.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+
+from collector.app import create_app
+from collector.grant import read_share
+from collector.schema import SchemaTooNew
+from collector.service import Collector
+from collector.store import StoreUnavailable, open_store
+
+PORT_DEFAULT = 8100
+LISTENING_LOOK_S, LISTENING_LOOKS_MAX = 0.02, 500
+log = logging.getLogger("tollway.collector")
+
+
+class StartProblem(Exception):
+    """The collector cannot serve; one sentence says why."""
+
+
+def serve(environ: Mapping[str, str] = os.environ) -> int:
+    """Serve until told to stop; 1, after one line, when that is not possible."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    try:
+        host, port = environ.get("HOST") or "0.0.0.0", read_port(environ)
+        check_port(host, port)
+        collector = open_collector(environ)
+    except StartProblem as problem:
+        sys.stderr.write(f"tollway collector: {problem}\n")
+        return 1
+    asyncio.run(_serve(collector, host, port))
+    log.info("stopped")
+    return 0
+
+
+def open_collector(environ: Mapping[str, str]) -> Collector:
+    try:
+        return Collector(open_store(environ), share_percent=read_share(environ))
+    except (StoreUnavailable, SchemaTooNew, ValueError) as error:
+        raise StartProblem(str(error)) from None
+
+
+def read_port(environ: Mapping[str, str]) -> int:
+    text = environ.get("PORT") or str(PORT_DEFAULT)
+    if not text.isascii() or not text.isdigit() or len(text) > 5 or not 0 < int(text) < 65536:
+        raise StartProblem(f"PORT is {text[:40]!r}, which is no port number")
+    return int(text)
+
+
+def check_port(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StartProblem(f"port {port} of {host} cannot be listened on ({error.strerror}); PORT names another") from None
+
+
+async def _serve(collector: Collector, host: str, port: int) -> None:
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+    from granian.server.embed import Server
+
+    server = Server(
+        create_app(collector),
+        address=host,
+        port=port,
+        interface=Interfaces.ASGI,
+        websockets=False,
+        log_level=LogLevels.error,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop, server)
+    await asyncio.gather(server.serve(), _say_listening(collector, host, port))
+
+
+def _stop(server: "Server") -> None:  # type: ignore[name-defined]  # noqa: F821
+    log.info("told to stop")
+    server.stop()
+
+
+async def _say_listening(collector: Collector, host: str, port: int) -> None:
+    """Once callers can connect, and not before."""
+    there = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    for _ in range(LISTENING_LOOKS_MAX):
+        try:
+            _, writer = await asyncio.open_connection(there, port)
+        except OSError:
+            await asyncio.sleep(LISTENING_LOOK_S)
+        else:
+            writer.close()
+            log.info("listens on http://%s:%d, books in %r", host, port, collector.store)
+            return
