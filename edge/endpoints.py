@@ -27,6 +27,13 @@ ACCOUNT_PATHS: Mapping[str, tuple[str, ...]] = {
     "/keys/{hash}": ("GET", "PATCH", "DELETE"),
     "/credentials": ("GET", "POST"),
     "/credentials/{id}": ("DELETE",),
+    "/analytics/query": ("POST",),
+    "/analytics/meta": ("GET",),
+    "/organization/usage/completions": ("GET",),
+    "/organization/costs": ("GET",),
+    "/exports/usage.csv": ("GET",),
+    "/exports/generations.csv": ("GET",),
+    "/exports/focus.csv": ("GET",),
     "/openapi.json": ("GET",),
 }
 """What the collector answers for accounts, under both bases; a test holds it to the collector's own list."""

@@ -7,7 +7,7 @@ journal cannot yield is sent as lost. A lane that is refused all the same, for S
 Rule: an acknowledgement is made durable here before anything it covers is deleted (the journal's part).
 Strategy: a lane for each outbox, the running epoch's and those of adopted dead ones, served in turn. Back-off is exponential
 with full jitter and common to all lanes; clock, dice and pause are arguments. An idle shipper sends nothing unless there are
-renewals.
+renewals, but for an empty batch every TELL_S, which says by when the centre has everything.
 Limits: BATCH_RECORDS_MAX and BATCH_BYTES_MAX per batch, `ship_interval_s` of waiting; a batch that is too large for the centre
 is halved.
 """
@@ -31,6 +31,8 @@ __all__ = ["Lane", "Shipper"]
 
 log = logging.getLogger("tollway.shipper")
 STALLED_S = 60.0
+TELL_S = 15.0
+"""How long an idle shipper lets the centre wait for the word that nothing is missing."""
 REASON_CHARS_MAX = 300
 
 
@@ -48,6 +50,7 @@ class Shipper:
         on_refused: Callable[[Refused], None] = lambda refusal: None,
         on_rejected: Callable[[list[UsageRecord]], None] = lambda records: None,
         ship_interval_s: float = 1.0,
+        tell_s: float = TELL_S,
         clock: Callable[[], float] = time.monotonic,
         dice: Callable[[], float] = random.random,
         pause: Pause = pause,
@@ -70,6 +73,8 @@ class Shipper:
         self._dice = dice
         self._pause = pause
         self._own = Lane(journal, clock())
+        self._told_s = clock()
+        self._tell_s = tell_s
         self._old: deque[Lane] = deque()
         self._is_old_turn = False
         self._failures = 0
@@ -219,7 +224,7 @@ class Shipper:
             records = self._own.read() if self._own.waiting > 0 else []
             self._own.shipped_s = self._clock()
             renew = () if self._is_fenced else self.renewals()
-            if records or renew:
+            if records or renew or self._clock() - self._told_s >= self._tell_s:
                 return await self._ship(self._own, records, renew)
         if self._old:
             return 0.0
@@ -228,6 +233,14 @@ class Shipper:
         due_s = self._own.shipped_s + self._interval_s - self._clock()
         await self._pause(max(due_s, 0.001), self._wake)
         return 0.0
+
+    def _claim(self, lane: Lane, records: list[UsageRecord]) -> int:
+        """By when, in Unix milliseconds, the centre has all that was settled here, once it has this batch; 0: cannot say."""
+        if lane is not self._own:
+            return 0
+        self._told_s = self._clock()
+        through = records[-1].seq if records else lane.next_seq - 1
+        return time.time_ns() // 1_000_000 if through >= self._journal.settled_seq else 0
 
     def _is_own_due(self) -> bool:
         own = self._own
@@ -264,7 +277,7 @@ class Shipper:
     async def _ship(self, lane: Lane, records: list[UsageRecord], renew: tuple[Acquire, ...]) -> float:
         outbox = lane.outbox
         try:
-            ack = await self._centre.ingest(Batch(outbox.node, outbox.epoch, tuple(records), renew))
+            ack = await self._centre.ingest(Batch(outbox.node, outbox.epoch, tuple(records), renew, self._claim(lane, records)))
         except Unreachable as error:
             return self._failed(error)
         except Refused as error:

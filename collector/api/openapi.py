@@ -156,7 +156,7 @@ def _success(operation: Operation, refs: dict[Any, Any]) -> dict[str, Any]:
     if _is_struct(operation.answer):
         return {"description": operation.summary, "content": {_JSON: {"schema": refs[operation.answer]}}}
     if isinstance(operation.answer, str):
-        return {"description": operation.summary, "content": {operation.answer: {"schema": {"type": "string"}}}}
+        return {"description": operation.summary, "content": {operation.answer.partition(";")[0]: {"schema": {"type": "string"}}}}
     return {"description": operation.summary}
 
 

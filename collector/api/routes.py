@@ -8,13 +8,20 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from collector.api import account, generations, keys
+from collector.api import account, analytics, exports, generations, keys, organization
 from collector.api.openapi import describe
 from collector.api.operation import Operation, refuse, serve
 from collector.api.problem import Problem
 from collector.service import Collector
 
-OPERATIONS: tuple[Operation, ...] = (*account.OPERATIONS, *generations.OPERATIONS, *keys.OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (
+    *account.OPERATIONS,
+    *generations.OPERATIONS,
+    *keys.OPERATIONS,
+    *analytics.OPERATIONS,
+    *organization.OPERATIONS,
+    *exports.OPERATIONS,
+)
 
 
 def routes(collector: Collector) -> list[BaseRoute]:

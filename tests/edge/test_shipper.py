@@ -109,7 +109,7 @@ class Pauses:
 async def shipping(journal: Journal, centre: ScriptedCentre, **options: object) -> AsyncIterator[Shipper]:
     tasks = Tasks()
     pauses = Pauses()
-    settings = {"clock": pauses.clock, "pause": pauses.pause, "dice": lambda: 1.0} | options
+    settings = {"clock": pauses.clock, "pause": pauses.pause, "dice": lambda: 1.0, "tell_s": 1e9} | options
     shipper = Shipper(journal, centre, tasks, **settings)  # type: ignore[arg-type]
     shipper.start()
     try:
@@ -128,6 +128,18 @@ def settle(journal: Journal, first: int, last: int) -> None:
         journal.intent(intent(number))
         journal.settle(record(number, journal.next_seq(), epoch=journal.epoch))
     journal.sync_now()
+
+
+@pytest.mark.anyio
+async def test_idle_shipper_tells_by_when_the_centre_has_everything() -> None:
+    """Never while something that was settled is not in the batch; an empty batch says it when nothing happens."""
+    journal, centre = open_journal(), ScriptedCentre()
+    settle(journal, 1, 2600)
+    async with shipping(journal, centre, tell_s=15.0):
+        await until(lambda: sum(not batch.records for batch in centre.batches) >= 2)
+    claims = [(batch.records[-1].seq if batch.records else 2600, batch.complete_ms) for batch in centre.batches]
+    assert [seq for seq, claim in claims if claim] == [2600] * (len(claims) - claims.index(next(one for one in claims if one[1])))
+    assert all(not claim for seq, claim in claims if seq < 2600)
 
 
 @pytest.mark.anyio
