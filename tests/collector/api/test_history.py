@@ -228,7 +228,7 @@ async def test_export_of_hostile_names_opens_as_text(api: Api) -> None:
 
 
 CONTRADICTION = "InvoiceId-C-005-C"
-"""The validator asks of every row that InvoiceId be null (C-004) and that it be not (C-005), since it cannot know whether there is an
+"""The validator asks of every row that InvoiceId be null (C-004) and that it be not (C-005): it cannot know whether there is an
 invoice. Usage is paid in advance here, so there is none."""
 
 
