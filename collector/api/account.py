@@ -74,8 +74,17 @@ class RateLimit(msgspec.Struct, frozen=True):
     note: str = "deprecated"
 
 
+class FreeModelDailyRequests(msgspec.Struct, frozen=True):
+    """OpenRouter's quota of its free models; here there is none to count."""
+
+    limit: int = 0
+    remaining: int = 0
+    used: int = 0
+
+
 class KeyData(msgspec.Struct, frozen=True, kw_only=True):
-    """The key that calls. Amounts in dollars; windows are UTC days, weeks from Monday, months."""
+    """The key that calls. Amounts in dollars; windows are UTC days, weeks from Monday, months. OpenRouter's SDKs require what has
+    no meaning here too (regions, budgets, free models): it is empty."""
 
     label: str
     name: str
@@ -98,6 +107,12 @@ class KeyData(msgspec.Struct, frozen=True, kw_only=True):
     creator_user_id: str | None = None
     expires_at: str | None
     rate_limit: RateLimit = RateLimit()
+    free_model_daily_requests: FreeModelDailyRequests = FreeModelDailyRequests()
+    allowed_data_regions: tuple[str, ...] = ()
+    budgets: tuple[str, ...] = ()
+    effective_budget: None = None
+    organization_id: str | None = None
+    workspace_id: str | None = None
     account: str = ""
     role: str = "inference"
 

@@ -74,7 +74,7 @@ def text_of(chunks: list[Any]) -> str:
 
 def test_completion_plain(create: Call, provider: Provider, model: str) -> None:
     """The answer is the provider's with our id, the model that was asked for, and the exact cost."""
-    provider.script(model, respond(completion("Hello there.", prompt=1234, tokens=567)))
+    provider.script(model, respond(completion("Hello there.", prompt=31, tokens=17)))
     seen = create()
     answer = seen["answer"]
     assert answer["choices"][0]["message"]["content"] == "Hello there."
@@ -82,7 +82,7 @@ def test_completion_plain(create: Call, provider: Provider, model: str) -> None:
     assert answer["id"] == seen["headers"]["x-generation-id"]
     assert seen["request_id"] == seen["headers"]["x-request-id"]
     assert answer["model"] == f"mock/{model}"
-    assert nano(answer["usage"]["cost"]) == cost_nano(1234, 567)
+    assert nano(answer["usage"]["cost"]) == cost_nano(31, 17)
 
 
 def test_stream_usage_merged(create: Call, provider: Provider, model: str) -> None:

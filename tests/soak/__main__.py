@@ -18,6 +18,7 @@ SOAKS = {
     "history": ("history", "soak", 10_000_000, "generations of an account in a year, drawn from PostgreSQL; a tenth on SQLite"),
     "hostile": ("hostile", "soak", 8, "seconds of each attack on a running edge, with an honest caller beside it"),
     "framing": ("hostile", "framing", 1_000_000, "conversations that try to make two readers disagree on where a request ends"),
+    "clients": ("clients", "soak", 100, "clients, unmodified, against a provider that refuses what OpenAI refuses"),
     "prices": ("prices", "soak", 1_000_000, "prices against exact fractions"),
 }
 

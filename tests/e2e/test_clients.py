@@ -1,0 +1,34 @@
+"""Clients as their users have them, unmodified, at a provider that refuses what OpenAI refuses: what their users see.
+
+The ones that are quick to install are here; `scripts/soak clients` runs all of them (tests/clients).
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.clients.environments import Missing, environment
+from tests.clients.matrix import CHECKS, CLIENTS, Client, Matrix, providers_toml, table
+from tests.processes import Edge
+from tests.provider import Provider
+
+QUICK = ("openai", "openrouter", "node", "node-ai-6", "java")
+
+
+@pytest.fixture(scope="module")
+def matrix(provider: Provider, server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
+    with (running := Edge(tmp_path_factory.mktemp("clients"), providers_toml(provider), TOLLWAY_SERVER=server)):
+        yield Matrix(running, provider)
+
+
+@pytest.mark.parametrize("client", [client for client in CLIENTS if client.environment in QUICK], ids=lambda client: client.name)
+def test_client(matrix: Matrix, client: Client) -> None:
+    """Whole, streamed, tools, schema, image, models, every class of error, an error mid-stream, and leaving."""
+    try:
+        with environment(client.environment) as where:
+            verdicts = matrix.run(client, where)
+    except Missing as missing:
+        pytest.skip(str(missing))
+    assert list(verdicts) == [check.name for check in CHECKS]
+    assert not any(verdicts.values()), table([(client.name, verdicts)])
+    assert sum(verdict == "" for verdict in verdicts.values()) >= len(CHECKS) // 2
