@@ -101,7 +101,7 @@ class Meter(msgspec.Struct, eq=False):
     _bytes_claimed: int = 0
     """What had been counted when the completion was claimed last."""
     _bill: Bill | None = None
-    _billed_at: tuple[int, int] = (0, 0)
+    _billed_at: tuple[int, int, str] = (0, 0, "")
 
     def turn_to(self, tariff: Tariff, arithmetic: Arithmetic, *, trusts_served_tier: bool = True) -> None:
         """Another provider is asked; nothing was observed of the last one."""
@@ -173,7 +173,7 @@ class Meter(msgspec.Struct, eq=False):
 
     def bill(self) -> Bill:
         """What all that was observed comes to."""
-        observed = self.deltas, self.text_bytes
+        observed = self.deltas, self.text_bytes, self.tier
         if self._bill is None or self._billed_at != observed:
             self._bill, self._billed_at = self._work_out(), observed
         return self._bill

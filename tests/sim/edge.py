@@ -88,7 +88,7 @@ class SimShipper(Shipper):
 
     async def _bury(self, lane: Lane, ack: Ack, records: list[UsageRecord]) -> None:
         rejected = {one.seq for one in ack.rejected if lane.next_seq <= one.seq <= ack.acked_through}
-        if lane is self._own:
+        if lane.outbox.epoch == self._journal.epoch:
             self._on_rejected([record for record in records if record.seq in rejected])
 
 
@@ -173,7 +173,9 @@ class Process:
         )
         self.journal = journal
         self.epoch = booted.epoch
-        self.shipper = SimShipper(journal, Wire(), Tasks(), on_ack=self.on_ack, clock=self.clock, dice=lambda: 0.5)
+        self.shipper = SimShipper(
+            journal, Wire(), Tasks(), on_ack=self.on_ack, on_rejected=self.on_rejected, clock=self.clock, dice=lambda: 0.5
+        )
         self.lanes = [Lane(Tray(journal), self.clock())]
         self.to_adopt = [epoch for epoch in self.recovery.epochs() if epoch != booted.epoch]
 
@@ -204,6 +206,11 @@ class Process:
             wallet = self.wallets.get(balance.purse)
             if wallet is not None and balance.available_nano > 0:
                 wallet.exhausted = None
+
+    def on_rejected(self, records: list[UsageRecord]) -> None:
+        """What the credit of an edge does when records are refused."""
+        for record in records:
+            self.wallet(record.purse, "").unsettle(record.hold_nano, record.cost_nano)
 
     def on_polled(self, polled: Polled, sent_s: float) -> list[str]:
         """What the credit of an edge does with the answer to a poll; the purses whose free credit goes back now."""

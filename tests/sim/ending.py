@@ -15,6 +15,8 @@ def finish(world: World) -> None:
     """Heal, let everybody finish, and judge; raises Violation."""
     heal(world)
     reach(world)
+    ship_all(world)
+    compare_leases(world)
     for machine in world.machines:
         for process in list(machine.processes):
             world.bury(machine, process)
@@ -33,6 +35,33 @@ def heal(world: World) -> None:
     world.net.clear()
     for machine in world.machines:
         machine.disk.heal()
+
+
+def ship_all(world: World) -> None:
+    """Living processes give up waiting for answers that were lost, and ship what they have."""
+    for process in world.processes():
+        for talk in list(process.talks):
+            world.give_up(process, talk)
+    settle_down(world)
+
+
+def compare_leases(world: World) -> None:
+    """Everything is shipped: each living edge believes of its leases that as much was spent as the centre does."""
+    office = world.office
+    if world.has_lost_books or world.has_restored_disk:
+        return
+    for process in world.processes():
+        at = (process.node, process.epoch)
+        if process.journal is None or process.is_draining or office.newest[process.node] != process.epoch:
+            continue
+        if office.epochs[at].state != "open" or process.journal.acked_through != process.journal.settled_seq:
+            continue
+        for purse, wallet in process.wallets.items():
+            row = office.lease_row(*at, purse)
+            here_nano = wallet.lease.settled_nano + process.forgotten_nano.get(purse, 0)
+            there_nano = row.settled_nano if row is not None else 0
+            if here_nano != there_nano:
+                raise Violation(f"out of step: {process} {wallet} has spent {here_nano}, the centre says {there_nano}")
 
 
 def reach(world: World) -> None:

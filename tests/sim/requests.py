@@ -114,13 +114,17 @@ class Requests(Traffic):
         if process is None or generation is None or process.journal is None:
             return
         process.running.remove(generation)
-        self.grow(generation, is_last=True)
-        record = record_of(process, generation, process.journal.next_seq())
+        record = self.conclude(process, generation, process.journal.next_seq())
         over_nano = max(record.cost_nano - generation.hold_nano, 0)
         generation.overage_nano = over_nano
         self.overage_nano += over_nano
         self.settled += 1
         self.within(process, lambda: self.write_settlement(process, generation, record))
+
+    def conclude(self, process: Process, generation: Generation, seq: int) -> UsageRecord:
+        """The provider has ended: what is charged for."""
+        self.grow(generation, is_last=True)
+        return record_of(process, generation, seq)
 
     def write_settlement(self, process: Process, generation: Generation, record: UsageRecord) -> None:
         was_doubtful, generation.is_doubtful = generation.is_doubtful, True

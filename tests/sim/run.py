@@ -48,9 +48,12 @@ def run(world: World, steps: int) -> Outcome:
     return Outcome(world.seed, world.steps, "", world.settled)
 
 
-def _run_slice(task: tuple[range, int]) -> list[Outcome]:
-    seeds, steps = task
-    return [run_world(seed, steps) for seed in seeds]
+Task = tuple[range, int, type[World]]
+
+
+def _run_slice(task: Task) -> list[Outcome]:
+    seeds, steps, world_type = task
+    return [run_world(seed, steps, world_type) for seed in seeds]
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -65,17 +68,17 @@ class Report(msgspec.Struct, frozen=True):
         return head + f"{len(self.violations)} violations"
 
 
-def run_many(first: int, count: int, steps: int, cores: int | None = None) -> Report:
+def run_many(first: int, count: int, steps: int, cores: int | None = None, world_type: type[World] = World) -> Report:
     """Seeds `first` … on `cores` processes (all that there are)."""
     began_s = time.monotonic()
     size = 50
-    tasks = [(range(start, min(start + size, first + count)), steps) for start in range(first, first + count, size)]
+    tasks = [(range(start, min(start + size, first + count)), steps, world_type) for start in range(first, first + count, size)]
     outcomes = list(_results(tasks, cores or os.cpu_count() or 1))
     bad = tuple(outcome for outcome in outcomes if outcome.problem)
     return Report(len(outcomes), steps, sum(outcome.settled for outcome in outcomes), time.monotonic() - began_s, bad)
 
 
-def _results(tasks: list[tuple[range, int]], cores: int) -> Iterator[Outcome]:
+def _results(tasks: list[Task], cores: int) -> Iterator[Outcome]:
     if cores == 1:
         for task in tasks:
             yield from _run_slice(task)

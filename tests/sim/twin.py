@@ -63,7 +63,8 @@ class TwinOffice(WatchedOffice):
 
     def add_key(self, digest: str, account: str, key_id: str, limit_nano: int | None = None) -> Policy:
         row = (digest, key_id, account, "", "", "", limit_nano, "none", 0, None, self.clock_ms)
-        sql = f"INSERT INTO keys ({accounts.KEY_COLUMNS}, version) VALUES ({', '.join('?' * len(row))}, 0)"
+        columns = ", ".join(accounts.KEY_COLUMNS.split(", ")[: len(row)])
+        sql = f"INSERT INTO keys ({columns}, version) VALUES ({', '.join('?' * len(row))}, 0)"
         self.store.write(lambda tx: tx.run(sql, *row))
         return super().add_key(digest, account, key_id, limit_nano)
 

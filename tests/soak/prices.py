@@ -1,6 +1,7 @@
 """A million prices against exact fractions: never under-charged, less than one nano-dollar over."""
 
 import random
+from decimal import Decimal
 from fractions import Fraction
 
 import msgspec
@@ -46,6 +47,10 @@ def soak(report: Report, seed: int, count: int) -> None:
     for _ in range(count):
         prices = {"input": _price(dice), "output": _price(dice), "request": dice.choice(("0", "0.005", "0.000000001"))}
         prices |= {name: _price(dice) for name in (*PARTS, *OUTPUT_PARTS) if dice.random() < 0.5}
+        for name in ("audio_prompt", "image_prompt"):
+            if name in prices:
+                # As everywhere: a cheaper one might be what was cached, and then is charged as text.
+                prices[name] = str(Decimal(prices[name]) + Decimal(prices["input"]))
         pico = {name: pico_per_token(text) for name, text in prices.items() if name != "request"}
         rates = msgspec.convert(pico | {"request": pico_per_request(prices["request"])}, Rates)
         prompt, completion = (dice.randint(0, 10 ** dice.randint(0, 7)) for _ in range(2))
