@@ -31,7 +31,7 @@ async def forward_whole(exchange: Exchange, generation: Generation, passage: Pas
         body = await _read_whole(exchange, passage, generation, bounds)
         now_s = generation.first_byte_s = monotonic()
         generation.upstream_s += now_s - asked_s
-        view, members = open_answer(body)
+        reading = open_answer(body)
         if generation.envelope.stream:
             raise NotAnAnswer(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no event stream"))
     except NotAnAnswer as problem:
@@ -41,11 +41,11 @@ async def forward_whole(exchange: Exchange, generation: Generation, passage: Pas
         exchange.abort()
         raise
     generation.consumed = "metered"
-    generation.finish_reason = view.finish_reason
-    generation.upstream_id = view.upstream_id
+    generation.finish_reason = reading.chunk.finish_reason
+    generation.upstream_id = reading.chunk.upstream_id
     provider, created_s = generation.attempt.provider.name, generation.started_ms // 1000
     identity = Identity(generation.gen_id, generation.envelope.model, passage.flavor, provider, created_s)
-    answer = rewrite_answer(body, view, members, identity, generation.meter)
+    answer = rewrite_answer(body, reading, identity, generation.meter)
     if passage.has_left:
         generation.settle("cancelled", 499, monotonic())
         return

@@ -6,13 +6,14 @@ Limits: an answer that is no JSON object, or an `error` inside a 200, is no answ
 import msgspec
 from msgspec import Raw
 
-from routing.dialects.openai import Chunk, decode_chunk
 from routing.failure import Failure, Kind, Sent, Source
 from routing.meter import Meter
 from routing.openrouter import answer_members, usage_member
 from routing.provider_error import failure_of_error as failure_of_error
+from routing.provider_event import error_of
 from routing.refusal import Refusal
-from routing.splice import Members, decode_members, replace
+from routing.repair import Reading, read_object
+from routing.splice import replace
 from usage.flavor import Flavor
 
 _encode = msgspec.json.encode
@@ -21,12 +22,13 @@ _encode = msgspec.json.encode
 class Identity:
     """The names an answer carries: ours instead of the provider's, as JSON texts; and the API it is an answer of."""
 
-    __slots__ = ("created_s", "flavor", "gen_id", "id_json", "model", "model_json", "provider")
+    __slots__ = ("created_s", "flavor", "gen_id", "id_json", "model", "model_json", "provider", "provider_json")
 
     def __init__(self, gen_id: str, model: str, flavor: Flavor, provider: str, created_s: int = 0) -> None:
         self.created_s = created_s
         self.flavor = flavor
         self.provider = provider
+        self.provider_json = Raw(_encode(provider))
         self.gen_id = gen_id
         self.model = model
         self.id_json = Raw(f'"{gen_id}"')
@@ -41,28 +43,28 @@ class NotAnAnswer(Exception):
         self.failure = failure
 
 
-def open_answer(body: bytes) -> tuple[Chunk, Members]:
-    """The view and the members of a JSON answer; NotAnAnswer when it is none."""
-    try:
-        view, members = decode_chunk(body), decode_members(body)
-    except (msgspec.DecodeError, RecursionError):
-        raise NotAnAnswer(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
-    if view.has_error:
-        raise NotAnAnswer(failure_of_error(bytes(view.error), Sent.REQUEST))
-    if view.choices is None:
+def open_answer(body: bytes) -> Reading:
+    """What is read of a JSON answer; NotAnAnswer when it is none."""
+    reading = read_object(body)
+    if reading is None:
+        raise NotAnAnswer(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object"))
+    if error := error_of(body, reading, ()):
+        raise NotAnAnswer(failure_of_error(error, Sent.REQUEST))
+    if reading.chunk.choices is None:
         raise NotAnAnswer(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no choices"))
-    return view, members
+    return reading
 
 
-def rewrite_answer(body: bytes, view: Chunk, members: Members, identity: Identity, meter: Meter) -> bytes:
+def rewrite_answer(body: bytes, reading: Reading, identity: Identity, meter: Meter) -> bytes:
     """The answer as the caller gets it. Counts into `meter`."""
-    meter.observe_answer(body, view.any_usage)
-    meter.tier = view.tier or meter.tier
+    members = reading.members
+    meter.observe_answer(body, reading.usage)
+    meter.tier = reading.chunk.tier or meter.tier
     values = {"id": identity.id_json, "model": identity.model_json, "usage": Raw(meter.usage_json())}
     if identity.flavor is Flavor.OPENROUTER:
         values["usage"] = usage_member(values["usage"])
         values |= answer_members(members, identity.provider, identity.created_s)
-    return replace(body, members, values)
+    return replace(body, members, values, reading.places)
 
 
 def error_event(identity: Identity, refusal: Refusal, created: int) -> bytes:
@@ -78,10 +80,15 @@ def error_event(identity: Identity, refusal: Refusal, created: int) -> bytes:
     return _event(identity, created, b"%b,%b" % (choices, body[1:-1]))
 
 
-def length_chunk(identity: Identity, usage: bytes, created: int) -> bytes:
-    """The event that ends a stream whose reserved credit is used up."""
-    tail = b'[{"index":0,"delta":{},"finish_reason":"length"}],"usage":' + usage + b',"ended_by":"credit"'
-    return _event(identity, created, tail)
+def length_chunk(identity: Identity, usage: bytes, created: int, choices: int = 1) -> bytes:
+    """The event that ends a stream, and each of its choices, whose reserved credit is used up."""
+    ends = b",".join([b'{"index":%d,"delta":{},"finish_reason":"length"}' % index for index in range(choices)])
+    return _event(identity, created, b'[%b],"usage":%b,"ended_by":"credit"' % (ends, usage))
+
+
+def last_chunk(identity: Identity, usage: bytes, created: int) -> bytes:
+    """Usage for a caller that did not ask for a chunk without choices, where there is no finish to tell it with."""
+    return _event(identity, created, b'[{"index":0,"delta":{},"finish_reason":null}],"usage":' + usage)
 
 
 def usage_chunk(identity: Identity, usage: bytes, created: int) -> bytes:

@@ -18,7 +18,7 @@ from routing.bounds import BYTES_PER_TOKEN_MAX, Counted, Counts, TokenBounds, bo
 from routing.dialects.claim import ABSENT, Arithmetic, Claim, count, counts_of, merged, read_claim, upstream_cost_pico
 from routing.envelope import Envelope
 from routing.provider import Model
-from routing.splice import Members, decode_members
+from routing.splice import REFUSED, Members, decode_members
 from routing.tariff import Tariff
 from usage.pricing import cost_nano, dollars
 from usage.record import Rates, Tokens, UsageSource
@@ -263,7 +263,7 @@ def _set_detail(members: Members, name: str, part: bytes, value: int) -> None:
     key = part.decode()
     try:
         details = decode_members(members[name])
-    except (KeyError, msgspec.DecodeError, RecursionError):
+    except (KeyError, *REFUSED):
         details = {}
     if not details or bytes(details.get(key, b"0")) != b"%d" % value:
         details[key] = Raw(b"%d" % value)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from routing.splice import Members, decode_members
+from routing.splice import REFUSED, Members, decode_members
 
 _FINISHES: Final = {
     "model_length": "length",
@@ -83,7 +83,7 @@ def usage_member(usage: bytes) -> Raw:
     if details is not None and not is_null(details):
         try:
             counts = decode_members(details)
-        except msgspec.DecodeError:
+        except REFUSED:
             del members["prompt_tokens_details"]
         else:
             members["prompt_tokens_details"] = Raw(_encode({name: raw for name, raw in counts.items() if not is_null(raw)}))
@@ -95,7 +95,7 @@ def choices_of(choices: Raw, part: str) -> Raw:
     """The choices, each with its finish in both words and its `part` ("message" or "delta") as the schema has it."""
     try:
         return Raw(b"[%b]" % b",".join([_choice(at, raw, part) for at, raw in enumerate(_decode_list(choices))]))
-    except (msgspec.DecodeError, RecursionError):
+    except REFUSED:
         return choices
 
 
@@ -115,7 +115,7 @@ def _choice(at: int, raw: Raw, part: str) -> bytes:
 def _finish(raw: Raw) -> Raw:
     try:
         word: Any = msgspec.json.decode(raw)
-    except msgspec.DecodeError:
+    except REFUSED:
         return raw
     known = _FINISHES.get(word) if isinstance(word, str) else None
     return raw if known is None else Raw(_encode(known))

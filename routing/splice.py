@@ -11,9 +11,13 @@ import re
 import msgspec
 
 Members = dict[str, msgspec.Raw]
+Places = dict[str, tuple[int, int]]
+"""Member → where its value begins and ends."""
 
 decode_members = msgspec.json.Decoder(Members).decode
-"""JSON text of an object → its members with raw values, in order; msgspec.DecodeError or RecursionError otherwise."""
+"""JSON text of an object → its members with raw values, in order; one of REFUSED otherwise."""
+REFUSED = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What reading foreign JSON raises: ValueError for a key or a text that is no UTF-8, RecursionError for one nested too deep."""
 
 _KEY = re.compile(rb'[ \t\r\n]*"(?:[^"\\]|\\.)*"[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
 _COMMA = re.compile(rb"[ \t\r\n]*,")
@@ -27,20 +31,23 @@ def key_of(name: str) -> bytes:
     return _encode(name) + b":"
 
 
-def replace(text: bytes, members: Members, values: Members) -> bytes:
+def replace(text: bytes, members: Members, values: Members, places: Places | None = None) -> bytes:
     """`text` with the top-level members named in `values` replaced; those that are missing are appended in order.
 
-    `members` is `decode_members(text)`.
+    `members` is `decode_members(text)`; `places` is where they stand, for a text that a strict reader refuses.
     """
+    if places is not None:
+        return _spliced(text, places, values)
     size = 1 + 4 * len(members) + sum(map(len, members)) + sum(map(len, members.values()))
     if size == len(text):
         return _encode(members | values)
     if size == len(text.rstrip()):
         return _encode(members | values) + text[size:]
-    return _walk(text, members, values)
+    places = spans(text, members)
+    return _encode(members | values) if places is None else _spliced(text, places, values)
 
 
-def spans(text: bytes, members: Members) -> dict[str, tuple[int, int]] | None:
+def spans(text: bytes, members: Members) -> Places | None:
     """Where each member's value stands, as (start, end); None when the object repeats a key."""
     opened = _OPEN.match(text)
     assert opened is not None, "decode_members accepted it"
@@ -57,10 +64,7 @@ def spans(text: bytes, members: Members) -> dict[str, tuple[int, int]] | None:
     return None if members and _COMMA.match(text, places[name][1]) else places
 
 
-def _walk(text: bytes, members: Members, values: Members) -> bytes:
-    places = spans(text, members)
-    if places is None:
-        return _encode(members | values)
+def _spliced(text: bytes, places: Places, values: Members) -> bytes:
     pieces: list[bytes] = []
     taken = 0
     for name, (start, end) in places.items():
@@ -68,6 +72,6 @@ def _walk(text: bytes, members: Members, values: Members) -> bytes:
             pieces += (text[taken:start], values[name])
             taken = end
     end = text.rindex(b"}")
-    added = [b",%b%b" % (key_of(name), value) for name, value in values.items() if name not in members]
-    pieces += (text[taken:end], b"".join(added)[0 if members else 1 :], text[end:])
+    added = [b",%b%b" % (key_of(name), value) for name, value in values.items() if name not in places]
+    pieces += (text[taken:end], b"".join(added)[0 if places else 1 :], text[end:])
     return b"".join(pieces)

@@ -6,6 +6,8 @@ Strategy: only an unfinished last line waits; most reads end at a line's end and
 Limits: a line longer than `line_bytes_max` raises TooLong (16 MiB by default: an inline image or audio answer is one line).
 """
 
+BLANK = (b"\n", b"\r\n", b"\r")
+
 
 class TooLong(Exception):
     """The provider sent a line beyond the bound."""

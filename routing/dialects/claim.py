@@ -16,6 +16,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from routing.bounds import Counts, TokenBounds
 from routing.dialects.lenient import Inner, salvage
+from routing.splice import REFUSED
 from usage.pricing import PICO_PER_DOLLAR
 from usage.record import COUNT_MAX, UPSTREAM_COST_PICO_MAX, Tokens
 
@@ -149,9 +150,9 @@ def read_claim(usage: bytes | Raw) -> Claim | None:
     except msgspec.ValidationError:
         try:
             claim = salvage(usage, Claim, _INNER)
-        except (msgspec.DecodeError, RecursionError):
+        except REFUSED:
             return None
-    except (msgspec.DecodeError, RecursionError):
+    except REFUSED:
         return None
     return claim
 
@@ -279,7 +280,7 @@ def upstream_cost_pico(claim: Claim) -> int | None:
         if text[:1] == b"{":
             try:
                 text = bytes(_decode_cost(raw).total_cost)
-            except (msgspec.DecodeError, RecursionError):
+            except REFUSED:
                 continue
         found = _pico(text)
         if found is not None:

@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from routing.splice import decode_members
+from routing.splice import REFUSED, decode_members
 
 Inner = Mapping[str, Callable[[Raw], Any]]
 """Field → how to read what it holds when the field as a whole is not as agreed."""
 
 
 def salvage(text: bytes | Raw, kind: type[msgspec.Struct], inner: Inner) -> Any:
-    """A `kind` whose bad members have their defaults; msgspec.DecodeError or RecursionError when `text` is no JSON object."""
+    """A `kind` whose bad members have their defaults; one of `splice.REFUSED` when `text` is no JSON object."""
     members = decode_members(text)
     found: dict[str, Any] = {}
     for field in msgspec.structs.fields(kind):
@@ -25,12 +25,12 @@ def salvage(text: bytes | Raw, kind: type[msgspec.Struct], inner: Inner) -> Any:
             continue
         try:
             found[field.name] = msgspec.json.decode(raw, type=field.type)
-        except (msgspec.DecodeError, RecursionError):
+        except REFUSED:
             read = inner.get(field.name)
             if read is None:
                 continue
             try:
                 found[field.name] = read(raw)
-            except (msgspec.DecodeError, RecursionError):
+            except REFUSED:
                 continue
     return kind(**found)

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from routing.dialects.lenient import Inner, salvage
+from routing.splice import REFUSED
 from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
 
 _ABSENT = Raw(b"")
@@ -26,6 +27,12 @@ class Groq(msgspec.Struct, gc=False):
 class Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
     usage: Raw = _ABSENT
+    index: Any = 0
+
+    @property
+    def place(self) -> int:
+        """Which of the choices asked for it is."""
+        return self.index if isinstance(self.index, int) else 0
 
 
 class Chunk(msgspec.Struct, gc=False):
@@ -87,13 +94,13 @@ def _text_of(raw: Raw) -> str:
         return ""
     try:
         text: str = _decode_str(raw)
-    except msgspec.DecodeError:
+    except REFUSED:
         return ""
     return text
 
 
 def decode_chunk(payload: bytes) -> Chunk:
-    """A chunk or an answer; msgspec.DecodeError or RecursionError when it is no JSON object."""
+    """A chunk or an answer; one of `splice.REFUSED` when it is no JSON object."""
     try:
         chunk: Chunk = _decode_chunk(payload)
     except msgspec.ValidationError:

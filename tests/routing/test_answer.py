@@ -28,8 +28,8 @@ OPENROUTER = Identity("gen-1", 'a/"b', Flavor.OPENROUTER, "p")
 
 def rewritten(body: bytes) -> tuple[bytes, Meter]:
     meter = Meter(Tariff(Rates(input=1_000, output=2_000)), 5)
-    view, members = open_answer(body)
-    return rewrite_answer(body, view, members, IDENTITY, meter), meter
+    reading = open_answer(body)
+    return rewrite_answer(body, reading, IDENTITY, meter), meter
 
 
 @pytest.mark.parametrize("name", recordings.ANSWERS)

@@ -24,10 +24,10 @@ def choices_of(choices: Raw, part: str) -> bytes:
 
 
 def whole(body: bytes, flavor: Flavor = Flavor.OPENROUTER) -> dict[str, Any]:
-    view, members = open_answer(body)
+    reading = open_answer(body)
     identity = Identity("gen-1", "a/b", flavor, "p", 7)
     answer: dict[str, Any] = json.loads(
-        rewrite_answer(body, view, members, identity, Meter(Tariff(Rates(input=1_000, output=2_000)), 5))
+        rewrite_answer(body, reading, identity, Meter(Tariff(Rates(input=1_000, output=2_000)), 5))
     )
     return answer
 
@@ -211,7 +211,9 @@ def test_stream_that_changes_its_shape() -> None:
     parts += [event_of('{"content":"d"}'), event_of('{"content":"e"}', '"eos"')]
     parts.append(event_of('{"content":"a"}', more=',"usage":null'))
     for cut in (parts, [b"".join(parts)]):
-        events = events_of(streamed(cut)[0])
+        *events, last = events_of(streamed(cut)[0])
+        # Text came behind the finish, so that the usage has a chunk of its own.
+        assert (last["choices"][0]["delta"], last["usage"]["prompt_tokens"]) == ({}, 1)
         assert [event["choices"][0]["delta"]["content"] for event in events] == ["a", "a", "a", "b", "c", "d", "e", "a"]
         assert [event["choices"][0]["finish_reason"] for event in events] == [None] * 6 + ["stop", None]
         assert events[6]["choices"][0]["native_finish_reason"] == "eos"

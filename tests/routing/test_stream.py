@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import pytest
 
 from routing.answer import Identity
+from routing.event_rewrite import EventRewrite
 from routing.meter import Meter
 from routing.stream import StreamRewrite
 from routing.tariff import Tariff
@@ -45,31 +46,39 @@ def run(parts: list[bytes], include_usage: bool = False) -> tuple[bytes, StreamR
 def clone(rewrite: StreamRewrite) -> StreamRewrite:
     """A copy that goes its own way; `copy.deepcopy` does the same a hundred times slower."""
     twin = shallow(rewrite)
-    for name in StreamRewrite.__slots__:
+    for name in SLOTS:
         value = getattr(twin, name)
         if isinstance(value, list):
             setattr(twin, name, value[:])
     twin.meter = copy.copy(rewrite.meter)
     twin._lines = shallow(rewrite._lines)
     twin._unfinished = twin._lines.pieces = rewrite._lines.pieces[:]
+    twin._ending = shallow(rewrite._ending)
+    twin._held = twin._ending.held = [chunk._replace(framing=chunk.framing[:]) for chunk in rewrite._held]
     return twin
 
 
 def shallow(original: T) -> T:
     twin = object.__new__(type(original))
-    for name in type(original).__slots__:  # type: ignore[attr-defined]
+    for name in {name for kind in type(original).__mro__ for name in getattr(kind, "__slots__", ())}:
         setattr(twin, name, getattr(original, name))
     return twin
+
+
+SLOTS = (*EventRewrite.__slots__, *StreamRewrite.__slots__)
+OF_THE_READS = ("_tail", "is_framing", "is_notable")
+"""What depends on how the bytes came, and may."""
 
 
 def state(rewrite: StreamRewrite) -> tuple[object, ...]:
     """What a rewriter knows of the stream, to be compared; not what it learned to read it faster."""
     own = [
         getattr(rewrite, name)
-        for name in StreamRewrite.__slots__
-        if name not in ("meter", "_lines", "_identity", "_held_members", "_plain", "_swappable", "_lessons")
+        for name in SLOTS
+        if name not in ("meter", "_lines", "_identity", "_ending", "_held", "_plain", "_swappable", "_lessons", *OF_THE_READS)
     ]
-    return (own, rewrite.meter.tokens, rewrite.meter.source, bool(rewrite._lines.pieces))
+    held = [(event.line, event.framing) for event in rewrite._held]
+    return (own, held, rewrite.meter.tokens, rewrite.meter.source, bool(rewrite._lines.pieces))
 
 
 def payloads(stream: bytes) -> list[Any]:
@@ -199,7 +208,7 @@ def test_stream_with_single_line_feeds_is_read() -> None:
     sent, rewrite = run([b"data: " + SAYS + b"\ndata: " + STOPS + b"\ndata: " + USED + b"\ndata: [DONE]\n"])
     assert [bool(event.get("usage")) for event in payloads(sent)] == [False, True]
     assert rewrite.meter.tokens == Tokens(prompt=3, completion=1)
-    assert sent.endswith(b"data: [DONE]\n")
+    assert sent.endswith(b"data: [DONE]\n\n")
 
 
 def test_stream_comments_pass() -> None:
@@ -383,9 +392,9 @@ def test_stream_of_plain_events_is_at_a_boundary_between_them() -> None:
 
 
 def test_stream_that_ends_without_a_last_line_feed_is_read_to_its_end() -> None:
-    """Some servers close right after the last byte of `[DONE]`."""
+    """Some servers close right after the last byte of `[DONE]`; a reader of events needs the blank line."""
     sent, rewrite = run([PLAIN, b"data: [DONE]"])
-    assert sent.endswith(b"data: [DONE]")
+    assert sent.endswith(b"data: [DONE]\n\n")
     assert rewrite.is_done
 
 
