@@ -38,5 +38,7 @@ def refusal_of(failure: Failure, provider_name: str) -> Refusal:
     """What the caller is told of a failure: as a status while nothing has gone out, else in the stream's error event."""
     message, kind, code = describe(failure, provider_name)
     metadata = {"provider_name": provider_name} if failure.source is Source.UPSTREAM else None
+    if metadata is not None and code == failure.code:
+        metadata["provider_code"] = code
     param = param_of(failure)
     return Refusal(status_of(failure), code, message, kind, param, metadata, wait_of(failure), is_hopeless(failure))

@@ -24,3 +24,10 @@ def test_refusal_of_a_failure() -> None:
     assert slow.metadata == {"provider_name": "groq"}
     own = refusal_of(Failure(Kind.JOURNAL, Source.PROXY, Sent.NOTHING), "groq")
     assert (own.status, own.metadata) == (503, None)
+
+
+def test_refusal_of_a_complaint() -> None:
+    """Where the provider's own code is told, OpenRouter's clients find it under their name for it too."""
+    failure = Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, 400, detail="too long", code="context_length_exceeded")
+    refusal = refusal_of(failure, "groq")
+    assert refusal.metadata == {"provider_name": "groq", "provider_code": "context_length_exceeded"}
