@@ -37,6 +37,8 @@ def _pricing(rates: Rates) -> dict[str, str]:
         "image_token": rates.image_prompt,
         "image_output": rates.image_completion,
     }
+    if rates.search:
+        optional["web_search"] = rates.search
     pricing |= {name: rate for name, rate in optional.items() if rate is not None}
     return {name: _per_unit(rate) for name, rate in pricing.items()}
 

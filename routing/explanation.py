@@ -6,12 +6,15 @@ Rule: pure text out of the same decisions that requests take; nothing here decid
 from routing.config import Config
 from routing.plan import Plan, Routes, is_offered, missing_keys
 from routing.provider import Provider
+from routing.tariff import Tariff
 from usage.pricing import PICO_PER_DOLLAR, PICO_PER_NANO, TOKENS_PER_PRICE, dollars
 from usage.record import Rates
 
 _PRICE_NAMES = (
     ("cached", "cached input"),
     ("cache_write", "cache write"),
+    ("cache_write_1h", "cache write for an hour"),
+    ("cache_write_12h", "cache write for twelve hours"),
     ("audio_prompt", "audio input"),
     ("image_prompt", "image input"),
     ("reasoning", "reasoning"),
@@ -25,7 +28,8 @@ def prices(rates: Rates) -> str:
     parts = [f"{_per_million(rates.input)} input", f"{_per_million(rates.output)} output"]
     parts += [f"{_per_million(rate)} {name}" for field, name in _PRICE_NAMES if (rate := getattr(rates, field)) is not None]
     fixed = f", ${_decimal(rates.request)} per request" if rates.request else ""
-    return f"{', '.join(parts)} per million tokens{fixed}"
+    search = f", ${_decimal(rates.search)} per web search" if rates.search else ""
+    return f"{', '.join(parts)} per million tokens{fixed}{search}"
 
 
 def _per_million(pico: int) -> str:
@@ -64,7 +68,17 @@ def explain(config: Config, offered: frozenset[str], model_id: str) -> list[str]
         key = f"with the key {attempt.key_ref}" if attempt.key_ref else "without a key"
         lines.append(f"  {number}. {attempt.model.name} at {attempt.provider.name}, {_place(attempt.provider)}, {key}")
         lines.append(f"     {prices(attempt.rates)}{'' if attempt.model.is_listed else ' (not listed: the price for any other)'}")
+        lines += [f"     {line}" for line in _further_prices(attempt.model.tariff)]
         lines.append(f"     {_bounds(attempt.provider, attempt.model.context_tokens, attempt.model.max_output_tokens)}")
+    return lines
+
+
+def _further_prices(tariff: Tariff) -> list[str]:
+    """What a long prompt and each service tier cost."""
+    lines = [f"above {step.tokens} prompt tokens: {prices(step.rates)}" for step in reversed(tariff.above)]
+    for name, tier in tariff.tiers.items():
+        lines.append(f"service tier {name}: {prices(tier.rates)}")
+        lines += [f"service tier {name}, {line}" for line in _further_prices(tier)]
     return lines
 
 

@@ -1,7 +1,7 @@
 """The prices of an entry of the routing table, read from its TOML table: plain, above a size of the prompt, by service tier.
 
-Rule: what a step or a tier does not name it takes from the plain prices; a tier without steps of its own has the plain ones' in
-proportion, so that a long prompt is never priced as a short one.
+Rule: what a step or a tier does not name (cached input, say) is in proportion to what it names; a tier without steps of its own
+has the plain ones' in proportion too, so that a long prompt is never priced as a short one.
 """
 
 import re
@@ -26,18 +26,20 @@ _PRICES: Final = (
     ("image_output", "image_completion"),
 )
 """Field of the table → field of Rates, for the prices that default to those of plain input or output."""
+_OF_OUTPUT: Final = ("reasoning", "audio_completion", "image_completion")
 _ABOVE: Final = re.compile(r"above_([1-9][0-9]{0,8})(k?)\Z")
 
 
 def read_rates(table: Table, version: str, plain: Rates | None = None) -> Rates:
-    """The prices among a table's fields; the table stays open for its other fields. What is absent is as in `plain`."""
-    special: dict[str, Any] = {
-        rate: table.take(name, field.token_price, None if plain is None else getattr(plain, rate)) for name, rate in _PRICES
-    }
+    """The prices among a table's fields; the table stays open for its other fields. What is absent follows from `plain`."""
     if plain is None:
         both = {name: table.need(name, field.token_price, 0, _PRICE_HINT) for name in ("input", "output")}
     else:
         both = {name: table.take(name, field.token_price, getattr(plain, name)) for name in ("input", "output")}
+    special: dict[str, Any] = {}
+    for name, rate in _PRICES:
+        default = None if plain is None else _in_proportion(plain, rate, both)
+        special[rate] = table.take(name, field.token_price, default)
     return Rates(
         request=table.take("request", field.request_price, 0 if plain is None else plain.request),
         search=table.take("search", field.request_price, 0 if plain is None else plain.search),
@@ -45,6 +47,14 @@ def read_rates(table: Table, version: str, plain: Rates | None = None) -> Rates:
         **both,
         **special,
     )
+
+
+def _in_proportion(plain: Rates, rate: str, both: dict[str, int]) -> int | None:
+    """A price as much dearer or cheaper than the plain one as input or output is, rounded up."""
+    price: int | None = getattr(plain, rate)
+    whole = "output" if rate in _OF_OUTPUT else "input"
+    before: int = getattr(plain, whole)
+    return price if price is None or not before else -(-price * both[whole] // before)
 
 
 def read_tariff(table: Table, version: str) -> Tariff:
