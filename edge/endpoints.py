@@ -34,6 +34,12 @@ ACCOUNT_PATHS: Mapping[str, tuple[str, ...]] = {
     "/exports/usage.csv": ("GET",),
     "/exports/generations.csv": ("GET",),
     "/exports/focus.csv": ("GET",),
+    "/topups": ("GET", "POST"),
+    "/topups/checkout": ("POST",),
+    "/webhooks/stripe": ("POST",),
+    "/invoices.csv": ("GET",),
+    "/auth/keys/code": ("POST",),
+    "/auth/keys": ("POST",),
     "/openapi.json": ("GET",),
 }
 """What the collector answers for accounts, under both bases; a test holds it to the collector's own list."""

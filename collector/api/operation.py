@@ -8,6 +8,7 @@ carried out once: the same key brings the same answer, with another body it is r
 that; it is made again from the caller's own credential and a stored salt.
 """
 
+import asyncio
 import hashlib
 import hmac
 import time
@@ -45,8 +46,9 @@ class Call(msgspec.Struct, frozen=True):
     path: Mapping[str, str]
     now_ms: int
     collector: Collector
-    is_openrouter: bool
     entropy: bytes = b""
+    raw: bytes = b""
+    headers: Mapping[str, str] = {}
 
     @property
     def account(self) -> str:
@@ -62,6 +64,12 @@ class Plain(msgspec.Struct, frozen=True):
     content: bytes
     media_type: str
     filename: str = ""
+
+
+class Later(msgspec.Struct, frozen=True):
+    """An answer that has to be asked for elsewhere, after the transaction; `ask` blocks."""
+
+    ask: Callable[[], Any]
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -143,7 +151,7 @@ async def _answer(collector: Collector, operation: Operation, request: Request) 
         caller = admit(tx, now_ms)
         query = decode_query(operation.query or Nothing, request)
         body = decode_body(operation.body, raw) if operation.body is not None else None
-        call = Call(caller, query, body, request.path_params, now_ms, collector, request.url.path.startswith("/api/v1"))
+        call = Call(caller, query, body, request.path_params, now_ms, collector, raw=raw, headers=request.headers)
         key = request.headers.get("idempotency-key", "")
         if key and request.method == "POST" and operation.has_effect and operation.roles:
             return once(tx, call, key, f"{request.method} {operation.path}", raw, operation)
@@ -151,6 +159,10 @@ async def _answer(collector: Collector, operation: Operation, request: Request) 
 
     transact = collector.write if operation.has_effect else collector.read
     status, answer = await _patiently(collector, lambda: transact(work), operation.patience_s)
+    if isinstance(answer, Later):
+        answer = await asyncio.to_thread(answer.ask)
+    if isinstance(answer, Problem):
+        raise answer
     return _respond(request, status, answer)
 
 
