@@ -10,6 +10,7 @@ import msgspec
 
 from collector.bookkeeping import each_posting
 from collector.check import Check
+from collector.fingerprint import check_fingerprints
 from collector.ledger import REVENUE, AccountRow, LeaseKey, LeaseRow, Tables, rebuild, terms_nano
 from collector.rejections import check_rejections
 from collector.rollup_audit import check_rollups, pruned_nano
@@ -29,6 +30,7 @@ def verify(tx: Tx) -> list[Check]:
         _check_rebuild(tables, log),
         _check_books(log),
         *_check_records(tx, log),
+        check_fingerprints(tx),
         _check_gaps(tx),
         _check_epochs(tx),
         *check_rollups(tx),
@@ -107,7 +109,8 @@ def _check_records(tx: Tx, log: Tables) -> list[Check]:
         record = _decode(payload)
         count += 1
         charged[account] = charged.get(account, 0) + cost
-        if not is_cost(cost, record.tokens, record.rates) or (record.gen_id, record.account) != (gen_id, account):
+        is_same = (record.gen_id, record.account, record.cost_nano) == (gen_id, account, cost)
+        if not is_same or not is_cost(cost, record.tokens, record.rates):
             faults.append(f"{gen_id}: charged {cost}, its tokens and rates make {cost_nano(record.tokens, record.rates)}")
     unequal = [
         f"account {name}: records cost {charged.get(name, 0)}, the log charged {_charged(log, name)}"

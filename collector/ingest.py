@@ -14,6 +14,7 @@ import msgspec
 
 from collector.accounts import KEY_COLUMNS, Key, find_key, key_from
 from collector.bookkeeping import lock_accounts, open_lease, post
+from collector.fingerprint import add_fingerprint, fingerprint
 from collector.grant import SHARE_PERCENT
 from collector.leasing import grant_credit, is_fenced, lock_node, purse_available
 from collector.ledger import AVAILABLE, LeaseKey, Posting, charge_late, settle
@@ -59,7 +60,7 @@ def ingest(tx: Tx, batch: Batch, unreadable: tuple[Rejected, ...], now_ms: int, 
     renewals = () if is_fenced(tx, batch.node, batch.epoch, newest) else _own_renewals(batch)
     # All at once: one account after another, in the order that the renewals came in, is how two nodes wait for each other.
     available = lock_accounts(tx, {*map(_account_of, accepted), *accounts_of(tx, renewals)})
-    fresh = _insert(tx, accepted)
+    fresh, number = _insert(tx, accepted)
     _charge(tx, batch, fresh, epoch.state, available, now_ms)
     roll_up(tx, fresh)
     _keep_rejected(tx, batch, rejected, now_ms)
@@ -76,6 +77,8 @@ def ingest(tx: Tx, batch: Batch, unreadable: tuple[Rejected, ...], now_ms: int, 
         *(epoch.acked_through, epoch.ahead, epoch.key_cursor, epoch.key_sent, epoch.key_sent_at, now_ms, epoch.complete_ms),
         *(batch.node, batch.epoch),
     )
+    if number:
+        add_fingerprint(tx, batch.node, batch.epoch, number)
     return Ack(epoch.acked_through, rejected, leases, _balances(tx, accepted, keys, available, now_ms), revoked)
 
 
@@ -91,7 +94,7 @@ def _load_epoch(tx: Tx, batch: Batch, now_ms: int) -> _Epoch:
         return _Epoch(*row)
     if not 0 < batch.epoch <= (now_ms + CLOCK_SLACK_MS) // 1000:
         raise Refused("invalid", f"epoch {batch.epoch} was never issued")
-    tx.run("INSERT INTO epochs (node, epoch, seen_ms) VALUES (?, ?, ?)", batch.node, batch.epoch, now_ms)
+    tx.run("INSERT INTO epochs (node, epoch, seen_ms, fingerprint) VALUES (?, ?, ?, 0)", batch.node, batch.epoch, now_ms)
     return _Epoch("open", 0, 0, 0, 0, 0, 0)
 
 
@@ -119,19 +122,20 @@ def _screen(batch: Batch, owners: dict[str, str], from_ms: int, now_ms: int) -> 
     return accepted, tuple(rejected)
 
 
-def _insert(tx: Tx, accepted: list[UsageRecord]) -> list[UsageRecord]:
-    """Those records that were not here before; the first of two that share a generation id."""
+def _insert(tx: Tx, accepted: list[UsageRecord]) -> tuple[list[UsageRecord], int]:
+    """Those records that were not here before, the first of two that share a generation id; and their fingerprint."""
     if not accepted:
-        return []
+        return [], 0
     by_id: dict[str, UsageRecord] = {}
     for record in accepted:
         by_id.setdefault(record.gen_id, record)
     rows: list[Row] = [(*_columns_of(r), _payload(r)) for _, r in sorted(by_id.items())]
     new = tx.insert_records(rows)
+    number = fingerprint(row for row in rows if row[0] in new)
     if len(new) == len(accepted):
-        return accepted
+        return accepted, number
     _note_repeats(tx, [record for record in accepted if record.gen_id not in new or by_id[record.gen_id] is not record])
-    return [record for record in by_id.values() if record.gen_id in new]
+    return [record for record in by_id.values() if record.gen_id in new], number
 
 
 def _payload(record: UsageRecord) -> str:

@@ -47,7 +47,8 @@ def boot(tx: Tx, message: Boot, now_ms: int) -> Booted:
         epoch = max(newest + 1, ((highest and highest[0]) or 0) + 1, now_ms // 1000)
         tx.run("UPDATE nodes SET newest_epoch = ? WHERE node = ?", epoch, message.node)
         tx.run(
-            "INSERT INTO epochs (node, epoch, boot_id, seen_ms, complete_ms, key_cursor) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO epochs (node, epoch, boot_id, seen_ms, complete_ms, key_cursor, fingerprint)"
+            " VALUES (?, ?, ?, ?, ?, ?, 0)",
             message.node,
             epoch,
             message.boot_id,

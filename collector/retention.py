@@ -5,6 +5,7 @@ number and cost is kept in `pruned`, so that `verify` still adds up to the nano-
 rejected at the door, because nobody could say any more whether it counts a second time.
 """
 
+from collector.fingerprint import forget_records
 from collector.partitions import month_of, start_ms
 from collector.store import Tx
 from usage.gen_id import first_of
@@ -33,6 +34,7 @@ def prune(tx: Tx, before_ms: int) -> str:
         return "nothing to drop: no record is that old"
     bound = first_of(before_ms)
     tx.freeze_records(bound)
+    forget_records(tx, bound)
     row = tx.row("SELECT COUNT(*), CAST(COALESCE(SUM(cost_nano), 0) AS BIGINT) FROM records WHERE gen_id < ?", bound)
     assert row is not None
     tx.run(

@@ -19,6 +19,7 @@ from usage.record import UsageRecord
 
 SPAN_QUARTERS = 96 * 7
 """How much is added up at once: a week of all accounts, so that memory does not grow with the years."""
+FAULTS_MAX = 20
 _decode = msgspec.json.Decoder(UsageRecord).decode
 _COLUMNS = ", ".join(MEASURES)
 _SUMS = ", ".join(f"CAST(SUM({name}) AS BIGINT)" for name in MEASURES)
@@ -46,6 +47,7 @@ def _check_days(tx: Tx) -> Check:
         for at in sorted(days.keys() | quarters.keys())
         if days.get(at) != quarters.get(at)
     ]
+    faults += _unequal_keys(tx)
     cost = 2 + MEASURES.index("cost_nano")
     summed: dict[str, int] = {}
     for row in ((*at, *sums) for at, sums in days.items()):
@@ -59,6 +61,18 @@ def _check_days(tx: Tx) -> Check:
         if summed.get(name, 0) != records.get(name, 0)
     ]
     return Check("daily sums = quarterly sums = sum of records", f"{dollars(sum(summed.values()))} dollars", tuple(faults))
+
+
+def _unequal_keys(tx: Tx) -> list[str]:
+    """Where an account's day adds up, and was given to another of its keys, models or providers."""
+    group = "key_id, model, provider"
+    days = f"SELECT account, day, {group}, {_COLUMNS} FROM usage_days"
+    quarters = f"SELECT account, quarter / 96, {group}, {_SUMS} FROM usage_quarters GROUP BY account, quarter / 96, {group}"
+    return [
+        f"account {row[0]}, UTC day {row[1]}, key {row[2]}, model {row[3]}, provider {row[4]}: only in the {table}"
+        for table, sql in (("days", f"{days} EXCEPT {quarters}"), ("quarters", f"{quarters} EXCEPT {days}"))
+        for row in tx.rows(f"SELECT * FROM ({sql}) unequal ORDER BY 1, 2, 3, 4, 5 LIMIT {FAULTS_MAX}")
+    ]
 
 
 def _check_quarters(tx: Tx) -> Check:

@@ -101,6 +101,11 @@ MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
             expires_ms BIGINT NOT NULL)""",
     ),
     migrations.ACCOUNT,
+    (
+        "ALTER TABLE epochs ADD COLUMN fingerprint BIGINT",
+        """UPDATE epochs SET fingerprint = 0 WHERE NOT EXISTS
+            (SELECT 1 FROM records r WHERE r.node = epochs.node AND r.epoch = epochs.epoch)""",
+    ),
 )
 
 VERSION = len(MIGRATIONS)
