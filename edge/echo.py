@@ -64,6 +64,10 @@ class EchoExchange:
         self._pieces.clear()
 
 
+SAID_CHARS_MAX = 262_144
+"""It answers within this process: what it would say to 32 MiB would be everybody's time."""
+
+
 class EchoUpstream:
     """Answers every request by itself."""
 
@@ -85,7 +89,7 @@ class EchoUpstream:
 
 
 def _answer(request: _Request) -> EchoExchange:
-    said = _text(request.messages[-1].content) or "(nothing)"
+    said = _text(request.messages[-1].content)[:SAID_CHARS_MAX] or "(nothing)"
     cap = request.max_completion_tokens or request.max_tokens or 1_000_000
     words = said.split(" ")
     kept, finish = words[:cap], "stop" if len(words) <= cap else "length"

@@ -19,6 +19,8 @@ from routing.refusal import Refusal
 DISCARD_BYTES_MAX = 64 * 1024 * 1024
 DISCARD_S_MAX = 5.0
 BODY_SHARE = 7
+SMALL_BODY_BYTES = 65_536
+"""An account whose share is taken by large bodies can still send these, as most bodies are."""
 REQUEST_SHARE = 1
 REQUESTS_MAX = 65_536
 
@@ -49,10 +51,11 @@ class Budget:
         self._share = share
         self._by_account: dict[str, int] = {}
 
-    def claim(self, account: str, amount: int) -> bool:
-        """Whether it was granted."""
+    def claim(self, account: str, amount: int, is_small: bool = False) -> bool:
+        """Whether it was granted. `is_small`: it has a place as long as there is one, whatever else the account holds."""
         own = self._by_account.get(account, 0) + amount
-        if own > self._share * (self.most - self.held - amount):
+        left = self.most - self.held - amount
+        if left < 0 if is_small else own > self._share * left:
             return False
         self._by_account[account] = own
         self.held += amount
@@ -91,7 +94,7 @@ class InFlight:
 
     def keep(self, passage: Passage, size: int) -> None:
         """So many bytes of its body are held."""
-        if size and not self.bodies.claim(passage.account, size):
+        if size and not self.bodies.claim(passage.account, size, passage.body_bytes + size <= SMALL_BODY_BYTES):
             raise Denied(overloaded("it holds as many request bytes as it may"))
         passage.body_bytes += size
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import uvloop
 
-from edge.capacity import connections_max, memory_bytes, raise_descriptors
+from edge.capacity import connections_max, memory_bytes, raise_descriptors, return_large_blocks
 from edge.downstream.server import HEAD_TIMEOUT_S, Server
 from edge.drain import Drain
 from edge.settings import ServerName
@@ -147,6 +147,7 @@ async def _serve(app: Any, host: str, port: int, name: ServerName, on_listening:
     serving, stop = (_native if is_native else _granian)(app, host, port, on_listening)
     # What is loaded by now stays; requests make no cycles, so the collector need not look for them every 700 objects.
     gc.freeze()
+    return_large_blocks()
     gc.set_threshold(10_000, 20, 50)
     sys.setswitchinterval(SWITCH_S)
     loop = asyncio.get_running_loop()

@@ -32,6 +32,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_counted_bytes",
+        "_goes_on",
         "drained",
         "has_spoken",
         "is_closing",
@@ -66,6 +67,7 @@ class Connection(asyncio.Protocol):
         self.unsent_since_s = 0.0
         self._counted_bytes = 0
         """Of those ahead, that the server has counted."""
+        self._goes_on = False
 
     def __repr__(self) -> str:
         state = "closing" if self.is_closing else "idle" if self.request is None else "busy"
@@ -96,6 +98,9 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The caller sends no more. Its answer is delivered if it can be whole; a stream that runs is ended."""
+        if self._counted_bytes and self.reader.reading is not None:
+            self.reader.read_on(self._counted_bytes)  # the end of its body may be there
+            self._pace()
         request = self.request
         if request is None:
             if not self.is_closing:
@@ -202,6 +207,18 @@ class Connection(asyncio.Protocol):
                 self.close()
                 return
             self.server.admission.lay_down(self)
+        self.resume_reading()
+
+    def go_on_soon(self) -> None:
+        """There is more to read than this turn of the loop has time for."""
+        if not self._goes_on:
+            self._goes_on = True
+            self.server.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._goes_on = False
+        self.reader.read_on()
+        self._pace()
         self.resume_reading()
 
     # What requests and the server call.

@@ -37,8 +37,8 @@ class ReadBuffer:
         self._tail = b""
         return self._take(min(self._at + body_bytes_max, len(self._data)))
 
-    def take_through_empty_line(self) -> bytes:
-        """Everything through the next empty line, or all there is."""
+    def take_through_empty_line(self, bytes_max: int) -> bytes:
+        """Everything through the next empty line, or all there is; at most `bytes_max`."""
         data, at, tail = self._data, self._at, self._tail
         end = -1
         if tail:
@@ -46,8 +46,9 @@ class ReadBuffer:
             if found >= 0:
                 end = at + found + len(EMPTY_LINE) - len(tail)
         if end < 0:
-            found = data.find(EMPTY_LINE, at)
-            end = found + len(EMPTY_LINE) if found >= 0 else len(data)
+            most = min(at + bytes_max, len(data))
+            found = data.find(EMPTY_LINE, at, most)
+            end = found + len(EMPTY_LINE) if found >= 0 else most
         self._tail = b"" if found >= 0 else (tail + data[max(at, end - 3) : end])[-3:]
         return self._take(end)
 

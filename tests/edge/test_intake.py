@@ -64,7 +64,9 @@ async def test_declared_length_is_claimed_at_arrival() -> None:
     assert in_flight.held_bytes == 7 * 32 * MIB
     other, status = await start(in_flight, "modest", 4 * MIB, b"x")
     assert status == 0, "what is left is for others"
-    for passage, _ in (*started, (other, 0)):
+    small, status = await start(in_flight, "greedy", 60_000, b"x")
+    assert status == 0, "and for what takes next to nothing"
+    for passage, _ in (*started, (other, 0), (small, 0)):
         in_flight.leave(passage)
     assert in_flight.held_bytes == in_flight.requests.held == 0
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from tests.hostile.beside import Attack, Target, chat
+from tests.hostile.beside import Target, chat
 from usage import key as keys
 
 MIB = 1 << 20
@@ -182,7 +182,7 @@ async def leavers(target: Target) -> None:
     await _all(20, one)
 
 
-ATTACKS: dict[str, Attack] = {
+ATTACKS: dict[str, Callable[[Target], Awaitable[None]]] = {
     function.__name__.replace("_", " "): function
     for function in (
         pipelining,
@@ -205,6 +205,6 @@ ATTACKS: dict[str, Attack] = {
 
 
 async def mixed(target: Target) -> None:
-    """All of them at once, one after another."""
+    """All of them at once."""
     running: list[Awaitable[None]] = [attack(target) for attack in ATTACKS.values()]
     await asyncio.gather(*running)

@@ -8,8 +8,8 @@ import asyncio
 import contextlib
 import json
 import os
+import sys
 import time
-from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 HONEST_PAUSE_S = 0.05
@@ -17,11 +17,13 @@ PATIENCE_S = 30.0
 
 
 class Target(NamedTuple):
-    """What is attacked: a port, the keys of an account with credit and of one without, and the process."""
+    """What is attacked: a port, the attacker's keys (of an account with credit, and of one without), the honest caller's, and the
+    process."""
 
     port: int
     key: str
     broke_key: str
+    honest_key: str
     pid: int
 
 
@@ -38,9 +40,6 @@ class Figures(NamedTuple):
             f"{self.name:34} {self.peak_mib:5} MiB  {self.cpu_s:6.2f} s CPU  longest wait {self.longest_s:6.3f} s"
             f"  of {self.asked:4} requests  {self.failed} failed"
         )
-
-
-Attack = Callable[[Target], Awaitable[None]]
 
 
 def resident_mib(pid: int) -> int:
@@ -79,7 +78,7 @@ async def send(port: int, data: bytes) -> bytes:
 async def _be_honest(target: Target, waits_s: list[float]) -> int:
     """Ask until cancelled; how many failed is the first entry of `failed`."""
     body = json.dumps({"model": "echo/echo-1", "messages": [{"role": "user", "content": "hi"}]}).encode()
-    asked = chat(target.key, body, "Connection: close")
+    asked = chat(target.honest_key, body, "Connection: close")
     failed = 0
     try:
         while True:
@@ -103,25 +102,25 @@ async def _watch(pid: int, peaks: list[int]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def beside(name: str, attack: Attack | None, target: Target, seconds: float) -> Figures:
-    """Run `attack` for so long, or nothing, with an honest caller beside it."""
+async def beside(name: str, target: Target, seconds: float) -> Figures:
+    """Run the attack `name` for so long, or nothing for an empty name, with an honest caller beside it. The attackers are a
+    process of their own, so that the caller waits for the edge and not for them."""
     waits_s: list[float] = []
     peaks: list[int] = []
     began_cpu_s = cpu_s(target.pid)
     honest = asyncio.create_task(_be_honest(target, waits_s))
     watching = asyncio.create_task(_watch(target.pid, peaks))
     await asyncio.sleep(0.3)
-    attacking = asyncio.create_task(_until(attack(target), seconds) if attack is not None else asyncio.sleep(seconds))
-    await asyncio.wait({attacking})
+    if name:
+        words = [sys.executable, "-m", "tests.hostile", name, str(seconds), *map(str, target)]
+        attacker = await asyncio.create_subprocess_exec(*words)
+        status = await attacker.wait()
+    else:
+        await asyncio.sleep(seconds)
+        status = 0
     for task in (honest, watching):
         task.cancel()
     failed = await honest
     await watching
-    attacking.result()
-    return Figures(name, max(peaks), cpu_s(target.pid) - began_cpu_s, max(waits_s), len(waits_s), failed)
-
-
-async def _until(attack: Awaitable[None], seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await attack
+    assert status == 0, f"the attack {name} broke"
+    return Figures(name or "nothing", max(peaks), cpu_s(target.pid) - began_cpu_s, max(waits_s), len(waits_s), failed)

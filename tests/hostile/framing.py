@@ -278,7 +278,7 @@ class _Host:
     ahead_bytes_max = 1 << 20
 
     def __init__(self) -> None:
-        self.loop = SimpleNamespace(time=time.monotonic)
+        self.loop = SimpleNamespace(time=time.monotonic, call_soon=lambda function: function())
         self.turn = _Now()
         self.admission = Admission(1 << 20)
         self.begun: list[tuple[Request, Scope]] = []

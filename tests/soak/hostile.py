@@ -22,7 +22,8 @@ def soak(report: Report, seed: int, seconds: int) -> None:
     try:
         with Edge(folder, NO_PROVIDERS) as edge:
             rich, broke = make_account(edge, "rich", "1000.00"), make_account(edge, "broke", "0.000001")
-            target = Target(edge.port, rich.key, broke.key, edge.pid)
+            honest = make_account(edge, "honest", "1000.00")
+            target = Target(edge.port, rich.key, broke.key, honest.key, edge.pid)
             asyncio.run(_attack(report, target, seconds))
             run(edge, "verify")
             report.say("books", "tollway verify: ok")
@@ -33,12 +34,12 @@ def soak(report: Report, seed: int, seconds: int) -> None:
 
 
 async def _attack(report: Report, target: Target, seconds: int) -> None:
-    report.say("alone", await beside("nothing", None, target, seconds))
+    report.say("alone", await beside("", target, seconds))
     before_mib = resident_mib(target.pid)
-    for name, attack in ATTACKS.items():
-        report.say("beside", await beside(name, attack, target, seconds))
+    for name in (*ATTACKS, "mixed"):
+        report.say("beside", await beside(name, target, seconds))
         await asyncio.sleep(SETTLE_S)
-    report.say("afterwards", await beside("nothing", None, target, seconds))
+    report.say("afterwards", await beside("", target, seconds))
     report.say("resident before and after", f"{before_mib} and {resident_mib(target.pid)} MiB")
 
 
