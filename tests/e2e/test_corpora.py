@@ -18,6 +18,10 @@ from tests.provider import Provider
 TEXTS = sorted((Path(__file__).parents[1] / "corpora" / "JSONTestSuite").glob("*.json"))
 
 
+REPEATED = {"y_object_duplicated_key.json", "y_object_duplicated_key_and_value.json"}
+"""JSON, and refused in a message: two readers could take it for two things."""
+
+
 def is_json(text: bytes) -> bool:
     """Whether a strict parser takes it."""
 
@@ -83,6 +87,6 @@ def test_contents_of_the_corpus(edge: Edge, account: Account, provider: Provider
             assert b'"content":%s}' % text in provider.requests[model][-1].body, path.name
         else:
             check_error(path.name, status, body)
-            assert not path.name.startswith("y_"), (path.name, body[:300])
+            assert not path.name.startswith("y_") or path.name in REPEATED, (path.name, body[:300])
     assert len(provider.requests[model]) == forwarded
-    assert forwarded >= sum(path.name.startswith("y_") for path in TEXTS)
+    assert forwarded >= sum(path.name.startswith("y_") for path in TEXTS) - len(REPEATED)
