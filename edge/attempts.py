@@ -6,7 +6,8 @@ Rule: whether another attempt may follow, and which, `routing.failover` alone sa
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from time import monotonic
 
 from edge.generation import Generation
@@ -46,11 +47,18 @@ def failure_of(verdict: str, sent: Sent) -> Failure:
     return Failure(_VERDICTS[verdict], _SOURCES.get(verdict, Source.UPSTREAM), sent)
 
 
-async def find_answer(
-    table: Table, attempts: Sequence[Attempt], generation: Generation, passage: Passage, extra_head: bytes
-) -> Exchange:
-    """The exchange whose head is a 2xx. Failed: with the last failure, when no further attempt is allowed.
+async def answer_with(
+    table: Table,
+    attempts: Sequence[Attempt],
+    generation: Generation,
+    passage: Passage,
+    extra_head: bytes,
+    deliver: Callable[[Exchange], Awaitable[None]],
+) -> None:
+    """Ask until an answer was delivered. Failed: with the last failure, when no further attempt is allowed.
 
+    `deliver` moves a 2xx to the caller; it raises Failed only while nothing has gone there, so an error inside a 200 moves on
+    like any other. That an attempt went well is noted with its first event (`Generation.answered`), not with its status line.
     A target that the credit does not pay for is passed over; what is held pays for the first.
     """
     account = generation.policy.account
@@ -65,7 +73,10 @@ async def find_answer(
             exchange = await _ask(table, attempt, generation, passage, extra_head, attempt.provider.stream_options)
             if not 200 <= exchange.status < 300:
                 exchange = await _make_up(exchange, table, attempt, generation, passage, extra_head)
+            generation.answered = partial(table.end, attempt, None, asked_s, account)
+            await deliver(exchange)
         except Failed as failed:
+            generation.first_byte_s = 0.0
             # From when the request came: what it tries again is still in flight with what came beside it.
             table.end(attempt, failed.failure, began_s, account)
             past.append((attempt, failed.failure))
@@ -81,9 +92,7 @@ async def find_answer(
                     raise Failed(failure_of(passage.verdict, Sent.NOTHING)) from failed
             asked_s = monotonic()
         else:
-            table.end(attempt, None, asked_s, account)
-            return exchange
-    raise AssertionError("a plan has at least one attempt")
+            return
 
 
 async def _make_up(

@@ -5,7 +5,7 @@ was consumed is charged: the provider's usage within its bounds, else our count,
 anything) the prompt's estimate.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
@@ -38,6 +38,10 @@ class Books:
         self.metrics = metrics
 
 
+def _nobody() -> None:
+    """Nobody waits to hear that a provider serves."""
+
+
 class Generation(msgspec.Struct, eq=False):
     """`consumed` is what a settlement at this moment would charge for; it only ever grows. `meter` counts for `attempt`, the one
     that is tried or answers."""
@@ -66,6 +70,8 @@ class Generation(msgspec.Struct, eq=False):
     """Completion tokens per choice to allow in the request that is sent, where the caller has no cap of its own."""
     fits: Mapping[str, Fit] = NO_FITS
     """What to change in the request for a model, by its id."""
+    answered: Callable[[], None] = _nobody
+    """To be called with the first event of an answer: the provider serves."""
     secrets: tuple[Secret, ...] = ()
     """What was sent to the provider that answers, and may not be told."""
 

@@ -192,6 +192,7 @@ class Pump:
     async def _open(self, now_s: float) -> None:
         """The head goes out with the first event, so that a provider that fails before it is answered with a status."""
         self._is_open = self._passage.is_answered = True
+        self._generation.answered()
         if not self._generation.first_byte_s:
             self._generation.first_byte_s = now_s
             self._generation.upstream_s += now_s - self._asked_s
@@ -238,7 +239,7 @@ class Pump:
         if not self._is_open and not (sent and generation.meter.deltas):
             # Nothing of an answer has come, so the caller can still be told by a status, and pays nothing.
             generation.consumed = "nothing"
-            raise Failed(failure)
+            raise Failed(msgspec.structs.replace(failure, sent=Sent.REQUEST))
         failure = msgspec.structs.replace(without_secrets(failure, generation.secrets), sent=Sent.HEAD)
         self._settle(end_reason_of(failure), error=failure.reason)
         provider = generation.attempt.provider.name

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from edge.attempts import Failed, find_answer
+from edge.attempts import Failed, answer_with
 from edge.authentication import Authenticator, Deployment, check, unverifiable
 from edge.clients import FailedAuthentications
 from edge.downstream import CALLER, Caller
@@ -28,6 +28,7 @@ from edge.passage import Passage, Watch
 from edge.pump import Pump, end_reason_of, is_event_stream
 from edge.reply import Bounds, Headers, id_headers, send_refusal
 from edge.table import Table
+from edge.upstream import Exchange
 from edge.whole import forward_whole
 from routing.envelope import Envelope, Invalid, answered_by, read
 from routing.failure import Kind, Source, status_of
@@ -227,11 +228,14 @@ class Relay:
         try:
             generation.begin()
             passage.deadline_s = monotonic() + generation.attempt.provider.total_timeout_s
-            exchange = await find_answer(self._table, attempts, generation, passage, arrival.forwarded)
-            if generation.envelope.stream and is_event_stream(exchange):
-                await Pump(exchange, generation, passage, send, self._bounds).run()
-            else:
-                await forward_whole(exchange, generation, passage, send, self._bounds)
+
+            async def deliver(exchange: Exchange) -> None:
+                if generation.envelope.stream and is_event_stream(exchange):
+                    await Pump(exchange, generation, passage, send, self._bounds).run()
+                else:
+                    await forward_whole(exchange, generation, passage, send, self._bounds)
+
+            await answer_with(self._table, attempts, generation, passage, arrival.forwarded, deliver)
         except JournalUnavailable as problem:
             generation.forgo()
             raise Denied(_UNJOURNALED) from problem

@@ -66,6 +66,11 @@ def limited(name: str, answer: Answer, rest_s: float, retry_after: str) -> Behav
     return Behaviour(name, answer, 429, 1, True, True, "target", rest_s, retry_after=retry_after)
 
 
+def inside(name: str, error: Any, status: int, *, pool: bool = True, rests: str = "", rest_s: float = 0.0) -> Behaviour:
+    """An error inside a 200, as the whole of it: read like any other; moved, but not repeated at the same place."""
+    return Behaviour(name, respond({"error": error}), status, 1, pool, True, rests, rest_s, is_hopeless=bool(rests))
+
+
 def final(name: str, answer: Answer, status: int = 502) -> Behaviour:
     """The provider may be billing: nothing follows."""
     return Behaviour(name, answer, status)
@@ -119,6 +124,12 @@ BEHAVIOURS = [
     passing("gateway time-out", text(504, b""), 504),
     passing("origin time-out", text(524, b""), 504),
     passing("request time-out", text(408, b""), 504),
+    inside("a 200 that is overloaded", {"message": "Overloaded", "type": "overloaded_error"}, 503),
+    inside("a 200 that failed", "The service is unavailable", 502),
+    inside("a 200 without quota", {"message": "x", "code": "insufficient_quota"}, 502, rests="key", rest_s=900.0),
+    inside("a 200 that is limited", {"message": "slow down", "code": 429}, 429),
+    inside("a 200 that is too long", {"message": "prompt is too long"}, 400, pool=False),
+    callers("a 200 that is invalid", respond({"error": {"message": "Invalid value", "code": 400}})),
     final("closes before it answers", (End(),)),
     final("resets before it answers", (End(reset=True),)),
     final("no HTTP", (b"SSH-2.0-OpenSSH_9.2\r\n", End())),

@@ -142,6 +142,38 @@ async def test_failure_of_one_target_of_an_alias(rig: FailoverRig, behaviour: Be
     assert [record.cost_nano > 0 for record in rig.records] == [behaviour.alias] * 4
 
 
+@pytest.mark.parametrize("prelude", [b"", b": waiting\n\n"], ids=["at once", "behind a comment"])
+@pytest.mark.parametrize(
+    ("error", "status", "moves"),
+    [
+        ({"message": "Overloaded", "type": "overloaded_error"}, 503, {"pool/m", "both"}),
+        ({"message": "x", "code": "insufficient_quota"}, 502, {"pool/m", "both"}),
+        ({"message": "prompt is too long"}, 400, {"both"}),
+        ({"message": "Invalid value", "code": 400}, 400, set()),
+    ],
+    ids=["overloaded", "exhausted", "too long", "invalid"],
+)
+async def test_failure_as_the_first_event(
+    rig: FailoverRig, error: dict[str, object], status: int, moves: set[str], prelude: bytes
+) -> None:
+    """Success is the first event: an error there is a status for the caller, moves on, costs nothing and is heard by health."""
+    first = stream([*([prelude] if prelude else []), event({"error": error})])
+    for model in ("lone/m", "pool/m", "both"):
+        rig.table._health.clear()
+        rig.asked.clear()
+        rig.script(first)
+        caller = await rig.request(model, streamed=True)
+        is_moved = model in moves
+        assert caller.status == (200 if is_moved else status), model
+        assert rig.asked == (["ill", "well"] if is_moved else ["ill"])
+        assert (rig.records[-1].cost_nano > 0) is is_moved
+        if is_moved:
+            assert caller.body.endswith(b"data: [DONE]\n\n")
+        if error.get("code") == "insufficient_quota":
+            assert rig.rests()["key"] == pytest.approx(900.0, abs=5.0)
+    assert rig.held_nano == 0
+
+
 @pytest.mark.parametrize("model", ["lone/m", "pool/m", "both"])
 @pytest.mark.parametrize(
     ("rest", "code"),

@@ -124,6 +124,14 @@ def test_moderated_content_moves_only_by_opt_in() -> None:
     assert not may_stand_in(answer(Cause.INVALID), on_moderated=True)
 
 
+def test_error_inside_a_200_moves_but_is_not_repeated() -> None:
+    """The provider had begun to work; another may be asked while the caller has seen nothing."""
+    inside = Failure(Kind.STREAM_ERROR, Source.UPSTREAM, Sent.REQUEST, 503)
+    assert [question(inside) for question in QUESTIONS] == [False, True, True]
+    seen = Failure(Kind.STREAM_ERROR, Source.UPSTREAM, Sent.HEAD, 503)
+    assert [question(seen) for question in QUESTIONS] == [False, False, False]
+
+
 def test_long_wait_is_not_spent_here() -> None:
     """Who is told to wait for long is not asked again on the caller's time; another is."""
     assert may_repeat(answer(Cause.RATE_LIMITED, wait_s=1.0))
