@@ -56,6 +56,7 @@ class Pump:
         "_is_open",
         "_meter",
         "_passage",
+        "_prelude",
         "_problem",
         "_rewrite",
         "_send",
@@ -72,6 +73,7 @@ class Pump:
         self._meter = generation.meter
         self._asked_s = monotonic()
         self._is_open = False
+        self._prelude = b""
         self._handed: bytes | None = None
         self._problem: Exception | None = None
         self._sending: Begun | None = None
@@ -184,13 +186,18 @@ class Pump:
         if passage.has_left:
             return
         if not self._is_open:
-            await self._open(now_s)
+            if b"data:" not in sent and now_s - passage.spoke_s < self._bounds.comment_s:
+                # No event yet, and the caller is not kept waiting: an error may still move on, or be told by a status.
+                self._prelude += sent
+                return
+            sent = await self._open(now_s) + sent
         passage.spoke_s = passage.sending_since_s = now_s
         await self._send({"type": "http.response.body", "body": sent, "more_body": True})
         passage.sending_since_s = 0.0
 
-    async def _open(self, now_s: float) -> None:
-        """The head goes out with the first event, so that a provider that fails before it is answered with a status."""
+    async def _open(self, now_s: float) -> bytes:
+        """The head goes out with the first event, so that a provider that fails before it is answered with a status; and what
+        came before that event, which is still to be sent."""
         self._is_open = self._passage.is_answered = True
         self._generation.answered()
         if not self._generation.first_byte_s:
@@ -205,6 +212,8 @@ class Pump:
             is_stream=True,
         )
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        prelude, self._prelude = self._prelude, b""
+        return prelude
 
     async def _comment(self) -> None:
         now_s = monotonic()
@@ -267,7 +276,7 @@ class Pump:
             await self._generation.books.journal.durable()
         now_s = monotonic()
         if not self._is_open:
-            await self._open(now_s)
+            sent = await self._open(now_s) + sent
         self._passage.sending_since_s = now_s
         await self._send({"type": "http.response.body", "body": sent, "more_body": False})
         self._passage.sending_since_s = 0.0

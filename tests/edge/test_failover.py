@@ -142,7 +142,7 @@ async def test_failure_of_one_target_of_an_alias(rig: FailoverRig, behaviour: Be
     assert [record.cost_nano > 0 for record in rig.records] == [behaviour.alias] * 4
 
 
-@pytest.mark.parametrize("prelude", [b"", b": waiting\n\n"], ids=["at once", "behind a comment"])
+@pytest.mark.parametrize("prelude", [b"", b": waiting\n\n", b"event: error\n"], ids=["at once", "behind a comment", "named"])
 @pytest.mark.parametrize(
     ("error", "status", "moves"),
     [
@@ -157,7 +157,8 @@ async def test_failure_as_the_first_event(
     rig: FailoverRig, error: dict[str, object], status: int, moves: set[str], prelude: bytes
 ) -> None:
     """Success is the first event: an error there is a status for the caller, moves on, costs nothing and is heard by health."""
-    first = stream([*([prelude] if prelude else []), event({"error": error})])
+    before: Answer = (prelude, Delay(0.02)) if prelude else ()
+    first = stream([*before, event({"error": error})])
     for model in ("lone/m", "pool/m", "both"):
         rig.table._health.clear()
         rig.asked.clear()
