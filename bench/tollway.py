@@ -59,7 +59,7 @@ def _make_key(env: dict[str, str]) -> str:
 
 
 def _target(port: int, key: str) -> Target:
-    return Target(port, "/api/v1/chat/completions", {"authorization": f"Bearer {key}"}, "mock/")
+    return Target(port, "/v1/chat/completions", {"authorization": f"Bearer {key}"}, "mock/")
 
 
 def _embedded(out: Path, folder: Path, port: int, mock_port: int) -> Launch:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from routing import openrouter
+from routing import openrouter, stream
 from routing.answer import Identity, open_answer, rewrite_answer
 from routing.meter import Meter
 from routing.openrouter import chunk_members
@@ -226,3 +226,30 @@ def test_chunk_that_would_be_refused() -> None:
     assert faults(bad) == ["chunk.usage"]
     bad = {**bad, "usage": {}, "choices": [{"index": 0, "delta": {"tool_calls": None}, "finish_reason": None}]}
     assert faults(bad) == ["delta.tool_calls"]
+
+
+RIGHT = stream.plain_of
+
+
+def _without_between(line: bytes, new_line: bytes) -> stream.Plain | None:
+    plain = RIGHT(line, new_line)
+    return None if plain is None else plain._replace(between=None)
+
+
+def _tail_of_the_provider(line: bytes, new_line: bytes) -> stream.Plain | None:
+    plain = RIGHT(line, new_line)
+    return None if plain is None else plain._replace(new_tail=None)
+
+
+@pytest.mark.parametrize("wrong", [_without_between, _tail_of_the_provider])
+def test_stream_learned_wrongly(monkeypatch: pytest.MonkeyPatch, wrong: Any) -> None:
+    """What is learned of a chunk goes wrong in ways that the checks of these tests see."""
+    parts = [event_of(f'{{"reasoning_content":"{text}"}}', more=',"usage":null') for text in ("one", "two", "three")]
+    right = streamed(parts)[0]
+    with monkeypatch.context() as patched:
+        patched.setattr(stream, "plain_of", wrong)
+        told = streamed(parts)[0]
+    assert told != right
+    seen = events_of(told)
+    deltas = [event["choices"][0]["delta"] for event in seen]
+    assert any(map(faults, seen)) or any(delta.get("reasoning") != delta["reasoning_content"] for delta in deltas)
