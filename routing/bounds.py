@@ -26,6 +26,7 @@ BYTES_PER_TOKEN_MAX: Final = 16
 SEARCHES_MAX: Final = 10
 """Searches for one answer, unless the request says how many."""
 UNBOUNDED: Final = 2**53
+NO_PARTS: Final = Tokens()
 
 
 class TokenBounds(msgspec.Struct, frozen=True, gc=False):
@@ -47,12 +48,14 @@ class TokenBounds(msgspec.Struct, frozen=True, gc=False):
 
 class Counts(msgspec.Struct, frozen=True, gc=False):
     """What a claim says in OpenAI's sense. `parts` are those of `Tokens` that are inside of prompt and completion; a whole that
-    is None is not told. `left_over`: tokens in the total that cannot be."""
+    is None is not told. `left_over`: tokens in the total that cannot be. `tokens`: all of it, where its parts agree with its
+    wholes, so that within the bounds nothing is left to be done."""
 
     prompt: int | None
     completion: int | None
     parts: Tokens
     left_over: int = 0
+    tokens: Tokens | None = None
 
 
 class Counted(msgspec.Struct, frozen=True, gc=False):
@@ -107,6 +110,8 @@ def bounded(counts: Counts, ours: Counted, bounds: TokenBounds) -> Bounded:
 
 def within(prompt: int, completion: int, parts: Tokens, searches_max: int) -> Tokens:
     """`parts` cut to the wholes that they are in."""
+    if parts == NO_PARTS:
+        return Tokens(prompt, completion)
     writes = min(parts.cache_write, prompt)
     writes_12h = min(parts.cache_write_12h, writes)
     return Tokens(

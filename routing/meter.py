@@ -133,13 +133,13 @@ class Meter(msgspec.Struct, eq=False):
     def observe_usage(self, usage: bytes) -> None:
         """The provider's word, after the text that came with it; of two, the later word counts for each member that it has."""
         claim = read_claim(usage)
-        if claim is None or (claim.is_empty and self._claim is not None):
+        if claim is None or (self._claim is not None and claim.is_empty):
             return
         self._claim = merged(self._claim, claim)
         self._is_whole_claim = self._claim is claim or self._claim == claim
         self._text = usage
         self._bill = None
-        if count(claim.wholes[1]):
+        if (type(claim.completion_tokens) is int and claim.completion_tokens > 0) or count(claim.wholes[1]):
             self._deltas_claimed, self._bytes_claimed = self.deltas, self.text_bytes
 
     def observe_answer(self, body: bytes, usage: bytes) -> None:
@@ -184,17 +184,23 @@ class Meter(msgspec.Struct, eq=False):
         return self._priced(tokens, "estimated")
 
     def _work_out(self) -> Bill:
-        claim = self._claim
+        claim, bounds = self._claim, self.bounds
+        counts = None if claim is None else counts_of(claim, self.arithmetic, bounds)
+        if counts is not None and counts.tokens is not None and not (self.cache_life and counts.parts.cache_write):
+            tokens = counts.tokens
+            if tokens.prompt <= bounds.prompt_max and self.completion_counted <= tokens.completion <= bounds.completion_max:
+                # The usual case: nothing to bound and nothing to complete.
+                assert claim is not None
+                return self._priced(tokens, "provider", "", upstream_cost_pico(claim))
         since_bytes = self.text_bytes - self._bytes_claimed
         since = max(self.deltas - self._deltas_claimed, -(-since_bytes // BYTES_PER_TOKEN))
         ours = Counted(self.prompt_estimate, self.completion_counted, self.text_bytes, since)
-        if claim is None or claim.is_empty:
-            tokens = bounded(_NOTHING_CLAIMED, ours, self.bounds).tokens
+        if claim is None or counts is None or claim.is_empty:
+            tokens = bounded(_NOTHING_CLAIMED, ours, bounds).tokens
             return self._priced(tokens, "counted")
-        counts = counts_of(claim, self.arithmetic, self.bounds)
         if self.cache_life and counts.parts.cache_write:
             counts = msgspec.structs.replace(counts, parts=_with_life(counts.parts, self.cache_life))
-        found = bounded(counts, ours, self.bounds)
+        found = bounded(counts, ours, bounds)
         return self._priced(found.tokens, found.source, found.fault, upstream_cost_pico(claim))
 
     def _priced(self, tokens: Tokens, source: UsageSource, fault: str = "", upstream_pico: int | None = None) -> Bill:
@@ -240,7 +246,7 @@ def _says(claim: Claim, tokens: Tokens) -> bool:
     inputs, outputs = claim.prompt_tokens_details, claim.completion_tokens_details
     return (
         wholes == (tokens.prompt, tokens.completion, tokens.total)
-        and all(type(number) is int for number in wholes)
+        and type(wholes[0]) is type(wholes[1]) is type(wholes[2]) is int
         and claim.cost is ABSENT
         and claim.usage_source is ABSENT
         and (not inputs or inputs.cached_tokens in (None, tokens.cached))

@@ -102,6 +102,9 @@ class Claim(msgspec.Struct, gc=False):
     @property
     def is_empty(self) -> bool:
         """Whether it counts nothing: no prompt has no tokens."""
+        prompt = self.prompt_tokens
+        if type(prompt) is int and prompt > 0:
+            return False
         return not any(count(number) for number in (*self.wholes, self.total_tokens))
 
     @property
@@ -195,6 +198,9 @@ def counts_of(claim: Claim, arithmetic: Arithmetic, bounds: TokenBounds) -> Coun
 
     The bounds are for what only the total tells: tokens that cannot be are left over, and not counted.
     """
+    agreed = _agreed(claim)
+    if agreed is not None:
+        return agreed
     prompt, completion = map(count, claim.wholes)
     inputs = claim.prompt_tokens_details or claim.prompt_token_details or claim.input_tokens_details or _NONE
     outputs = claim.completion_tokens_details or claim.output_tokens_details or _NONE
@@ -237,6 +243,33 @@ def counts_of(claim: Claim, arithmetic: Arithmetic, bounds: TokenBounds) -> Coun
     return Counts(prompt + of_prompt, completion + of_completion, parts, left_over)
 
 
+def _agreed(claim: Claim) -> Counts | None:
+    """The usual case, which is most of all: OpenAI's names, counts that agree with their total, parts inside of their wholes."""
+    prompt, completion, total = claim.prompt_tokens, claim.completion_tokens, claim.total_tokens
+    if not (type(prompt) is type(completion) is type(total) is int and total == prompt + completion <= COUNT_MAX):
+        return None
+    inputs, outputs = claim.prompt_tokens_details, claim.completion_tokens_details
+    if min(prompt - 1, completion) < 0 or claim != Claim(prompt, completion, total, inputs, outputs):
+        return None
+    cached = written = audio_in = image_in = reasoning = audio_out = image_out = 0
+    if inputs and inputs != _NONE:
+        read = inputs.cached_tokens, inputs.cache_write_tokens, inputs.audio_tokens, inputs.image_tokens
+        if inputs != _Details(read[0], read[1], None, None, read[2], read[3]):
+            return None
+        cached, written, audio_in, image_in = (count(number) or 0 for number in read)
+        if cached + written > prompt or audio_in > prompt or image_in > prompt:
+            return None
+    if outputs and outputs != _NONE:
+        told = outputs.reasoning_tokens, outputs.audio_tokens, outputs.image_tokens
+        if outputs != _Details(None, None, None, None, told[1], told[2], told[0]):
+            return None
+        reasoning, audio_out, image_out = (count(number) or 0 for number in told)
+        if reasoning > completion or audio_out > completion or image_out > completion:
+            return None
+    tokens = Tokens(prompt, completion, cached, written, reasoning, audio_in, image_in, audio_out, image_out)
+    return Counts(prompt, completion, tokens, 0, tokens)
+
+
 def _outside(claim: Claim, arithmetic: Arithmetic, gap: int, parts: Tokens) -> tuple[int, int]:
     """(prompt tokens, completion tokens) that are billed and that the two wholes leave out; `gap` is what the total has more."""
     cached, reasoning = parts.cached, parts.reasoning
@@ -276,6 +309,8 @@ def upstream_cost_pico(claim: Claim) -> int | None:
     if ticks is not None:
         return ticks * PICO_PER_TICK
     for raw in (claim.cost, claim.estimated_cost):
+        if raw is ABSENT:
+            continue
         text = bytes(raw)
         if text[:1] == b"{":
             try:
