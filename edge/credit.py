@@ -270,9 +270,10 @@ class Credit:
         granted = acquired.granted
         if acquired.policy is None:
             return Unreachable("the key is gone", 1.0)
+        if granted is None and not acquired.exhausted_by:
+            return Unreachable("this key may not be used any more", 1.0)
         if granted is None:
-            by = acquired.exhausted_by or "credits"
-            wallet.refuse(acquired.available_nano, by, self._clock(), acquired.recalled_nano)
+            wallet.refuse(acquired.available_nano, acquired.exhausted_by, self._clock(), acquired.recalled_nano)
             flight.is_refused = True
         elif granted.purse == wallet.purse:
             wallet.grant(granted, sent_s)

@@ -299,6 +299,10 @@ class Node:
             "caller_connections_refused_total": self.admission.refused_total,
         }
         gauges["epochs_lost"] = self.epochs_lost
+        if self.recovery is not None:
+            gauges["orphans_total"] = self.recovery.orphans_total
+            gauges["orphans_charged_nano"] = self.recovery.orphans_charged_nano
+            gauges["orphans_lost_nano_max"] = self.recovery.orphans_lost_nano
         if self.journal is not None:
             gauges["journal_pending_records"] = self.journal.pending_records
             gauges["journal_pending_bytes"] = self.journal.pending_bytes

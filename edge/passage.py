@@ -1,10 +1,10 @@
 """One request on its way through: who is waiting for what since when, and what ends it from outside.
 
-Strategy: no timer and no task per request. One ticker (`Watch`) looks at every passage twice a second; a request that is over
+Strategy: no timer and no task per request. One ticker (`Watch`) looks at every passage four times a second; one that is over
 sooner costs a set insertion. A passage older than one tick gets its disconnect watch, because a server's `send()` may succeed
 after the caller has gone.
 Rule: an interrupt never runs the request's code from outside; it wakes the one task that does, by a poke or a cancellation.
-Limits: clocks are true to half a second.
+Limits: clocks are true to a quarter of a second.
 """
 
 import asyncio
@@ -23,7 +23,8 @@ from edge.upstream import Exchange
 from routing.provider import Provider
 from usage.flavor import Flavor
 
-TICK_S = 0.5
+TICK_S = 0.25
+"""Also how old the last progress mark of a stream may be when the process is killed: what came after it is our loss."""
 BODY_S_MAX = 600.0
 """What is claimed for a body has to come at a rate that fills it in this time, however large it is."""
 

@@ -217,6 +217,7 @@ class Relay:
             if answer.held_nano is not None:
                 return attempts[number:], need, answer.held_nano
             if not answer.exhausted_by:
+                check(self._books.credit.find(policy.digest) or policy)  # it may have been revoked just now
                 raise Denied(unverifiable(answer.retry_after_s, answer.reason))
             if cheapest is None or need.least_nano < cheapest.least_nano:
                 cheapest = need

@@ -37,6 +37,9 @@ class Recovery:
 
     def __init__(self, root: str, node: str, *, disk: Disk | None = None, pause: Callable[[], None] | None = None) -> None:
         self.orphans_total = 0
+        self.orphans_charged_nano = self.orphans_lost_nano = 0
+        """Of generations that a death interrupted: what their last marks prove, and the most that they may have cost beyond it,
+        which is the house's loss."""
         self.quarantined_total = 0
         self.problem = ""
         """Why what dead processes left is not all being shipped; empty when it is."""
@@ -99,6 +102,9 @@ class Recovery:
             self._write(folder, found, added)
         self._disk.sync_folder(folder)
         self.orphans_total += len(found.orphans)
+        for record in added:
+            self.orphans_charged_nano += record.cost_nano
+            self.orphans_lost_nano += max(record.hold_nano - record.cost_nano, 0)
         self.quarantined_total += found.damaged
         if added or damaged:
             log.warning("journal %s/%s: %d settled by recovery, %d damaged lines", self._node, epoch, len(added), found.damaged)

@@ -427,3 +427,16 @@ async def test_record_rejected_gives_its_credit_back_to_the_wallet() -> None:
     desk.credit.unsettle([beyond])
     assert desk.credit.free()["other"] == 10
     await end(desk)
+
+
+async def test_key_revoked_is_not_out_of_credit() -> None:
+    """The centre refuses a key that may not be used; that says nothing about its account's money."""
+    desk = Desk()
+    await desk.credit.look_up("d1")
+    desk.office.keys["d1"] = Policy("d1", "k1", "acme", "acme", disabled=True)
+    answer = await desk.credit.hold_cold(desk.policy, 1000, 10)
+    assert (answer.held_nano, answer.exhausted_by) == (None, "")
+    known = desk.credit.find("d1")
+    assert known is not None
+    assert known.disabled
+    await end(desk)

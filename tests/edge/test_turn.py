@@ -324,7 +324,9 @@ async def test_nothing_is_appended_behind_a_commit_that_failed() -> None:
     journal.settle(record(2, journal.next_seq()))
     disk.short_bytes = 5
     journal.progress(gen_id(1), Tokens(prompt=1, completion=1))
+    turn.end()
     assert journal.failure
+    journal.progress(gen_id(1), Tokens(prompt=1, completion=2))
     assert (journal.marks_shed_total, journal.running_intents) == (1, 1)
     assert journal.sync_now()
     assert journal.commit() == ""
