@@ -58,7 +58,7 @@ async def answer_with(
     """Ask until an answer was delivered. Failed: with the last failure, when no further attempt is allowed.
 
     `deliver` moves a 2xx to the caller; it raises Failed only while nothing has gone there, so an error inside a 200 moves on
-    like any other. That an attempt went well is noted with its first event (`Generation.answered`), not with its status line.
+    like any other. That an attempt went well is noted with its first event (`Generation.ended`), not with its status line.
     A target that the credit does not pay for is passed over; what is held pays for the first.
     """
     account = generation.policy.account
@@ -73,7 +73,7 @@ async def answer_with(
             exchange = await _ask(table, attempt, generation, passage, extra_head, attempt.provider.stream_options)
             if not 200 <= exchange.status < 300:
                 exchange = await _make_up(exchange, table, attempt, generation, passage, extra_head)
-            generation.answered = partial(table.end, attempt, None, asked_s, account)
+            generation.ended = partial(table.end, attempt, began_s=asked_s, account=account)
             await deliver(exchange)
         except Failed as failed:
             generation.first_byte_s = 0.0

@@ -14,6 +14,7 @@ from edge.credit import Credit
 from edge.journal import Intent, Journal
 from edge.metrics import Metrics
 from routing.envelope import Envelope, answered_by
+from routing.failure import Failure
 from routing.fit import AS_SENT, NO_FITS, Fit
 from routing.meter import Bill, Meter
 from routing.plan import Attempt
@@ -38,8 +39,8 @@ class Books:
         self.metrics = metrics
 
 
-def _nobody() -> None:
-    """Nobody waits to hear that a provider serves."""
+def _nobody(failure: Failure | None) -> None:
+    """Nobody asks how it went."""
 
 
 class Generation(msgspec.Struct, eq=False):
@@ -70,8 +71,8 @@ class Generation(msgspec.Struct, eq=False):
     """Completion tokens per choice to allow in the request that is sent, where the caller has no cap of its own."""
     fits: Mapping[str, Fit] = NO_FITS
     """What to change in the request for a model, by its id."""
-    answered: Callable[[], None] = _nobody
-    """To be called with the first event of an answer: the provider serves."""
+    ended: Callable[[Failure | None], None] = _nobody
+    """To be told how the attempt went: well (None) with the first event of an answer, and what broke behind it."""
     secrets: tuple[Secret, ...] = ()
     """What was sent to the provider that answers, and may not be told."""
 

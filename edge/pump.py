@@ -199,7 +199,7 @@ class Pump:
         """The head goes out with the first event, so that a provider that fails before it is answered with a status; and what
         came before that event, which is still to be sent."""
         self._is_open = self._passage.is_answered = True
-        self._generation.answered()
+        self._generation.ended(None)
         if not self._generation.first_byte_s:
             self._generation.first_byte_s = now_s
             self._generation.upstream_s += now_s - self._asked_s
@@ -250,6 +250,7 @@ class Pump:
             generation.consumed = "nothing"
             raise Failed(msgspec.structs.replace(failure, sent=Sent.REQUEST))
         failure = msgspec.structs.replace(without_secrets(failure, generation.secrets), sent=Sent.HEAD)
+        generation.ended(failure)
         self._settle(end_reason_of(failure), error=failure.reason)
         provider = generation.attempt.provider.name
         event = error_event(self._identity, refusal_of(failure, provider), self._rewrite.created)

@@ -40,7 +40,7 @@ async def forward_whole(exchange: Exchange, generation: Generation, passage: Pas
     except BaseException:
         exchange.abort()
         raise
-    generation.answered()
+    generation.ended(None)
     generation.consumed = "metered"
     generation.finish_reason = reading.chunk.finish_reason
     generation.upstream_id = reading.chunk.upstream_id

@@ -197,6 +197,7 @@ async def test_failure_behind_the_first_word_is_final(rig: FailoverRig, model: s
     (record,) = rig.records
     assert record.cost_nano > 0
     assert record.end_reason in ("truncated", "upstream_error")
+    assert rig.rests() == ({"key": pytest.approx(900.0, abs=5.0)} if code == "provider_auth" else {})
     assert rig.held_nano == 0
 
 
