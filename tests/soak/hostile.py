@@ -6,9 +6,11 @@ import tempfile
 from pathlib import Path
 from random import Random
 
+from tests.edge.test_downstream_contract import Served
 from tests.hostile.attacks import ATTACKS
 from tests.hostile.beside import Target, beside, resident_mib
 from tests.hostile.framing import conversation, differs
+from tests.hostile.fronts import confusions, front
 from tests.processes import Edge, make_account, run
 from tests.soak.report import Report
 
@@ -56,3 +58,15 @@ def framing(report: Report, seed: int, count: int) -> None:
         if (number + 1) % 100_000 == 0:
             report.say("conversations", f"{number + 1}, {found} differences")
     report.say("conversations", f"{count}, {found} differences")
+
+
+def smuggling(report: Report, seed: int, count: int) -> None:
+    """Behind each proxy that is installed."""
+    for kind in ("haproxy", "nginx"):
+        if shutil.which(kind) is None:
+            report.say(kind, "not installed")
+            continue
+        folder = Path(tempfile.mkdtemp(prefix=f"tollway-{kind}-"))
+        with Served(folder, "native") as served, front(kind, served.port, folder) as port:
+            report.say(kind, f"{count} conversations, confused callers: {confusions(port, seed, count)}")
+        shutil.rmtree(folder, ignore_errors=True)
