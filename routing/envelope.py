@@ -70,6 +70,12 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
+class _UsageOptions(msgspec.Struct):
+    """OpenRouter's."""
+
+    include: bool | None = None
+
+
 def _decoder(kind: Any) -> Any:
     return msgspec.json.Decoder(kind).decode
 
@@ -85,6 +91,7 @@ _CHECKS: Final = {
         ("max_completion_tokens", _PositiveInt | None, "a whole number of at least 1"),
         ("stop", str | Annotated[list[str], Meta(max_length=4)] | None, "one string or a list of up to four strings"),
         ("n", Annotated[int, Meta(ge=1, le=128)] | None, "a whole number from 1 to 128"),
+        ("usage", _UsageOptions | None, "an object such as {'include': true}"),
         ("stream_options", _StreamOptions | None, "an object such as {'include_usage': true}"),
     )
 }
@@ -131,6 +138,7 @@ def read(body: bytes) -> Envelope:
         for name in decode_members(members["stream_options"]):
             if name != "include_usage":
                 check_name(name)
+    usage = read_value("usage")
     prompt = read_prompt(messages)
     max_tokens, other_max_tokens = read_value("max_tokens"), read_value("max_completion_tokens")
     if other_max_tokens is not None:
@@ -141,7 +149,7 @@ def read(body: bytes) -> Envelope:
         members=members,
         bytes_total=len(body),
         stream=read_value("stream") is True,
-        include_usage=options is not None and options.include_usage is True,
+        include_usage=(options is not None and options.include_usage is True) or (usage is not None and usage.include is True),
         max_tokens=max_tokens,
         choices=read_value("n") or 1,
         prompt_bytes=prompt_bytes,

@@ -140,7 +140,12 @@ def _fitted(envelope: Envelope, provider: Provider, model: Model) -> Fit | Refus
             ignored.append(name)
         elif name in OFFERS or name in DEMANDS:
             return _not_taken(name, provider, model)
-    if not drops and not ignored:
+    if envelope.options is not None and envelope.options.cache_lives and "cache_control" not in model.takes:
+        for name in ("messages", "tools"):
+            if name in members and b'"cache_control"' in bytes(members[name]):
+                sets[name] = without(members[name], "cache_control")
+                ignored.append(f"{name}[].cache_control")
+    if not drops and not ignored and not sets:
         return AS_SENT
     return Fit(tuple(drops), sets, tuple(sorted(ignored)))
 
@@ -157,6 +162,23 @@ def _not_taken(name: str, provider: Provider, model: Model) -> Refusal:
         f"{provider.name} does not take '{name}' for {model.id}: leave it out, or call a model that does (GET /models tells)"
     )
     return Refusal(400, "unsupported_parameter", message, param=name)
+
+
+def without(raw: Raw, name: str) -> Raw:
+    """JSON without any member of that name, however deep."""
+    value = _decode(raw)
+    level = [value]
+    while level:
+        for node in level:
+            if isinstance(node, dict):
+                node.pop(name, None)
+        level = [
+            each
+            for node in level
+            for each in (node.values() if isinstance(node, dict) else node)
+            if isinstance(each, dict | list)
+        ]
+    return _raw(value)
 
 
 Mapped = dict[str, Raw] | None

@@ -111,6 +111,11 @@ class Meter(msgspec.Struct, eq=False):
         self.tier = ""
         self._bill = None
 
+    @property
+    def expected_rates(self) -> Rates:
+        """Those of the prompt as it is estimated and the tier that was asked for: what is known before the answer."""
+        return self.tariff.resolve(self.prompt_estimate, self.asked_tier)
+
     def observe_text(self, event: bytes) -> None:
         """Count the text in the JSON of one event."""
         size = 0

@@ -24,7 +24,7 @@ OFFERS: Final = words(
     "seed prediction user metadata parallel_tool_calls verbosity prompt_cache_key prompt_cache_retention "
     "prompt_cache_options safety_identifier reasoning_effort service_tier store cache_control transforms session_id "
     "trace top_k min_p top_a repetition_penalty debug stop_server_tools_when include_reasoning reasoning options "
-    "keep_alive think raw context template logprobs_mode usage_options service_tier_options"
+    "keep_alive think raw context template"
 )
 """Left out where they are not taken, and reported: the answer still is what was asked for."""
 DEMANDS: Final = (OPENAI - ALWAYS - OFFERS) | words("image_config format suffix system images")

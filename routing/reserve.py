@@ -51,12 +51,12 @@ class Reserve(msgspec.Struct, frozen=True, gc=False):
 def reserve(envelope: Envelope, model: Model) -> Reserve:
     """The bounds of a request to `model`."""
     prompt_max = _prompt_max(envelope, model)
+    choices = envelope.choices
     own_cap = model.max_output_tokens or COMPLETION_TOKENS_DEFAULT
     asked = envelope.max_tokens
-    choices = envelope.choices
     rates = model.tariff.possible(prompt_max, envelope.tier)
     options = envelope.options
-    extra = 0 if options is None else options.extra_completion
+    extra = 0 if options is None else options.extra_completion * choices
     searches_max = 0 if options is None or options.search is None else options.searches_max or model.searches_max
     per_choice = own_cap if asked is None else _clamped(asked, model)
     completion_max = per_choice * choices + extra

@@ -34,6 +34,7 @@ max_output_tokens = 50
 [providers.tiers]
 base_url = "http://tiers.test/v1"
 api_key = "none"
+parameters = ["cache_control"]
 [providers.tiers.models.m]
 input = "10"
 output = "20"

@@ -143,15 +143,14 @@ def test_options_that_no_entry_can_price(members: dict[str, Any], param: str | N
         {"web_search_options": {}},
         {"tools": [{"type": "web_search"}]},
         {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}},
-        {"cache_control": {"type": "ephemeral", "ttl": "1h"}},
     ],
 )
 def test_fit_of_what_has_a_price(members: dict[str, Any]) -> None:
     """What the entry prices is sent as it came, and reported nowhere; a member that the target does not know is not."""
     changes = fitted("strict/priced", **members)
     assert isinstance(changes, Fit)
-    known = {name: value for name, value in members.items() if name not in ("cache_control",)}
-    assert sent("strict/priced", **members) == known
+    assert sent("strict/priced", **members) == members
+    assert changes.ignored == ()
 
 
 @pytest.mark.parametrize(
@@ -236,6 +235,11 @@ def test_fit_of_what_is_kept_at_the_provider(members: dict[str, Any], param: str
         ({"reasoning": {}}, {}, ()),
         ({"include_reasoning": True}, {}, ()),
         ({"include_reasoning": False}, {}, ("include_reasoning",)),
+        (
+            {"tools": [{**TOOL, "cache_control": {"type": "ephemeral"}}]},
+            {"tools": [TOOL]},
+            ("tools[].cache_control",),
+        ),
         ({"keep_alive": "5m", "options": {"num_ctx": 4096}}, {}, ("keep_alive", "options")),
         ({"format": "json"}, {"response_format": {"type": "json_object"}}, ()),
         (
@@ -254,6 +258,17 @@ def test_fit_of_another_routers_members(members: dict[str, Any], expected: dict[
     changes = fitted("strict/m", **members)
     assert isinstance(changes, Fit)
     assert changes.ignored == ignored
+
+
+def test_fit_takes_cache_marks_out_of_the_messages() -> None:
+    """A mark is an offer. OpenAI refuses a part that has one, so it goes only where it is taken, and is reported elsewhere."""
+    marked = [{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}]}]
+    request = envelope(messages=marked)
+    changes = fit(request, *found("strict/m"))
+    assert isinstance(changes, Fit)
+    assert changes.ignored == ("messages[].cache_control",)
+    parts = rewrite(request, "m", cap=None, cap_field="as_sent", has_stream_options=True, fit=changes)
+    assert json.loads(b"".join(parts))["messages"] == [{"role": "user", "content": [{"type": "text", "text": "x"}]}]
 
 
 def test_fit_goes_by_the_entrys_parameters() -> None:
