@@ -85,3 +85,46 @@ def repeats_within(text: bytes, value: Any) -> bool:
 
     json.loads(text, object_pairs_hook=see)
     return has_repeated
+
+
+LONG_BYTES: Final = 4_096
+_QUOTE, _BACKSLASH = b'"\\'
+
+
+def shorten(text: bytes) -> tuple[bytes, dict[bytes, int]]:
+    """JSON with its longest strings (images, long texts) cut to their beginning, and how long each was that stands there now.
+
+    So what is in a large body is found without going over all of its bytes again and again.
+    Limits: only as many quotes are looked at as there would be if all strings were long; the rest stays as it is.
+    """
+    pieces: list[bytes] = []
+    sizes: dict[bytes, int] = {}
+    taken = 0
+    begin = text.find(b'"')
+    end = begin
+    for _ in range(len(text) // LONG_BYTES):
+        end = text.find(b'"', end + 1)
+        if begin < 0 or end < 0:
+            break
+        if text[end - 1] == _BACKSLASH and _is_escaped(text, end):
+            continue
+        if end - begin > LONG_BYTES:
+            head = text[begin + 1 : begin + 6]
+            short = b"%b~%d" % (head if head.isascii() and b"\\" not in head else b"", len(sizes))
+            pieces += (text[taken : begin + 1], short)
+            sizes[b'"%b"' % short] = end - begin - 1
+            taken = end
+        begin = end = text.find(b'"', end + 1)
+    pieces.append(text[taken:])
+    return b"".join(pieces), sizes
+
+
+def _is_escaped(text: bytes, quote: int) -> bool:
+    """Whether an odd number of backslashes stands before it."""
+    window = 64
+    while True:
+        before = text[max(quote - window, 0) : quote]
+        count = len(before) - len(before.rstrip(b"\\"))
+        if count < len(before) or window >= quote:
+            return count % 2 == 1
+        window *= 8

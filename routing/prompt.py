@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from routing.invalid import Invalid
 from routing.names import IN_PROMPT, STATE_IN_PROMPT, check_name, words
-from routing.objects import Objects, compact, decode_objects, repeats, repeats_in_list
+from routing.objects import Objects, compact, decode_objects, repeats, repeats_in_list, shorten
 from routing.splice import Members, decode_members
 
 MEDIA_PARTS_MAX = 4_096
@@ -21,6 +21,7 @@ MEDIA_PARTS_MAX = 4_096
 PARTS_MAX = 50_000
 """Objects in the messages: twenty times what a long session of a coding agent has."""
 DEPTH_MAX = 24
+LARGE_BYTES = 65_536
 
 _PLAIN: Final = words(
     "role content type text name tool_call_id id refusal reasoning_content reasoning detail format filename index prefix thought"
@@ -57,6 +58,8 @@ EMPTY: Final = Prompt()
 def read_prompt(raw: Raw | bytes, member: str = "messages") -> Prompt:
     """What is in the JSON of `member`, a list or an object. Invalid."""
     look = _Look(member)
+    if len(raw) > LARGE_BYTES:
+        raw, look.sizes = shorten(bytes(raw))
     try:
         look.into(raw, member, 0)
     except (msgspec.DecodeError, RecursionError) as problem:
@@ -69,7 +72,7 @@ def read_prompt(raw: Raw | bytes, member: str = "messages") -> Prompt:
 class _Look:
     """What was seen so far."""
 
-    __slots__ = ("cache_lives", "images", "inline", "is_plain", "member", "others", "parts", "state")
+    __slots__ = ("cache_lives", "images", "inline", "is_plain", "member", "others", "parts", "sizes", "state")
 
     def __init__(self, member: str) -> None:
         self.member = member
@@ -78,6 +81,8 @@ class _Look:
         self.state: str | None = None
         self.cache_lives: set[str] = set()
         self.is_plain = True
+        self.sizes: dict[bytes, int] = {}
+        """How long those strings were that were shortened."""
 
     def into(self, raw: Raw | bytes, path: str, depth: int) -> None:
         """Everything in a list or an object."""
@@ -137,12 +142,12 @@ class _Look:
             self.state = self.state or path
         elif name == "url" or (name == "image_url" and first != _BRACE):
             if is_text and _is_data(value):
-                self.inline.append(len(value) - len('"data:"'))
+                self.inline.append(self._size(value) - len("data:"))
             else:
                 self.images += 1
         elif name == "data":
             if is_text:
-                self.inline.append(len(value) - 2)
+                self.inline.append(self._size(value))
         elif name == "audio":
             if first == _BRACE and bytes(decode_members(value).get("id", b"null")) != b"null":
                 self.state = self.state or f"{path}.id"
@@ -156,6 +161,10 @@ class _Look:
             self.others += is_text and bytes(memoryview(value)[1:5]).lower() == b"http"
         if self.images + self.others + len(self.inline) > MEDIA_PARTS_MAX:
             raise Invalid(f"'{self.member}' must not have more than {MEDIA_PARTS_MAX} images, sounds and documents", self.member)
+
+    def _size(self, value: Raw) -> int:
+        """Bytes of a string as it came."""
+        return self.sizes.get(bytes(value), len(value) - 2) if self.sizes else len(value) - 2
 
     def _count_parts(self, more: int) -> None:
         self.parts += more

@@ -10,7 +10,7 @@ import pytest
 
 from routing.body import rewrite
 from routing.envelope import MEMBERS_MAX, VALUES_MAX, Invalid, read
-from routing.objects import compact, decode_objects, repeats_in_list
+from routing.objects import compact, decode_objects, repeats_in_list, shorten
 from routing.prompt import DEPTH_MAX, PARTS_MAX
 
 MIB = 1_048_576
@@ -62,6 +62,7 @@ def test_body_of_too_much_is_refused_at_once(body: bytes, why: str) -> None:
 LARGE: list[tuple[str, bytes]] = [
     ("a text of 32 MiB", HEAD + b'{"role":"user","content":"' + b"x" * 32 * MIB + b'"}]}'),
     ("a text full of quotes", HEAD + b'{"role":"user","content":"' + rb"\"file_id\": \"image_url\", " * MIB + b'"}]}'),
+    ("a text full of backslashes", HEAD + b'{"role":"user","content":"' + (b"\\\\" * 40 + b'\\"') * 400_000 + b'"}]}'),
     ("a text full of commas", HEAD + b'{"role":"user","content":"' + b"1,2,[3],{4}," * MIB + b'"}]}'),
     (
         "an image",
@@ -133,6 +134,24 @@ def test_repeats_is_exact(seed: int) -> None:
     bad = doubled.encode()
     bad = bad[:1] + padding + bad[1:]
     assert repeats_in_list(bad, decode_objects(bad))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_shorten_cuts_long_strings_and_nothing_else(seed: int) -> None:
+    """The structure stays, and how long a string was is known, whatever quotes and backslashes are in it."""
+    dice = random.Random(seed)
+    pieces = ["A" * 9_000, 'q"', "b\\", "\\" * 101, "\\" * 5_000, "n\n", "é😀", "x" * 300]
+    values = ["".join(dice.choice(pieces) for _ in range(dice.randint(0, 4))) for _ in range(dice.randint(1, 12))]
+    objects = [{"type": "text", "text": value, "url": "data:," + value} for value in values]
+    text = json.dumps(objects, ensure_ascii=dice.random() < 0.5).encode()
+    short, sizes = shorten(text)
+    again = json.loads(short)
+    assert [set(each) for each in again] == [set(each) for each in objects]
+    for was, now in zip(objects, again, strict=True):
+        for name in ("text", "url"):
+            raw = json.dumps(was[name], ensure_ascii=(not text.isascii() and False) or text.isascii()).encode()
+            assert sizes.get(b'"%b"' % now[name].encode(), len(raw) - 2) == len(raw) - 2
+            assert now[name] == was[name] or now[name][:5] in (was[name][:5], "~" + now[name][1:5])
 
 
 def test_body_of_random_bytes_is_read_or_refused() -> None:
