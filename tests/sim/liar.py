@@ -49,6 +49,9 @@ class LyingWorld(World):
         if cost_nano(generation.tokens, generation.rates) > most_nano:
             raise Violation(f"{generation} is charged beyond all that is possible, {most_nano}")
         record = record_of(process, generation, seq)
+        # A power cut may take a settlement whose progress mark was higher: then the mark is charged, and the lease may have given
+        # the difference back. That, too, is overage.
+        self.overage_nano += max(max(generation.marks, default=0) - record.cost_nano, 0)
         if self.dice.random() < 0.04:
             generation.is_exempt = True
             record = msgspec.structs.replace(record, key_id=GHOST)
