@@ -20,6 +20,7 @@ from routing.envelope import Envelope
 from routing.provider import Model
 from routing.splice import REFUSED, Members, decode_members
 from routing.tariff import Tariff
+from usage.decoding import UNREADABLE
 from usage.pricing import cost_nano, dollars
 from usage.record import Rates, Tokens, UsageSource
 
@@ -222,7 +223,7 @@ class Meter(msgspec.Struct, eq=False):
         tokens, cost = bill.tokens, dollars(bill.cost_nano).encode()
         if claim is not None and self._is_whole_claim and bill.source == "provider" and _says(claim, tokens):
             return b'%b%b,"cost":%b}' % (self._text[: self._text.rindex(b"}")], _lacking(claim, tokens), cost)
-        members: Members = decode_members(self._text) if claim is not None else {}
+        members = _members_of(self._text)
         members["prompt_tokens"] = Raw(b"%d" % tokens.prompt)
         members["completion_tokens"] = Raw(b"%d" % tokens.completion)
         members["total_tokens"] = Raw(b"%d" % tokens.total)
@@ -233,6 +234,15 @@ class Meter(msgspec.Struct, eq=False):
         if bill.source != "provider":
             members["usage_source"] = Raw(b'"%b"' % bill.source.encode())
         return _encode(members)
+
+
+def _members_of(text: bytes) -> Members:
+    """The members of a usage object; none of one whose names are in no encoding."""
+    try:
+        members: Members = decode_members(text)
+    except UNREADABLE:
+        return {}
+    return members
 
 
 _NOTHING_CLAIMED = Counts(None, None, Tokens())

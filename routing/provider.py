@@ -94,7 +94,7 @@ class Provider(msgspec.Struct, frozen=True):
     """Whether `stream_options` may be sent to it."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens", "as_sent"] = "as_sent"
     usage_arithmetic: Literal["auto", "reasoning_included", "reasoning_excluded"] = "auto"
-    """Whether `completion_tokens` holds the reasoning tokens; "auto" looks whether the total has a gap of just that size."""
+    """Whether `completion_tokens` holds the reasoning tokens; "auto" goes by what the total has more."""
     trusts_served_tier: bool = True
     """Whether the service tier that its answers name is the one that it bills."""
     allow_state: bool = False

@@ -5,6 +5,7 @@ of 400 bytes, of which the estimate makes 100 tokens, and max_tokens 200.
 """
 
 import json
+import random
 from decimal import Decimal
 from typing import Any
 
@@ -393,3 +394,59 @@ def test_meter_that_forgets_the_floor_is_caught() -> None:
     assert meter.tokens.completion == meter.completion_counted == 375
     assert meter._claim is not None
     assert meter._claim.completion_tokens == 1
+
+
+SEEDS_OF_TEXT = (
+    b'{"prompt_tokens":20,"completion_tokens":10,"total_tokens":30}',
+    b'{"prompt_tokens":20,"completion_tokens":10,"total_tokens":730,"prompt_tokens_details":{"cached_tokens":5,"audio_tokens":0}}',
+    b'{"input_tokens":20,"output_tokens":10,"cache_creation":{"ephemeral_1h_input_tokens":3},"cost":{"total_cost":0.01}}',
+    b'{"prompt_tokens":9,"completion_tokens":1,"billed_units":{"input_tokens":8.0,"output_tokens":3.0},"cost_in_usd_ticks":17}',
+)
+PIECES = (
+    b"-",
+    b"0",
+    b"9" * 30,
+    b"null",
+    b"[]",
+    b"{}",
+    b'"',
+    b",",
+    b":",
+    b"e999",
+    b".5",
+    b"\xff",
+    b"\\u0000",
+    b"true",
+    b"NaN",
+    b" ",
+)
+
+
+def mangled(dice: random.Random) -> bytes:
+    """A usage object with a few bytes of it replaced, doubled or gone."""
+    text = bytearray(dice.choice(SEEDS_OF_TEXT))
+    for _ in range(dice.randint(1, 4)):
+        at, end = sorted((dice.randint(0, len(text)), dice.randint(0, len(text))))
+        end = min(end, at + dice.randint(0, 12))
+        text[at:end] = dice.choice((*PIECES, b"", bytes(text[at:end]) * 2))
+    return bytes(text)
+
+
+def check_mangled(seed: int) -> None:
+    """What comes of mangled usages between deltas is within the bounds, recomputes, and can be told."""
+    dice = random.Random(seed)
+    meter = Meter(Tariff(RATES), 100, "auto", BOUNDS)
+    for _ in range(dice.randint(1, 4)):
+        meter.observe_text(b'{"content":"%b"}' % (b"x" * dice.randint(0, 40)))
+        meter.observe_usage(mangled(dice))
+    bill = meter.bill()
+    assert 0 < bill.tokens.prompt <= MOST.prompt
+    assert 0 <= bill.tokens.completion <= MOST.completion
+    assert bill.cost_nano == cost_nano(bill.tokens, bill.rates) <= MOST_NANO
+    assert json.loads(meter.usage_json().decode(errors="replace"))["total_tokens"] == bill.tokens.total
+
+
+def test_mangled_usage_is_charged_within_bounds_and_breaks_nothing() -> None:
+    """Usage objects with bytes replaced, doubled or gone; `scripts/soak claims` is the long form."""
+    for seed in range(3_000):
+        check_mangled(seed)
