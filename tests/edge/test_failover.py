@@ -30,8 +30,8 @@ def provider() -> Iterator[Provider]:
 class FailoverRig(Rig):
     """The rig with the native transport, over real sockets to one scripted provider that plays all of them."""
 
-    def __init__(self, folder: Path, provider: Provider, ill_port: int | None = None) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, provider: Provider, ill_port: int | None = None, credit_nano: int = 10**9) -> None:
+        super().__init__(folder, credit_nano=credit_nano)
         self._file = folder / "providers.toml"
         self._file.write_text(table(provider.port, folder, ill_port))
         self.folder = folder
@@ -249,6 +249,37 @@ async def test_thousand_callers_of_a_pool_with_a_dead_key(tmp_path: Path, provid
                 rig.health[scope] = Health(1, monotonic() - 1.0, rig.health[scope].cause)
             assert (await rig.request("pool/m")).status == 200
         assert rig.asked.count("ill") == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_storm_of_all_failures(tmp_path: Path, provider: Provider, seed: int) -> None:
+    """Hundreds, thirty at once, each ill in another way: one answer and one record each, charged where it was answered, nothing
+    stays held; and what could have moved on is seen by nobody."""
+    dice = random.Random(seed)
+    async with FailoverRig(tmp_path, provider, credit_nano=10**12) as rig:
+
+        def answer(request: Request) -> Answer:
+            if "well" in (request.header("authorization") or ""):
+                return stream(spoken()) if request.json().get("stream") else respond(completion())
+            name = request.json()["messages"][0]["content"]
+            return next(each.answer for each in BEHAVIOURS if each.name == name)
+
+        provider.script_by("m", answer)
+        asked = [(dice.choice(BEHAVIOURS), dice.choice(["pool/m", "both"]), dice.random() < 0.5) for _ in range(300)]
+        waves = [asked[at : at + 30] for at in range(0, len(asked), 30)]
+        for wave in waves:
+            callers = [
+                rig.start(rig.caller(model=model, stream=streamed, messages=[{"role": "user", "content": each.name}]))
+                for each, model, streamed in wave
+            ]
+            for (each, model, _), running in zip(wave, callers, strict=True):
+                caller = await running
+                assert caller.is_complete
+                moves = each.alias if model == "both" else each.pool
+                assert caller.status in ((200,) if moves else (200, each.status)), (each.name, model, caller.body)
+        assert len(rig.records) == 300
+        assert all((record.cost_nano > 0) is (record.status == 200) for record in rig.records)
+        assert rig.held_nano == 0
 
 
 async def test_right_key_in_the_file_is_used_at_once(rig: FailoverRig) -> None:
