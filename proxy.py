@@ -64,6 +64,7 @@ async def centre_of(settings: Settings, name: str) -> AsyncIterator[tuple[Centre
         sys.stdout.write(greeting(key, await collector.make_login_link(DEMO_ACCOUNT), settings.port))
         sys.stdout.flush()
     site = Site(collector, is_leaving=lambda: app.node is not None and app.node.drain.is_leaving)
+    collector.watch()
     yield collector.for_node(name), Router(account_routes(collector)), site.routes
     await collector.shut_down()
 

@@ -38,6 +38,7 @@ def create_app(collector: Collector) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        collector.watch()
         yield
         await collector.shut_down()
 

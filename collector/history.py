@@ -41,6 +41,7 @@ class Activity(msgspec.Struct, frozen=True):
     completion: int
     reasoning: int
     cost_nano: int
+    cached: int
 
 
 def credits_of(tx: Tx, account: str) -> Credits | None:
@@ -71,7 +72,9 @@ def each_record(tx: Tx, account: str, since_ms: int = 0) -> Iterator[UsageRecord
 def activity(tx: Tx, account: str, first: int, last: int, key_id: str = "") -> list[Activity]:
     """Sums per day, model and provider from day `first` through day `last`; of one key, if named."""
     where, params = ("AND key_id = ?", (key_id,)) if key_id else ("", ())
-    columns = ", ".join(f"CAST(SUM({name}) AS BIGINT)" for name in ("requests", "prompt", "completion", "reasoning", "cost_nano"))
+    columns = ", ".join(
+        f"CAST(SUM({name}) AS BIGINT)" for name in ("requests", "prompt", "completion", "reasoning", "cost_nano", "cached")
+    )
     rows = tx.rows(
         f"SELECT day, model, provider, {columns} FROM usage_days WHERE account = ? AND day BETWEEN ? AND ? {where}"
         " GROUP BY day, model, provider ORDER BY day DESC, model, provider",

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from collector import accounts, audit_log, ingest, leasing, recall
 from collector.accounts import NAME, KeyTerms
@@ -52,6 +52,9 @@ ELSEWHERE_S = 0.2
 ID_CHARS_MAX = 200
 NUMBER_MAX = 2**62
 
+if TYPE_CHECKING:
+    from collector.alerts.runner import Runner
+
 M = TypeVar("M", Boot, Acquire, Batch, Return, Close, Poll)
 
 
@@ -75,6 +78,7 @@ class Collector:
         self.rejected_by_kind: Counter[str] = Counter()
         self._arrival = asyncio.Event()
         self._awaiting = 0
+        self._alerts: Runner | None = None
         self._threads = ThreadPoolExecutor(store.workers, thread_name_prefix="collector")
 
     def __repr__(self) -> str:
@@ -193,8 +197,18 @@ class Collector:
         """The secret of a link that opens the dashboard of an account once, within a day: for the very first start."""
         return await self.write(lambda tx, now: make_link(tx, account, "management", now, DAY_MS))
 
+    def watch(self) -> None:
+        """Let alerts see how things are, and be told, until `shut_down`."""
+        if self._alerts is None:
+            from collector.alerts.runner import Runner
+
+            self._alerts = Runner(self.store, self.clock_ms)
+            self._alerts.start()
+
     async def shut_down(self) -> None:
         """Let the work at hand end, and close the store."""
+        if self._alerts is not None:
+            await asyncio.to_thread(self._alerts.stop)
         await asyncio.get_running_loop().run_in_executor(None, partial(self._threads.shutdown, wait=True))
         self.store.close()
 

@@ -40,6 +40,13 @@ ACCOUNT_PATHS: Mapping[str, tuple[str, ...]] = {
     "/invoices.csv": ("GET",),
     "/auth/keys/code": ("POST",),
     "/auth/keys": ("POST",),
+    "/alerts": ("GET", "POST"),
+    "/alerts/{id}": ("DELETE",),
+    "/alerts/destinations": ("GET", "POST"),
+    "/alerts/destinations/{id}": ("DELETE",),
+    "/alerts/destinations/{id}/test": ("POST",),
+    "/alerts/events": ("GET",),
+    "/alerts/events/{id}/replay": ("POST",),
     "/openapi.json": ("GET",),
 }
 """What the collector answers for accounts, under both bases; a test holds it to the collector's own list."""

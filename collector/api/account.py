@@ -191,6 +191,7 @@ class Day(msgspec.Struct, frozen=True):
     prompt_tokens: int
     completion_tokens: int
     reasoning_tokens: int
+    cached_tokens: int
 
 
 class ActivityAnswer(msgspec.Struct, frozen=True):
@@ -218,6 +219,7 @@ def read_activity(tx: Tx, call: Call) -> ActivityAnswer:
             Day(
                 day.date, day.model, day.model, "", day.provider, Amount(day.cost_nano), 0, day.requests, day.prompt,
                 day.completion, day.reasoning,
+                day.cached,
             )
             for day in history.activity(tx, call.account, first, last, key_id)
         ]

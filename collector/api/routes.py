@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from collector.api import account, analytics, authorize, exports, generations, keys, organization, topups
+from collector.api import account, alerts, analytics, authorize, exports, generations, keys, organization, topups
 from collector.api.openapi import describe
 from collector.api.operation import Operation, refuse, serve
 from collector.api.problem import Problem
@@ -23,6 +23,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *exports.OPERATIONS,
     *topups.OPERATIONS,
     *authorize.OPERATIONS,
+    *alerts.OPERATIONS,
 )
 
 

@@ -1,0 +1,165 @@
+"""Events on their way: webhooks signed as Standard Webhooks has it, e-mail by SMTP; tried again for three days.
+
+Rule: a delivery is claimed before it is sent, so that two collectors do not send it at once; it may arrive twice all the same,
+with the same `webhook-id`. Rule: 2xx is delivered; 410, or the last attempt, disables the destination; anything else is tried
+again. Source: Standard Webhooks 1.0 (signature, headers, retry schedule).
+"""
+
+import base64
+import hmac
+import http.client
+import os
+import random
+import smtplib
+import ssl
+from collections.abc import Callable
+from email.message import EmailMessage
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from collector.alerts.book import Destination, Event, disable_destination, find_destination, find_event
+from collector.alerts.guard import Unsafe, post
+from collector.store import Store, Tx
+
+RETRY_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+"""After the first attempt, and each that failed; a tenth of jitter on top."""
+CLAIM_MS = 60_000
+BATCH = 20
+SMTP_TIMEOUT_S = 20.0
+SECRET_BYTES = 32
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """`status`: of HTTP, 250 for a mail that was taken, 0 when there was no answer."""
+
+    status: int
+    problem: str = ""
+
+    @property
+    def is_delivered(self) -> bool:
+        return 200 <= self.status < 300
+
+
+def new_secret(entropy: bytes) -> str:
+    return "whsec_" + base64.b64encode(entropy[:SECRET_BYTES]).decode()
+
+
+def sign(secret: str, event_id: str, time_s: int, body: bytes) -> str:
+    """The value of `webhook-signature`."""
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    return "v1," + base64.b64encode(hmac.digest(key, f"{event_id}.{time_s}.".encode() + body, "sha256")).decode()
+
+
+def send_webhook(destination: Destination, event: Event, now_ms: int) -> Outcome:
+    body, time_s = event.payload.encode(), now_ms // 1000
+    headers = {
+        "content-type": "application/json",
+        "user-agent": "tollway",
+        "webhook-id": event.event_id,
+        "webhook-timestamp": str(time_s),
+        "webhook-signature": sign(destination.secret, event.event_id, time_s, body),
+    }
+    try:
+        status = post(destination.target, body, headers)
+    except Unsafe as error:
+        return Outcome(0, str(error))
+    except (OSError, http.client.HTTPException) as error:
+        return Outcome(0, f"no answer ({type(error).__name__})")
+    return Outcome(status, "" if 200 <= status < 300 else f"answered {status}")
+
+
+def send_mail(destination: Destination, event: Event, now_ms: int) -> Outcome:
+    """By `TOLLWAY_SMTP_URL` (smtp://user:password@host:port, or smtps://), from `TOLLWAY_SMTP_FROM`."""
+    url = urlsplit(os.environ.get("TOLLWAY_SMTP_URL", ""))
+    if url.scheme not in ("smtp", "smtps") or not url.hostname:
+        return Outcome(0, "mail is not set up here: TOLLWAY_SMTP_URL")
+    message = compose(destination.target, os.environ.get("TOLLWAY_SMTP_FROM") or f"tollway@{url.hostname}", event)
+    context = ssl.create_default_context()
+    try:
+        if url.scheme == "smtps":
+            server: smtplib.SMTP = smtplib.SMTP_SSL(url.hostname, url.port or 465, timeout=SMTP_TIMEOUT_S, context=context)
+        else:
+            server = smtplib.SMTP(url.hostname, url.port or 25, timeout=SMTP_TIMEOUT_S)
+        with server:
+            server.ehlo()
+            if url.scheme == "smtp" and server.has_extn("starttls"):
+                server.starttls(context=context)
+                server.ehlo()
+            if url.username:
+                server.login(unquote(url.username), unquote(url.password or ""))
+            server.send_message(message)
+    except smtplib.SMTPResponseException as error:
+        return Outcome(error.smtp_code, f"the mail server answered {error.smtp_code}")
+    except (OSError, smtplib.SMTPException) as error:
+        return Outcome(0, f"the mail server did not take it ({type(error).__name__})")
+    return Outcome(250)
+
+
+def compose(to: str, sender: str, event: Event) -> EmailMessage:
+    """Plain text, with the event's figures one a line; the same event has the same Message-ID."""
+    body = msgspec.json.decode(event.payload)
+    subjects = {
+        "balance.low": "Your credit is low",
+        "key.limit_share": "A key has used most of its limit",
+        "test": "This is a test",
+    }
+    message = EmailMessage()
+    message["From"], message["To"] = sender, to
+    message["Subject"] = f"{subjects.get(event.type, event.type)} ({event.account})"
+    message["Message-ID"] = f"<{event.event_id}@{sender.rpartition('@')[2]}>"
+    message["X-Tollway-Event"] = event.event_id
+    figures = "\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in body["data"].items())
+    message.set_content(
+        f"{subjects.get(event.type, event.type)}.\n\n{figures}\n\nat {body['timestamp']}, event {event.event_id}\n"
+    )
+    return message
+
+
+SENDERS: dict[str, Callable[[Destination, Event, int], Outcome]] = {"webhook": send_webhook, "email": send_mail}
+
+
+def deliver_due(store: Store, now_ms: int, roll: Callable[[], float] = random.random) -> int:
+    """Send what is due; how much was tried."""
+    due = store.read(
+        lambda tx: tx.rows(
+            "SELECT event_id, destination_id, attempts, due_ms FROM deliveries WHERE state = 'waiting' AND due_ms <= ?"
+            " ORDER BY due_ms LIMIT ?",
+            now_ms,
+            BATCH,
+        )
+    )
+    for event_id, destination_id, attempts, due_ms in due:
+        _deliver(store, event_id, destination_id, attempts, due_ms, now_ms, roll)
+    return len(due)
+
+
+def _deliver(
+    store: Store, event_id: str, destination_id: str, attempts: int, due_ms: int, now_ms: int, roll: Callable[[], float]
+) -> None:
+    def claim(tx: Tx) -> tuple[Destination | None, Event | None]:
+        if not tx.run(
+            "UPDATE deliveries SET attempts = attempts + 1, due_ms = ? WHERE event_id = ? AND destination_id = ?"
+            " AND state = 'waiting' AND due_ms = ?",
+            *(now_ms + CLAIM_MS, event_id, destination_id, due_ms),
+        ):
+            return None, None
+        return find_destination(tx, destination_id), find_event(tx, event_id)
+
+    destination, event = store.write(claim)
+    if destination is None or event is None:
+        return
+    outcome = SENDERS[destination.kind](destination, event, now_ms)
+
+    def settle(tx: Tx) -> None:
+        is_last = attempts >= len(RETRY_S)
+        state = "delivered" if outcome.is_delivered else "failed" if is_last or outcome.status == 410 else "waiting"
+        wait_s = 0.0 if is_last else RETRY_S[attempts] * (1 + roll() / 10)
+        tx.run(
+            "UPDATE deliveries SET state = ?, due_ms = ?, status = ?, problem = ? WHERE event_id = ? AND destination_id = ?",
+            *(state, now_ms + int(wait_s * 1000), outcome.status, outcome.problem[:300], event_id, destination_id),
+        )
+        if state == "failed":
+            disable_destination(tx, destination_id, outcome.problem)
+
+    store.write(settle)
