@@ -5,7 +5,8 @@ bound, or as we counted, and named (`fault`), so that it is counted and told to 
 Bounds: a prompt has at most a token for each byte of the body, and what linked media can cost, within the model's window
 (`prompt_max`, as it was held); a completion at most the cap that was sent, over all choices (`completion_max`). Tolerated beyond
 them, because it is seen and billed:
-- PROMPT_ADDED_MAX tokens of prompt, which providers add of their own (the rules of tool use, a system prompt);
+- PROMPT_ADDED_MAX tokens of prompt, which providers add of their own (the rules of tool use, a system prompt), and
+  SEARCH_TOKENS_MAX for each web search that was asked for: what is found is read, and billed, as prompt;
 - an eighth of the completion and 16 tokens: servers stop a little late, and count the end of a turn;
 - REASONING_BEYOND_MAX tokens of reasoning, where caps do not bound it.
 A claim beyond what is tolerated is no such thing: it is charged at the bound, as if nothing were tolerated, unless we passed on
@@ -20,6 +21,7 @@ import msgspec
 from usage.record import Tokens, UsageSource
 
 PROMPT_ADDED_MAX: Final = 1_024
+SEARCH_TOKENS_MAX: Final = 16_384
 REASONING_BEYOND_MAX: Final = 4_096
 BYTES_PER_TOKEN_MAX: Final = 16
 """Bytes of text in a token, at most, over a whole answer: four are usual, and more in long runs of one character."""
@@ -30,16 +32,17 @@ NO_PARTS: Final = Tokens()
 
 
 class TokenBounds(msgspec.Struct, frozen=True, gc=False):
-    """`completion_max` is over all choices. See above."""
+    """`completion_max` is over all choices; `searches_asked` are those that the request allows. See above."""
 
     prompt_max: int = UNBOUNDED
     completion_max: int = UNBOUNDED
     searches_max: int = SEARCHES_MAX
+    searches_asked: int = 0
 
     @property
     def prompt_ceiling(self) -> int:
         """What a prompt can have, with what is tolerated."""
-        return self.prompt_max + PROMPT_ADDED_MAX
+        return self.prompt_max + PROMPT_ADDED_MAX + self.searches_asked * SEARCH_TOKENS_MAX
 
     def completion_ceiling(self, reasoning: int) -> int:
         """What a completion with so much reasoning in it can have, with what is tolerated."""

@@ -101,7 +101,7 @@ def allowance(reserve: Reserve, held_nano: int) -> tuple[int, int | None]:
 def bounds_of(reserve: Reserve, completion_max: int) -> TokenBounds:
     """What can have been used, for who reads the provider's claim."""
     if reserve.searches_max:
-        return TokenBounds(reserve.prompt_max, completion_max, reserve.searches_max)
+        return TokenBounds(reserve.prompt_max, completion_max, reserve.searches_max, reserve.searches_max)
     return TokenBounds(reserve.prompt_max, completion_max)
 
 

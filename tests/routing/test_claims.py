@@ -299,6 +299,15 @@ def test_providers_own_cost_is_kept_exactly(members: dict[str, Any] | str, pico:
     assert bill.source == "provider"
 
 
+def test_prompt_of_a_search_holds_what_was_found() -> None:
+    """Pages that a provider reads for the request are billed as prompt: believed where a search was asked for only."""
+    searching = TokenBounds(400, 200, 2, 2)
+    claim = usage(30_000, 10, 30_010, server_tool_use={"web_search_requests": 2})
+    assert meter_after(40, claim, bounds=searching).tokens == Tokens(30_000, 10, searches=2)
+    assert meter_after(40, claim).tokens == Tokens(400, 10, searches=2)
+    assert meter_after(40, usage(40_000, 10), bounds=searching).tokens == Tokens(400, 10)
+
+
 def test_whole_answer_is_counted_only_where_its_claim_is_small() -> None:
     """An answer whose usage says too little for its text is charged for the text; an honest one is not even looked at."""
     answer = json.dumps({"choices": [{"message": {"content": "x" * 800}}]}).encode()
