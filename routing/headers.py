@@ -70,7 +70,7 @@ def validate(headers: Headers, header_count_max: int = 64, http_version: str = "
             wrong = read(arrival, name, value)
             if wrong is not None:
                 return wrong
-    if not arrival.host and http_version != "1.0":
+    if not arrival.host and http_version not in ("1.0", "1"):  # granian says 1, and names an empty host
         return _refusal("invalid_host", "the request needs one Host header")
     if arrival.api_key is not None and not _agree(arrival):
         return _disagreement()
@@ -90,6 +90,8 @@ def _refusal(code: str, message: str, status: int = 400) -> Refusal:
 
 
 def _host(arrival: Arrival, _: bytes, value: bytes) -> Refusal | None:
+    if not value:
+        return None
     if arrival.host or not _HOST.match(value):
         return _refusal("invalid_host", "the request needs one valid Host header")
     arrival.host = value
