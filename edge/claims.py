@@ -61,7 +61,7 @@ class Claims:
         yield "# TYPE tollway_usage_bounded_total counter"
         for provider, count in sorted(self.bounded.items()):
             yield f'tollway_usage_bounded_total{{provider="{provider}"}} {count}'
-        rows = sorted(self.compared.items())
+        rows = [(_label(model), compared) for model, compared in sorted(self.compared.items())]
         yield "# TYPE tollway_upstream_cost_dollars_total counter"
         for model, compared in rows:
             yield f'tollway_upstream_cost_dollars_total{{model="{model}"}} {_dollars(compared.theirs_pico)}'
@@ -69,6 +69,11 @@ class Claims:
         for model, compared in rows:
             difference = _dollars(compared.theirs_pico - compared.ours_pico)
             yield f'tollway_upstream_cost_difference_dollars{{model="{model}"}} {difference}'
+
+
+def _label(text: str) -> str:
+    """A model's name may have what ends a label."""
+    return text.replace("\\", r"\\").replace('"', r"\"")
 
 
 def _dollars(pico: int) -> str:

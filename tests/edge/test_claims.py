@@ -45,3 +45,10 @@ def test_costs_of_both_are_compared_per_model() -> None:
     assert Decimal(found['tollway_upstream_cost_dollars_total{model="p/m"}']) * 10**9 == 501
     assert Decimal(found['tollway_upstream_cost_difference_dollars{model="p/m"}']) * 10**9 == 501 - 270
     assert Decimal(found['tollway_upstream_cost_difference_dollars{model="p/*"}']) * 10**9 == 1 - 1_000
+
+
+def test_model_with_a_quote_in_its_name_breaks_no_exposition() -> None:
+    """A label is escaped as Prometheus reads it."""
+    claims = Claims()
+    claims.compare('p/a"b\\c', Bill(Tokens(1), Rates(), 0, "provider", "", 0))
+    assert r'tollway_upstream_cost_dollars_total{model="p/a\"b\\c"} 0' in list(claims.lines())
