@@ -52,7 +52,7 @@ def _node(packages: Path, folder: Path) -> Environment:
     """Node looks for packages beside a module, so the drivers go where those packages are."""
     if shutil.which("node") is None:
         raise Missing("node is not installed")
-    _run([str(ROOT / "tests" / "e2e" / "install")], {})
+    _run([str(ROOT / "tests" / "e2e" / "install")])
     for driver in DRIVERS.glob("*.mjs"):
         shutil.copy(driver, folder)
     (folder / "node_modules").symlink_to(packages / "node_modules")
@@ -63,16 +63,34 @@ def _python(name: str) -> str:
     """The interpreter of a virtual environment with what is pinned for `name`."""
     pins, folder = PINS / f"{name}.txt", MADE / name
     python, stamp = folder / "bin" / "python", folder / "installed.txt"
-    if not stamp.exists() or stamp.read_text() != pins.read_text():
-        _run([sys.executable, "-m", "venv", "--clear", str(folder)], {})
-        pip = [str(python), "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
-        _run([*pip, "--upgrade", "pip"], {})
-        _run([*pip, "--requirement", str(pins)], {})
+    if stamp.exists() and stamp.read_text() == pins.read_text():
+        return str(python)
+    problem: Missing | None = None
+    for interpreter in _interpreters():
+        try:
+            _run([interpreter, "-m", "venv", "--clear", str(folder)])
+            pip = [str(python), "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
+            _run([*pip, "--upgrade", "pip"])
+            _run([*pip, "--requirement", str(pins)])
+        except Missing as missing:
+            problem = missing
+            continue
         stamp.write_text(pins.read_text())
-    return str(python)
+        return str(python)
+    raise problem or Missing("no Python was found")
 
 
-def _run(command: list[str], more: dict[str, str]) -> None:
-    done = subprocess.run(command, env=os.environ | more, capture_output=True, text=True, timeout=900, check=False)
+def _interpreters() -> Iterator[str]:
+    """Ours, then older ones: some clients (aider) do not take the newest."""
+    yield sys.executable
+    for minor in (12, 11):
+        found = sorted(Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob(f"versions/3.{minor}.*/bin/python"))
+        yield from map(str, found[-1:])
+        if not found and (named := shutil.which(f"python3.{minor}")) is not None:
+            yield named
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     if done.returncode != 0:
         raise Missing(f"{command[0]} ended with {done.returncode}: {done.stderr[-1000:]}")

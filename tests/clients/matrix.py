@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.clients import strict
 from tests.clients.environments import Environment
-from tests.processes import Edge, make_account
+from tests.processes import Edge, make_account, run_json
 from tests.provider import Provider
 
 TIMEOUT_S = 300.0
@@ -61,7 +61,8 @@ CLIENTS = (
 
 @dataclass(frozen=True)
 class Check:
-    """`model` is what the strict provider reads; `key` "poor" or "stranger" is another account's; `judge` reads what was seen."""
+    """`model` is what the strict provider reads; `key` "poor", "narrow" (one model only) or "stranger" is another key; `judge`
+    reads what was seen."""
 
     name: str
     call: str
@@ -124,6 +125,7 @@ def _accounts(seen: Seen) -> Verdict:
 
 
 CHECKS = (
+    Check("cancel", "cancel", _says(), "hangs"),  # first, so that a connection that only the client's end closes is told from it
     Check("plain", "plain", _says(text=TEXT, usage=[9, 3])),
     Check("stream", "stream", _streams),
     Check("tools", "tools", _says(tool=["weather", {"city": "Rome"}])),
@@ -135,6 +137,7 @@ CHECKS = (
     Check("400", "plain", _fails(400, "context too long"), "fails-400"),
     Check("401", "plain", _fails(401, "key"), key="stranger"),
     Check("402", "plain", _fails(402, "used up", "affordable", "credit"), key="poor"),
+    Check("403", "plain", _fails(403, "may not use"), key="narrow"),
     Check("404", "plain", _fails(404, "model"), "@nobody/nothing"),
     Check("429", "plain", _fails(429, "limiting"), "fails-429"),
     Check("500", "plain", _fails(502, "failed"), "fails-500"),
@@ -143,7 +146,6 @@ CHECKS = (
     Check("429, streamed", "stream", _fails(429, "limiting"), "fails-429-stream"),
     Check("401, streamed", "stream", _fails(401, "key"), key="stranger"),
     Check("error mid-stream", "stream", _breaks, "breaks"),
-    Check("cancel", "cancel", _says(), "hangs"),
 )
 
 
@@ -168,6 +170,7 @@ class Matrix:
         self._keys = {
             "": make_account(edge, "rich", "100.00").key,
             "poor": make_account(edge, "poor", "0.000000001").key,
+            "narrow": run_json(edge, "keys", "create", "--account", "rich", "--models", "echo/echo-1")["key"],
             "stranger": "sk-" + "nonsense-0123456789",
         }
 
@@ -186,7 +189,8 @@ class Matrix:
                 {"name": check.name, "call": check.call, "model": model, "base_url": base_url, "key": self._keys[check.key]}
             )
         seen = self._drive(client, where, {"base_url": base_url, "key": self._keys[""], "calls": calls})
-        return {check.name: self._judge(check, seen, call["model"]) for check, call in zip(CHECKS, calls, strict=True)}
+        models = [call["model"] for call in calls]
+        return {check.name: self._judge(check, seen, model, models) for check, model in zip(CHECKS, models, strict=True)}
 
     def _drive(self, client: Client, where: Environment, given: dict[str, Any]) -> dict[str, Seen]:
         text = json.dumps(given)
@@ -206,14 +210,17 @@ class Matrix:
             return _all_failed(given, told)
         return seen
 
-    def _judge(self, check: Check, seen: dict[str, Seen], model: str) -> Verdict | None:
+    def _judge(self, check: Check, seen: dict[str, Seen], model: str, models: list[str]) -> Verdict | None:
         if check.name not in seen or "skipped" in seen[check.name]:
             return None
         verdict = check.judge(seen[check.name])
         if verdict or check.name != "cancel":
             return verdict
-        asked = self._provider.requests[model.partition("/")[2]]
-        return "" if asked and asked[-1].closed.wait(CLOSED_S_MAX) else "the provider's connection stays open"
+        last_s = max(request.at_s for name in models for request in self._provider.requests[name.partition("/")[2]])
+        *_, left = self._provider.requests[model.partition("/")[2]]
+        if not left.closed.wait(CLOSED_S_MAX) or left.closed_at_s > last_s:
+            return "the provider's connection stays open when the client has left"
+        return ""
 
 
 def _all_failed(given: dict[str, Any], told: str) -> dict[str, Seen]:

@@ -107,11 +107,12 @@ def _text(body: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _tools(is_streamed: bool, body: dict[str, Any]) -> Answer:
-    name = body["tools"][0]["function"]["name"]
-    call = CALL | {"function": {"name": name, "arguments": '{"city":"Rome"}'}}
+    function = body["tools"][0]["function"]
+    name, arguments = function["name"], CITY if "population" in str(function["parameters"]) else '{"city":"Rome"}'
+    call = CALL | {"function": {"name": name, "arguments": arguments}}
     if not is_streamed:
         return respond(completion(None, message={"tool_calls": [call]}, finish_reason="tool_calls"))
     first = {"index": 0, **call, "function": {"name": name, "arguments": ""}}
     parts = [delta(role="assistant", content=None, tool_calls=[first])]
-    parts += [delta(tool_calls=[{"index": 0, "function": {"arguments": text}}]) for text in ('{"ci', 'ty":"Rome"}')]
+    parts += [delta(tool_calls=[{"index": 0, "function": {"arguments": text}}]) for text in (arguments[:4], arguments[4:])]
     return stream([*map(event, [*parts, delta("tool_calls"), usage_chunk(9, 3)]), DONE])

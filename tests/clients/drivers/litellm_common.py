@@ -1,5 +1,6 @@
 """LiteLLM's `completion`, with the prefix that says whose API is spoken."""
 
+import asyncio
 from typing import Any
 
 import litellm
@@ -47,4 +48,18 @@ def run_prefix(prefix: str) -> None:
         parts = [{"type": "text", "text": PROMPT}, {"type": "image_url", "image_url": {"url": IMAGE}}]
         return {"text": ask(given, messages=[{"role": "user", "content": parts}]).choices[0].message.content}
 
-    run({call.__name__: call for call in (plain, stream, tools, tools_stream, schema, image)})
+    def cancel(given: Given) -> dict[str, Any]:
+        async def go() -> Any:
+            asked = {"messages": [{"role": "user", "content": PROMPT}], "num_retries": 0, "timeout": 20, "stream": True}
+            chunks = await litellm.acompletion(
+                model=f"{prefix}/{given.model}", api_base=given.base_url, api_key=given.key, **asked
+            )
+            async for chunk in chunks:
+                if chunk.choices[0].delta.content:
+                    await chunks.aclose()
+                    return chunk.choices[0].delta.content
+            return None
+
+        return {"text": asyncio.run(go())}
+
+    run({call.__name__: call for call in (plain, stream, tools, tools_stream, schema, image, cancel)})

@@ -6,6 +6,14 @@ from typing import Any
 from harness import IMAGE, PROMPT, Given, run
 from llama_index.core.llms import ChatMessage, ImageBlock, TextBlock
 from llama_index.core.tools import FunctionTool
+from pydantic import BaseModel
+
+
+class City(BaseModel):
+    """A city."""
+
+    city: str
+    population: int
 
 
 def run_model(make: Callable[[Given], Any]) -> None:
@@ -47,4 +55,16 @@ def run_model(make: Callable[[Given], Any]) -> None:
         blocks = [TextBlock(text=PROMPT), ImageBlock(url=IMAGE)]
         return {"text": make(given).chat([ChatMessage(role="user", blocks=blocks)]).message.content}
 
-    run({call.__name__: call for call in (plain, stream, tools, tools_stream, image)})
+    def schema(given: Given) -> dict[str, Any]:
+        answer = make(given).as_structured_llm(City).chat(messages)
+        return {"object": answer.raw.model_dump()}
+
+    def cancel(given: Given) -> dict[str, Any]:
+        answers = make(given).stream_chat(messages)
+        for answer in answers:
+            if answer.delta:
+                answers.close()
+                return {"text": answer.delta}
+        return {}
+
+    run({call.__name__: call for call in (plain, stream, tools, tools_stream, schema, image, cancel)})

@@ -62,4 +62,13 @@ def run_model(make: Callable[[Given], Any]) -> None:
         picture = BinaryContent(base64.b64decode(IMAGE.partition(",")[2]), media_type="image/png")
         return {"text": Agent(make(given), retries=0).run_sync([PROMPT, picture]).output}
 
-    run({call.__name__: call for call in (plain, stream, tools, tools_stream, schema, image)})
+    def cancel(given: Given) -> dict[str, Any]:
+        async def go() -> Any:
+            async with Agent(make(given), retries=0).run_stream(PROMPT) as result:
+                async for text in result.stream_text(delta=True, debounce_by=None):
+                    return text
+            return None
+
+        return {"text": asyncio.run(go())}
+
+    run({call.__name__: call for call in (plain, stream, tools, tools_stream, schema, image, cancel)})
