@@ -6,6 +6,7 @@ Statuses: 400 not a message; 401 no such token; 403 another node's; 409 fenced; 
 Strategy: one record that is no record is rejected by itself; its neighbours in the batch pass.
 """
 
+import asyncio
 import zlib
 from typing import cast
 
@@ -21,6 +22,7 @@ from usage.decoding import UNREADABLE, reason_of
 from usage.protocol import MESSAGE_BYTES_MAX, MESSAGES, Acquire, Batch, Boot, Close, Poll, Refused, Rejected, Return, Unreachable
 from usage.record import UsageRecord
 
+BODY_S_MAX = 30.0
 BODY_BYTES_MAX = MESSAGE_BYTES_MAX
 """After decompression; what comes in compressed is bounded by the same."""
 
@@ -94,12 +96,16 @@ def _error(status: int, code: str, message: str) -> Response:
 
 
 async def _read_body(request: Request) -> bytes:
-    """The body, decompressed; Refused as soon as it is known to be too large."""
+    """The body, decompressed; Refused as soon as it is known to be too large, or has not come in BODY_S_MAX."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise _too_large()
+    try:
+        async with asyncio.timeout(BODY_S_MAX):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > BODY_BYTES_MAX:
+                    raise _too_large()
+    except TimeoutError:
+        raise Refused("invalid", f"the message has not come in {BODY_S_MAX:.0f} seconds") from None
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding == "identity":
         return bytes(body)

@@ -5,8 +5,10 @@ what restarts a dead one is the machine's supervisor. SIGTERM and SIGINT end it 
 """
 
 import asyncio
+import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -19,6 +21,8 @@ from collector.service import Collector
 from collector.store import StoreUnavailable, open_store
 
 PORT_DEFAULT = 8100
+HEAD_TIMEOUT_S = 10.0
+"""From a head's first byte to its last."""
 LISTENING_LOOK_S, LISTENING_LOOKS_MAX = 0.02, 500
 log = logging.getLogger("tollway.collector")
 
@@ -30,6 +34,8 @@ class StartProblem(Exception):
 def serve(environ: Mapping[str, str] = os.environ) -> int:
     """Serve until told to stop; 1, after one line, when that is not possible."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    os.umask(0o077)  # what is written here is the books
+    _raise_descriptors()
     try:
         host, port = environ.get("HOST") or "0.0.0.0", read_port(environ)
         check_port(host, port)
@@ -40,6 +46,13 @@ def serve(environ: Mapping[str, str] = os.environ) -> int:
     asyncio.run(_serve(collector, host, port))
     log.info("stopped")
     return 0
+
+
+def _raise_descriptors() -> None:
+    """Open files up to the hard limit: each edge, page and database connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS says "unlimited" and means less
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard) if soft != resource.RLIM_INFINITY else (soft, hard))
 
 
 def open_collector(environ: Mapping[str, str]) -> Collector:
@@ -67,6 +80,7 @@ def check_port(host: str, port: int) -> None:
 
 async def _serve(collector: Collector, host: str, port: int) -> None:
     from granian.constants import Interfaces
+    from granian.http import HTTP1Settings
     from granian.log import LogLevels
     from granian.server.embed import Server
 
@@ -76,6 +90,7 @@ async def _serve(collector: Collector, host: str, port: int) -> None:
         port=port,
         interface=Interfaces.ASGI,
         websockets=False,
+        http1_settings=HTTP1Settings(header_read_timeout=int(HEAD_TIMEOUT_S * 1000)),
         log_level=LogLevels.error,
     )
     loop = asyncio.get_running_loop()

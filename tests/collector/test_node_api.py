@@ -1,5 +1,6 @@
 """The node protocol over HTTP: tokens, bounds, statuses, and that one unreadable record harms no other."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
@@ -217,3 +218,16 @@ async def test_wire_logs_refused_tokens_without_them(wire: Wire, caplog: pytest.
     assert 1 <= len(lines) <= 10
     assert "127.0.0.1" in lines[0]
     assert "secret" not in "".join(lines)
+
+
+async def test_wire_gives_up_a_message_that_does_not_come(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stolen token holds no place for longer than that."""
+    monkeypatch.setattr(node_api, "BODY_S_MAX", 0.05)
+
+    async def trickle() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    response = await wire.http.post("/node/v1/boot", content=trickle())
+    assert response.status_code == 400
+    assert "has not come" in response.json()["message"]
