@@ -1,12 +1,14 @@
 """One outbox on its way to the centre: where it goes on, how much is taken at once, how long to wait after a failure."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from edge.journal.old import lost_record
 from usage.record import UsageRecord
 
+log = logging.getLogger("tollway.shipper")
 BATCH_RECORDS_MAX = 1_000
 BATCH_BYTES_MAX = 512 << 10
 BACKOFF_FIRST_S = 0.5
@@ -74,6 +76,9 @@ class Lane:
         records = outbox.read(self.next_seq, self.records_max, BATCH_BYTES_MAX)
         if not records and self.waiting > 0:
             through = max(min(outbox.acked_through, self.next_seq + self.records_max - 1), self.next_seq)
-            self.lost_total += max(through - max(outbox.acked_through, self.next_seq - 1), 0)
+            lost = max(through - max(outbox.acked_through, self.next_seq - 1), 0)
+            if lost:
+                self.lost_total += lost
+                log.error("record %d of %r cannot be read again: it is sent as lost and charged to nobody", self.next_seq, outbox)
             records = [lost_record(outbox.node, outbox.epoch, seq) for seq in range(self.next_seq, through + 1)]
         return records

@@ -426,7 +426,7 @@ async def test_record_that_alone_is_too_large_goes_without_its_texts() -> None:
 
 
 @pytest.mark.anyio
-async def test_record_that_the_journal_cannot_yield_is_sent_as_lost() -> None:
+async def test_record_that_the_journal_cannot_yield_is_sent_as_lost(caplog: pytest.LogCaptureFixture) -> None:
     """A line that was damaged on the disk of a running process costs itself, not all that was settled after it."""
     disk = RememberingDisk()
     journal, centre = open_journal(disk, window_bytes=600), ScriptedCentre()
@@ -440,6 +440,9 @@ async def test_record_that_the_journal_cannot_yield_is_sent_as_lost() -> None:
     async with shipping(journal, centre) as shipper:
         assert await shipper.flush(5)
         assert shipper.lost_total == 1
+    assert [record.getMessage()[:34] for record in caplog.records if "cannot be read" in record.getMessage()] == [
+        "record 4 of <Journal node/1 settle"
+    ]
     assert centre.acked == {1: 9}
     assert {gen for gen in centre.charged if gen.startswith("gen-")} == {gen_id(number) for number in range(1, 10)} - {gen_id(4)}
 
