@@ -141,6 +141,8 @@ class Process:
         self.true_until_s: dict[str, float] = {}
         self.running: list[Generation] = []
         self.forgotten_nano: dict[str, int] = {}
+        self.deaths = 0
+        """Of its tasks."""
         self.is_fenced = False
         self.is_draining = False
         self.is_gone = self.is_dead = False

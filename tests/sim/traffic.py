@@ -6,9 +6,14 @@ from typing import Any
 from edge.journal.folder import EpochInUse
 from edge.lane import Lane
 from edge.wallet import Wallet
+from tests.sim.books import Violation
 from tests.sim.edge import Process
 from tests.sim.ground import Ground, Machine
 from usage.protocol import Acquire, Batch, Boot, Close, Poll, Polled, Refused, Return, Unreachable
+
+
+class Injected(Exception):
+    """Of no family that any caller knows."""
 
 
 class Message:
@@ -87,6 +92,8 @@ class Traffic(Ground):
         """False when this lane has nothing to say."""
         coroutine = self.within(process, lambda: process.speak(lane))
         if coroutine is None:
+            if lane.waiting > 0 and not process.is_dead:
+                raise Violation(f"{process} lives and serves, and nobody ships the {lane.waiting} records that wait")
             return False
         self.count += 1
         process.talks[self.count] = coroutine
@@ -100,7 +107,7 @@ class Traffic(Ground):
             body = self.within(process, move)
         except StopIteration:
             body = None
-        except (OSError, Unreachable, Refused):
+        except (OSError, Unreachable, Refused, Injected):
             body = None
         if body is not None:
             self.send(process, talk, body)
@@ -132,6 +139,16 @@ class Traffic(Ground):
         if process.talks:
             talk = self.dice.choice(list(process.talks))
             self.give_up(process, talk)
+
+    def kill_task(self) -> None:
+        """The shipper's task dies of something nobody foresaw; whoever supervises it starts it again."""
+        process = self.some_process()
+        if process is not None and process.talks:
+            talk = self.dice.choice(list(process.talks))
+            coroutine = process.talks[talk]
+            self.note(process, "a task dies")
+            process.deaths += 1
+            self.go_on(process, talk, lambda: coroutine.throw(Injected("nobody foresaw it")))
 
     def give_up(self, process: Process, talk: int) -> None:
         coroutine = process.talks[talk]

@@ -38,6 +38,7 @@ class World(Fate):
             (self.mend_disk, 5),
             (self.time_out, 4),
             (self.kill, 2),
+            (self.kill_task, 2),
             (self.arm_crash, 2),
             (self.cut_power, 1),
             (self.spoil_disk, 1),

@@ -101,6 +101,13 @@ class ShippedBeforeDurable(Process):
     durability = "os"
 
 
+class NotSupervised(Process):
+    """A task that died is not started again."""
+
+    def speak(self, lane: Any) -> Any:
+        return None if self.deaths else super().speak(lane)
+
+
 class DeafToRecalls(Process):
     """What the centre calls back is kept until it has been idle for long."""
 
