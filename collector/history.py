@@ -100,6 +100,14 @@ def key_usage(tx: Tx, key: Key, now_ms: int) -> dict[str, int]:
     }
 
 
+def last_day(tx: Tx, key: Key) -> int | None:
+    """The last UTC day on which a key was used."""
+    row = tx.row("SELECT MAX(day) FROM usage_days WHERE account = ? AND key_id = ?", key.account, key.key_id)
+    assert row is not None
+    day: int | None = row[0]
+    return day
+
+
 def recent_days(now_ms: int) -> tuple[int, int]:
     """The first and the last day that /activity covers: today and the days before it."""
     today = day_of(now_ms)

@@ -18,6 +18,7 @@ from collector.api.problem import Problem, missing, wrong
 from collector.api.shapes import Amount, Dollars, ms_of, nano_of, timestamp
 from collector.audit_log import record
 from collector.store import Tx
+from collector.window import DAY_MS
 from usage.key import digest, mint
 from usage.pricing import dollars
 
@@ -34,7 +35,7 @@ class ListQuery(msgspec.Struct, frozen=True):
 
 
 class KeyRow(msgspec.Struct, frozen=True):
-    """A key. `hash` names it; `label` is what may be shown of it."""
+    """A key. `hash` names it; `label` is what may be shown of it. `last_used_at` is the UTC day."""
 
     hash: str
     name: str
@@ -59,6 +60,8 @@ class KeyRow(msgspec.Struct, frozen=True):
     workspace_id: str
     key_id: str
     models: list[str]
+    last_used_at: str | None
+    external_user: str | None = None
 
 
 class KeysAnswer(msgspec.Struct, frozen=True):
@@ -104,6 +107,7 @@ class Deleted(msgspec.Struct, frozen=True):
 def describe_key(tx: Tx, key: Key, now_ms: int) -> KeyRow:
     spent = history.key_usage(tx, key, now_ms)
     remaining = None if key.limit_nano is None else Amount(max(key.limit_nano - spent[_window_of(key.limit_reset)], 0))
+    last_day = history.last_day(tx, key)
     return KeyRow(
         key.digest, key.name or key.label, key.label, key.disabled,
         None if key.limit_nano is None else Amount(key.limit_nano), remaining,
@@ -111,6 +115,7 @@ def describe_key(tx: Tx, key: Key, now_ms: int) -> KeyRow:
         Amount(spent["usage"]), Amount(spent["usage_daily"]), Amount(spent["usage_weekly"]), Amount(spent["usage_monthly"]),
         0, 0, 0, 0, timestamp(key.created_ms), None if key.updated_ms is None else timestamp(key.updated_ms),
         None if key.expires_ms is None else timestamp(key.expires_ms), None, key.account, key.key_id, list(key.models),
+        None if last_day is None else timestamp(last_day * DAY_MS),
     )  # fmt: skip
 
 

@@ -1,0 +1,73 @@
+"""The description of the API is true: whatever schemathesis makes of it, nothing answers outside of it, and nothing breaks.
+
+Limits: the short form asks each operation a few times; `-m deep` and `scripts/soak schema` 5,000 cases in all.
+"""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.processes import Collector, make_account, run, run_json
+
+CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
+SHORT, LONG = 4, 80
+
+
+@pytest.fixture(scope="module")
+def centre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    with (running := Collector(tmp_path_factory.mktemp("centre"))):
+        yield running
+
+
+@pytest.fixture(scope="module")
+def keys(centre: Collector) -> list[str]:
+    """One of every role."""
+    account = make_account(centre, "acme", "100.00")
+    made = [run_json(centre, "keys", "create", "--account", "acme", "--role", role)["key"] for role in ("read", "management")]
+    token = run(centre, "operators", "create", "me").split("token: ")[1].split()[0]
+    return [account.key, *made, token]
+
+
+def ask(centre: Collector, keys: list[str], cases: int) -> int:
+    """So many cases of each operation, each with a key of a random role; how many in all."""
+    schema = schemathesis.openapi.from_url(f"{centre.origin}/openapi.json")
+    dice, asked = random.Random(3), 0
+    for found in schema.get_all_operations():
+        operation = found.ok()
+
+        @seed(20_261_126)
+        @settings(
+            max_examples=cases, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+        )
+        @given(case=operation.as_strategy())
+        def once(case: schemathesis.Case) -> None:
+            nonlocal asked
+            asked += 1
+            key = dice.choice((keys[2], *keys))
+            response = case.call(base_url=centre.origin, headers={"authorization": f"Bearer {key}"})
+            case.validate_response(response, checks=list(CHECKS))
+
+        once()
+    return asked
+
+
+def test_description_is_true(centre: Collector, keys: list[str]) -> None:
+    assert ask(centre, keys, SHORT) > 200
+    run(centre, "verify")
+
+
+@pytest.mark.deep
+def test_description_is_true_of_many(centre: Collector, keys: list[str], tmp_path: Path) -> None:
+    """5,000 cases."""
+    assert ask(centre, keys, LONG) >= 5_000
+    run(centre, "verify")

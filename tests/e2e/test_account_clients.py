@@ -1,0 +1,96 @@
+"""The official OpenRouter client against the account's API, unmodified, through an edge: credits, keys, history, sign-in."""
+
+import datetime
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openrouter import OpenRouter
+
+from collector.authorization import challenge_of
+from tests.answers import completion, respond
+from tests.e2e.oracle import cost_nano
+from tests.e2e.statement import wait_spent_nano
+from tests.processes import Account, Edge, get, make_account, post, run_json
+from tests.provider import Provider
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*DEPRECATED:DeprecationWarning")
+"""The client warns of `rate_limit`, which it requires."""
+
+
+@pytest.fixture
+def caller(edge: Edge, model: str) -> Account:
+    return make_account(edge, model, "2.50")
+
+
+@pytest.fixture
+def manager(edge: Edge, caller: Account) -> Iterator[OpenRouter]:
+    made = run_json(edge, "keys", "create", "--account", caller.name, "--role", "management")
+    with OpenRouter(api_key=made["key"], server_url=edge.openrouter_url) as client:
+        yield client
+
+
+def call(edge: Edge, caller: Account, model: str) -> str:
+    body = {"model": f"mock/{model}", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 900}
+    reply = post(edge.port, body, caller.headers)
+    assert reply.status == 200, reply.body
+    return reply.headers["x-generation-id"]
+
+
+def test_openrouter_client_reads_the_account(
+    edge: Edge, caller: Account, manager: OpenRouter, provider: Provider, model: str
+) -> None:
+    """Credits, the generation, the activity and a query: what was charged, by each."""
+    provider.script(model, respond(completion(prompt=1, tokens=1)))
+    gen_id = call(edge, caller, model)
+    spent = cost_nano(1, 1)
+    wait_spent_nano(edge.port, caller, spent)
+    credits: Any = manager.credits.get_credits()
+    assert (credits.data.total_credits, credits.data.total_usage) == (2.5, spent / 1e9)
+    found: Any = manager.generations.get_generation(id=gen_id)
+    assert (found.data.id, found.data.total_cost, found.data.tokens_prompt) == (gen_id, spent / 1e9, 1)
+    activity: Any = manager.analytics.get_user_activity()
+    assert [(row.model, row.requests, row.usage) for row in activity.data] == [(f"mock/{model}", 1, spent / 1e9)]
+    now = datetime.datetime.now(datetime.UTC)
+    rows: Any = manager.analytics.query_analytics(
+        metrics=["usage", "requests"],
+        dimensions=["model"],
+        granularity="day",
+        time_range={"start": now - datetime.timedelta(days=2), "end": now + datetime.timedelta(days=1)},
+    )
+    assert rows.data.metadata.row_count == 1
+    meta: Any = manager.analytics.get_analytics_meta()
+    assert "usage" in {metric.name for metric in meta.data.metrics}
+
+
+def test_openrouter_client_manages_keys(edge: Edge, manager: OpenRouter, caller: Account, provider: Provider, model: str) -> None:
+    """Made, listed, read, changed, used, deleted, refused."""
+    provider.script(model, respond(completion(prompt=1, tokens=1)))
+    made: Any = manager.api_keys.create(name="from the client", limit=1.5, limit_reset="monthly")
+    key = Account(caller.name, made.key, made.data.hash)
+    with OpenRouter(api_key=made.key, server_url=edge.openrouter_url) as client:
+        own: Any = client.api_keys.get_current_key_metadata()
+        assert (own.data.limit, own.data.limit_reset, own.data.is_management_key) == (1.5, "monthly", False)
+    call(edge, key, model)
+    listed: Any = manager.api_keys.list()
+    assert made.data.hash in {row.hash for row in listed.data}
+    changed: Any = manager.api_keys.update(hash=made.data.hash, name="renamed", limit=2)
+    assert (changed.data.name, changed.data.limit) == ("renamed", 2)
+    read: Any = manager.api_keys.get(hash=made.data.hash)
+    assert read.data.name == "renamed"
+    deleted: Any = manager.api_keys.delete(hash=made.data.hash)
+    assert deleted.model_dump(by_alias=True) == {"deleted": True}
+    assert get(edge.port, "/api/v1/key", key.headers).status == 401
+
+
+def test_openrouter_client_signs_an_application_in(edge: Edge, manager: OpenRouter) -> None:
+    """A code for a challenge, a key for the code and its verifier."""
+    verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+    code: Any = manager.o_auth.create_auth_code(
+        callback_url="https://app.example/cb", code_challenge=challenge_of(verifier), code_challenge_method="S256", limit=3
+    )
+    with OpenRouter(server_url=edge.openrouter_url) as client:
+        exchanged: Any = client.o_auth.exchange_auth_code_for_api_key(code=code.data.id, code_verifier=verifier)
+    with OpenRouter(api_key=exchanged.key, server_url=edge.openrouter_url) as client:
+        own: Any = client.api_keys.get_current_key_metadata()
+        assert own.data.limit == 3
