@@ -6,11 +6,13 @@ Limits: the short form asks each operation a few times; `-m deep` and `scripts/s
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -43,6 +45,7 @@ def ask(centre: Collector, keys: list[str], cases: int) -> int:
     schema = schemathesis.openapi.from_url(f"{centre.origin}/openapi.json")
     dice, asked = random.Random(3), 0
     for found in schema.get_all_operations():
+        assert isinstance(found, Ok)
         operation = found.ok()
 
         @seed(20_261_126)
@@ -50,7 +53,7 @@ def ask(centre: Collector, keys: list[str], cases: int) -> int:
             max_examples=cases, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
         )
         @given(case=operation.as_strategy())
-        def once(case: schemathesis.Case) -> None:
+        def once(case: schemathesis.Case[Any]) -> None:
             nonlocal asked
             asked += 1
             key = dice.choice((keys[2], *keys))
