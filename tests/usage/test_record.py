@@ -5,12 +5,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usage.pricing import cost_nano
+from usage.pricing import cost_nano, is_cost
 from usage.record import Rates, Tokens, UsageRecord
 
 counts = st.integers(0, 10**7)
 rates = st.builds(Rates, input=counts, output=counts, cached=st.none() | counts, request=counts, version=st.text(max_size=8))
-tokens = st.builds(Tokens, prompt=counts, completion=counts, cached=counts, reasoning=counts)
+tokens = st.builds(
+    Tokens,
+    prompt=counts,
+    completion=counts,
+    cached=counts,
+    reasoning=counts,
+    cache_write=counts,
+    cache_write_1h=counts,
+    cache_write_12h=counts,
+    searches=counts,
+)
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(UsageRecord).decode
 
@@ -47,6 +57,24 @@ def test_record_survives_the_wire_and_recomputes(tokens: Tokens, rates: Rates) -
     again = decode(line)
     assert again == one
     assert cost_nano(again.tokens, again.rates) == again.cost_nano
+
+
+OLDER = (
+    b'{"gen_id":"gen-1","seq":7,"node":"n","epoch":1,"account":"a","key_id":"k","purse":"a","model":"m","provider":"p",'
+    b'"upstream_model":"u","tokens":{"prompt":100,"completion":10,"cached":90,"image_prompt":80},'
+    b'"rates":{"input":10000,"output":20000,"cached":1000,"image_prompt":20000,"version":"v"},"cost_nano":1890,"hold_nano":2000,'
+    b'"started_ms":1,"status":200,"end_reason":"completed","usage_source":"provider"}'
+)
+"""A record as the first releases wrote it, with parts that overlap."""
+
+
+def test_record_of_an_older_release_is_read_and_right() -> None:
+    """Journals and stores outlive releases: what is new has a default, and what it cost then recomputes."""
+    older = decode(OLDER)
+    assert (older.tier, older.upstream_cost_pico, older.tokens.searches, older.rates.cache_write_1h) == ("", None, 0, None)
+    assert encode(older) == OLDER
+    assert is_cost(older.cost_nano, older.tokens, older.rates)
+    assert cost_nano(older.tokens, older.rates) < older.cost_nano
 
 
 def test_tokens_total_is_prompt_and_completion() -> None:
