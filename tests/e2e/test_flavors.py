@@ -5,6 +5,7 @@ Rule: what is asserted of one flavour is asserted of what the other must not hav
 
 import gzip
 import json
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -258,6 +259,27 @@ def test_models_for_openrouter(edge: Edge) -> None:
     assert get(edge.port, "/api/v1/models/count").json() == {"data": {"count": len(listed["data"])}}
     assert get(edge.port, "/api/v1/models/echo/echo-1/endpoints").json()["data"]["endpoints"]
     told(get(edge.port, "/api/v1/models/no/such/endpoints"), "/api/v1", 404, "model_not_found")
+
+
+@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize(
+    ("rest", "status", "code"),
+    [
+        (b"x: " + b"y" * 70_000 + b"\r\n\r\n", 431, "headers_too_large"),
+        (b"transfer-encoding: chunked\r\n\r\nzz\r\n", 400, "bad_request"),
+        (b"no colon here\r\n\r\n", 400, "bad_request"),
+    ],
+)
+def test_no_request_at_all(edge: Edge, server: str, base: str, rest: bytes, status: int, code: str) -> None:
+    """What our own server answers before anything else has seen it is in the words of the path, as far as that was read."""
+    if server != "native":
+        return  # granian answers such things by itself, without a body
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=20) as caller:
+        caller.sendall(f"POST {base}/chat/completions HTTP/1.1\r\nhost: a\r\n".encode() + rest)
+        head, _, body = b"".join(iter(lambda: caller.recv(65_536), b"")).partition(b"\r\n\r\n")
+    first, *rows = head.decode().split("\r\n")
+    headers = dict(row.lower().split(": ", 1) for row in rows)
+    told(Reply(int(first.split()[1]), headers, body), base, status, code)
 
 
 PAGE = {"origin": "https://app.example"}
