@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from routing.config import Config
-from routing.plan import is_offered, missing_keys
+from routing.plan import is_offered
 from routing.problem import nearest
 from routing.provider import Model, Provider
+from routing.unplanned import missing_keys
 from usage.flavor import Flavor
 from usage.pricing import PICO_PER_DOLLAR
 from usage.record import Rates

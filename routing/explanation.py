@@ -4,9 +4,10 @@ Rule: pure text out of the same decisions that requests take; nothing here decid
 """
 
 from routing.config import Config
-from routing.plan import Plan, Routes, is_offered, missing_keys
+from routing.plan import Plan, Routes, is_offered
 from routing.provider import Provider
 from routing.tariff import Tariff
+from routing.unplanned import missing_keys
 from usage.pricing import PICO_PER_DOLLAR, PICO_PER_NANO, TOKENS_PER_PRICE, dollars
 from usage.record import Rates
 

@@ -70,7 +70,7 @@ def fit_attempts(envelope: Envelope, attempts: Sequence[Attempt]) -> "tuple[Sequ
 
 def _unpriced(options: Options, provider: Provider, model: Model) -> Refusal | None:
     rates = model.rates
-    entry = f'[providers.{provider.name}.models."{model.name}"]'
+    entry = f'[providers.{provider.name}.models."{model.id.removeprefix(provider.name + "/")}"]'
     if options.tier and options.tier not in model.tariff.tiers:
         what = f"the {options.tier_param} {options.tier[:64]!r}"
         return _no_price(model, options.tier_param, what, f"tiers.{_toml_name(options.tier)} = {{ … }} in {entry}")

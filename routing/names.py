@@ -65,13 +65,23 @@ def fold(name: str) -> str:
 
 _FOLDED: Final = {fold(name): name for name in DECIDING}
 _FOLDED_IN_PROMPT: Final = {fold(name): name for name in IN_PROMPT}
+_FOLDED_STATE: Final = {fold(name): name for name in STATE_IN_PROMPT}
 
 
 def check_name(name: str, *, in_prompt: str = "") -> None:
     """Invalid: `name`, which is none that decides, may be read as one. `in_prompt`: the member that it stands within."""
+    _check(name, in_prompt, _FOLDED_IN_PROMPT if in_prompt else _FOLDED)
+
+
+def check_state_name(name: str, within: str) -> None:
+    """The same in a member that nobody here knows (a schema, say), where only what is kept at the provider matters."""
+    _check(name, within, _FOLDED_STATE)
+
+
+def _check(name: str, in_prompt: str, folded: dict[str, str]) -> None:
     if len(name) > 64:
         return
-    meant = (_FOLDED_IN_PROMPT if in_prompt else _FOLDED).get(fold(name))
+    meant = folded.get(fold(name))
     if meant is not None and meant != name:
         where = f" in '{in_prompt}'" if in_prompt else ""
         shown = name.encode("unicode_escape").decode() if not name.isprintable() else name

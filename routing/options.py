@@ -89,7 +89,6 @@ def read_options(members: Members, names: frozenset[str] | set[str]) -> Options:
 
 def _look_into(options: Options, name: str, raw: bytes) -> None:
     """State and caches in a member that nobody here knows, such as Google's `extra_body`."""
-    _value(name, raw)
     seen = read_prompt(raw, name)
     options.state = options.state or seen.state
     options.cache_lives |= seen.cache_lives

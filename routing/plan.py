@@ -7,24 +7,22 @@ Rule: the targets of an alias are asked in their order, and each has its turn be
 Limits: a plan has at most ATTEMPTS_LISTED_MAX attempts.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 
-from routing.cause import Cause
-from routing.config import MODEL_ID_CHARS_MAX, Config, Found, NotFound, find
-from routing.health import Health, Scopes, is_ours
+from routing.config import MODEL_ID_CHARS_MAX, Config, Found, find
+from routing.health import Health, Scopes
 from routing.model_id import Ids
 from routing.preferences import Preferences
 from routing.provider import Model, Provider
 from routing.refusal import Refusal
+from routing.unplanned import none_admitted, not_allowed, not_found, not_offered, unavailable
 from usage.record import Rates
 
 ROWS_MAX: Final = 4_096
 """Ids that are remembered; beyond, they are worked out anew, so callers cannot fill the memory with names they make up."""
-LIKENESS_MIN: Final = 0.75
 SAME_TARGET_ATTEMPTS: Final = 2
 """A lone target with a lone key is asked again, so that a request that never left may."""
 ATTEMPTS_LISTED_MAX: Final = 16
@@ -96,7 +94,7 @@ class Routes:
         if isinstance(row, Refusal):
             return row
         if models_allowed and not _is_allowed(row.model_id, row.target_ids, models_allowed):
-            return _not_allowed(row.model_id)
+            return not_allowed(row.model_id)
         return _turned(row, health, now_s, roll, account)
 
     def plan_with(
@@ -185,14 +183,14 @@ def _row_of(
     found = [(target_id, find(config, target_id)) for target_id in target_ids]
     known = [each for _, each in found if isinstance(each, Found)]
     if not known:
-        return _not_found(config, model_id, found[0][1])
+        return not_found(config, model_id, found[0][1])
     usable = [each for each in known if is_offered(each.provider, offered)]
     if not usable:
-        return _not_offered(model_id, known)
+        return not_offered(model_id, known)
     if wishes is not None and wishes.chooses:
         admitted = [each for each in usable if wishes.admits(each.provider.name, each.model.rates)]
         if not admitted:
-            return _none_admitted(model_id, usable)
+            return none_admitted(model_id, usable)
         usable = sorted(admitted, key=lambda each: wishes.rank(each.provider.name, each.model.rates))
         usable = usable if wishes.allows_fallbacks or wishes.models else usable[:1]
     targets = [_target(each, offered, digests) for each in usable]
@@ -258,7 +256,7 @@ def _plan_around(row: _Row, turn: int, health: Mapping[str, Health], now_s: floa
         return Plan(model_id, _laid_out(well or trials, row.attempts_max))
     closed = list(opened.values())
     wait_s = min(max(each.open_until_s for each in ill) for ill in closed) - now_s
-    return _unavailable(model_id, wait_s, closed)
+    return unavailable(model_id, wait_s, closed)
 
 
 def _ill(attempt: Attempt, health: Mapping[str, Health], now_s: float, account: str) -> list[Health]:
@@ -283,74 +281,3 @@ def _is_allowed(model_id: str, target_ids: tuple[str, ...], models_allowed: tupl
 
 def _matches(model_id: str, patterns: tuple[str, ...]) -> bool:
     return any(model_id.startswith(each[:-1]) if each.endswith("*") else model_id == each for each in patterns)
-
-
-def _not_allowed(model_id: str) -> Refusal:
-    return Refusal(403, "model_not_allowed", f"this key may not use the model {model_id}", param="model")
-
-
-def _unavailable(model_id: str, wait_s: float, closed: list[list[Health]]) -> Refusal:
-    """All that leads to the model is closed, for the reasons in `closed`."""
-    wait_s = float(math.ceil(wait_s))
-    if all(any(map(is_ours, each)) for each in closed):
-        message = f"no provider of {model_id} accepts this proxy's own credentials; its operator has to mend that"
-        return Refusal(502, "provider_auth", message, is_hopeless=True)
-    if all(each.cause is Cause.RATE_LIMITED for ill in closed for each in ill):
-        message = f"the provider of {model_id} is limiting the rate of this proxy's requests; try again in {wait_s:g} s"
-        return Refusal(429, "provider_rate_limited", message, retry_after_s=wait_s)
-    message = f"no provider of {model_id} is available after repeated failures; try again in {wait_s:g} s"
-    return Refusal(503, "provider_unavailable", message, retry_after_s=wait_s)
-
-
-def missing_keys(provider: Provider) -> str:
-    """Why a provider is not offered, without saying where files are."""
-    names = [ref.partition(":")[2] for ref in provider.key_refs if ref.startswith("env:")]
-    if not names:
-        return "the file with its key cannot be read"
-    return f"{' or '.join(names)} is not in the environment"
-
-
-def _not_offered(model_id: str, known: list[Found]) -> Refusal:
-    why = "; ".join(f"the provider {each.provider.name} is not offered because {missing_keys(each.provider)}" for each in known)
-    metadata = {"providers": sorted({each.provider.name for each in known})}
-    return Refusal(404, "provider_not_configured", f"{model_id} cannot be used here: {why}", param="model", metadata=metadata)
-
-
-def suggestions(config: Config, model_id: str) -> tuple[str, ...]:
-    """Ids somebody who asked for `model_id` may have meant, at most three; none for what is no id at all."""
-    if not 0 < len(model_id) <= MODEL_ID_CHARS_MAX:
-        return ()
-    ids = [*config.aliases, *(model.id for provider in config.providers.values() for model in provider.models.values())]
-    ranked = sorted(((_likeness(model_id, each), each) for each in ids), key=lambda pair: -pair[0])
-    return tuple(each for likeness, each in ranked[:3] if likeness >= LIKENESS_MIN)
-
-
-def _likeness(asked: str, known: str) -> float:
-    """From 0 to 1: what both share at their beginning and end. Without a provider, the rest is compared.
-
-    One slip of the finger, in one place, is found; `difflib` would find more, at 10 ms of everybody's time.
-    """
-    if "/" not in asked:
-        known = known.partition("/")[2]
-    longest, shortest = max(len(asked), len(known)), min(len(asked), len(known))
-    head = next((at for at in range(shortest) if asked[at] != known[at]), shortest)
-    tail = next((at for at in range(shortest - head) if asked[-1 - at] != known[-1 - at]), shortest - head)
-    return (head + tail) / longest
-
-
-def _none_admitted(model_id: str, usable: list[Found]) -> Refusal:
-    names = sorted({each.provider.name for each in usable})
-    message = f"'provider' leaves nobody to ask for {model_id}, which is served by {' and '.join(names)} here"
-    return Refusal(404, "no_allowed_provider", message, param="provider", metadata={"providers": names})
-
-
-def _not_found(config: Config, model_id: str, reason: Found | NotFound) -> Refusal:
-    near = suggestions(config, model_id)
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    metadata = {"suggestions": list(near)} if near else None
-    shown = model_id if len(model_id) <= MODEL_ID_CHARS_MAX else model_id[:MODEL_ID_CHARS_MAX] + "…"
-    if isinstance(reason, NotFound) and reason.provider is not None:
-        message = f"the provider {reason.provider.name} has no model {shown} here; GET /models lists those it has.{hint}"
-        return Refusal(404, "model_not_found", message, param="model", metadata=metadata)
-    message = f"there is no model {shown}; a model is named 'provider/model', and GET /models lists them.{hint}"
-    return Refusal(404, "model_not_found", message, param="model", metadata=metadata)

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from routing.invalid import Invalid
-from routing.names import IN_PROMPT, STATE_IN_PROMPT, check_name, words
+from routing.names import IN_PROMPT, STATE_IN_PROMPT, check_name, check_state_name, words
 from routing.objects import Objects, compact, decode_objects, repeats, repeats_in_list, shorten
 from routing.splice import Members, decode_members
 
@@ -127,8 +127,10 @@ class _Look:
                 if name in IN_PROMPT or name.endswith("_url"):
                     self.is_plain = False
                     self._see(f"{path}.{name}", name, value, first)
-                else:
+                elif self.member == "messages":
                     check_name(name, in_prompt=self.member)
+                else:
+                    check_state_name(name, self.member)
             if (first in (_BRACE, _BRACKET)) and name not in _OPAQUE:
                 self.into(value, f"{path}.{name}", depth + 1)
 

@@ -171,6 +171,8 @@ def test_fit_of_what_has_a_price(members: dict[str, Any]) -> None:
         {"metadata": {"a": "b"}, "user": "u", "seed": 1},
         {"chat_template_kwargs": {"enable_thinking": False}},
         {"unheard_of": 1},
+        {"guided_json": {"type": "object", "properties": {"URL": {}, "Role": {}, "Content": {"Type": "x"}}}},
+        {"documents": [{"Data": {"text": "x" * 70_000}}]},
     ],
 )
 def test_fit_of_what_costs_nothing_more(members: dict[str, Any]) -> None:
@@ -249,6 +251,11 @@ def test_fit_of_what_is_kept_at_the_provider(members: dict[str, Any], param: str
         ),
         ({"think": False}, {"reasoning_effort": "none"}, ()),
         ({"think": "low"}, {"reasoning_effort": "low"}, ()),
+        ({"think": 7}, {}, ("think",)),
+        ({"reasoning": [1]}, {}, ("reasoning",)),
+        ({"reasoning": {"effort": "extreme"}}, {}, ("reasoning",)),
+        ({"provider": {"order": None, "max_price": {"prompt": None}, "zdr": False}}, {}, ()),
+        ({"plugins": None, "models": None, "provider": None, "route": None}, {}, ()),
         ({"provider": {"sort": "latency", "preferred_max_latency": 2}}, {}, ("provider.preferred_max_latency", "provider.sort")),
     ],
 )
@@ -332,6 +339,15 @@ def test_fit_of_several_targets_leaves_those_that_can() -> None:
         b'{"model":"m","messages":[1],"provider":{"zdr":true}}',
         b'{"model":"m","messages":[1],"provider":{"data_collection":"deny"}}',
         b'{"model":"m","messages":[1],"provider":{"max_price":{"prompt":"x"}}}',
+        b'{"model":"m","messages":[1],"provider":{"max_price":{"tokens":1}}}',
+        b'{"model":"m","messages":[1],"provider":{"max_price":7}}',
+        b'{"model":"m","messages":[1],"provider":{"allow_fallbacks":"no"}}',
+        b'{"model":"m","messages":[1],"provider":{"sort":"beauty"}}',
+        b'{"model":"m","messages":[1],"provider":["x"]}',
+        b'{"model":"m","messages":[1],"provider":{"order":[1]}}',
+        b'{"model":"m","messages":[1],"provider":1e999}',
+        b'{"model":"m","messages":[1],"usage":[]}',
+        b'{"model":"m","messages":[1],"thinking":["%b"]}' % (b"x" * 70_000),
         b'{"model":"m","messages":[1],"provider":{"max_price":{"prompt":NaN}}}',
     ],
 )

@@ -1,5 +1,7 @@
 """The plan: order, keys, health, permissions and prices; and the words of each refusal."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,9 +9,11 @@ from hypothesis import strategies as st
 from routing.cause import Cause
 from routing.config import parse
 from routing.health import Health
-from routing.plan import ROWS_MAX, Plan, Routes, missing_keys, plan, suggestions
+from routing.plan import ROWS_MAX, Plan, Routes, plan
+from routing.preferences import Preferences
 from routing.provider import BaseUrl, Provider
 from routing.refusal import Refusal
+from routing.unplanned import missing_keys, suggestions
 
 TEXT = """
 [providers.one]
@@ -227,3 +231,66 @@ def test_plan_never_asks_what_is_open(model_id: str, health: dict[str, Health], 
         assert not any(health[scope].is_open(100.0) for scope in attempt.scopes.all if scope in health)
     repeated = len(planned.attempts) - len(set(planned.attempts))
     assert repeated <= 1
+
+
+def fallbacks(*models: str, allowed: tuple[str, ...] = (), keys: frozenset[str] = KEYS, **wishes: Any) -> Plan | Refusal:
+    asked, *others = models
+    return Routes(CONFIG, keys).plan_with(asked, Preferences(models=tuple(others), **wishes), allowed, {}, 0.0, 0.0)
+
+
+def asked_of(planned: Plan | Refusal) -> list[str]:
+    assert isinstance(planned, Plan), planned
+    return list(dict.fromkeys(each.model.id for each in planned.attempts))
+
+
+def test_plan_with_fallbacks_is_that_of_an_alias() -> None:
+    """Each in its order and once, aliases and spellings resolved."""
+    assert asked_of(fallbacks("one/large", "pool/m")) == ["one/large", "pool/m"]
+    assert asked_of(fallbacks("ONE/M", "both", "one/m")) == ["one/m", "pool/m"]
+    assert asked_of(fallbacks("one/m")) == ["one/m"]
+
+
+def test_plan_with_fallbacks_that_the_key_may_not_use() -> None:
+    """Each must be allowed by itself: a fallback is no way round the key's list."""
+    refused = fallbacks("one/m", "pool/m", allowed=("one/*",))
+    assert isinstance(refused, Refusal)
+    assert (refused.status, refused.code) == (403, "model_not_allowed")
+    assert "pool/m" in refused.message
+    assert asked_of(fallbacks("one/m", "ONE/large", allowed=("one/*",))) == ["one/m", "one/large"]
+
+
+def test_plan_with_fallbacks_that_are_not_there() -> None:
+    """An unknown one is named; one whose provider lacks its key here is passed over while another is left."""
+    refused = fallbacks("one/m", "one/larg")
+    assert isinstance(refused, Refusal)
+    assert (refused.code, refused.metadata) == ("model_not_found", {"suggestions": ["one/large"]})
+    assert asked_of(fallbacks("one/m", "pool/m", keys=frozenset({"env:A"}))) == ["pool/m"]
+    missing = fallbacks("one/m", keys=frozenset({"env:A"}))
+    assert isinstance(missing, Refusal)
+    assert missing.code == "provider_not_configured"
+
+
+def test_plan_with_wishes_about_providers() -> None:
+    """Order, price and who is left out; without fallbacks only the first is asked."""
+    assert asked_of(fallbacks("both", order=("one",))) == ["one/m", "pool/m"]
+    assert asked_of(fallbacks("both", order=("one",), allows_fallbacks=False)) == ["one/m"]
+    assert asked_of(fallbacks("both", only=("one/turbo",))) == ["one/m"]
+    assert asked_of(fallbacks("one/large", "both", sorts_by_price=True)) == ["pool/m", "one/m", "one/large"]
+    assert asked_of(fallbacks("one/large", "both", price_max={"input": 1_000_000})) == ["pool/m", "one/m"]
+    refused = fallbacks("both", ignore=("one", "pool"))
+    assert isinstance(refused, Refusal)
+    assert (refused.status, refused.code) == (404, "no_allowed_provider")
+
+
+def test_plan_of_an_alias_with_the_suffix_of_the_cheapest() -> None:
+    """`:floor` begins with the cheapest target, `:nitro` leaves the order as it is."""
+    assert asked_of(ROUTES.plan("both:floor", (), {}, 0.0, 0.0)) == ["pool/m", "one/m"]
+    assert asked_of(ROUTES.plan("both:NITRO", (), {}, 0.0, 0.0)) == ["pool/m", "one/m"]
+    assert asked_of(ROUTES.plan("single/x:free", (), {}, 0.0, 0.0)) == ["single/x:free"]
+
+
+@pytest.mark.parametrize("allowed", [("one/m",), ("one/*",)])
+def test_plan_of_an_id_in_another_case_goes_by_the_tables(allowed: tuple[str, ...]) -> None:
+    """What a key may use is written as in the table, whatever the caller writes."""
+    assert asked_of(ROUTES.plan("One/M", allowed, {}, 0.0, 0.0)) == ["one/m"]
+    assert isinstance(ROUTES.plan("POOL/M", allowed, {}, 0.0, 0.0), Refusal)

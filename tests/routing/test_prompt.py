@@ -181,7 +181,7 @@ def test_body_of_random_bytes_is_read_or_refused() -> None:
         b"file_id",
         b'"a":1,',
     ]
-    for _ in range(20_000):
+    for _ in range(50_000):
         body = bytearray(dice.choice(seeds)) if dice.random() < 0.9 else bytearray(dice.randbytes(dice.randint(0, 60)))
         for _ in range(dice.randint(1, 5)):
             at = dice.randint(0, len(body))
