@@ -21,8 +21,16 @@ from collector.store import Tx
 WIDTHS = {"15m": ("quarter", 96, 960), "1h": ("hour", 24, 168), "1d": ("day", 7, 31)}
 """Width → (period, buckets of a page by default, at most)."""
 COSTS_DEFAULT, COSTS_MAX = 7, 180
-_USAGE_GROUPS = {"api_key_id": "key", "model": "model", "project_id": "", "user_id": "", "batch": "", "service_tier": ""}
-_COST_GROUPS = {"api_key_id": "key", "line_item": "model", "project_id": ""}
+_USAGE_GROUPS = {
+    "api_key_id": "key",
+    "model": "model",
+    "project_id": "",
+    "user_id": "",
+    "batch": "",
+    "service_tier": "",
+    "api_source": "",
+}
+_COST_GROUPS = {"api_key_id": "key", "line_item": "model", "project_id": "", "user_id": "", "api_source": ""}
 SPAN_S_MAX = 400 * 366 * 86_400
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=200_000_000_000)]
 
@@ -39,6 +47,9 @@ class UsageQuery(msgspec.Struct, frozen=True):
     group_by: tuple[str, ...] = ()
     api_key_ids: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    project_ids: tuple[str, ...] = ()
+    user_ids: tuple[str, ...] = ()
+    batch: bool | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=960)] | None = None
     page: str = ""
     tz: str = "UTC"
@@ -51,6 +62,8 @@ class CostsQuery(msgspec.Struct, frozen=True):
     bucket_width: str = "1d"
     group_by: tuple[str, ...] = ()
     api_key_ids: tuple[str, ...] = ()
+    line_items: tuple[str, ...] = ()
+    project_ids: tuple[str, ...] = ()
     limit: Annotated[int, msgspec.Meta(ge=1, le=COSTS_MAX)] | None = None
     page: str = ""
     tz: str = "UTC"
@@ -145,7 +158,7 @@ def read_costs(tx: Tx, call: Call) -> CostPage:
     asked: CostsQuery = call.query
     if asked.bucket_width != "1d":
         raise wrong("bucket_width", "bucket_width is 1d for costs")
-    buckets, next_page = _buckets(tx, call, "day", asked.limit or COSTS_DEFAULT, _COST_GROUPS, ())
+    buckets, next_page = _buckets(tx, call, "day", asked.limit or COSTS_DEFAULT, _COST_GROUPS, asked.line_items)
 
     def result(group: dict[str, Any], sums: Sums) -> Cost:
         return Cost(amount=Money(Amount(sums.cost_nano)), quantity=sums.tokens, quantity_unit="tokens", **group)
@@ -162,6 +175,9 @@ def _buckets(
     for name in asked.group_by:
         if name not in groups:
             raise wrong("group_by", f"group by {', '.join(groups)}, not {name[:40]!r}")
+    for name in ("project_ids", "user_ids", "batch"):
+        if getattr(asked, name, None):
+            raise wrong(name, f"there is nothing to filter by {name} here; leave it out")
     known = [name for name in dict.fromkeys(asked.group_by) if groups[name]]
     try:
         tz = zone(asked.tz)

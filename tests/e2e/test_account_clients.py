@@ -1,17 +1,22 @@
 """The official OpenRouter client against the account's API, unmodified, through an edge: credits, keys, history, sign-in."""
 
 import datetime
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 from openrouter import OpenRouter
 
+from collector.api.generations import GENERATION_WAIT_S
 from collector.authorization import challenge_of
 from tests.answers import completion, respond
+from tests.e2e.conftest import providers_toml
 from tests.e2e.oracle import cost_nano
 from tests.e2e.statement import wait_spent_nano
-from tests.processes import Account, Edge, get, make_account, post, run_json
+from tests.processes import Account, Collector, Edge, get, make_account, post, run_json
 from tests.provider import Provider
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*DEPRECATED:DeprecationWarning")
@@ -94,3 +99,42 @@ def test_openrouter_client_signs_an_application_in(edge: Edge, manager: OpenRout
     with OpenRouter(api_key=exchanged.key, server_url=edge.openrouter_url) as client:
         own: Any = client.api_keys.get_current_key_metadata()
         assert own.data.limit == 3
+
+
+def test_openai_client_reads_usage_and_costs(
+    edge: Edge, caller: Account, manager: OpenRouter, provider: Provider, model: str
+) -> None:
+    """The administration part of OpenAI's own client, with a read key as its admin key; and its list of models."""
+    provider.script(model, respond(completion(prompt=1, tokens=1)))
+    call(edge, caller, model)
+    wait_spent_nano(edge.port, caller, cost_nano(1, 1))
+    key = run_json(edge, "keys", "create", "--account", caller.name, "--role", "read")["key"]
+    start = int(time.time()) - 86_400
+    with openai.OpenAI(api_key=caller.key, admin_api_key=key, base_url=edge.base_url, max_retries=0, timeout=20) as client:
+        usage = client.admin.organization.usage.completions(start_time=start, bucket_width="1d", group_by=["model", "api_key_id"])
+        costs = client.admin.organization.usage.costs(start_time=start, group_by=["line_item"])
+        assert any(listed.id == "echo/echo-1" for listed in client.models.list())
+    (result,) = [result for bucket in usage.data for result in bucket.results]
+    seen: Any = result
+    assert (seen.input_tokens, seen.output_tokens, seen.num_model_requests, seen.model) == (1, 1, 1, f"mock/{model}")
+    (line,) = [result for bucket in costs.data for result in bucket.results]
+    told: Any = line
+    assert (float(told.amount.value), told.amount.currency, told.line_item) == (cost_nano(1, 1) / 1e9, "usd", f"mock/{model}")
+
+
+def test_generation_is_there_through_any_edge(provider: Provider, tmp_path: Path, model: str) -> None:
+    """Answered by one edge, read through another at once: the first reading waits for it, and is right within the bound."""
+    provider.script(model, respond(completion(prompt=1, tokens=1)))
+    table = providers_toml(provider)
+    with (
+        (collector := Collector(tmp_path / "centre")),
+        (one := Edge(tmp_path / "one", table, collector=collector, node="one")),
+        (other := Edge(tmp_path / "other", table, collector=collector, node="other")),
+    ):
+        caller = make_account(collector, "acme", "2.50")
+        for _ in range(3):
+            gen_id = call(one, caller, model)
+            started_s = time.monotonic()
+            reply = get(other.port, f"/api/v1/generation?id={gen_id}", caller.headers)
+            assert (reply.status, reply.json()["data"]["id"]) == (200, gen_id)
+            assert time.monotonic() - started_s < GENERATION_WAIT_S

@@ -178,6 +178,7 @@ async def test_usage_buckets_are_openais(api: Api) -> None:
         "", "start_time=x", "start_time=-1", "start_time=1795305600&bucket_width=1m", "start_time=9&end_time=9",
         "start_time=1795305600&group_by=colour", "start_time=1795305600&tz=Mars", "start_time=1795305600&page=x",
         "start_time=1795305600&page=OTk5OTk5OTk5OTk5OTk", "start_time=0&limit=0",
+        "start_time=1795305600&project_ids=p", "start_time=1795305600&batch=true",
     ):  # fmt: skip
         assert (await api.get("read", f"{base}?{query}")).status == 400, query
 

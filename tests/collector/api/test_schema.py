@@ -1,6 +1,6 @@
 """The description of the API is true: whatever schemathesis makes of it, nothing answers outside of it, and nothing breaks.
 
-Limits: the short form asks each operation a few times; `-m deep` and `scripts/soak schema` 5,000 cases in all.
+Limits: the short form asks each operation a few times, the long one (`-m deep`) 5,000 cases in all.
 """
 
 import random
