@@ -371,3 +371,21 @@ async def test_caller_who_left_before_anybody_listened_is_gone() -> None:
     passage = Passage(receive, Gone(), None, 0.0, 0.0, 0.0)
     watch.look_at(passage, 1.0)
     assert passage.verdict == "gone"
+
+
+@pytest.mark.parametrize(
+    "problem", [SystemExit(3), KeyboardInterrupt(), MemoryError(), asyncio.CancelledError(), ValueError("x")]
+)
+async def test_journal_thread_outlives_whatever_a_job_raises(problem: BaseException) -> None:
+    """Nothing would become durable any more, in silence: the job fails as the disk would, and the next one is done."""
+    worker = Worker("test")
+
+    def fail() -> None:
+        raise problem
+
+    with pytest.raises((OSError, MemoryError, ValueError)):
+        await worker.run(fail)
+    done: list[int] = []
+    await worker.run(lambda: done.append(1))
+    assert done == [1]
+    worker.close()

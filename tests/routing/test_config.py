@@ -277,3 +277,12 @@ def test_line_of_any_value(value: object) -> None:
 
 def _quoted(key: str) -> str:
     return '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+@pytest.mark.parametrize(
+    "value", ["1" * 6000, "[" * 20_000 + "]" * 20_000, "{a=" * 5000 + "1" + "}" * 5000], ids=["digits", "lists", "tables"]
+)
+def test_config_beyond_the_parser_is_refused(value: str) -> None:
+    """What Python's parser gives up on is a problem of the file, not of the process."""
+    with pytest.raises(ConfigError, match="cannot be read as TOML"):
+        parse(f"x = {value}")
