@@ -15,7 +15,8 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from routing.bounds import BYTES_PER_TOKEN_MAX, Counted, Counts, TokenBounds, bounded
-from routing.dialects.claim import ABSENT, Arithmetic, Claim, count, counts_of, merged, read_claim, upstream_cost_pico
+from routing.dialects.claim import ABSENT, Arithmetic, Claim, count, merged, read_claim, upstream_cost_pico
+from routing.dialects.counts import counts_of
 from routing.envelope import Envelope
 from routing.provider import Model
 from routing.splice import REFUSED, Members, decode_members

@@ -1,10 +1,9 @@
-"""What a provider claims to have counted: the usage object of OpenAI's dialect in its many accents, and what it says in Tokens.
+"""What a provider claims to have counted: the usage object of OpenAI's dialect in its many accents, read and put together.
 
 Rule: a bad member (negative, of another type, no number) voids itself and not its neighbours; what is missing is None, not zero.
 Rule: of several usage objects the last word counts, member by member; an answer's counts never fall back to zero.
-Accents that cost money: xAI and some DeepInfra models leave reasoning out of `completion_tokens`, Gemini's OpenAI layer leaves
-its thinking out of all members but the total; cached tokens go by many names and may be counted outside of the prompt; Cohere
-bills on `billed_units`; Anthropic's names come without the cache in them. The gap to `total_tokens` tells.
+Accents: cached tokens go by many names; Cohere bills on `billed_units`; a cost comes in dollars, in an object or in ticks.
+What the counts come to is `routing.dialects.counts`'s matter.
 Source: the providers' pages, recorded answers (tests/recorded), the extractors of genai-prices.
 """
 
@@ -14,11 +13,10 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from routing.bounds import Counts, TokenBounds
 from routing.dialects.lenient import Inner, salvage
 from routing.splice import REFUSED
 from usage.pricing import PICO_PER_DOLLAR
-from usage.record import COUNT_MAX, UPSTREAM_COST_PICO_MAX, Tokens
+from usage.record import COUNT_MAX, UPSTREAM_COST_PICO_MAX
 
 Number = int | float | None
 Arithmetic = Literal["auto", "reasoning_included", "reasoning_excluded"]
@@ -28,7 +26,7 @@ PICO_PER_TICK = 100
 ABSENT = Raw(b"")
 
 
-class _Writes(msgspec.Struct, gc=False):
+class Writes(msgspec.Struct, gc=False):
     """Cache writes by their life, as OpenAI and Anthropic split them."""
 
     ttl_12h_tokens: Number = None
@@ -36,23 +34,23 @@ class _Writes(msgspec.Struct, gc=False):
     ephemeral_5m_input_tokens: Number = None
 
 
-class _Details(msgspec.Struct, gc=False):
+class Details(msgspec.Struct, gc=False):
     cached_tokens: Number = None
     cache_write_tokens: Number = None
     cache_creation_input_tokens: Number = None
-    cache_write_tokens_details: _Writes | None = None
+    cache_write_tokens_details: Writes | None = None
     audio_tokens: Number = None
     image_tokens: Number = None
     reasoning_tokens: Number = None
     thinking_tokens: Number = None
 
 
-class _Billed(msgspec.Struct, gc=False):
+class Billed(msgspec.Struct, gc=False):
     input_tokens: Number = None
     output_tokens: Number = None
 
 
-class _Tools(msgspec.Struct, gc=False):
+class Tools(msgspec.Struct, gc=False):
     web_search_requests: Number = None
 
 
@@ -62,24 +60,24 @@ class Claim(msgspec.Struct, gc=False):
     prompt_tokens: Number = None
     completion_tokens: Number = None
     total_tokens: Number = None
-    prompt_tokens_details: _Details | UnsetType | None = UNSET
-    completion_tokens_details: _Details | UnsetType | None = UNSET
-    prompt_token_details: _Details | None = None
+    prompt_tokens_details: Details | UnsetType | None = UNSET
+    completion_tokens_details: Details | UnsetType | None = UNSET
+    prompt_token_details: Details | None = None
     input_tokens: Number = None
     output_tokens: Number = None
-    input_tokens_details: _Details | None = None
-    output_tokens_details: _Details | None = None
+    input_tokens_details: Details | None = None
+    output_tokens_details: Details | None = None
     prompt_cache_hit_tokens: Number = None
     cached_tokens: Number = None
     num_cached_tokens: Number = None
     cache_read_input_tokens: Number = None
     cache_creation_input_tokens: Number = None
-    cache_creation: _Writes | None = None
+    cache_creation: Writes | None = None
     reasoning_tokens: Number = None
     citation_tokens: Number = None
-    billed_units: _Billed | None = None
-    server_tool_use: _Tools | None = None
-    server_tool_use_details: _Tools | None = None
+    billed_units: Billed | None = None
+    server_tool_use: Tools | None = None
+    server_tool_use_details: Tools | None = None
     num_search_queries: Number = None
     num_sources_used: Number = None
     cost: Raw = ABSENT
@@ -124,10 +122,7 @@ class _Cost(msgspec.Struct):
 
 _decode_claim = msgspec.json.Decoder(Claim).decode
 _decode_cost = msgspec.json.Decoder(_Cost).decode
-_NONE = _Details()
-_NO_TOOLS = _Tools()
-_NO_WRITES = _Writes()
-_SPLIT: Inner = {"cache_write_tokens_details": lambda raw: salvage(raw, _Writes, {})}
+_SPLIT: Inner = {"cache_write_tokens_details": lambda raw: salvage(raw, Writes, {})}
 _INNER: Inner = {
     **dict.fromkeys(
         (
@@ -137,12 +132,12 @@ _INNER: Inner = {
             "completion_tokens_details",
             "output_tokens_details",
         ),
-        lambda raw: salvage(raw, _Details, _SPLIT),
+        lambda raw: salvage(raw, Details, _SPLIT),
     ),
-    "cache_creation": lambda raw: salvage(raw, _Writes, {}),
-    "billed_units": lambda raw: salvage(raw, _Billed, {}),
-    "server_tool_use": lambda raw: salvage(raw, _Tools, {}),
-    "server_tool_use_details": lambda raw: salvage(raw, _Tools, {}),
+    "cache_creation": lambda raw: salvage(raw, Writes, {}),
+    "billed_units": lambda raw: salvage(raw, Billed, {}),
+    "server_tool_use": lambda raw: salvage(raw, Tools, {}),
+    "server_tool_use_details": lambda raw: salvage(raw, Tools, {}),
 }
 
 
@@ -168,14 +163,14 @@ def merged(before: Claim | None, claim: Claim) -> Claim:
 
 
 _NEVER_ZERO_AGAIN = frozenset(("prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens"))
-T = TypeVar("T", Claim, _Details)
+T = TypeVar("T", Claim, Details)
 
 
 def _last_words(before: T, claim: T) -> T:
     found: dict[str, Any] = {}
     for name in claim.__struct_fields__:
         old, new = getattr(before, name), getattr(claim, name)
-        if isinstance(new, _Details) and isinstance(old, _Details):
+        if isinstance(new, Details) and isinstance(old, Details):
             found[name] = _last_words(old, new)
         elif new is None or new is UNSET or new is ABSENT or (name in _NEVER_ZERO_AGAIN and not count(new)):
             found[name] = new if old is None or old is UNSET else old
@@ -191,113 +186,6 @@ def count(number: Number) -> int | None:
     if number >= COUNT_MAX:
         return COUNT_MAX
     return number if type(number) is int else int(number)
-
-
-def counts_of(claim: Claim, arithmetic: Arithmetic, bounds: TokenBounds) -> Counts:
-    """What a claim says. `arithmetic`: whether the completion holds the reasoning; "auto" goes by the gap to the total.
-
-    The bounds are for what only the total tells: tokens that cannot be are left over, and not counted.
-    """
-    agreed = _agreed(claim)
-    if agreed is not None:
-        return agreed
-    prompt, completion = map(count, claim.wholes)
-    inputs = claim.prompt_tokens_details or claim.prompt_token_details or claim.input_tokens_details or _NONE
-    outputs = claim.completion_tokens_details or claim.output_tokens_details or _NONE
-    cached = _first(
-        *(inputs.cached_tokens, claim.prompt_cache_hit_tokens, claim.cached_tokens, claim.num_cached_tokens),
-        claim.cache_read_input_tokens,
-    )
-    writes = _first(inputs.cache_write_tokens, inputs.cache_creation_input_tokens, claim.cache_creation_input_tokens)
-    reasoning = _first(outputs.reasoning_tokens, claim.reasoning_tokens, outputs.thinking_tokens)
-    split = claim.cache_creation or inputs.cache_write_tokens_details or _NO_WRITES
-    tools = claim.server_tool_use or claim.server_tool_use_details or _NO_TOOLS
-    parts = Tokens(
-        cached=cached,
-        cache_write=writes,
-        reasoning=reasoning,
-        audio_prompt=_first(inputs.audio_tokens),
-        image_prompt=_first(inputs.image_tokens),
-        audio_completion=_first(outputs.audio_tokens),
-        image_completion=_first(outputs.image_tokens),
-        cache_write_1h=_first(split.ephemeral_1h_input_tokens),
-        cache_write_12h=_first(split.ttl_12h_tokens),
-        searches=_first(tools.web_search_requests, claim.num_search_queries, claim.num_sources_used),
-    )
-    total = count(claim.total_tokens) or 0
-    if not prompt:
-        # No prompt has no tokens: a zero is a member that was not filled in.
-        prompt = total - completion if completion is not None and total > completion else None
-    elif completion is None and total > prompt:
-        completion = total - prompt
-    if prompt is None or completion is None:
-        return Counts(prompt, completion, parts)
-    of_prompt, of_completion = _outside(claim, arithmetic, total - prompt - completion, parts)
-    left_over = 0
-    if prompt + of_prompt > bounds.prompt_ceiling:
-        left_over, of_prompt = of_prompt, 0
-    if completion + of_completion > bounds.completion_ceiling(of_completion):
-        left_over, of_completion = left_over + of_completion, 0
-    if of_completion and not reasoning:
-        parts = msgspec.structs.replace(parts, reasoning=of_completion)
-    return Counts(prompt + of_prompt, completion + of_completion, parts, left_over)
-
-
-def _agreed(claim: Claim) -> Counts | None:
-    """The usual case, which is most of all: OpenAI's names, counts that agree with their total, parts inside of their wholes."""
-    prompt, completion, total = claim.prompt_tokens, claim.completion_tokens, claim.total_tokens
-    if not (type(prompt) is type(completion) is type(total) is int and total == prompt + completion <= COUNT_MAX):
-        return None
-    inputs, outputs = claim.prompt_tokens_details, claim.completion_tokens_details
-    if min(prompt - 1, completion) < 0 or claim != Claim(prompt, completion, total, inputs, outputs):
-        return None
-    cached = written = audio_in = image_in = reasoning = audio_out = image_out = 0
-    if inputs and inputs != _NONE:
-        read = inputs.cached_tokens, inputs.cache_write_tokens, inputs.audio_tokens, inputs.image_tokens
-        if inputs != _Details(read[0], read[1], None, None, read[2], read[3]):
-            return None
-        cached, written, audio_in, image_in = (count(number) or 0 for number in read)
-        if cached + written > prompt or audio_in > prompt or image_in > prompt:
-            return None
-    if outputs and outputs != _NONE:
-        told = outputs.reasoning_tokens, outputs.audio_tokens, outputs.image_tokens
-        if outputs != _Details(None, None, None, None, told[1], told[2], told[0]):
-            return None
-        reasoning, audio_out, image_out = (count(number) or 0 for number in told)
-        if reasoning > completion or audio_out > completion or image_out > completion:
-            return None
-    tokens = Tokens(prompt, completion, cached, written, reasoning, audio_in, image_in, audio_out, image_out)
-    return Counts(prompt, completion, tokens, 0, tokens)
-
-
-def _outside(claim: Claim, arithmetic: Arithmetic, gap: int, parts: Tokens) -> tuple[int, int]:
-    """(prompt tokens, completion tokens) that are billed and that the two wholes leave out; `gap` is what the total has more."""
-    cached, reasoning = parts.cached, parts.reasoning
-    of_prompt, of_completion = 0, max(gap, 0)
-    if gap > 0 and gap not in (reasoning, reasoning + _first(claim.citation_tokens)):
-        for outside in (cached, cached + parts.cache_write):
-            if outside and gap - outside in (0, reasoning):
-                of_prompt, of_completion = outside, gap - outside
-    elif gap < 0 and claim.wholes[0] is claim.input_tokens and claim.input_tokens_details is None:
-        # Anthropic's names, and no total: what went through the cache is counted apart.
-        of_prompt = cached + parts.cache_write
-    if claim.billed_units is not None or arithmetic == "reasoning_included":
-        of_completion = 0
-    elif arithmetic == "reasoning_excluded":
-        of_completion = reasoning
-    elif gap <= 0 and reasoning > (count(claim.wholes[1]) or 0):
-        # More than its whole: it was left out of it, as some do who adjust their total, too.
-        of_completion = reasoning
-    return of_prompt, of_completion
-
-
-def _first(*candidates: Number) -> int:
-    """The first count that is there, 0 when none is."""
-    for candidate in candidates:
-        found = count(candidate)
-        if found is not None:
-            return found
-    return 0
 
 
 def upstream_cost_pico(claim: Claim) -> int | None:

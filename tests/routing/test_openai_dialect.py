@@ -5,7 +5,8 @@ import json
 import pytest
 
 from routing.bounds import TokenBounds, within
-from routing.dialects.claim import Arithmetic, counts_of, read_claim
+from routing.dialects.claim import Arithmetic, read_claim
+from routing.dialects.counts import counts_of
 from routing.dialects.openai import decode_chunk
 from routing.meter import Meter
 from routing.tariff import Tariff
