@@ -4,7 +4,7 @@ Rule: a path that is there answers every method: with what it does, with 405 and
 """
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
@@ -37,7 +37,6 @@ def routes(collector: Collector) -> list[BaseRoute]:
         Route(path, _Endpoint(collector, by_path[path]), methods=None)
         for path in sorted(by_path, key=lambda path: ("{" in path, path))
     ]
-    found.append(Route("/auth", _ask_owner, methods=["GET"]))
     return [*found, *(Route(path, _openapi) for path in ("/openapi.json", "/api/v1/openapi.json", "/v1/openapi.json"))]
 
 
@@ -61,12 +60,6 @@ class _Endpoint:
             response = refuse(request, Problem(405, message, "method_not_allowed"))
             response.headers["allow"] = self._allow
         await response(scope, receive, send)
-
-
-async def _ask_owner(request: Request) -> Response:
-    """An application sends the owner's browser here; the page that asks for consent is the dashboard's."""
-    query = f"?{request.url.query}" if request.url.query else ""
-    return RedirectResponse(f"/dashboard/authorize{query}", 303)
 
 
 async def _openapi(request: Request) -> Response:

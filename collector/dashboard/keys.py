@@ -50,7 +50,7 @@ WINDOWS = {"none": "usage", "daily": "usage_daily", "weekly": "usage_weekly", "m
 async def create(visit: Visit) -> Response:
     fields, account = await read_form(visit.request), visit.account
     try:
-        terms, role = _terms(fields, visit.now_ms), fields.get("role", "inference")
+        terms, role = terms_of(fields, visit.now_ms), fields.get("role", "inference")
         make = _make_credential(role, account, terms) if role in ACCOUNT_ROLES else _make_key(account, terms)
 
         def work(tx: Tx, now: int) -> str:
@@ -83,7 +83,8 @@ def _make_credential(role: str, account: str, terms: KeyTerms) -> Callable[[Tx, 
     return make
 
 
-def _terms(fields: dict[str, str], now_ms: int) -> KeyTerms:
+def terms_of(fields: dict[str, str], now_ms: int) -> KeyTerms:
+    """What a form says of a key: its name, limit, models and life; ValueError."""
     limit, life = fields.get("limit", ""), fields.get("life", "")
     if len(fields.get("name", "")) > NAME_CHARS_MAX:
         raise ValueError(f"a key's name has at most {NAME_CHARS_MAX} characters")

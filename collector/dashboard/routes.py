@@ -6,7 +6,19 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from collector.dashboard import generations, keys, live, operator, overview, playground, providers, signin, usage
+from collector.dashboard import (
+    alerts,
+    authorize,
+    generations,
+    keys,
+    live,
+    operator,
+    overview,
+    playground,
+    providers,
+    signin,
+    usage,
+)
 from collector.dashboard.visit import Dashboard
 from collector.service import Collector
 
@@ -23,6 +35,7 @@ class Site:
         page, door = desk.route, desk.open_route
         self.routes: Sequence[BaseRoute] = [
             door("/", doors.welcome),
+            Route("/auth", _ask_owner, methods=["GET"]),
             door("/dashboard/login", doors.form),
             door("/dashboard/login", doors.submit, POST),
             door("/dashboard/login/{secret}", doors.show_link),
@@ -37,6 +50,10 @@ class Site:
             page("/dashboard/keys", keys.show),
             page("/dashboard/keys", keys.create, "management", POST),
             page("/dashboard/keys/{key_id}/revoke", keys.revoke, "management", POST),
+            page("/dashboard/alerts", alerts.show),
+            page("/dashboard/alerts", alerts.change, "management", POST),
+            page("/dashboard/authorize", authorize.show, "management"),
+            page("/dashboard/authorize", authorize.grant, "management", POST),
             page("/dashboard/playground", playground.show),
             page("/dashboard/playground/key", playground.make_key, "management", POST),
             page("/dashboard/sessions", signin.show_sessions),
@@ -61,3 +78,9 @@ class Site:
         if request.url.path == "/dashboard/":
             return RedirectResponse("/dashboard", 308)
         return self._desk.plain("Not found", "The dashboard has no such page.", 404)
+
+
+async def _ask_owner(request: Request) -> Response:
+    """An application sends the owner's browser here, as to OpenRouter's `/auth`: to the page that asks for consent."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return RedirectResponse(f"/dashboard/authorize{query}", 303)

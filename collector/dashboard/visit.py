@@ -30,6 +30,7 @@ PAGES = (
     ("/dashboard/usage", "Usage"),
     ("/dashboard/generations", "Generations"),
     ("/dashboard/keys", "Keys"),
+    ("/dashboard/alerts", "Alerts"),
     ("/dashboard/playground", "Playground"),
     ("/dashboard/sessions", "Sessions"),
 )

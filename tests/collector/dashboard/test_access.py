@@ -10,6 +10,7 @@ pytestmark = pytest.mark.anyio
 
 OPEN = {
     "/",
+    "/auth",
     "/dashboard/login",
     "/dashboard/login/{secret}",
     "/dashboard/welcome-back",
