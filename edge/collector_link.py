@@ -151,12 +151,17 @@ def httpx_errors() -> tuple[type[Exception], ...]:
     return (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError, OSError, UnicodeError)
 
 
+class _Said(msgspec.Struct):
+    message: str = ""
+    error: "_Said | None" = None
+
+
 def error_of(status: int, headers: "httpx.Headers", body: bytes) -> Refused | Unreachable:
-    """What an answer other than 200 means. A body of `{"error":{"code","message"}}` may say it more exactly."""
-    code = REFUSALS.get(status)
+    """What an answer other than 200 means. Its body may say it more exactly."""
+    code, said = REFUSALS.get(status), said_by(body)
     if code is None:
-        return Unreachable(f"the centre answered {status}", retry_after_of(headers.get("retry-after")))
-    said = said_by(body)
+        reason = f"the centre answered {status}" + (f": {said}" if said else "")
+        return Unreachable(reason, retry_after_of(headers.get("retry-after")))
     return Refused(code, said or f"the centre answered {status}")
 
 
@@ -168,9 +173,10 @@ def retry_after_of(text: str | None) -> float | None:
 
 
 def said_by(body: bytes) -> str:
-    """The message in an error body, shortened; empty when it is not in the agreed form."""
+    """The message in an error body, shortened: the collector's `{"code", "message"}`, or what stands before it and answers with
+    `{"error": {"message"}}`. Empty when it is neither."""
     try:
-        found = msgspec.json.decode(body, type=dict[str, dict[str, msgspec.Raw]])
-        return msgspec.json.decode(found["error"]["message"], type=str)[:200]
-    except (*UNREADABLE, KeyError):
+        found = msgspec.json.decode(body, type=_Said)
+    except UNREADABLE:
         return ""
+    return (found.message if found.error is None else found.error.message)[:200]

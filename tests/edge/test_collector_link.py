@@ -148,3 +148,21 @@ async def test_connection_lost_once_is_tried_again() -> None:
         with pytest.raises(Unreachable):
             await centre.boot(Boot("n1", "b2"))
         assert len(receiver.requests) == 4
+
+
+@pytest.mark.anyio
+async def test_reason_that_the_collector_gives_is_passed_on() -> None:
+    """In its own form, and in that of whatever may stand before it; what is neither says nothing more than its status."""
+    bodies = (
+        b'{"code":"bad_node_token","message":"this node token is unknown"}',
+        b'{"error":{"message":"quota of the gateway"}}',
+        b"<html>",
+    )
+    said = ("this node token is unknown", "quota of the gateway", "the centre answered 401")
+    for body, expected in zip(bodies, said, strict=True):
+        async with linked((401, "", body)) as (centre, _):
+            with pytest.raises(Refused, match=expected):
+                await centre.boot(Boot("n1", "b1"))
+    async with linked((503, "", b'{"code":"unavailable","message":"the disk is full"}')) as (centre, _):
+        with pytest.raises(Unreachable, match="the centre answered 503: the disk is full"):
+            await centre.boot(Boot("n1", "b1"))
