@@ -23,16 +23,15 @@ PARTS_MAX = 50_000
 DEPTH_MAX = 24
 LARGE_BYTES = 65_536
 
-_PLAIN: Final = words(
-    "role content type text name tool_call_id id refusal reasoning_content reasoning detail format filename index prefix thought"
-    " tool_calls function_call annotations reasoning_details thinking signature language"
+_ANYTHING: Final = words(
+    "tool_calls function_call annotations reasoning_details input arguments parameters schema metadata extra_content"
 )
+"""Names whose values may have members of any name: what a model wrote in an earlier turn, and its tools' own affairs."""
+_TEXTS: Final = words("role type text name tool_call_id id refusal reasoning_content reasoning")
+_OPAQUE: Final = _ANYTHING | _TEXTS
+"""Names whose values are not looked into."""
+_PLAIN: Final = _OPAQUE | words("content detail format filename index prefix thought thinking signature language")
 """Names that need no second look."""
-_OPAQUE: Final = words(
-    "role type text name tool_call_id id refusal reasoning_content reasoning tool_calls function_call annotations"
-    " reasoning_details"
-)
-"""Names whose values are not looked into: texts, and what a model wrote in an earlier turn."""
 _SIMPLE: Final = _OPAQUE | {"content"}
 _QUOTE, _BRACKET, _BRACE = b'"[{'
 _decode = msgspec.json.Decoder().decode

@@ -120,6 +120,13 @@ def test_member_that_stands_twice_in_a_message(messages: str) -> None:
     assert caught.value.code == "ambiguous_member"
 
 
+def test_member_of_a_tools_own_arguments_may_have_any_name() -> None:
+    """What a model called a tool with is the tool's affair, and only text for the next turn."""
+    part = '{"type":"tool_use","id":"t","name":"f","input":{"URL":"http://x","Role":"a","Content":[{"File_Id":1}]}}'
+    envelope = read(b'{"model":"m","messages":[{"role":"assistant","content":[%b]}]}' % part.encode())
+    assert (envelope.remote_images, envelope.remote_others, envelope.options) == (0, 0, None)
+
+
 @pytest.mark.parametrize("name", sorted(DECIDING))
 def test_name_that_decides_is_itself(name: str) -> None:
     """What is written as it should be is never refused as a spelling of something."""
