@@ -1,15 +1,18 @@
 """Real proxies in front of our server, sharing its connections between callers, and what a smuggled request would do there.
 
 Rule: whatever one caller sends through the proxy, the next caller gets the answer to its own request. A proxy and a server that
-disagree on where a request ends break just that: the rest of the one is the beginning of the other.
+disagree on where a request ends break just that: the rest of the one is the beginning of the other. And granian beside our own
+server: what both serve is the same.
 """
 
 import contextlib
 import json
+import re
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
@@ -51,6 +54,9 @@ http {{
 }}
 """
 SILENCE_S = 0.15
+AT_ONCE = 8
+_JSON = re.compile(rb'\{"method": .*?"body": "(?:[^"\\]|\\.)*"\}')
+"""What `/echo` tells."""
 
 
 @contextlib.contextmanager
@@ -100,3 +106,30 @@ def confusions(port: int, seed: int, count: int) -> list[str]:
         if told != f"/echo/{number} GET ''":
             found.append(f"{number}: {told}")
     return found
+
+
+def served_over(port: int, reads: list[bytes]) -> list[tuple[str, str]]:
+    """Method and body of what the server on `port` (`tests.edge.downstreams`) says it was asked, request by request."""
+    got = b""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=SILENCE_S) as caller:
+        for data in reads:
+            caller.sendall(data)
+        while more := caller.recv(65_536):
+            got += more
+    return [(told["method"], told["body"]) for told in map(json.loads, _JSON.findall(got))]
+
+
+def disagreements(ours: int, other: int, seed: int, count: int) -> list[str]:
+    """Conversations of which two servers both served the same place, as different requests. HEAD has no body to tell by."""
+    random = Random(seed)
+    conversations = [conversation(Random(random.getrandbits(64))) for _ in range(count)]
+    conversations = [reads for reads in conversations if b"HEAD" not in b"".join(reads)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        first = pool.map(lambda reads: served_over(ours, reads), conversations)
+        second = pool.map(lambda reads: served_over(other, reads), conversations)
+    return [
+        f"{reads}: {one} and {two}"
+        for reads, here, there in zip(conversations, first, second, strict=True)
+        for one, two in zip(here, there, strict=False)
+        if one != two
+    ]

@@ -10,7 +10,7 @@ from tests.edge.test_downstream_contract import Served
 from tests.hostile.attacks import ATTACKS
 from tests.hostile.beside import Target, beside, resident_mib
 from tests.hostile.framing import conversation, differs
-from tests.hostile.fronts import confusions, front
+from tests.hostile.fronts import confusions, disagreements, front
 from tests.processes import Edge, make_account, run
 from tests.soak.report import Report
 
@@ -61,7 +61,11 @@ def framing(report: Report, seed: int, count: int) -> None:
 
 
 def smuggling(report: Report, seed: int, count: int) -> None:
-    """Behind each proxy that is installed."""
+    """Behind each proxy that is installed; and what granian makes of as many conversations."""
+    folder = Path(tempfile.mkdtemp(prefix="tollway-granian-"))
+    with Served(folder, "native") as ours, Served(folder, "granian") as other:
+        report.say("granian", f"{count} conversations, disagreements: {disagreements(ours.port, other.port, seed, count)}")
+    shutil.rmtree(folder, ignore_errors=True)
     for kind in ("haproxy", "nginx"):
         if shutil.which(kind) is None:
             report.say(kind, "not installed")
