@@ -6,15 +6,18 @@ Rule: whether another attempt may follow, and which, `routing.failover` alone sa
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from time import monotonic
+from typing import Protocol
 
 from edge.generation import Generation
 from edge.passage import Passage
 from edge.table import Lane, Table
 from edge.upstream import Exchange, UpstreamError
+from edge.upstream.decoded import DecodedExchange
 from routing.body import rewrite
+from routing.content_coding import coding_of
 from routing.failover import next_attempt
 from routing.failure import Failure, Kind, Sent, Source
 from routing.plan import Attempt
@@ -47,18 +50,32 @@ def failure_of(verdict: str, sent: Sent) -> Failure:
     return Failure(_VERDICTS[verdict], _SOURCES.get(verdict, Source.UPSTREAM), sent)
 
 
-async def answer_with(
-    table: Table,
-    attempts: Sequence[Attempt],
-    generation: Generation,
-    passage: Passage,
-    extra_head: bytes,
-    deliver: Callable[[Exchange], Awaitable[None]],
-) -> None:
-    """Ask until an answer was delivered. Failed: with the last failure, when no further attempt is allowed.
+class Forward(Protocol):
+    """Who takes the answer to the caller."""
 
-    `deliver` moves a 2xx to the caller; it raises Failed only while nothing has gone there, so an error inside a 200 moves on
-    like any other. That an attempt went well is noted with its first event (`Generation.ended`), not with its status line.
+    is_open: bool
+    """Whether the head of our response is out, so that no status can be told any more."""
+
+    async def keep_alive(self) -> None:
+        """Let the caller's connection have a sign of life, if it is time and it can be given one."""
+
+    async def begin(self, exchange: Exchange) -> None:
+        """Read a 2xx response up to the first part of an answer. Failed: there is none; nothing of it has gone to the caller."""
+
+    async def run(self) -> None:
+        """The rest, to its end."""
+
+    async def tell(self, failure: Failure) -> None:
+        """The caller, whose head is out, is told of the failure that is settled."""
+
+
+async def find_answer(
+    table: Table, attempts: Sequence[Attempt], generation: Generation, passage: Passage, extra_head: bytes, forward: Forward
+) -> None:
+    """Return when an answer has begun in `forward`. Failed: with the last failure, when no further attempt is allowed.
+
+    An attempt has answered with its first event, not with its status line: an error there costs nothing and moves on. How the
+    answer ends is noted then (`Generation.ended`).
     A target that the credit does not pay for is passed over; what is held pays for the first.
     """
     account = generation.policy.account
@@ -70,17 +87,16 @@ async def answer_with(
         generation.turn_to(attempt)
         table.begin(attempt, account)
         try:
-            exchange = await _ask(table, attempt, generation, passage, extra_head, attempt.provider.stream_options)
+            exchange = await _ask(table, attempt, generation, passage, extra_head, attempt.provider.stream_options, forward)
             if not 200 <= exchange.status < 300:
-                exchange = await _make_up(exchange, table, attempt, generation, passage, extra_head)
+                exchange = await _make_up(exchange, table, attempt, generation, passage, extra_head, forward)
             generation.ended = partial(table.end, attempt, began_s=asked_s, account=account)
-            await deliver(exchange)
+            await forward.begin(exchange)
         except Failed as failed:
-            generation.first_byte_s = 0.0
             # From when the request came: what it tries again is still in flight with what came beside it.
             table.end(attempt, failed.failure, began_s, account)
             past.append((attempt, failed.failure))
-            at = None if passage.verdict else next_attempt(attempts, at, past)
+            at = None if passage.verdict or passage.has_left else next_attempt(attempts, at, past)
             while at is not None and not await generation.cover(attempts[at]):
                 at = next_attempt(attempts, at, past)
             if at is None:
@@ -90,9 +106,12 @@ async def answer_with(
                 await asyncio.sleep(max(random.uniform(0.05, 0.25), failed.failure.retry_after_s or 0.0))
                 if passage.verdict:
                     raise Failed(failure_of(passage.verdict, Sent.NOTHING)) from failed
+            await forward.keep_alive()
             asked_s = monotonic()
         else:
+            generation.ended(None)
             return
+    raise AssertionError("a plan has at least one attempt")
 
 
 async def _make_up(
@@ -102,6 +121,7 @@ async def _make_up(
     generation: Generation,
     passage: Passage,
     extra_head: bytes,
+    forward: Forward,
 ) -> Exchange:
     """After an error status: asked again without `stream_options` if those were what was wrong, else Failed."""
     has_stream_options = attempt.provider.stream_options
@@ -109,7 +129,7 @@ async def _make_up(
         body = await _error_body(exchange, passage)
         if exchange.status in (400, 422) and has_stream_options and b"stream_options" in body:
             has_stream_options = False
-            exchange = await _ask(table, attempt, generation, passage, extra_head, has_stream_options)
+            exchange = await _ask(table, attempt, generation, passage, extra_head, has_stream_options, forward)
             if 200 <= exchange.status < 300:
                 return exchange
             continue
@@ -124,6 +144,7 @@ async def _ask(
     passage: Passage,
     extra_head: bytes,
     has_stream_options: bool,
+    forward: Forward,
 ) -> Exchange:
     """One request written and its response head read."""
     lane: Lane = table.lane(attempt)
@@ -150,6 +171,7 @@ async def _ask(
         while not await exchange.head():
             if passage.verdict:
                 raise Failed(failure_of(passage.verdict, Sent.REQUEST))
+            await forward.keep_alive()
     except UpstreamError as error:
         generation.consumed = "nothing"
         raise Failed(error.failure) from error
@@ -160,7 +182,8 @@ async def _ask(
     finally:
         generation.upstream_s += monotonic() - asked_s
     generation.consumed = "nothing"
-    return exchange
+    coding = coding_of(exchange.headers)
+    return exchange if not coding else DecodedExchange(exchange, coding, table.config.limits.response_bytes_max)
 
 
 async def _error_body(exchange: Exchange, passage: Passage) -> bytes:

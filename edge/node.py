@@ -170,7 +170,11 @@ class Node:
         self.epochs_lost = await asyncio.to_thread(self._find_lost, booted, recovery)
         limits = self.table.config.limits
         bounds = Bounds(
-            limits.response_bytes_max, limits.line_bytes_max, limits.keepalive_comment_s, settings.durability == "strict"
+            limits.response_bytes_max,
+            limits.line_bytes_max,
+            limits.keepalive_comment_s,
+            settings.durability == "strict",
+            limits.finish_timeout_s,
         )
         books = Books(self.name, booted.epoch, journal, credit, self.metrics)
         deployment = Deployment.of(booted)

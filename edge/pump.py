@@ -2,69 +2,74 @@
 
 Rule: the settlement stands before the last byte goes out, because SDKs hang up the moment they see `[DONE]`.
 Rule: after the head has gone out a failure is one chunk with `error`, then the end; `[DONE]` is never invented.
+Rule: until the first part of an answer has come, its provider may still be exchanged for another; comments that had to be sent
+before are no answer. After them a failure is told in the stream.
 Strategy: once the head is out, what the connection brings is rewritten and sent from within its callback (`_pour`), without
 waking this stream's task. Whatever is not that plain is the task's: the beginning, the end, failures, a caller that reads slowly;
 what comes from outside (a caller who left, a clock) wakes it by a poke.
 """
 
 import time
-from collections.abc import Awaitable, Generator, Iterator
+from math import inf
 from time import monotonic
-from typing import Any
 
 import msgspec
 from starlette.types import Send
 
 from edge.attempts import Failed, failure_of
+from edge.begun import Begun, begin
+from edge.body import Body
+from edge.end_reason import end_reason_of
 from edge.generation import Generation
 from edge.passage import Passage
 from edge.reply import Bounds
 from edge.upstream import Exchange, UpstreamError
-from routing.answer import Identity, error_event, failure_of_error, length_chunk
+from routing.answer import Identity, NotAnAnswer, error_event, failure_of_error, length_chunk, open_answer
 from routing.failure import Failure, Kind, Sent, Source
 from routing.headers import to_downstream
 from routing.provider_error import without_secrets
 from routing.refusal import refusal_of
+from routing.repair import BOM
+from routing.reshape import events_of
 from routing.sse import TooLong
 from routing.stream import StreamRewrite
 from usage.record import EndReason
 
 COMMENT = b": keep-alive\n\n"
+PRELUDE_BYTES_MAX = 65_536
+"""Of a provider's own comments, that wait for the first part of its answer."""
 LINGER_S = 1.0
 """How long a provider may take to close its stream after the end, before its connection is given up."""
 
 
-def is_event_stream(exchange: Exchange) -> bool:
-    """Whether the provider says so, or says nothing; a 200 that is no stream holds an error, or is one."""
-    for name, value in exchange.headers:
-        if name == b"content-type":
-            return value.lower().startswith(b"text/event-stream")
-    return True
-
-
 class Pump:
-    """One stream. `run` returns when the caller has everything it will get."""
+    """One stream: `begin` with each provider's response until one has begun to answer, then `run`."""
 
     __slots__ = (
         "_asked_s",
         "_bounds",
         "_completion_max",
+        "_deadline_s",
         "_exchange",
+        "_finished_deltas",
+        "_first",
         "_generation",
         "_handed",
         "_identity",
-        "_is_open",
+        "_is_running",
         "_meter",
         "_passage",
-        "_prelude",
         "_problem",
         "_rewrite",
         "_send",
         "_sending",
+        "is_open",
     )
 
-    def __init__(self, exchange: Exchange, generation: Generation, passage: Passage, send: Send, bounds: Bounds) -> None:
-        self._exchange = exchange
+    _exchange: Exchange
+    _rewrite: StreamRewrite
+
+    def __init__(self, generation: Generation, passage: Passage, send: Send, bounds: Bounds) -> None:
         self._generation = generation
         self._passage = passage
         self._send = send
@@ -72,36 +77,106 @@ class Pump:
         self._completion_max = generation.completion_max
         self._meter = generation.meter
         self._asked_s = monotonic()
-        self._is_open = False
-        self._prelude = b""
+        self._deadline_s = inf
+        self._finished_deltas = -1
+        self._first = b""
+        self._is_running = False
         self._handed: bytes | None = None
         self._problem: Exception | None = None
         self._sending: Begun | None = None
+        self._identity = self._make_identity()
+        self.is_open = False
+
+    def _make_identity(self) -> Identity:
+        generation = self._generation
         provider = generation.attempt.provider.name
-        self._identity = Identity(generation.gen_id, generation.envelope.model, passage.flavor, provider)
+        return Identity(generation.gen_id, generation.envelope.model, self._passage.flavor, provider)
+
+    async def begin(self, exchange: Exchange) -> None:
+        """Failed: this response has no answer; at most comments have gone to the caller."""
+        generation, passage = self._generation, self._passage
+        self._exchange = exchange
+        self._asked_s = monotonic()
+        self._completion_max = generation.completion_max
+        self._identity = self._make_identity()
         self._rewrite = StreamRewrite(
             self._identity,
             generation.meter,
             include_usage=generation.envelope.include_usage,
             created=int(time.time()),
-            line_bytes_max=bounds.line_bytes_max,
+            line_bytes_max=self._bounds.line_bytes_max,
+            choices=generation.envelope.choices,
         )
-
-    async def run(self) -> None:
-        """Failed: only while nothing has gone to the caller."""
-        generation, passage, exchange, rewrite = self._generation, self._passage, self._exchange, self._rewrite
         passage.await_provider(exchange, self._asked_s, generation.attempt.provider.idle_timeout_s, "idle")
         passage.mark = generation.mark
         generation.consumed = "metered"
+        try:
+            self._first = await self._await_first()
+        except (Failed, NotAnAnswer, TooLong) as problem:
+            exchange.abort()
+            generation.upstream_s += monotonic() - self._asked_s
+            failure = _too_long(problem) if isinstance(problem, TooLong) else problem.failure
+            if failure.source is not Source.CLIENT and not passage.has_left:
+                generation.consumed = "nothing"
+            raise Failed(failure) from problem
+        except BaseException:
+            exchange.abort()
+            raise
+
+    async def _await_first(self) -> bytes:
+        """What goes out first: all up to the first part of an answer. Failed, NotAnAnswer, TooLong."""
+        rewrite, passage = self._rewrite, self._passage
+        body = Body(self._exchange, self._generation, passage, self._bounds, self.keep_alive)
+        shape, head = await body.begin()
+        self._exchange = body.exchange
+        if shape == "whole":
+            # Whole, though a stream was asked for: the caller gets one.
+            whole = (await body.rest(head)).removeprefix(BOM)
+            return rewrite.feed(events_of(whole, open_answer(whole)))
+        sent = rewrite.feed(head) if shape else rewrite.finish()
+        while not (rewrite.has_begun or rewrite.is_done or rewrite.is_over or len(sent) > PRELUDE_BYTES_MAX):
+            rewrite.is_framing = False
+            data = await body.next()
+            sent += rewrite.feed(data) if data else rewrite.finish()
+            if not rewrite.is_framing:
+                passage.heard_s = monotonic()
+        if not self._meter.deltas:
+            if rewrite.error:
+                raise NotAnAnswer(failure_of_error(rewrite.error, Sent.REQUEST))
+            if (rewrite.is_done or rewrite.is_over) and not (rewrite.has_begun and rewrite.is_complete):
+                raise NotAnAnswer(Failure(Kind.TRUNCATED, Source.UPSTREAM, Sent.REQUEST))
+        return sent
+
+    async def run(self) -> None:
+        """What has begun, to its end."""
+        generation, passage, exchange, rewrite = self._generation, self._passage, self._exchange, self._rewrite
         read, feed = exchange.read, rewrite.feed
+        self._is_running = True
+        self._deadline_s = passage.deadline_s
+        sent: bytes | None = self._first
+        generation.first_byte_s = monotonic()
+        generation.upstream_s += generation.first_byte_s - self._asked_s
         try:
             while True:
-                exchange.sink = self._pour if self._is_open and not passage.has_left else None
+                if sent is not None:
+                    if rewrite.is_over:
+                        await self._end(sent)
+                        return
+                    if rewrite.is_finished:
+                        self._await_end()
+                    elif self._is_used_up():
+                        await self._cut(sent)
+                        return
+                    if not rewrite.is_framing:
+                        passage.heard_s = monotonic()
+                    if sent:
+                        await self._pass(sent)
+                rewrite.is_notable = rewrite.is_framing = False
+                exchange.sink = self._pour if not (passage.has_left or rewrite.is_finished) else None
                 # A poke wakes who reads: what ended it from outside while something was sent is seen here.
                 data = None if passage.verdict else await read()
                 if passage.verdict and not passage.drains(generation.attempt.provider):
-                    rewrite.feed(data or b"")
-                    await self._fail(failure_of(passage.verdict, Sent.HEAD))
+                    await self._interrupted(data)
                     return
                 if data is not None:
                     sent = feed(data) if data else rewrite.finish()
@@ -109,36 +184,43 @@ class Pump:
                     sent, self._handed = self._handed, None
                 else:
                     await self._see_to_poke()
-                    continue
-                if rewrite.is_over:
-                    await self._end(sent)
-                    return
-                if self._is_used_up():
-                    await self._cut(sent)
-                    return
-                if sent:
-                    await self._pass(sent)
-                elif data and data[:1] != b":" and not data.isspace():
-                    passage.heard_s = monotonic()
+                    sent = None
         except UpstreamError as problem:
             # Behind a finish_reason there is nothing left to break but the provider's own goodbye.
-            await (self._end(rewrite.finish()) if rewrite.finish_reason else self._fail(problem.failure))
+            await (self._end(rewrite.finish()) if rewrite.is_complete else self._fail(problem.failure))
         except TooLong as problem:
-            await self._fail(Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.HEAD, detail=str(problem)))
+            await self._fail(_too_long(problem))
         except BaseException:
             exchange.abort()
             raise
         finally:
             exchange.sink = None
 
+    def _await_end(self) -> None:
+        """The answer has finished: its usage and its goodbye are waited for, but not for long. Text behind it puts that off."""
+        if self._meter.deltas != self._finished_deltas and not self._passage.has_left:
+            self._finished_deltas = self._meter.deltas
+            self._passage.deadline_s = min(self._deadline_s, monotonic() + self._bounds.finish_s)
+
+    async def _interrupted(self, data: bytes | None) -> None:
+        """A clock has run out, or the caller has gone."""
+        rewrite, verdict = self._rewrite, self._passage.verdict
+        if data:
+            rewrite.feed(data)
+        if verdict in ("idle", "total") and rewrite.is_complete and not rewrite.error:
+            self._exchange.abort()
+            await self._complete(rewrite.finish())
+        else:
+            await self._fail(failure_of(verdict, Sent.HEAD))
+
     def _pour(self, data: bytes) -> bool:
-        """The exchange's sink while nothing is amiss. An end and a comment are handed to the task, which a poke wakes."""
+        """The exchange's sink while nothing is amiss. An end and mere framing are handed to the task, which a poke wakes."""
         rewrite = self._rewrite
         try:
             sent, is_for_task = rewrite.swap(data), False
             if not sent:
                 sent = rewrite.scan(data)
-                is_for_task = rewrite.is_over or sent.startswith(b":")
+                is_for_task = rewrite.is_notable
             if is_for_task or (self._completion_max < self._meter.deltas and self._is_used_up()):
                 self._handed = sent
                 self._exchange.poke()
@@ -148,7 +230,7 @@ class Pump:
                 caller = passage.caller
                 if caller is None or not caller.push(sent):
                     self._send_on(sent)
-            elif data[:1] != b":" and not data.isspace():
+            else:
                 self._passage.heard_s = monotonic()
         except Exception as problem:
             self._problem = problem
@@ -166,7 +248,7 @@ class Pump:
         if self._problem is not None:
             raise self._problem
         if self._sending is None:
-            await self._comment()
+            await self.keep_alive()
             return
         sending, self._sending = self._sending, None
         await sending
@@ -179,82 +261,73 @@ class Pump:
 
     async def _pass(self, sent: bytes) -> None:
         passage = self._passage
-        now_s = monotonic()
-        # Comments are a sign of life for the caller, not an answer: they do not re-arm the idle clock.
-        if not sent.startswith(b":"):
-            passage.heard_s = now_s
         if passage.has_left:
             return
-        if not self._is_open:
-            if b"data:" not in sent and now_s - passage.spoke_s < self._bounds.comment_s:
-                # No event yet, and the caller is not kept waiting: an error may still move on, or be told by a status.
-                self._prelude += sent
-                return
-            sent = await self._open(now_s) + sent
-        passage.spoke_s = passage.sending_since_s = now_s
+        if not self.is_open:
+            await self._open()
+        passage.spoke_s = passage.sending_since_s = monotonic()
         await self._send({"type": "http.response.body", "body": sent, "more_body": True})
         passage.sending_since_s = 0.0
 
-    async def _open(self, now_s: float) -> bytes:
-        """The head goes out with the first event, so that a provider that fails before it is answered with a status; and what
-        came before that event, which is still to be sent."""
-        self._is_open = self._passage.is_answered = True
-        self._generation.ended(None)
-        if not self._generation.first_byte_s:
-            self._generation.first_byte_s = now_s
-            self._generation.upstream_s += now_s - self._asked_s
+    async def _open(self) -> None:
+        """The head goes out with the first part of an answer, so that a provider that fails before it is answered with a status;
+        or with the first comment, because balancers in front of us cut what is silent for a minute."""
+        self.is_open = self._passage.is_answered = True
         generation = self._generation
         headers = to_downstream(
-            self._exchange.headers,
+            self._exchange.headers if self._is_running else [],
             generation.gen_id.encode(),
             generation.request_id.encode(),
             generation.fit.ignored,
             is_stream=True,
         )
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-        prelude, self._prelude = self._prelude, b""
-        return prelude
 
-    async def _comment(self) -> None:
-        now_s = monotonic()
-        if now_s - self._passage.spoke_s >= self._bounds.comment_s and self._rewrite.is_at_boundary:
-            heard_s = self._passage.heard_s
+    async def keep_alive(self) -> None:
+        is_due = monotonic() - self._passage.spoke_s >= self._bounds.comment_s
+        if is_due and (not self._is_running or self._rewrite.is_at_boundary):
             await self._pass(COMMENT)
-            self._passage.heard_s = heard_s
 
     async def _end(self, sent: bytes) -> None:
         rewrite = self._rewrite
         if rewrite.error:
             await self._fail(failure_of_error(rewrite.error, Sent.HEAD), sent)
-        elif rewrite.finish_reason or rewrite.is_done:
-            self._settle("cancelled" if self._passage.has_left else "completed")
-            await self._finish(sent)
+        elif rewrite.is_complete:
+            await self._complete(sent)
             await self._linger()
         else:
             await self._fail(Failure(Kind.TRUNCATED, Source.UPSTREAM, Sent.HEAD), sent)
 
+    async def _complete(self, sent: bytes) -> None:
+        self._settle("cancelled" if self._passage.has_left else "completed")
+        await self._finish(sent)
+
     async def _cut(self, sent: bytes) -> None:
         """The reserve is used up: the answer ends here, with what it used."""
+        generation, rewrite = self._generation, self._rewrite
         self._settle("credit_limit")
         self._exchange.abort()
-        await self._finish(sent + length_chunk(self._identity, self._generation.meter.usage_json(), self._rewrite.created))
+        usage = generation.meter.usage_json()
+        event = length_chunk(self._identity, usage, rewrite.created, generation.envelope.choices)
+        await self._finish(sent + rewrite.close() + event)
 
     async def _fail(self, failure: Failure, sent: bytes = b"") -> None:
         self._exchange.abort()
-        generation = self._generation
+        generation, rewrite = self._generation, self._rewrite
         if failure.source is Source.CLIENT or self._passage.has_left:
-            self._settle("completed" if self._rewrite.is_done else "cancelled", status=499)
+            self._settle("completed" if rewrite.is_done else "cancelled", status=499)
             return
-        if not self._is_open and not (sent and generation.meter.deltas):
-            # Nothing of an answer has come, so the caller can still be told by a status, and pays nothing.
-            generation.consumed = "nothing"
-            raise Failed(msgspec.structs.replace(failure, sent=Sent.REQUEST))
         failure = msgspec.structs.replace(without_secrets(failure, generation.secrets), sent=Sent.HEAD)
         generation.ended(failure)
         self._settle(end_reason_of(failure), error=failure.reason)
-        provider = generation.attempt.provider.name
-        event = error_event(self._identity, refusal_of(failure, provider), self._rewrite.created)
-        await self._finish(sent + event)
+        await self._finish(sent + rewrite.close() + self._error_event(failure, rewrite.created))
+
+    async def tell(self, failure: Failure) -> None:
+        """Only comments have gone out, and nothing but this follows."""
+        await self._finish(self._error_event(failure, int(time.time())))
+
+    def _error_event(self, failure: Failure, created: int) -> bytes:
+        return error_event(self._identity, refusal_of(failure, self._generation.attempt.provider.name), created)
 
     def _settle(self, end_reason: EndReason, status: int = 200, error: str = "") -> None:
         generation, rewrite = self._generation, self._rewrite
@@ -263,10 +336,8 @@ class Pump:
         now_s = monotonic()
         if self._passage.has_left:
             status = 499
-        # Until its first byte and from it on, a stream goes at the provider's pace.
-        generation.upstream_s += now_s - (generation.first_byte_s or self._asked_s)
-        if not generation.first_byte_s and status != 499:
-            generation.first_byte_s = now_s
+        # From its first byte on, as until then, a stream goes at the provider's pace.
+        generation.upstream_s += now_s - generation.first_byte_s
         generation.settle(end_reason, status, now_s, error)
 
     async def _finish(self, sent: bytes) -> None:
@@ -275,10 +346,9 @@ class Pump:
             return
         if self._bounds.is_strict:
             await self._generation.books.journal.durable()
-        now_s = monotonic()
-        if not self._is_open:
-            sent = await self._open(now_s) + sent
-        self._passage.sending_since_s = now_s
+        if not self.is_open:
+            await self._open()
+        self._passage.sending_since_s = monotonic()
         await self._send({"type": "http.response.body", "body": sent, "more_body": False})
         self._passage.sending_since_s = 0.0
 
@@ -297,38 +367,5 @@ class Pump:
         self._exchange.abort()
 
 
-def end_reason_of(failure: Failure) -> EndReason:
-    """How the record names a failure."""
-    match failure.kind:
-        case Kind.TIMEOUT_CONNECT | Kind.TIMEOUT_FIRST_BYTE | Kind.TIMEOUT_IDLE | Kind.TIMEOUT_TOTAL:
-            return "timeout"
-        case Kind.TRUNCATED | Kind.BROKEN:
-            return "truncated" if failure.sent is Sent.HEAD else "upstream_error"
-        case Kind.ABORTED:
-            return "cancelled" if failure.source is Source.CLIENT else "proxy_error"
-        case Kind.INTERNAL | Kind.JOURNAL:
-            return "proxy_error"
-        case _:
-            return "upstream_error"
-
-
-class Begun:
-    """A send that was begun without a task and waits for something; awaiting this ends it."""
-
-    __slots__ = ("_first", "_steps")
-
-    def __init__(self, first: Any, steps: Iterator[Any]) -> None:
-        self._first = first
-        self._steps = steps
-
-    def __await__(self) -> Generator[Any, None, None]:
-        yield self._first
-        yield from self._steps
-
-
-def begin(sending: Awaitable[None]) -> Begun | None:
-    """Go on with `sending` until it waits; None when it is done, as granian's is while its buffer has room."""
-    steps = iter(sending.__await__())
-    for first in steps:
-        return Begun(first, steps)
-    return None
+def _too_long(problem: TooLong) -> Failure:
+    return Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.REQUEST, detail=str(problem))

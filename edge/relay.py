@@ -15,23 +15,23 @@ from typing import Any
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from edge.attempts import Failed, answer_with
+from edge.attempts import Failed, Forward, failure_of, find_answer
 from edge.authentication import Authenticator, Deployment, check, unverifiable
 from edge.clients import FailedAuthentications
 from edge.downstream import CALLER, Caller
+from edge.end_reason import end_reason_of
 from edge.generation import Books, Generation
 from edge.ids import Mint
 from edge.intake import Denied, Gone, InFlight, discard_body, read_body
 from edge.journal import JournalUnavailable
 from edge.keys import Reason, digest_of
 from edge.passage import Passage, Watch
-from edge.pump import Pump, end_reason_of, is_event_stream
+from edge.pump import Pump
 from edge.reply import Bounds, Headers, id_headers, send_refusal
 from edge.table import Table
-from edge.upstream import Exchange
-from edge.whole import forward_whole
+from edge.whole import Whole
 from routing.envelope import Envelope, Invalid, answered_by, read
-from routing.failure import Kind, Source, status_of
+from routing.failure import Kind, Sent, Source, status_of
 from routing.fit import fit_attempts
 from routing.headers import Arrival, validate
 from routing.meter import Meter, estimate_prompt
@@ -226,28 +226,30 @@ class Relay:
     async def _answer(
         self, attempts: Sequence[Attempt], generation: Generation, passage: Passage, arrival: Arrival, send: Send
     ) -> None:
+        kind = Pump if generation.envelope.stream else Whole
+        forward: Forward = kind(generation, passage, send, self._bounds)
         try:
             generation.begin()
             passage.deadline_s = monotonic() + generation.attempt.provider.total_timeout_s
-
-            async def deliver(exchange: Exchange) -> None:
-                if generation.envelope.stream and is_event_stream(exchange):
-                    await Pump(exchange, generation, passage, send, self._bounds).run()
-                else:
-                    await forward_whole(exchange, generation, passage, send, self._bounds)
-
-            await answer_with(self._table, attempts, generation, passage, arrival.forwarded, deliver)
+            await find_answer(self._table, attempts, generation, passage, arrival.forwarded, forward)
+            await forward.run()
         except JournalUnavailable as problem:
             generation.forgo()
             raise Denied(_UNJOURNALED) from problem
         except Failed as failed:
             failure = without_secrets(failed.failure, generation.secrets)
+            if passage.has_left:
+                failure, passage.verdict = failure_of("gone", Sent.REQUEST), "gone"
             status = status_of(failure)
             if failure.source is not Source.CLIENT and generation.consumed == "prompt":
                 # Whoever gets nothing pays nothing, whatever the provider makes of it.
                 generation.consumed = "nothing"
             generation.settle(end_reason_of(failure), status, monotonic(), failure.reason)
             if passage.verdict not in ("gone", "reader"):
+                if forward.is_open:
+                    # Comments have kept the connection open, so there is no status any more.
+                    await forward.tell(failure)
+                    return
                 if failure.kind is Kind.JOURNAL:
                     raise Denied(_UNJOURNALED) from failed
                 raise Denied(refusal_of(failure, generation.attempt.provider.name)) from failed

@@ -57,9 +57,14 @@ def open_answer(body: bytes) -> Reading:
 
 def rewrite_answer(body: bytes, reading: Reading, identity: Identity, meter: Meter) -> bytes:
     """The answer as the caller gets it. Counts into `meter`."""
-    members = reading.members
     meter.observe_answer(body, reading.usage)
     meter.tier = reading.chunk.tier or meter.tier
+    return dressed(body, reading, identity, meter)
+
+
+def dressed(body: bytes, reading: Reading, identity: Identity, meter: Meter) -> bytes:
+    """The answer with our names and the usage that was counted already."""
+    members = reading.members
     values = {"id": identity.id_json, "model": identity.model_json, "usage": Raw(meter.usage_json())}
     if identity.flavor is Flavor.OPENROUTER:
         values["usage"] = usage_member(values["usage"])

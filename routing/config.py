@@ -43,6 +43,7 @@ class Limits(msgspec.Struct, frozen=True):
     reader_timeout_s: float = 30.0
     inflight_body_bytes_max: int = 256 * MIB
     keepalive_comment_s: float = 15.0
+    finish_timeout_s: float = 2.0
     response_bytes_max: int = 64 * MIB
     line_bytes_max: int = 16 * MIB
 

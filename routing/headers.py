@@ -215,9 +215,13 @@ def to_downstream(
 ) -> Headers:
     """The headers of our answer, without a length: what the provider's may tell, and ours.
 
-    `ignored` are the members of the request that were left out.
+    `ignored` are the members of the request that were left out. The type is the provider's word where that fits what is sent.
     """
+    kind = b"text/event-stream" if is_stream else b"application/json"
     headers = [header for header in upstream if header[0] in TO_DOWNSTREAM]
+    types = [value for name, value in headers if name == b"content-type"]
+    if len(types) != 1 or not types[0].lower().startswith(kind):
+        headers = [(b"content-type", kind), *(header for header in headers if header[0] != b"content-type")]
     headers += ((b"x-generation-id", generation_id), (b"x-request-id", request_id), (b"cache-control", b"no-store"))
     if ignored:
         headers.append((b"x-tollway-ignored", _listed(ignored)))

@@ -190,8 +190,9 @@ async def test_stream_that_ends_without_a_finish_is_reported(rig: Rig) -> None:
 
 
 async def test_stream_whose_first_event_is_an_error_is_answered_with_a_status(rig: Rig) -> None:
-    """Nothing had gone out: the SDK raises its exception class."""
-    caller = await rig.ask(Play(200, SSE, [b'data: {"error":{"code":503,"message":"busy"}}\n\n']), stream=True)
+    """Nothing had gone out: the SDK raises its exception class, once the second attempt has failed as well."""
+    busy = b'data: {"error":{"code":503,"message":"busy"}}\n\n'
+    caller = await rig.ask(Play(200, SSE, [busy]), Play(200, SSE, [busy]), stream=True)
     assert caller.status == 503
     assert [record.cost_nano for record in rig.records] == [0]
 
@@ -199,7 +200,8 @@ async def test_stream_whose_first_event_is_an_error_is_answered_with_a_status(ri
 @pytest.mark.parametrize("stream", [False, True])
 async def test_answer_with_an_error_inside_is_not_an_answer(rig: Rig, stream: bool) -> None:
     """xAI reports outages with a 200 and JSON."""
-    caller = await rig.ask(Play(200, JSON, [b'{"code":"x","error":"The service is unavailable"}']), stream=stream)
+    away = b'{"code":"x","error":"The service is unavailable"}'
+    caller = await rig.ask(Play(200, JSON, [away]), Play(200, JSON, [away]), stream=stream)
     assert caller.status == 502
     assert rig.records[0].cost_nano == 0
 

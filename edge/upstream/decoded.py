@@ -1,0 +1,60 @@
+"""An exchange whose body comes in a content coding that nobody asked for, as one whose body is plain.
+
+Limits: its body is read, not poured: what is not the rule need not be fast.
+"""
+
+from collections.abc import Callable
+
+from edge.upstream import Exchange, Header, UpstreamError
+from routing.content_coding import Decoder, TooMuch, Undecodable
+from routing.failure import Failure, Kind, Sent, Source
+
+
+class DecodedExchange:
+    """See `edge.upstream.Exchange`. `first` is what was read of the body already."""
+
+    def __init__(self, exchange: Exchange, coding: bytes, bytes_max: int, first: bytes = b"") -> None:
+        self._exchange = exchange
+        self._decoder = Decoder(coding, bytes_max)
+        self._decoder.put(first)
+        self.status = exchange.status
+        self.headers: list[Header] = [(name, value) for name, value in exchange.headers if name != b"content-encoding"]
+        self.sink: Callable[[bytes], bool] | None = None
+        self.is_whole = False
+
+    async def head(self) -> bool:
+        return True
+
+    async def read(self) -> bytes | None:
+        if self.is_whole:
+            return b""
+        try:
+            while not (data := self._decoder.take()):
+                coded = await self._exchange.read()
+                if coded is None:
+                    return None
+                self._decoder.put(coded)
+                if not coded:
+                    return self._end()
+        except (Undecodable, TooMuch) as problem:
+            raise self._failed(problem) from problem
+        return data
+
+    def _end(self) -> bytes:
+        self._decoder.end()
+        data = self._decoder.take()
+        if not data:
+            self._decoder.finish()
+            self.is_whole = True
+        return data
+
+    def _failed(self, problem: Exception) -> UpstreamError:
+        self._exchange.abort()
+        kind = Kind.TOO_LARGE if isinstance(problem, TooMuch) else Kind.PROTOCOL
+        return UpstreamError(Failure(kind, Source.UPSTREAM, Sent.REQUEST, detail=str(problem)))
+
+    def poke(self) -> None:
+        self._exchange.poke()
+
+    def abort(self) -> None:
+        self._exchange.abort()
