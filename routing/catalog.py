@@ -5,7 +5,7 @@ table, as JSON.
 Rule: a provider whose key is not in the environment is not offered, and the listing says so in `not_offered`.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -89,14 +89,24 @@ def _endpoint(provider: Provider, model: Model) -> dict[str, Any]:
         "model_name": model.display_name or model.id,
         "provider_name": provider.name,
         "tag": provider.name,
-        "context_length": model.context_tokens,
+        "context_length": model.context_tokens or 0,
         "max_completion_tokens": model.max_output_tokens,
         "max_prompt_tokens": None,
         "pricing": _pricing(model.rates),
         "quantization": None,
         "supported_parameters": sorted(model.takes - {"messages", "model"}),
+        "supports_tool_choice": dict.fromkeys(("auto", "function", "none", "required"), "tool_choice" in model.takes),
+        "supports_implicit_caching": model.rates.cached is not None,
+        "supports_diarization": False,
+        "native_tools": {},
+        "service_tier": None,
         "status": 0,
+        **dict.fromkeys(_MEASURED),
     }
+
+
+_MEASURED: Final = ("uptime_last_5m", "uptime_last_30m", "uptime_last_1d", "latency_last_30m", "throughput_last_30m")
+"""What OpenRouter measures of an endpoint; here `/metrics` has it, for the operator."""
 
 
 class Catalog:

@@ -80,7 +80,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     router: str | None = None
     session_id: str | None = None
     service_tier: str | None = None
-    data_region: str | None = None
+    data_region: str = "global"
     preset_id: str | None = None
     workspace_id: str | None = None
     web_search_engine: str | None = None

@@ -15,7 +15,7 @@ from tests.clients.environments import Environment
 from tests.processes import Edge, make_account, run_json
 from tests.provider import Provider
 
-TIMEOUT_S = 300.0
+TIMEOUT_S = 900.0
 CLOSED_S_MAX = 5.0
 TEXT = "Hello there."
 FINE = "openai"

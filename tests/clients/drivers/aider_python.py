@@ -24,7 +24,7 @@ OPTIONS = [
     "0",
     "--no-show-release-notes",
 ]
-PATIENCE_S = 15.0
+PATIENCE_S = 40.0
 """It tries again and again what may pass; what it said until then is what counts."""
 
 

@@ -1,5 +1,6 @@
 """The calls of a LlamaIndex LLM, whoever made it."""
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,7 @@ def run_model(make: Callable[[Given], Any]) -> None:
         for answer in answers:
             if answer.delta:
                 answers.close()
+                gc.collect()  # what is under a generator that was closed is closed when it is collected
                 return {"text": answer.delta}
         return {}
 

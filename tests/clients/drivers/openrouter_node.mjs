@@ -56,10 +56,15 @@ await run({
   async models(given) {
     const listed = await client(given).models.list();
     const one = await client(given).models.get({ author: "echo", slug: "echo-1" });
+    const { data } = await client(given).endpoints.list({ author: "echo", slug: "echo-1" });
+    if (!data.endpoints[0].providerName) throw new Error("the endpoint has no provider");
     return { ids: (listed.data ?? listed.result.data).map(({ id }) => id), one: one.data.id };
   },
   async account(given) {
     const made = client(given);
+    const { id } = await ask(given);
+    const generation = await made.generations.getGeneration({ id });
+    if (generation.data.nativeTokensPrompt !== 9) throw new Error("the generation is another one");
     const credits = await made.credits.getCredits();
     const key = await made.apiKeys.getCurrentKeyMetadata();
     return { label: key.data.label, credits: credits.data.totalCredits };

@@ -68,15 +68,18 @@ def image(given: Given) -> dict[str, Any]:
 def models(given: Given) -> dict[str, Any]:
     with client(given) as made:
         one = made.models.get(author="echo", slug="echo-1").data.id
+        assert made.models.count().data.count
+        assert made.endpoints.list(author="echo", slug="echo-1").data.endpoints[0].provider_name
         return {"ids": [model.id for model in made.models.list().result.data], "one": one}
 
 
 def account(given: Given) -> dict[str, Any]:
+    answer = ask(given)
     with client(given) as made:
-        return {
-            "label": made.api_keys.get_current_key_metadata().data.label,
-            "credits": made.credits.get_credits().data.total_credits,
-        }
+        generation = made.generations.get_generation(id=answer.id).data
+        assert (generation.native_tokens_prompt, generation.native_tokens_completion) == (9, 3)
+        label = made.api_keys.get_current_key_metadata().data.label
+        return {"label": label, "credits": made.credits.get_credits().data.total_credits}
 
 
 def cancel(given: Given) -> dict[str, Any]:
