@@ -236,7 +236,13 @@ def _from_format(raw: bytes, _: Envelope, model: Model) -> Mapped:
     return None
 
 
+def _from_seed(raw: bytes, _: Envelope, model: Model) -> Mapped:
+    """Mistral's name of it."""
+    return {"random_seed": Raw(raw)} if "random_seed" in model.takes else None
+
+
 _COUNTERPARTS: Final[dict[str, Counterpart]] = {
+    "seed": _from_seed,
     "reasoning": _from_reasoning,
     "include_reasoning": _from_include_reasoning,
     "think": _from_think,

@@ -42,6 +42,10 @@ output = "2"
 input = "1"
 output = "2"
 parameters = ["-top_k", "seed"]
+[providers.wide.models.named]
+input = "1"
+output = "2"
+parameters = ["random_seed"]
 [aliases]
 both = ["wide/m", "strict/m"]
 """)
@@ -284,6 +288,7 @@ def test_fit_goes_by_the_entrys_parameters() -> None:
     assert sent("wide/m", **members) == members
     assert sent("wide/m", **members, seed=7) == members
     assert sent("wide/odd", **members, seed=7) == {"min_p": 0.1, "reasoning": {"effort": "high"}, "seed": 7}
+    assert sent("wide/named", seed=7) == {"random_seed": 7}
     assert sent("wide/m", logit_bias={}, service_tier="auto", response_format={"type": "text"}) == {}
 
 
