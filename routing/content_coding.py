@@ -71,6 +71,8 @@ class Decoder:
         while self._waiting:
             assert self._inflate is not None
             if self._inflate.eof:
+                if self._waiting == GZIP_MAGIC[:1]:
+                    return b""
                 if not self._waiting.startswith(GZIP_MAGIC):
                     self._waiting = b""  # zeros or junk behind the end, as gzip itself takes it
                     return b""

@@ -106,12 +106,19 @@ class Meter(msgspec.Struct, eq=False):
     _billed_at: tuple[int, int, str] = (0, 0, "")
 
     def turn_to(self, tariff: Tariff, arithmetic: Arithmetic, *, trusts_served_tier: bool = True) -> None:
-        """Another provider is asked; nothing was observed of the last one."""
+        """Another provider is asked; what was observed of the last one was no answer."""
         self.tariff = tariff
         self.arithmetic = arithmetic
         self.trusts_served_tier = trusts_served_tier
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing was observed yet."""
         self.tier = ""
-        self._bill = None
+        self.deltas = self.text_bytes = self._deltas_claimed = self._bytes_claimed = 0
+        self._claim = self._bill = None
+        self._text = b""
+        self._is_whole_claim = False
 
     @property
     def expected_rates(self) -> Rates:

@@ -115,6 +115,17 @@ async def test_meter_of_a_failed_attempt_is_not_charged(rig: Rig) -> None:
     assert [record.cost_nano for record in rig.records] == [BOTH_NANO]
 
 
+async def test_claim_of_a_failed_attempt_is_not_charged_where_the_next_makes_none(rig: Rig) -> None:
+    """The next answer is counted, not charged by what the failed attempt claimed."""
+    claim = USED.replace(b'"prompt_tokens":10', b'"prompt_tokens":900')
+    rest = [chunk("hi"), chunk("", "stop"), DONE]
+    caller = await rig.ask(Play(200, SSE, [claim, BUSY_EVENT]), Play(200, SSE, rest), model="both", stream=True)
+    assert caller.status == 200
+    (record,) = rig.records
+    assert (record.usage_source, record.tokens.completion, record.attempts) == ("counted", 1, 2)
+    assert record.tokens.prompt < 50
+
+
 SSE_BYTES = b"".join(STREAM)
 
 

@@ -131,11 +131,13 @@ def test_a_cost_by_float_would_be_caught() -> None:
 
 
 def test_meter_that_turns_to_another_provider_charges_its_rates() -> None:
-    """A cost that was worked out before does not outlive the rates it was worked out at."""
+    """What was observed of the last one, and a cost that was worked out before, does not outlive the turn."""
     meter = Meter(Tariff(RATES), 1)
     meter.observe_usage(b'{"prompt_tokens":10,"completion_tokens":0}')
     before = meter.cost_nano()
     meter.turn_to(Tariff(Rates(input=RATES.input * 3)), "auto")
+    assert not meter.has_usage
+    meter.observe_usage(b'{"prompt_tokens":10,"completion_tokens":0}')
     assert meter.cost_nano() == 3 * before
     meter.observe_usage(b'{"prompt_tokens":20,"completion_tokens":0}')
     assert meter.cost_nano() == 6 * before
