@@ -6,7 +6,6 @@ Strategy: 15 minutes, because there are time zones of :30 and :45, so that a day
 """
 
 from collections.abc import Iterable
-from operator import attrgetter
 from typing import Any
 
 from collector.store import MEASURES, Row, Tx
@@ -20,22 +19,24 @@ FAULTS = frozenset(("truncated", "upstream_error", "proxy_error", "timeout", "or
 Group = tuple[str, int, str, str, str]
 """(account, quarter or day, key id, model, provider)"""
 
-_sums_of = attrgetter(
-    "tokens.prompt",
-    "tokens.cached",
-    "tokens.cache_write",
-    "tokens.completion",
-    "tokens.reasoning",
-    "cost_nano",
-    "latency_ms",
-    "ttft_ms",
-)
-assert len(MEASURES) == 2 + 8
+assert len(MEASURES) == 10
 
 
 def measures_of(record: UsageRecord) -> tuple[int, ...]:
     """What one record adds, in the order of MEASURES."""
-    return (1, record.end_reason in FAULTS, *_sums_of(record))
+    tokens = record.tokens
+    return (
+        1,
+        record.end_reason in FAULTS,
+        tokens.prompt,
+        tokens.cached,
+        tokens.cache_write,
+        tokens.completion,
+        tokens.reasoning,
+        record.cost_nano,
+        record.latency_ms,
+        record.ttft_ms,
+    )
 
 
 def sum_up(records: Iterable[UsageRecord]) -> dict[Group, tuple[int, ...]]:
@@ -44,7 +45,10 @@ def sum_up(records: Iterable[UsageRecord]) -> dict[Group, tuple[int, ...]]:
     for record in records:
         group = (record.account, record.started_ms // QUARTER_MS, record.key_id, record.model, record.provider)
         rows.setdefault(group, []).append(measures_of(record))
-    return {group: tuple(map(sum, zip(*parts, strict=True))) for group, parts in rows.items()}
+    return {
+        group: tuple(map(int, parts[0])) if len(parts) == 1 else tuple(map(sum, zip(*parts, strict=True)))
+        for group, parts in rows.items()
+    }
 
 
 def by_day(quarters: dict[Group, tuple[int, ...]]) -> dict[Group, tuple[int, ...]]:

@@ -9,12 +9,13 @@ from operator import attrgetter
 
 from msgspec.structs import astuple
 
-from usage.gen_id import time_ms_of
+from usage.gen_id import first_of, is_shaped, time_ms_of
 from usage.pricing import cost_nano, is_cost
 from usage.record import COST_NANO_MAX, COUNT_MAX, TEXT_CHARS_MAX, UPSTREAM_COST_PICO_MAX, Tokens, UsageRecord
 
 TIME_MS_MAX = 253_402_300_799_999
 """The end of the year 9999."""
+HOUR_MS = 3_600_000
 GEN_ID_SLACK_MS = 86_400_000
 """How far the time in a generation's id and `started_ms` may lie apart: a request can wait, and a clock can be set."""
 
@@ -32,6 +33,7 @@ class Screen:
 
     def __init__(self, node: str, epoch: int, owners: dict[str, str], from_ms: int = 0, to_ms: int = TIME_MS_MAX + 1) -> None:
         self._from_ms, self._to_ms = from_ms, to_ms
+        self._bounds: dict[int, tuple[str, str]] = {}
         self._node = node
         self._epoch = epoch
         self._owners = owners
@@ -56,6 +58,10 @@ class Screen:
 
     def fault_of_id(self, record: UsageRecord) -> str:
         """Whether the id has a place in the store: of our form, of the record's time, of a time that is kept."""
+        hour = record.started_ms // HOUR_MS
+        bounds = self._bounds.get(hour) or self._bounds_of(hour)
+        if bounds[0] <= record.gen_id < bounds[1] and is_shaped(record.gen_id):
+            return ""
         drawn_ms = time_ms_of(record.gen_id)
         if drawn_ms is None:
             return "gen_id is not `gen-` and 26 characters of Crockford's base 32"
@@ -64,6 +70,13 @@ class Screen:
         if not self._from_ms <= drawn_ms < self._to_ms:
             return "gen_id was drawn at a time that this store keeps no records of"
         return ""
+
+    def _bounds_of(self, hour: int) -> tuple[str, str]:
+        """Ids between these are right for every record that started in this hour; those outside are looked at closely."""
+        low_ms = max((hour + 1) * HOUR_MS - GEN_ID_SLACK_MS, self._from_ms)
+        high_ms = min(hour * HOUR_MS + GEN_ID_SLACK_MS, self._to_ms)
+        bounds = self._bounds[hour] = (first_of(low_ms), first_of(high_ms))
+        return bounds
 
 
 def _fault_of_texts(record: UsageRecord) -> str:

@@ -11,13 +11,14 @@ PREFIX = "gen-"
 TIME_CHARS = 10
 TIME_MS_END = 1 << 48
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
-_is_shaped = re.compile(r"gen-[0-7][0-9a-hjkmnp-tv-z]{25}\Z").match
+is_shaped = re.compile(r"gen-[0-7][0-9a-hjkmnp-tv-z]{25}\Z").match
+"""Whether a text is one of these ids; a match or None."""
 _TO_BASE_32 = str.maketrans(_CROCKFORD, "0123456789abcdefghijklmnopqrstuv")
 
 
 def time_ms_of(gen_id: str) -> int | None:
     """When the id was drawn, in Unix milliseconds; None for what is no id of a generation."""
-    if _is_shaped(gen_id) is None:
+    if is_shaped(gen_id) is None:
         return None
     return int(gen_id[4:14].translate(_TO_BASE_32), 32)
 
