@@ -91,8 +91,7 @@ class Fate(Requests):
             self.note("the centre is restored")
             self.office, self.backup = self.backup, None
             self.has_lost_books = True
-            # A number above a gap that it remembers may come again as lost: the edge has deleted what was acknowledged since.
-            self.office.seq_free.update(self.office.epochs)
+            self.office.is_restored = True
         elif machine.snapshot is not None:
             self.note(machine.node, "restored")
             self.cut(machine)
