@@ -72,6 +72,7 @@ class Play:
         self.sink: Callable[[bytes], bool] | None = None
         self.asked = b""
         self._steps = [*steps, b""] if ends else list(steps)
+        self._has_ended = False
         self._poked = asyncio.Event()
         self._is_read = False
         self.is_waiting = asyncio.Event()
@@ -91,6 +92,7 @@ class Play:
         while self._steps:
             step = self._steps.pop(0)
             if isinstance(step, bytes):
+                self._has_ended = not step
                 if not (self.pours and self._steps and self.sink is not None and self.sink(step)):
                     return step
                 if self._poked.is_set():
@@ -100,6 +102,8 @@ class Play:
             if isinstance(step, Exception):
                 raise step
             step()
+        if self._has_ended:
+            return b""
         self.is_waiting.set()
         await self._poked.wait()
         self._poked.clear()

@@ -28,6 +28,7 @@ SOAKS = {
     "claims": ("claims", "soak", 200_000, "streams whose usage objects were mangled byte by byte"),
     "liars": ("liars", "soak", 10_000, "worlds in which providers lie about their usage and records are refused"),
     "smuggling": ("hostile", "smuggling", 5_000, "hostile conversations behind HAProxy and nginx, with honest callers between"),
+    "provider-fuzz": ("provider", "soak", 50_000, "bodies of arbitrary bytes from a provider, through the relay"),
     "prices": ("prices", "soak", 1_000_000, "prices against exact fractions"),
 }
 
