@@ -37,8 +37,16 @@ def start_ms(month: Month) -> int:
 def months_of(gen_ids: Iterable[str], now_ms: int) -> set[Month]:
     """The months that these ids, and the near future, need."""
     now = month_of(now_ms)
-    times = {gen_id[:14]: time_ms_of(gen_id) for gen_id in gen_ids}
-    return {now, next_month(now), *(month_of(time_ms) for time_ms in times.values() if time_ms is not None)}
+    ids = list(gen_ids)
+    if ids:
+        ends = {_month_of_id(min(ids)), _month_of_id(max(ids))}  # ids sort by time: mostly one month, whatever lies between
+        ids = ids if len(ends) > 1 else ids[:1]
+    return {now, next_month(now), *(month for month in map(_month_of_id, ids) if month is not None)}
+
+
+def _month_of_id(gen_id: str) -> Month | None:
+    time_ms = time_ms_of(gen_id)
+    return None if time_ms is None else month_of(time_ms)
 
 
 def _partitions(tx: Tx) -> list[str]:
