@@ -65,7 +65,11 @@ class Scan:
             self._number(line.s.seq, json)
         elif line.i is not None:
             self.intents += 1
-            self.orphans[line.i.gen_id] = Orphan(line.i)
+            known = self.orphans.get(line.i.gen_id)
+            if known is None:
+                self.orphans[line.i.gen_id] = Orphan(line.i)
+            # An intent is written again when its segment is let go, with its mark behind it. A power cut may tear that mark off:
+            # the one that was read before stands.
         elif line.p is not None:
             self.marks += 1
             orphan = self.orphans.get(line.p.gen_id)

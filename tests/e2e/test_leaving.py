@@ -60,10 +60,14 @@ def test_silence_ends(impatient: Edge, provider: Provider, model: str, noise: by
 
 
 def test_silence_before_the_head(impatient: Edge, provider: Provider, model: str) -> None:
-    """A provider that does not begin in time is a 504."""
+    """A provider that does not begin in time is told as an error event: comments had kept the connection open until then."""
     caller = make_account(impatient, model)
     provider.script(model, (Gate(f"{model}-never"),))
-    assert ask_stream(impatient, caller, model).status == 504
+    got = ask_stream(impatient, caller, model)
+    assert got.status == 200
+    assert got.body.startswith(b": keep-alive\n\n")
+    assert b'"provider_timeout"' in got.body
+    assert b"[DONE]" not in got.body
     assert provider.wait_for_request(model).closed.wait(1.0)
 
 

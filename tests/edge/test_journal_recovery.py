@@ -109,6 +109,18 @@ def test_orphan_is_charged_its_last_mark(tmp_path: Path) -> None:
     assert {(one.end_reason, one.usage_source, one.purse) for one in (marked, unmarked)} == {("orphaned", "estimated", "acc")}
 
 
+def test_mark_stands_when_the_one_behind_a_repeated_intent_was_torn_off(tmp_path: Path) -> None:
+    """An intent is written again when its segment is let go, with its mark behind it; a power cut that takes that mark alone
+    leaves the one from before."""
+    journal = Journal.open(str(tmp_path), "node", 1)
+    journal.intent(intent(1))
+    journal.progress(gen_id(1), Tokens(10, 9))
+    journal.intent(intent(1))
+    journal.close()
+    (orphan,) = read_all(adopted(tmp_path))
+    assert orphan.tokens == Tokens(10, 9)
+
+
 def test_living_sibling_is_left_alone(tmp_path: Path) -> None:
     """An epoch whose process lives is not adopted; once it has died, it is."""
     sibling = Journal.open(str(tmp_path), "node", 1)
