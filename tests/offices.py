@@ -240,7 +240,8 @@ class Office:
         available_nano, by = self._available(policy.account, policy.purse)
         known = self.grants.get(message.grant_id)
         if known is not None or message.want_nano == 0 or policy.disabled:
-            return Acquired(policy, known[2] if known else None, available_nano, "" if available_nano else by)
+            exhausted_by = "" if known or available_nano or message.want_nano else by
+            return Acquired(policy, known[2] if known else None, available_nano, exhausted_by)
         nodes = self._nodes_active(policy.account, message.node)
         is_wanted = any(self.recalls.get(scope, 0) > self.clock_ms for scope in (policy.account, policy.purse))
         lease = LeaseKey(message.node, message.epoch, policy.purse)
