@@ -195,11 +195,12 @@ class EventRewrite:
         return self._take(line.replace(payload, parts[-1]))
 
     def _take_event(self, event: Chunk) -> bool:
-        error = error_of(event.payload, event.reading, self._pending)
-        if error:
+        chunk = event.reading.chunk
+        if (not chunk.choices or chunk.has_error) and (error := error_of(event.payload, event.reading, self._pending)):
             self._end_with(error)
             return True
-        self._pass_pending()
+        if self._pending:
+            self._pass_pending()
         return self._take_chunk(event)
 
     def _resolve(self) -> None:
@@ -236,7 +237,8 @@ class EventRewrite:
         self.is_over = True
 
     def _take_chunk(self, event: Chunk) -> bool:
-        chunk, usage, deltas = event.reading.chunk, event.reading.usage, self.meter.deltas
+        chunk, deltas = event.reading.chunk, self.meter.deltas
+        usage = chunk.any_usage and event.reading.usage
         self._note(chunk)
         self.meter.observe_text(event.payload)
         if usage:
@@ -245,7 +247,7 @@ class EventRewrite:
             self._ending.keep_usage(event)
             self._swallow_blank = True
             return True
-        if self._ending.takes(event, has_text=self.meter.deltas > deltas):
+        if (self._held or chunk.finish_reason) and self._ending.takes(event, has_text=self.meter.deltas > deltas):
             return bool(chunk.choices)
         self._release()
         is_plain = not usage and not chunk.finish_reason

@@ -75,7 +75,7 @@ def read_object(payload: bytes) -> Reading | None:
 
 
 def _read(text: bytes) -> Reading:
-    if text.count(b",") > MEMBERS_MAX:
+    if len(text) > 4 * MEMBERS_MAX and text.count(b",") > MEMBERS_MAX:
         # Those in `choices` (log probabilities, say) are only skipped over.
         outside = text.count(b",") - bytes(_decode_heavy(text).choices).count(b",")
         if outside > MEMBERS_MAX:
