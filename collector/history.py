@@ -12,10 +12,12 @@ from collector.leasing import open_nano, sum_of
 from collector.screening import GEN_ID_SLACK_MS
 from collector.store import Tx
 from collector.window import date_of, day_of, first_day
-from usage.gen_id import first_of
+from usage.gen_id import first_of, time_ms_of
 from usage.record import UsageRecord
 
 ACTIVITY_DAYS = 30
+SCAN_MAX = 20_000
+"""Records that are looked at for one page of a list."""
 _decode = msgspec.json.Decoder(UsageRecord).decode
 
 
@@ -66,6 +68,35 @@ def each_record(tx: Tx, account: str, since_ms: int = 0) -> Iterator[UsageRecord
         first_of(since_ms - GEN_ID_SLACK_MS),
         since_ms,
     ):
+        yield _decode(payload)
+
+
+def newest_first(
+    tx: Tx, account: str, from_ms: int, to_ms: int, before: str = "", count_max: int = SCAN_MAX
+) -> Iterator[UsageRecord]:
+    """An account's records that started in [from_ms, to_ms), behind the one with the id `before` if that is named; those of all
+    accounts for "", by their ids then.
+
+    An account's go by their start, because that is what its index has: ordered by id, each page would sort all it ever used, or
+    look through what everybody else did.
+    """
+    high, low = first_of(to_ms + GEN_ID_SLACK_MS), first_of(from_ms - GEN_ID_SLACK_MS)
+    where, order, params = "gen_id >= ? AND gen_id < ? AND started_ms >= ? AND started_ms < ?", "gen_id DESC", [low, high]
+    if account:
+        where, order = f"account = ? AND {where}", "started_ms DESC, gen_id DESC"
+        params = [account, low, high]
+    behind: list[object] = []
+    if before and account:
+        row = tx.row("SELECT started_ms FROM records WHERE gen_id = ?", before)
+        started_ms = row[0] if row else time_ms_of(before) or 0
+        where += " AND started_ms <= ? AND (started_ms < ? OR gen_id < ?)"
+        behind = [started_ms, started_ms, before]
+    elif before:
+        where, behind = f"{where} AND gen_id < ?", [before]
+    rows = tx.each(
+        f"SELECT payload FROM records WHERE {where} ORDER BY {order} LIMIT ?", *params, from_ms, to_ms, *behind, count_max
+    )
+    for (payload,) in rows:
         yield _decode(payload)
 
 

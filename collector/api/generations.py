@@ -13,16 +13,15 @@ from collector.api.caller import ALL, Caller
 from collector.api.operation import Call, Operation
 from collector.api.problem import Problem, wrong
 from collector.api.shapes import Amount, PicoAmount, ms_of, timestamp
-from collector.screening import GEN_ID_SLACK_MS
+from collector.history import SCAN_MAX, newest_first
 from collector.store import Tx
 from collector.window import DAY_MS
-from usage.gen_id import first_of, time_ms_of
+from usage.gen_id import time_ms_of
 from usage.record import UsageRecord
 
 GENERATION_WAIT_S = 3.0
 """An edge ships each second; so a generation that ended is there through any edge before this is over, or its edge is away."""
 PAGE_MAX = 500
-SCAN_MAX = 20_000
 _decode = msgspec.json.Decoder(UsageRecord).decode
 
 
@@ -177,25 +176,13 @@ def list_generations(tx: Tx, call: Call) -> GenerationsAnswer:
         raise wrong("cursor", "that cursor was not made here; begin without one")
     from_ms = ms_of(query.start, "from") if query.start else 0
     to_ms = ms_of(query.end, "to") if query.end else call.now_ms + DAY_MS
-    high = min(first_of(to_ms + GEN_ID_SLACK_MS), query.cursor or "h")
     key_id = call.caller.key.key_id if call.caller.key is not None else query.key_id
     wanted = {"model": query.model, "provider": query.provider, "key_id": key_id, "end_reason": query.end_reason}
     filters = {name: value for name, value in wanted.items() if value}
-    where, params = ("account = ? AND ", [call.caller.account]) if call.caller.account else ("", list[str]())
     found: list[Generation] = []
     last, seen = "", 0
-    for gen_id, payload in tx.each(
-        f"SELECT gen_id, payload FROM records WHERE {where}gen_id >= ? AND gen_id < ? AND started_ms >= ? AND started_ms < ?"
-        " ORDER BY gen_id DESC LIMIT ?",
-        *params,
-        first_of(from_ms - GEN_ID_SLACK_MS),
-        high,
-        from_ms,
-        to_ms,
-        SCAN_MAX,
-    ):
-        seen, last = seen + 1, gen_id
-        record = _decode(payload)
+    for record in newest_first(tx, call.caller.account, from_ms, to_ms, query.cursor):
+        seen, last = seen + 1, record.gen_id
         if all(getattr(record, name) == value for name, value in filters.items()):
             found.append(describe_generation(record))
             if len(found) == query.limit:

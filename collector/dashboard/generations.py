@@ -4,7 +4,7 @@ Strategy: the list goes backwards in time from a cursor and looks at no more tha
 that finds little goes on from where it stopped.
 """
 
-import asyncio
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -15,18 +15,16 @@ from collector.accounts import list_keys
 from collector.dashboard.bill import bill_of, pico_dollars
 from collector.dashboard.visit import Visit
 from collector.store import Tx
+from collector.window import DAY_MS
 from usage.gen_id import time_ms_of
 from usage.record import UsageRecord
 
 PAGE_ROWS = 50
 LOOKED_AT_MAX = 5_000
-PART_ROWS = 500
 NEW_MS = 60_000
-ARRIVES_S = 0.25
-ARRIVES_TRIES = 12
+ARRIVES_S = 3.0
 """A generation that is so new is waited for: its record comes with the next batch of its edge."""
 END_REASONS = ("completed", "truncated", "cancelled", "upstream_error", "proxy_error", "credit_limit", "timeout", "orphaned")
-_decode = msgspec.json.Decoder(UsageRecord).decode
 
 
 def is_new(gen_id: str, now_ms: int) -> bool:
@@ -50,73 +48,40 @@ class Filter(msgspec.Struct, frozen=True):
         )
 
 
-class Cursor(msgspec.Struct, frozen=True):
-    """Behind which record the next page begins: (start in Unix ms, id)."""
-
-    started_ms: int
-    gen_id: str
-
-    @classmethod
-    def parse(cls, text: str) -> "Cursor | None":
-        """From `text` of a cursor; None for anything else."""
-        started, _, gen_id = text.partition(".")
-        return cls(int(started), gen_id) if started.isascii() and started.isdigit() and len(started) < 16 and gen_id else None
-
-    @property
-    def text(self) -> str:
-        return f"{self.started_ms}.{self.gen_id}"
-
-
 def page_of(
-    tx: Tx, account: str, wanted: Filter, cursor: Cursor | None, count: int = PAGE_ROWS
-) -> tuple[list[UsageRecord], Cursor | None]:
-    """The next `count` records that `wanted` takes, the newest first, and where to go on; None at the end."""
+    tx: Tx, account: str, wanted: Filter, before: str, now_ms: int, count: int = PAGE_ROWS
+) -> tuple[list[UsageRecord], str]:
+    """The next `count` records that `wanted` takes, the newest first, and before which id to go on; "" at the end."""
     found: list[UsageRecord] = []
-    looked_at = 0
-    at = cursor
-    while looked_at < LOOKED_AT_MAX:
-        where, params = (" AND (started_ms, gen_id) < (?, ?)", (at.started_ms, at.gen_id)) if at else ("", ())
-        rows = tx.rows(
-            f"SELECT payload FROM records WHERE account = ?{where} ORDER BY started_ms DESC, gen_id DESC LIMIT ?",
-            account,
-            *params,
-            PART_ROWS,
-        )
-        for (payload,) in rows:
-            record = _decode(payload)
-            at = Cursor(record.started_ms, record.gen_id)
-            if wanted.takes(record):
-                found.append(record)
-                if len(found) == count:
-                    return found, at
-        looked_at += len(rows)
-        if len(rows) < PART_ROWS:
-            return found, None
-    return found, at
+    for number, record in enumerate(history.newest_first(tx, account, 0, now_ms + DAY_MS, before, LOOKED_AT_MAX), start=1):
+        if wanted.takes(record):
+            found.append(record)
+        if len(found) == count or number == LOOKED_AT_MAX:
+            return found, record.gen_id
+    return found, ""
 
 
 async def show_list(visit: Visit) -> Response:
     wanted = Filter(visit.param("model"), visit.param("key"), visit.param("end"))
-    cursor = Cursor.parse(visit.param("after"))
-    account = visit.account
-    (records, following), keys = await visit.read(lambda tx, now: (page_of(tx, account, wanted, cursor), list_keys(tx, account)))
+    before, account = visit.param("before"), visit.account
+    (records, following), keys = await visit.read(
+        lambda tx, now: (page_of(tx, account, wanted, before, now), list_keys(tx, account))
+    )
     older = ""
-    if following is not None:
+    if following:
         older = visit.link(
-            "/dashboard/generations", model=wanted.model, key=wanted.key_id, end=wanted.end_reason, after=following.text
+            "/dashboard/generations", model=wanted.model, key=wanted.key_id, end=wanted.end_reason, before=following
         )
     names = {key.key_id: key.name or key.label for key in keys}
     values = {"records": records, "wanted": wanted, "keys": keys, "names": names, "end_reasons": END_REASONS, "older": older}
-    return visit.render("generations.html", {**values, "tone": tone_of, "live": cursor is None})
+    return visit.render("generations.html", {**values, "tone": tone_of, "live": not before})
 
 
 async def show_one(visit: Visit) -> Response:
     gen_id, account = visit.request.path_params["gen_id"].replace("\0", "?"), visit.account
     record = await visit.read(lambda tx, now: history.generation(tx, account, gen_id))
-    tries = ARRIVES_TRIES if is_new(gen_id, visit.now_ms) else 0
-    while record is None and tries:
-        await asyncio.sleep(ARRIVES_S)
-        tries -= 1
+    until_s = monotonic() + (ARRIVES_S if is_new(gen_id, visit.now_ms) else 0)
+    while record is None and monotonic() < until_s and await visit.desk.collector.await_batch(until_s - monotonic()):
         record = await visit.read(lambda tx, now: history.generation(tx, account, gen_id))
     if record is None:
         text = "There is no such generation in this account; a new one appears within seconds."

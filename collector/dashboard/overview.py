@@ -61,7 +61,7 @@ async def show(visit: Visit) -> Response:
         credits = history.credits_of(tx, account)
         if credits is None:
             return None
-        records, _ = page_of(tx, account, Filter(), None, LATEST)
+        records, _ = page_of(tx, account, Filter(), "", now, LATEST)
         names = {key.key_id: key.name or key.label for key in list_keys(tx, account)}
         table = engine.run(tx, query_of(account, span, tz, "model", metric), now)
         return figures_of(tx, credits, now, tz), table, records, names
