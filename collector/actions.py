@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from collector import accounts, history, leasing, nodes, retention, roles
+from collector import accounts, history, leasing, nodes, payments, retention, roles
 from collector.accounts import KeyTerms, Mistake
 from collector.api.shapes import timestamp
 from collector.audit import verify
@@ -97,12 +97,20 @@ def revoke_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
 
 
 def add_credit(arguments: argparse.Namespace, store: Store, now: int) -> int:
-    def work(tx: Tx) -> None:
-        accounts.add_credit(tx, arguments.account, arguments.amount, arguments.ref, now)
-        detail = {"amount": dollars(arguments.amount), "ref": arguments.ref}
-        record(tx, operator(), "credit.add", arguments.account, detail, now)
+    def work(tx: Tx) -> bool:
+        if arguments.ref:
+            accounts.create_account(tx, arguments.account, now)
+            is_new = payments.pay(tx, arguments.account, arguments.amount, arguments.ref, "operator", now)
+        else:
+            accounts.add_credit(tx, arguments.account, arguments.amount, "", now)
+            is_new = True
+        if is_new:
+            detail = {"amount": dollars(arguments.amount), "ref": arguments.ref}
+            record(tx, operator(), "credit.add", arguments.account, detail, now)
+        return is_new
 
-    store.write(work)
+    if not store.write(work):
+        say(f"the reference {arguments.ref!r} was booked before: nothing was added")
     return _say_balance(arguments.account, store)
 
 

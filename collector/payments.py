@@ -26,6 +26,8 @@ class Payment(msgspec.Struct, frozen=True):
 
 def pay(tx: Tx, account: str, amount_nano: int, ref: str, source: str, now_ms: int) -> bool:
     """Top an account up; whether this was new. `ref` has 1 to REF_CHARS_MAX characters."""
+    if amount_nano <= 0:
+        raise Mistake("credit to add must be more than 0")
     if not 0 < len(ref) <= REF_CHARS_MAX or not ref.isprintable():
         raise Mistake(f"ref must have 1 to {REF_CHARS_MAX} printable characters")
     is_new = tx.run(

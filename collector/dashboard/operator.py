@@ -3,8 +3,8 @@
 import msgspec
 from starlette.responses import Response
 
-from collector import history, nodes
-from collector.accounts import Mistake, add_credit, create_account
+from collector import history, nodes, payments
+from collector.accounts import Mistake, create_account
 from collector.audit import verify
 from collector.audit_log import entries, record
 from collector.dashboard.access import read_form
@@ -86,8 +86,10 @@ async def top_up(visit: Visit) -> Response:
         if tx.row("SELECT account FROM accounts WHERE account = ?", account) is None:
             raise Mistake(f"there is no account {account!r}; make it first")
         amount_nano = nano_from_dollars(fields.get("amount", ""))
-        add_credit(tx, account, amount_nano, ref, now)
-        record(tx, visit.actor(), "credit.add", account, {"amount": dollars(amount_nano), "ref": ref}, now)
+        if not ref:
+            raise Mistake("name the payment: a reference is booked once, however often it is sent")
+        if payments.pay(tx, account, amount_nano, ref, "operator", now):
+            record(tx, visit.actor(), "credit.add", account, {"amount": dollars(amount_nano), "ref": ref}, now)
 
     try:
         await visit.write(work)

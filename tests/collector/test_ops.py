@@ -67,6 +67,17 @@ def test_credits_are_added_taken_and_shown(line: Line) -> None:
     assert "FAIL" not in out
 
 
+def test_reference_is_booked_once(line: Line) -> None:
+    """A command that is run again pays once and says so; the same reference for another amount or account is refused."""
+    line("credits", "add", "acme", "10.00", "--ref", "invoice 7")
+    status, out, _ = line("credits", "add", "acme", "10.00", "--ref", "invoice 7")
+    assert (status, "was booked before" in out, "acme: 10 dollars available" in out) == (0, True, True)
+    for words in (("acme", "11.00"), ("other", "10.00")):
+        assert line("credits", "add", *words, "--ref", "invoice 7")[0] == 1
+    assert json.loads(line("credits", "show", "acme", "--json")[1])["total_credits"] == "10"
+    assert line("credits", "show", "other")[0] == 1
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
