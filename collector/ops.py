@@ -95,7 +95,9 @@ def _register_credits(subparsers: "argparse._SubParsersAction[argparse.ArgumentP
         change = _add(of_credits, name, command, text)
         change.add_argument("account")
         change.add_argument("amount", type=_dollars, metavar="DOLLARS")
-        change.add_argument("--ref", default="", help="your reference, kept in the ledger")
+        change.add_argument(
+            "--ref", default="", help="your reference, kept in the ledger; it is booked once, however often it is sent"
+        )
     show = _add(of_credits, "show", actions.show_credits, "an account's balance")
     show.add_argument("account")
     _json(show)

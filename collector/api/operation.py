@@ -24,7 +24,7 @@ from collector.analytics.query import Wrong
 from collector.api.caller import ApiRole, Caller, identify, secret_of
 from collector.api.problem import Problem
 from collector.api.shapes import encode
-from collector.doors import note_refusal
+from collector.doors import is_same_origin, note_refusal
 from collector.service import Collector
 from collector.store import Tx
 from usage.flavor import error_body, flavor_of
@@ -140,7 +140,7 @@ async def _answer(collector: Collector, operation: Operation, request: Request) 
         caller = identify(tx, secret, account, origin, now_ms)
         if caller.role not in operation.roles:
             raise Problem(403, _forbidden(caller, operation, request), "forbidden")
-        if request.method in UNSAFE and not _is_same_origin(request):
+        if request.method in UNSAFE and not is_same_origin(request):
             raise Problem(403, "a page of another site may not do this", "wrong_origin")
         return caller
 
@@ -184,15 +184,6 @@ def _forbidden(caller: Caller, operation: Operation, request: Request) -> str:
     kinds = {"inference": "an inference key (sk_live_)", "read": "a read key (sk_read_)"}
     allowed = " or ".join(role for role in ("inference", "read", "management", "operator") if role in operation.roles)
     return f"{kinds.get(caller.role, 'a management key (sk_mgmt_)')} may not do this; it takes the role {allowed}"
-
-
-def _is_same_origin(request: Request) -> bool:
-    """A browser says where a request comes from; what is no browser says nothing."""
-    site = request.headers.get("sec-fetch-site", "")
-    if site:
-        return site in ("same-origin", "none")
-    origin = request.headers.get("origin", "")
-    return not origin or origin.partition("://")[2] == request.headers.get("host", "")
 
 
 def _respond(request: Request, status: int, answer: Any) -> Response:

@@ -1,16 +1,18 @@
 """Who is looking: the session behind a request's cookie, and what keeps other sites and guessers out.
 
-Rule: a request that changes something is obeyed only when it comes from a page of ours (Go 1.25's CrossOriginProtection:
-`Sec-Fetch-Site` same-origin or none, else an Origin whose host is ours). Then no token is needed in any form.
+Rule: a request that changes something is obeyed only when it comes from a page of ours (`collector.doors.is_same_origin`). Then
+no token is needed in any form.
 Rule: signing in is limited by address: ten attempts that failed within a minute, then none for a minute.
 """
 
 import time
 from collections import OrderedDict
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import Response
+
+from collector.doors import is_same_origin
 
 COOKIE = "__Host-tollway"
 """Secure, and for this host alone. Browsers take it over plain HTTP from localhost only."""
@@ -33,17 +35,8 @@ class Forbidden(Exception):
 
 def check_origin(request: Request) -> None:
     """Forbidden: the request changes something, and another site's page sent it."""
-    if request.method in _SAFE:
-        return
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        if site in ("same-origin", "none"):
-            return
-    else:
-        origin = request.headers.get("origin")
-        if origin is None or (origin != "null" and urlsplit(origin).netloc == request.headers.get("host")):
-            return
-    raise Forbidden("this was sent by a page of another site, so it was not done")
+    if request.method not in _SAFE and not is_same_origin(request):
+        raise Forbidden("this was sent by a page of another site, so it was not done")
 
 
 def secret_of(request: Request) -> str:

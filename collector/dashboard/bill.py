@@ -8,7 +8,7 @@ from operator import itemgetter
 
 import msgspec
 
-from usage.pricing import PICO_PER_DOLLAR, PICO_PER_NANO, cost_nano
+from usage.pricing import PICO_PER_NANO, cost_nano, dollars_of_pico
 from usage.record import Rates, Tokens, UsageRecord
 
 
@@ -101,5 +101,5 @@ def _dearest_first(whole: int, kinds: list[tuple[int, int, str]]) -> tuple[list[
 
 def pico_dollars(pico: int) -> str:
     """Pico-dollars as an exact decimal of dollars, with cents at least."""
-    whole, part = divmod(pico, PICO_PER_DOLLAR)
-    return f"{whole}.{f'{part:012d}'.rstrip('0').ljust(2, '0')}"
+    whole, _, part = dollars_of_pico(pico).partition(".")
+    return f"{whole}.{part.ljust(2, '0')}"

@@ -51,7 +51,7 @@ async def create(visit: Visit) -> Response:
     fields, account = await read_form(visit.request), visit.account
     try:
         terms, role = terms_of(fields, visit.now_ms), fields.get("role", "inference")
-        make = _make_credential(role, account, terms) if role in ACCOUNT_ROLES else _make_key(account, terms)
+        make = _make_credential(role, account, terms) if role in ACCOUNT_ROLES else make_key(account, terms)
 
         def work(tx: Tx, now: int) -> str:
             text, made_id = make(tx, now)
@@ -65,7 +65,9 @@ async def create(visit: Visit) -> Response:
         return await show(visit, problem=str(problem))
 
 
-def _make_key(account: str, terms: KeyTerms) -> Callable[[Tx, int], tuple[str, str]]:
+def make_key(account: str, terms: KeyTerms) -> Callable[[Tx, int], tuple[str, str]]:
+    """What makes an inference key: (the key, its id) in a transaction."""
+
     def make(tx: Tx, now: int) -> tuple[str, str]:
         text = create_key(tx, account, terms, now)
         made = find_key(tx, digest(text.encode()))

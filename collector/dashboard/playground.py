@@ -7,12 +7,12 @@ money, is made when it is asked for, and is kept in the page's memory only.
 import msgspec
 from starlette.responses import Response
 
-from collector.accounts import KeyTerms, create_key, find_key
+from collector.accounts import KeyTerms
 from collector.audit_log import record
+from collector.dashboard.keys import make_key
 from collector.dashboard.page import HEADERS
 from collector.dashboard.visit import Visit
 from collector.store import Tx
-from usage.key import digest
 
 KEY_LIFE_MS = 3_600_000
 KEY_LIMIT_NANO = 1_000_000_000
@@ -23,16 +23,16 @@ async def show(visit: Visit) -> Response:
     return visit.render("playground.html", values)
 
 
-async def make_key(visit: Visit) -> Response:
+async def give_key(visit: Visit) -> Response:
     """A key for this page, as JSON."""
     account = visit.account
     terms = KeyTerms("playground", limit_nano=KEY_LIMIT_NANO, expires_ms=visit.now_ms + KEY_LIFE_MS)
 
+    make = make_key(account, terms)
+
     def work(tx: Tx, now: int) -> str:
-        key = create_key(tx, account, terms, now)
-        made = find_key(tx, digest(key.encode()))
-        assert made is not None
-        record(tx, visit.actor(), "key.create", made.key_id, {"account": account, "name": "playground"}, now)
+        key, key_id = make(tx, now)
+        record(tx, visit.actor(), "key.create", key_id, {"account": account, "name": terms.name}, now)
         return key
 
     key = await visit.write(work)

@@ -55,7 +55,7 @@ class Site:
             page("/dashboard/authorize", authorize.show, "management"),
             page("/dashboard/authorize", authorize.grant, "management", POST),
             page("/dashboard/playground", playground.show),
-            page("/dashboard/playground/key", playground.make_key, "management", POST),
+            page("/dashboard/playground/key", playground.give_key, "management", POST),
             page("/dashboard/sessions", signin.show_sessions),
             page("/dashboard/sessions", signin.end_session, methods=POST),
             page("/dashboard/logout", signin.sign_out, methods=POST),

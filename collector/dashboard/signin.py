@@ -17,6 +17,7 @@ from collector.dashboard.sessions import (
     use_link,
 )
 from collector.dashboard.visit import Dashboard, Visit
+from collector.doors import note_refusal
 from collector.roles import Role, find_credential
 from collector.store import Tx
 
@@ -39,7 +40,7 @@ class SignIn:
         target, text = safe_next(fields.get("next", "")), fields.get("key", "")
         found = await self._desk.collector.read(lambda tx, now: find_credential(tx, text, now))
         if found is None:
-            self._desk.attempts.note_failure(address)
+            self._refused(request, address, "no key or token that opens the dashboard")
             is_inference = text.startswith("sk_live_")
             told = "An inference key does not open the dashboard" if is_inference else "This opens nothing"
             return self._page(f"{told}: use a management or read key, or the operator's token.", target, 401)
@@ -53,7 +54,7 @@ class SignIn:
         self._desk.attempts.check(address)
         found = await self._desk.collector.write(lambda tx, now: use_link(tx, secret, now))
         if found is None:
-            self._desk.attempts.note_failure(address)
+            self._refused(request, address, "no link that signs in")
             text = "It was used already, or is too old. `tollway login ACCOUNT` prints another one."
             return self._desk.plain("This link does not sign in", text, 401, "/dashboard/login", "Sign in with a key")
         return await self._open(request, found[0], found[1], "one-time link", "/dashboard")
@@ -82,6 +83,10 @@ class SignIn:
         if session is not None:
             return RedirectResponse(safe_next(request.query_params.get("next", "")), 303)
         return RedirectResponse("/dashboard/login?lost=1", 303)
+
+    def _refused(self, request: Request, address: str, reason: str) -> None:
+        self._desk.attempts.note_failure(address)
+        note_refusal(self._desk.collector.refusals, request, reason, "/dashboard/login")
 
     def _page(self, problem: str, target: str, status: int = 200) -> Response:
         return self._desk.pages.render("login.html", {"problem": problem, "next": target}, status)

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from collector.analytics.calendar import UnknownZone, zone
 from collector.audit_log import Actor
 from collector.dashboard import figures
 from collector.dashboard.access import Attempts, Forbidden, check_origin, secret_of
@@ -107,6 +108,7 @@ class Visit:
 
 
 Handler = Callable[[Visit], Awaitable[Response]]
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Dashboard:
@@ -123,28 +125,20 @@ class Dashboard:
         """The route of a page that needs a session."""
 
         async def endpoint(request: Request) -> Response:
-            try:
-                check_origin(request)
-                found = await self._look_up(request)
-                if found is None:
-                    return self._sign_in(request)
-                session, account, mark = found
-                if _RANKS[session.role] < _RANKS[role]:
-                    raise Forbidden(f"this page needs a session of the role {role}; yours is {session.role}")
-                visit = Visit(self, request, session, account, mark, self.collector.clock_ms())
-                if not visit.account and role != "operator" and not path.startswith("/dashboard/sessions"):
-                    return RedirectResponse("/dashboard/accounts", 303)
-                return await handler(visit)
-            except Forbidden as problem:
-                return self.plain("This was not done", problem.message, problem.status)
-            except Unreachable as problem:
-                return self.plain("The books cannot be read right now", f"{problem}; try again.", 503)
+            found = await self._look_up(request)
+            if found is None:
+                return self._sign_in(request)
+            session, account, mark = found
+            if _RANKS[session.role] < _RANKS[role]:
+                raise Forbidden(f"this page needs a session of the role {role}; yours is {session.role}")
+            visit = Visit(self, request, session, account, mark, self.collector.clock_ms())
+            if not visit.account and role != "operator" and not path.startswith("/dashboard/sessions"):
+                return RedirectResponse("/dashboard/accounts", 303)
+            return await handler(visit)
 
-        return Route(path, endpoint, methods=list(methods))
+        return self.open_route(path, endpoint, methods)
 
-    def open_route(
-        self, path: str, endpoint: Callable[[Request], Awaitable[Response]], methods: tuple[str, ...] = ("GET",)
-    ) -> Route:
+    def open_route(self, path: str, endpoint: Endpoint, methods: tuple[str, ...] = ("GET",)) -> Route:
         """The route of a page that needs no session."""
 
         async def guarded(request: Request) -> Response:
@@ -193,17 +187,8 @@ class Dashboard:
 def zone_of(request: Request) -> ZoneInfo:
     """The zone that the address names, else the browser's, else UTC."""
     for name in (request.query_params.get("tz", ""), unquote(request.cookies.get(ZONE_COOKIE, ""))):
-        zone = find_zone(name)
-        if zone is not None:
-            return zone
-    return ZoneInfo("UTC")
-
-
-def find_zone(name: str) -> ZoneInfo | None:
-    """An IANA zone by its name."""
-    try:
-        return ZoneInfo(name) if 0 < len(name) <= 64 else None
-    except (ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError
-        return None
-    except KeyError:
-        return None
+        try:
+            return zone(name)
+        except UnknownZone:
+            continue
+    return zone("UTC")

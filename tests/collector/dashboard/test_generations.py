@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_list_goes_by_start_and_on_from_any_record(browser: Browser) -> None:
-    """Records of one millisecond, and one whose id was drawn before another's start: every page goes on where the last one ended."""
+    """Records of one millisecond, and one whose id was drawn long before it started: a page goes on where the last one ended."""
     caller = await make_caller(browser.collector, "acme", 10**9)
     node = await Node(browser.collector).boot()
     await node.acquire(caller, 10**8)

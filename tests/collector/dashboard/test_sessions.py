@@ -116,6 +116,16 @@ async def test_failed_sign_ins_are_limited_by_address(browser: Browser) -> None:
     assert statuses == [401] * 10 + [429]
 
 
+async def test_refused_sign_in_is_logged_without_what_was_sent(browser: Browser, caplog: pytest.LogCaptureFixture) -> None:
+    """By key and by link: the address stands there, nothing of the secret does, also where it stood in the path."""
+    secret = await browser.collector.write(lambda tx, now: make_link(tx, "alice", "read", now))
+    await browser.post(f"/dashboard/login/{secret[:-1]}")
+    await browser.post("/dashboard/login", {"key": "sk_mgmt_" + secret})
+    said = [entry.getMessage() for entry in caplog.records if entry.name == "tollway.auth"]
+    assert said
+    assert all("/dashboard/login:" in line and secret[:8] not in line for line in said)
+
+
 @pytest.mark.parametrize(
     "target", ["https://evil.example/", "//evil.example/dashboard", "/\\evil.example", "/api/v1/keys", "javascript:alert(1)", ""]
 )
