@@ -1,0 +1,128 @@
+"""What a pair of formats offers: a request, a stream and a whole answer of one format, said in the other.
+
+Rule: Chat is the hub. A pair is written once for each format and side: `X on chat` for a caller that speaks X (DownstreamPair),
+`chat on Y` for a provider that speaks Y (UpstreamPair). X on Y is one after the other (`routing.translate.chain`).
+Rule: a translator knows nothing of money, ids or names. Between the two halves of a chain stands Chat's own stream rewrite with
+its meter, so what is counted, charged and said of it has one owner whatever was translated.
+Rule: a demand that the other format cannot express is Invalid and names its path; an offer that it cannot is left out and its
+path reported (`Translated.ignored`), or Invalid if the caller set `require_parameters` (`Target.requires_parameters`).
+Strategy: a pair is a module with the functions of the protocol, imported when it is first used. Machines are pure: bytes in,
+bytes out, however they were cut; whatever comes in, they do not raise (but `TooLong`, beyond the bound of one line).
+"""
+
+from importlib import import_module
+from typing import Any, Final, Literal, NamedTuple, Protocol, cast
+
+import msgspec
+
+from routing.refusal import Refusal
+
+Format = Literal["chat", "messages", "responses", "gemini", "converse", "cohere"]
+Framing = Literal["sse", "eventstream"]
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where a request goes, as far as a pair has to know it.
+
+    `provider` is named in messages to the caller. `model` is the provider's own name for the model. `max_output_tokens` is sent
+    where the format requires a cap and the request has none. `traits`: what is particular to the model, as the words that the
+    pair's module documents; None when the table says nothing, then they are told from the model's name.
+    """
+
+    provider: str
+    model: str
+    max_output_tokens: int | None = None
+    fetches_urls: bool = True
+    traits: frozenset[str] | None = None
+    requires_parameters: bool = False
+
+
+class Translated(NamedTuple):
+    """A request in the other format. `ignored`: paths of what was left out. `memo`: what the answer's translation needs of the
+    request (names that were changed, say); opaque, for `Context.memo`."""
+
+    body: bytes
+    ignored: tuple[str, ...] = ()
+    memo: Any = None
+
+
+class Context(msgspec.Struct, frozen=True):
+    """Whose answer it is. `prompt_tokens` is an estimate, for formats that tell it before the provider has."""
+
+    gen_id: str
+    model: str
+    created_s: int
+    prompt_tokens: int = 0
+    memo: Any = None
+
+
+class UpstreamMachine(Protocol):
+    """A provider's stream → Chat's, as a provider would send it: its own ids, one usage chunk, `[DONE]` at a regular end only.
+
+    An error is an event `{"error": …}`, as the provider wrote it. `is_framing`: whether the last `feed` held nothing but signs of
+    life (a ping, the head of a message).
+    """
+
+    is_framing: bool
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def finish(self) -> bytes:
+        """The provider's body ended cleanly."""
+
+
+class DownstreamMachine(Protocol):
+    """Our Chat stream (with a usage chunk, and `cost` in it) → the caller's. What it returns are whole events.
+
+    A chunk with `finish_reason`, a chunk with usage and the end (`[DONE]` or `finish`) make a regular end, in this order.
+    """
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def finish(self) -> bytes:
+        """Our stream ended: the regular end if there was a finish, else nothing."""
+
+    def fail(self, refusal: Refusal, usage: bytes = b"") -> bytes:
+        """The one event that says that the answer broke, as this format says it."""
+
+
+class UpstreamPair(Protocol):
+    """Chat on a provider's format. `framing`: how its stream is cut into events."""
+
+    framing: Framing
+
+    def request(self, body: bytes, target: Target) -> Translated:
+        """A Chat request → the provider's. Invalid."""
+
+    def machine(self, memo: Any = None) -> UpstreamMachine: ...
+
+    def whole(self, body: bytes, memo: Any = None) -> bytes:
+        """A whole answer → Chat's; an object with `error` when it is none."""
+
+
+class DownstreamPair(Protocol):
+    """A caller's format on Chat."""
+
+    def request(self, body: bytes, target: Target) -> Translated:
+        """The caller's request → Chat's. Invalid."""
+
+    def machine(self, context: Context) -> DownstreamMachine: ...
+
+    def whole(self, body: bytes, context: Context) -> bytes:
+        """Our whole Chat answer → the caller's."""
+
+
+UPSTREAM: Final[dict[Format, str]] = {}
+"""Provider's format → the module of the pair that serves Chat on it."""
+DOWNSTREAM: Final[dict[Format, str]] = {}
+"""Caller's format → the module of the pair that serves it on Chat."""
+
+
+def upstream_pair(format: Format) -> UpstreamPair | None:
+    """Chat on that format; None where there is none, or it is Chat itself."""
+    return cast(UpstreamPair, import_module(name)) if (name := UPSTREAM.get(format)) else None
+
+
+def downstream_pair(format: Format) -> DownstreamPair | None:
+    """That format on Chat; None where there is none, or it is Chat itself."""
+    return cast(DownstreamPair, import_module(name)) if (name := DOWNSTREAM.get(format)) else None
