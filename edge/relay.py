@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from edge.attempts import Failed, Forward, failure_of, find_answer
 from edge.authentication import Authenticator, Deployment, check, unverifiable
 from edge.clients import FailedAuthentications
-from edge.downstream import CALLER, Caller
+from edge.downstream import CALLER
 from edge.end_reason import end_reason_of
 from edge.generation import Books, Generation
 from edge.ids import Mint
@@ -84,7 +84,7 @@ class Relay:
         self._watch.passages.add(passage)
         request_id = "req-" + mark
         try:
-            arrival, digest = self._arrive(scope, caller)
+            arrival, digest = self._arrive(scope)
             if arrival.request_id is not None:
                 request_id = arrival.request_id
             await self._serve(arrival, digest, gen_id, request_id, passage, send)
@@ -112,21 +112,13 @@ class Relay:
             self._watch.end(passage)
             self._in_flight.leave(passage)
 
-    def _arrive(self, scope: Scope, caller: Caller | None) -> tuple[Arrival, str | Reason]:
+    def _arrive(self, scope: Scope) -> tuple[Arrival, str | Reason]:
         """What the head says, and whose key is in it. Denied: it is no head for us."""
-        limits = self._table.config.limits
-        head = caller.head if caller is not None else None
-        if head is not None and head.facts is not None and head.facts[0] is limits:
-            _, arrival, digest = head.facts
-            return arrival, digest
-        arrival = validate(scope["headers"], limits.header_count_max, scope.get("http_version", "1.1"))
+        header_count_max = self._table.config.limits.header_count_max
+        arrival = validate(scope["headers"], header_count_max, scope.get("http_version", "1.1"))
         if isinstance(arrival, Refusal):
             raise Denied(arrival)
-        digest = digest_of(arrival.authorization)
-        if head is not None:
-            # The length is another one each time, and small.
-            head.facts = limits, msgspec.structs.replace(arrival, content_length=None), digest
-        return arrival, digest
+        return arrival, digest_of(arrival.authorization)
 
     async def _serve(
         self, arrival: Arrival, digest: str | Reason, gen_id: str, request_id: str, passage: Passage, send: Send

@@ -7,7 +7,7 @@ Limits: gzip and deflate (zlib's form and the bare one), one coding; Brotli, zst
 
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 PIECE_BYTES = 65_536
 GZIP_MAGIC = b"\x1f\x8b"
@@ -23,10 +23,12 @@ class TooMuch(Exception):
     """More comes out than is accepted."""
 
 
-def coding_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def coding_of(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
     """The content coding that a response's head names, in lower case; empty when it names none."""
+    if b"content-encoding" not in dict(headers):
+        return b""
     value = b",".join(value for name, value in headers if name == b"content-encoding")
-    named = [coding.strip().lower() for coding in value.split(b",")] if value else []
+    named = [coding.strip().lower() for coding in value.split(b",")]
     return b",".join(coding for coding in named if coding not in (b"", b"identity"))
 
 

@@ -2,10 +2,12 @@
 
 Rule: nothing crosses that is not named here. Callers' credentials, cookies and addresses never reach a provider; what a provider
 says about our account never reaches a caller.
-Strategy: one loop over a caller's headers checks them and picks what is needed; the head to a provider is built once per key.
+Strategy: what is needed of a caller's headers is looked up by name, once those that are repeated were judged; the head to a
+provider is built once per key.
 """
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -14,6 +16,7 @@ from routing.provider import Provider
 from routing.refusal import Refusal
 
 Headers = list[tuple[bytes, bytes]]
+Fields = dict[bytes, bytes]
 
 USER_AGENT: Final = b"tollway/0.1.0"
 
@@ -27,8 +30,9 @@ Not `idempotency-key`: all callers share our account at the provider, so equal k
 Not `openai-beta` and its like: what a beta does and costs is the operator's to decide (`extra_headers`).
 """
 
-TO_DOWNSTREAM: Final = frozenset({b"content-type", b"openai-processing-ms"})
-"""A provider's headers that the caller gets. Not `x-ratelimit-*`, `openai-organization` and cookies: they tell of our account."""
+TO_DOWNSTREAM: Final = (b"openai-processing-ms",)
+"""A provider's headers that the caller gets, beside the content-type. Not `x-ratelimit-*`, `openai-organization` and cookies:
+they tell of our account."""
 
 OWN_HEADERS: Final = frozenset(
     b"host content-type content-length accept accept-encoding connection keep-alive proxy-authenticate proxy-authorization"
@@ -40,6 +44,7 @@ _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}\Z")
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}\Z")
 IGNORED_BYTES_MAX: Final = 512
+_NO_STORE: Final = (b"cache-control", b"no-store")
 _BREAKING: Final = re.compile(r"[^\x20-\x7e\t]")
 
 
@@ -63,20 +68,72 @@ def validate(headers: Headers, header_count_max: int = 64, http_version: str = "
     (RFC 9112 3.2 asks it of 1.1 alone)."""
     if len(headers) > header_count_max:
         return _refusal("too_many_headers", f"{len(headers)} headers are more than the {header_count_max} this proxy reads")
-    arrival = Arrival()
+    fields = dict(headers)
+    if len(fields) < len(headers):
+        merged = _merged(headers)
+        if isinstance(merged, Refusal):
+            return merged
+        fields = merged
+    read = fields.get
+    host, authorization, length = read(b"host", b""), read(b"authorization"), read(b"content-length")
+    if not _HOST.match(host) and (host or http_version not in ("1.0", "1")):  # granian says 1, and names an empty host
+        return _refusal("invalid_host", "the request needs one valid Host header")
+    if authorization is not None and not authorization.isascii():
+        return _refusal("invalid_api_key", "the credentials have characters that no key has", 401)
+    if length is not None and not _LENGTH.match(length):
+        return _refusal("invalid_content_length", "Content-Length must be one whole number")
+    request_id, user_agent = read(b"x-request-id", b""), read(b"user-agent", b"")
+    arrival = Arrival(
+        host,
+        authorization,
+        request_id.decode("ascii") if _REQUEST_ID.match(request_id) else None,
+        None if length is None else int(length),
+        False,
+        _shown(user_agent),
+    )
+    return arrival if _SELDOM.isdisjoint(fields) else _with_seldom(arrival, fields)
+
+
+_SELDOM: Final = frozenset((b"x-api-key", b"api-key", b"transfer-encoding", b"content-encoding", *TO_UPSTREAM))
+
+
+def _with_seldom(arrival: Arrival, fields: Fields) -> Arrival | Refusal:
+    """What most requests do not have."""
+    coding = fields.get(b"transfer-encoding")
+    if coding is not None:
+        if coding.strip().lower() != b"chunked":
+            return _repeated_coding()
+        if arrival.content_length is not None:
+            return _refusal("ambiguous_length", "Content-Length and Transfer-Encoding exclude each other")
+        arrival.is_chunked = True
+    if not _is_identity(fields.get(b"content-encoding", b"")):
+        message = "a compressed body is not read: send it without a Content-Encoding"
+        return _refusal("unsupported_content_encoding", message, 415)
+    for name, shape in TO_UPSTREAM.items():
+        value = fields.get(name)
+        if value is not None and shape.match(value):
+            arrival.forwarded += b"%b: %b\r\n" % (name, value)
+    for name in (b"x-api-key", b"api-key"):
+        key = fields.get(name, b"").strip()
+        if not key.isascii():
+            return _refusal("invalid_api_key", "the credentials have characters that no key has", 401)
+        if key and arrival.api_key not in (None, key):
+            return _disagreement()
+        arrival.api_key = key or arrival.api_key
+    return arrival if arrival.api_key is None or _agree(arrival) else _disagreement()
+
+
+def _merged(headers: Headers) -> Fields | Refusal:
+    """The fields of a head in which some stand more than once: of each the value that counts, or why there is none."""
+    fields: Fields = {}
     for name, value in headers:
-        read = _READERS.get(name)
-        if read is not None:
-            wrong = read(arrival, name, value)
-            if wrong is not None:
-                return wrong
-    if not arrival.host and http_version not in ("1.0", "1"):  # granian says 1, and names an empty host
-        return _refusal("invalid_host", "the request needs one Host header")
-    if arrival.api_key is not None and not _agree(arrival):
-        return _disagreement()
-    if arrival.is_chunked and arrival.content_length is not None:
-        return _refusal("ambiguous_length", "Content-Length and Transfer-Encoding exclude each other")
-    return arrival
+        if name in fields and name in _CHOICES:
+            choice = _CHOICES[name](fields[name], value)
+            if isinstance(choice, Refusal):
+                return choice
+            value = choice
+        fields[name] = value
+    return fields
 
 
 def own_request_id(headers: Headers) -> str | None:
@@ -87,35 +144,6 @@ def own_request_id(headers: Headers) -> str | None:
 
 def _refusal(code: str, message: str, status: int = 400) -> Refusal:
     return Refusal(status, code, message)
-
-
-def _host(arrival: Arrival, _: bytes, value: bytes) -> Refusal | None:
-    if not value:
-        return None
-    if arrival.host or not _HOST.match(value):
-        return _refusal("invalid_host", "the request needs one valid Host header")
-    arrival.host = value
-    return None
-
-
-def _authorization(arrival: Arrival, _: bytes, value: bytes) -> Refusal | None:
-    if not value.isascii():
-        return _refusal("invalid_api_key", "the credentials have characters that no key has", 401)
-    if arrival.authorization is not None:
-        return _refusal("invalid_api_key", "the request has more than one Authorization header", 401)
-    arrival.authorization = value
-    return None
-
-
-def _api_key(arrival: Arrival, _: bytes, value: bytes) -> Refusal | None:
-    """`x-api-key` and `api-key`, where Anthropic's and Azure's clients put a key: the same as a bearer."""
-    key = value.strip()
-    if not key.isascii():
-        return _refusal("invalid_api_key", "the credentials have characters that no key has", 401)
-    if key and arrival.api_key not in (None, key):
-        return _disagreement()
-    arrival.api_key = key or arrival.api_key
-    return None
 
 
 def _disagreement() -> Refusal:
@@ -133,54 +161,51 @@ def _agree(arrival: Arrival) -> bool:
     return scheme.lower() == b"bearer" and bearer == arrival.api_key
 
 
-def _content_length(arrival: Arrival, _: bytes, value: bytes) -> Refusal | None:
-    if not _LENGTH.match(value) or arrival.content_length not in (None, int(value)):
-        return _refusal("invalid_content_length", "Content-Length must be one whole number")
-    arrival.content_length = int(value)
-    return None
+def _repeated_coding() -> Refusal:
+    return _refusal("unsupported_transfer_encoding", "the only transfer encoding this proxy reads is 'chunked', once")
 
 
-def _transfer_encoding(arrival: Arrival, _: bytes, value: bytes) -> Refusal | None:
-    if arrival.is_chunked or value.strip().lower() != b"chunked":
-        return _refusal("unsupported_transfer_encoding", "the only transfer encoding this proxy reads is 'chunked', once")
-    arrival.is_chunked = True
-    return None
+def _is_identity(coding: bytes) -> bool:
+    return coding.strip().lower() in (b"identity", b"")
 
 
-def _content_encoding(_: Arrival, __: bytes, value: bytes) -> Refusal | None:
-    if value.strip().lower() not in (b"identity", b""):
-        message = "a compressed body is not read: send it without a Content-Encoding"
-        return _refusal("unsupported_content_encoding", message, 415)
-    return None
+def _shown(user_agent: bytes) -> str:
+    text = user_agent[:200].decode("latin-1")
+    return text if text.isascii() and text.isprintable() else _BREAKING.sub("?", text)
 
 
-def _request_id(arrival: Arrival, _: bytes, value: bytes) -> None:
-    if arrival.request_id is None and _REQUEST_ID.match(value):
-        arrival.request_id = value.decode("ascii")
+def _same_host(first: bytes, second: bytes) -> bytes | Refusal:
+    if first and second:
+        return _refusal("invalid_host", "the request needs one valid Host header")
+    return first or second
 
 
-def _user_agent(arrival: Arrival, _: bytes, value: bytes) -> None:
-    text = value[:200].decode("latin-1")
-    arrival.user_agent = _BREAKING.sub("?", text) if _BREAKING.search(text) else text
+def _same_key(first: bytes, second: bytes) -> bytes | Refusal:
+    first, second = first.strip(), second.strip()
+    return _disagreement() if first and second and first != second else first or second
 
 
-def _forwarded(arrival: Arrival, name: bytes, value: bytes) -> None:
-    line = name + b": "
-    if TO_UPSTREAM[name].match(value) and line not in arrival.forwarded:
-        arrival.forwarded += line + value + b"\r\n"
+def _same_length(first: bytes, second: bytes) -> bytes | Refusal:
+    if _LENGTH.match(first) and _LENGTH.match(second) and int(first) == int(second):
+        return first
+    return _refusal("invalid_content_length", "Content-Length must be one whole number")
 
 
-_READERS: Final = {
-    b"host": _host,
-    b"authorization": _authorization,
-    b"x-api-key": _api_key,
-    b"api-key": _api_key,
-    b"content-length": _content_length,
-    b"transfer-encoding": _transfer_encoding,
-    b"content-encoding": _content_encoding,
-    b"x-request-id": _request_id,
-    b"user-agent": _user_agent,
-} | dict.fromkeys(TO_UPSTREAM, _forwarded)
+_CHOICES: Final[dict[bytes, Callable[[bytes, bytes], bytes | Refusal]]] = {
+    b"host": _same_host,
+    b"authorization": lambda *_: _refusal("invalid_api_key", "the request has more than one Authorization header", 401),
+    b"x-api-key": _same_key,
+    b"api-key": _same_key,
+    b"content-length": _same_length,
+    b"transfer-encoding": lambda *_: _repeated_coding(),
+    b"content-encoding": lambda first, second: second if _is_identity(first) else first,
+    b"x-request-id": lambda first, second: first if _REQUEST_ID.match(first) else second,
+    **{
+        name: lambda first, second, shape=shape: first if shape.match(first) else second  # type: ignore[misc]
+        for name, shape in TO_UPSTREAM.items()
+    },
+}
+"""Which of two values of a header counts, if they may differ at all; of any other header the last one."""
 
 
 def upstream_head_prefix(provider: Provider, secret: str | None, user_agent: bytes = USER_AGENT) -> bytes:
@@ -210,6 +235,10 @@ def _listed(names: tuple[str, ...]) -> bytes:
     return _BREAKING.sub("?", ", ".join(names))[:IGNORED_BYTES_MAX].encode("ascii")
 
 
+def _count(headers: Headers, name: bytes) -> int:
+    return [each for each, _ in headers].count(name)
+
+
 def to_downstream(
     upstream: Headers, generation_id: bytes, request_id: bytes, ignored: tuple[str, ...] = (), *, is_stream: bool
 ) -> Headers:
@@ -218,11 +247,15 @@ def to_downstream(
     `ignored` are the members of the request that were left out. The type is the provider's word where that fits what is sent.
     """
     kind = b"text/event-stream" if is_stream else b"application/json"
-    headers = [header for header in upstream if header[0] in TO_DOWNSTREAM]
-    types = [value for name, value in headers if name == b"content-type"]
-    if len(types) != 1 or not types[0].lower().startswith(kind):
-        headers = [(b"content-type", kind), *(header for header in headers if header[0] != b"content-type")]
-    headers += ((b"x-generation-id", generation_id), (b"x-request-id", request_id), (b"cache-control", b"no-store"))
+    fields = dict(upstream)
+    told = fields.get(b"content-type", b"")
+    if not told.lower().startswith(kind) or (len(fields) < len(upstream) and _count(upstream, b"content-type") > 1):
+        told = kind
+    headers = [(b"content-type", told)]
+    for name in TO_DOWNSTREAM:
+        if name in fields:
+            headers.append((name, fields[name]))
+    headers += ((b"x-generation-id", generation_id), (b"x-request-id", request_id), _NO_STORE)
     if ignored:
         headers.append((b"x-tollway-ignored", _listed(ignored)))
     if is_stream:

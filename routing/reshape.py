@@ -25,6 +25,8 @@ _NULL = Raw(b"null")
 
 def shape_of(head: bytes) -> Literal["stream", "whole", ""]:
     """What a body is that begins so; empty when more has to come to tell."""
+    if head[:1] == b"{":
+        return "whole"
     head = head.lstrip().removeprefix(BOM).lstrip()
     if not head or BOM.startswith(head):
         return ""

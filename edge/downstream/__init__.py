@@ -11,8 +11,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from edge.downstream.familiar import Head
-
 CALLER = "tollway.caller"
 """The ASGI extension that does without coroutines: `scope["extensions"][CALLER]` is a Caller."""
 
@@ -26,8 +24,6 @@ class Caller(Protocol):
     task: asyncio.Task[None] | None
     """That answers it."""
     is_gone: bool
-    head: Head | None
-    """There when the request's head is, but for its content-length, the one before on this connection."""
     on_leave: Callable[[], None] | None
     """Called once when the caller leaves before its answer is whole; not if it `is_gone` already."""
 

@@ -11,26 +11,25 @@ EMPTY_LINE = b"\r\n\r\n"
 
 
 class ReadBuffer:
-    """`len` is what waits."""
+    """`waiting_bytes` is what waits."""
 
-    __slots__ = ("_at", "_data", "_tail")
+    __slots__ = ("_at", "_data", "_tail", "waiting_bytes")
 
     def __init__(self) -> None:
+        self.waiting_bytes = 0
         self._data = b""
         self._at = 0
         self._tail = b""
         """The last bytes that were handed out, as far as they may begin an empty line."""
 
-    def __len__(self) -> int:
-        return len(self._data) - self._at
-
     def append(self, data: bytes) -> None:
         """More bytes came."""
-        self._data = self._data[self._at :] + data if self._at < len(self._data) else data
-        self._at = 0
+        if self.waiting_bytes:
+            data = self._data[self._at :] + data
+        self._data, self._at, self.waiting_bytes = data, 0, len(data)
 
     def clear(self) -> None:
-        self._data, self._at = b"", 0
+        self._data, self._at, self.waiting_bytes = b"", 0, 0
 
     def take_body(self, body_bytes_max: int) -> bytes:
         """At most so many bytes of a body of known length."""
@@ -54,7 +53,8 @@ class ReadBuffer:
 
     def _take(self, end: int) -> bytes:
         data, at = self._data, self._at
-        if end < len(data):
+        self.waiting_bytes = len(data) - end
+        if self.waiting_bytes:
             self._at = end
             return data[at:end]
         self._data, self._at = b"", 0

@@ -3,10 +3,12 @@
 Rule: what cannot be read without doubt is refused, and nothing that follows it is looked at.
 Strategy: llhttp in its strict mode finds the ends of requests; what it lets pass and we do not is judged in its callbacks. A
 request is parsed when the one before is answered: what comes earlier waits as bytes (`read_buffer`), never as requests.
+The usual read, a whole head with its body, is cut behind its head and goes to the parser without being kept.
 Rule: an offer to change the protocol (`Upgrade`) is ignored, as RFC 9110 7.8 allows, and the request is answered.
 Limits: a head of 64 KiB, and the same for whatever else is not body (chunk extensions, trailers); CHUNKS_MAX.
 """
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
@@ -14,8 +16,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, par
 from starlette.types import Scope
 
 from edge.downstream import CALLER
-from edge.downstream.familiar import Heads
-from edge.downstream.read_buffer import ReadBuffer
+from edge.downstream.read_buffer import EMPTY_LINE, ReadBuffer
 from edge.downstream.request import Request
 from edge.downstream.wrong import HEAD_BYTES_MAX, Wrong
 
@@ -25,12 +26,16 @@ if TYPE_CHECKING:
 VERSIONS = ("1.1", "1.0")
 """The parser also reads 0.9, which has no headers, and 2.0, which has none of its own."""
 ASGI = {"version": "3.0", "spec_version": "2.4"}
+Headers = list[tuple[bytes, bytes]]
 CHUNKS_MAX = 16_384
 CHUNK_BYTES_MIN = 64
 """A chunked body may have CHUNKS_MAX chunks, and one more for each CHUNK_BYTES_MIN of it: each costs what 500 bytes cost."""
 CHUNKS_PER_TURN = 2_048
 CHUNKED_PIECE_BYTES = 16_384
 """One read of the socket may hold 43,000 chunks, 70 ms of everybody's time: what is left of it comes in the next turn."""
+
+
+_is_plain_path = re.compile(rb"/[A-Za-z0-9/._~-]*").fullmatch
 
 
 class RequestReader:
@@ -44,20 +49,16 @@ class RequestReader:
         "_buffer",
         "_chunks",
         "_connection",
-        "_due_bytes",
-        "_expects_continue",
         "_headers",
         "_is_line_read",
         "_is_resuming",
         "_parser",
         "_quiet_bytes",
         "_resume_head",
-        "_scope",
         "_spaces",
         "_target",
         "_url",
         "has_part_of_head",
-        "heads",
         "reading",
     )
 
@@ -66,28 +67,22 @@ class RequestReader:
         self._parser: HttpRequestParser | None = HttpRequestParser(self)
         self._buffer = ReadBuffer()
         self.reading: Request | None = None
-        self.heads = Heads()
         self.has_part_of_head = False
         self._headers: list[tuple[bytes, bytes]] = []
         self._url = self._target = b""
         self._spaces = 0
         self._is_line_read = False
-        self._expects_continue = False
         self._body_left_bytes = -1
         """Of a body whose length is known; negative for one in chunks."""
-        self._due_bytes = 0
-        """Of a body that does not go through the parser."""
         self._chunks = 0
         self._resume_head = b""
         self._is_resuming = False
         self._quiet_bytes = 0
-        self._scope: Scope | None = None
-        """What the parser made of the bytes it is being given."""
 
     @property
     def ahead_bytes(self) -> int:
         """What came and was not parsed."""
-        return len(self._buffer)
+        return self._buffer.waiting_bytes
 
     @property
     def target(self) -> bytes:
@@ -105,60 +100,31 @@ class RequestReader:
 
     def feed(self, data: bytes) -> None:
         """Bytes came."""
-        if self._due_bytes:
-            data = self._go_on(data)
-            if not data:
-                return
-        buffer, heads = self._buffer, self.heads
-        if buffer:
-            buffer.append(data)
-            heads.lose()
-            self.read_on()
-            return
-        if self._connection.request is None:
-            found = heads.find(data)
-            if found is not None:
-                self._begin_familiar(*found)
-                return
+        buffer, connection = self._buffer, self._connection
+        if self.reading is None and connection.request is None and not (buffer.waiting_bytes or self.has_part_of_head):
+            end = data.find(EMPTY_LINE) + len(EMPTY_LINE)
+            if end >= len(EMPTY_LINE):
+                # The usual case: a head in one piece. Nothing waits before it, so it need not wait either.
+                head = data[:end]
+                self._watch_head(head)
+                self._quiet_bytes += end
+                self._parse(head)
+                data = data[end:]
+                if not data or connection.is_closing:
+                    return
         buffer.append(data)
         self.read_on()
-        if buffer:
-            heads.lose()
-        else:
-            heads.note(data, self._scope, self.reading is None)
-        self._scope = None
-
-    def _begin_familiar(self, scope: Scope, body: bytes, due_bytes: int) -> None:
-        """A request whose head is the last one's; the parser sees nothing of it."""
-        request = Request(self._connection, False, False, True, False, not due_bytes, body, self.heads.last)
-        scope["extensions"] = {CALLER: request}
-        self._due_bytes = due_bytes
-        if due_bytes:
-            self.reading = request
-        self._connection.begin(request, scope)
-
-    def _go_on(self, data: bytes) -> bytes:
-        """More of the body of such a request; returns what is behind its end."""
-        reading, due_bytes = self.reading, self._due_bytes
-        assert reading is not None
-        body = data[:due_bytes]
-        self._due_bytes -= len(body)
-        reading.feed(body)
-        if not self._due_bytes:
-            self.reading = None
-            reading.complete()
-        return data[due_bytes:]
 
     def read_on(self, chunks_max: int = CHUNKS_PER_TURN) -> None:
         """Parse what has come, to the end of one request and no further while that is answered; and no more than so many chunks,
         the others in the next turn of the loop."""
         buffer, connection = self._buffer, self._connection
         enough = self._chunks + chunks_max
-        while buffer and not connection.is_closing:
+        while buffer.waiting_bytes and not connection.is_closing:
             if self.reading is None:
                 if connection.request is not None:
                     return
-                piece = buffer.take_through_empty_line(len(buffer))
+                piece = buffer.take_through_empty_line(buffer.waiting_bytes)
                 self._watch_head(piece)
             elif self._body_left_bytes >= 0:
                 piece = buffer.take_body(self._body_left_bytes)
@@ -170,9 +136,7 @@ class RequestReader:
                 piece = buffer.take_through_empty_line(CHUNKED_PIECE_BYTES)
                 self._chunks += 1
             self._quiet_bytes += len(piece)
-            wrong = self._parse(piece)
-            if wrong and not connection.is_closing:
-                connection.refuse(wrong)
+            self._parse(piece)
 
     def _watch_head(self, piece: bytes) -> None:
         """The head's clock begins with its first byte; and the spaces of the request line are counted."""
@@ -185,17 +149,21 @@ class RequestReader:
             self._is_line_read = end >= 0
             self._spaces += line.count(b" ", 0, end if end >= 0 else len(line))
 
-    def _parse(self, piece: bytes) -> int:
-        """The status of what is wrong with it, or 0."""
+    def _parse(self, piece: bytes) -> None:
+        """Let the parser read it; what is wrong with it is refused."""
         assert self._parser is not None
+        wrong = 0
         try:
             self._parser.feed_data(piece)
         except HttpParserUpgrade:
             self._resume()
         except HttpParserError as error:
             cause = error.__context__
-            return cause.status if isinstance(cause, Wrong) else 400
-        return 431 if self._quiet_bytes > HEAD_BYTES_MAX else 0
+            wrong = cause.status if isinstance(cause, Wrong) else 400
+        if self._quiet_bytes > HEAD_BYTES_MAX:
+            wrong = wrong or 431
+        if wrong and not self._connection.is_closing:
+            self._connection.refuse(wrong)
 
     def _resume(self) -> None:
         """There is nothing here to change to: read on as if that had not been offered. The parser has stopped behind the head, so
@@ -214,27 +182,30 @@ class RequestReader:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.reading is not None:
-            return  # a trailer, or the head that resumes
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self._expects_continue = True
-        self._headers.append((name, value.rstrip()))
+        # Of a trailer, too: those are dropped with the end of the message.
+        self._headers.append((name.lower(), value.rstrip()))
 
     def on_headers_complete(self) -> None:
+        headers, self._headers = self._headers, []
         if self._is_resuming:
             return
-        parser, headers, connection = self._parser, self._headers, self._connection
+        parser, connection, url = self._parser, self._connection, self._url
         assert parser is not None
-        if self._quiet_bytes > HEAD_BYTES_MAX and sum(len(n) + len(v) + 4 for n, v in headers) + len(self._url) > HEAD_BYTES_MAX:
+        if self._quiet_bytes > HEAD_BYTES_MAX and sum(len(n) + len(v) + 4 for n, v in headers) + len(url) > HEAD_BYTES_MAX:
             raise Wrong(431)
         version = parser.get_http_version()
         if version not in VERSIONS or self._spaces != 2 or connection.request is not None:
             raise Wrong(400)
         is_old = version == "1.0"
-        self._frame_body(headers, is_old)
-        path, raw_path, query = _target(self._url)
+        named = dict(headers)
+        self._frame_body(headers, named, is_old)
+        path, raw_path, query = _target(url)
         method = parser.get_method().decode("ascii")
+        keeps_alive = parser.should_keep_alive() and method != "CONNECT"
+        expects_continue = b"expect" in named and not is_old and (b"expect", b"100-continue") in _lowered(headers)
+        request = Request(connection, method == "HEAD", is_old, keeps_alive, expects_continue)
+        if self._body_left_bytes and parser.should_upgrade() and method != "CONNECT":
+            self._resume_head = _resuming_head(self._body_left_bytes)
         client, server = connection.peers
         scope: Scope = {
             "type": "http",
@@ -249,35 +220,30 @@ class RequestReader:
             "headers": headers,
             "client": client,
             "server": server,
+            "extensions": {CALLER: request},
         }
-        keeps_alive = parser.should_keep_alive() and method != "CONNECT"
-        request = Request(connection, method == "HEAD", is_old, keeps_alive, self._expects_continue and not is_old)
-        scope["extensions"] = {CALLER: request}
-        if self._body_left_bytes and parser.should_upgrade() and method != "CONNECT":
-            self._resume_head = _resuming_head(self._body_left_bytes)
-        self._headers, self._target, self._url, self._expects_continue = [], self._url, b"", False
-        self._spaces, self._is_line_read = 0, False
-        self.has_part_of_head = False
+        self._target, self._url = url, b""
+        self._spaces = 0
+        self._is_line_read = self.has_part_of_head = False
         self.reading = request
-        self._scope = scope if keeps_alive and not is_old else None
         connection.begin(request, scope)
 
-    def _frame_body(self, headers: list[tuple[bytes, bytes]], is_old: bool) -> None:
+    def _frame_body(self, headers: Headers, named: dict[bytes, bytes], is_old: bool) -> None:
         """How much of what follows the head is its body, as far as that is known. The parser has checked it too, but lets codings
         pass that it does not undo, and looks at none of it where an upgrade is offered."""
-        self._body_left_bytes = self._chunks = 0
-        is_framed = False
-        for name, value in headers:
-            if name == b"transfer-encoding":
-                if is_framed or is_old or value.lower() != b"chunked":
-                    raise Wrong(400)  # RFC 9112 6.1: HTTP/1.0 has none, and its framing is faulty, whatever follows
-                self._body_left_bytes = -1
-                is_framed = True
-            elif name == b"content-length":
-                if is_framed or not value.isdigit():
-                    raise Wrong(400)
-                self._body_left_bytes = int(value)
-                is_framed = True
+        self._chunks = 0
+        length = named.get(b"content-length")
+        if b"transfer-encoding" in named:
+            codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+            if is_old or length is not None or codings != [b"chunked"]:
+                raise Wrong(400)  # RFC 9112 6.1: HTTP/1.0 has none, and its framing is faulty, whatever follows
+            self._body_left_bytes = -1
+        elif length is None:
+            self._body_left_bytes = 0
+        else:
+            if not length.isdigit() or (len(named) < len(headers) and [name for name, _ in headers].count(b"content-length") > 1):
+                raise Wrong(400)
+            self._body_left_bytes = int(length)
 
     def on_chunk_header(self) -> None:
         self._chunks += 1
@@ -294,9 +260,15 @@ class RequestReader:
         self._quiet_bytes = 0
         if self._resume_head:
             return  # the parser takes a request that offers an upgrade for one without a body
+        if self._headers:
+            self._headers = []
         reading, self.reading = self.reading, None
         assert reading is not None
         reading.complete()
+
+
+def _lowered(headers: Headers) -> Headers:
+    return [(name, value.lower()) for name, value in headers]
 
 
 def _resuming_head(body_bytes: int) -> bytes:
@@ -307,6 +279,8 @@ def _resuming_head(body_bytes: int) -> bytes:
 
 def _target(url: bytes) -> tuple[str, bytes, bytes]:
     """(path, path as sent, query) of a request target in any of its forms."""
+    if _is_plain_path(url):
+        return url.decode("ascii"), url, b""
     raw_path, query = url, b""
     if url[:1] != b"/" or b"?" in url or b"#" in url:
         try:

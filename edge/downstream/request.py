@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 import msgspec
 from starlette.types import Message
 
-from edge.downstream.familiar import Head
-
 if TYPE_CHECKING:
     from edge.downstream.connection import Connection
 
@@ -46,8 +44,6 @@ class Request(msgspec.Struct, eq=False):
     is_complete: bool = False
     unread: bytes | bytearray = b""
     """Of the body: what came and was not received yet. In one piece, for many small ones would take several times their size."""
-    head: Head | None = None
-    """There when the head is one that was read before."""
     has_begun: bool = False
     is_answered: bool = False
     is_gone: bool = False

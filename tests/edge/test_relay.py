@@ -3,21 +3,18 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from edge.downstream import CALLER
-from edge.downstream.familiar import Head
 from edge.turn import Turn
 from routing.failure import Kind, Sent
 from tests.edge.rig import JSON, SSE, Play, Rig, broken
 from tests.edge.upstreams import PATIENCE_S, until
 from usage.pricing import cost_nano
-from usage.protocol import Ack
 from usage.record import Tokens
 
 pytestmark = pytest.mark.anyio
@@ -394,59 +391,6 @@ async def test_key_that_has_expired_is_refused(rig: Rig) -> None:
     caller = await rig.ask(Play(200, JSON, [ANSWER]))
     assert (caller.status, caller.json()["error"]["message"]) == (401, "this API key has expired")
     assert not rig.records
-
-
-class Familiar:
-    """What our server offers of a caller whose head is the one before."""
-
-    is_gone = False
-    on_leave: Any = None
-
-    def __init__(self) -> None:
-        self.head = Head(b"", b"", 0, {})
-        self.task = asyncio.current_task()
-
-    def take_body(self) -> bytes | None:
-        return None
-
-    def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
-        return False
-
-    def push(self, body: bytes) -> bool:
-        return False
-
-
-async def test_head_that_is_known_is_not_read_again_until_the_limits_change(rig: Rig, tmp_path: Path) -> None:
-    """What was found in it holds, its length excepted; after a reload it is found out anew."""
-    first, again, late = rig.caller(), rig.caller(content="more"), rig.caller()
-    familiar = Familiar()
-    for caller in (first, again, late):
-        caller.scope["extensions"] = {CALLER: familiar}
-    first.scope["headers"] = [*rig.caller().scope["headers"], (b"content-length", b"2"), (b"user-agent", b"test")]
-    again.scope["headers"] = []
-    rig.stage.plays = [Play(200, JSON, [ANSWER]), Play(200, JSON, [ANSWER])]
-    assert [(await rig.run(caller)).status for caller in (first, again)] == [200, 200]
-    assert [record.user_agent for record in rig.records] == ["test", "test"]
-    table = tmp_path / "providers.toml"
-    table.write_text("[limits]\nheader_count_max = 1\n" + table.read_text())
-    rig.table.reload()
-    assert (await rig.run(late)).json()["error"]["code"] == "too_many_headers"
-
-
-@pytest.mark.parametrize("change", [{"disabled": True}, {"expires_ms": 1}])
-async def test_head_that_is_known_does_not_outlive_its_key(rig: Rig, change: dict[str, Any]) -> None:
-    """Whose key it is holds, not what the key may do."""
-    callers = [rig.caller(), rig.caller()]
-    familiar = Familiar()
-    for caller in callers:
-        caller.scope["extensions"] = {CALLER: familiar}
-    rig.stage.plays = [Play(200, JSON, [ANSWER]), Play(200, JSON, [ANSWER])]
-    await rig.run(callers[0])
-    ((digest, policy),) = rig.office.keys.items()
-    rig.office.keys[digest] = msgspec.structs.replace(policy, **change)
-    rig.credit.on_ack(Ack(0, revoked=(digest,)))
-    assert familiar.head.facts is not None
-    assert (await rig.run(callers[1])).status == 401
 
 
 async def test_record_of_a_failure_costs_nothing_by_its_own_rates(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from edge.downstream.familiar import Head
 from edge.downstream.server import Server
 from edge.journal import Journal
 from edge.journal.worker import Worker
@@ -347,7 +346,6 @@ class Gone:
     """A caller who has left already."""
 
     is_gone = True
-    head: Head | None = None
     on_leave: Callable[[], None] | None = None
     task: asyncio.Task[None] | None = None
 
