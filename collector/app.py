@@ -32,7 +32,7 @@ PROBE_S = 1.0
 
 
 def create_app(collector: Collector) -> Starlette:
-    """The app over an open collector, which it shuts down at its end."""
+    """The app over an open collector, which it shuts down at its end. `app.state.leave()` ends the streams of open pages."""
 
     site = Site(collector, os.environ.get("TOLLWAY_EDGE_URL", "").rstrip("/"))
 
@@ -42,7 +42,9 @@ def create_app(collector: Collector) -> Starlette:
         yield
         await collector.shut_down()
 
-    return Starlette(routes=[*routes(collector), *site.routes], lifespan=lifespan)
+    app = Starlette(routes=[*routes(collector), *site.routes], lifespan=lifespan)
+    app.state.leave = site.leave
+    return app
 
 
 def from_environment() -> Starlette:

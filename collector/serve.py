@@ -12,8 +12,9 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from collector.api.account import shows_credit
 from collector.app import create_app
 from collector.grant import read_share
 from collector.schema import SchemaTooNew
@@ -57,6 +58,7 @@ def _raise_descriptors() -> None:
 
 def open_collector(environ: Mapping[str, str]) -> Collector:
     try:
+        shows_credit(environ)
         return Collector(open_store(environ), share_percent=read_share(environ))
     except (StoreUnavailable, SchemaTooNew, ValueError) as error:
         raise StartProblem(str(error)) from None
@@ -84,8 +86,9 @@ async def _serve(collector: Collector, host: str, port: int) -> None:
     from granian.log import LogLevels
     from granian.server.embed import Server
 
+    app = create_app(collector)
     server = Server(
-        create_app(collector),
+        app,
         address=host,
         port=port,
         interface=Interfaces.ASGI,
@@ -95,12 +98,13 @@ async def _serve(collector: Collector, host: str, port: int) -> None:
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop, server)
+        loop.add_signal_handler(number, _stop, server, app.state.leave)
     await asyncio.gather(server.serve(), _say_listening(collector, host, port))
 
 
-def _stop(server: "Server") -> None:  # type: ignore[name-defined]  # noqa: F821
+def _stop(server: "Server", leave: Callable[[], None]) -> None:  # type: ignore[name-defined]  # noqa: F821
     log.info("told to stop")
+    leave()
     server.stop()
 
 

@@ -61,7 +61,9 @@ def routes(node: Node, account: ASGIApp) -> list[Route]:
     """Every endpoint, the paid ones with their odd spellings included. `account` answers for accounts."""
     found = [Route(path, Endpoint(Chat(node), "POST")) for path in PAID_PATHS]
     for base in BASES:
-        found += [Route(base + path, Endpoint(account, *methods)) for path, methods in ACCOUNT_PATHS.items()]
+        # What is spelled out goes first, or `/alerts/{id}` would answer for `/alerts/events`.
+        paths = sorted(ACCOUNT_PATHS, key=lambda path: "{" in path)
+        found += [Route(base + path, Endpoint(account, *ACCOUNT_PATHS[path])) for path in paths]
         found += _model_routes(node, base)
     return found + _health_routes(node)
 

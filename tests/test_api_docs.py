@@ -10,6 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from starlette.routing import Match
+
 from edge.downstream.wrong import _ANSWERS
 from edge.endpoints import ACCOUNT_PATHS, routes
 from edge.router import BASES, Endpoint
@@ -39,6 +41,19 @@ def test_docs_name_every_path() -> None:
     routed = paths()
     assert documented - routed == set()
     assert {path for _, path in routed - documented} <= {base + path for base in BASES for path in ACCOUNT_PATHS}
+
+
+def test_path_is_answered_by_its_own_route() -> None:
+    """None that is spelled out is taken for the parameter of another one, at the edge."""
+
+    async def nobody(*_: Any) -> None: ...
+
+    node: Any = SimpleNamespace(chat=nobody)
+    routed = routes(node, nobody)
+    for path in (route.path for route in routed if "{" not in route.path):
+        scope = {"type": "http", "method": "GET", "path": path, "root_path": ""}
+        first = next(route for route in routed if route.matches(scope)[0] is not Match.NONE)
+        assert first.path == path
 
 
 def codes(*packages: str) -> set[str]:

@@ -1,10 +1,12 @@
 """What a key reads of itself and its account: /credits, /key, /auth/key, /activity. Shapes: WIRE.md 1.7.
 
 Rule: an inference key sees itself: its limit and use, its own generations and activity, and the credit that it spends from, which
-a refusal for want of credit tells it anyway. Whoever wants the account reads with a `read` or `management` key.
+a refusal for want of credit tells it anyway. Whoever wants the account reads with a `read` or `management` key. Rule:
+`TOLLWAY_INFERENCE_CREDITS=no` takes the account's credit out of all that an inference key reads; its own limit stays.
 """
 
 import os
+from collections.abc import Mapping
 
 import msgspec
 
@@ -40,16 +42,29 @@ class CreditsAnswer(msgspec.Struct, frozen=True):
 
 def read_credits(tx: Tx, call: Call) -> CreditsAnswer:
     key = call.caller.key
-    if key is not None and os.environ.get("TOLLWAY_INFERENCE_CREDITS", "yes").lower() in ("no", "0", "false"):
-        raise Problem(403, "an inference key may not read the account's credit here; use a read or management key", "forbidden")
     if key is not None and key.limit_nano is not None:
         return CreditsAnswer(_of_purse(tx, key, call.now_ms))
+    if key is not None and not shows_credit(os.environ):
+        raise Problem(403, "an inference key may not read the account's credit here; use a read or management key", "forbidden")
     credits = history.credits_of(tx, call.account)
     if credits is None:
         raise missing("account", "account")
     return CreditsAnswer(
         Credits(*map(Amount, (credits.topped_nano, credits.spent_nano, credits.available_nano, credits.leased_nano)))
     )
+
+
+def shows_credit(environ: Mapping[str, str]) -> bool:
+    """Whether an inference key is told what its account has left; ValueError for a setting that is neither yes nor no."""
+    text = environ.get("TOLLWAY_INFERENCE_CREDITS") or "yes"
+    if text.lower() not in ("yes", "no", "true", "false", "1", "0"):
+        raise ValueError(f"TOLLWAY_INFERENCE_CREDITS is {text[:40]!r}; it is yes or no")
+    return text.lower() in ("yes", "true", "1")
+
+
+def _grantable(tx: Tx, key: Key, limit_left_nano: int, account_nano: int, now_ms: int) -> int:
+    """What a key with a limit may still take; where it may not see the account's credit, as if that were without end."""
+    return purse_available(tx, key, account_nano if shows_credit(os.environ) else limit_left_nano, now_ms)[0]
 
 
 def _of_purse(tx: Tx, key: Key, now_ms: int) -> Credits:
@@ -59,7 +74,8 @@ def _of_purse(tx: Tx, key: Key, now_ms: int) -> Credits:
     account = history.credits_of(tx, key.account)
     assert account is not None
     leased = open_nano(tx, key.account, key.purse)
-    return Credits(*map(Amount, (key.limit_nano, spent, purse_available(tx, key, account.available_nano, now_ms)[0], leased)))
+    available = _grantable(tx, key, max(key.limit_nano - spent, 0), account.available_nano, now_ms)
+    return Credits(*map(Amount, (key.limit_nano, spent, available, leased)))
 
 
 def _window_of(reset: str) -> str:
@@ -91,7 +107,7 @@ class KeyData(msgspec.Struct, frozen=True, kw_only=True):
     limit: Amount | None = None
     limit_remaining: Amount | None = None
     limit_reset: str | None = None
-    grantable: Amount
+    grantable: Amount | None
     include_byok_in_limit: bool = False
     usage: Amount
     usage_daily: Amount
@@ -150,16 +166,19 @@ def read_key(tx: Tx, call: Call) -> KeyAnswer:
 
 def _describe_inference(tx: Tx, key: Key, now_ms: int) -> KeyData:
     spent = history.key_usage(tx, key, now_ms)
-    remaining = None if key.limit_nano is None else Amount(max(key.limit_nano - spent[_window_of(key.limit_reset)], 0))
+    left_nano = None if key.limit_nano is None else max(key.limit_nano - spent[_window_of(key.limit_reset)], 0)
     credits = history.credits_of(tx, key.account)
     assert credits is not None
+    grantable = None
+    if left_nano is not None or shows_credit(os.environ):
+        grantable = Amount(_grantable(tx, key, left_nano or 0, credits.available_nano, now_ms))
     return KeyData(
         label=key.label,
         name=key.name,
         limit=None if key.limit_nano is None else Amount(key.limit_nano),
-        limit_remaining=remaining,
+        limit_remaining=None if left_nano is None else Amount(left_nano),
         limit_reset=None if key.limit_reset == "none" else key.limit_reset,
-        grantable=Amount(purse_available(tx, key, credits.available_nano, now_ms)[0]),
+        grantable=grantable,
         usage=Amount(spent["usage"]),
         usage_daily=Amount(spent["usage_daily"]),
         usage_weekly=Amount(spent["usage_weekly"]),

@@ -40,13 +40,14 @@ def stacked_bars(caption: str, series: Sequence[str], bars: Sequence[Bar], write
         x = LEFT + step * at
         pieces.append(_column(bar, series, x, step, top, write))
         if at % every == 0:
-            pieces.append(_text(x + step / 2, HEIGHT - 8, "middle", bar.label))
+            kind = "axis under between" if at // every % 2 else "axis under"  # the sheet leaves these out on a phone
+            pieces.append(_text(x + step / 2, HEIGHT - 8, "middle", bar.label, kind))
     pieces.append("</svg>")
     return "".join(pieces)
 
 
-def _text(x: float, y: float, anchor: str, text: str) -> str:
-    return f'<text class="axis" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+def _text(x: float, y: float, anchor: str, text: str, kind: str = "axis") -> str:
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def _column(bar: Bar, series: Sequence[str], x: float, step: float, top: int, write: Callable[[int], str]) -> str:

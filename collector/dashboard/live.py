@@ -2,11 +2,12 @@
 
 Strategy: every page looks once a second, and what one of them saw within that time serves all pages of its account: however many
 look, the store is asked once. A page names the state that it shows (`mark_of`), so nothing is missed between its drawing and its
-connection, nor while a tab was in the background. A stream ends after a quarter of a minute, and the page asks again: with a
-session that may have ended, and without holding up a server that wants to stop.
+connection, nor while a tab was in the background. A stream ends after a quarter of a minute, and the page asks again, with a
+session that may have ended. It ends at once when the server wants to stop.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from time import monotonic
 
@@ -30,19 +31,22 @@ class Feed:
     def __init__(self, collector: Collector, is_leaving: Callable[[], bool]) -> None:
         self._collector = collector
         self._is_leaving = is_leaving
+        self.leaving = asyncio.Event()
+        """Set by a server that stops, and knows it before it is asked."""
         self._known: dict[str, _Known] = {}
 
     async def events(self, account: str, seen: str) -> AsyncIterator[bytes]:
         """The events of one page that shows the state `seen`; empty when it does not say."""
         began_s = monotonic()
         yield b": connected\n\n"
-        while not self._is_leaving() and monotonic() - began_s < STREAM_S_MAX:
+        while not (self.leaving.is_set() or self._is_leaving()) and monotonic() - began_s < STREAM_S_MAX:
             mark = await self._mark(account)
             if mark != seen:
                 if seen:
                     yield b"event: usage\ndata: \nid: %b\n\n" % mark.encode()
                 seen = mark
-            await asyncio.sleep(POLL_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.leaving.wait(), POLL_S)
 
     async def _mark(self, account: str) -> str:
         known = self._known.get(account)

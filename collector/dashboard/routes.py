@@ -31,6 +31,8 @@ class Site:
     def __init__(self, collector: Collector, edge_origin: str = "", is_leaving: Callable[[], bool] = lambda: False) -> None:
         self._desk = desk = Dashboard(collector, edge_origin)
         feed = live.Feed(collector, is_leaving)
+        self.leave = feed.leaving.set
+        """End what open pages listen to, for a server that stops."""
         doors = signin.SignIn(desk)
         page, door = desk.route, desk.open_route
         self.routes: Sequence[BaseRoute] = [

@@ -1,6 +1,9 @@
-"""The official OpenRouter client against the account's API, unmodified, through an edge: credits, keys, history, sign-in."""
+"""The official OpenRouter clients against the account's API, unmodified, through an edge: credits, keys, history, sign-in."""
 
 import datetime
+import json
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +69,31 @@ def test_openrouter_client_reads_the_account(
     assert rows.data.metadata.row_count == 1
     meta: Any = manager.analytics.get_analytics_meta()
     assert "usage" in {metric.name for metric in meta.data.metrics}
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_openrouter_client_for_node_walks_the_account(edge: Edge, caller: Account, provider: Provider, model: str) -> None:
+    """All that the Python one is asked, by the TypeScript one, which checks every answer against its own schema."""
+    here = Path(__file__).parent
+    subprocess.run(["./install"], cwd=here, check=True, timeout=120)
+    provider.script(model, respond(completion(prompt=1, tokens=1)))
+    gen_id, spent = call(edge, caller, model), cost_nano(1, 1)
+    wait_spent_nano(edge.port, caller, spent)
+    made = run_json(edge, "keys", "create", "--account", caller.name, "--role", "management")
+    given = json.dumps({"base_url": edge.openrouter_url, "key": made["key"], "generation": gen_id})
+    done = subprocess.run(
+        ["node", "node/account.mjs"], cwd=here, input=given, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    seen = json.loads(done.stdout)
+    assert seen["credits"] == {"totalCredits": 2.5, "totalUsage": spent / 1e9}
+    assert (seen["generation"]["id"], seen["generation"]["totalCost"]) == (gen_id, spent / 1e9)
+    assert [(row["model"], row["requests"], row["usage"]) for row in seen["activity"]] == [(f"mock/{model}", 1, spent / 1e9)]
+    assert (seen["query"]["data"]["metadata"]["rowCount"], "usage" in seen["meta"]) == (1, True)
+    assert (seen["own"]["limit"], seen["own"]["limitReset"], seen["own"]["isManagementKey"]) == (1.5, "monthly", False)
+    assert seen["made"] in seen["listed"]
+    assert (seen["changed"]["name"], seen["changed"]["limit"], seen["read"]["name"]) == ("renamed", 2, "renamed")
+    assert (seen["deleted"], seen["granted"]["limit"], seen["refused"]) == ({"deleted": True}, 3, 401)
 
 
 def test_openrouter_client_manages_keys(edge: Edge, manager: OpenRouter, caller: Account, provider: Provider, model: str) -> None:

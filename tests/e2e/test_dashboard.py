@@ -214,6 +214,24 @@ def test_pages_are_accessible_and_small(browse: Browse, edge: Edge, owner: Accou
     assert {page: seen[at * 6 + 5] for at, page in enumerate(PAGES)} == dict.fromkeys(PAGES, 0)
 
 
+def test_pages_are_walked_by_keyboard(browse: Browse, edge: Edge, owner: Account) -> None:
+    """From the link that skips the navigation to a key that was made: by Tab, Enter and letters, and what has the focus shows."""
+    tab = ("press", "Tab")
+    seen = browse(
+        *login(edge, owner.name),
+        ("goto", "/dashboard/usage"), tab, ("focused",), ("press", "Enter"), tab, ("focused",), ("outlined",),
+        ("press", "Enter"), ("wait_text", ".tabs [aria-current]", "24 hours"), ("url",),
+        ("goto", "/dashboard"), tab, tab, tab, tab, ("focused",), tab, tab, ("focused",), ("press", "Enter"),
+        ("wait_text", "h1", "Keys"), ("focus", "main select"), tab, ("type", "by keyboard"), tab, ("type", "2.50"),
+        ("press", "Enter"), ("wait", "#made"), ("texts", "main tbody tr"),
+    )  # fmt: skip
+    assert 'class="skip"' in seen[5]
+    assert ("24 hours" in seen[8], seen[9]) == (True, True)
+    assert "period=day" in seen[12]
+    assert ("usage" in seen[18], "keys" in seen[21]) == (True, True)
+    assert any("by keyboard" in row and "$2.50" in row for row in seen[-1])
+
+
 def test_operators_pages_are_accessible(browse: Browse, edge: Edge, owner: Account) -> None:
     """All of them, in both themes; an account is opened from the list."""
     steps: list[tuple[Any, ...]] = login(edge, "--operator")

@@ -1,13 +1,16 @@
 """Alerts told: signed as Standard Webhooks verifies, mailed, tried again on its schedule, once per fall, and again when asked."""
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from aiosmtpd.controller import Controller
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
@@ -160,6 +163,35 @@ async def test_webhook_inside_is_never_called(
     problems = api.collector.store.read(lambda tx: tx.rows("SELECT problem FROM deliveries"))
     assert all("inside" in row[0] or "begins with" in row[0] for row in problems)
     assert receiver.got == []
+
+
+@pytest.mark.parametrize(
+    ("name", "is_trusted", "problem"),
+    [("localhost", True, ""), ("localhost", False, "SSLCertVerificationError"), ("elsewhere", True, "SSLCertVerificationError")],
+)
+async def test_webhook_over_tls_goes_to_whom_its_certificate_names(
+    api: Api, receiver: Receiver, clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, is_trusted: bool,
+    problem: str,
+) -> None:  # fmt: skip
+    """A real handshake: told by the name that was looked up, and to nobody whom no authority names so."""
+    clock.now_ms = time.time_ns() // 1_000_000  # its verifier asks the machine how old a message is
+    authority, stranger = trustme.CA(), trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    receiver.server.socket = context.wrap_socket(receiver.server.socket, server_side=True, do_handshake_on_connect=False)
+    trusted = tmp_path / "ca.pem"
+    (authority if is_trusted else stranger).cert_pem.write_to_path(str(trusted))
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    made = await destination(api, f"https://localhost:{receiver.server.server_port}/hook?a=b")
+    await api.ask("management", "POST", f"/v1/alerts/destinations/{made['data']['id']}/test")
+    deliver_due(api.collector.store, clock.now_ms)
+    ((state, said),) = api.collector.store.read(lambda tx: tx.rows("SELECT state, problem FROM deliveries"))
+    assert (state, problem in said) == ("waiting" if problem else "delivered", True)
+    assert len(receiver.got) == (0 if problem else 1)
+    for headers, body in receiver.got:
+        assert headers["host"] == f"localhost:{receiver.server.server_port}"
+        Webhook(made["secret"]).verify(body, headers)
+        assert json.loads(body)["type"] == "test"
 
 
 class Mailbox:

@@ -1,10 +1,12 @@
-"""History by every front: OpenRouter's analytics, OpenAI's buckets, CSV and FOCUS say what the ledger says, exactly, in each
-zone."""
+"""History by every front: OpenRouter's analytics, OpenAI's buckets, CSV, FOCUS and the dashboard say what the ledger says,
+exactly, in each zone."""
 
 import csv
+import datetime
 import io
 import os
 import random
+import re
 import shutil
 from collections import Counter
 from decimal import Decimal
@@ -18,6 +20,8 @@ import pytest
 
 from collector.api.csv_cells import write_csv
 from collector.api.exports import FOCUS_COLUMNS
+from collector.dashboard.access import COOKIE
+from collector.dashboard.sessions import open_session
 from tests.collector.api.conftest import Api
 from tests.collector.facts import NOON_MS, Caller, Node, at_time, make_caller
 from usage.protocol import Batch
@@ -59,7 +63,7 @@ def dollars(nano: int) -> Decimal:
 
 async def agree(api: Api, count: int, accounts: int) -> None:
     made = await fill(api, count, accounts)
-    for account in list(made)[:6]:
+    for account in list(made):
         facts = made[account]
         await agree_about(api, account, facts)
 
@@ -91,7 +95,9 @@ async def agree_about(api: Api, account: str, facts: list[UsageRecord]) -> None:
         assert {(row["start"][:10], row["model"]): Decimal(row["cost_usd"]) for row in listed} == {
             key: dollars(nano) for key, nano in by_day.items()
         }
-        assert await _costs(api, named, tz) == {day: dollars(nano) for day, nano in _per_day(by_day).items()}
+        per_day = {day: dollars(nano) for day, nano in _per_day(by_day).items()}
+        assert await _costs(api, named, tz) == per_day
+        assert await _drawn(api, named, tz) == (total, per_day)
     focus = await api.get("operator", f"/v1/exports/focus.csv?{named}&from={_q(START)}&to={_q(END)}")
     charges = list(csv.DictReader(io.StringIO(focus.text)))
     assert tuple(charges[0]) == FOCUS_COLUMNS
@@ -112,8 +118,6 @@ async def agree_about(api: Api, account: str, facts: list[UsageRecord]) -> None:
 
 
 def _local(time_ms: int, tz: str) -> Any:
-    import datetime
-
     return datetime.datetime.fromtimestamp(time_ms / 1000, ZoneInfo(tz))
 
 
@@ -143,6 +147,21 @@ async def _costs(api: Api, named: str, tz: str) -> dict[str, Decimal]:
         if not body["has_more"]:
             return found
         page = body["next_page"]
+
+
+async def _drawn(api: Api, named: str, tz: str) -> tuple[Decimal, dict[str, Decimal]]:
+    """The dashboard's page: spend in all, and the local days of the table behind its chart on which anything was spent."""
+    secret, _ = await api.collector.write(lambda tx, now: open_session(tx, "", "operator", "test", "192.0.2.1", "a browser", now))
+    path = f"/dashboard/usage?period=quarter&{named}&tz={tz}"
+    page = (await api.http.get(path, headers={"cookie": f"{COOKIE}={secret}"})).text
+    (total,) = re.findall(r'id="total-cost" title="\$([0-9.]+)"', page)
+    rows = re.findall(r"<tr><td>\w+, ([0-9]{2} \w+ [0-9]{4})</td>(.*)</tr>", page)
+    days = {_iso(day): Decimal(re.findall(r"\$([0-9.]+)</td>", cells)[-1]) for day, cells in rows}
+    return Decimal(total), {day: spent for day, spent in days.items() if spent}
+
+
+def _iso(day: str) -> str:
+    return datetime.datetime.strptime(day, "%d %B %Y").date().isoformat()
 
 
 async def test_every_front_says_what_the_ledger_says(api: Api) -> None:

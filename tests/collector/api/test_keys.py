@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from collector import audit_log
+from collector.api.account import shows_credit
 from tests.collector.api.conftest import Api
 from tests.collector.facts import Caller, Clock, Node
 from usage.key import digest
@@ -111,3 +112,21 @@ async def test_answer_that_did_not_change_is_not_sent_again(api: Api) -> None:
     changed = await api.get("read", "/api/v1/credits", if_none_match=etag)
     assert changed.status == 200
     assert changed.headers["etag"] != etag
+
+
+async def test_account_credit_may_be_closed_to_inference_keys(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TOLLWAY_INFERENCE_CREDITS=no: such a key learns nothing of what the account has; one with a limit still sees its limit."""
+    made = (await api.ask("management", "POST", "/v1/keys", {"name": "app", "limit": 5_000})).body["key"]
+    assert (await api.get("inference", "/v1/credits")).data["available"] == 1_000
+    assert (await api.get(made, "/v1/credits")).data["available"] == 1_000  # the account has less than its limit
+    monkeypatch.setenv("TOLLWAY_INFERENCE_CREDITS", "no")
+    assert (await api.get("inference", "/v1/credits")).status == 403
+    assert (await api.get("inference", "/v1/key")).data["grantable"] is None
+    limited = (await api.get(made, "/v1/credits")).data
+    assert (limited["total_credits"], limited["available"]) == (5_000, 5_000)
+    own = (await api.get(made, "/v1/key")).data
+    assert (own["limit_remaining"], own["grantable"]) == (5_000, 5_000)
+    for role in ("read", "management"):
+        assert (await api.get(role, "/v1/credits")).data["available"] == 1_000
+    with pytest.raises(ValueError, match="yes or no"):
+        shows_credit({"TOLLWAY_INFERENCE_CREDITS": "perhaps"})
