@@ -131,7 +131,8 @@ class Generation(msgspec.Struct, eq=False):
         """Another provider is tried; nothing was consumed at the last one."""
         self.attempts += 1
         if attempt is self.attempt:
-            self.meter.forget()
+            if self.attempts > 1:
+                self.meter.forget()
             return
         self.attempt = attempt
         self.envelope = answered_by(self.envelope, attempt.model.id)

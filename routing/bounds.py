@@ -52,13 +52,14 @@ class TokenBounds(msgspec.Struct, frozen=True, gc=False):
 class Counts(msgspec.Struct, frozen=True, gc=False):
     """What a claim says in OpenAI's sense. `parts` are those of `Tokens` that are inside of prompt and completion; a whole that
     is None is not told. `left_over`: tokens in the total that cannot be. `tokens`: all of it, where its parts agree with its
-    wholes, so that within the bounds nothing is left to be done."""
+    wholes, so that within the bounds nothing is left to be done. `is_plain`: the claim says these tokens and nothing else."""
 
     prompt: int | None
     completion: int | None
     parts: Tokens
     left_over: int = 0
     tokens: Tokens | None = None
+    is_plain: bool = False
 
 
 class Counted(msgspec.Struct, frozen=True, gc=False):

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from routing.bounds import BYTES_PER_TOKEN_MAX, Counted, Counts, TokenBounds, bounded
-from routing.dialects.claim import ABSENT, Arithmetic, Claim, count, merged, read_claim, upstream_cost_pico
+from routing.dialects.claim import ABSENT, Arithmetic, Claim, merged, read_claim, upstream_cost_pico
 from routing.dialects.counts import counts_of
 from routing.envelope import Envelope
 from routing.provider import Model
@@ -61,7 +61,7 @@ class Bill(msgspec.Struct, frozen=True, gc=False):
     """What a generation comes to at this moment. `fault`: what the provider claimed that cannot be, empty when nothing.
 
     `upstream_cost_pico` is what the provider says that it bills, in pico-dollars. `tier` is the service tier that is charged, ""
-    for the plain one.
+    for the plain one. `is_told`: the claim's text says just that, and neither cost nor source.
     """
 
     tokens: Tokens
@@ -71,6 +71,7 @@ class Bill(msgspec.Struct, frozen=True, gc=False):
     fault: str = ""
     upstream_cost_pico: int | None = None
     tier: str = ""
+    is_told: bool = False
 
 
 class Meter(msgspec.Struct, eq=False):
@@ -153,14 +154,14 @@ class Meter(msgspec.Struct, eq=False):
         self._is_whole_claim = self._claim is claim or self._claim == claim
         self._text = usage
         self._bill = None
-        if (type(claim.completion_tokens) is int and claim.completion_tokens > 0) or count(claim.wholes[1]):
+        if claim.completion:
             self._deltas_claimed, self._bytes_claimed = self.deltas, self.text_bytes
 
     def observe_answer(self, body: bytes, usage: bytes) -> None:
         """A whole answer and the usage in it (empty: none). The text is looked at only if it could matter."""
         if usage:
             self.observe_usage(usage)
-        claimed = count(self._claim.wholes[1]) if self._claim is not None else None
+        claimed = 0 if self._claim is None else self._claim.completion
         if not claimed or claimed * BYTES_PER_TOKEN_MAX < len(body):
             self.observe_text(body)
             self._deltas_claimed, self._bytes_claimed = self.deltas, self.text_bytes
@@ -205,6 +206,8 @@ class Meter(msgspec.Struct, eq=False):
             if tokens.prompt <= bounds.prompt_max and self.completion_counted <= tokens.completion <= bounds.completion_max:
                 # The usual case: nothing to bound and nothing to complete.
                 assert claim is not None
+                if counts.is_plain:
+                    return self._priced(tokens, "provider", is_told=True)
                 return self._priced(tokens, "provider", "", upstream_cost_pico(claim))
         since_bytes = self.text_bytes - self._bytes_claimed
         since = max(self.deltas - self._deltas_claimed, -(-since_bytes // BYTES_PER_TOKEN))
@@ -217,19 +220,22 @@ class Meter(msgspec.Struct, eq=False):
         found = bounded(counts, ours, bounds)
         return self._priced(found.tokens, found.source, found.fault, upstream_cost_pico(claim))
 
-    def _priced(self, tokens: Tokens, source: UsageSource, fault: str = "", upstream_pico: int | None = None) -> Bill:
+    def _priced(
+        self, tokens: Tokens, source: UsageSource, fault: str = "", upstream_pico: int | None = None, is_told: bool = False
+    ) -> Bill:
         # The one place where rates are chosen for what is charged: by the prompt's size and the tier that the answer names.
-        served = self.tier if self.tier and self.trusts_served_tier else None
         if tokens.searches < self.searches_min and source != "estimated":
             tokens = msgspec.structs.replace(tokens, searches=self.searches_min)
+        served = self.tier if self.trusts_served_tier else ""
         tier, rates = self.tariff.charge(tokens, self.asked_tier, served, self.hold_nano)
-        return Bill(tokens, rates, cost_nano(tokens, rates), source, fault, upstream_pico, tier)
+        return Bill(tokens, rates, cost_nano(tokens, rates), source, fault, upstream_pico, tier, is_told)
 
     def usage_json(self) -> bytes:
         """The usage object: the provider's own members, with the totals in OpenAI's sense and `cost` in dollars added."""
         bill, claim = self.bill(), self._claim
         tokens, cost = bill.tokens, dollars(bill.cost_nano).encode()
-        if claim is not None and self._is_whole_claim and bill.source == "provider" and _says(claim, tokens):
+        is_whole = self._is_whole_claim and bill.source == "provider"
+        if claim is not None and is_whole and (bill.is_told or _says(claim, tokens)):
             return b'%b%b,"cost":%b}' % (self._text[: self._text.rindex(b"}")], _lacking(claim, tokens), cost)
         members = _members_of(self._text)
         members["prompt_tokens"] = Raw(b"%d" % tokens.prompt)

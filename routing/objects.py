@@ -27,19 +27,29 @@ FEW_PER_BYTES: Final = 4_096
 """A step of the walk costs as much as so many bytes of the other way."""
 
 
-def compact(text: bytes | memoryview) -> bytes | memoryview:
+def compact(text: bytes) -> bytes:
     """The text without the white space between its values, if it seems to have any. It must be JSON."""
-    return _format(text, indent=-1) if b'": ' in bytes(text[:128]) and len(text) < COMPACT_BYTES_MAX else text
+    return _format(text, indent=-1) if b'": ' in text[:128] and len(text) < COMPACT_BYTES_MAX else text
+
+
+def is_dense(text: bytes | memoryview, objects: Objects) -> bool:
+    """Whether the list that `text` is has no white space between its objects' members, and no member twice, as can be told at
+    once; `objects` is `decode_objects(text)`."""
+    return (len(text) <= FEW_PER_BYTES or not _is_sparse(text, objects)) and _encode(objects) == text
 
 
 def repeats_in_list(text: bytes | memoryview, objects: Objects) -> bool:
     """Whether an object of the list that `text` is repeats a member; `objects` is `decode_objects(text)`."""
-    if len(text) > FEW_PER_BYTES and sum(map(len, objects)) * FEW_PER_BYTES < len(text):
+    if len(text) > FEW_PER_BYTES and _is_sparse(text, objects):
         return _repeats_by_walk(text, objects)
     if _encode(objects) == text:
         return False
     dense = _format(text, indent=-1)
     return _encode(decode_objects(dense)) != dense and _repeats_by_walk(text, objects)
+
+
+def _is_sparse(text: bytes | memoryview, objects: Objects) -> bool:
+    return sum(map(len, objects)) * FEW_PER_BYTES < len(text)
 
 
 def repeats(text: bytes | memoryview, members: Members) -> bool:

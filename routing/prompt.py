@@ -6,6 +6,7 @@ Rule: a member that stands twice in an object is refused. Rule: parts and depth 
 does not grow with what a caller makes of it.
 """
 
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +14,7 @@ from msgspec import Raw
 
 from routing.invalid import Invalid
 from routing.names import IN_PROMPT, STATE_IN_PROMPT, check_name, check_state_name, words
-from routing.objects import Objects, compact, decode_objects, repeats, repeats_in_list, shorten
+from routing.objects import Objects, compact, decode_objects, is_dense, repeats, repeats_in_list, shorten
 from routing.splice import Members, decode_members
 
 MEDIA_PARTS_MAX = 4_096
@@ -33,9 +34,12 @@ _OPAQUE: Final = _ANYTHING | _TEXTS
 _PLAIN: Final = _OPAQUE | words("content detail format filename index prefix thought thinking signature language")
 """Names that need no second look."""
 _SIMPLE: Final = _OPAQUE | {"content"}
+_TEXT_PART: Final = frozenset(("type", "text"))
 _QUOTE, _BRACKET, _BRACE = b'"[{'
 _decode = msgspec.json.Decoder().decode
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
+_decode_lists = msgspec.json.Decoder(list[Objects]).decode
+_encode = msgspec.json.Encoder().encode
 
 
 class Prompt(msgspec.Struct, frozen=True, gc=False):
@@ -56,11 +60,18 @@ EMPTY: Final = Prompt()
 
 def read_prompt(raw: Raw | bytes, member: str = "messages") -> Prompt:
     """What is in the JSON of `member`, a list or an object. Invalid."""
-    look = _Look(member)
-    if len(raw) > LARGE_BYTES:
-        raw, look.sizes = shorten(bytes(raw))
+    text, sizes = (bytes(raw), {}) if len(raw) <= LARGE_BYTES else shorten(bytes(raw))
     try:
-        look.into(raw, member, 0)
+        if text[0] == _BRACKET:
+            text = compact(text)
+            try:
+                objects = decode_objects(text)
+            except msgspec.ValidationError:
+                objects = []
+            if objects and len(objects) <= PARTS_MAX and is_dense(text, objects) and _are_texts(text, objects):
+                return EMPTY
+        look = _Look(member, sizes)
+        look.into(text, member, 0)
     except (msgspec.DecodeError, RecursionError) as problem:
         raise Invalid(f"'{member}' cannot be read: {problem}", member) from None
     if look.is_plain:
@@ -68,26 +79,43 @@ def read_prompt(raw: Raw | bytes, member: str = "messages") -> Prompt:
     return Prompt(look.images, look.others, tuple(look.inline), look.state, frozenset(look.cache_lives))
 
 
+def _are_texts(text: bytes, messages: Objects) -> bool:
+    """Whether a dense list is one of messages with nothing in them but text, as nearly all are: what else there can be in one has
+    another name, or is in its content."""
+    if not set().union(*messages) <= _SIMPLE or b'"content":{' in text:
+        return False
+    if b'"content":[' not in text:
+        return True
+    contents = [content for members in messages if (content := members.get("content")) and memoryview(content)[0] == _BRACKET]
+    lists = b"[%b]" % b",".join(contents)
+    try:
+        parts = _decode_lists(lists)
+    except msgspec.ValidationError:
+        return False
+    flat = list(chain.from_iterable(parts))
+    return len(flat) <= PARTS_MAX and set().union(*flat) <= _TEXT_PART and _encode(parts) == lists
+
+
 class _Look:
     """What was seen so far."""
 
     __slots__ = ("cache_lives", "images", "inline", "is_plain", "member", "others", "parts", "sizes", "state")
 
-    def __init__(self, member: str) -> None:
+    def __init__(self, member: str, sizes: dict[bytes, int]) -> None:
         self.member = member
         self.images = self.others = self.parts = 0
         self.inline: list[int] = []
         self.state: str | None = None
         self.cache_lives: set[str] = set()
         self.is_plain = True
-        self.sizes: dict[bytes, int] = {}
+        self.sizes = sizes
         """How long those strings were that were shortened."""
 
     def into(self, raw: Raw | bytes, path: str, depth: int) -> None:
         """Everything in a list or an object."""
         if depth > DEPTH_MAX:
             raise Invalid(f"'{self.member}' is nested more than {DEPTH_MAX} levels deep", self.member)
-        text: bytes | memoryview = memoryview(raw)
+        text = bytes(raw)
         if text[0] == _BRACE:
             members = decode_members(text)
             if repeats(text, members):

@@ -55,11 +55,13 @@ class Tariff(msgspec.Struct, frozen=True):
         rates += [step.rates for tariff in tariffs for step in tariff.above if prompt_max > step.tokens]
         return tuple(dict.fromkeys(rates))
 
-    def charge(self, tokens: Tokens, asked: str, served: str | None, hold_nano: int) -> tuple[str, Rates]:
-        """The tier and the prices to charge. `served` is what the answer named, None when it named nothing that can be
+    def charge(self, tokens: Tokens, asked: str, served: str, hold_nano: int) -> tuple[str, Rates]:
+        """The tier and the prices to charge. `served` is what the answer named, empty when it named nothing that can be
         trusted."""
+        if not (asked or self.above) and served in PLAIN_TIERS:
+            return "", self.rates
         tier = asked
-        if served is not None and served != asked:
+        if served and served != asked:
             if served in PLAIN_TIERS:
                 tier = ""
             elif served in self.tiers and cost_nano(tokens, self.resolve(tokens.prompt, served)) <= hold_nano:

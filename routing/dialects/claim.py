@@ -106,6 +106,14 @@ class Claim(msgspec.Struct, gc=False):
         return not any(count(number) for number in (*self.wholes, self.total_tokens))
 
     @property
+    def completion(self) -> int:
+        """Completion tokens by whatever name; 0 when they are not told."""
+        completion = self.completion_tokens
+        if type(completion) is int and 0 < completion < COUNT_MAX and self.billed_units is None:
+            return completion
+        return count(self.wholes[1]) or 0
+
+    @property
     def wholes(self) -> tuple[Number, Number]:
         """Prompt and completion by whatever name. Cohere's `tokens` are not what it bills."""
         billed = self.billed_units

@@ -7,6 +7,8 @@ the cache in them. The gap to `total_tokens` tells.
 Strategy: most claims agree with themselves, and are read the short way (`_agreed`).
 """
 
+from itertools import product
+
 import msgspec
 
 from routing.bounds import Counts, TokenBounds
@@ -68,23 +70,33 @@ def counts_of(claim: Claim, arithmetic: Arithmetic, bounds: TokenBounds) -> Coun
     return Counts(prompt + of_prompt, completion + of_completion, parts, left_over)
 
 
+_SAYS_NOTHING = tuple(
+    Details(cached_tokens=cached, audio_tokens=audio, reasoning_tokens=reasoning)
+    for cached, audio, reasoning in product((0, None), repeat=3)
+)
+"""As most details are."""
+
+
 def _agreed(claim: Claim) -> Counts | None:
     """The usual case, which is most of all: OpenAI's names, counts that agree with their total, parts inside of their wholes."""
     prompt, completion, total = claim.prompt_tokens, claim.completion_tokens, claim.total_tokens
     if not (type(prompt) is type(completion) is type(total) is int and total == prompt + completion <= COUNT_MAX):
         return None
     inputs, outputs = claim.prompt_tokens_details, claim.completion_tokens_details
-    if min(prompt - 1, completion) < 0 or claim != Claim(prompt, completion, total, inputs, outputs):
+    if prompt < 1 or completion < 0 or claim != Claim(prompt, completion, total, inputs, outputs):
         return None
+    if (not inputs or inputs in _SAYS_NOTHING) and (not outputs or outputs in _SAYS_NOTHING):
+        tokens = Tokens(prompt, completion)
+        return Counts(prompt, completion, tokens, 0, tokens, True)
     cached = written = audio_in = image_in = reasoning = audio_out = image_out = 0
-    if inputs and inputs != _NONE:
+    if inputs:
         read = inputs.cached_tokens, inputs.cache_write_tokens, inputs.audio_tokens, inputs.image_tokens
         if inputs != Details(read[0], read[1], None, None, read[2], read[3]):
             return None
         cached, written, audio_in, image_in = (count(number) or 0 for number in read)
         if cached + written > prompt or audio_in > prompt or image_in > prompt:
             return None
-    if outputs and outputs != _NONE:
+    if outputs:
         told = outputs.reasoning_tokens, outputs.audio_tokens, outputs.image_tokens
         if outputs != Details(None, None, None, None, told[1], told[2], told[0]):
             return None

@@ -72,7 +72,7 @@ def test_tariff_never_charges_more_than_was_possible(prompt: int, completion: in
     """Whatever tier the answer names and however long the prompt turned out, the hold covers it."""
     prompt_max = draw.draw(st.integers(prompt, 800_000))
     hold = max(worst_case_nano(prompt_max, completion, each) for each in TARIFF.possible(prompt_max, tier))
-    served = draw.draw(st.sampled_from([None, "default", "flex", "priority", "scale", ""]))
+    served = draw.draw(st.sampled_from(["default", "flex", "priority", "scale", ""]))
     charged, rates = TARIFF.charge(Tokens(prompt, completion), tier, served, hold)
     assert charged in ("", "flex", "priority")
     assert cost_nano(Tokens(prompt, completion), rates) <= hold
@@ -89,7 +89,7 @@ def test_tariff_of_plain_rates_is_those() -> None:
     """Most models have one price."""
     rates = Rates(input=1, output=2)
     assert Tariff(rates).possible(10**9, "flex") == (rates,)
-    assert Tariff(rates).charge(Tokens(5, 5), "", None, 0) == ("", rates)
+    assert Tariff(rates).charge(Tokens(5, 5), "", "", 0) == ("", rates)
     assert hash(Tariff(rates)) == hash(rates)
 
 
