@@ -12,18 +12,18 @@ from typing import Any
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp
 
-from edge.account import Authenticated, Forward, Fresh
-from edge.admin import admin
+from edge.cli import greeting, run
 from edge.data_folder import StartProblem, locked, node_name
 from edge.downstream import READER_TIMEOUT
 from edge.downstream.admission import ADMISSION
-from edge.endpoints import paid, routes
+from edge.endpoints.account import Authenticated, FlushFirst, Forward
+from edge.endpoints.admin import admin
+from edge.endpoints.router import ApiRouter
+from edge.endpoints.routes import paid, routes
 from edge.node import Node
-from edge.ops import greeting, run
-from edge.router import ApiRouter
 from edge.settings import Settings
-from edge.turn import TURN
-from usage.protocol import Centre
+from edge.write_batch import WRITE_BATCH
+from usage.protocol import CollectorClient
 
 
 @asynccontextmanager
@@ -31,31 +31,31 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
     settings = Settings.read()
     name = node_name(settings)
     with locked(settings.data):
-        async with centre_of(settings, name) as (centre, account, pages):
-            node = app.node = Node(settings, name, centre)
-            fresh = Authenticated(Fresh(account, node.flush), lambda: node.authenticator, node.failed_authentications)
+        async with collector_of(settings, name) as (collector_client, account, pages):
+            node = app.node = Node(settings, name, collector_client)
+            fresh = Authenticated(FlushFirst(account, node.flush), lambda: node.authenticator, node.failed_authentications)
             app.serve(paid(node), [*routes(node, fresh), *pages], lambda: node.table.config.cors_origins)
             async with admin(node, settings):
                 await node.start()
                 reader_timeout_s = node.table.config.limits.reader_timeout_s
-                yield {TURN: node.turn, READER_TIMEOUT: reader_timeout_s, ADMISSION: node.admission}
+                yield {WRITE_BATCH: node.turn, READER_TIMEOUT: reader_timeout_s, ADMISSION: node.admission}
                 await node.stop()
 
 
 @asynccontextmanager
-async def centre_of(settings: Settings, name: str) -> AsyncIterator[tuple[Centre, ASGIApp, Sequence[BaseRoute]]]:
+async def collector_of(settings: Settings, name: str) -> AsyncIterator[tuple[CollectorClient, ASGIApp, Sequence[BaseRoute]]]:
     """The collector: elsewhere over HTTP, or embedded. With it the application that answers for accounts, and the dashboard."""
     if settings.collector_url is not None:
-        from edge.collector_link import HttpCentre
+        from edge.collector_client.http import HttpCollectorClient
 
-        link, forward = HttpCentre(settings.collector_url, settings.node_token or ""), Forward(settings.collector_url)
+        link, forward = HttpCollectorClient(settings.collector_url, settings.node_token or ""), Forward(settings.collector_url)
         yield link, forward, ()
         await forward.aclose()
         await link.aclose()
         return
     from collector.api.routes import routes as account_routes
     from collector.dashboard.routes import Site
-    from collector.grant import read_share
+    from collector.leasing.grant import read_share
     from collector.service import DEMO_ACCOUNT, Collector
 
     collector = Collector(open_embedded(), share_percent=read_share(os.environ))
@@ -72,9 +72,9 @@ async def centre_of(settings: Settings, name: str) -> AsyncIterator[tuple[Centre
 def open_embedded() -> Any:
     """The store of the embedded collector. StartProblem: there is none to be had."""
     try:
-        from collector.grant import read_share
-        from collector.schema import SchemaTooNew
-        from collector.store import StoreUnavailable, open_store
+        from collector.leasing.grant import read_share
+        from collector.store.contract import StoreUnavailable, open_store
+        from collector.store.schema import SchemaTooNew
     except ModuleNotFoundError:
         raise StartProblem("there is no collector in this installation: set TOLLWAY_COLLECTOR_URL to where one runs") from None
     try:
@@ -98,7 +98,7 @@ app = ApiRouter(lifespan)
 def main() -> int:
     """The `tollway` command. The account commands are there where the collector is installed."""
     try:
-        from collector.ops import commands
+        from collector.cli.commands import commands
     except ModuleNotFoundError:
         return run(sys.argv[1:], app, prepare)
     return run(sys.argv[1:], app, prepare, commands)

@@ -75,15 +75,15 @@ def _on_granian(out: Path, folder: Path, port: int, mock_port: int) -> Launch:
 
 def _alone(out: Path, folder: Path, port: int, mock_port: int) -> Launch:
     _write_providers(folder, mock_port)
-    centre_port = free_port()
-    centre = _environment(folder, "centre", centre_port)
-    key = _make_key(centre)
-    told = _run(centre, "nodes", "create", NODE)
+    collector_port = free_port()
+    collector = _environment(folder, "collector", collector_port)
+    key = _make_key(collector)
+    told = _run(collector, "nodes", "create", NODE)
     token = next(line.removeprefix("token: ") for line in told.splitlines() if line.startswith("token: "))
     edge = _environment(folder, "data", port)
     (folder / "data").mkdir(exist_ok=True)
-    edge |= {"TOLLWAY_COLLECTOR_URL": f"http://127.0.0.1:{centre_port}", "TOLLWAY_NODE": NODE, "TOLLWAY_NODE_TOKEN": token}
-    companion = Companion([sys.executable, "-m", "collector"], centre_port, centre)
+    edge |= {"TOLLWAY_COLLECTOR_URL": f"http://127.0.0.1:{collector_port}", "TOLLWAY_NODE": NODE, "TOLLWAY_NODE_TOKEN": token}
+    companion = Companion([sys.executable, "-m", "collector"], collector_port, collector)
     return Launch([str(PROGRAM), "serve"], _target(port, key), edge, (companion,))
 
 

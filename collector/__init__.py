@@ -1,1 +1,1 @@
-"""The centre: accounts, keys, leases, the ledger and the usage history, behind the node protocol and the account API."""
+"""The collector: accounts, keys, leases, the ledger and the usage history, behind the node protocol and the account API."""

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from collector import ops
+from collector.cli import commands as ops
 from collector.serve import serve
 
 

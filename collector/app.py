@@ -16,14 +16,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from collector import node_api
+from collector.api import node as node_api
 from collector.api.routes import routes as account_routes
 from collector.dashboard.routes import Site
-from collector.grant import read_share
-from collector.ledger import TERMS
-from collector.nodes import stranded
+from collector.leasing.grant import read_share
+from collector.leasing.nodes import stranded
+from collector.ledger.ledger import TERMS
 from collector.service import Collector
-from collector.store import Tx, open_store
+from collector.store.contract import Tx, open_store
 from usage.pricing import dollars
 from usage.protocol import Unreachable
 

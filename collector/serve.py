@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping
 
 from collector.api.account import shows_credit
 from collector.app import create_app
-from collector.grant import read_share
-from collector.schema import SchemaTooNew
+from collector.leasing.grant import read_share
 from collector.service import Collector
-from collector.store import StoreUnavailable, open_store
+from collector.store.contract import StoreUnavailable, open_store
+from collector.store.schema import SchemaTooNew
 
 PORT_DEFAULT = 8100
 HEAD_TIMEOUT_S = 10.0

@@ -13,13 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from collector import accounts, audit_log, ingest, leasing, recall
-from collector.accounts import NAME, KeyTerms
+from collector.accounts import accounts, audit_log
+from collector.accounts.accounts import NAME, KeyTerms
+from collector.accounts.window import DAY_MS
 from collector.dashboard.sessions import make_link
-from collector.grant import SHARE_PERCENT
-from collector.rejections import kind_of
-from collector.store import Store, StoreDamaged, StoreUnavailable, T, Tx
-from collector.window import DAY_MS
+from collector.ingest import ingest
+from collector.ingest.rejections import kind_of
+from collector.leasing import leasing, recall
+from collector.leasing.grant import SHARE_PERCENT
+from collector.store.contract import Store, StoreDamaged, StoreUnavailable, T, Tx
 from usage.key import masked
 from usage.pricing import dollars
 from usage.protocol import (
@@ -29,9 +31,9 @@ from usage.protocol import (
     Batch,
     Boot,
     Booted,
-    Centre,
     Close,
     Closed,
+    CollectorClient,
     Poll,
     Polled,
     Refused,
@@ -84,8 +86,8 @@ class Collector:
     def __repr__(self) -> str:
         return f"<Collector on {self.store!r}>"
 
-    def for_node(self, node: str) -> Centre:
-        """The centre as the node `node` in this process sees it."""
+    def for_node(self, node: str) -> CollectorClient:
+        """The collector as the node `node` in this process sees it."""
         check_name(node)
         return _Link(self, node)
 

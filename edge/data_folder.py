@@ -1,7 +1,7 @@
 """The folder that a process keeps its things in: the node's name, the journal, the embedded database. One process at a time.
 
-Rule: whoever serves holds the folder's lock; another one is refused with a sentence before it has asked the centre for anything,
-so nobody is fenced. The lock goes with the process, however it ends.
+Rule: whoever serves holds the folder's lock; another one is refused with a sentence before it has asked the collector for
+anything, so nobody is fenced. The lock goes with the process, however it ends.
 Rule: what is in it (usage, digests of keys) is its owner's alone: 0700 and 0600, also where an older release made it otherwise.
 """
 

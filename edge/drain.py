@@ -9,7 +9,7 @@ import asyncio
 import logging
 from time import monotonic
 
-from edge.passage import Watch
+from edge.relay.context import Watchdog
 
 log = logging.getLogger("tollway.node")
 CUT_S_MAX = 3.0
@@ -20,7 +20,7 @@ LOOK_S = POKE_S = 0.1
 class Drain:
     """One way out, begun once. Times are seconds."""
 
-    def __init__(self, watch: Watch, notice_s: float, grace_s: float) -> None:
+    def __init__(self, watch: Watchdog, notice_s: float, grace_s: float) -> None:
         self.is_leaving = False
         self.ended = self.cut = 0
         """How many requests that ran when it began came to their end, and how many did not."""

@@ -1,9 +1,9 @@
 """This edge: everything that runs in one process, how it starts, when it is ready, and how it leaves.
 
-Strategy: it serves at once and takes paid work when the centre has given it an epoch; until then callers get 503 with
+Strategy: it serves at once and takes paid work when the collector has given it an epoch; until then callers get 503 with
 `Retry-After`. What must live as long as the process is supervised (`edge.tasks`).
 Leaving (`edge.drain`): readiness red, no new paid work, running requests finish or are cut, facts are shipped, credit is
-returned, the epoch is closed; what cannot be said to the centre in time stays in the journal for the next start, and is told.
+returned, the epoch is closed; what cannot be said to the collector in time stays in the journal for the next start, and is told.
 """
 
 import asyncio
@@ -16,34 +16,34 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from edge.authentication import Authenticator, Deployment
-from edge.capacity import connections_max, memory_bytes, raise_descriptors
-from edge.clients import FailedAuthentications
-from edge.credit import Credit
+from edge.auth.authenticator import Authenticator, Deployment
+from edge.auth.client_address import FailedAuthentications
+from edge.collector_client.shipper import Shipper
+from edge.credit.credit import Credit
 from edge.data_folder import prove_writable
 from edge.downstream.admission import Admission
 from edge.drain import Drain
-from edge.generation import Books
-from edge.ids import Mint
-from edge.intake import InFlight, body_budget
 from edge.journal import EpochInUse, Journal, Recovery
-from edge.metrics import Metrics
-from edge.overload import Overload
-from edge.passage import Watch
+from edge.limits.capacity import connections_max, memory_bytes, raise_descriptors
+from edge.limits.overload import Overload
+from edge.providers.table import LazyUpstream, Table
+from edge.providers.trials import Trials
 from edge.readiness import Readiness, judge
-from edge.relay import LEAVING, Relay
-from edge.reply import Bounds, send_refusal
+from edge.relay.body import MemoryBudget, body_budget
+from edge.relay.context import Watchdog
+from edge.relay.generation import AccountingContext
+from edge.relay.ids import IdGenerator
+from edge.relay.relay import LEAVING, Relay
+from edge.relay.responses import Bounds, send_refusal
 from edge.settings import Settings
-from edge.shipper import Shipper
-from edge.table import Lazy, Table
 from edge.tasks import Tasks
-from edge.trials import Trials
-from edge.turn import Turn
+from edge.telemetry.metrics import Metrics
 from edge.upstream.pool import NativeUpstream
-from routing.headers import own_request_id
-from routing.refusal import Refusal
+from edge.write_batch import WriteBatch
+from routing.plan.refusal import Refusal
+from routing.wire.headers import own_request_id
 from usage.flavor import flavor_of
-from usage.protocol import Boot, Booted, Centre, Refused, Unreachable
+from usage.protocol import Boot, Booted, CollectorClient, Refused, Unreachable
 
 log = logging.getLogger("tollway.node")
 JOIN_WAIT_S = 2.0
@@ -63,27 +63,27 @@ def admission_of(settings: Settings) -> Admission:
 class Node:
     """One edge process. `chat` is the ASGI callable of the paid path."""
 
-    def __init__(self, settings: Settings, name: str, centre: Centre) -> None:
+    def __init__(self, settings: Settings, name: str, collector: CollectorClient) -> None:
         self.name = name
         self._settings = settings
-        self._centre = centre
+        self._collector = collector
         self.metrics = Metrics()
         self.tasks = Tasks(self.metrics.restarts)
-        self.turn = Turn()
-        self.mint = Mint()
+        self.turn = WriteBatch()
+        self.mint = IdGenerator()
         self.native = NativeUpstream(self.turn)
-        self._httpx = Lazy()
+        self._httpx = LazyUpstream()
         self.table = Table(settings.providers, self.native, self._httpx)
         limits = self.table.config.limits
         self.admission = admission_of(settings)
         memory = memory_bytes()
         self.overload = Overload(memory, _resident_bytes)
-        self.in_flight = InFlight(
+        self.in_flight = MemoryBudget(
             body_budget(limits.inflight_body_bytes_max, limits.body_bytes_max, memory),
             min(self.admission.connections_max, memory // REQUEST_MEMORY_SHARE),
             self.overload,
         )
-        self.watch = Watch(
+        self.watch = Watchdog(
             self.tasks,
             reader_timeout_s=limits.reader_timeout_s,
             body_timeout_s=limits.body_timeout_s,
@@ -126,7 +126,7 @@ class Node:
         return judge(journal, credit, shipper, recovery, failing)
 
     async def start(self) -> None:
-        """Begin to serve. Waits a moment for the centre, then goes on joining in the background."""
+        """Begin to serve. Waits a moment for the collector, then goes on joining in the background."""
         self._runners = [
             self.tasks.supervise("watch", self.watch.run),
             self.tasks.supervise("table", self.table.watch),
@@ -146,7 +146,7 @@ class Node:
         self.credit = credit = Credit(
             self.name,
             booted.epoch,
-            self._centre,
+            self._collector,
             tasks,
             on_fenced=self._fenced,
             key_version=booted.key_version,
@@ -154,7 +154,7 @@ class Node:
         )
         self.shipper = shipper = Shipper(
             journal,
-            self._centre,
+            self._collector,
             tasks,
             on_ack=credit.on_ack,
             renewals=credit.renewals,
@@ -176,7 +176,7 @@ class Node:
             settings.durability == "strict",
             limits.finish_timeout_s,
         )
-        books = Books(self.name, booted.epoch, journal, credit, self.metrics)
+        books = AccountingContext(self.name, booted.epoch, journal, credit, self.metrics)
         deployment = Deployment.of(booted)
         self.authenticator = Authenticator(credit, deployment)
         self._relay = Relay(
@@ -185,7 +185,7 @@ class Node:
         log.info("node %s serves in epoch %d", self.name, booted.epoch)
 
     def _find_lost(self, booted: Booted, recovery: Recovery) -> int:
-        """How many epochs of this node are open at the centre and have no journal here: their credit stays there."""
+        """How many epochs of this node are open at the collector and have no journal here: their credit stays there."""
         lost = sorted(set(booted.open_epochs) - set(recovery.epochs()))
         if lost:
             log.warning(
@@ -198,10 +198,10 @@ class Node:
         return len(lost)
 
     async def _open_journal(self, folder: str) -> tuple[Booted, Journal]:
-        """An epoch and its journal. A centre that was restored from a backup may give an epoch that is known here: ask again.
+        """An epoch and its journal. A collector that was restored from a backup may give an epoch that is known here: ask again.
 
         No epoch is asked for before the folder takes what is written, and one that was given is kept until it does: each epoch
-        that nobody uses would stay open at the centre.
+        that nobody uses would stay open at the collector.
         """
         settings = self._settings
         booted: Booted | None = None
@@ -226,7 +226,7 @@ class Node:
         pause_s = 0.25
         while True:
             try:
-                return await self._centre.boot(boot)
+                return await self._collector.boot(boot)
             except (Unreachable, Refused) as problem:
                 self._say_why_not(f"the collector gave no epoch yet: {problem}")
             await asyncio.sleep(random.uniform(0, pause_s))

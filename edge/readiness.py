@@ -11,10 +11,10 @@ from time import monotonic
 
 import msgspec
 
-from edge.credit import Credit
+from edge.auth.policies import LIFE_S
+from edge.collector_client.shipper import Shipper
+from edge.credit.credit import Credit
 from edge.journal import Journal, Recovery
-from edge.policies import LIFE_S
-from edge.shipper import Shipper
 
 AWAY_S = 10.0
 """An absence of the collector, or a failure to ship, of so long is told."""

@@ -5,7 +5,7 @@ signal hurries: nothing is waited for any more.
 
 Strategy: our own server (`edge.downstream`) unless `TOLLWAY_SERVER=granian`. Granian runs embedded instead of under its process
 manager: one process, half the memory. What restarts a dead process is the machine's supervisor, as for any service.
-Limits: bounds on heads are the server's; bounds on bodies and readers are the relay's (`edge.passage`), whichever serves.
+Limits: bounds on heads are the server's; bounds on bodies and readers are the relay's (`edge.relay.context`), whichever serves.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from typing import Any, Protocol
 
 import uvloop
 
-from edge.capacity import connections_max, memory_bytes, raise_descriptors, return_large_blocks
 from edge.downstream.server import HEAD_TIMEOUT_S, Server
 from edge.drain import Drain
+from edge.limits.capacity import connections_max, memory_bytes, raise_descriptors, return_large_blocks
 from edge.settings import ServerName
 from edge.tasks import start
 

@@ -1,4 +1,4 @@
-"""What the centre has written down, read straight from its database beside the running process.
+"""What the collector has written down, read straight from its database beside the running process.
 
 Limits: SQLite only; read-only, so it never holds a lock that a writer waits for.
 """
@@ -14,7 +14,7 @@ from tests.processes import Process
 
 @dataclass(frozen=True)
 class Record:
-    """One usage record as the centre keeps it."""
+    """One usage record as the collector keeps it."""
 
     gen_id: str
     account: str
@@ -31,7 +31,7 @@ class Record:
 
 
 def query(owner: Process, sql: str, *params: object) -> list[Any]:
-    """Rows of the centre's database."""
+    """Rows of the collector's database."""
     path = owner.folder / "data" / "collector.db"
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as database:
         return database.execute(sql, params).fetchall()

@@ -50,10 +50,10 @@ def answer(request: Request) -> Answer:
 
 
 class Crash:
-    """One run. `victim` is killed and started again, under a load on `edge`; `centre` is the process that owns the books."""
+    """One run. `victim` is killed and started again, under a load on `edge`; `collector` is the process that owns the books."""
 
-    def __init__(self, edge: Edge, centre: Process, victim: Process, provider: Provider, account: Account, seed: int) -> None:
-        self.edge, self.centre, self.victim, self.provider, self.account = edge, centre, victim, provider, account
+    def __init__(self, edge: Edge, collector: Process, victim: Process, provider: Provider, account: Account, seed: int) -> None:
+        self.edge, self.collector, self.victim, self.provider, self.account = edge, collector, victim, provider, account
         self.report = Report()
         self._dice = random.Random(seed)
         self._seen: list[Seen] = []
@@ -121,18 +121,18 @@ class Crash:
         assert asked, Counter((seen.status, seen.body[:200]) for seen in self._seen).most_common(3)
         assert max(asked.values()) == 1, "a request was sent to the provider twice"
         ends_s = time.monotonic() + SETTLED_S_MAX
-        while asked.keys() - {record.request_id for record in records(self.centre, self.account.name)}:
+        while asked.keys() - {record.request_id for record in records(self.collector, self.account.name)}:
             if time.monotonic() > ends_s:
                 break
             time.sleep(0.2)
-        kept = records(self.centre, self.account.name)
+        kept = records(self.collector, self.account.name)
         self._note(asked, kept)
         expected = (0, 200, 503) if self.victim is self.edge else (200, 503)
         strange = [seen for seen in self._seen if seen.status not in expected]
         assert not strange, (len(strange), strange[:3], self.edge.log[-2000:])
-        ((spent_nano,),) = query(self.centre, "SELECT spent_nano FROM accounts WHERE account = ?", self.account.name)
+        ((spent_nano,),) = query(self.collector, "SELECT spent_nano FROM accounts WHERE account = ?", self.account.name)
         compare(asked, kept, [seen for seen in self._seen if seen.is_whole], spent_nano)
-        run(self.centre, "verify")
+        run(self.collector, "verify")
 
     def _note(self, asked: Counter[str], kept: list[Record]) -> None:
         report = self.report

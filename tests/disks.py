@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from edge.journal.disk import Disk
+from edge.journal.files.disk import Disk
 
 Call = tuple[str, tuple[Any, ...]]
 

@@ -1,7 +1,7 @@
-"""The centre in memory: the collector's own ledger and grant sizing, in dictionaries instead of a database.
+"""The collector in memory: the collector's own ledger and grant sizing, in dictionaries instead of a database.
 
-Rule: what decides about money is `collector.ledger` and `collector.grant`; this file only remembers, as the collector's SQL
-does. A test plays the same messages to both and compares every answer and every balance.
+Rule: what decides about money is `collector.ledger.ledger` and `collector.leasing.grant`; this file only remembers, as the
+collector's SQL does. A test plays the same messages to both and compares every answer and every balance.
 Strategy: synchronous and cheap, so that a simulator can take millions of steps.
 """
 
@@ -9,11 +9,22 @@ import copy
 
 import msgspec
 
-from collector.grant import ACTIVE_MS, TTL_S, size_grant
-from collector.ledger import AccountRow, LeaseKey, LeaseRow, Posting, Tables, add_postings, charge_late, give_back, grant, settle
-from collector.ledger import top_up as topped_up
-from collector.recall import LIVING_MS, RECALL_MS, SEEN_MS
-from collector.screening import Screen
+from collector.ingest.screening import Screen
+from collector.leasing.grant import ACTIVE_MS, TTL_S, size_grant
+from collector.leasing.recall import LIVING_MS, RECALL_MS, SEEN_MS
+from collector.ledger.ledger import (
+    AccountRow,
+    LeaseKey,
+    LeaseRow,
+    Posting,
+    Tables,
+    add_postings,
+    charge_late,
+    give_back,
+    grant,
+    settle,
+)
+from collector.ledger.ledger import top_up as topped_up
 from usage.lease import leased_part
 from usage.protocol import (
     Ack,
@@ -38,7 +49,7 @@ from usage.record import UsageRecord
 
 
 class Epoch(msgspec.Struct):
-    """One process's time, as the centre knows it."""
+    """One process's time, as the collector knows it."""
 
     seen_ms: int = 0
 
@@ -57,7 +68,7 @@ class LooseScreen(Screen):
 
 
 class Office:
-    """All the books of a centre. `clock_ms` is Unix time in milliseconds, set by its owner."""
+    """All the books of a collector. `clock_ms` is Unix time in milliseconds, set by its owner."""
 
     def __init__(self) -> None:
         self.clock_ms = 1_700_000_000_000

@@ -160,7 +160,7 @@ class Edge(Process):
 
 
 class Collector(Process):
-    """The centre as a process of its own, on SQLite in its folder unless `env` says otherwise."""
+    """The collector as a process of its own, on SQLite in its folder unless `env` says otherwise."""
 
     def __init__(self, folder: Path, **env: str) -> None:
         port = free_port()

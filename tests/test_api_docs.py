@@ -12,9 +12,9 @@ from typing import Any
 
 from starlette.routing import Match
 
-from edge.downstream.wrong import _ANSWERS
-from edge.endpoints import ACCOUNT_PATHS, routes
-from edge.router import BASES, Endpoint
+from edge.downstream.http_error import _ANSWERS
+from edge.endpoints.router import BASES, Endpoint
+from edge.endpoints.routes import ACCOUNT_PATHS, routes
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "api.md").read_text()
@@ -66,7 +66,7 @@ def codes(*packages: str) -> set[str]:
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MAKERS:
                     words = [*node.args[:3], *(keyword.value for keyword in node.keywords if keyword.arg == "code")]
                     found |= {word.value for word in words if isinstance(word, ast.Constant) and isinstance(word.value, str)}
-    failure = ast.parse((ROOT / "routing" / "failure.py").read_text())
+    failure = ast.parse((ROOT / "routing" / "failures" / "failure.py").read_text())
     for node in ast.walk(failure):
         if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
             ends = [part.value for part in ast.walk(node.value.elts[-1]) if isinstance(part, ast.Constant)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge.settings import Settings
-from routing.config import Limits
+from routing.table.config import Limits
 
 TEXT = (Path(__file__).parent.parent / "docs" / "SECURITY.md").read_text()
 BOUND = re.compile(r"`([a-z_.]*[A-Za-z_]+)` = ([0-9.]+) \|")

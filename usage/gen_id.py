@@ -2,7 +2,7 @@
 chance.
 
 Rule: ids sort by time as bytes do, so a span of time is a range of ids; the store's partitions and its paging stand on that.
-Limits: the edge draws ids in blocks with code of its own (`edge/ids.py`); a test holds both to the same form.
+Limits: the edge draws ids in blocks with code of its own (`edge/relay/ids.py`); a test holds both to the same form.
 """
 
 import re

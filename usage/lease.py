@@ -47,7 +47,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
         )
 
     def after_confirmation(self, admit_until_s: float) -> "Lease":
-        """The centre has said again that this credit is ours."""
+        """The collector has said again that this credit is ours."""
         return msgspec.structs.replace(self, admit_until_s=max(self.admit_until_s, admit_until_s))
 
     def after_recall(self) -> "Lease":

@@ -1,4 +1,4 @@
-"""What an edge node and the centre say to each other.
+"""What an edge node and the collector say to each other.
 
 Strategy: six messages, the same over HTTP (POST /node/v1/<name>, JSON) and in process when the collector is embedded.
 Every message may be lost, repeated or reordered: `boot` fences older epochs, `acquire` is idempotent on `grant_id`,
@@ -21,7 +21,7 @@ MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 
 
 class Unreachable(Exception):
-    """The centre did not answer, or answered that it cannot now; `retry_after_s` is its wish, if it named one.
+    """The collector did not answer, or answered that it cannot now; `retry_after_s` is its wish, if it named one.
 
     `is_lasting`: it will not get better by itself (the database is damaged).
     """
@@ -33,7 +33,7 @@ class Unreachable(Exception):
 
 
 class Refused(Exception):
-    """The centre understood and said no; asking again will not help.
+    """The collector understood and said no; asking again will not help.
 
     Codes: `fenced`, `bad_node_token`, `too_large`, `invalid`.
     """
@@ -66,7 +66,7 @@ class Booted(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the centre says about a key. `models` empty means all; an entry is a model id or a prefix ending in `*`."""
+    """What the collector says about a key. `models` empty means all; an entry is a model id or a prefix ending in `*`."""
 
     digest: str
     key_id: str
@@ -134,7 +134,7 @@ class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """One record the centre will never take; it counts as acknowledged and the edge dead-letters it."""
+    """One record the collector will never take; it counts as acknowledged and the edge dead-letters it."""
 
     seq: int
     gen_id: str
@@ -147,7 +147,7 @@ class Balance(msgspec.Struct, frozen=True):
 
 
 class Ack(msgspec.Struct, frozen=True, omit_defaults=True):
-    """All records through `acked_through` are durable at the centre, gap-free. It never goes back."""
+    """All records through `acked_through` are durable at the collector, gap-free. It never goes back."""
 
     acked_through: int
     rejected: tuple[Rejected, ...] = ()
@@ -207,7 +207,7 @@ class Closed(msgspec.Struct, frozen=True):
     acked_through: int
 
 
-class Centre(Protocol):
+class CollectorClient(Protocol):
     """What an edge needs of the collector. Each call may raise Unreachable or Refused."""
 
     async def boot(self, message: Boot) -> Booted: ...
@@ -226,4 +226,4 @@ MESSAGES: dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct]]] = {
     "close": (Close, Closed),
     "poll": (Poll, Polled),
 }
-"""Message name → (request, answer): the path of the HTTP form and the method of `Centre` are the name."""
+"""Message name → (request, answer): the path of the HTTP form and the method of `CollectorClient` are the name."""

@@ -10,13 +10,13 @@ from typing import Any
 
 import msgspec
 
-from collector.accounts import KEY_COLUMNS, key_from
+from collector.accounts.accounts import KEY_COLUMNS, key_from
+from collector.accounts.history import credits_of
+from collector.accounts.window import first_day
 from collector.alerts.state import Alert, Reading, after, has_fired
 from collector.api.shapes import timestamp
-from collector.history import credits_of
-from collector.leasing import spent_in_window
-from collector.store import Row, Tx
-from collector.window import first_day
+from collector.leasing.leasing import spent_in_window
+from collector.store.contract import Row, Tx
 from usage.pricing import dollars
 
 ALERTS_MAX, DESTINATIONS_MAX = 100, 20

@@ -20,7 +20,7 @@ import msgspec
 
 from collector.alerts.book import Destination, Event, disable_destination, find_destination, find_event
 from collector.alerts.guard import Unsafe, post
-from collector.store import Store, Tx
+from collector.store.contract import Store, Tx
 
 RETRY_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """After the first attempt, and each that failed; a tenth of jitter on top."""

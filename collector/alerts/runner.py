@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from collector.alerts.book import is_due, step
 from collector.alerts.delivery import deliver_due
-from collector.store import Store, StoreUnavailable
+from collector.store.contract import Store, StoreUnavailable
 
 PERIOD_S = 2.0
 STOP_S_MAX = 5.0

@@ -12,8 +12,8 @@ from itertools import pairwise
 
 from collector.analytics.calendar import PERIODS, QUARTER_MAX, UnknownZone, bounds, zone
 from collector.analytics.query import DIMENSIONS, Line, Query, Sums, Table, Wrong
-from collector.rollups import QUARTER_MS, QUARTERS_PER_DAY
-from collector.store import MEASURES, Row, Tx, marks
+from collector.ingest.rollups import QUARTER_MS, QUARTERS_PER_DAY
+from collector.store.contract import MEASURES, Row, Tx, marks
 
 PERIODS_MAX = 10_000
 LINES_MAX = 200_000

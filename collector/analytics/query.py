@@ -6,7 +6,7 @@ the answer says which it is. Amounts are nano-dollars, exact.
 
 import msgspec
 
-from collector.store import MEASURES
+from collector.store.contract import MEASURES
 
 DIMENSIONS = {"account": "account", "key": "key_id", "model": "model", "provider": "provider"}
 """What can be grouped and filtered by, and the column it is."""

@@ -10,15 +10,15 @@ from collections.abc import Mapping
 
 import msgspec
 
-from collector import history
-from collector.accounts import Key, find_key
+from collector.accounts import history
+from collector.accounts.accounts import Key, find_key
+from collector.accounts.window import day_from_date
 from collector.api.caller import ALL
 from collector.api.operation import Call, Operation
 from collector.api.problem import Problem, missing, wrong
 from collector.api.shapes import Amount, timestamp
-from collector.leasing import open_nano, purse_available
-from collector.store import Tx
-from collector.window import day_from_date
+from collector.leasing.leasing import open_nano, purse_available
+from collector.store.contract import Tx
 
 
 class Of(msgspec.Struct, frozen=True):

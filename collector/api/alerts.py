@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from collector.accounts import KEY_COLUMNS, key_from
+from collector.accounts.accounts import KEY_COLUMNS, key_from
+from collector.accounts.audit_log import record
 from collector.alerts import book
 from collector.alerts.delivery import new_secret
 from collector.alerts.guard import Unsafe, parse
@@ -17,8 +18,7 @@ from collector.api.keys import Deleted
 from collector.api.operation import Call, Operation
 from collector.api.problem import missing, wrong
 from collector.api.shapes import Amount, Dollars, nano_of, timestamp
-from collector.audit_log import record
-from collector.store import Tx
+from collector.store.contract import Tx
 
 _MAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\Z").match
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from collector.accounts.window import DAY_MS
 from collector.analytics.calendar import local, zone
 from collector.analytics.engine import run
 from collector.analytics.paging import page
@@ -20,9 +21,8 @@ from collector.api.caller import READERS
 from collector.api.operation import Call, Operation
 from collector.api.problem import wrong
 from collector.api.shapes import Amount, ms_of, timestamp
-from collector.rollups import QUARTER_MS
-from collector.store import Tx
-from collector.window import DAY_MS
+from collector.ingest.rollups import QUARTER_MS
+from collector.store.contract import Tx
 
 ROWS_DEFAULT, ROWS_MAX = 1_000, 10_000
 DAYS_DEFAULT = 30

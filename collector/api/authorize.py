@@ -5,15 +5,15 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from collector import authorization
-from collector.accounts import KeyTerms
+from collector.accounts import authorization
+from collector.accounts.accounts import KeyTerms
+from collector.accounts.audit_log import Actor, record
 from collector.api.account import Of
 from collector.api.caller import MANAGERS
 from collector.api.operation import Call, Operation
 from collector.api.problem import Problem
 from collector.api.shapes import Dollars, ms_of, nano_of, timestamp
-from collector.audit_log import Actor, record
-from collector.store import Tx
+from collector.store.contract import Tx
 from usage.key import masked
 
 Text = Annotated[str, msgspec.Meta(max_length=2_000)]

@@ -9,11 +9,11 @@ from typing import Literal
 import msgspec
 from starlette.requests import Request
 
-from collector.accounts import Key, find_key
+from collector.accounts.accounts import Key, find_key
+from collector.accounts.audit_log import Actor
+from collector.accounts.roles import Credential, find_credential, role_of
 from collector.api.problem import Problem
-from collector.audit_log import Actor
-from collector.roles import Credential, find_credential, role_of
-from collector.store import Tx
+from collector.store.contract import Tx
 from usage.key import digest, is_well_formed
 
 KEY_HEADERS = ("x-api-key", "api-key")

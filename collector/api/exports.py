@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import msgspec
 
+from collector.accounts.window import DAY_MS
 from collector.analytics.calendar import local, zone
 from collector.analytics.engine import run
 from collector.analytics.query import Line, Query, Table
@@ -20,10 +21,9 @@ from collector.api.csv_cells import write_csv
 from collector.api.operation import Call, Operation, Plain
 from collector.api.problem import wrong
 from collector.api.shapes import ms_of, timestamp
-from collector.rollups import QUARTER_MS
-from collector.screening import GEN_ID_SLACK_MS
-from collector.store import Tx
-from collector.window import DAY_MS
+from collector.ingest.rollups import QUARTER_MS
+from collector.ingest.screening import GEN_ID_SLACK_MS
+from collector.store.contract import Tx
 from usage.gen_id import first_of
 from usage.pricing import NANO_PER_DOLLAR
 from usage.record import UsageRecord

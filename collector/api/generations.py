@@ -9,13 +9,13 @@ from typing import Annotated
 
 import msgspec
 
+from collector.accounts.history import SCAN_MAX, newest_first
+from collector.accounts.window import DAY_MS
 from collector.api.caller import ALL, Caller
 from collector.api.operation import Call, Operation
 from collector.api.problem import Problem, wrong
 from collector.api.shapes import Amount, PicoAmount, ms_of, timestamp
-from collector.history import SCAN_MAX, newest_first
-from collector.store import Tx
-from collector.window import DAY_MS
+from collector.store.contract import Tx
 from usage.gen_id import time_ms_of
 from usage.record import UsageRecord
 

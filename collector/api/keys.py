@@ -9,16 +9,16 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from collector import accounts, history, roles
-from collector.accounts import Key, KeyTerms, Mistake, change_key, create_key, find_key, list_keys
+from collector.accounts import accounts, history, roles
+from collector.accounts.accounts import Key, KeyTerms, Mistake, change_key, create_key, find_key, list_keys
+from collector.accounts.audit_log import record
+from collector.accounts.window import DAY_MS
 from collector.api.account import Of, _window_of
 from collector.api.caller import MANAGERS, READERS
 from collector.api.operation import Call, Operation
 from collector.api.problem import Problem, missing, wrong
 from collector.api.shapes import Amount, Dollars, ms_of, nano_of, timestamp
-from collector.audit_log import record
-from collector.store import Tx
-from collector.window import DAY_MS
+from collector.store.contract import Tx
 from usage.key import digest, mint
 from usage.pricing import dollars
 

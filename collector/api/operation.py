@@ -19,14 +19,14 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from collector.accounts import Mistake
+from collector.accounts.accounts import Mistake
 from collector.analytics.query import Wrong
 from collector.api.caller import ApiRole, Caller, identify, secret_of
 from collector.api.problem import Problem
 from collector.api.shapes import encode
 from collector.doors import is_same_origin, note_refusal
 from collector.service import Collector
-from collector.store import Tx
+from collector.store.contract import Tx
 from usage.flavor import error_body, flavor_of
 from usage.protocol import Unreachable
 

@@ -16,7 +16,7 @@ from collector.api.caller import READERS
 from collector.api.operation import Call, Operation
 from collector.api.problem import wrong
 from collector.api.shapes import Amount
-from collector.store import Tx
+from collector.store.contract import Tx
 
 WIDTHS = {"15m": ("quarter", 96, 960), "1h": ("hour", 24, 168), "1d": ("day", 7, 31)}
 """Width → (period, buckets of a page by default, at most)."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from collector.api.problem import wrong
-from collector.ledger import TOPPED_NANO_MAX
+from collector.ledger.ledger import TOPPED_NANO_MAX
 from usage.pricing import NANO_PER_DOLLAR, dollars, dollars_of_pico
 
 Dollars = Annotated[Decimal, msgspec.Meta(description="Dollars as an exact decimal, at most nine places.")]

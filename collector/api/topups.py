@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from collector import payments, stripe
-from collector.accounts import Mistake
+from collector.accounts import payments, stripe
+from collector.accounts.accounts import Mistake
+from collector.accounts.audit_log import Actor, record
 from collector.analytics.engine import run
 from collector.analytics.query import Query
 from collector.api.account import Of
@@ -16,8 +17,7 @@ from collector.api.exports import CSV, Range, money
 from collector.api.operation import Call, Later, Operation, Plain
 from collector.api.problem import Problem, missing, wrong
 from collector.api.shapes import Amount, Dollars, ms_of, nano_of, timestamp
-from collector.audit_log import Actor, record
-from collector.store import Tx
+from collector.store.contract import Tx
 from usage.pricing import dollars
 
 PAGE_MAX = 500

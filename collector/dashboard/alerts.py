@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from collector.accounts import Key, list_keys
+from collector.accounts.accounts import Key, list_keys
+from collector.accounts.roles import Credential
 from collector.alerts import book
 from collector.alerts.state import Alert
 from collector.api import alerts as api
@@ -19,8 +20,7 @@ from collector.api.operation import Call
 from collector.api.problem import Problem
 from collector.dashboard.access import Forbidden, read_form
 from collector.dashboard.visit import Visit
-from collector.roles import Credential
-from collector.store import Row, Tx
+from collector.store.contract import Row, Tx
 from usage.pricing import nano_from_dollars
 
 EVENTS_SHOWN = 30

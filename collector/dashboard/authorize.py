@@ -1,4 +1,5 @@
-"""The page on which an account's owner lets an application have a key: the consent of `/auth` (PKCE, `collector.authorization`).
+"""The page on which an account's owner lets an application have a key: the consent of `/auth` (PKCE,
+`collector.accounts.authorization`).
 
 Rule: the key's name, its limit and its life are on the page and the owner's to change, before the application has anything. Rule:
 the code goes to the address that the page names, and the browser is let go to that origin alone.
@@ -9,14 +10,14 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from starlette.responses import RedirectResponse, Response
 
-from collector import authorization
-from collector.accounts import KeyTerms, Mistake
-from collector.audit_log import record
+from collector.accounts import authorization
+from collector.accounts.accounts import KeyTerms, Mistake
+from collector.accounts.audit_log import record
+from collector.accounts.window import RESETS
 from collector.dashboard.access import read_form
 from collector.dashboard.keys import LIFES, terms_of
 from collector.dashboard.visit import Visit
-from collector.store import Tx
-from collector.window import RESETS
+from collector.store.contract import Tx
 
 ASKED = ("callback_url", "code_challenge", "code_challenge_method")
 LIMIT_DEFAULT = "5.00"

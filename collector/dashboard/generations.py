@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from collector import history
-from collector.accounts import list_keys
+from collector.accounts import history
+from collector.accounts.accounts import list_keys
+from collector.accounts.window import DAY_MS
 from collector.dashboard.bill import bill_of, pico_dollars
 from collector.dashboard.visit import Visit
-from collector.store import Tx
-from collector.window import DAY_MS
+from collector.store.contract import Tx
 from usage.gen_id import time_ms_of
 from usage.record import UsageRecord
 

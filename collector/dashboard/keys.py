@@ -5,14 +5,14 @@ from typing import Any
 
 from starlette.responses import Response
 
-from collector import history
-from collector.accounts import Key, KeyTerms, Mistake, create_key, find_key, list_keys, revoke_key
-from collector.audit_log import record
+from collector.accounts import history
+from collector.accounts.accounts import Key, KeyTerms, Mistake, create_key, find_key, list_keys, revoke_key
+from collector.accounts.audit_log import record
+from collector.accounts.roles import Credential, Role, create_credential, list_credentials, revoke_credential
+from collector.accounts.window import RESETS
 from collector.dashboard.access import Forbidden, read_form
 from collector.dashboard.visit import Visit
-from collector.roles import Credential, Role, create_credential, list_credentials, revoke_credential
-from collector.store import Tx
-from collector.window import RESETS
+from collector.store.contract import Tx
 from usage.key import digest
 from usage.pricing import dollars, nano_from_dollars
 

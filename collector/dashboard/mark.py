@@ -2,8 +2,8 @@
 
 import hashlib
 
-from collector.store import Tx
-from collector.window import day_of
+from collector.accounts.window import day_of
+from collector.store.contract import Tx
 
 
 def mark_of(tx: Tx, account: str, now_ms: int) -> str:

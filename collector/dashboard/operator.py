@@ -3,13 +3,14 @@
 import msgspec
 from starlette.responses import Response
 
-from collector import history, nodes, payments
-from collector.accounts import Mistake, create_account
-from collector.audit import verify
-from collector.audit_log import entries, record
+from collector.accounts import history, payments
+from collector.accounts.accounts import Mistake, create_account
+from collector.accounts.audit_log import entries, record
 from collector.dashboard.access import read_form
 from collector.dashboard.visit import Visit
-from collector.store import Tx
+from collector.leasing import nodes
+from collector.ledger.audit import verify
+from collector.store.contract import Tx
 from usage.pricing import dollars, nano_from_dollars
 
 ROWS_MAX = 500

@@ -6,15 +6,15 @@ from zoneinfo import ZoneInfo
 import msgspec
 from starlette.responses import Response
 
-from collector import history
-from collector.accounts import list_keys
+from collector.accounts import history
+from collector.accounts.accounts import list_keys
 from collector.analytics import engine
 from collector.analytics.query import Query, Sums
 from collector.dashboard.generations import Filter, page_of, tone_of
 from collector.dashboard.spans import DAY_MS, month_of, span_of, today_of
 from collector.dashboard.usage import METRICS, draw, lay_out, query_of
 from collector.dashboard.visit import Visit
-from collector.store import Tx
+from collector.store.contract import Tx
 
 LATEST = 8
 FORECAST_DAYS = 7

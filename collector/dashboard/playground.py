@@ -7,12 +7,12 @@ money, is made when it is asked for, and is kept in the page's memory only.
 import msgspec
 from starlette.responses import Response
 
-from collector.accounts import KeyTerms
-from collector.audit_log import record
+from collector.accounts.accounts import KeyTerms
+from collector.accounts.audit_log import record
 from collector.dashboard.keys import make_key
 from collector.dashboard.page import HEADERS
 from collector.dashboard.visit import Visit
-from collector.store import Tx
+from collector.store.contract import Tx
 
 KEY_LIFE_MS = 3_600_000
 KEY_LIMIT_NANO = 1_000_000_000

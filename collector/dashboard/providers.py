@@ -11,7 +11,7 @@ from collector.analytics.query import Query, Sums
 from collector.dashboard.bill import pico_dollars
 from collector.dashboard.spans import DAY_MS
 from collector.dashboard.visit import Visit
-from collector.store import Tx
+from collector.store.contract import Tx
 from usage.pricing import PICO_PER_NANO
 from usage.record import UsageRecord
 

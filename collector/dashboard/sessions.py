@@ -10,9 +10,9 @@ import secrets
 
 import msgspec
 
-from collector.accounts import Mistake
-from collector.roles import Role
-from collector.store import Row, Tx
+from collector.accounts.accounts import Mistake
+from collector.accounts.roles import Role
+from collector.store.contract import Row, Tx
 
 LIFE_MS = 7 * 86_400_000
 IDLE_MS = 86_400_000

@@ -5,7 +5,8 @@ from urllib.parse import urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from collector.audit_log import Actor, record
+from collector.accounts.audit_log import Actor, record
+from collector.accounts.roles import Role, find_credential
 from collector.dashboard.access import Forbidden, forget, keep, read_form, secret_of
 from collector.dashboard.sessions import (
     LIFE_MS,
@@ -18,8 +19,7 @@ from collector.dashboard.sessions import (
 )
 from collector.dashboard.visit import Dashboard, Visit
 from collector.doors import note_refusal
-from collector.roles import Role, find_credential
-from collector.store import Tx
+from collector.store.contract import Tx
 
 LOST = "Your browser did not keep the session: the dashboard needs HTTPS, or an address on this machine such as http://localhost."
 

@@ -6,14 +6,14 @@ from zoneinfo import ZoneInfo
 import msgspec
 from starlette.responses import Response
 
-from collector.accounts import list_keys
+from collector.accounts.accounts import list_keys
 from collector.analytics import engine
 from collector.analytics.query import Query, Sums, Table
 from collector.dashboard import figures
 from collector.dashboard.chart import SERIES_MAX, Bar, stacked_bars
 from collector.dashboard.spans import NAMES, Span, label, span_of, title
 from collector.dashboard.visit import Visit
-from collector.store import Tx
+from collector.store.contract import Tx
 
 
 class Metric(msgspec.Struct, frozen=True):

@@ -13,17 +13,17 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from collector.accounts.audit_log import Actor
+from collector.accounts.roles import Role
 from collector.analytics.calendar import UnknownZone, zone
-from collector.audit_log import Actor
 from collector.dashboard import figures
 from collector.dashboard.access import Attempts, Forbidden, check_origin, secret_of
 from collector.dashboard.assets import Assets
 from collector.dashboard.mark import mark_of
 from collector.dashboard.page import Pages
 from collector.dashboard.sessions import SEEN_MS, Session, find_session, touch_session
-from collector.roles import Role
 from collector.service import Collector
-from collector.store import Tx
+from collector.store.contract import Tx
 from usage.protocol import Unreachable
 
 PAGES = (

@@ -2,7 +2,7 @@
 
 Rule: a newcomer is never shut out by connections that do nothing: the one that has waited longest for its first request is
 closed for it, then the one that has been idle longest. Only when all are being answered is it refused.
-Rule: the bound leaves descriptors for the providers' side and the journal (`edge.capacity`).
+Rule: the bound leaves descriptors for the providers' side and the journal (`edge.limits.capacity`).
 Limits: peers in `trusted` (load balancers) bring many callers from one address and have no share; their callers are theirs to
 bound.
 """

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, cast
 
 from starlette.types import Scope
 
+from edge.downstream.http_error import refusal
 from edge.downstream.reader import RequestReader
 from edge.downstream.request import CONTINUE, Request
-from edge.downstream.wrong import refusal
 
 if TYPE_CHECKING:
     from edge.downstream.server import Server

@@ -16,9 +16,9 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, par
 from starlette.types import Scope
 
 from edge.downstream import CALLER
+from edge.downstream.http_error import HEAD_BYTES_MAX, Wrong
 from edge.downstream.read_buffer import EMPTY_LINE, ReadBuffer
 from edge.downstream.request import Request
-from edge.downstream.wrong import HEAD_BYTES_MAX, Wrong
 
 if TYPE_CHECKING:
     from edge.downstream.connection import Connection

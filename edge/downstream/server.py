@@ -20,7 +20,7 @@ from edge.downstream.admission import ADMISSION, Admission
 from edge.downstream.connection import Connection
 from edge.downstream.request import Request
 from edge.tasks import start
-from edge.turn import TURN, Turn
+from edge.write_batch import WRITE_BATCH, WriteBatch
 
 HEAD_TIMEOUT_S = 10.0
 """From a head's first byte to its last."""
@@ -53,7 +53,7 @@ class Server:
         self.is_listening = False
         self.is_stopping = False
         self.date = b""
-        self.turn = Turn()
+        self.turn = WriteBatch()
         self.reader_timeout_s = READER_TIMEOUT_S
         self.admission = Admission(connections_max)
         self.ahead_bytes = 0
@@ -69,7 +69,7 @@ class Server:
         """Serve until `stop`. StartFailed: the application refused to start."""
         life = Life(self.app)
         await life.start()
-        self.turn = life.state.get(TURN, self.turn)
+        self.turn = life.state.get(WRITE_BATCH, self.turn)
         self.turn.takes_answers = True
         self.reader_timeout_s = life.state.get(READER_TIMEOUT, self.reader_timeout_s)
         self.admission = life.state.get(ADMISSION, self.admission)

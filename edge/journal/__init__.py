@@ -1,8 +1,9 @@
-"""What was promised before dispatch and what was used after it, on this machine's disk until the centre has acknowledged it."""
+"""What was promised before dispatch and what was used after it, on this machine's disk until the collector has acknowledged
+it."""
 
-from edge.journal.facts import Intent, Mark
-from edge.journal.folder import EpochInUse
+from edge.journal.entries import Intent, Mark
+from edge.journal.files.folder import EpochInUse
 from edge.journal.journal import Durability, Journal, JournalUnavailable
-from edge.journal.recovery import Recovery
+from edge.journal.recovery.recovery import Recovery
 
 __all__ = ["Durability", "EpochInUse", "Intent", "Journal", "JournalUnavailable", "Mark", "Recovery"]

@@ -3,8 +3,9 @@
 Rule: an intent is in the kernel before a byte leaves for the provider, or it is refused and nothing leaves.
 Rule: a settlement is never refused and never shed. When the disk refuses it, it waits in memory until the disk is back; what
 waits is bounded, because no new intent is admitted meanwhile.
-Rule: only what is as durable as `durability` promises is shipped, so a `seq` that the centre has seen is never given out again.
-Strategy: one write() per turn of the event loop (`edge.turn`) on the hot path; what waits for the medium is the Keeper's.
+Rule: only what is as durable as `durability` promises is shipped, so a `seq` that the collector has seen is never given out
+again.
+Strategy: one write() per turn of the event loop (`edge.write_batch`) on the hot path; what waits for the medium is the Keeper's.
 Limits: near `bytes_max` progress marks are shed first, then intents are refused; a settlement's room is reserved with its
 intent.
 """
@@ -14,14 +15,14 @@ from typing import Literal
 
 import msgspec
 
-from edge.journal.disk import Disk
-from edge.journal.facts import Intent, intent_line, mark_line, settlement_line
-from edge.journal.files import Files
-from edge.journal.keeper import Keeper
-from edge.journal.running import Running
-from edge.journal.segment import Segment
-from edge.journal.window import Cursor, Window
-from edge.turn import Turn
+from edge.journal.entries import Intent, intent_line, mark_line, settlement_line
+from edge.journal.files.disk import Disk
+from edge.journal.files.files import Files
+from edge.journal.files.segment import Segment
+from edge.journal.open_intents import OpenIntents
+from edge.journal.syncer import Syncer
+from edge.journal.unshipped import Cursor, UnshippedBuffer
+from edge.write_batch import WriteBatch
 from usage.record import Tokens, UsageRecord, fitted
 
 Durability = Literal["os", "group", "strict"]
@@ -55,11 +56,11 @@ class Journal:
         self._log = files.log
         self._append = files.log.append
         self._is_strict = durability == "strict"
-        self._keeper = Keeper(f"{node}/{epoch}", files.log, files.worker)
+        self._keeper = Syncer(f"{node}/{epoch}", files.log, files.worker)
         self._running = self._keeper.running
         self.disk = files.disk
         self.node_folder = files.node_folder
-        self._window = Window(window_bytes)
+        self._window = UnshippedBuffer(window_bytes)
         self._cursor = Cursor(files.disk, self._log.ranges)
 
     @classmethod
@@ -87,7 +88,7 @@ class Journal:
             f"running={len(self._running)} bytes={self._log.bytes} {self.failure or 'ok'}>"
         )
 
-    def join(self, turn: Turn) -> None:
+    def join(self, turn: WriteBatch) -> None:
         """Write with the turn, one write for all its lines, instead of one for each line."""
         self._keeper.turn = turn
         turn.commit = self.commit
@@ -110,7 +111,7 @@ class Journal:
         keeper.put(line)
         if keeper.turn is None and keeper.commit():
             raise JournalUnavailable(keeper.failure)
-        running[intent.gen_id] = Running(home, line)
+        running[intent.gen_id] = OpenIntents(home, line)
         home.open_intents += 1
         if keeper.timer is None:
             keeper.schedule()
@@ -173,7 +174,7 @@ class Journal:
         return self._cursor.read(seq, min(self._keeper.shippable_seq, self._window.first_seq - 1), records_max, bytes_max)
 
     async def ack(self, acked_through: int) -> None:
-        """The centre has everything through `acked_through`: keep that durably, then delete what nobody needs any more.
+        """The collector has everything through `acked_through`: keep that durably, then delete what nobody needs any more.
 
         OSError: not kept; the number holds in memory, nothing is deleted, and the next call tries again.
         """
@@ -206,7 +207,7 @@ class Journal:
 
     @property
     def shippable_seq(self) -> int:
-        """Records through this are as durable as they have to be before the centre may see them."""
+        """Records through this are as durable as they have to be before the collector may see them."""
         return self._keeper.shippable_seq
 
     @property
@@ -247,7 +248,7 @@ class Journal:
     async def aclose(self, *, remove: bool = False) -> None:
         """Make everything durable if the disk lets us, and let go.
 
-        `remove`: the epoch is closed at the centre, nothing is needed.
+        `remove`: the epoch is closed at the collector, nothing is needed.
         """
         await self._keeper.settle_down()
         self.close(remove=remove)
@@ -266,7 +267,7 @@ class Journal:
     # Inside: letting go of what was acknowledged.
 
     def _advance(self, acked_through: int) -> None:
-        assert acked_through <= self._keeper.settled_seq, "the centre acknowledged what was never settled"
+        assert acked_through <= self._keeper.settled_seq, "the collector acknowledged what was never settled"
         self.acked_through = max(self.acked_through, acked_through)
         self._window.forget(self.acked_through)
 

@@ -2,10 +2,10 @@
 
 import msgspec
 
-from edge.journal import acked
-from edge.journal.disk import Disk
-from edge.journal.folder import epochs, lock_epoch
-from edge.journal.scan import scan
+from edge.journal.files import acknowledged as acked
+from edge.journal.files.disk import Disk
+from edge.journal.files.folder import epochs, lock_epoch
+from edge.journal.recovery.scan import scan
 
 
 class EpochStatus(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """What the relay may ask of a provider's side of the wire: one exchange of request and response, whoever carries it.
 
-Rule: `open` writes a request exactly once. Nothing here replays one: whether that is safe, `routing.failover` says.
+Rule: `open` writes a request exactly once. Nothing here replays one: whether that is safe, `routing.failures.failover` says.
 Strategy: two implementations pass one contract suite: `pool.NativeUpstream` (asyncio and httptools, the fast one) and
 `httpx_transport.HttpxUpstream` (for HTTP/2 and outbound proxies). Only the connect clock lives here; first-byte, idle and total
 clocks are the relay's, which pokes or aborts.
@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from routing.failure import Failure
+from routing.failures.failure import Failure
 
 Header = tuple[bytes, bytes]
 
@@ -87,7 +87,7 @@ class Exchange(Protocol):
 
 class Upstream(Protocol):
     commits: bool
-    """Whether it commits the journal before a request leaves (see `edge.turn`); if not, whoever opens has to."""
+    """Whether it commits the journal before a request leaves (see `edge.write_batch`); if not, whoever opens has to."""
 
     async def open(self, target: Target, head: bytes, body: Sequence[bytes | memoryview]) -> Exchange:
         """Connect or take an idle connection, and write the request; returns when all of it is on its way (or in the turn).

@@ -6,8 +6,8 @@ Limits: its body is read, not poured: what is not the rule need not be fast.
 from collections.abc import Callable
 
 from edge.upstream import Exchange, Header, UpstreamError
-from routing.content_coding import Decoder, TooMuch, Undecodable
-from routing.failure import Failure, Kind, Sent, Source
+from routing.failures.failure import Failure, Kind, Sent, Source
+from routing.wire.content_coding import Decoder, TooMuch, Undecodable
 
 
 class DecodedExchange:

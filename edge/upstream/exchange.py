@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from httptools import HttpParserError, HttpResponseParser
 
-from edge.upstream.inbox import Inbox
-from routing.failure import Kind, Source
+from edge.upstream.response_buffer import ResponseBuffer
+from routing.failures.failure import Kind, Source
 
 if TYPE_CHECKING:
     from edge.upstream.wire import Connection
@@ -22,7 +22,7 @@ UNREAD_BYTES_MAX = 131_072
 _FRAMED = frozenset((b"content-length", b"transfer-encoding"))
 
 
-class WireExchange(Inbox):
+class WireExchange(ResponseBuffer):
     """The half that the connection and the parser write."""
 
     _connection: "Connection | None" = None

@@ -5,7 +5,7 @@ Rule: the first row whose type fits decides, so narrow types stand before wide o
 
 import ssl
 
-from routing.failure import Failure, Kind, Sent, Source
+from routing.failures.failure import Failure, Kind, Sent, Source
 
 DIAL_FAULTS: tuple[tuple[type[BaseException], Kind], ...] = (
     (ssl.SSLError, Kind.TLS),

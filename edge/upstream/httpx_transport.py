@@ -20,10 +20,10 @@ import httpx
 from edge.tasks import Tasks
 from edge.upstream import Header, PoolStats, Target, UpstreamError
 from edge.upstream.exchange import HEAD_BYTES_MAX, HEADERS_MAX, UNREAD_BYTES_MAX
-from edge.upstream.inbox import Inbox
+from edge.upstream.response_buffer import ResponseBuffer
 from edge.upstream.tls import build_context
 from edge.upstream.wire import pieces
-from routing.failure import Kind, Sent, Source
+from routing.failures.failure import Kind, Sent, Source
 
 WRITE_STALL_S = 30.0
 
@@ -87,7 +87,7 @@ class RequestBody(httpx.AsyncByteStream):
             yield bytes(piece)
 
 
-class HttpxExchange(Inbox, kw_only=True):
+class HttpxExchange(ResponseBuffer, kw_only=True):
     """An exchange whose response a task pulls in."""
 
     on_written: asyncio.Future[None]

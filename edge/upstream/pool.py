@@ -13,12 +13,12 @@ of a large body for `WRITE_STALL_S` is given up.
 import asyncio
 from collections.abc import Sequence
 
-from edge.turn import Turn
 from edge.upstream import PoolStats, Target, UpstreamError
 from edge.upstream.dial import dial
 from edge.upstream.exchange import WireExchange
 from edge.upstream.wire import Connection
-from routing.failure import Failure, Kind, Sent, Source
+from edge.write_batch import WriteBatch
+from routing.failures.failure import Failure, Kind, Sent, Source
 
 AGE_S_MAX = 300.0
 IDLE_MAX = 512
@@ -27,7 +27,7 @@ SWEEP_S = 2.0
 WRITE_STALL_S = 30.0
 
 
-class Shelf:
+class HostPool:
     """The idle connections to one target, the one used last at the end."""
 
     __slots__ = ("idle", "pool", "target", "turn")
@@ -80,15 +80,15 @@ class NativeUpstream:
 
     commits = True
 
-    def __init__(self, turn: Turn | None = None) -> None:
-        self.turn = turn or Turn()
+    def __init__(self, turn: WriteBatch | None = None) -> None:
+        self.turn = turn or WriteBatch()
         self.connections: set[Connection] = set()
         self.is_closed = False
         self.sweeper: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Future[None] | None = None
         self._opened_total = 0
         self._reused_total = 0
-        self._shelves: dict[Target, Shelf] = {}
+        self._shelves: dict[Target, HostPool] = {}
 
     def __repr__(self) -> str:
         stats = self.stats()
@@ -131,15 +131,15 @@ class NativeUpstream:
     def sweep_later(self) -> None:
         self.sweeper = self.loop.call_later(SWEEP_S, self._sweep)
 
-    def _add_shelf(self, target: Target) -> Shelf:
+    def _add_shelf(self, target: Target) -> HostPool:
         assert not target.http2, "the httpx transport does that"
         assert target.proxy is None, "the httpx transport does that"
         if not self._shelves:
             self.loop = asyncio.get_running_loop()
-        shelf = self._shelves[target] = Shelf(self, target)
+        shelf = self._shelves[target] = HostPool(self, target)
         return shelf
 
-    async def _dial(self, shelf: Shelf) -> Connection:
+    async def _dial(self, shelf: HostPool) -> Connection:
         if self.is_closed:
             raise UpstreamError(Failure(Kind.ABORTED, Source.PROXY, Sent.NOTHING, detail="shutting down"))
         connection = Connection(shelf, self.loop, shelf.target.keepalive_s)

@@ -11,12 +11,12 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, cast
 
-from edge.turn import Turn
 from edge.upstream import Header
+from edge.upstream.early_answer import EarlyAnswer
 from edge.upstream.exchange import WireExchange
 from edge.upstream.poller import Poller
-from edge.upstream.salvage import Twin
-from routing.failure import Kind, Source
+from edge.write_batch import WriteBatch
+from routing.failures.failure import Kind, Source
 
 PIECE_BYTES = 65_536
 _KEEPALIVE_TIMEOUT = re.compile(rb"(?i)\btimeout=(\d{1,9})")
@@ -25,7 +25,7 @@ _KEEPALIVE_TIMEOUT = re.compile(rb"(?i)\btimeout=(\d{1,9})")
 class Owner(Protocol):
     """Who keeps idle connections, and wants to know of lost ones. `turn`: what requests are written through."""
 
-    turn: Turn
+    turn: WriteBatch
 
     def park(self, connection: "Connection") -> None: ...
 
@@ -65,7 +65,7 @@ class Connection(asyncio.Protocol):
         self.exchange: WireExchange | None = None
         self.drained: asyncio.Future[None] | None = None
         self.on_first_release: Callable[[], None] | None = None
-        self.twin: Twin | None = None
+        self.twin: EarlyAnswer | None = None
         self.is_lost = False
         self.is_writing = False
         self.uses = 0
@@ -130,7 +130,7 @@ class Connection(asyncio.Protocol):
         self.is_writing = True
         self.wrote_s = self.loop.time()
         with contextlib.suppress(OSError):
-            self.twin = Twin(self.transport)
+            self.twin = EarlyAnswer(self.transport)
         try:
             turn = self.owner.turn
             turn.write(self.transport, head, exchange)
@@ -188,7 +188,7 @@ class Connection(asyncio.Protocol):
         self.transport.abort()
         self.resume_writing()
 
-    def _salvage(self, twin: Twin) -> None:
+    def _salvage(self, twin: EarlyAnswer) -> None:
         for data in twin.remains():
             if self.exchange is not None:
                 self.exchange.feed(data)

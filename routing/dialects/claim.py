@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from routing.dialects.lenient import Inner, salvage
-from routing.splice import REFUSED
+from routing.wire.members import REFUSED
 from usage.pricing import PICO_PER_DOLLAR
 from usage.record import COUNT_MAX, UPSTREAM_COST_PICO_MAX
 

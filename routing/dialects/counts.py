@@ -11,8 +11,8 @@ from itertools import product
 
 import msgspec
 
-from routing.bounds import Counts, TokenBounds
 from routing.dialects.claim import Arithmetic, Claim, Details, Number, Tools, Writes, count
+from routing.metering.bounds import Counts, TokenBounds
 from usage.record import COUNT_MAX, Tokens
 
 _NONE = Details()

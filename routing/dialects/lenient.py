@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from routing.splice import REFUSED, decode_members
+from routing.wire.members import REFUSED, decode_members
 
 Inner = Mapping[str, Callable[[Raw], Any]]
 """Field → how to read what it holds when the field as a whole is not as agreed."""

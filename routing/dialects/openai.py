@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from routing.dialects.lenient import Inner, salvage
-from routing.splice import REFUSED
+from routing.wire.members import REFUSED
 from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
 
 _ABSENT = Raw(b"")

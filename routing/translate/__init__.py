@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol, cast
 
 import msgspec
 
-from routing.refusal import Refusal
+from routing.plan.refusal import Refusal
 
 Format = Literal["chat", "messages", "responses", "gemini", "converse", "cohere"]
 Framing = Literal["sse", "eventstream"]

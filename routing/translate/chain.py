@@ -4,9 +4,9 @@ Rule: Chat's stream rewrite in the middle is the one judge: what it says of the 
 the chain. Either translator may be absent; without both it is that rewrite.
 """
 
-from routing.answer import Identity, error_event, length_chunk
-from routing.refusal import Refusal
-from routing.stream import StreamRewrite
+from routing.plan.refusal import Refusal
+from routing.rewrite.answer import Identity, error_event, length_chunk
+from routing.rewrite.stream import StreamRewrite
 from routing.translate import DownstreamMachine, UpstreamMachine
 
 

@@ -13,11 +13,11 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from collector.audit import verify
-from collector.postgres import PostgresStore
+from collector.ledger.audit import verify
 from collector.service import Collector
-from collector.sqlite import SqliteStore
-from collector.store import Store
+from collector.store.contract import Store
+from collector.store.postgres import PostgresStore
+from collector.store.sqlite import SqliteStore
 from tests.collector.facts import Clock
 
 _numbers = itertools.count(1)

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from collector.accounts import KeyTerms
-from collector.leasing import sum_of
+from collector.accounts.accounts import KeyTerms
+from collector.leasing.leasing import sum_of
 from collector.service import Collector
-from collector.store import Store
+from collector.store.contract import Store
 from usage.gen_id import first_of, time_ms_of
 from usage.key import digest
 from usage.pricing import cost_nano
@@ -55,7 +55,7 @@ async def make_caller(
 
 
 class Node:
-    """One process of an edge node, as far as the centre can see it."""
+    """One process of an edge node, as far as the collector can see it."""
 
     def __init__(self, collector: Collector, name: str = "fra-1", epoch: int = 0) -> None:
         self.collector, self.name, self.epoch = collector, name, epoch

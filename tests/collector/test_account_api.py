@@ -11,13 +11,14 @@ import httpx
 import msgspec
 import pytest
 
-from collector import accounts, nodes
-from collector.accounts import KeyTerms
+from collector.accounts import accounts
+from collector.accounts.accounts import KeyTerms
+from collector.accounts.roles import create_credential
+from collector.accounts.window import DAY_MS
 from collector.app import create_app
-from collector.roles import create_credential
+from collector.leasing import nodes
 from collector.service import Collector
-from collector.sqlite import SqliteStore
-from collector.window import DAY_MS
+from collector.store.sqlite import SqliteStore
 from tests.collector.facts import NOON_MS, Caller, Clock, Node, at_time, id_of, make_caller
 from usage.key import ENTROPY_BYTES, mint
 from usage.record import UsageRecord
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.anyio
 class Api:
     def __init__(self, collector: Collector) -> None:
         self.collector = collector
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(create_app(collector)), base_url="http://centre")
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(create_app(collector)), base_url="http://collector")
 
     async def reader(self, caller: Caller) -> Caller:
         """A read key of the caller's account."""

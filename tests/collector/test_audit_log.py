@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from collector.audit_log import TEXT_CHARS_MAX, Actor, entries, record
-from collector.store import Store
-from tests.collector.test_ops import Line, line  # noqa: F401 - the fixture
+from collector.accounts.audit_log import TEXT_CHARS_MAX, Actor, entries, record
+from collector.store.contract import Store
+from tests.collector.test_commands import Line, line  # noqa: F401 - the fixture
 
 ACTOR = Actor("alice", "10.0.0.7")
 

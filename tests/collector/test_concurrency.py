@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from collector import accounts, ingest, leasing
-from collector.accounts import KeyTerms
-from collector.audit import verify
-from collector.postgres import PostgresStore
-from collector.store import Store, StoreUnavailable
+from collector.accounts import accounts
+from collector.accounts.accounts import KeyTerms
+from collector.ingest import ingest
+from collector.leasing import leasing
+from collector.ledger.audit import verify
+from collector.store.contract import Store, StoreUnavailable
+from collector.store.postgres import PostgresStore
 from tests.collector.facts import NOON_MS, Caller, absorbed_nano, available_nano, make_fact, spent_nano
 from usage.key import digest
 from usage.protocol import Ack, Acquire, Acquired, Batch, Boot

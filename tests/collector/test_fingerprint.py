@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from collector.audit import verify
+from collector.ledger.audit import verify
 from collector.service import Collector
-from collector.store import Store, Tx
+from collector.store.contract import Store, Tx
 from tests.collector.facts import Caller, Node, make_caller
 
 pytestmark = pytest.mark.anyio

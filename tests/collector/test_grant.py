@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.grant import read_share, size_grant
+from collector.leasing.grant import read_share, size_grant
 
 AMOUNTS = st.integers(0, 10**12)
 

@@ -5,12 +5,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from collector import accounts
-from collector.accounts import KeyTerms
-from collector.audit import verify
-from collector.nodes import accept_gaps
+from collector.accounts import accounts
+from collector.accounts.accounts import KeyTerms
+from collector.leasing.nodes import accept_gaps
+from collector.ledger.audit import verify
 from collector.service import Collector
-from collector.store import Store
+from collector.store.contract import Store
 from tests.collector.facts import NOON_MS, Node, absorbed_nano, available_nano, make_caller, make_fact, spent_nano
 from usage.protocol import Acquire, Balance, Close, Refused
 from usage.record import Rates, Tokens

@@ -2,13 +2,13 @@
 
 import pytest
 
-from collector import accounts
-from collector.accounts import KeyTerms, Mistake
-from collector.leasing import FORFEIT_MS, Forfeited, forfeit
-from collector.nodes import stranded
+from collector.accounts import accounts
+from collector.accounts.accounts import KeyTerms, Mistake
+from collector.accounts.window import DAY_MS
+from collector.leasing.leasing import FORFEIT_MS, Forfeited, forfeit
+from collector.leasing.nodes import stranded
 from collector.service import Collector
-from collector.store import Store
-from collector.window import DAY_MS
+from collector.store.contract import Store
 from tests.collector.facts import NOON_MS, Clock, Node, absorbed_nano, available_nano, make_caller, spent_nano
 from usage.protocol import Acquire, Boot, Close, Refused, Return
 

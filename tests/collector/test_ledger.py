@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from collector import ledger
-from collector.ledger import AVAILABLE, LEASED, REVENUE, AccountRow, LeaseKey, LeaseRow, Posting, Tables
+from collector.ledger import ledger
+from collector.ledger.ledger import AVAILABLE, LEASED, REVENUE, AccountRow, LeaseKey, LeaseRow, Posting, Tables
 
 ACCOUNTS = ("a", "b")
 LEASES = tuple(LeaseKey(f"node-{node}", epoch, purse) for node in (1, 2) for epoch in (1, 2) for purse in ("a", "b", "b/k"))

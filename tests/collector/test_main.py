@@ -16,11 +16,12 @@ import msgspec
 import pytest
 from starlette.requests import Request
 
-from collector import accounts, nodes
-from collector.accounts import KeyTerms
+from collector.accounts import accounts
+from collector.accounts.accounts import KeyTerms
 from collector.app import is_direct
-from collector.audit import verify
-from collector.sqlite import SqliteStore
+from collector.leasing import nodes
+from collector.ledger.audit import verify
+from collector.store.sqlite import SqliteStore
 from tests.collector.facts import NOON_MS, Caller, make_fact
 from usage.key import digest
 from usage.protocol import Ack, Batch, Boot, Booted

@@ -11,10 +11,11 @@ import httpx
 import msgspec
 import pytest
 
-from collector import node_api, nodes
+from collector.api import node as node_api
 from collector.app import create_app
+from collector.leasing import nodes
 from collector.service import Collector
-from collector.sqlite import SqliteStore
+from collector.store.sqlite import SqliteStore
 from tests.collector.facts import Caller, Clock, Node, make_caller, spent_nano
 from usage.protocol import MESSAGES, Ack, Acquire, Acquired, Batch, Boot, Booted, Close, Closed, Return, Returned
 
@@ -26,7 +27,9 @@ class Wire:
 
     def __init__(self, collector: Collector, token: str) -> None:
         transport = httpx.ASGITransport(create_app(collector), raise_app_exceptions=True)
-        self.http = httpx.AsyncClient(transport=transport, base_url="http://centre", headers={"authorization": f"Bearer {token}"})
+        self.http = httpx.AsyncClient(
+            transport=transport, base_url="http://collector", headers={"authorization": f"Bearer {token}"}
+        )
         self.collector = collector
 
     async def post(self, name: str, body: Any, **headers: str) -> httpx.Response:

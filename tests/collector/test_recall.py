@@ -2,9 +2,9 @@
 
 import pytest
 
-from collector.recall import RECALL_MS
+from collector.leasing.recall import RECALL_MS
 from collector.service import Collector
-from collector.store import Store
+from collector.store.contract import Store
 from tests.collector.facts import Node, make_caller
 from usage.protocol import Poll, Polled
 
@@ -52,7 +52,7 @@ async def test_recall_ends_by_itself(collector: Collector, store: Store) -> None
 
 async def test_poll_names_keys_that_changed(collector: Collector, store: Store) -> None:
     """A node that is idle hears of a revoked key with its next poll, once."""
-    from collector.accounts import revoke_key
+    from collector.accounts.accounts import revoke_key
 
     caller = await make_caller(collector)
     node = await Node(collector).boot()

@@ -6,12 +6,12 @@ import msgspec
 import pytest
 
 from collector.app import exposition
-from collector.audit import verify
-from collector.nodes import list_nodes
-from collector.rejections import KINDS, kind_of
-from collector.screening import Screen
+from collector.ingest.rejections import KINDS, kind_of
+from collector.ingest.screening import Screen
+from collector.leasing.nodes import list_nodes
+from collector.ledger.audit import verify
 from collector.service import Collector
-from collector.store import Store
+from collector.store.contract import Store
 from tests.collector.facts import Node, make_caller, spent_nano
 from usage.record import COST_NANO_MAX, COUNT_MAX, FREE_TEXTS, Rates, Tokens, UsageRecord, fitted
 

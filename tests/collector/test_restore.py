@@ -8,12 +8,12 @@ import anyio
 import psycopg
 import pytest
 
-from collector.audit import verify
-from collector.nodes import accept_gaps
-from collector.postgres import PostgresStore
+from collector.leasing.nodes import accept_gaps
+from collector.ledger.audit import verify
 from collector.service import Collector
-from collector.sqlite import SqliteStore
-from collector.store import Store
+from collector.store.contract import Store
+from collector.store.postgres import PostgresStore
+from collector.store.sqlite import SqliteStore
 from tests.collector.facts import Clock, Node, available_nano, make_caller, spent_nano
 from usage.protocol import Refused
 
@@ -25,7 +25,8 @@ def faults(store: Store) -> list[str]:
 
 
 async def test_restored_snapshot_takes_what_edges_still_have_and_shows_what_is_gone(tmp_path: Path) -> None:
-    """Facts acknowledged after the snapshot are gone from edge and centre; the gap is seen, and the account stays above zero."""
+    """Facts acknowledged after the snapshot are gone from edge and collector; the gap is seen, and the account stays above
+    zero."""
     clock = Clock()
     live = Collector(SqliteStore.open(tmp_path / "live.db"), clock)
     caller = await make_caller(live, credit_nano=20_000)

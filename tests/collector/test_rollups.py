@@ -6,14 +6,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from collector import postgres, retention, schema, sqlite
-from collector.audit import verify
-from collector.partitions import start_ms
-from collector.postgres import PostgresStore
-from collector.rollups import QUARTER_MS, by_day, measures_of, sum_up
+from collector.ingest import retention
+from collector.ingest.rollups import QUARTER_MS, by_day, measures_of, sum_up
+from collector.ledger.audit import verify
 from collector.service import Collector
-from collector.sqlite import SqliteStore
-from collector.store import MEASURES, Row, Store, Tx, marks
+from collector.store import postgres, schema, sqlite
+from collector.store.contract import MEASURES, Row, Store, Tx, marks
+from collector.store.partitions import start_ms
+from collector.store.postgres import PostgresStore
+from collector.store.sqlite import SqliteStore
 from tests.collector.facts import NOON_MS, Clock, Node, at_time, id_of, make_caller, make_fact
 from usage.protocol import Batch
 from usage.record import Tokens

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from collector.service import Collector
-from collector.sqlite import SqliteStore
-from collector.store import Store
+from collector.store.contract import Store
+from collector.store.sqlite import SqliteStore
 from tests.collector.facts import Clock, Node, available_nano, make_caller
 from usage.key import digest, is_well_formed
 from usage.protocol import Acquire, Boot, Unreachable
@@ -34,7 +34,7 @@ async def test_demo_is_not_made_beside_other_accounts(collector: Collector) -> N
 
 async def test_collector_with_a_database_that_went_away_is_unreachable_then_works(postgres_url: str) -> None:
     """Every connection is cut; a node hears Unreachable at most once per worker, and then its answer."""
-    from collector.postgres import PostgresStore
+    from collector.store.postgres import PostgresStore
 
     collector = Collector(PostgresStore.open(postgres_url), Clock())
     caller = await make_caller(collector)
@@ -62,7 +62,7 @@ async def test_collector_on_a_locked_file_is_unreachable_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A writer that holds the file for too long: the node asks again, and gets the same epoch."""
-    monkeypatch.setattr("collector.sqlite.BUSY_S", 0.05)
+    monkeypatch.setattr("collector.store.sqlite.BUSY_S", 0.05)
     collector = Collector(SqliteStore.open(tmp_path / "collector.db"), Clock())
     other = SqliteStore.open(tmp_path / "collector.db")
     other._writer.execute("BEGIN IMMEDIATE")

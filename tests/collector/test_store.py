@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from collector import accounts, postgres, schema, sqlite
-from collector.postgres import PostgresStore
-from collector.schema import SchemaTooNew
-from collector.sqlite import SqliteStore
-from collector.store import Store, StoreUnavailable, open_store
+from collector.accounts import accounts
+from collector.store import postgres, schema, sqlite
+from collector.store.contract import Store, StoreUnavailable, open_store
+from collector.store.postgres import PostgresStore
+from collector.store.schema import SchemaTooNew
+from collector.store.sqlite import SqliteStore
 from tests.collector.facts import id_of
 
 
@@ -128,7 +129,7 @@ def test_keys_from_before_marks_stay_usable(
     def opened() -> Store:
         return SqliteStore.open(tmp_path / "a.db") if database == "sqlite" else PostgresStore.open(postgres_url)
 
-    home = __import__(f"collector.{database}", fromlist=["VERSION"])
+    home = __import__(f"collector.store.{database}", fromlist=["VERSION"])
     with monkeypatch.context() as old:
         old.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
         old.setattr(schema, "VERSION", 1)
@@ -166,7 +167,7 @@ def test_store_that_cannot_be_opened_says_so_in_a_sentence(tmp_path: Path) -> No
 
 def test_sqlite_path_loads_nothing_heavy() -> None:
     """The edge embeds this: no PostgreSQL driver, no HTTP client, no server."""
-    names = "collector.service, collector.sqlite, collector.api.routes, collector.node_api, collector.ops"
+    names = "collector.service, collector.store.sqlite, collector.api.routes, collector.api.node, collector.cli.commands"
     code = f"import sys, {names}; print([m for m in ('psycopg', 'httpx', 'granian', 'h2', 'ssl') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() in ("[]", "['ssl']")

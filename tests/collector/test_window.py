@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.window import DAY_MS, date_of, day_from_date, day_of, first_day
+from collector.accounts.window import DAY_MS, date_of, day_from_date, day_of, first_day
 
 
 @given(st.datetimes(datetime.datetime(1970, 1, 5), datetime.datetime(2200, 1, 1)))

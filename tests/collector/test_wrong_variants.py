@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 
-from collector import accounts, bookkeeping, ingest, leasing, ledger, rollups
-from collector.accounts import KeyTerms
-from collector.audit import verify
-from collector.ledger import LeaseKey
-from collector.sqlite import SqliteStore, _Tx
-from collector.store import Store
+from collector.accounts import accounts
+from collector.accounts.accounts import KeyTerms
+from collector.ingest import ingest, rollups
+from collector.leasing import leasing
+from collector.ledger import bookkeeping, ledger
+from collector.ledger.audit import verify
+from collector.ledger.ledger import LeaseKey
+from collector.store.contract import Store
+from collector.store.sqlite import SqliteStore, _Tx
 from tests.collector.facts import NOON_MS, Caller, available_nano, make_fact, spent_nano
 from usage.key import digest
 from usage.protocol import Acquire, Batch, Boot, Close, Refused, Return
@@ -128,7 +131,7 @@ class World:
                 self.dead.pop(0)
 
     def check(self) -> None:
-        """What an edge may still spend lies in its lease at the centre, so it can never be spent twice."""
+        """What an edge may still spend lies in its lease at the collector, so it can never be spent twice."""
         for process in self.live.values():
             lease = LeaseKey(process.node, process.epoch, "acme")
             open_nano, _ = self.store.read(partial(bookkeeping.open_lease, lease=lease))

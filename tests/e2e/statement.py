@@ -1,6 +1,7 @@
 """What an account's owner reads back: the record of a generation, the credit, the sum of what was spent; with exact decimals.
 
-Rule: a record may take a moment to reach the centre, so readers wait for it; what never comes fails with what was there instead.
+Rule: a record may take a moment to reach the collector, so readers wait for it; what never comes fails with what was there
+instead.
 """
 
 import time

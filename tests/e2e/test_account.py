@@ -52,7 +52,7 @@ def house(request: pytest.FixtureRequest, provider: Provider, tmp_path_factory: 
         with (edge := Edge(folder, table)):
             yield House(edge, edge)
     else:
-        with (collector := Collector(folder / "centre")), (edge := Edge(folder / "node", table, collector=collector)):
+        with (collector := Collector(folder / "collector")), (edge := Edge(folder / "node", table, collector=collector)):
             yield House(edge, collector)
 
 

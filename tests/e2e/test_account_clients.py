@@ -13,8 +13,8 @@ import openai
 import pytest
 from openrouter import OpenRouter
 
+from collector.accounts.authorization import challenge_of
 from collector.api.generations import GENERATION_WAIT_S
-from collector.authorization import challenge_of
 from tests.answers import completion, respond
 from tests.e2e.conftest import providers_toml
 from tests.e2e.oracle import cost_nano
@@ -155,7 +155,7 @@ def test_generation_is_there_through_any_edge(provider: Provider, tmp_path: Path
     provider.script(model, respond(completion(prompt=1, tokens=1)))
     table = providers_toml(provider)
     with (
-        (collector := Collector(tmp_path / "centre")),
+        (collector := Collector(tmp_path / "collector")),
         (one := Edge(tmp_path / "one", table, collector=collector, node="one")),
         (other := Edge(tmp_path / "other", table, collector=collector, node="other")),
     ):

@@ -19,7 +19,7 @@ SEED = 7
 
 @pytest.fixture
 def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    with (running := Collector(tmp_path_factory.mktemp("centre"))):
+    with (running := Collector(tmp_path_factory.mktemp("collector"))):
         yield running
 
 

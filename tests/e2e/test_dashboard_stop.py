@@ -31,11 +31,11 @@ def test_collector_ends_the_stream_at_once(tmp_path: Path) -> None:
             connection.close()
 
 
-def listen(centre: Process) -> http.client.HTTPConnection:
+def listen(collector: Process) -> http.client.HTTPConnection:
     """A page of `alice`, signed in, that has been told of one event and waits for the next."""
-    make_account(centre, "alice")
-    secret = run(centre, "login", "alice").split()[0].rpartition("/")[2]
-    connection = http.client.HTTPConnection("127.0.0.1", centre.port, timeout=20)
+    make_account(collector, "alice")
+    secret = run(collector, "login", "alice").split()[0].rpartition("/")[2]
+    connection = http.client.HTTPConnection("127.0.0.1", collector.port, timeout=20)
     connection.request("POST", f"/dashboard/login/{secret}")
     signed_in = connection.getresponse()
     signed_in.read()

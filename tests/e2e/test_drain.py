@@ -34,10 +34,10 @@ def script_stream(provider: Provider, model: str, seconds: float) -> None:
 
 @contextmanager
 def house(folder: Path, server: str, **env: str) -> Iterator[tuple[Provider, Collector, Edge, Account]]:
-    with Provider() as provider, Collector(folder / "centre") as centre:
-        edge = Edge(folder / "edge", providers_toml(provider), collector=centre, TOLLWAY_SERVER=server, **env)
+    with Provider() as provider, Collector(folder / "collector") as collector:
+        edge = Edge(folder / "edge", providers_toml(provider), collector=collector, TOLLWAY_SERVER=server, **env)
         with edge:
-            yield provider, centre, edge, make_account(centre, "caller", "100.00")
+            yield provider, collector, edge, make_account(collector, "caller", "100.00")
 
 
 def ask(edge: Edge, account: Account, model: str) -> tuple[int, bytes]:
@@ -52,7 +52,7 @@ def last_line(edge: Edge) -> str:
 def test_streams_end_within_the_grace_or_with_their_error_event(server: str, tmp_path: Path) -> None:
     """SIGTERM under streams: those that end in time are whole, the others are cut with an error event; all are charged and
     shipped before the process ends, and its last line says so."""
-    with house(tmp_path, server, TOLLWAY_DRAIN_GRACE_S=str(GRACE_S)) as (provider, centre, edge, account):
+    with house(tmp_path, server, TOLLWAY_DRAIN_GRACE_S=str(GRACE_S)) as (provider, collector, edge, account):
         seconds = {"model-1": 1.5, "model-2": 2.2, "model-3": 9.0, "model-4": 30.0}
         for model, length_s in seconds.items():
             script_stream(provider, model, length_s)
@@ -70,7 +70,7 @@ def test_streams_end_within_the_grace_or_with_their_error_event(server: str, tmp
             assert status == 200
             assert (b"data: [DONE]" in body, b'"code":"aborted"' in body) == (length_s < GRACE_S, length_s > GRACE_S), model
         assert GRACE_S - 0.5 < took_s < GRACE_S + 3
-        kept = {record.facts["upstream_model"]: record for record in records(centre, account.name)}
+        kept = {record.facts["upstream_model"]: record for record in records(collector, account.name)}
         assert {model: kept[model].end_reason for model in seconds} == {
             model: "completed" if length_s < GRACE_S else "proxy_error" for model, length_s in seconds.items()
         }
@@ -98,7 +98,7 @@ def test_readiness_turns_red_before_the_door_closes(server: str, tmp_path: Path)
 
 def test_second_signal_hurries(server: str, tmp_path: Path) -> None:
     """Neither notice nor grace is waited for any more; what is cut is settled all the same."""
-    with house(tmp_path, server, TOLLWAY_DRAIN_NOTICE_S="30", TOLLWAY_DRAIN_GRACE_S="60") as (provider, centre, edge, account):
+    with house(tmp_path, server, TOLLWAY_DRAIN_NOTICE_S="30", TOLLWAY_DRAIN_GRACE_S="60") as (provider, collector, edge, account):
         script_stream(provider, "model-1", 50.0)
         with ThreadPoolExecutor(1) as threads:
             asked = threads.submit(ask, edge, account, "model-1")
@@ -111,24 +111,24 @@ def test_second_signal_hurries(server: str, tmp_path: Path) -> None:
             assert edge.stop() == 0
             assert time.monotonic() - began_s < 6
             assert b'"code":"aborted"' in asked.result()[1]
-        assert [record.end_reason for record in records(centre, account.name)] == ["proxy_error"]
+        assert [record.end_reason for record in records(collector, account.name)] == ["proxy_error"]
 
 
 def test_what_cannot_be_shipped_is_said_by_status_and_last_line(server: str, tmp_path: Path) -> None:
     """The collector is gone: the records stay in the journal, the exit status is not 0, and the next start ships them."""
-    with house(tmp_path, server) as (_, centre, edge, account):
-        centre.kill()
-        centre.start()
+    with house(tmp_path, server) as (_, collector, edge, account):
+        collector.kill()
+        collector.start()
         assert post(edge.port, HELLO, account.headers).status == 200
-        centre.kill()
+        collector.kill()
         assert post(edge.port, HELLO, account.headers).status == 200
         assert edge.stop() == 75
         assert "for the next start: " in last_line(edge)
         assert "records wait in the journal" in last_line(edge)
-        centre.start()
+        collector.start()
         edge.start()
         deadline_s = time.monotonic() + 20
-        while len(records(centre, account.name)) < 2:
+        while len(records(collector, account.name)) < 2:
             assert time.monotonic() < deadline_s
             time.sleep(0.1)
 
@@ -203,12 +203,12 @@ def test_rolling_restart_behind_a_balancer_refuses_nobody(server: str, retries: 
     """Two edges are restarted one after the other under calls and streams: no call is refused and no stream is cut."""
     with ExitStack() as stack:
         provider = stack.enter_context(Provider())
-        centre = stack.enter_context(Collector(tmp_path / "centre"))
+        collector = stack.enter_context(Collector(tmp_path / "collector"))
         env = {"TOLLWAY_SERVER": server, "TOLLWAY_DRAIN_NOTICE_S": "1", "TOLLWAY_DRAIN_GRACE_S": "20"}
-        edges = [Edge(tmp_path / f"edge-{n}", providers_toml(provider), collector=centre, **env) for n in range(2)]
+        edges = [Edge(tmp_path / f"edge-{n}", providers_toml(provider), collector=collector, **env) for n in range(2)]
         for edge in edges:
             stack.enter_context(edge)
-        account = make_account(centre, "caller", "100.00")
+        account = make_account(collector, "caller", "100.00")
         script_stream(provider, "model-1", 3.0)
         provider.script("model-2", (Delay(0.02), *respond(completion())))
         port = stack.enter_context(balanced(tmp_path, edges, retries))

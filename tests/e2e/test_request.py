@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from routing.parameters import OPENAI
+from routing.table.parameters import OPENAI
 from tests.answers import Answer, completion, respond
 from tests.e2e.conftest import providers_toml
 from tests.processes import Account, Edge, Reply, make_account, post

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.upstream import Header
-from routing.bounds import PROMPT_ADDED_MAX
+from routing.metering.bounds import PROMPT_ADDED_MAX
 from tests.edge.rig import JSON, SSE, Caller, Play, Rig
 from tests.routing.provider_bytes import bodies
 
@@ -67,7 +67,7 @@ async def _try(rig: Rig, dice: random.Random, body: bytes, name: str) -> str:
     caller = await rig.ask(*plays, model=dice.choice(("p/m", "both")), stream=stream, n=dice.choice((1, 1, 2)), **more)
     assert rig.journal.settled_seq == settled + 1, name
     record = rig.journal.read(settled + 1, 1, 1 << 30)[0]
-    # A provider may put some tokens of its own before a prompt (`routing.bounds`): the one term beyond the hold.
+    # A provider may put some tokens of its own before a prompt (`routing.metering.bounds`): the one term beyond the hold.
     assert 0 <= record.cost_nano <= record.hold_nano + PROMPT_ADDED_MAX * record.rates.input // 1_000, name
     assert rig.held_nano == 0, name
     assert caller.status != 500, name

@@ -12,20 +12,20 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from edge.credit import Credit
-from edge.generation import Books
-from edge.ids import Mint
-from edge.intake import InFlight
+from edge.credit.credit import Credit
 from edge.journal import Journal
-from edge.metrics import Metrics
-from edge.passage import Watch
-from edge.relay import Relay
-from edge.reply import Bounds
-from edge.table import Lazy, Table
+from edge.providers.table import LazyUpstream, Table
+from edge.relay.body import MemoryBudget
+from edge.relay.context import Watchdog
+from edge.relay.generation import AccountingContext
+from edge.relay.ids import IdGenerator
+from edge.relay.relay import Relay
+from edge.relay.responses import Bounds
 from edge.tasks import Tasks
+from edge.telemetry.metrics import Metrics
 from edge.upstream import Header, PoolStats, Target, UpstreamError
-from routing.failure import Failure, Kind, Sent, Source
-from tests.centres import ScriptedCentre
+from routing.failures.failure import Failure, Kind, Sent, Source
+from tests.collectors import ScriptedCollector
 from tests.offices import Office
 from usage import key
 from usage.protocol import Boot
@@ -197,23 +197,23 @@ class Rig:
         self.office = Office()
         self.office.open_account("acct", credit_nano)
         self.office.add_key(key.digest(self.key.encode()), "acct", key_id)
-        self.centre = ScriptedCentre(self.office)
+        self.collector = ScriptedCollector(self.office)
         self.stage = Stage()
         self.tasks = Tasks()
-        self.table = Table(table, self.stage, Lazy())
-        self.watch = Watch(self.tasks, reader_timeout_s=30.0, body_timeout_s=15.0, body_rate_min=1024, comment_s=15.0)
-        self.in_flight = InFlight(1 << 28)
+        self.table = Table(table, self.stage, LazyUpstream())
+        self.watch = Watchdog(self.tasks, reader_timeout_s=30.0, body_timeout_s=15.0, body_rate_min=1024, comment_s=15.0)
+        self.in_flight = MemoryBudget(1 << 28)
         self._folder = folder
         self._durability: Any = durability
 
     async def __aenter__(self) -> "Rig":
         epoch = self.office.boot(Boot("n", "boot")).epoch
         self.journal = Journal.open(str(self._folder / "journal"), "n", epoch, durability=self._durability)
-        self.credit = Credit("n", epoch, self.centre, self.tasks)
+        self.credit = Credit("n", epoch, self.collector, self.tasks)
         self.metrics = Metrics()
-        books = Books("n", epoch, self.journal, self.credit, self.metrics)
+        books = AccountingContext("n", epoch, self.journal, self.credit, self.metrics)
         bounds = Bounds(1 << 26, 1 << 24, 15.0, self._durability == "strict")
-        self.relay = Relay(self.table, books, self.watch, Mint(), self.in_flight, bounds)
+        self.relay = Relay(self.table, books, self.watch, IdGenerator(), self.in_flight, bounds)
         return self
 
     async def __aexit__(self, *exc: object) -> None:

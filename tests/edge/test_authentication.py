@@ -10,17 +10,17 @@ import httpx
 import pytest
 from starlette.types import Scope
 
-from edge.account import READS_MAX, READS_SHARE, Authenticated
-from edge.authentication import Authenticator, Deployment
-from edge.clients import FailedAuthentications, client_of
-from edge.collector_link import httpx_errors
-from edge.credit import Credit
-from edge.intake import Denied
-from edge.keyring import AT_ONCE_MAX, UNMARKED_SHARE, WAITING_MAX
+from edge.auth.authenticator import Authenticator, Deployment
+from edge.auth.client_address import FailedAuthentications, client_of
+from edge.auth.key_cache import AT_ONCE_MAX, UNMARKED_SHARE, WAITING_MAX
+from edge.collector_client.http import httpx_errors
+from edge.credit.credit import Credit
+from edge.endpoints.account import READS_MAX, READS_SHARE, Authenticated
+from edge.relay.body import Denied
 from edge.settings import PRIVATE_NETWORKS
 from edge.tasks import Tasks
-from routing.headers import Arrival
-from tests.centres import ScriptedCentre
+from routing.wire.headers import Arrival
+from tests.collectors import ScriptedCollector
 from tests.edge.upstreams import until
 from tests.offices import Office
 from usage import key
@@ -37,26 +37,26 @@ def bearer(secret: bytes = b"") -> tuple[bytes, str]:
 
 
 class House:
-    """An authenticator in front of a centre that knows one account's keys and counts what it is asked."""
+    """An authenticator in front of a collector that knows one account's keys and counts what it is asked."""
 
     def __init__(self, deployment: Deployment) -> None:
         self.office = Office()
         self.office.open_account("acct", 10**9)
         epoch = self.office.boot(Boot("n", "boot")).epoch
         self.tasks = Tasks()
-        self.credit = Credit("n", epoch, ScriptedCentre(self.office), self.tasks)
+        self.credit = Credit("n", epoch, ScriptedCollector(self.office), self.tasks)
         self.asked: list[Acquire] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.authenticator = Authenticator(self.credit, deployment)
-        ask = self.credit._desk._centre.acquire
+        ask = self.credit._desk._collector.acquire
 
         async def acquire(message: Acquire) -> Acquired:
             self.asked.append(message)
             await self.gate.wait()
             return await ask(message)
 
-        self.credit._desk._centre.acquire = acquire  # type: ignore[method-assign]
+        self.credit._desk._collector.acquire = acquire  # type: ignore[method-assign]
 
     def add(self, secret: bytes = b"") -> bytes:
         header, digest = bearer(secret)
@@ -73,7 +73,7 @@ class House:
 
 @pytest.mark.parametrize("secret", [b"", os.urandom(32)])
 async def test_invented_key_dies_locally(secret: bytes) -> None:
-    """With a right checksum, or with another deployment's mark: the centre is not asked."""
+    """With a right checksum, or with another deployment's mark: the collector is not asked."""
     house = House(Deployment(OURS, takes_unmarked=False))
     for _ in range(100):
         assert await house.status(bearer(secret)[0]) == 401
@@ -82,7 +82,7 @@ async def test_invented_key_dies_locally(secret: bytes) -> None:
 
 
 async def test_key_from_before_there_were_marks_is_served() -> None:
-    """As long as there are some; and where the centre marks nothing at all."""
+    """As long as there are some; and where the collector marks nothing at all."""
     for deployment in (Deployment(OURS, takes_unmarked=True), Deployment()):
         house = House(deployment)
         assert await house.status(house.add()) == 200

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from edge.capacity import CONNECTIONS_MAX, CONNECTIONS_MIN, connections_max, memory_bytes
 from edge.downstream.admission import is_within
+from edge.limits.capacity import CONNECTIONS_MAX, CONNECTIONS_MIN, connections_max, memory_bytes
 from edge.settings import PRIVATE_NETWORKS
 
 MIB = 1 << 20
@@ -31,7 +31,7 @@ def test_connections_leave_room_for_providers(descriptors: int, memory: int, bou
 def test_descriptors_are_raised_to_the_hard_limit() -> None:
     """In a process of its own, because it lasts."""
     code = (
-        "import resource as r; from edge.capacity import raise_descriptors;"
+        "import resource as r; from edge.limits.capacity import raise_descriptors;"
         "hard = min(r.getrlimit(r.RLIMIT_NOFILE)[1] % 2**62, 4096); r.setrlimit(r.RLIMIT_NOFILE, (128, hard));"
         "print(raise_descriptors() == hard, r.getrlimit(r.RLIMIT_NOFILE)[0] == hard)"
     )

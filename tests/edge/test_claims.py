@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from edge.claims import WARN_S, Claims
-from routing.meter import Bill
+from edge.telemetry.claims import WARN_S, Claims
+from routing.metering.meter import Bill
 from usage.record import Rates, Tokens
 
 

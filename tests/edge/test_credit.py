@@ -1,15 +1,15 @@
-"""Credit at the edge: who waits, who is asked, and how often; against a scripted centre."""
+"""Credit at the edge: who waits, who is asked, and how often; against a scripted collector."""
 
 import asyncio
 
 import pytest
 
-from edge.credit import Credit
-from edge.keyring import AT_ONCE_MAX
-from edge.policies import LIFE_S, MISSING_MAX, MISSING_S, REFRESH_S
+from edge.auth.key_cache import AT_ONCE_MAX
+from edge.auth.policies import LIFE_S, MISSING_MAX, MISSING_S, REFRESH_S
+from edge.credit.credit import Credit
+from edge.credit.wallet import IDLE_S
 from edge.tasks import Tasks
-from edge.wallet import IDLE_S
-from tests.centres import ScriptedCentre
+from tests.collectors import ScriptedCollector
 from tests.edge.generations import record
 from usage.protocol import Ack, Acquire, Balance, Batch, Boot, Granted, Policy, Refused, Return, Unreachable
 
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.anyio
 DOLLAR = 1_000_000_000
 
 
-class Desk:
-    """One edge's credit, its centre and its clock."""
+class CollectorSession:
+    """One edge's credit, its collector and its clock."""
 
     def __init__(self, amount_nano: int = 10 * DOLLAR, limit_nano: int | None = None) -> None:
         self.now_s = 1000.0
-        self.centre = ScriptedCentre()
-        self.office = self.centre.office
+        self.collector = ScriptedCollector()
+        self.office = self.collector.office
         self.office.open_account("acme", amount_nano)
         self.policy: Policy = self.office.add_key("d1", "acme", "k1", limit_nano)
         self.purse = self.policy.purse
@@ -33,7 +33,7 @@ class Desk:
 
     def begin(self, boot_id: str) -> Credit:
         self.epoch = self.office.boot(Boot("n1", boot_id)).epoch
-        return Credit("n1", self.epoch, self.centre, self.tasks, lambda: self.now_s, on_fenced=self._fence)
+        return Credit("n1", self.epoch, self.collector, self.tasks, lambda: self.now_s, on_fenced=self._fence)
 
     def _fence(self) -> None:
         self.fenced += 1
@@ -44,19 +44,19 @@ class Desk:
             await asyncio.sleep(0)
 
 
-def open_nano(desk: Desk) -> int:
-    """What the centre believes to be in leases."""
+def open_nano(desk: CollectorSession) -> int:
+    """What the collector believes to be in leases."""
     return sum(row.open_nano for row in desk.office.tables.leases.values())
 
 
-async def end(desk: Desk) -> None:
+async def end(desk: CollectorSession) -> None:
     await desk.credit.drain()
     await desk.tasks.drain(1.0)
 
 
 async def test_hold_warm_makes_no_call() -> None:
     """Once a lease is there, holds and settlements ask nobody."""
-    desk = Desk()
+    desk = CollectorSession()
     answer = await desk.credit.hold_cold(desk.policy, 1000, 10)
     assert answer.held_nano == 1000
     desk.credit.settle(desk.purse, 1000, 10)
@@ -74,33 +74,33 @@ async def test_hold_warm_makes_no_call() -> None:
 
 async def test_hold_cold_is_coalesced() -> None:
     """A hundred first requests of an account wait for one call."""
-    desk = Desk()
+    desk = CollectorSession()
     answers = await asyncio.gather(*(desk.credit.hold_cold(desk.policy, 1000, 10) for _ in range(100)))
     assert all(answer.held_nano == 1000 for answer in answers)
-    assert len(desk.centre.of(Acquire)) == 1
+    assert len(desk.collector.of(Acquire)) == 1
     await end(desk)
 
 
 async def test_hold_cold_gives_up_after_its_wait() -> None:
-    """When the centre hangs, the caller hears `unverifiable` in half a second, and the call fills the wallet later."""
-    desk = Desk()
-    desk.centre.gate = asyncio.Event()
+    """When the collector hangs, the caller hears `unverifiable` in half a second, and the call fills the wallet later."""
+    desk = CollectorSession()
+    desk.collector.gate = asyncio.Event()
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     answer = await desk.credit.hold_cold(desk.policy, 1000, 10)
     assert answer.held_nano is None
     assert not answer.exhausted_by
     assert 0.4 < loop.time() - began_s < 2.0
-    desk.centre.gate.set()
+    desk.collector.gate.set()
     await desk.settled()
     assert desk.credit.hold(desk.purse, 1000)
     await end(desk)
 
 
-async def test_centre_unreachable_is_unverifiable_not_exhausted() -> None:
+async def test_collector_unreachable_is_unverifiable_not_exhausted() -> None:
     """Silence never says that there is no money."""
-    desk = Desk()
-    desk.centre.is_reachable = False
+    desk = CollectorSession()
+    desk.collector.is_reachable = False
     answer = await desk.credit.hold_cold(desk.policy, 1000, 10)
     assert answer.held_nano is None
     assert answer.exhausted_by == ""
@@ -111,7 +111,7 @@ async def test_centre_unreachable_is_unverifiable_not_exhausted() -> None:
 
 async def test_account_exhausted_says_what_is_left() -> None:
     """The refusal carries what could still be paid for, and who is out of money."""
-    desk = Desk(amount_nano=500)
+    desk = CollectorSession(amount_nano=500)
     answer = await desk.credit.hold_cold(desk.policy, 1000, 800)
     assert (answer.held_nano, answer.exhausted_by, answer.available_nano) == (None, "credits", 500)
     desk.office.open_account("acme", DOLLAR)
@@ -122,7 +122,7 @@ async def test_account_exhausted_says_what_is_left() -> None:
 
 async def test_key_limit_exhausted_is_told_apart() -> None:
     """A key with a limit has a purse of its own, and its end is not the account's."""
-    desk = Desk(limit_nano=500)
+    desk = CollectorSession(limit_nano=500)
     assert desk.purse == "acme/k1"
     answer = await desk.credit.hold_cold(desk.policy, 1000, 800)
     assert (answer.exhausted_by, answer.available_nano) == ("key_limit", 500)
@@ -132,7 +132,7 @@ async def test_key_limit_exhausted_is_told_apart() -> None:
 
 async def test_hold_cold_takes_what_the_rest_affords() -> None:
     """Between the least and the full amount, what is left is held."""
-    desk = Desk(amount_nano=1000)
+    desk = CollectorSession(amount_nano=1000)
     answer = await desk.credit.hold_cold(desk.policy, 5000, 100)
     assert answer.held_nano is not None
     assert 100 <= answer.held_nano <= 1000
@@ -141,14 +141,14 @@ async def test_hold_cold_takes_what_the_rest_affords() -> None:
 
 async def test_reply_lost_is_asked_again_under_the_same_id() -> None:
     """The grant whose answer was lost is found again, not granted twice."""
-    desk = Desk()
-    desk.centre.replies_lost = 1
+    desk = CollectorSession()
+    desk.collector.replies_lost = 1
     first = await desk.credit.hold_cold(desk.policy, 1000, 10)
     assert first.held_nano is None
     desk.now_s += 1
     second = await desk.credit.hold_cold(desk.policy, 1000, 10)
     assert second.held_nano == 1000
-    ids = [message.grant_id for message in desk.centre.of(Acquire)]
+    ids = [message.grant_id for message in desk.collector.of(Acquire)]
     assert len(ids) == 2
     assert len(set(ids)) == 1
     assert open_nano(desk) == desk.credit.free()[desk.purse] + 1000
@@ -157,10 +157,10 @@ async def test_reply_lost_is_asked_again_under_the_same_id() -> None:
 
 async def test_grant_repeated_by_an_acknowledgement_is_applied_once() -> None:
     """The same grant by two ways is one grant."""
-    desk = Desk()
+    desk = CollectorSession()
     await desk.credit.hold_cold(desk.policy, 1000, 10)
     before = desk.credit.free()
-    [message] = desk.centre.of(Acquire)
+    [message] = desk.collector.of(Acquire)
     desk.credit.on_ack(Ack(0, leases=(Granted("acme", message.grant_id, 1000),)))
     assert desk.credit.free() == before
     await end(desk)
@@ -168,24 +168,24 @@ async def test_grant_repeated_by_an_acknowledgement_is_applied_once() -> None:
 
 async def test_lease_expired_admits_nothing_and_goes_back() -> None:
     """Admission counts from the moment of the request; what an expired lease holds returns before it is granted anew."""
-    desk = Desk()
+    desk = CollectorSession()
     await desk.credit.hold_cold(desk.policy, 1000, 10)
     desk.credit.settle(desk.purse, 1000, 10)
     desk.now_s += 901
-    desk.centre.is_reachable = False
+    desk.collector.is_reachable = False
     assert not desk.credit.hold(desk.purse, 10)
     await desk.settled()
     desk.now_s += 100
-    desk.centre.is_reachable = True
+    desk.collector.is_reachable = True
     assert (await desk.credit.hold_cold(desk.policy, 1000, 10)).held_nano == 1000
-    assert desk.centre.of(Return)
+    assert desk.collector.of(Return)
     assert open_nano(desk) == desk.credit.free()[desk.purse] + 1000 + 10
     await end(desk)
 
 
 async def test_lease_low_is_renewed_in_the_background() -> None:
     """At 30 % left a call of its own goes out when no batch is due, and nobody waits for it."""
-    desk = Desk()
+    desk = CollectorSession()
     await desk.credit.hold_cold(desk.policy, 1000, 10)
     assert desk.credit.hold(desk.purse, 1000)
     assert not desk.credit.hold(desk.purse, 1000)
@@ -196,7 +196,7 @@ async def test_lease_low_is_renewed_in_the_background() -> None:
 
 async def test_renewal_rides_on_a_batch_that_is_due() -> None:
     """While batches flow, a low lease asks on the next one and makes no call."""
-    desk = Desk()
+    desk = CollectorSession()
     await desk.credit.hold_cold(desk.policy, 1000, 10)
     assert desk.credit.renewals() == ()
     calls = desk.credit.calls_total
@@ -204,7 +204,7 @@ async def test_renewal_rides_on_a_batch_that_is_due() -> None:
     await desk.settled()
     renewals = desk.credit.renewals()
     assert [message.digest for message in renewals] == ["d1"]
-    ack = await desk.centre.ingest(Batch("n1", desk.epoch, (), renewals))
+    ack = await desk.collector.ingest(Batch("n1", desk.epoch, (), renewals))
     desk.credit.on_ack(ack)
     assert desk.credit.calls_total == calls
     assert desk.credit.hold(desk.purse, 1000)
@@ -213,7 +213,7 @@ async def test_renewal_rides_on_a_batch_that_is_due() -> None:
 
 async def test_renewal_lost_with_its_batch_is_called_for() -> None:
     """A batch that never came back does not leave the wallet empty for long."""
-    desk = Desk()
+    desk = CollectorSession()
     await desk.credit.hold_cold(desk.policy, 1000, 10)
     desk.credit.renewals()
     assert desk.credit.hold(desk.purse, 1000)
@@ -224,16 +224,16 @@ async def test_renewal_lost_with_its_batch_is_called_for() -> None:
 
 async def test_lease_idle_goes_back() -> None:
     """After 120 s without a hold, free credit returns; a lost answer is repeated with the same id."""
-    desk = Desk()
+    desk = CollectorSession()
     await desk.credit.hold_cold(desk.policy, 1000, 10)
     desk.credit.settle(desk.purse, 1000, 400)
     desk.now_s += IDLE_S + 1
-    desk.centre.replies_lost = 1
+    desk.collector.replies_lost = 1
     await desk.credit.tend()
     assert desk.credit.free()[desk.purse] == 0
     await desk.credit.tend()
     await desk.credit.tend()
-    ids = [message.return_id for message in desk.centre.of(Return)]
+    ids = [message.return_id for message in desk.collector.of(Return)]
     assert len(ids) == 2
     assert len(set(ids)) == 1
     assert open_nano(desk) == 400
@@ -241,8 +241,8 @@ async def test_lease_idle_goes_back() -> None:
 
 
 async def test_drain_returns_what_is_free() -> None:
-    """After drain the centre has everything but what was spent, and nothing more is admitted."""
-    desk = Desk()
+    """After drain the collector has everything but what was spent, and nothing more is admitted."""
+    desk = CollectorSession()
     await desk.credit.hold_cold(desk.policy, 1000, 10)
     desk.credit.settle(desk.purse, 1000, 400)
     assert await desk.credit.drain()
@@ -253,7 +253,7 @@ async def test_drain_returns_what_is_free() -> None:
 
 async def test_process_fenced_admits_nothing() -> None:
     """A newer process of the node ends this one's credit; its owner is told once."""
-    desk = Desk()
+    desk = CollectorSession()
     await desk.credit.hold_cold(desk.policy, 1000, 10)
     desk.office.boot(Boot("n1", "b2"))
     answer = await desk.credit.hold_cold(desk.policy, DOLLAR, DOLLAR)
@@ -266,8 +266,8 @@ async def test_process_fenced_admits_nothing() -> None:
 
 async def test_refusal_of_the_node_is_unverifiable() -> None:
     """A revoked node token is not the customer's fault."""
-    desk = Desk()
-    desk.centre.refusal = Refused("bad_node_token", "who are you")
+    desk = CollectorSession()
+    desk.collector.refusal = Refused("bad_node_token", "who are you")
     answer = await desk.credit.hold_cold(desk.policy, 1000, 10)
     assert (answer.held_nano, answer.exhausted_by) == (None, "")
     await end(desk)
@@ -275,28 +275,28 @@ async def test_refusal_of_the_node_is_unverifiable() -> None:
 
 async def test_key_known_is_found_without_asking() -> None:
     """One look-up per key, shared by all who wait for it; then none until it is refreshed."""
-    desk = Desk()
+    desk = CollectorSession()
     assert desk.credit.find("d1") is None
     found = await asyncio.gather(*(desk.credit.look_up("d1") for _ in range(20)))
     assert set(found) == {desk.policy}
     assert desk.credit.find("d1") == desk.policy
-    assert len(desk.centre.of(Acquire)) == 1
+    assert len(desk.collector.of(Acquire)) == 1
     desk.now_s += REFRESH_S + 1
     assert desk.credit.find("d1") == desk.policy
     assert desk.credit.find("d1") == desk.policy
     await desk.settled()
-    assert len(desk.centre.of(Acquire)) == 2
+    assert len(desk.collector.of(Acquire)) == 2
     await end(desk)
 
 
 async def test_key_revoked_is_forgotten_at_once() -> None:
     """The acknowledgement's word is enough, and after its life a policy is not used at all."""
-    desk = Desk()
+    desk = CollectorSession()
     await desk.credit.look_up("d1")
     desk.credit.on_ack(Ack(0, revoked=("d1",)))
     assert desk.credit.find("d1") is None
     await desk.credit.look_up("d1")
-    desk.centre.is_reachable = False
+    desk.collector.is_reachable = False
     desk.now_s += LIFE_S + 1
     assert desk.credit.find("d1") is None
     await end(desk)
@@ -304,23 +304,23 @@ async def test_key_revoked_is_forgotten_at_once() -> None:
 
 async def test_keys_invented_cost_bounded_memory_and_calls() -> None:
     """A flood of keys that do not exist is asked for once each, few at a time, and forgotten oldest first."""
-    desk = Desk()
+    desk = CollectorSession()
     assert await desk.credit.look_up("nobody") is None
     assert await desk.credit.look_up("nobody") is None
-    assert len(desk.centre.of(Acquire)) == 1
+    assert len(desk.collector.of(Acquire)) == 1
     desk.now_s += MISSING_S + 1
     assert await desk.credit.look_up("nobody") is None
-    assert len(desk.centre.of(Acquire)) == 2
+    assert len(desk.collector.of(Acquire)) == 2
     policies = desk.credit._keyring.policies
     for number in range(MISSING_MAX + 500):
         policies.learn(f"x{number}", None, desk.now_s)
     assert len(policies._missing) == MISSING_MAX
-    desk.centre.gate = asyncio.Event()
-    desk.centre.seen.clear()
+    desk.collector.gate = asyncio.Event()
+    desk.collector.seen.clear()
     floods = [asyncio.ensure_future(desk.credit.look_up(f"y{number}")) for number in range(1200)]
     await desk.settled()
-    assert len(desk.centre.seen) == AT_ONCE_MAX
-    desk.centre.gate.set()
+    assert len(desk.collector.seen) == AT_ONCE_MAX
+    desk.collector.gate.set()
     results = await asyncio.gather(*floods, return_exceptions=True)
     assert sum(isinstance(result, Unreachable) for result in results) == 200
     await end(desk)
@@ -328,20 +328,20 @@ async def test_keys_invented_cost_bounded_memory_and_calls() -> None:
 
 async def test_amount_of_nothing_needs_no_credit() -> None:
     """A free model is served without a lease."""
-    desk = Desk(amount_nano=0)
+    desk = CollectorSession(amount_nano=0)
     assert desk.credit.hold(desk.purse, 0)
     assert (await desk.credit.hold_cold(desk.policy, 0, 0)).held_nano == 0
     desk.credit.settle(desk.purse, 0, 0)
-    assert desk.centre.seen == []
+    assert desk.collector.seen == []
     await end(desk)
 
 
 async def test_last_cent_is_spent_once_and_wholly() -> None:
     """Credit for exactly 37 requests of a fixed price, 200 at once over three nodes: 37, when leases have converged."""
-    desk = Desk(amount_nano=37 * 1000)
+    desk = CollectorSession(amount_nano=37 * 1000)
     epochs = {name: desk.office.boot(Boot(name, "b")).epoch for name in ("e1", "e2", "e3")}
     credits = [
-        Credit(name, epoch, desk.centre, desk.tasks, lambda: desk.now_s, pause=lambda _: asyncio.sleep(0))
+        Credit(name, epoch, desk.collector, desk.tasks, lambda: desk.now_s, pause=lambda _: asyncio.sleep(0))
         for name, epoch in epochs.items()
     ]
     done = 0
@@ -363,11 +363,11 @@ async def test_last_cent_is_spent_once_and_wholly() -> None:
 
 async def test_poll_returns_what_is_called_back() -> None:
     """Somebody else is refused: with the next poll what nobody holds here goes back, and what is held stays."""
-    desk = Desk(amount_nano=2000)
+    desk = CollectorSession(amount_nano=2000)
     other = desk.office.boot(Boot("n2", "b")).epoch
     assert (await desk.credit.hold_cold(desk.policy, 400, 400)).held_nano == 400
     await desk.credit.poll()
-    assert not desk.centre.of(Return)
+    assert not desk.collector.of(Return)
     rest = desk.office.tables.accounts["acme"].available_nano
     refused = desk.office.acquire(Acquire("n2", other, "g", "d1", rest + 1, rest + 1))
     assert refused.granted is None
@@ -380,8 +380,8 @@ async def test_poll_returns_what_is_called_back() -> None:
 
 
 async def test_poll_answered_moves_the_lives_of_leases_and_keys_on() -> None:
-    """While the centre says that the epoch is in force, leases and policies do not age; once it is silent they do."""
-    desk = Desk()
+    """While the collector says that the epoch is in force, leases and policies do not age; once it is silent they do."""
+    desk = CollectorSession()
     await desk.credit.look_up("d1")
     await desk.credit.hold_cold(desk.policy, 1000, 10)
     desk.credit.settle(desk.purse, 1000, 0)
@@ -390,7 +390,7 @@ async def test_poll_answered_moves_the_lives_of_leases_and_keys_on() -> None:
         await desk.credit.poll()
         assert desk.credit.hold(desk.purse, 100)
         assert desk.credit.find("d1") == desk.policy
-    desk.centre.is_reachable = False
+    desk.collector.is_reachable = False
     desk.now_s += LIFE_S - 10
     await desk.credit.poll()
     assert desk.credit.problem
@@ -404,7 +404,7 @@ async def test_poll_answered_moves_the_lives_of_leases_and_keys_on() -> None:
 
 async def test_poll_of_an_old_epoch_moves_no_life_on() -> None:
     """A process whose node has begun anew spends no longer than what it was promised."""
-    desk = Desk()
+    desk = CollectorSession()
     await desk.credit.hold_cold(desk.policy, 1000, 10)
     desk.office.boot(Boot("n1", "b2"))
     desk.now_s += 600
@@ -415,8 +415,8 @@ async def test_poll_of_an_old_epoch_moves_no_life_on() -> None:
 
 
 async def test_record_rejected_gives_its_credit_back_to_the_wallet() -> None:
-    """What the centre will never charge is free again here, also when the wallet was forgotten; both sides have the same."""
-    desk = Desk()
+    """What the collector will never charge is free again here, also when the wallet was forgotten; both sides have the same."""
+    desk = CollectorSession()
     assert (await desk.credit.hold_cold(desk.policy, DOLLAR, DOLLAR)).held_nano == DOLLAR
     desk.credit.settle(desk.purse, DOLLAR, DOLLAR // 2)
     free = desk.credit.free()[desk.purse]
@@ -430,8 +430,8 @@ async def test_record_rejected_gives_its_credit_back_to_the_wallet() -> None:
 
 
 async def test_key_revoked_is_not_out_of_credit() -> None:
-    """The centre refuses a key that may not be used; that says nothing about its account's money."""
-    desk = Desk()
+    """The collector refuses a key that may not be used; that says nothing about its account's money."""
+    desk = CollectorSession()
     await desk.credit.look_up("d1")
     desk.office.keys["d1"] = Policy("d1", "k1", "acme", "acme", disabled=True)
     answer = await desk.credit.hold_cold(desk.policy, 1000, 10)

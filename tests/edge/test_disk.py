@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.journal.disk import Disk
+from edge.journal.files.disk import Disk
 
 
 def test_write_appends_every_byte(tmp_path: Path) -> None:

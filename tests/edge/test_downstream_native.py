@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from edge.downstream import CALLER, READER_TIMEOUT
 from edge.downstream.admission import Admission
 from edge.downstream.connection import AHEAD_BYTES_MAX, HALF_CLOSED_CHECKS_S, Connection
+from edge.downstream.http_error import HEAD_BYTES_MAX
 from edge.downstream.server import (
     FIRST_BYTE_TIMEOUT_S,
     HEAD_TIMEOUT_S,
@@ -20,7 +21,6 @@ from edge.downstream.server import (
     Server,
     StartFailed,
 )
-from edge.downstream.wrong import HEAD_BYTES_MAX
 from tests.edge.upstreams import until
 from tests.processes import free_port
 

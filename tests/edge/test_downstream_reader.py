@@ -17,7 +17,7 @@ from edge.downstream.connection import Connection
 from edge.downstream.reader import RequestReader
 from edge.downstream.request import Request
 from edge.downstream.server import Server
-from edge.turn import Refusable, Turn
+from edge.write_batch import Refusable, WriteBatch
 
 Asked = tuple[str, bytes, list[tuple[bytes, bytes]], bytes]
 HEADS = (
@@ -72,7 +72,7 @@ class Wire(asyncio.Transport):
     resume_reading = pause_reading
 
 
-class Now(Turn):
+class Now(WriteBatch):
     """Writes at once."""
 
     def write(self, transport: asyncio.Transport, data: bytes, request: Refusable | None = None) -> None:

@@ -7,11 +7,11 @@ from time import monotonic
 
 import pytest
 
-from edge.table import Lazy, Table
+from edge.providers.table import LazyUpstream, Table
 from edge.upstream import Upstream
 from edge.upstream.httpx_transport import HttpxUpstream
 from edge.upstream.pool import NativeUpstream
-from routing.health import Health
+from routing.plan.health import Health
 from tests.answers import Answer, Delay, End, Gate, completion, event, head, respond, spoken, stream
 from tests.edge.failures import BEHAVIOURS, Behaviour, oai, table
 from tests.edge.patience import until
@@ -51,7 +51,7 @@ class FailoverRig(Rig):
 
     async def __aenter__(self) -> "FailoverRig":
         self.native = self._transport()
-        self.table = Table(self._file, self.native, Lazy())
+        self.table = Table(self._file, self.native, LazyUpstream())
         await super().__aenter__()
         return self
 
@@ -213,7 +213,7 @@ async def test_failure_behind_the_first_word_is_final(rig: FailoverRig, model: s
 
 async def test_words_that_do_not_come_are_not_waited_for(rig: FailoverRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error status whose body hangs, or comes in drops, is followed by the next target within seconds."""
-    monkeypatch.setattr("edge.attempts.ERROR_BODY_S", 0.2)
+    monkeypatch.setattr("edge.relay.attempts.ERROR_BODY_S", 0.2)
     hanging = (head(503, [("content-type", "application/json"), ("content-length", "99")]), b"{", Gate("never"))
     dripping: Answer = (hanging[0], *(step for _ in range(90) for step in (b" ", Delay(0.05))))
     for ill in (hanging, dripping):
@@ -307,7 +307,7 @@ async def test_right_key_in_the_file_is_used_at_once(rig: FailoverRig) -> None:
 
 async def test_rotated_key_is_seen_without_a_change_of_the_table(rig: FailoverRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file behind `file:` is looked at like the table itself."""
-    monkeypatch.setattr("edge.table.LOOK_S", 0.01)
+    monkeypatch.setattr("edge.providers.table.LOOK_S", 0.01)
     rig.script(BEHAVIOURS[0].answer)
     assert (await rig.request("lone/m")).status == 502
     watching = rig.tasks.spawn("watch", rig.table.watch())

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from edge.upstream import Header
-from routing.failure import Kind, Sent
+from routing.failures.failure import Kind, Sent
 from tests.edge.rig import JSON, SSE, Caller, Play, Rig, Step, broken
 from tests.edge.test_relay import ANSWER, COST_NANO, DONE, STREAM, USED, chunk, transport
 from tests.edge.upstreams import until
@@ -424,6 +424,6 @@ async def test_a_relay_that_trusts_the_status_line_would_be_caught(rig: Rig, mon
     async def trusting(self: Any) -> bytes:
         return bytes(self._rewrite.feed(await self._exchange.read()))
 
-    monkeypatch.setattr("edge.pump.Pump._await_first", trusting)
+    monkeypatch.setattr("edge.relay.stream.StreamForwarder._await_first", trusting)
     await rig.ask(Play(200, SSE, [BUSY_EVENT]), Play(200, SSE, STREAM), model="both", stream=True)
     assert len(rig.stage.targets) == 1

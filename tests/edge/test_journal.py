@@ -10,7 +10,7 @@ import pytest
 
 from edge.journal import EpochInUse, Journal, JournalUnavailable
 from edge.journal.journal import Durability
-from edge.journal.recovery import Recovery
+from edge.journal.recovery.recovery import Recovery
 from edge.journal.status import status
 from tests.disks import FaultyDisk, RememberingDisk
 from tests.edge.generations import gen_id, intent, record

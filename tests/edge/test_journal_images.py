@@ -10,14 +10,15 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from edge.journal import Journal, acked
-from edge.journal.acked import Acknowledged
-from edge.journal.facts import encode
-from edge.journal.line import frame
-from edge.journal.log import SyncJob
-from edge.journal.recovery import Recovery
-from edge.journal.scan import Scan
-from edge.journal.segment import Segment
+from edge.journal import Journal
+from edge.journal.entries import encode
+from edge.journal.files import acknowledged as acked
+from edge.journal.files.acknowledged import Acknowledged
+from edge.journal.files.line import frame
+from edge.journal.files.log import SyncJob
+from edge.journal.files.segment import Segment
+from edge.journal.recovery.recovery import Recovery
+from edge.journal.recovery.scan import Scan
 from tests.disks import RememberingDisk, replay
 from tests.edge.generations import intent, record
 from usage.record import Tokens, UsageRecord
@@ -38,7 +39,7 @@ class Promises(msgspec.Struct):
     acked_through: int = 0
     """What the journal said it has kept durably."""
     acked_max: int = 0
-    """What the centre had said before."""
+    """What the collector had said before."""
 
 
 def run(seed: int, *, settle_first: bool = False) -> RememberingDisk:
@@ -206,7 +207,7 @@ def is_caught(run_it: Callable[[int], RememberingDisk], *, seeds: int = 12) -> b
 
 
 def test_wrong_ack_not_durable_before_deletion_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Segments go as soon as the centre has acknowledged, before that is on disk."""
+    """Segments go as soon as the collector has acknowledged, before that is on disk."""
 
     def keep_without_sync(self: acked.AckedFile, through: int) -> None:
         value = Acknowledged(self._last.turn + 1, through)

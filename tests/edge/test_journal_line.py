@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.node_api import BODY_BYTES_MAX
-from edge.journal.line import LINE_BYTES_MAX, Splitter, frame, parse
-from edge.lane import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
+from collector.api.node import BODY_BYTES_MAX
+from edge.collector_client.outbox import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
+from edge.journal.files.line import LINE_BYTES_MAX, Splitter, frame, parse
 from usage.protocol import MESSAGE_BYTES_MAX, RECORDS_MAX
 from usage.record import RECORD_BYTES_MAX
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from edge.journal import Journal
-from edge.journal.disk import Disk
-from edge.journal.line import parse
-from edge.journal.old import OldEpoch
-from edge.journal.recovery import Recovery
-from edge.journal.segment import read_lines
+from edge.journal.files.disk import Disk
+from edge.journal.files.line import parse
+from edge.journal.files.segment import read_lines
+from edge.journal.recovery.old_epoch import OldEpoch
+from edge.journal.recovery.recovery import Recovery
 from edge.journal.status import status
 from tests.edge.generations import gen_id, intent, record
 from usage.pricing import cost_nano

@@ -15,12 +15,12 @@ import msgspec
 import pytest
 
 from collector.service import Collector
-from collector.sqlite import SqliteStore
+from collector.store.sqlite import SqliteStore
 from edge.node import Node
 from edge.settings import Settings
 from edge.tasks import Tasks
 from tests.collector.facts import make_caller, make_fact
-from usage.protocol import Boot, Booted, Centre, Unreachable
+from usage.protocol import Boot, Booted, CollectorClient, Unreachable
 
 pytestmark = pytest.mark.anyio
 SUPERVISED = {"watch", "table", "credit", "shipper", "recovery"}
@@ -85,10 +85,10 @@ class MortalTasks(Tasks):
 
 @asynccontextmanager
 async def started(
-    folder: Path, wrap: Callable[[Centre], Centre] = lambda centre: centre
+    folder: Path, wrap: Callable[[CollectorClient], CollectorClient] = lambda collector: collector
 ) -> AsyncIterator[tuple[Node, Collector]]:
     (folder / "providers.toml").write_text("")
-    collector = Collector(SqliteStore.open(folder / "centre.db"))
+    collector = Collector(SqliteStore.open(folder / "collector.db"))
     settings = Settings.read({"TOLLWAY_DATA": str(folder / "data"), "TOLLWAY_PROVIDERS": str(folder / "providers.toml")})
     node = Node(settings, "n1", wrap(collector.for_node("n1")))
     node.tasks = MortalTasks(node.metrics.restarts)
@@ -148,22 +148,23 @@ async def test_supervised_tasks_that_die_again_and_again_turn_readiness_red(tmp_
 
 
 class Counting:
-    """A centre that counts boots."""
+    """A collector that counts boots."""
 
-    def __init__(self, centre: Centre) -> None:
+    def __init__(self, collector: CollectorClient) -> None:
         self.boots = 0
-        self._centre = centre
+        self._collector = collector
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._centre, name)
+        return getattr(self._collector, name)
 
     async def boot(self, message: Boot) -> Booted:
         self.boots += 1
-        return await self._centre.boot(message)
+        return await self._collector.boot(message)
 
 
 async def test_folder_that_cannot_be_written_boots_no_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The centre is asked for an epoch, once, when there is a place for its journal; until then /readyz says what is missing."""
+    """The collector is asked for an epoch, once, when there is a place for its journal; until then /readyz says what is
+    missing."""
     from edge import node as module
 
     counting: list[Counting] = []
@@ -173,8 +174,8 @@ async def test_folder_that_cannot_be_written_boots_no_epoch(tmp_path: Path, monk
         if is_full:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    def wrap(centre: Centre) -> Any:
-        counting.append(Counting(centre))
+    def wrap(collector: CollectorClient) -> Any:
+        counting.append(Counting(collector))
         return counting[0]
 
     monkeypatch.setattr(module, "prove_writable", prove)
@@ -197,7 +198,7 @@ async def test_record_that_cannot_be_shipped_for_long_is_said(tmp_path: Path, mo
             raise Unreachable("the collector's database: disk I/O error")
 
     monkeypatch.setattr(module, "AWAY_S", 0.0)
-    async with started(tmp_path, lambda centre: Refusing(centre)) as (node, collector):
+    async with started(tmp_path, lambda collector: Refusing(collector)) as (node, collector):
         caller = await make_caller(collector)
         assert node.journal is not None
         node.journal.settle(make_fact(1, caller, "n1", node.journal.epoch, "gen-1"))
@@ -208,13 +209,13 @@ async def test_record_that_cannot_be_shipped_for_long_is_said(tmp_path: Path, mo
         await until(lambda: not node.readiness().is_ready)
 
 
-async def test_backlog_goes_as_soon_as_the_centre_is_back(tmp_path: Path) -> None:
+async def test_backlog_goes_as_soon_as_the_collector_is_back(tmp_path: Path) -> None:
     """However long the pauses between attempts have grown, a poll that is answered ends them."""
     is_away = False
 
     class Away(Counting):
         def __getattr__(self, name: str) -> Any:
-            call = getattr(self._centre, name)
+            call = getattr(self._collector, name)
 
             async def answer(message: Any) -> Any:
                 if is_away:
@@ -223,7 +224,7 @@ async def test_backlog_goes_as_soon_as_the_centre_is_back(tmp_path: Path) -> Non
 
             return answer
 
-    async with started(tmp_path, lambda centre: Away(centre)) as (node, collector):
+    async with started(tmp_path, lambda collector: Away(collector)) as (node, collector):
         caller = await make_caller(collector)
         assert node.journal is not None
         assert node.shipper is not None

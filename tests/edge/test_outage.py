@@ -5,9 +5,9 @@ import random
 
 import pytest
 
-from edge.credit import Credit
+from edge.credit.credit import Credit
 from edge.tasks import Tasks
-from tests.centres import ScriptedCentre
+from tests.collectors import ScriptedCollector
 from usage.protocol import Acquire, Batch, Boot
 
 pytestmark = pytest.mark.anyio
@@ -40,21 +40,21 @@ class House:
 
     def __init__(self, purses: list[Purse], amount_nano: int) -> None:
         self.now_s = 0.0
-        self.centre = ScriptedCentre()
-        office = self.centre.office
+        self.collector = ScriptedCollector()
+        office = self.collector.office
         self.policies = {}
         for purse in purses:
             office.open_account(purse.name, amount_nano)
             self.policies[purse.name] = office.add_key(f"d-{purse.name}", purse.name, f"k-{purse.name}")
         self.purses = purses
         self.epoch = office.boot(Boot("n1", "b")).epoch
-        self.credit = Credit("n1", self.epoch, self.centre, Tasks(), lambda: self.now_s)
+        self.credit = Credit("n1", self.epoch, self.collector, Tasks(), lambda: self.now_s)
 
     async def live(self, seconds: float, cost_nano: int = COST_NANO, hold_nano: int = HOLD_NANO) -> None:
         until_s = self.now_s + seconds
         while self.now_s < until_s:
             self.now_s += 1.0
-            self.centre.office.clock_ms += 1000
+            self.collector.office.clock_ms += 1000
             for purse in self.purses:
                 for _ in range(purse.due(self.now_s)):
                     await self.request(purse, cost_nano, hold_nano)
@@ -62,8 +62,8 @@ class House:
             if int(self.now_s) % 2 == 0:
                 await self.credit.poll()
             renew = self.credit.renewals()
-            if renew and self.centre.is_reachable:
-                self.credit.on_ack(await self.centre.ingest(Batch("n1", self.epoch, (), renew)))
+            if renew and self.collector.is_reachable:
+                self.credit.on_ack(await self.collector.ingest(Batch("n1", self.epoch, (), renew)))
             for _ in range(4):
                 await asyncio.sleep(0)
 
@@ -87,8 +87,8 @@ async def test_accounts_that_can_afford_it_are_carried_through_an_outage(seed: i
     dice = random.Random(seed)
     house = House([Purse(f"a{rate}", rate, dice) for rate in (0.1, 1.0, 20.0)], 1000 * DOLLAR)
     await house.live(dice.randint(300, 900), hold_nano=hold_nano)
-    calls = len(house.centre.of(Acquire))
-    house.centre.is_reachable = False
+    calls = len(house.collector.of(Acquire))
+    house.collector.is_reachable = False
     await house.live(OUTAGE_S, hold_nano=hold_nano)
     assert {purse.name: purse.refused for purse in house.purses} == {purse.name: 0 for purse in house.purses}
     assert calls < 100
@@ -99,13 +99,13 @@ async def test_account_that_cannot_afford_it_is_refused_for_the_true_reason() ->
     """Half of a small balance is spent without the collector; then it is its absence that is named, not a lack of credit."""
     house = House([Purse("small", 1.0, random.Random(1))], 300 * COST_NANO)
     await house.live(60, hold_nano=COST_NANO)
-    house.centre.is_reachable = False
+    house.collector.is_reachable = False
     await house.live(OUTAGE_S, hold_nano=COST_NANO)
     (purse,) = house.purses
     assert purse.served > 100
     assert purse.refused > 0
     assert all("the collector cannot be reached" in reason for reason in purse.reasons)
-    house.centre.is_reachable = True
+    house.collector.is_reachable = True
     before = purse.served
     await house.live(30, hold_nano=COST_NANO)
     assert purse.served > before
@@ -115,8 +115,8 @@ async def test_lease_is_a_share_of_the_balance(caplog: pytest.LogCaptureFixture)
     """However much traffic wants, the background does not take more than the share, so a node that dies strands no more."""
     house = House([Purse("small", 5.0, random.Random(1))], 2_000 * COST_NANO)
     await house.live(60, hold_nano=COST_NANO)
-    (row,) = house.centre.office.tables.leases.values()
-    account = house.centre.office.tables.accounts["small"]
+    (row,) = house.collector.office.tables.leases.values()
+    account = house.collector.office.tables.accounts["small"]
     assert house.credit.free()["small"] <= (account.available_nano + row.granted_nano) // 2
 
 
@@ -124,7 +124,7 @@ async def test_idle_lease_is_kept_while_the_collector_is_away() -> None:
     """Nobody else could have it, and here it may be wanted again."""
     house = House([Purse("a", 1.0, random.Random(1))], 1000 * DOLLAR)
     await house.live(60)
-    house.centre.is_reachable = False
+    house.collector.is_reachable = False
     house.purses[0].rate, house.purses[0].next_s = 0.001, house.now_s + 800
     await house.live(700)
     assert house.credit.hold("a", HOLD_NANO)

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge.turn import Turn
-from routing.failure import Kind, Sent
+from edge.write_batch import WriteBatch
+from routing.failures.failure import Kind, Sent
 from tests.edge.rig import JSON, SSE, Play, Rig, broken
 from tests.edge.upstreams import PATIENCE_S, until
 from usage.pricing import cost_nano
@@ -324,7 +324,7 @@ async def test_credit_for_less_than_the_models_cap_is_sent_as_a_cap(tmp_path: Pa
 
 async def test_request_whose_intent_cannot_be_written_is_refused_and_costs_nothing(rig: Rig) -> None:
     """The disk fails at the end of the turn, when the intent was taken already: 503, nothing sent, a record of nothing."""
-    rig.journal.join(Turn())
+    rig.journal.join(WriteBatch())
     write, rig.journal._log._write = rig.journal._log._write, lambda fd, data: 0
     caller = await rig.ask(Play(200, JSON, [ANSWER]))
     assert (caller.status, caller.json()["error"]["code"]) == (503, "journal_unavailable")
@@ -354,22 +354,22 @@ async def test_credit_that_does_not_pay_is_refused_with_what_it_would_buy(tmp_pa
 
 
 async def test_credit_that_cannot_be_verified_is_503_not_402(rig: Rig) -> None:
-    """Only the centre's word makes a 402."""
-    rig.centre.is_reachable = False
+    """Only the collector's word makes a 402."""
+    rig.collector.is_reachable = False
     caller = await rig.ask(Play(200, JSON, [ANSWER]))
     assert (caller.status, caller.json()["error"]["code"]) == (503, "credit_unverifiable")
     assert b"retry-after" in caller.headers
 
 
-async def test_warm_request_asks_the_centre_nothing(rig: Rig) -> None:
+async def test_warm_request_asks_the_collector_nothing(rig: Rig) -> None:
     """Once the node holds a lease, no request waits for the collector."""
     await rig.ask(Play(200, JSON, [ANSWER]))
-    calls = len(rig.centre.seen)
-    rig.centre.gate = asyncio.Event()
+    calls = len(rig.collector.seen)
+    rig.collector.gate = asyncio.Event()
     caller = await rig.ask(Play(200, JSON, [ANSWER]))
     assert caller.status == 200
-    rig.centre.gate.set()
-    assert len(rig.centre.seen) <= calls + 1
+    rig.collector.gate.set()
+    assert len(rig.collector.seen) <= calls + 1
 
 
 async def test_a_settlement_after_the_last_byte_would_be_caught(rig: Rig) -> None:
@@ -385,7 +385,7 @@ async def test_a_settlement_after_the_last_byte_would_be_caught(rig: Rig) -> Non
 
 
 async def test_key_that_has_expired_is_refused(rig: Rig) -> None:
-    """An expiry holds at the edge without asking the centre again."""
+    """An expiry holds at the edge without asking the collector again."""
     (digest, policy) = next(iter(rig.office.keys.items()))
     rig.office.keys[digest] = msgspec.structs.replace(policy, expires_ms=1)
     caller = await rig.ask(Play(200, JSON, [ANSWER]))
@@ -394,7 +394,7 @@ async def test_key_that_has_expired_is_refused(rig: Rig) -> None:
 
 
 async def test_record_of_a_failure_costs_nothing_by_its_own_rates(tmp_path: Path) -> None:
-    """The centre computes each cost again: a fixed price per request must not stand beside a charge of nothing."""
+    """The collector computes each cost again: a fixed price per request must not stand beside a charge of nothing."""
     async with Rig(tmp_path, extra='[providers.p.models.fixed]\ninput = "0"\noutput = "0"\nrequest = "0.01"\n') as rig:
         await rig.ask(broken(Sent.REQUEST), model="p/fixed")
         await rig.ask(Play(200, JSON, [ANSWER]), model="p/fixed")

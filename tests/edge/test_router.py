@@ -7,8 +7,8 @@ import pytest
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from edge.reply import send_whole
-from edge.router import ApiRouter, Endpoint, has_key, tidy
+from edge.endpoints.router import ApiRouter, Endpoint, has_key, tidy
+from edge.relay.responses import send_whole
 
 pytestmark = pytest.mark.anyio
 KEY = "sk_" + "live_" + "x" * 10

@@ -1,4 +1,4 @@
-"""The shipper between a real journal in memory and a centre that is scripted: bounds, order, refusals, and an end that is
+"""The shipper between a real journal in memory and a collector that is scripted: bounds, order, refusals, and an end that is
 complete.
 """
 
@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
+from edge.collector_client.outbox import BACKOFF_MAX_S, BATCH_BYTES_MAX, BATCH_RECORDS_MAX, backoff_s
+from edge.collector_client.shipper import STALLED_S, Shipper
 from edge.journal import Journal
-from edge.journal.dead import DeadLetter
-from edge.journal.line import parse
-from edge.journal.recovery import Recovery
-from edge.lane import BACKOFF_MAX_S, BATCH_BYTES_MAX, BATCH_RECORDS_MAX, backoff_s
-from edge.shipper import STALLED_S, Shipper
+from edge.journal.files.line import parse
+from edge.journal.recovery.dead_letters import DeadLetter
+from edge.journal.recovery.recovery import Recovery
 from edge.tasks import Tasks
 from tests.disks import FaultyDisk, RememberingDisk
 from tests.edge.generations import gen_id, intent, record
@@ -41,7 +41,7 @@ from usage.protocol import (
 Reply = Callable[[Batch], Ack]
 
 
-class ScriptedCentre:
+class ScriptedCollector:
     """Takes records by number; `script` holds what the next batches meet: an exception, or a function that answers."""
 
     def __init__(self, *script: Exception | Reply) -> None:
@@ -106,11 +106,11 @@ class Pauses:
 
 
 @asynccontextmanager
-async def shipping(journal: Journal, centre: ScriptedCentre, **options: object) -> AsyncIterator[Shipper]:
+async def shipping(journal: Journal, collector: ScriptedCollector, **options: object) -> AsyncIterator[Shipper]:
     tasks = Tasks()
     pauses = Pauses()
     settings = {"clock": pauses.clock, "pause": pauses.pause, "dice": lambda: 1.0, "tell_s": 1e9} | options
-    shipper = Shipper(journal, centre, tasks, **settings)  # type: ignore[arg-type]
+    shipper = Shipper(journal, collector, tasks, **settings)  # type: ignore[arg-type]
     shipper.start()
     try:
         yield shipper
@@ -131,13 +131,13 @@ def settle(journal: Journal, first: int, last: int) -> None:
 
 
 @pytest.mark.anyio
-async def test_idle_shipper_tells_by_when_the_centre_has_everything() -> None:
+async def test_idle_shipper_tells_by_when_the_collector_has_everything() -> None:
     """Never while something that was settled is not in the batch; an empty batch says it when nothing happens."""
-    journal, centre = open_journal(), ScriptedCentre()
+    journal, collector = open_journal(), ScriptedCollector()
     settle(journal, 1, 2600)
-    async with shipping(journal, centre, tell_s=15.0):
-        await until(lambda: sum(not batch.records for batch in centre.batches) >= 2)
-    claims = [(batch.records[-1].seq if batch.records else 2600, batch.complete_ms) for batch in centre.batches]
+    async with shipping(journal, collector, tell_s=15.0):
+        await until(lambda: sum(not batch.records for batch in collector.batches) >= 2)
+    claims = [(batch.records[-1].seq if batch.records else 2600, batch.complete_ms) for batch in collector.batches]
     assert [seq for seq, claim in claims if claim] == [2600] * (len(claims) - claims.index(next(one for one in claims if one[1])))
     assert all(not claim for seq, claim in claims if seq < 2600)
 
@@ -145,20 +145,20 @@ async def test_idle_shipper_tells_by_when_the_centre_has_everything() -> None:
 @pytest.mark.anyio
 async def test_batches_are_bounded_and_in_order() -> None:
     """2,600 records go in batches within their bounds, each number once, and are acknowledged."""
-    journal, centre = open_journal(), ScriptedCentre()
+    journal, collector = open_journal(), ScriptedCollector()
     settle(journal, 1, 2600)
-    async with shipping(journal, centre) as shipper:
+    async with shipping(journal, collector) as shipper:
         assert await shipper.flush(5)
-    assert [one.seq for batch in centre.batches for one in batch.records] == list(range(1, 2601))
-    assert max(len(batch.records) for batch in centre.batches) <= BATCH_RECORDS_MAX
-    assert max(len(msgspec.json.encode(batch)) for batch in centre.batches) <= BATCH_BYTES_MAX
+    assert [one.seq for batch in collector.batches for one in batch.records] == list(range(1, 2601))
+    assert max(len(batch.records) for batch in collector.batches) <= BATCH_RECORDS_MAX
+    assert max(len(msgspec.json.encode(batch)) for batch in collector.batches) <= BATCH_BYTES_MAX
     assert (journal.acked_through, journal.pending_records) == (2600, 0)
 
 
 @pytest.mark.anyio
 async def test_idle_shipper_sends_nothing_but_renewals() -> None:
     """Without records and renewals there is no call; with a renewal there is one, and its answer is handed on."""
-    journal, centre = open_journal(), ScriptedCentre()
+    journal, collector = open_journal(), ScriptedCollector()
     asked: list[int] = []
     wanted: list[tuple[Acquire, ...]] = []
     answered = asyncio.Event()
@@ -167,36 +167,36 @@ async def test_idle_shipper_sends_nothing_but_renewals() -> None:
         asked.append(1)
         return wanted.pop() if wanted else ()
 
-    async with shipping(journal, centre, renewals=renewals, on_ack=lambda ack: answered.set()):
+    async with shipping(journal, collector, renewals=renewals, on_ack=lambda ack: answered.set()):
         await until(lambda: len(asked) >= 5)
-        assert centre.batches == []
+        assert collector.batches == []
         wanted.append((Acquire("node", 1, "grant", "digest", 100),))
         await answered.wait()
-    assert [(batch.records, len(batch.renew)) for batch in centre.batches] == [((), 1)]
+    assert [(batch.records, len(batch.renew)) for batch in collector.batches] == [((), 1)]
 
 
 @pytest.mark.anyio
-async def test_unreachable_centre_is_tried_without_end() -> None:
+async def test_unreachable_collector_is_tried_without_end() -> None:
     """Lost requests and lost answers: all is sent until all is acknowledged, and each generation is charged once."""
-    centre = ScriptedCentre()
+    collector = ScriptedCollector()
 
     def lose_answer(batch: Batch) -> Ack:
-        centre.take(batch)
+        collector.take(batch)
         raise Unreachable("answer lost")
 
-    centre.script += [Unreachable("down")] * 20
-    centre.script += [lose_answer, lose_answer]
+    collector.script += [Unreachable("down")] * 20
+    collector.script += [lose_answer, lose_answer]
     journal = open_journal()
     settle(journal, 1, 10)
-    async with shipping(journal, centre) as shipper:
+    async with shipping(journal, collector) as shipper:
         assert await shipper.flush(5)
         assert shipper.failures_total == 22
-    assert len(centre.charged) == 10
-    assert sum(centre.charged.values()) == sum(record(n, n).cost_nano for n in range(1, 11))
+    assert len(collector.charged) == 10
+    assert sum(collector.charged.values()) == sum(record(n, n).cost_nano for n in range(1, 11))
 
 
 def test_backoff_has_full_jitter_and_obeys() -> None:
-    """Half a second at first, a minute at most, never sooner than the centre asked for."""
+    """Half a second at first, a minute at most, never sooner than the collector asked for."""
     assert [backoff_s(failures, 1.0, None) for failures in (1, 2, 3, 7, 8, 10_000)] == [0.5, 1, 2, 32, 60, BACKOFF_MAX_S]
     assert backoff_s(5, 0.0, None) == 0
     assert backoff_s(1, 0.5, 7.0) == 7.25
@@ -205,29 +205,29 @@ def test_backoff_has_full_jitter_and_obeys() -> None:
 @pytest.mark.anyio
 async def test_batch_too_large_is_halved_until_it_passes() -> None:
     """413: the same records in smaller batches, and larger ones again when those pass."""
-    journal, centre = open_journal(), ScriptedCentre()
-    centre.records_max = 60
+    journal, collector = open_journal(), ScriptedCollector()
+    collector.records_max = 60
     settle(journal, 1, 300)
-    async with shipping(journal, centre) as shipper:
+    async with shipping(journal, collector) as shipper:
         assert await shipper.flush(5)
-    sizes = [len(batch.records) for batch in centre.batches]
+    sizes = [len(batch.records) for batch in collector.batches]
     assert sizes[:4] == [300, 150, 75, 37]
-    assert centre.acked == {1: 300}
+    assert collector.acked == {1: 300}
 
 
 @pytest.mark.anyio
 async def test_rejected_record_is_a_dead_letter_and_the_others_pass() -> None:
     """One of 500 is poisoned: it is kept with the reason, durably, before its acknowledgement; 499 are charged."""
     disk = FaultyDisk()
-    journal, centre = open_journal(disk), ScriptedCentre()
+    journal, collector = open_journal(disk), ScriptedCollector()
     settle(journal, 1, 400)
 
     def reject(batch: Batch) -> Ack:
         disk.refuse["sync"] = errno.ENOSPC
         return Ack(batch.records[-1].seq, rejected=(Rejected(7, gen_id(7), "no such account"),))
 
-    centre.script = [reject]
-    async with shipping(journal, centre) as shipper:
+    collector.script = [reject]
+    async with shipping(journal, collector) as shipper:
         await until(lambda: disk.refused_total >= 3)
         assert journal.acked_through == 0
         disk.refuse = {}
@@ -240,41 +240,42 @@ async def test_rejected_record_is_a_dead_letter_and_the_others_pass() -> None:
 
 @pytest.mark.anyio
 async def test_acknowledgement_beyond_what_was_sent_is_not_believed() -> None:
-    """A centre that is mistaken about an epoch cannot make the edge forget what it never sent."""
-    centre = ScriptedCentre()
-    centre.script = [lambda batch: Ack(centre.take(batch).acked_through + 1_000_000)]
+    """A collector that is mistaken about an epoch cannot make the edge forget what it never sent."""
+    collector = ScriptedCollector()
+    collector.script = [lambda batch: Ack(collector.take(batch).acked_through + 1_000_000)]
     journal = open_journal()
     settle(journal, 1, 900)
-    async with shipping(journal, centre) as shipper:
+    async with shipping(journal, collector) as shipper:
         assert await shipper.flush(5)
-    assert [one.seq for batch in centre.batches for one in batch.records] == list(range(1, 901))
+    assert [one.seq for batch in collector.batches for one in batch.records] == list(range(1, 901))
 
 
 @pytest.mark.anyio
-async def test_centre_restored_from_a_backup_gets_the_numbers_again() -> None:
-    """A centre that went back is sent what is still here, and for the rest records that charge nobody, so that it can go on."""
-    journal, centre = open_journal(), ScriptedCentre()
-    async with shipping(journal, centre) as shipper:
+async def test_collector_restored_from_a_backup_gets_the_numbers_again() -> None:
+    """A collector that went back is sent what is still here, and for the rest records that charge nobody, so that it can go
+    on."""
+    journal, collector = open_journal(), ScriptedCollector()
+    async with shipping(journal, collector) as shipper:
         settle(journal, 1, 600)
         assert await shipper.flush(5)
-        centre.acked[1] = 20
+        collector.acked[1] = 20
         settle(journal, 601, 610)
         assert await shipper.flush(5)
-        await until(lambda: centre.acked[1] >= 610)
-    assert len({gen for gen in centre.charged if gen.startswith("gen-")}) == 610
+        await until(lambda: collector.acked[1] >= 610)
+    assert len({gen for gen in collector.charged if gen.startswith("gen-")}) == 610
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("code", ["bad_node_token", "invalid", "fenced"])
 async def test_refusal_is_reported_once_and_keeps_the_data(code: str) -> None:
-    """Whatever the centre refuses, it is said once, tried on, and delivered when it is put right."""
-    journal, centre = open_journal(), ScriptedCentre(*[Refused(code, "no")] * 5)
+    """Whatever the collector refuses, it is said once, tried on, and delivered when it is put right."""
+    journal, collector = open_journal(), ScriptedCollector(*[Refused(code, "no")] * 5)
     told: list[str] = []
     settle(journal, 1, 3)
-    async with shipping(journal, centre, on_refused=lambda refusal: told.append(refusal.code)) as shipper:
+    async with shipping(journal, collector, on_refused=lambda refusal: told.append(refusal.code)) as shipper:
         assert await shipper.flush(5)
     assert told == [code]
-    assert len(centre.charged) == 3
+    assert len(collector.charged) == 3
 
 
 @pytest.mark.anyio
@@ -284,22 +285,22 @@ async def test_fenced_epoch_ships_facts_without_renewals() -> None:
     def fence(batch: Batch) -> Ack:
         if batch.renew:
             raise Refused("fenced", "a newer epoch")
-        return centre.take(batch)
+        return collector.take(batch)
 
-    centre = ScriptedCentre(*[fence] * 3)
+    collector = ScriptedCollector(*[fence] * 3)
     journal = open_journal()
     settle(journal, 1, 3)
-    async with shipping(journal, centre, renewals=lambda: (Acquire("node", 1, "g", "d", 1),)) as shipper:
+    async with shipping(journal, collector, renewals=lambda: (Acquire("node", 1, "g", "d", 1),)) as shipper:
         assert await shipper.flush(5)
-    assert [len(batch.renew) for batch in centre.batches] == [1, 0]
+    assert [len(batch.renew) for batch in collector.batches] == [1, 0]
 
 
 @pytest.mark.anyio
 async def test_flush_gives_up_in_time() -> None:
-    """A flush does not outlast its time when the centre is away."""
-    journal, centre = open_journal(), ScriptedCentre(*[Unreachable("down")] * 100_000)
+    """A flush does not outlast its time when the collector is away."""
+    journal, collector = open_journal(), ScriptedCollector(*[Unreachable("down")] * 100_000)
     settle(journal, 1, 3)
-    async with shipping(journal, centre) as shipper:
+    async with shipping(journal, collector) as shipper:
         assert not await shipper.flush(0.02)
     assert journal.pending_records == 3
 
@@ -312,18 +313,18 @@ async def test_adopted_epoch_is_shipped_closed_and_removed() -> None:
     settle(dead, 1, 700)
     dead.intent(intent(701))
     image = disk.after_kill()
-    journal, centre = open_journal(image, epoch=2), ScriptedCentre()
+    journal, collector = open_journal(image, epoch=2), ScriptedCollector()
     settle(journal, 1001, 1010)
     old = Recovery("/j", "node", disk=image, pause=lambda: None).adopt(1)
     assert old is not None
-    async with shipping(journal, centre) as shipper:
+    async with shipping(journal, collector) as shipper:
         shipper.adopt(old)
         assert journal.bytes_elsewhere > 0
         assert await shipper.flush(5)
         await until(lambda: not image.exists("/j/node/1") and not journal.bytes_elsewhere)
-    assert centre.closed == [Close("node", 1, 701)]
-    assert centre.acked == {1: 701, 2: 10}
-    assert len(centre.charged) == 711
+    assert collector.closed == [Close("node", 1, 701)]
+    assert collector.acked == {1: 701, 2: 10}
+    assert len(collector.charged) == 711
 
 
 @pytest.mark.anyio
@@ -332,7 +333,7 @@ async def test_adopted_backlog_is_shipped_without_a_pause() -> None:
     disk = RememberingDisk()
     settle(open_journal(disk, epoch=1), 1, 3000)
     image = disk.after_kill()
-    journal, centre, pauses = open_journal(image, epoch=2), ScriptedCentre(), Pauses()
+    journal, collector, pauses = open_journal(image, epoch=2), ScriptedCollector(), Pauses()
     old = Recovery("/j", "node", disk=image, pause=lambda: None).adopt(1)
     assert old is not None
     paused: list[float] = []
@@ -345,7 +346,7 @@ async def test_adopted_backlog_is_shipped_without_a_pause() -> None:
         pauses.now_s += 0.3
         return pauses.now_s
 
-    async with shipping(journal, centre, pause=pause, clock=ticking) as shipper:
+    async with shipping(journal, collector, pause=pause, clock=ticking) as shipper:
         shipper.adopt(old)
         await until(lambda: not journal.bytes_elsewhere)
     assert {through for through in paused if 0 < through < 3000} == set()
@@ -353,16 +354,19 @@ async def test_adopted_backlog_is_shipped_without_a_pause() -> None:
 
 @pytest.mark.anyio
 async def test_drain_leaves_nothing_behind() -> None:
-    """A shutdown in peace: flushed, closed at the centre, folder gone. With the centre away, all stays for the next start."""
+    """A shutdown in peace: flushed, closed at the collector, folder gone.
+
+    With the collector away, all stays for the next start.
+    """
     disk = RememberingDisk()
-    journal, centre = open_journal(disk), ScriptedCentre()
+    journal, collector = open_journal(disk), ScriptedCollector()
     settle(journal, 1, 5)
-    async with shipping(journal, centre) as shipper:
+    async with shipping(journal, collector) as shipper:
         assert await shipper.drain(5)
-    assert centre.closed == [Close("node", 1, 5)]
+    assert collector.closed == [Close("node", 1, 5)]
     assert disk.names("/j/node") == []
 
-    journal, away = open_journal(disk, epoch=2), ScriptedCentre(*[Unreachable("down")] * 100_000)
+    journal, away = open_journal(disk, epoch=2), ScriptedCollector(*[Unreachable("down")] * 100_000)
     settle(journal, 1, 5)
     async with shipping(journal, away) as shipper:
         assert not await shipper.drain(0.02)
@@ -376,12 +380,12 @@ async def test_drain_leaves_nothing_behind() -> None:
 async def test_drain_with_a_running_generation_leaves_the_epoch_open() -> None:
     """An epoch with an unsettled intent must not be closed: the next start settles it first."""
     disk = RememberingDisk()
-    journal, centre = open_journal(disk), ScriptedCentre()
+    journal, collector = open_journal(disk), ScriptedCollector()
     settle(journal, 1, 2)
     journal.intent(intent(3))
-    async with shipping(journal, centre) as shipper:
+    async with shipping(journal, collector) as shipper:
         assert not await shipper.drain(5)
-    assert (centre.closed, disk.names("/j/node")) == ([], ["1"])
+    assert (collector.closed, disk.names("/j/node")) == ([], ["1"])
 
 
 @pytest.mark.anyio
@@ -395,9 +399,11 @@ async def test_rejected_record_is_told_to_its_wallet_once() -> None:
     def reject_again(batch: Batch) -> Ack:
         return Ack(10, rejected=(Rejected(7, gen_id(7), "no"),))
 
-    journal, centre = open_journal(), ScriptedCentre(reject_above_a_gap, reject_again)
+    journal, collector = open_journal(), ScriptedCollector(reject_above_a_gap, reject_again)
     settle(journal, 1, 10)
-    async with shipping(journal, centre, on_rejected=lambda records: told.extend(record.gen_id for record in records)) as shipper:
+    async with shipping(
+        journal, collector, on_rejected=lambda records: told.extend(record.gen_id for record in records)
+    ) as shipper:
         assert await shipper.flush(5)
         assert shipper.rejected_total == 2
     assert told == [gen_id(3), gen_id(7)]
@@ -405,23 +411,23 @@ async def test_rejected_record_is_told_to_its_wallet_once() -> None:
 
 @pytest.mark.anyio
 async def test_record_that_alone_is_too_large_goes_without_its_texts() -> None:
-    """A record that no centre takes holds up nobody: its charge arrives, and so do those behind it."""
+    """A record that no collector takes holds up nobody: its charge arrives, and so do those behind it."""
 
     def refuse_large(batch: Batch) -> Ack:
         if len(msgspec.json.encode(batch)) > 20_000:
             raise Refused("too_large", "a message has at most 20000 bytes")
-        return centre.take(batch)
+        return collector.take(batch)
 
-    centre = ScriptedCentre(*[refuse_large] * 40)
+    collector = ScriptedCollector(*[refuse_large] * 40)
     journal = open_journal()
     journal.settle(record(1, 1))
     journal.settle(record(2, 2, finish_reason="x" * 30_000, error="y" * 500))
     journal.settle(record(3, 3))
-    async with shipping(journal, centre) as shipper:
+    async with shipping(journal, collector) as shipper:
         assert await shipper.flush(5)
         assert shipper.shortened_total == 1
-    assert set(centre.charged) == {gen_id(1), gen_id(2), gen_id(3)}
-    [shortened] = [one for batch in centre.batches for one in batch.records if one.seq == 2 and len(one.finish_reason) < 200]
+    assert set(collector.charged) == {gen_id(1), gen_id(2), gen_id(3)}
+    [shortened] = [one for batch in collector.batches for one in batch.records if one.seq == 2 and len(one.finish_reason) < 200]
     assert (shortened.cost_nano, shortened.finish_reason, shortened.error) == (record(2, 2).cost_nano, "x" * 128, "y" * 128)
 
 
@@ -429,7 +435,7 @@ async def test_record_that_alone_is_too_large_goes_without_its_texts() -> None:
 async def test_record_that_the_journal_cannot_yield_is_sent_as_lost(caplog: pytest.LogCaptureFixture) -> None:
     """A line that was damaged on the disk of a running process costs itself, not all that was settled after it."""
     disk = RememberingDisk()
-    journal, centre = open_journal(disk, window_bytes=600), ScriptedCentre()
+    journal, collector = open_journal(disk, window_bytes=600), ScriptedCollector()
     settle(journal, 1, 9)
     assert journal.sync_now()
     path = "/j/node/1/00000001.log"
@@ -437,29 +443,32 @@ async def test_record_that_the_journal_cannot_yield_is_sent_as_lost(caplog: pyte
     fd = disk.open_in_place(path)
     disk.write_at(fd, b"???", settlement + 40)
     disk.close(fd)
-    async with shipping(journal, centre) as shipper:
+    async with shipping(journal, collector) as shipper:
         assert await shipper.flush(5)
         assert shipper.lost_total == 1
     assert [record.getMessage()[:34] for record in caplog.records if "cannot be read" in record.getMessage()] == [
         "record 4 of <Journal node/1 settle"
     ]
-    assert centre.acked == {1: 9}
-    assert {gen for gen in centre.charged if gen.startswith("gen-")} == {gen_id(number) for number in range(1, 10)} - {gen_id(4)}
+    assert collector.acked == {1: 9}
+    assert {gen for gen in collector.charged if gen.startswith("gen-")} == {gen_id(number) for number in range(1, 10)} - {
+        gen_id(4)
+    }
 
 
 @pytest.mark.anyio
 async def test_lane_that_is_refused_for_a_minute_says_so() -> None:
-    """A centre that answers and takes nothing does not mend by waiting: no more work is taken, until it takes records again."""
-    journal, centre = open_journal(), ScriptedCentre(*[Refused("invalid", "no")] * 12)
+    """A collector that answers and takes nothing does not mend by waiting: no more work is taken, until it takes records
+    again."""
+    journal, collector = open_journal(), ScriptedCollector(*[Refused("invalid", "no")] * 12)
     settle(journal, 1, 3)
     seen: list[tuple[bool, float]] = []
 
     def look(batch: Batch) -> Ack:
         seen.append((shipper.is_lasting, shipper.failing_s))
-        return centre.take(batch)
+        return collector.take(batch)
 
-    centre.script.append(look)
-    async with shipping(journal, centre) as shipper:
+    collector.script.append(look)
+    async with shipping(journal, collector) as shipper:
         assert await shipper.flush(5)
         assert (shipper.is_lasting, shipper.failing_s) == (False, 0.0)
     [(was_lasting, failing_s)] = seen

@@ -12,13 +12,13 @@ from time import monotonic
 
 import pytest
 
-from collector.recall import LIVING_MS
+from collector.leasing.recall import LIVING_MS
 from collector.service import Collector
-from collector.sqlite import SqliteStore
-from edge.credit import POLL_S, Credit
+from collector.store.sqlite import SqliteStore
+from edge.credit.credit import POLL_S, Credit
 from edge.tasks import Tasks
 from tests.collector.facts import Caller, make_caller, make_fact
-from usage.protocol import Acquire, Batch, Boot, Centre
+from usage.protocol import Acquire, Batch, Boot, CollectorClient
 from usage.record import Rates
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +29,7 @@ IDLE_S_MAX = 10.0
 class Edge:
     """Credit and what an edge does with it: hold, let the provider work, settle, ship."""
 
-    def __init__(self, name: str, link: Centre, epoch: int, tasks: Tasks) -> None:
+    def __init__(self, name: str, link: CollectorClient, epoch: int, tasks: Tasks) -> None:
         self.name, self.epoch, self.link = name, epoch, link
         self.credit = Credit(name, epoch, link, tasks)
         self.runner = tasks.spawn("credit", self.credit.run())
@@ -57,7 +57,7 @@ class Edge:
 
 @asynccontextmanager
 async def edges(folder: Path, count: int) -> AsyncIterator[tuple[Collector, list[Edge]]]:
-    collector, tasks = Collector(SqliteStore.open(folder / "centre.db")), Tasks()
+    collector, tasks = Collector(SqliteStore.open(folder / "collector.db")), Tasks()
     found = []
     for number in range(count):
         link = collector.for_node(f"edge-{number}")
@@ -148,7 +148,7 @@ async def test_credit_of_a_running_request_is_not_exhausted(tmp_path: Path) -> N
 async def test_credit_of_a_dead_node_is_not_promised(tmp_path: Path) -> None:
     """What lies with a node that is not heard of does not come back by itself: its account is told that credit is exhausted."""
     now = [1_700_000_000_000]
-    collector = Collector(SqliteStore.open(tmp_path / "centre.db"), lambda: now[0])
+    collector = Collector(SqliteStore.open(tmp_path / "collector.db"), lambda: now[0])
     caller = await make_caller(collector, "acme", PRICE_NANO)
     dead, living = collector.for_node("dead"), collector.for_node("living")
     epochs = {name: (await link.boot(Boot(name, "b"))).epoch for name, link in (("dead", dead), ("living", living))}

@@ -7,8 +7,8 @@ from time import monotonic
 import msgspec
 import pytest
 
-from edge.table import Lazy, Table
-from edge.trials import Trials, ask
+from edge.providers.table import LazyUpstream, Table
+from edge.providers.trials import Trials, ask
 from edge.upstream.httpx_transport import HttpxUpstream
 from tests.answers import Answer, End, completion, respond
 from tests.edge.patience import until
@@ -95,7 +95,7 @@ async def test_lone_target_is_tried_by_callers_too(rig: FailoverRig, answer: Ans
 
 async def test_trials_run_by_themselves(rig: FailoverRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """One supervised task does all of it, and ends when it is told to."""
-    monkeypatch.setattr("edge.trials.LOOK_S", 0.01)
+    monkeypatch.setattr("edge.providers.trials.LOOK_S", 0.01)
     rig.script(respond(b"", 401))
     assert (await rig.request("lone/m")).status == 502
     scope = over(rig)
@@ -122,4 +122,4 @@ async def test_key_that_is_gone_is_not_tried(rig: FailoverRig) -> None:
     (rig.folder / "ill").write_text("another")
     rig.table.reload()
     assert rig.health == {}
-    assert isinstance(Table(rig.folder / "providers.toml", rig.native, Lazy()).due(0.0), list)
+    assert isinstance(Table(rig.folder / "providers.toml", rig.native, LazyUpstream()).due(0.0), list)

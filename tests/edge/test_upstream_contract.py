@@ -6,7 +6,7 @@ import pytest
 
 from edge.upstream import Upstream, UpstreamError
 from edge.upstream.httpx_transport import HttpxUpstream
-from routing.failure import Kind, Sent, Source
+from routing.failures.failure import Kind, Sent, Source
 from tests.edge.upstreams import OK, ask, fetch, head_for, read_all, target_of, tls_target_of, until
 from tests.peers import Line, Peer, answering, server_context
 

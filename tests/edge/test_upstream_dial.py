@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from edge.upstream import Target, Upstream, UpstreamError
-from routing.failure import Kind, Sent, Source
+from routing.failures.failure import Kind, Sent, Source
 from tests.edge.upstreams import OK, SilentPort, ask, fetch, read_all, target_of, tls_target_of, until
 from tests.peers import Line, Peer, answering, server_context
 

@@ -3,7 +3,7 @@
 import pytest
 
 from edge.upstream import Upstream, UpstreamError
-from routing.failure import Kind, Sent, Source
+from routing.failures.failure import Kind, Sent, Source
 from tests.edge.upstreams import OK, ask, fetch, read_all, read_until_failure, target_of, tls_target_of, until
 from tests.peers import Line, Peer, answering, server_context
 

@@ -13,7 +13,7 @@ import pytest
 
 from edge.upstream import Target, UpstreamError
 from edge.upstream.httpx_transport import FAULTS, FOREIGN, HttpxUpstream, explain
-from routing.failure import Kind, Sent
+from routing.failures.failure import Kind, Sent
 from tests.edge.upstreams import OK, ask, fetch, read_all, tls_target_of
 from tests.peers import Line, Peer, answering, server_context
 

@@ -13,7 +13,7 @@ from edge.upstream import exchange as exchange_module
 from edge.upstream.dial import race, take_turns
 from edge.upstream.faults import explain_dial
 from edge.upstream.pool import NativeUpstream
-from routing.failure import Kind, Sent
+from routing.failures.failure import Kind, Sent
 from tests.edge.upstreams import OK, SilentPort, ask, fetch, head_for, read_all, target_of, tls_target_of, until
 from tests.peers import Line, Peer, answering, server_context
 

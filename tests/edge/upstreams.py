@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable, Sequence
 
 from edge.upstream import Exchange, Target, Upstream, UpstreamError
-from routing.failure import Failure
+from routing.failures.failure import Failure
 from tests.peers import Peer, ca_file
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"

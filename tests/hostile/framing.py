@@ -18,7 +18,7 @@ from edge.downstream.admission import Admission
 from edge.downstream.connection import Connection
 from edge.downstream.request import Request
 from edge.downstream.server import Server
-from edge.turn import Refusable, Turn
+from edge.write_batch import Refusable, WriteBatch
 
 
 class Asked(NamedTuple):
@@ -264,7 +264,7 @@ class Wire(asyncio.Transport):
         pass
 
 
-class _Now(Turn):
+class _Now(WriteBatch):
     def write(self, transport: asyncio.Transport, data: bytes, request: Refusable | None = None) -> None:
         transport.write(data)
 

@@ -16,11 +16,12 @@ import pytest
 from starlette.routing import BaseRoute, Route
 
 import proxy
-from collector import accounts, nodes
+from collector.accounts import accounts
 from collector.app import create_app
+from collector.leasing import nodes
 from collector.service import Collector
-from collector.sqlite import SqliteStore
-from edge.router import Endpoint
+from collector.store.sqlite import SqliteStore
+from edge.endpoints.router import Endpoint
 from usage import key as keys
 
 pytestmark = pytest.mark.anyio

@@ -4,7 +4,10 @@ import json
 
 import pytest
 
-from routing.answer import (
+from routing.failures.failure import Kind, Sent
+from routing.metering.meter import Meter
+from routing.plan.refusal import Refusal
+from routing.rewrite.answer import (
     Identity,
     NotAnAnswer,
     error_event,
@@ -14,10 +17,7 @@ from routing.answer import (
     rewrite_answer,
     usage_chunk,
 )
-from routing.failure import Kind, Sent
-from routing.meter import Meter
-from routing.refusal import Refusal
-from routing.tariff import Tariff
+from routing.table.tariff import Tariff
 from tests.routing import recordings
 from usage.flavor import Flavor
 from usage.record import Rates

@@ -2,8 +2,8 @@
 
 import json
 
-from routing.catalog import Catalog
-from routing.config import parse
+from routing.table.config import parse
+from routing.views.catalog import Catalog
 from usage.flavor import Flavor
 
 TABLE = parse("""

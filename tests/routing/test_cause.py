@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from routing.cause import ABOUT_ACCOUNT, ABOUT_KEY, ABOUT_REQUEST, Cause, cause_of_status
-from routing.failover import may_move, may_repeat, may_stand_in
-from routing.failure import Failure, Kind, Sent, Source, describe, is_hopeless, status_of
-from routing.health import Scopes, blamed
+from routing.failures.cause import ABOUT_ACCOUNT, ABOUT_KEY, ABOUT_REQUEST, Cause, cause_of_status
+from routing.failures.failover import may_move, may_repeat, may_stand_in
+from routing.failures.failure import Failure, Kind, Sent, Source, describe, is_hopeless, status_of
+from routing.plan.health import Scopes, blamed
 
 PAGE = (Path(__file__).parents[2] / "docs" / "failures.md").read_text(encoding="utf-8")
 SCOPES = Scopes("the provider", "the key", "the target")

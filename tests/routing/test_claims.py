@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.bounds import PROMPT_ADDED_MAX, REASONING_BEYOND_MAX, TokenBounds
 from routing.dialects.claim import Arithmetic
-from routing.meter import Meter
-from routing.tariff import Tariff
+from routing.metering.bounds import PROMPT_ADDED_MAX, REASONING_BEYOND_MAX, TokenBounds
+from routing.metering.meter import Meter
+from routing.table.tariff import Tariff
 from usage.pricing import cost_nano, worst_case_nano
 from usage.record import Rates, Tokens, UsageSource
 

@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from routing.content_coding import PIECE_BYTES, Decoder, TooMuch, Undecodable, coding_of
+from routing.wire.content_coding import PIECE_BYTES, Decoder, TooMuch, Undecodable, coding_of
 from tests.routing.cuts import every_cut
 
 TEXT = b'{"choices":[{"index":0}]}' * 3

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from routing.body import JOIN_BYTES_MAX, rewrite
-from routing.envelope import Envelope, Invalid, read
-from routing.prompt import MEDIA_PARTS_MAX
+from routing.request.body import JOIN_BYTES_MAX, rewrite
+from routing.request.envelope import Envelope, Invalid, read
+from routing.request.prompt import MEDIA_PARTS_MAX
 
 PLAIN = {"model": "openai/gpt", "messages": [{"role": "user", "content": "hi"}]}
 

@@ -1,7 +1,7 @@
 """The table in words: what `tollway check` and `tollway explain` say."""
 
-from routing.config import parse
-from routing.explanation import describe, explain, prices
+from routing.table.config import parse
+from routing.views.explanation import describe, explain, prices
 from usage.record import Rates
 
 CONFIG = parse(

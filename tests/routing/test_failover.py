@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.cause import Cause
-from routing.config import parse
-from routing.failover import is_final, may_move, may_repeat, may_stand_in, next_attempt, remedy_of
-from routing.failure import Failure, Kind, Sent, Source
-from routing.plan import Attempt, Plan, Routes
+from routing.failures.cause import Cause
+from routing.failures.failover import is_final, may_move, may_repeat, may_stand_in, next_attempt, remedy_of
+from routing.failures.failure import Failure, Kind, Sent, Source
+from routing.plan.plan import Attempt, Plan, Routes
+from routing.table.config import parse
 
 STATUSES = (0, 301, 400, 401, 402, 403, 404, 408, 409, 410, 413, 415, 418, 422, 429, 498, 500, 502, 503, 504, 524, 529)
 CAUSES = (None, *Cause)

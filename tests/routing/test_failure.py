@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from routing.failure import VANISHED, Failure, Kind, Sent, Source, describe, status_of
+from routing.failures.failure import VANISHED, Failure, Kind, Sent, Source, describe, status_of
 
 DOCUMENTED = {400, 401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 504, VANISHED}
 STATUSES = (0, 301, 400, 401, 402, 403, 404, 408, 409, 410, 413, 415, 418, 422, 429, 498, 500, 502, 503, 504, 524, 529)

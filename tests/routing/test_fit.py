@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from routing.body import rewrite
-from routing.config import Found, find, parse
-from routing.envelope import Envelope, Invalid, read
-from routing.fit import AS_SENT, Fit, fit, fit_attempts
-from routing.plan import Plan, Routes
-from routing.provider import Model, Provider
-from routing.refusal import Refusal
+from routing.plan.fit import AS_SENT, Fit, fit, fit_attempts
+from routing.plan.plan import Plan, Routes
+from routing.plan.refusal import Refusal
+from routing.request.body import rewrite
+from routing.request.envelope import Envelope, Invalid, read
+from routing.table.config import Found, find, parse
+from routing.table.provider import Model, Provider
 
 TABLE = parse("""
 [providers.strict]

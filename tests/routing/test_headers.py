@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.config import parse
-from routing.headers import USER_AGENT, Arrival, Headers, to_downstream, upstream_head_prefix, validate
-from routing.provider import Provider
-from routing.refusal import Refusal
+from routing.plan.refusal import Refusal
+from routing.table.config import parse
+from routing.table.provider import Provider
+from routing.wire.headers import USER_AGENT, Arrival, Headers, to_downstream, upstream_head_prefix, validate
 
 HOST = (b"host", b"edge.example:8000")
 TRACE = b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"

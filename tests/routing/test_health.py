@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.cause import Cause
-from routing.failure import Failure, Kind, Sent, Source
-from routing.health import (
+from routing.failures.cause import Cause
+from routing.failures.failure import Failure, Kind, Sent, Source
+from routing.plan.health import (
     ACCOUNT_FAILURES_MAX,
     COOL_DOWN_S,
     COOL_DOWN_S_MAX,

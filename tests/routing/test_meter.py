@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from routing.envelope import Envelope
-from routing.meter import MEDIA_TOKENS, Meter, estimate, estimate_prompt
-from routing.provider import Model
-from routing.tariff import Tariff
+from routing.metering.meter import MEDIA_TOKENS, Meter, estimate, estimate_prompt
+from routing.request.envelope import Envelope
+from routing.table.provider import Model
+from routing.table.tariff import Tariff
 from usage.record import Rates, Tokens
 
 RATES = Rates(input=150_000, cached=75_000, output=600_000)

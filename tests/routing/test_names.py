@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.envelope import Invalid, read
-from routing.names import DECIDING, IN_PROMPT, check_name, fold
+from routing.request.envelope import Invalid, read
+from routing.request.names import DECIDING, IN_PROMPT, check_name, fold
 
 TOP = [
     ("Model", "model"),

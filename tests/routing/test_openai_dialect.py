@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from routing.bounds import TokenBounds, within
 from routing.dialects.claim import Arithmetic, read_claim
 from routing.dialects.counts import counts_of
 from routing.dialects.openai import decode_chunk
-from routing.meter import Meter
-from routing.tariff import Tariff
+from routing.metering.bounds import TokenBounds, within
+from routing.metering.meter import Meter
+from routing.table.tariff import Tariff
 from tests.routing import recordings
 from usage.record import Rates, Tokens
 

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from routing import openrouter, stream
-from routing.answer import Identity, open_answer, rewrite_answer
-from routing.meter import Meter
-from routing.openrouter import chunk_members
-from routing.splice import decode_members
-from routing.stream import StreamRewrite
-from routing.tariff import Tariff
+from routing.metering.meter import Meter
+from routing.rewrite import openrouter, stream
+from routing.rewrite.answer import Identity, open_answer, rewrite_answer
+from routing.rewrite.openrouter import chunk_members
+from routing.rewrite.stream import StreamRewrite
+from routing.table.tariff import Tariff
+from routing.wire.members import decode_members
 from tests.routing import recordings
 from tests.routing.cuts import fed, pieces
 from usage.flavor import Flavor

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.cause import Cause
-from routing.config import parse
-from routing.health import Health
-from routing.plan import ROWS_MAX, Plan, Routes, plan
-from routing.preferences import Preferences
-from routing.provider import BaseUrl, Provider
-from routing.refusal import Refusal
-from routing.unplanned import missing_keys, suggestions
+from routing.failures.cause import Cause
+from routing.plan.health import Health
+from routing.plan.plan import ROWS_MAX, Plan, Routes, plan
+from routing.plan.preferences import Preferences
+from routing.plan.refusal import Refusal
+from routing.plan.unplanned import missing_keys, suggestions
+from routing.table.config import parse
+from routing.table.provider import BaseUrl, Provider
 
 TEXT = """
 [providers.one]

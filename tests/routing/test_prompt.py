@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from routing.body import rewrite
-from routing.envelope import MEMBERS_MAX, VALUES_MAX, Invalid, read
-from routing.objects import compact, decode_objects, repeats_in_list, shorten
-from routing.prompt import DEPTH_MAX, PARTS_MAX
+from routing.request.body import rewrite
+from routing.request.envelope import MEMBERS_MAX, VALUES_MAX, Invalid, read
+from routing.request.prompt import DEPTH_MAX, PARTS_MAX
+from routing.wire.objects import compact, decode_objects, repeats_in_list, shorten
 
 MIB = 1_048_576
 HEAD = b'{"model":"m","messages":['

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.cause import ABOUT_REQUEST
-from routing.cause import Cause as C
-from routing.failure import Failure, Kind, Sent, Source, describe, is_hopeless, param_of, status_of, wait_of
-from routing.provider_error import failure_of_answer, failure_of_error, without_secrets
-from routing.redaction import Secret
+from routing.failures.cause import ABOUT_REQUEST
+from routing.failures.cause import Cause as C
+from routing.failures.failure import Failure, Kind, Sent, Source, describe, is_hopeless, param_of, status_of, wait_of
+from routing.failures.provider_error import failure_of_answer, failure_of_error, without_secrets
+from routing.failures.redaction import Secret
 
 NOW = 1_764_000_000.0
 """24 November 2025, 16:00 UTC."""

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from routing.answer import Identity
-from routing.meter import Meter
-from routing.repair import MEMBERS_MAX, read_object, sound_form
-from routing.sse import TooLong
-from routing.stream import StreamRewrite
-from routing.tariff import Tariff
+from routing.metering.meter import Meter
+from routing.rewrite.answer import Identity
+from routing.rewrite.stream import StreamRewrite
+from routing.table.tariff import Tariff
+from routing.wire.repair import MEMBERS_MAX, read_object, sound_form
+from routing.wire.sse import TooLong
 from tests.routing.cuts import every_cut, fed
 from tests.routing.provider_bytes import bodies
 from usage.flavor import Flavor

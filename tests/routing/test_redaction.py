@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.redaction import TOLD_CHARS_MAX, Secret, hidden, redacted
+from routing.failures.redaction import TOLD_CHARS_MAX, Secret, hidden, redacted
 
 SECRET = "Zq7+weird/secret=that-looks_like.nothing"
 FORMS = [

@@ -2,8 +2,8 @@
 
 import json
 
-from routing.failure import Failure, Kind, Sent, Source
-from routing.refusal import Refusal, refusal_of
+from routing.failures.failure import Failure, Kind, Sent, Source
+from routing.plan.refusal import Refusal, refusal_of
 from usage.flavor import Flavor
 
 

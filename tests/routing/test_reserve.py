@@ -6,10 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.config import Found, find, parse
-from routing.envelope import Envelope, read
-from routing.provider import Model
-from routing.reserve import (
+from routing.plan.reserve import (
     COMPLETION_TOKENS_DEFAULT,
     COMPLETION_TOKENS_MIN,
     IMAGE_TOKENS_DEFAULT,
@@ -17,6 +14,9 @@ from routing.reserve import (
     completion_within,
     reserve,
 )
+from routing.request.envelope import Envelope, read
+from routing.table.config import Found, find, parse
+from routing.table.provider import Model
 from usage.pricing import cost_nano, worst_case_nano
 from usage.record import Tokens
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from routing.repair import read_object
-from routing.reshape import answer_of, events_of, shape_of
+from routing.rewrite.reshape import answer_of, events_of, shape_of
+from routing.wire.repair import read_object
 from tests.routing import recordings
 from tests.routing.provider_bytes import bodies
 

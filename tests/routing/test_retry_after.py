@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.retry_after import (
+from routing.failures.retry_after import (
     RETRY_AFTER_S_MAX,
     UNTIL_S_MAX,
     Headers,

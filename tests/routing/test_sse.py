@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.sse import Lines, TooLong, payload_of
+from routing.wire.sse import Lines, TooLong, payload_of
 from tests.routing.cuts import every_cut
 
 STREAM = b'data: {"a":1}\n\n: comment\r\ndata: \xc3\xbc\r\n\r\ndata:x\rdata: [DONE]\n\nrest'

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from routing.answer import Identity
-from routing.event_rewrite import EventRewrite
-from routing.meter import Meter
-from routing.stream import StreamRewrite
-from routing.tariff import Tariff
+from routing.metering.meter import Meter
+from routing.rewrite.answer import Identity
+from routing.rewrite.event_rewrite import EventRewrite
+from routing.rewrite.stream import StreamRewrite
+from routing.table.tariff import Tariff
 from tests.routing import recordings
 from tests.routing.cuts import every_cut, fed, pieces
 from usage.flavor import Flavor
@@ -370,7 +370,7 @@ def test_a_rewriter_that_does_not_look_at_the_text_would_be_caught(monkeypatch: 
     """The wrong variant: what begins and ends like a plain chunk holds usage, which nobody counts."""
     parts = [PLAIN, PLAIN, PLAIN.replace(b"hi", ODD_TEXTS[0]), PLAIN]
     assert run(parts)[1].meter.source == "provider"
-    monkeypatch.setattr("routing.stream._find_unplain", lambda *_: None)
+    monkeypatch.setattr("routing.rewrite.stream._find_unplain", lambda *_: None)
     assert run(parts)[1].meter.source == "counted"
 
 

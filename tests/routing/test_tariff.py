@@ -10,10 +10,10 @@ from genai_prices import data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.config import ConfigError, Found, find, parse
-from routing.explanation import explain
-from routing.provider import Model
-from routing.tariff import Tariff
+from routing.table.config import ConfigError, Found, find, parse
+from routing.table.provider import Model
+from routing.table.tariff import Tariff
+from routing.views.explanation import explain
 from usage.pricing import cost_nano, worst_case_nano
 from usage.record import Rates, Tokens
 

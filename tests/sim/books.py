@@ -1,11 +1,11 @@
-"""The centre of a simulated world, watched: an Office that counts what no honest message can make it do twice.
+"""The collector of a simulated world, watched: an Office that counts what no honest message can make it do twice.
 
 Rule: what is wrong raises Violation at the step that made it wrong.
 """
 
 from collections import Counter
 
-from collector.ledger import AVAILABLE, LATE, OVERAGE, LeaseKey, LeaseRow, Posting
+from collector.ledger.ledger import AVAILABLE, LATE, OVERAGE, LeaseKey, LeaseRow, Posting
 from tests.offices import Office
 from usage.protocol import Ack, Batch
 from usage.record import UsageRecord
@@ -65,8 +65,8 @@ class WatchedOffice(Office):
 
     def _watch_seq(self, at: tuple[str, int], record: UsageRecord) -> None:
         other = self.seqs.setdefault((*at, record.seq), record.gen_id)
-        # A restored centre asks again for what was acknowledged and deleted since, and is told that it is lost; what it means may
-        # still come, late, out of the network.
+        # A restored collector asks again for what was acknowledged and deleted since, and is told that it is lost; what it means
+        # may still come, late, out of the network.
         is_lost = self.is_restored and "lost-" in other + record.gen_id
         if other != record.gen_id and at not in self.seq_free and not is_lost:
             raise Violation(f"seq {record.seq} of {at} is {other} and {record.gen_id}")
@@ -87,5 +87,5 @@ class WatchedOffice(Office):
             raise Violation(f"{self.charged_nano} charged for facts of {self.recorded_nano}")
 
     def lease_row(self, node: str, epoch: int, purse: str) -> LeaseRow | None:
-        """What the centre knows of a lease."""
+        """What the collector knows of a lease."""
         return self.tables.leases.get(LeaseKey(node, epoch, purse))

@@ -1,6 +1,6 @@
 """One edge process of a simulated world: the real wallets, journal, recovery and shipper, without their event loop.
 
-Strategy: coroutines of the real shipper are driven by hand. Where they await the centre they yield the message, and the world
+Strategy: coroutines of the real shipper are driven by hand. Where they await the collector they yield the message, and the world
 sends them the answer, or throws, when it likes; everything else in them runs to the next await at once.
 """
 
@@ -10,14 +10,14 @@ from typing import Any
 
 import msgspec
 
+from edge.collector_client.outbox import Lane
+from edge.collector_client.shipper import Shipper
+from edge.credit.wallet import Wallet
 from edge.journal import Journal
 from edge.journal.journal import Durability
-from edge.journal.old import OldEpoch
-from edge.journal.recovery import Recovery
-from edge.lane import Lane
-from edge.shipper import Shipper
+from edge.journal.recovery.old_epoch import OldEpoch
+from edge.journal.recovery.recovery import Recovery
 from edge.tasks import Tasks
-from edge.wallet import Wallet
 from tests.sim.disk import SimDisk
 from usage.protocol import Ack, Acquire, Batch, Boot, Booted, Close, Closed, Granted, Poll, Polled, Return, Returned
 from usage.record import Rates, Tokens, UsageRecord
@@ -35,7 +35,7 @@ def ask(message: Any) -> Generator[Any, Any, Any]:
 
 
 class Wire:
-    """The centre as the real shipper sees it."""
+    """The collector as the real shipper sees it."""
 
     async def ingest(self, message: Batch) -> Ack:
         ack: Ack = await ask(message)
@@ -120,7 +120,7 @@ class Generation(msgspec.Struct, eq=False):
 
 
 class Process:
-    """One run of the edge program. `journal` is None until the centre has given it an epoch."""
+    """One run of the edge program. `journal` is None until the collector has given it an epoch."""
 
     wallet_type: type[Wallet] = Wallet
     durability: Durability = "group"
@@ -181,7 +181,7 @@ class Process:
         self.lanes = [Lane(Tray(journal), self.clock())]
         self.to_adopt = [epoch for epoch in self.recovery.epochs() if epoch != booted.epoch]
 
-    # Credit, as `edge.credit` does it.
+    # Credit, as `edge.credit.credit` does it.
 
     def wallet(self, purse: str, digest: str) -> Wallet:
         found = self.wallets.get(purse)
@@ -244,7 +244,7 @@ class Process:
         return epoch
 
     def speak(self, lane: Lane) -> Coroutine[Any, Any, Any] | None:
-        """What this lane has to say to the centre now."""
+        """What this lane has to say to the collector now."""
         shipper = self.shipper
         assert shipper is not None
         is_own = lane.outbox.epoch == self.epoch
@@ -267,7 +267,7 @@ class Process:
         return tuple(self.acquire(wallet, 0, 1) for wallet in low)
 
     async def leave(self, lane: Lane) -> None:
-        """Close the epoch of a lane at the centre, and remove its folder."""
+        """Close the epoch of a lane at the collector, and remove its folder."""
         assert self.shipper is not None
         assert isinstance(lane.outbox, Tray)
         if await self.shipper._close(lane):

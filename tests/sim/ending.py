@@ -1,6 +1,6 @@
 """The end of a world: everything is healed, shipped and closed, and the books are compared with the truth."""
 
-from edge.wallet import Wallet
+from edge.credit.wallet import Wallet
 from tests.sim.books import Violation
 from tests.sim.edge import Generation, Process
 from tests.sim.ground import PURSES
@@ -48,7 +48,7 @@ def ship_all(world: World) -> None:
 
 
 def compare_leases(world: World) -> None:
-    """Everything is shipped: each living edge believes of its leases that as much was spent as the centre does."""
+    """Everything is shipped: each living edge believes of its leases that as much was spent as the collector does."""
     office = world.office
     if world.has_lost_books or world.has_restored_disk:
         return
@@ -63,7 +63,7 @@ def compare_leases(world: World) -> None:
             here_nano = wallet.lease.settled_nano + process.forgotten_nano.get(purse, 0)
             there_nano = row.settled_nano if row is not None else 0
             if here_nano != there_nano:
-                raise Violation(f"out of step: {process} {wallet} has spent {here_nano}, the centre says {there_nano}")
+                raise Violation(f"out of step: {process} {wallet} has spent {here_nano}, the collector says {there_nano}")
 
 
 def reach(world: World) -> None:

@@ -85,10 +85,10 @@ class Fate(Requests):
                 self.backup = self.office.restored_copy()  # type: ignore[assignment]
 
     def restore(self) -> None:
-        """A machine, or rarely the centre, begins again from what it was some time ago."""
+        """A machine, or rarely the collector, begins again from what it was some time ago."""
         machine = self.dice.choice(self.machines)
         if self.backup is not None and self.dice.random() < 0.2:
-            self.note("the centre is restored")
+            self.note("the collector is restored")
             self.office, self.backup = self.backup, None
             self.has_lost_books = True
             self.office.is_restored = True

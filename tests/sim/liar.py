@@ -1,7 +1,8 @@
-"""A world whose providers lie about what they counted, and whose centre refuses a record now and then.
+"""A world whose providers lie about what they counted, and whose collector refuses a record now and then.
 
-Rule: whatever is claimed, a generation costs at most its worst case and what `routing.bounds` tolerates; what no account can pay
-is absorbed by a named term; and no edge is left with a wallet of which the centre tells another story (`tests.sim.ending`).
+Rule: whatever is claimed, a generation costs at most its worst case and what `routing.metering.bounds` tolerates; what no
+account can pay
+is absorbed by a named term; and no edge is left with a wallet of which the collector tells another story (`tests.sim.ending`).
 """
 
 import json
@@ -9,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from routing.bounds import REASONING_BEYOND_MAX, TokenBounds
-from routing.meter import Meter
-from routing.tariff import Tariff
+from routing.metering.bounds import REASONING_BEYOND_MAX, TokenBounds
+from routing.metering.meter import Meter
+from routing.table.tariff import Tariff
 from tests.sim.books import Violation
 from tests.sim.edge import Generation, Process
 from tests.sim.requests import record_of
@@ -31,7 +32,7 @@ MEMBERS = (
 )
 PARTS = ("cached_tokens", "cache_write_tokens", "audio_tokens", "image_tokens", "reasoning_tokens")
 GHOST = "nobody"
-"""A key that no centre knows: its record is refused."""
+"""A key that no collector knows: its record is refused."""
 
 
 class LyingWorld(World):
@@ -102,7 +103,7 @@ class Believing(LyingWorld):
 
 
 class Unforgiving(Process):
-    """A record that the centre refused stays spent at the edge."""
+    """A record that the collector refused stays spent at the edge."""
 
     def on_rejected(self, records: list[UsageRecord]) -> None:
         pass

@@ -1,6 +1,6 @@
 """The requests of a world: credit is held, the intent written, the provider works, the record is settled."""
 
-from edge.journal.facts import Intent
+from edge.journal.entries import Intent
 from edge.journal.journal import JournalUnavailable
 from tests.sim.books import Violation
 from tests.sim.edge import Generation, Process

@@ -9,8 +9,8 @@ import random
 import pytest
 
 from edge.journal import Journal
-from edge.journal.recovery import Recovery, orphan_record
-from edge.journal.scan import Orphan
+from edge.journal.recovery.recovery import Recovery, orphan_record
+from edge.journal.recovery.scan import Orphan
 from tests.sim.books import Violation
 from tests.sim.disk import Crash, SimDisk
 from tests.sim.edge import ROOT, Generation
@@ -55,8 +55,8 @@ def test_world_of_a_seed_happens_again() -> None:
     assert len(traces[0]) > 5
 
 
-def test_memory_and_database_are_the_same_centre() -> None:
-    """What the simulator believes of the centre is what the collector does: every answer, every balance, and its own audit."""
+def test_memory_and_database_are_the_same_collector() -> None:
+    """What the simulator believes of the collector is what the collector does: every answer, every balance, and its own audit."""
     for seed in range(TWINS):
         world = TwinWorld(seed)
         assert isinstance(world.office, TwinOffice)
@@ -72,8 +72,8 @@ def some_generation(rates: Rates) -> Generation:
     return Generation("g1", "acme", "k1", "acme", 1000, rates, Tokens(), 10, 10, 1, epoch=1)
 
 
-def test_orphan_without_a_mark_is_taken_by_the_centre() -> None:
-    """Its cost must recompute from its own tokens and rates, or the centre refuses it."""
+def test_orphan_without_a_mark_is_taken_by_the_collector() -> None:
+    """Its cost must recompute from its own tokens and rates, or the collector refuses it."""
     record = orphan_record("n", 1, 1, Orphan(intent_of(some_generation(Rates(request=1_000_000)))))
     assert record.cost_nano == cost_nano(record.tokens, record.rates)
 

@@ -1,11 +1,11 @@
-"""What is said between the processes of a world and its centre, and all that can happen to it on the way."""
+"""What is said between the processes of a world and its collector, and all that can happen to it on the way."""
 
 from collections.abc import Callable
 from typing import Any
 
-from edge.journal.folder import EpochInUse
-from edge.lane import Lane
-from edge.wallet import Wallet
+from edge.collector_client.outbox import Lane
+from edge.credit.wallet import Wallet
+from edge.journal.files.folder import EpochInUse
 from tests.sim.books import Violation
 from tests.sim.edge import Process
 from tests.sim.ground import Ground, Machine
@@ -17,7 +17,7 @@ class Injected(Exception):
 
 
 class Message:
-    """Something under way: to the centre (`talk` awaits the answer) or back."""
+    """Something under way: to the collector (`talk` awaits the answer) or back."""
 
     __slots__ = ("about", "body", "is_reply", "process", "sent_s", "talk", "wallet")
 

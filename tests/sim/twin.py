@@ -1,4 +1,4 @@
-"""A centre that is two: the one in memory, and the real collector's transactions on a database. Each message goes to both.
+"""A collector that is two: the one in memory, and the real collector's transactions on a database. Each message goes to both.
 
 Rule: every answer is the same, and so is every balance; at the end the real collector's own audit finds nothing.
 """
@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from collector import accounts, ingest, leasing, recall
-from collector.audit import verify
-from collector.sqlite import SqliteStore
-from collector.store import Tx
+from collector.accounts import accounts
+from collector.ingest import ingest
+from collector.leasing import leasing, recall
+from collector.ledger.audit import verify
+from collector.store.contract import Tx
+from collector.store.sqlite import SqliteStore
 from tests.sim.books import Violation, WatchedOffice
 from tests.sim.world import World
 from usage.gen_id import first_of
@@ -43,7 +45,7 @@ class TwinOffice(WatchedOffice):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory(prefix="tollway-sim-")
-        self.store = SqliteStore.open(Path(self.folder.name) / "centre.db")
+        self.store = SqliteStore.open(Path(self.folder.name) / "collector.db")
 
     def restored_copy(self) -> WatchedOffice:
         """None is made: `TwinWorld` takes no backups."""
@@ -119,7 +121,7 @@ def poll_once(tx: Tx, message: Poll, now_ms: int) -> Polled:
 
 
 def boot_plainly(tx: Tx, message: Boot, now_ms: int) -> Booted:
-    """Without the deployment's own secret, which a centre in memory does not have."""
+    """Without the deployment's own secret, which a collector in memory does not have."""
     return msgspec.structs.replace(leasing.boot(tx, message, now_ms), deployment="", takes_unmarked=True)
 
 

@@ -89,7 +89,7 @@ class World(Fate):
             raise Violation(f"{late_nano} of late facts, and no disk was restored")
 
     def check_wallets(self, process: Process) -> None:
-        """The edge's lease is what the centre granted: no more, and no less but what is on its way."""
+        """The edge's lease is what the collector granted: no more, and no less but what is on its way."""
         office = self.office
         for wallet in process.wallets.values():
             lease = wallet.lease
@@ -97,16 +97,16 @@ class World(Fate):
             if over_nano > 0:
                 raise Violation(f"{process} {wallet} is over by {over_nano}: what comes next is swallowed")
             row = office.lease_row(process.node, process.epoch, wallet.purse)
-            at_centre_nano = row.granted_nano - row.returned_nano if row is not None else 0
+            at_collector_nano = row.granted_nano - row.returned_nano if row is not None else 0
             if office.epochs[process.node, process.epoch].state != "open":
                 continue
             known = office.grants.get(wallet.ask.grant_id) if wallet.ask is not None else None
             coming_nano = known[2].granted_nano if known is not None else 0
             going_nano = sum(amount for one, amount in wallet.returning.items() if one not in office.returns)
             here_nano = lease.granted_nano + process.forgotten_nano.get(wallet.purse, 0)
-            beyond_nano = at_centre_nano - (here_nano + coming_nano + going_nano)
+            beyond_nano = at_collector_nano - (here_nano + coming_nano + going_nano)
             if beyond_nano:
-                raise Violation(f"{process} {wallet} believes in {here_nano}, the centre in {at_centre_nano}")
+                raise Violation(f"{process} {wallet} believes in {here_nano}, the collector in {at_collector_nano}")
             paid_nano = row.settled_nano if row is not None else 0
             if paid_nano > lease.settled_nano + process.forgotten_nano.get(wallet.purse, 0):
-                raise Violation(f"{process} {wallet} has not spent the {paid_nano} that the centre took from its lease")
+                raise Violation(f"{process} {wallet} has not spent the {paid_nano} that the collector took from its lease")

@@ -1,10 +1,10 @@
 """Worlds with one deliberate mistake each. A simulator that does not catch them proves nothing."""
 
-from edge.wallet import Wallet
+from edge.credit.wallet import Wallet
 from tests.sim.books import WatchedOffice
 from tests.sim.edge import Generation, Process
 from tests.sim.world import World
-from tests.sim.wrong_centre import (
+from tests.sim.wrong_collector import (
     AckedBeforeCommit,
     BackAtExpiry,
     CountedTwice,
@@ -80,7 +80,7 @@ VARIANTS: dict[str, type[World]] = {
     "orphan charged twice": variant("Orphan", process=OrphanChargedTwice),
     "settled twice at the edge": variant("Double", process=ChargedTwiceAtEdge),
     "float money": variant("Float", process=PricedInFloats),
-    "grant_id not idempotent at the centre": variant("Grants", office=GrantedAgain),
+    "grant_id not idempotent at the collector": variant("Grants", office=GrantedAgain),
     "grant applied twice at the edge": variant("Applied", wallet=GrantAppliedAgain),
     "lost grant asked for under a new id": variant("Anew", wallet=GrantAskedAnew),
     "returned credit still spendable": variant("Returned", wallet=ReturnedStillSpendable),

@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from edge.journal.recovery import Recovery
-from edge.journal.scan import Scan
-from edge.wallet import Wallet
+from edge.credit.wallet import Wallet
+from edge.journal.recovery.recovery import Recovery
+from edge.journal.recovery.scan import Scan
 from tests.sim.disk import Crash
 from tests.sim.edge import ROOT, Generation, Process, Tray
 from usage.protocol import Booted, Granted, Polled
@@ -48,7 +48,7 @@ class GrantAskedAnew(Wallet):
 
 
 class ReturnedStillSpendable(Wallet):
-    """Returned credit leaves the lease when the centre has answered, not before the message is sent."""
+    """Returned credit leaves the lease when the collector has answered, not before the message is sent."""
 
     def begin_return(self, return_id: str) -> int:
         amount_nano = self.lease.free_nano
@@ -109,7 +109,7 @@ class NotSupervised(Process):
 
 
 class DeafToRecalls(Process):
-    """What the centre calls back is kept until it has been idle for long."""
+    """What the collector calls back is kept until it has been idle for long."""
 
     def on_polled(self, polled: Polled, sent_s: float) -> list[str]:
         super().on_polled(polled, sent_s)

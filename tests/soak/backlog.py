@@ -7,8 +7,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from edge.journal.facts import settlement_line
-from edge.journal.segment import segment_name
+from edge.journal.entries import settlement_line
+from edge.journal.files.segment import segment_name
 from tests.answers import completion, respond
 from tests.e2e.conftest import providers_toml
 from tests.processes import Account, Collector, Edge, make_account, post
@@ -69,9 +69,9 @@ def soak(report: Report, seed: int, count: int) -> None:
     """`count` MiB of backlog."""
     with tempfile.TemporaryDirectory(prefix="tollway-soak-") as name, Provider() as provider:
         folder = Path(name)
-        with Collector(folder / "centre") as centre:
-            account = make_account(centre, "beside", "1000.00")
-            edge = Edge(folder / "node", providers_toml(provider), collector=centre, node=NODE)
+        with Collector(folder / "collector") as collector:
+            account = make_account(collector, "beside", "1000.00")
+            edge = Edge(folder / "node", providers_toml(provider), collector=collector, node=NODE)
             records, size = lay_down(folder / "node" / "data" / "journal" / NODE / str(EPOCH), account, count * MIB)
             provider.script("m", respond(completion(prompt=1, tokens=1)))
             began_s = time.monotonic()

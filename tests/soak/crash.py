@@ -24,11 +24,11 @@ def _run(report: Report, seed: int, count: int, victim: str) -> None:
     with tempfile.TemporaryDirectory(prefix="tollway-soak-") as name, Provider() as provider:
         folder = Path(name)
         with (
-            Collector(folder / "centre") as centre,
-            Edge(folder / "node", providers_toml(provider, "attempts_max = 1\n"), collector=centre) as node,
+            Collector(folder / "collector") as collector,
+            Edge(folder / "node", providers_toml(provider, "attempts_max = 1\n"), collector=collector) as node,
         ):
-            account = make_account(centre, "payer", "100000.00")
-            seen = Crash(node, centre, node if victim == "edge" else centre, provider, account, seed).run(count)
+            account = make_account(collector, "payer", "100000.00")
+            seen = Crash(node, collector, node if victim == "edge" else collector, provider, account, seed).run(count)
             report.say(f"kills of the {victim}", seen.kills)
             report.say("requests sent, seen by the provider, answered whole", (seen.sent, seen.asked, seen.answered))
             report.say("statuses (503: credit could not be verified; 0: the connection broke)", dict(seen.statuses))

@@ -55,23 +55,23 @@ def soak(report: Report, seed: int, count: int) -> None:
         folder = Path(name)
         with (
             small_disk(folder / "node" / "data") as disk,
-            Collector(folder / "centre") as centre,
-            Edge(folder / "node", providers_toml(provider), collector=centre) as node,
+            Collector(folder / "collector") as collector,
+            Edge(folder / "node", providers_toml(provider), collector=collector) as node,
         ):
-            account = make_account(centre, "payer", "1000.00")
+            account = make_account(collector, "payer", "1000.00")
             provider.script("plain", respond(whole_completion()))
             seen: list[Seen] = []
             for turn in range(count):
                 seen += _once(report, turn, disk, node, provider, account.key)
             whole = {each.gen_id: each.cost_nano for each in seen if each.is_whole}
             kept = eventually(
-                lambda: records(centre, "payer"), lambda found: {each.gen_id for each in found} >= whole.keys(), 60.0
+                lambda: records(collector, "payer"), lambda found: {each.gen_id for each in found} >= whole.keys(), 60.0
             )
             # A request whose intent the disk refused at the end of the turn leaves a record of nothing.
             refused = [record for record in kept if record.facts["status"] == 503]
             assert all(record.cost_nano == 0 and record.gen_id not in whole for record in refused)
             assert {record.gen_id: record.cost_nano for record in kept if record not in refused} == whole
-            run(centre, "verify")
+            run(collector, "verify")
             report.say("answers, records, of them refusals, lost, doubled", (len(whole), len(kept), len(refused), 0, 0))
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from collector.analytics.engine import run
 from collector.analytics.query import Query, Table
-from collector.rollups import QUARTER_MS, Group, by_day
-from collector.store import MEASURES, Store, Tx
+from collector.ingest.rollups import QUARTER_MS, Group, by_day
+from collector.store.contract import MEASURES, Store, Tx
 from tests.soak.ledger import open_postgres, open_sqlite
 from tests.soak.report import Report
 

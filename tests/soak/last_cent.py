@@ -38,10 +38,11 @@ class House:
     """Three edges and their collector; `fire` sends shots to all of them at once."""
 
     def __init__(self, stack: ExitStack, folder: Path, provider: Provider) -> None:
-        self.centre = stack.enter_context(Collector(folder / "centre"))
+        self.collector_client = stack.enter_context(Collector(folder / "collector"))
         table = providers_toml(provider).partition("[providers.mock.models]")[0] + TABLE
         self.edges = [
-            stack.enter_context(Edge(folder / f"node-{number}", table, collector=self.centre)) for number in range(NODES)
+            stack.enter_context(Edge(folder / f"node-{number}", table, collector=self.collector_client))
+            for number in range(NODES)
         ]
         self._number = 0
 
@@ -61,7 +62,7 @@ class House:
     def balance_nano(self, account: Account) -> tuple[int, int, int]:
         """(available, topped up, spent)."""
         sql = "SELECT available_nano, topped_nano, spent_nano FROM accounts WHERE account = ?"
-        (row,) = query(self.centre, sql, account.name)
+        (row,) = query(self.collector_client, sql, account.name)
         assert row[0] >= 0
         assert row[2] <= row[1]
         return row[0], row[1], row[2]
@@ -73,10 +74,10 @@ def soak(report: Report, seed: int, count: int) -> None:
         provider.script("tokens", (Delay(0.02), *respond(completion(prompt=60, tokens=7))))
         house = House(stack, Path(name), provider)
         for number in range(count):
-            _spend_whole(report, house, make_account(house.centre, f"flat-{seed}-{number}", "0.37"), provider)
+            _spend_whole(report, house, make_account(house.collector_client, f"flat-{seed}-{number}", "0.37"), provider)
         for number in range(max(count // 5, 1)):
-            _spend_tokens(report, house, make_account(house.centre, f"tokens-{seed}-{number}", "0.05"))
-        run(house.centre, "verify")
+            _spend_tokens(report, house, make_account(house.collector_client, f"tokens-{seed}-{number}", "0.05"))
+        run(house.collector_client, "verify")
 
 
 def _spend_whole(report: Report, house: House, account: Account, provider: Provider) -> None:
@@ -119,7 +120,7 @@ def _spend_tokens(report: Report, house: House, account: Account) -> None:
     assert all(isinstance(refusal["metadata"]["affordable_tokens"], int) for refusal in refusals)
     served = sum(each.is_whole for each in seen)
     ends_s = time.monotonic() + CONVERGED_S_MAX
-    while len(records(house.centre, account.name)) < served and time.monotonic() < ends_s:
+    while len(records(house.collector_client, account.name)) < served and time.monotonic() < ends_s:
         time.sleep(0.2)
     _, topped, spent = house.balance_nano(account)
     assert spent == sum(each.cost_nano or 0 for each in seen if each.is_whole)

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
-from collector import bookkeeping, ledger
-from collector.accounts import create_account
-from collector.ledger import AccountRow, LeaseKey, LeaseRow, Posting, Tables
-from collector.postgres import PostgresStore
-from collector.sqlite import SqliteStore
-from collector.store import Store, Tx
+from collector.accounts.accounts import create_account
+from collector.ledger import bookkeeping, ledger
+from collector.ledger.ledger import AccountRow, LeaseKey, LeaseRow, Posting, Tables
+from collector.store.contract import Store, Tx
+from collector.store.postgres import PostgresStore
+from collector.store.sqlite import SqliteStore
 from tests.soak.report import Report
 
 ACCOUNTS = [f"account-{number}" for number in range(50)]

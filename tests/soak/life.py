@@ -44,17 +44,17 @@ max_output_tokens = 1000
 def house(folder: Path, provider: Provider, nodes: int, **env: str) -> Iterator[tuple[Collector, list[Edge]]]:
     """A collector and so many edges."""
     with ExitStack() as stack:
-        centre = stack.enter_context(Collector(folder / "centre"))
+        collector = stack.enter_context(Collector(folder / "collector"))
         table = providers_toml(provider).partition("[providers.mock.models]")[0] + TABLE
-        edges = [Edge(folder / f"node-{n}", table, collector=centre, **env) for n in range(nodes)]
+        edges = [Edge(folder / f"node-{n}", table, collector=collector, **env) for n in range(nodes)]
         for edge in edges:
             stack.enter_context(edge)
-        yield centre, edges
+        yield collector, edges
 
 
-def balance(centre: Collector, account: Account) -> tuple[int, int, int]:
+def balance(collector: Collector, account: Account) -> tuple[int, int, int]:
     """(available, topped, spent) in nano-dollars."""
-    (row,) = query(centre, "SELECT available_nano, topped_nano, spent_nano FROM accounts WHERE account = ?", account.name)
+    (row,) = query(collector, "SELECT available_nano, topped_nano, spent_nano FROM accounts WHERE account = ?", account.name)
     assert row[0] >= 0
     assert row[2] <= row[1]
     return row[0], row[1], row[2]
@@ -73,13 +73,13 @@ def tiny(report: Report, seed: int, count: int) -> None:
     with tempfile.TemporaryDirectory(prefix="tollway-soak-") as name, Provider() as provider:
         provider.script("flat", (Delay(0.02), *respond(completion())))
         provider.script_by("over", lie)
-        with house(Path(name), provider, 8) as (centre, edges):
+        with house(Path(name), provider, 8) as (collector, edges):
             shares: list[float] = []
             for first in range(0, count, 5):
-                made = [_account(centre, dice, seed, number) for number in range(first, min(first + 5, count))]
-                shares += asyncio.run(_spend_all(centre, edges, made, dice))
+                made = [_account(collector, dice, seed, number) for number in range(first, min(first + 5, count))]
+                shares += asyncio.run(_spend_all(collector, edges, made, dice))
                 report.say("accounts, least and mean share spent before the first 402", (len(shares), *_least_and_mean(shares)))
-            run(centre, "verify")
+            run(collector, "verify")
             assert min(shares) >= 0.9, sorted(shares)[:5]
 
 
@@ -87,16 +87,18 @@ def _least_and_mean(shares: list[float]) -> tuple[float, float]:
     return round(min(shares), 3), round(sum(shares) / len(shares), 3)
 
 
-def _account(centre: Collector, dice: random.Random, seed: int, number: int) -> tuple[Account, str]:
+def _account(collector: Collector, dice: random.Random, seed: int, number: int) -> tuple[Account, str]:
     requests = dice.randint(3, 50)
-    return make_account(centre, f"tiny-{seed}-{number}", f"{requests / 100:.2f}"), dice.choice(("flat", "over"))
+    return make_account(collector, f"tiny-{seed}-{number}", f"{requests / 100:.2f}"), dice.choice(("flat", "over"))
 
 
-async def _spend_all(centre: Collector, edges: list[Edge], made: list[tuple[Account, str]], dice: random.Random) -> list[float]:
-    return await asyncio.gather(*(_spend(centre, dice.sample(edges, dice.randint(3, 8)), *each, dice) for each in made))
+async def _spend_all(
+    collector: Collector, edges: list[Edge], made: list[tuple[Account, str]], dice: random.Random
+) -> list[float]:
+    return await asyncio.gather(*(_spend(collector, dice.sample(edges, dice.randint(3, 8)), *each, dice) for each in made))
 
 
-async def _spend(centre: Collector, edges: list[Edge], account: Account, model: str, dice: random.Random) -> float:
+async def _spend(collector: Collector, edges: list[Edge], account: Account, model: str, dice: random.Random) -> float:
     """Four callers until one hears 402; what was spent then, of what could be."""
     is_over, statuses = False, Counter[int]()
 
@@ -113,9 +115,9 @@ async def _spend(centre: Collector, edges: list[Edge], account: Account, model: 
 
     await asyncio.gather(*(call() for _ in range(4)))
     until_s = time.monotonic() + 20
-    while len(await asyncio.to_thread(records, centre, account.name)) < statuses[200] and time.monotonic() < until_s:  # noqa: ASYNC110
+    while len(await asyncio.to_thread(records, collector, account.name)) < statuses[200] and time.monotonic() < until_s:  # noqa: ASYNC110
         await asyncio.sleep(0.2)
-    _, topped, spent = balance(centre, account)
+    _, topped, spent = balance(collector, account)
     return 1.0 if topped - spent < CENT_NANO else spent / topped
 
 
@@ -131,10 +133,10 @@ def drains(report: Report, seed: int, count: int) -> None:
             env = {"TOLLWAY_SERVER": server, "TOLLWAY_DRAIN_NOTICE_S": "1", "TOLLWAY_DRAIN_GRACE_S": str(grace_s)}
             provider.script("flat", (Delay(0.02), *respond(completion())))
             provider.script_by("over", _stream_of)
-            with house(Path(name), provider, 2, **env) as (centre, edges), balanced(Path(name), edges, retries) as port:
-                account = make_account(centre, "caller", "1000.00")
+            with house(Path(name), provider, 2, **env) as (collector, edges), balanced(Path(name), edges, retries) as port:
+                account = make_account(collector, "caller", "1000.00")
                 seen, statuses = asyncio.run(_restart_under_load(edges, port, account, random.Random(f"{seed}-{number}")))
-                run(centre, "verify")
+                run(collector, "verify")
                 refused = Counter(each.status for each in seen if each.status != 200)
                 cut = [each for each in seen if each.status == 200 and not each.is_whole]
                 named = sum(b'"aborted"' in each.body for each in cut)
@@ -143,7 +145,7 @@ def drains(report: Report, seed: int, count: int) -> None:
                 assert not refused, [each.body for each in seen if each.status != 200][:2]
                 assert named == len(cut)
                 assert statuses == [0, 0]
-                assert len(records(centre, account.name)) == len(seen)
+                assert len(records(collector, account.name)) == len(seen)
 
 
 def _stream_of(request: Request) -> Answer:
@@ -192,12 +194,12 @@ def twins(report: Report, seed: int, count: int) -> None:
     """`count` times a second process of the same node on another disk: the first is fenced, nothing is charged twice or lost."""
     with tempfile.TemporaryDirectory(prefix="tollway-soak-") as name, Provider() as provider, ExitStack() as stack:
         provider.script("flat", (Delay(0.02), *respond(completion())))
-        centre = stack.enter_context(Collector(Path(name) / "centre"))
-        account = make_account(centre, "caller", "1000.00")
+        collector = stack.enter_context(Collector(Path(name) / "collector"))
+        account = make_account(collector, "caller", "1000.00")
         table = providers_toml(provider).partition("[providers.mock.models]")[0] + TABLE
         served, edges = 0, []
         for number in range(count):
-            edge = Edge(Path(name) / f"disk-{number}", table, collector=centre, node="twin")
+            edge = Edge(Path(name) / f"disk-{number}", table, collector=collector, node="twin")
             edges.append(stack.enter_context(edge))
             for one in edges[-2:]:
                 seen = asyncio.run(fire(one.port, [shot("twin", account.key, "mock/flat", stream=False) for _ in range(30)], 5))
@@ -206,13 +208,13 @@ def twins(report: Report, seed: int, count: int) -> None:
         for edge in edges:
             edge.stop()
         until_s = time.monotonic() + 30
-        while len(records(centre, account.name)) < served and time.monotonic() < until_s:
+        while len(records(collector, account.name)) < served and time.monotonic() < until_s:
             time.sleep(0.2)
-        assert len(records(centre, account.name)) == served
-        available, topped, spent = balance(centre, account)
+        assert len(records(collector, account.name)) == served
+        available, topped, spent = balance(collector, account)
         assert spent == served * CENT_NANO
         assert available == topped - spent
-        run(centre, "verify")
+        run(collector, "verify")
         report.say("processes of one node, served, nano-dollars left in leases", (count, served, topped - spent - available))
 
 
@@ -223,12 +225,12 @@ def away(report: Report, seed: int, count: int) -> None:
     """The collector away for `count` seconds, for accounts at 0.1, 1 and 20 requests a second, and one that cannot afford it."""
     with tempfile.TemporaryDirectory(prefix="tollway-soak-") as name, Provider() as provider, ExitStack() as stack:
         provider.script("flat", (Delay(0.02), *respond(completion())))
-        centre = stack.enter_context(Collector(Path(name) / "centre"))
-        link = stack.enter_context(Link(centre.port, seed))
+        collector = stack.enter_context(Collector(Path(name) / "collector"))
+        link = stack.enter_context(Link(collector.port, seed))
         table = providers_toml(provider).partition("[providers.mock.models]")[0] + TABLE
-        edge = stack.enter_context(Edge(Path(name) / "node", table, collector=centre, TOLLWAY_COLLECTOR_URL=link.origin))
-        rates = {make_account(centre, f"rate-{rate}", "1000.00"): rate for rate in (0.1, 1.0, 20.0)}
-        rates[make_account(centre, "poor", "1.00")] = 1.0
+        edge = stack.enter_context(Edge(Path(name) / "node", table, collector=collector, TOLLWAY_COLLECTOR_URL=link.origin))
+        rates = {make_account(collector, f"rate-{rate}", "1000.00"): rate for rate in (0.1, 1.0, 20.0)}
+        rates[make_account(collector, "poor", "1.00")] = 1.0
         asyncio.run(_steadily(edge, rates, 120))
         link.is_cut = True
         seen = asyncio.run(_steadily(edge, rates, count))
@@ -242,11 +244,11 @@ def away(report: Report, seed: int, count: int) -> None:
             report.say(f"{account.name}: asked, refused", (len(found), len(refused)))
             assert account.name == "poor" or not refused
             assert all(each.status == 503 and b"collector" in each.body for each in refused)
-        while query(centre, "SELECT COUNT(*) FROM records")[0][0] < whole:
+        while query(collector, "SELECT COUNT(*) FROM records")[0][0] < whole:
             assert time.monotonic() - began_s < 30
             time.sleep(0.1)
         report.say("seconds until the backlog was at the collector", round(time.monotonic() - began_s, 1))
-        run(centre, "verify")
+        run(collector, "verify")
 
 
 async def _steadily(edge: Edge, rates: dict[Account, float], seconds: float) -> dict[Account, list[Seen]]:
@@ -293,7 +295,7 @@ def _restart(server: Any, how: signal.Signals) -> None:
 
 def renewals(report: Report, seed: int, count: int) -> None:
     """Eight nodes renew the leases of twelve accounts for `count` seconds, in any order: not one deadlock."""
-    from collector.postgres import PostgresStore
+    from collector.store.postgres import PostgresStore
 
     with tempfile.TemporaryDirectory(prefix="tollway-soak-") as name, postgres(Path(name)) as server:
         stores = [PostgresStore.open(server.get_uri()) for _ in range(4)]
@@ -314,10 +316,10 @@ def restarts(report: Report, seed: int, count: int) -> None:
         provider.script("flat", (Delay(0.02), *respond(completion())))
         data = Path(name) / "pg"
         server = stack.enter_context(postgres(data))
-        centre = stack.enter_context(Collector(Path(name) / "centre", TOLLWAY_DATABASE=server.get_uri()))
+        collector = stack.enter_context(Collector(Path(name) / "collector", TOLLWAY_DATABASE=server.get_uri()))
         table = providers_toml(provider).partition("[providers.mock.models]")[0] + TABLE
-        edge = stack.enter_context(Edge(Path(name) / "node", table, collector=centre))
-        account = make_account(centre, "caller", "1000.00")
+        edge = stack.enter_context(Edge(Path(name) / "node", table, collector=collector))
+        account = make_account(collector, "caller", "1000.00")
         seen: list[Seen] = []
         is_over = False
 
@@ -340,7 +342,7 @@ def restarts(report: Report, seed: int, count: int) -> None:
         whole = sum(each.is_whole for each in seen)
         report.say("statuses", dict(Counter(each.status for each in seen)))
         assert edge.stop() == 0
-        spent = run(centre, "credits", "show", account.name)
+        spent = run(collector, "credits", "show", account.name)
         assert f"total_usage: {whole // 100}.{whole % 100:02d}".rstrip("0").rstrip(".") in spent, (whole, spent)
-        run(centre, "verify")
+        run(collector, "verify")
         report.say("restarts, answers, all charged once", (count, whole))

@@ -27,36 +27,36 @@ def _house(seed: int) -> Iterator[tuple[Edge, Link, Collector, Account]]:
     with tempfile.TemporaryDirectory(prefix="tollway-soak-") as name, Provider() as provider:
         folder = Path(name)
         with (
-            Collector(folder / "centre") as centre,
-            Link(centre.port, seed) as link,
-            Edge(folder / "node", providers_toml(provider), collector=centre, TOLLWAY_COLLECTOR_URL=link.origin) as node,
+            Collector(folder / "collector") as collector,
+            Link(collector.port, seed) as link,
+            Edge(folder / "node", providers_toml(provider), collector=collector, TOLLWAY_COLLECTOR_URL=link.origin) as node,
         ):
-            yield node, link, centre, make_account(centre, "payer", "1000000.00")
+            yield node, link, collector, make_account(collector, "payer", "1000000.00")
 
 
 def _shots(account: Account, numbers: range) -> Iterator[Shot]:
     return (shot(f"link-{number}", account.key, MODEL, stream=False, max_tokens=100) for number in numbers)
 
 
-def _compare(report: Report, centre: Collector, account: Account, seen: list[Seen]) -> None:
+def _compare(report: Report, collector: Collector, account: Account, seen: list[Seen]) -> None:
     """Each answered request is charged once, at the cost that its caller was told."""
     told = {each.gen_id: each.cost_nano for each in seen if each.is_whole}
-    kept = records(centre, account.name)
-    ((spent_nano,),) = query(centre, "SELECT spent_nano FROM accounts WHERE account = ?", account.name)
+    kept = records(collector, account.name)
+    ((spent_nano,),) = query(collector, "SELECT spent_nano FROM accounts WHERE account = ?", account.name)
     assert {record.gen_id: record.cost_nano for record in kept} == told
     assert spent_nano == sum(cost_nano or 0 for cost_nano in told.values())
-    run(centre, "verify")
+    run(collector, "verify")
     report.say("answers, records, charges", (len(told), len(kept), len(kept)))
 
 
-def _stored(centre: Collector, account: Account) -> int:
-    ((count,),) = query(centre, "SELECT COUNT(*) FROM records WHERE account = ?", account.name)
+def _stored(collector: Collector, account: Account) -> int:
+    ((count,),) = query(collector, "SELECT COUNT(*) FROM records WHERE account = ?", account.name)
     return int(count)
 
 
 def lossy(report: Report, seed: int, count: int) -> None:
     """`count` records while the link loses 30 % of replies and doubles 30 % of requests."""
-    with _house(seed) as (node, link, centre, account):
+    with _house(seed) as (node, link, collector, account):
         seen = asyncio.run(fire(node.port, _shots(account, range(10**8, 10**8 + min(2000, count))), 64))
         link.lose = link.double = 0.3
         refused = 0
@@ -66,9 +66,9 @@ def lossy(report: Report, seed: int, count: int) -> None:
             seen += [each for each in found if each.is_whole]
             refused += sum(not each.is_whole for each in found)
         report.say("answered whole, refused for want of verified credit", (len(seen), refused))
-        eventually(lambda: _stored(centre, account), lambda stored: stored >= count, 600.0)
+        eventually(lambda: _stored(collector, account), lambda stored: stored >= count, 600.0)
         report.say("batches sent, replies lost, requests doubled", (link.calls["/node/v1/ingest"], link.lost, link.doubled))
-        _compare(report, centre, account, seen)
+        _compare(report, collector, account, seen)
 
 
 async def _steadily(port: int, account: Account, rate: int, seconds: float) -> list[Seen]:
@@ -100,27 +100,27 @@ def outage(report: Report, seed: int, count: int) -> None:
 
     A lease covers twice the spend of the last 30 s, so a node that is to bridge ten minutes must have been ten times busier.
     """
-    with _house(seed) as (node, link, centre, account):
+    with _house(seed) as (node, link, collector, account):
         warm = asyncio.run(fire(node.port, _shots(account, range(10**8, 10**8 + WARM_UP)), 50))
         link.is_cut = True
         seen = asyncio.run(_steadily(node.port, account, 50, count))
         whole = sum(each.is_whole for each in warm + seen)
-        before = _stored(centre, account)
+        before = _stored(collector, account)
         report.say("requests during the outage, answered, refused", (len(seen), whole - len(warm), len(seen) - whole + len(warm)))
         report.say("records waiting at the edge", whole - before)
         link.is_cut = False
-        first = eventually(lambda: _stored(centre, account), lambda stored: stored > before, 120.0)
+        first = eventually(lambda: _stored(collector, account), lambda stored: stored > before, 120.0)
         started_s = time.monotonic()
-        eventually(lambda: _stored(centre, account), lambda stored: stored >= whole, 120.0)
+        eventually(lambda: _stored(collector, account), lambda stored: stored >= whole, 120.0)
         seconds = time.monotonic() - started_s
         report.say("records drained per second", round((whole - first) / seconds) if seconds else "all in the first look")
-        _compare(report, centre, account, warm + seen)
+        _compare(report, collector, account, warm + seen)
 
 
 def warm_path(report: Report, seed: int, count: int) -> None:
     """`count` requests without and with 150 ms on the link: what a slow collector adds, and how often it was asked."""
     dice = random.Random(seed)
-    with _house(seed) as (node, link, centre, account):
+    with _house(seed) as (node, link, collector, account):
         seen = asyncio.run(fire(node.port, _shots(account, range(10**8, 10**8 + 2000)), 4))
         seconds: dict[float, list[float]] = {0.0: [], 0.15: []}
         numbers = iter(range(0, 10**7, 500))
@@ -141,5 +141,5 @@ def warm_path(report: Report, seed: int, count: int) -> None:
         report.say("calls of the collector for credit, none of them waited for", link.calls["/node/v1/acquire"] - calls_before)
         assert max(seconds[0.15]) < 0.15, "a request waited for the collector"
         whole = len(seen)
-        eventually(lambda: _stored(centre, account), lambda stored: stored >= whole, 60.0)
-        _compare(report, centre, account, seen)
+        eventually(lambda: _stored(collector, account), lambda stored: stored >= whole, 60.0)
+        _compare(report, collector, account, seen)

@@ -1,17 +1,17 @@
-"""The id of a generation: what the edge draws is what the centre reads, and ids sort as their times do."""
+"""The id of a generation: what the edge draws is what the collector reads, and ids sort as their times do."""
 
 import time
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.ids import Mint
+from edge.relay.ids import IdGenerator
 from usage.gen_id import TIME_MS_END, first_of, time_ms_of
 
 
 def test_gen_id_of_an_edge_tells_its_time() -> None:
-    """Both ends of the contract: drawn by the edge, read by the centre."""
-    mint = Mint()
+    """Both ends of the contract: drawn by the edge, read by the collector."""
+    mint = IdGenerator()
     for _ in range(1_000):
         before_ms = time.time_ns() // 1_000_000
         gen_id = "gen-" + mint.draw()

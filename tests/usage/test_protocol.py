@@ -1,4 +1,4 @@
-"""The messages between edge and centre: each survives the wire."""
+"""The messages between edge and collector: each survives the wire."""
 
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from usage import protocol
-from usage.protocol import MESSAGES, Ack, Acquire, Acquired, Centre, Granted, Policy, Refused, Unreachable
+from usage.protocol import MESSAGES, Ack, Acquire, Acquired, CollectorClient, Granted, Policy, Refused, Unreachable
 
 PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(0, 2**62),
@@ -49,9 +49,9 @@ def test_message_survives_the_wire(kind: type[msgspec.Struct]) -> None:
     survives()
 
 
-def test_messages_are_the_methods_of_centre() -> None:
+def test_messages_are_the_methods_of_collector() -> None:
     """The table of the HTTP form and the protocol of the in-process form name the same five things."""
-    methods = {name for name in vars(Centre) if not name.startswith("_")}
+    methods = {name for name in vars(CollectorClient) if not name.startswith("_")}
     assert methods == set(MESSAGES)
 
 
@@ -65,7 +65,7 @@ def test_acquired_says_three_things_apart() -> None:
 
 
 def test_message_from_a_newer_version_is_read() -> None:
-    """A field that we do not know yet does not stop an older edge or centre."""
+    """A field that we do not know yet does not stop an older edge or collector."""
     assert msgspec.json.decode(b'{"acked_through":3,"weather":"fine"}', type=Ack) == Ack(3)
 
 

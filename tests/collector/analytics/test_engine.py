@@ -11,7 +11,7 @@ from collector.analytics.calendar import PERIODS, bounds, zone
 from collector.analytics.engine import run
 from collector.analytics.paging import page
 from collector.analytics.query import DIMENSIONS, Line, Query, Table, Wrong
-from collector.rollups import QUARTER_MS, measures_of
+from collector.ingest.rollups import QUARTER_MS, measures_of
 from collector.service import Collector
 from tests.collector.analytics.test_calendar import ZONES
 from tests.collector.facts import NOON_MS, Clock, Node, at_time, make_caller

@@ -9,8 +9,8 @@ import httpx
 import msgspec
 import pytest
 
+from collector.accounts.roles import create_credential
 from collector.app import create_app
-from collector.roles import create_credential
 from collector.service import Collector
 from tests.collector.facts import Caller, make_caller
 
@@ -32,7 +32,7 @@ class Api:
 
     def __init__(self, collector: Collector) -> None:
         self.collector = collector
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(create_app(collector)), base_url="http://centre")
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(create_app(collector)), base_url="http://collector")
         self.keys: dict[str, str] = {}
         self.caller: Caller
         self.other: Caller

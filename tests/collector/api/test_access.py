@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from collector import accounts
+from collector.accounts import accounts
+from collector.accounts.roles import PREFIXES, create_credential, revoke_credential, role_of
 from collector.api.routes import OPERATIONS
-from collector.roles import PREFIXES, create_credential, revoke_credential, role_of
-from edge.endpoints import ACCOUNT_PATHS
+from edge.endpoints.routes import ACCOUNT_PATHS
 from tests.collector.api.conftest import Api
 from usage.key import ENTROPY_BYTES, mint
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from collector.authorization import CODE_MS, challenge_of
+from collector.accounts.authorization import CODE_MS, challenge_of
 from tests.collector.api.conftest import Api, Reply
 from tests.collector.facts import Clock
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from collector import audit_log
+from collector.accounts import audit_log
 from collector.api.account import shows_credit
 from tests.collector.api.conftest import Api
 from tests.collector.facts import Caller, Clock, Node

@@ -26,23 +26,23 @@ SHORT, LONG = 4, 80
 
 
 @pytest.fixture(scope="module")
-def centre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    with (running := Collector(tmp_path_factory.mktemp("centre"))):
+def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    with (running := Collector(tmp_path_factory.mktemp("collector"))):
         yield running
 
 
 @pytest.fixture(scope="module")
-def keys(centre: Collector) -> list[str]:
+def keys(collector: Collector) -> list[str]:
     """One of every role."""
-    account = make_account(centre, "acme", "100.00")
-    made = [run_json(centre, "keys", "create", "--account", "acme", "--role", role)["key"] for role in ("read", "management")]
-    token = run(centre, "operators", "create", "me").split("token: ")[1].split()[0]
+    account = make_account(collector, "acme", "100.00")
+    made = [run_json(collector, "keys", "create", "--account", "acme", "--role", role)["key"] for role in ("read", "management")]
+    token = run(collector, "operators", "create", "me").split("token: ")[1].split()[0]
     return [account.key, *made, token]
 
 
-def ask(centre: Collector, keys: list[str], cases: int, first: int = 20_261_126) -> int:
+def ask(collector: Collector, keys: list[str], cases: int, first: int = 20_261_126) -> int:
     """So many cases of each operation, each with a key of a random role; how many in all."""
-    schema = schemathesis.openapi.from_url(f"{centre.origin}/openapi.json")
+    schema = schemathesis.openapi.from_url(f"{collector.origin}/openapi.json")
     dice, asked = random.Random(3), 0
     for found in schema.get_all_operations():
         assert isinstance(found, Ok)
@@ -57,20 +57,20 @@ def ask(centre: Collector, keys: list[str], cases: int, first: int = 20_261_126)
             nonlocal asked
             asked += 1
             key = dice.choice((keys[2], *keys))
-            response = case.call(base_url=centre.origin, headers={"authorization": f"Bearer {key}"})
+            response = case.call(base_url=collector.origin, headers={"authorization": f"Bearer {key}"})
             case.validate_response(response, checks=list(CHECKS))
 
         once()
     return asked
 
 
-def test_description_is_true(centre: Collector, keys: list[str]) -> None:
-    assert ask(centre, keys, SHORT) > 200
-    run(centre, "verify")
+def test_description_is_true(collector: Collector, keys: list[str]) -> None:
+    assert ask(collector, keys, SHORT) > 200
+    run(collector, "verify")
 
 
 @pytest.mark.deep
-def test_description_is_true_of_many(centre: Collector, keys: list[str], tmp_path: Path) -> None:
+def test_description_is_true_of_many(collector: Collector, keys: list[str], tmp_path: Path) -> None:
     """5,000 cases."""
-    assert ask(centre, keys, LONG) >= 5_000
-    run(centre, "verify")
+    assert ask(collector, keys, LONG) >= 5_000
+    run(collector, "verify")

@@ -7,16 +7,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from collector.accounts import KeyTerms
+from collector.accounts.accounts import KeyTerms
+from collector.accounts.roles import Role
 from collector.app import create_app
 from collector.dashboard.access import COOKIE
 from collector.dashboard.sessions import open_session
-from collector.roles import Role
 from collector.service import Collector
-from collector.sqlite import SqliteStore
+from collector.store.sqlite import SqliteStore
 from tests.collector.facts import Clock
 
-ORIGIN = "https://centre"
+ORIGIN = "https://collector"
 
 
 class Browser:

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from collector.accounts.audit_log import entries
 from collector.alerts import book
-from collector.audit_log import entries
 from tests.collector.dashboard.conftest import Browser
 
 pytestmark = pytest.mark.anyio

@@ -4,7 +4,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from collector.authorization import challenge_of
+from collector.accounts.authorization import challenge_of
 from tests.collector.dashboard.conftest import Browser
 
 pytestmark = pytest.mark.anyio

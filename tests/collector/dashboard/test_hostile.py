@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import msgspec
 import pytest
 
-from collector.accounts import KeyTerms
+from collector.accounts.accounts import KeyTerms
 from collector.dashboard.sessions import open_session
 from tests.collector.dashboard.conftest import Browser
 from tests.collector.facts import Node, make_caller

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from collector.audit_log import entries
-from collector.roles import find_credential
+from collector.accounts.audit_log import entries
+from collector.accounts.roles import find_credential
 from tests.collector.dashboard.conftest import Browser
 from tests.collector.facts import NOON_MS
 

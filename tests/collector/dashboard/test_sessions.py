@@ -2,10 +2,10 @@
 
 import pytest
 
-from collector.accounts import Mistake
+from collector.accounts.accounts import Mistake
+from collector.accounts.roles import Role, create_credential, revoke_credential
 from collector.dashboard.access import COOKIE
 from collector.dashboard.sessions import IDLE_MS, LIFE_MS, LINK_MS, list_sessions, make_link, use_link
-from collector.roles import Role, create_credential, revoke_credential
 from tests.collector.dashboard.conftest import Browser
 from tests.collector.facts import Clock
 

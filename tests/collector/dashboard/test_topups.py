@@ -2,7 +2,7 @@
 
 import pytest
 
-from collector.history import credits_of
+from collector.accounts.history import credits_of
 from tests.collector.dashboard.conftest import Browser
 
 pytestmark = pytest.mark.anyio

@@ -1,0 +1,1 @@
+"""Accounts, who may do what with them, what they paid and what they can read."""

@@ -1,0 +1,218 @@
+"""Accounts and their keys: who may spend, how much, on what.
+
+Rule: a key is shown once and stored as its digest. Rule: every change of a key gets the next version, so that nodes can be told.
+Limits: an account's name has no slash, because a purse is `<account>` or `<account>/<key id>`.
+"""
+
+import os
+import re
+
+import msgspec
+
+from collector.accounts.window import RESETS
+from collector.ledger.bookkeeping import lock_accounts, post
+from collector.ledger.ledger import TOPPED_NANO_MAX, correct, top_up
+from collector.store.contract import Row, Tx
+from usage.key import ENTROPY_BYTES, digest, masked, mint
+from usage.pricing import dollars
+from usage.protocol import Policy
+
+DEPLOYMENT_BYTES = 32
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}\Z", re.ASCII)
+
+
+class Mistake(ValueError):
+    """Something the operator asked for cannot be; one clear sentence."""
+
+
+class Key(msgspec.Struct, frozen=True):
+    """A caller's key as the store has it. `limit_nano` None: bounded by the account alone."""
+
+    digest: str
+    key_id: str
+    account: str
+    label: str
+    name: str = ""
+    models: tuple[str, ...] = ()
+    limit_nano: int | None = None
+    limit_reset: str = "none"
+    disabled: bool = False
+    expires_ms: int | None = None
+    created_ms: int = 0
+    updated_ms: int | None = None
+    deleted: bool = False
+
+    @property
+    def purse(self) -> str:
+        return self.account if self.limit_nano is None else f"{self.account}/{self.key_id}"
+
+    def is_usable(self, now_ms: int) -> bool:
+        return not self.disabled and not self.deleted and (self.expires_ms is None or now_ms < self.expires_ms)
+
+    def policy(self) -> Policy:
+        return Policy(
+            self.digest,
+            self.key_id,
+            self.account,
+            self.purse,
+            self.disabled or self.deleted,
+            self.models,
+            self.expires_ms,
+            self.name or self.label,
+        )
+
+
+class KeyTerms(msgspec.Struct, frozen=True):
+    """What a new key may do."""
+
+    name: str = ""
+    models: tuple[str, ...] = ()
+    limit_nano: int | None = None
+    limit_reset: str = "none"
+    expires_ms: int | None = None
+
+
+KEY_COLUMNS = (
+    "digest, key_id, account, label, name, models, limit_nano, limit_reset, disabled, expires_ms, created_ms, updated_ms, deleted"
+)
+
+
+def key_from(row: Row) -> Key:
+    """A row of KEY_COLUMNS."""
+    key_digest, key_id, account, label, name, models, limit_nano, limit_reset, disabled, expires_ms, created_ms, *later = row
+    listed = tuple(models.split(",")) if models else ()
+    known = (key_digest, key_id, account, label, name, listed, limit_nano, limit_reset, bool(disabled), expires_ms, created_ms)
+    return Key(*known, later[0], bool(later[1]))
+
+
+def find_key(tx: Tx, key_digest: str) -> Key | None:
+    row = tx.row(f"SELECT {KEY_COLUMNS} FROM keys WHERE digest = ?", key_digest)
+    return key_from(row) if row else None
+
+
+def list_keys(tx: Tx, account: str = "") -> list[Key]:
+    """All keys that were not deleted, or those of one account, oldest first."""
+    where, params = (" WHERE deleted = 0 AND account = ?", (account,)) if account else (" WHERE deleted = 0", ())
+    return [key_from(row) for row in tx.rows(f"SELECT {KEY_COLUMNS} FROM keys{where} ORDER BY created_ms, key_id", *params)]
+
+
+def create_account(tx: Tx, account: str, now_ms: int) -> bool:
+    """Whether it is new."""
+    if NAME.match(account) is None:
+        raise Mistake(f"{account!r} is no account name: up to 63 letters, digits, '.', '_', '@' and '-', no slash")
+    return (
+        tx.run("INSERT INTO accounts (account, created_ms) VALUES (?, ?) ON CONFLICT (account) DO NOTHING", account, now_ms) == 1
+    )
+
+
+def check_terms(terms: KeyTerms) -> None:
+    """Mistake for terms that no key can have."""
+    if terms.limit_reset not in RESETS:
+        raise Mistake(f"limit reset is one of {', '.join(RESETS)}, not {terms.limit_reset!r}")
+    if any(not model or "," in model for model in terms.models):
+        raise Mistake("each of the models is a model id, or a prefix ending in '*'")
+
+
+def create_key(tx: Tx, account: str, terms: KeyTerms, now_ms: int, entropy: bytes = b"") -> str:
+    """Mint a key for an account that exists or is made now; the key, which nobody can read again.
+
+    `entropy` makes it a certain one.
+    """
+    check_terms(terms)
+    create_account(tx, account, now_ms)
+    deployment = bytes.fromhex(deployment_secret(tx))
+    while True:
+        key, key_id = mint(entropy or os.urandom(ENTROPY_BYTES), deployment)
+        entropy = b""
+        made = tx.run(
+            f"INSERT INTO keys ({KEY_COLUMNS}, version, marked)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, NULL, 0, 0, 1) ON CONFLICT DO NOTHING",
+            digest(key.encode()),
+            key_id,
+            account,
+            masked(key),
+            terms.name,
+            ",".join(terms.models),
+            terms.limit_nano,
+            terms.limit_reset,
+            terms.expires_ms,
+            now_ms,
+        )
+        if made:
+            return key
+
+
+def deployment_secret(tx: Tx) -> str:
+    """What marks this deployment's keys, in hexadecimal; made when it is first asked for, and kept with the keys."""
+    tx.run(
+        "INSERT INTO deployment (name, value) VALUES ('key_secret', ?) ON CONFLICT (name) DO NOTHING",
+        os.urandom(DEPLOYMENT_BYTES).hex(),
+    )
+    row = tx.row("SELECT value FROM deployment WHERE name = 'key_secret'")
+    assert row is not None
+    secret: str = row[0]
+    return secret
+
+
+def has_unmarked_keys(tx: Tx) -> bool:
+    """Whether a key from before there were marks can still be used."""
+    return tx.row("SELECT key_id FROM keys WHERE marked = 0 AND disabled = 0 LIMIT 1") is not None
+
+
+def revoke_key(tx: Tx, key_id: str) -> Key:
+    """Disable a key for good; nodes hear of it with their next acknowledgement. Revoking twice is once."""
+    row = tx.row(f"SELECT {KEY_COLUMNS} FROM keys WHERE key_id = ?" + tx.lock, key_id)
+    if row is None:
+        raise Mistake(f"there is no key with the id {key_id!r}; `tollway keys list` shows them")
+    if not key_from(row).disabled:
+        tx.run("UPDATE keys SET disabled = 1, version = ? WHERE key_id = ?", _next_version(tx), key_id)
+    return msgspec.structs.replace(key_from(row), disabled=True)
+
+
+def change_key(tx: Tx, key: Key, now_ms: int) -> None:
+    """Keep what may change of a key: name, limit and its reset, whether it is disabled or deleted.
+
+    Nodes ask anew for its policy.
+    """
+    check_terms(KeyTerms(key.name, key.models, key.limit_nano, key.limit_reset, key.expires_ms))
+    tx.run(
+        "UPDATE keys SET name = ?, limit_nano = ?, limit_reset = ?, disabled = ?, deleted = ?, updated_ms = ?, version = ?"
+        " WHERE key_id = ?",
+        *(key.name, key.limit_nano, key.limit_reset, int(key.disabled), int(key.deleted), now_ms, _next_version(tx), key.key_id),
+    )
+
+
+def _next_version(tx: Tx) -> int:
+    tx.run("UPDATE counters SET value = value + 1 WHERE name = 'key_version'")
+    return key_version(tx)
+
+
+def key_version(tx: Tx) -> int:
+    """The version of the last change of any key."""
+    row = tx.row("SELECT value FROM counters WHERE name = 'key_version'")
+    assert row is not None
+    version: int = row[0]
+    return version
+
+
+def add_credit(tx: Tx, account: str, amount_nano: int, ref: str, now_ms: int) -> None:
+    """Top up an account that exists or is made now."""
+    if amount_nano <= 0:
+        raise Mistake("credit to add must be more than 0")
+    create_account(tx, account, now_ms)
+    lock_accounts(tx, [account])
+    row = tx.row("SELECT topped_nano FROM accounts WHERE account = ?", account)
+    assert row is not None
+    if row[0] + amount_nano > TOPPED_NANO_MAX:
+        raise Mistake(f"an account holds at most {dollars(TOPPED_NANO_MAX)} dollars")
+    post(tx, top_up(account, amount_nano, ref), now_ms)
+
+
+def take_credit(tx: Tx, account: str, amount_nano: int, ref: str, now_ms: int) -> None:
+    """Correct a top-up: a new entry that takes from what is available, all or nothing."""
+    available_nano = lock_accounts(tx, [account]).get(account)
+    if available_nano is None:
+        raise Mistake(f"there is no account {account!r}")
+    if not 0 < amount_nano <= available_nano:
+        raise Mistake(f"{account} has {dollars(available_nano)} dollars available, so {dollars(amount_nano)} cannot be taken")
+    post(tx, correct(account, available_nano, amount_nano, ref), now_ms)

@@ -1,0 +1,163 @@
+"""The node protocol over HTTP: `POST /node/v1/{boot,acquire,ingest,give_back,close,poll}`, JSON in, JSON out, by node token.
+
+Rule: a token speaks for its own node only, and only here. Rule: sizes are bounded before and after decompression.
+Statuses: 400 not a message; 401 no such token; 403 another node's; 409 fenced; 413 too large; 503 the database is away
+(with Retry-After). An error body is `{"code", "message"}`, the code one of those of `usage.protocol.Refused`.
+Strategy: one record that is no record is rejected by itself; its neighbours in the batch pass.
+"""
+
+import asyncio
+import zlib
+from typing import cast
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from collector.doors import note_refusal
+from collector.leasing.nodes import PREFIX, TOKEN_CHARS, node_of_token
+from collector.service import Collector, check_owner
+from usage.decoding import UNREADABLE, reason_of
+from usage.protocol import MESSAGE_BYTES_MAX, MESSAGES, Acquire, Batch, Boot, Close, Poll, Refused, Rejected, Return, Unreachable
+from usage.record import UsageRecord
+
+BODY_S_MAX = 30.0
+BODY_BYTES_MAX = MESSAGE_BYTES_MAX
+"""After decompression; what comes in compressed is bounded by the same."""
+
+Message = Boot | Acquire | Batch | Return | Close | Poll
+
+STATUS = {"fenced": 409, "bad_node_token": 403, "too_large": 413, "invalid": 400}
+
+_encode = msgspec.json.Encoder().encode
+_DECODERS = {name: msgspec.json.Decoder(request) for name, (request, _) in MESSAGES.items()}
+
+
+class _LooseBatch(msgspec.Struct, frozen=True):
+    node: str
+    epoch: int
+    records: tuple[msgspec.Raw, ...] = ()
+    renew: tuple[Acquire, ...] = ()
+    complete_ms: int = 0
+
+
+class _LooseRecord(msgspec.Struct, frozen=True):
+    seq: int
+    gen_id: str = ""
+
+
+_decode_loose = msgspec.json.Decoder(_LooseBatch).decode
+_decode_loose_record = msgspec.json.Decoder(_LooseRecord).decode
+_decode_record = msgspec.json.Decoder(UsageRecord).decode
+
+
+def routes(collector: Collector) -> list[BaseRoute]:
+    """The six messages as Starlette routes."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await _serve(collector, request)
+        except Refused as refusal:
+            return _error(STATUS.get(refusal.code, 400), refusal.code, str(refusal))
+        except Unreachable as error:
+            response = _error(503, "unavailable", str(error))
+            response.headers["retry-after"] = str(int(error.retry_after_s or 1))
+            return response
+
+    return [Route("/node/v1/{name}", answer, methods=["POST"])]
+
+
+async def _serve(collector: Collector, request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in MESSAGES:
+        return _error(404, "invalid", f"there is no message {name}; there are {', '.join(MESSAGES)}")
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    node = ""
+    if scheme.lower() == "bearer" and token.startswith(PREFIX) and len(token) == TOKEN_CHARS:
+        node = await collector.read(lambda tx, now: node_of_token(tx, token))
+    if not node:
+        note_refusal(collector.refusals, request, "no valid node token")
+        return _error(401, "bad_node_token", "this node token is unknown or revoked; `tollway nodes create` makes one")
+    body = await _read_body(request)
+    if name == "ingest":
+        batch, unreadable = _decode_batch(body)
+        check_owner(batch, node)
+        outcome: object = await collector.ingest(batch, unreadable)
+    else:
+        message = _decode(name, body)
+        check_owner(message, node)
+        outcome = await getattr(collector, name)(message)
+    return Response(_encode(outcome), media_type="application/json")
+
+
+def _error(status: int, code: str, message: str) -> Response:
+    return Response(_encode({"code": code, "message": message}), status, media_type="application/json")
+
+
+async def _read_body(request: Request) -> bytes:
+    """The body, decompressed; Refused as soon as it is known to be too large, or has not come in BODY_S_MAX."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_S_MAX):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > BODY_BYTES_MAX:
+                    raise _too_large()
+    except TimeoutError:
+        raise Refused("invalid", f"the message has not come in {BODY_S_MAX:.0f} seconds") from None
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding == "identity":
+        return bytes(body)
+    if encoding != "gzip":
+        raise Refused("invalid", f"content-encoding is gzip or identity, not {encoding[:40]!r}")
+    return inflate(bytes(body))
+
+
+def inflate(body: bytes) -> bytes:
+    """One gzip member, never more than BODY_BYTES_MAX of it in memory."""
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        plain = stream.decompress(body, BODY_BYTES_MAX + 1)
+    except zlib.error as error:
+        raise Refused("invalid", f"the body is not gzip: {error}") from error
+    if len(plain) > BODY_BYTES_MAX:
+        raise _too_large()
+    if not stream.eof or stream.unused_data:
+        raise Refused("invalid", "the gzip body is cut short or has something after it")
+    return plain
+
+
+def _too_large() -> Refused:
+    return Refused("too_large", f"a message has at most {BODY_BYTES_MAX} bytes; send fewer records at once")
+
+
+def _decode(name: str, body: bytes) -> Message:
+    try:
+        message = cast(Message, _DECODERS[name].decode(body))
+    except UNREADABLE as error:
+        raise Refused("invalid", f"not a {name} message: {reason_of(error)}") from error
+    return message
+
+
+def _decode_batch(body: bytes) -> tuple[Batch, tuple[Rejected, ...]]:
+    """The batch, and those of its records that are none."""
+    try:
+        batch = _decode("ingest", body)
+        assert isinstance(batch, Batch)
+        return batch, ()
+    except Refused:
+        pass
+    try:
+        loose = _decode_loose(body)
+        records: list[UsageRecord] = []
+        unreadable: list[Rejected] = []
+        for raw in loose.records:
+            try:
+                records.append(_decode_record(raw))
+            except UNREADABLE as error:
+                named = _decode_loose_record(raw)
+                unreadable.append(Rejected(named.seq, named.gen_id, f"not a usage record: {reason_of(error)}"))
+    except UNREADABLE as error:
+        raise Refused("invalid", f"not an ingest message: {reason_of(error)}") from error
+    return Batch(loose.node, loose.epoch, tuple(records), loose.renew, loose.complete_ms), tuple(unreadable)

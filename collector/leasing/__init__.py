@@ -1,0 +1,1 @@
+"""Credit lent to nodes: epochs, leases, what is called back."""

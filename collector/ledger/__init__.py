@@ -1,0 +1,1 @@
+"""The double-entry books, and every check of them."""

@@ -1,0 +1,1 @@
+"""The database behind the books: one contract, SQLite and PostgreSQL."""

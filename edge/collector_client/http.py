@@ -1,0 +1,182 @@
+"""The collector over HTTP: `usage.protocol.Collector` as POSTs of JSON to `{base}/node/v1/<name>`.
+
+Rule: an answer that says "not now", or none at all, is Unreachable; one that says "no" is Refused; nothing else comes out of
+here.
+Strategy: httpx is imported with the first message, because an edge with the collector embedded must not pay for it. Large
+bodies are gzipped in a thread: compressing holds up no stream.
+"""
+
+import asyncio
+import gzip
+import importlib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from usage.decoding import UNREADABLE, reason_of
+from usage.protocol import (
+    MESSAGES,
+    Ack,
+    Acquire,
+    Acquired,
+    Batch,
+    Boot,
+    Booted,
+    Close,
+    Closed,
+    Poll,
+    Polled,
+    Refused,
+    Return,
+    Returned,
+    Unreachable,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+COMPRESS_BYTES_MIN = 2048
+GZIP_LEVEL = 1
+REFUSALS = {400: "invalid", 401: "bad_node_token", 403: "bad_node_token", 409: "fenced", 413: "too_large", 422: "invalid"}
+"""Status → code of Refused. Every other status than 200 is Unreachable: a proxy, a restart, a wrong address may heal."""
+
+_Answer = TypeVar("_Answer", bound=msgspec.Struct)
+_encode = msgspec.json.Encoder().encode
+_DECODERS = {name: msgspec.json.Decoder(answer) for name, (_, answer) in MESSAGES.items()}
+
+
+class HttpCollectorClient:
+    """One connection is enough: the shipper has one batch in flight, and cold look-ups are coalesced."""
+
+    def __init__(
+        self,
+        base_url: str,
+        node_token: str,
+        *,
+        timeout_s: float = 10.0,
+        connect_timeout_s: float = 3.0,
+        connections_max: int = 8,
+        ca_file: str | None = None,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.calls_total = 0
+        self._node_token = node_token
+        self._timeout_s = timeout_s
+        self._connect_timeout_s = connect_timeout_s
+        self._connections_max = connections_max
+        self._ca_file = ca_file
+        self._client: httpx.AsyncClient | None = None
+
+    def __repr__(self) -> str:
+        return f"<HttpCollectorClient {self.base_url}>"
+
+    async def boot(self, message: Boot) -> Booted:
+        return await self._call("boot", message, Booted)
+
+    async def acquire(self, message: Acquire) -> Acquired:
+        return await self._call("acquire", message, Acquired)
+
+    async def ingest(self, message: Batch) -> Ack:
+        return await self._call("ingest", message, Ack)
+
+    async def give_back(self, message: Return) -> Returned:
+        return await self._call("give_back", message, Returned)
+
+    async def close(self, message: Close) -> Closed:
+        return await self._call("close", message, Closed)
+
+    async def poll(self, message: Poll) -> Polled:
+        return await self._call("poll", message, Polled)
+
+    async def aclose(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _call(self, name: str, message: msgspec.Struct, kind: type[_Answer]) -> _Answer:
+        body = _encode(message)
+        headers = {"content-type": "application/json"}
+        if len(body) >= COMPRESS_BYTES_MIN:
+            body = await asyncio.to_thread(gzip.compress, body, GZIP_LEVEL, mtime=0)
+            headers["content-encoding"] = "gzip"
+        status, answer_headers, answer = await self._post(name, body, headers)
+        if status != 200:
+            raise error_of(status, answer_headers, answer)
+        try:
+            found = _DECODERS[name].decode(answer)
+        except UNREADABLE as error:
+            raise Unreachable(f"the answer to {name} is not what was agreed: {reason_of(error)}") from None
+        assert isinstance(found, kind)
+        return found
+
+    async def _post(self, name: str, body: bytes, headers: dict[str, str]) -> tuple[int, "httpx.Headers", bytes]:
+        if self._client is None:
+            await asyncio.to_thread(importlib.import_module, "httpx")
+        client = self._client = self._client or self._make_client()
+        self.calls_total += 1
+        import httpx
+
+        for attempt in (1, 2):
+            try:
+                response = await client.post(f"{self.base_url}/node/v1/{name}", content=body, headers=headers)
+            except httpx_errors() as error:
+                # One lost connection (kept too long, a collector that restarts) is tried again: messages may be repeated.
+                if attempt == 1 and isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
+                    continue
+                raise Unreachable(f"{type(error).__name__}: {error}") from None
+            return response.status_code, response.headers, response.content
+        raise AssertionError("unreachable")
+
+    def _make_client(self) -> "httpx.AsyncClient":
+        import ssl
+
+        import httpx
+
+        options: dict[str, Any] = {}
+        if self._ca_file is not None:
+            options["verify"] = ssl.create_default_context(cafile=self._ca_file)
+        return httpx.AsyncClient(
+            headers={"authorization": f"Bearer {self._node_token}", "user-agent": "tollway-edge"},
+            timeout=httpx.Timeout(self._timeout_s, connect=self._connect_timeout_s),
+            limits=httpx.Limits(max_connections=self._connections_max, max_keepalive_connections=self._connections_max),
+            follow_redirects=False,
+            trust_env=False,
+            **options,
+        )
+
+
+def httpx_errors() -> tuple[type[Exception], ...]:
+    """Everything that a call of httpx raises: its own four families, sockets and TLS, and host names that are none."""
+    import httpx
+
+    return (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError, OSError, UnicodeError)
+
+
+class _Said(msgspec.Struct):
+    message: str = ""
+    error: "_Said | None" = None
+
+
+def error_of(status: int, headers: "httpx.Headers", body: bytes) -> Refused | Unreachable:
+    """What an answer other than 200 means. Its body may say it more exactly."""
+    code, said = REFUSALS.get(status), said_by(body)
+    if code is None:
+        reason = f"the collector answered {status}" + (f": {said}" if said else "")
+        return Unreachable(reason, retry_after_of(headers.get("retry-after")))
+    return Refused(code, said or f"the collector answered {status}")
+
+
+def retry_after_of(text: str | None) -> float | None:
+    """Seconds of a Retry-After header; dates are for browsers and are ignored."""
+    if text is None or not text.strip().isascii() or not text.strip().replace(".", "", 1).isdigit():
+        return None
+    return float(text.strip())
+
+
+def said_by(body: bytes) -> str:
+    """The message in an error body, shortened: the collector's `{"code", "message"}`, or what stands before it and answers with
+    `{"error": {"message"}}`. Empty when it is neither."""
+    try:
+        found = msgspec.json.decode(body, type=_Said)
+    except UNREADABLE:
+        return ""
+    return (found.message if found.error is None else found.error.message)[:200]

@@ -1,0 +1,84 @@
+"""One outbox on its way to the collector: where it goes on, how much is taken at once, how long to wait after a failure."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from edge.journal.recovery.old_epoch import lost_record
+from usage.record import UsageRecord
+
+log = logging.getLogger("tollway.shipper")
+BATCH_RECORDS_MAX = 1_000
+BATCH_BYTES_MAX = 512 << 10
+BACKOFF_FIRST_S = 0.5
+BACKOFF_MAX_S = 60.0
+RETRY_AFTER_MAX_S = 300.0
+
+Pause = Callable[[float, asyncio.Event], Awaitable[None]]
+"""(seconds, event): return when the event is set or the time is over."""
+
+
+class Outbox(Protocol):
+    """What a lane ships from: a Journal, or an OldEpoch."""
+
+    node: str
+    epoch: int
+
+    @property
+    def acked_through(self) -> int: ...
+    @property
+    def settled_seq(self) -> int: ...
+    @property
+    def shippable_seq(self) -> int: ...
+    def read(self, seq: int, records_max: int, bytes_max: int) -> list[UsageRecord]: ...
+    async def ack(self, acked_through: int) -> None: ...
+
+
+async def pause(delay_s: float, event: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(delay_s):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+def backoff_s(failures: int, roll: float, retry_after_s: float | None) -> float:
+    """Full jitter below 0.5, 1, 2 … 60 seconds; never sooner than the collector asked for."""
+    jitter_s = roll * min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(failures - 1, 16))
+    return jitter_s + min(retry_after_s or 0.0, RETRY_AFTER_MAX_S)
+
+
+class Lane:
+    """One outbox on its way: where to go on, and how much the collector takes at once."""
+
+    __slots__ = ("lost_total", "next_seq", "outbox", "records_max", "shipped_s")
+
+    def __init__(self, outbox: Outbox, now_s: float) -> None:
+        self.outbox = outbox
+        self.next_seq = outbox.acked_through + 1
+        self.records_max = BATCH_RECORDS_MAX
+        self.shipped_s = now_s
+        self.lost_total = 0
+        """Records that could not be read again, and never were acknowledged."""
+
+    @property
+    def waiting(self) -> int:
+        return self.outbox.shippable_seq - self.next_seq + 1
+
+    def read(self) -> list[UsageRecord]:
+        """The next batch, of at least one record when any waits.
+
+        What the collector asks for again (it was restored from a backup) and we no longer have is sent as lost; so is the one
+        record that the journal cannot be made to yield, so that nothing waits behind it for ever.
+        """
+        outbox = self.outbox
+        records = outbox.read(self.next_seq, self.records_max, BATCH_BYTES_MAX)
+        if not records and self.waiting > 0:
+            through = max(min(outbox.acked_through, self.next_seq + self.records_max - 1), self.next_seq)
+            lost = max(through - max(outbox.acked_through, self.next_seq - 1), 0)
+            if lost:
+                self.lost_total += lost
+                log.error("record %d of %r cannot be read again: it is sent as lost and charged to nobody", self.next_seq, outbox)
+            records = [lost_record(outbox.node, outbox.epoch, seq) for seq in range(self.next_seq, through + 1)]
+        return records

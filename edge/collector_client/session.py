@@ -1,0 +1,66 @@
+"""The collector, as one epoch of one node speaks to it: unique ids, bounded waits, and the moment it is fenced.
+
+Rule: whatever goes wrong is Unreachable to the callers; no request could resolve a refusal. `fenced` is for good.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from usage.protocol import Acquire, Acquired, CollectorClient, Poll, Polled, Refused, Return, Unreachable
+
+T = TypeVar("T")
+CALL_S_MAX = 10.0
+
+
+class CollectorSession:
+    """Where one process asks for credit and gives it back."""
+
+    def __init__(
+        self, node: str, epoch: int, collector: CollectorClient, on_fenced: Callable[[], None] | None = None, salt: str = ""
+    ) -> None:
+        self.node = node
+        self.epoch = epoch
+        self._collector = collector
+        self._on_fenced = on_fenced
+        self._salt = salt or os.urandom(8).hex()
+        self._count = 0
+        self.is_fenced = False
+        self.calls_total = 0
+
+    def next_id(self) -> str:
+        """An id nobody else uses, not even this epoch given out twice by a collector that was restored from a backup."""
+        self._count += 1
+        return f"{self._salt}-{self._count}"
+
+    async def acquire(self, message: Acquire) -> Acquired:
+        """Raises Unreachable."""
+        self.calls_total += 1
+        return await self._answer(self._collector.acquire(message))
+
+    async def give_back(self, return_id: str, purse: str, amount_nano: int) -> None:
+        """Raises Unreachable. A return that the collector refuses is settled when it closes the epoch."""
+        self.calls_total += 1
+        try:
+            await self._answer(self._collector.give_back(Return(self.node, self.epoch, return_id, purse, amount_nano)))
+        except Unreachable as problem:
+            if not isinstance(problem.__cause__, Refused):
+                raise
+
+    async def poll(self, key_version: int) -> Polled:
+        """Raises Unreachable."""
+        return await self._answer(self._collector.poll(Poll(self.node, self.epoch, key_version)))
+
+    async def _answer(self, call: Coroutine[Any, Any, T]) -> T:
+        try:
+            async with asyncio.timeout(CALL_S_MAX):
+                return await call
+        except TimeoutError:
+            raise Unreachable("the collector did not answer") from None
+        except Refused as refused:
+            if refused.code == "fenced" and not self.is_fenced:
+                self.is_fenced = True
+                if self._on_fenced is not None:
+                    self._on_fenced()
+            raise Unreachable(f"the collector refused: {refused}") from refused

@@ -1,0 +1,389 @@
+"""Ships usage records from the journal to the collector: in batches, in order, one batch in flight, until each is acknowledged.
+
+Rule: nothing is dropped. What the collector cannot take now is tried again without end; what it will never take is kept as a dead
+letter before it counts as acknowledged, and the wallet that paid for it is told.
+Rule: no record holds up those behind it. One that alone is too large goes again without the texts that make it so; one that the
+journal cannot yield is sent as lost. A lane that is refused all the same, for STALLED_S, is no lane that waits: it says so.
+Rule: an acknowledgement is made durable here before anything it covers is deleted (the journal's part).
+Strategy: a lane for each outbox, the running epoch's and those of adopted dead ones, served in turn. Back-off is exponential
+with full jitter and common to all lanes; clock, dice and pause are arguments. An idle shipper sends nothing unless there are
+renewals, but for an empty batch every TELL_S, which says by when the collector has everything.
+Limits: BATCH_RECORDS_MAX and BATCH_BYTES_MAX per batch, `ship_interval_s` of waiting; a batch that is too large for the collector
+is halved.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+
+from edge.collector_client.outbox import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Lane, Pause, backoff_s, pause
+from edge.journal.journal import Journal
+from edge.journal.recovery.dead_letters import DeadLetter, DeadLetters
+from edge.journal.recovery.old_epoch import OldEpoch
+from edge.tasks import Tasks
+from usage.protocol import Ack, Acquire, Batch, Close, CollectorClient, Refused, Unreachable
+from usage.record import UsageRecord, fitted
+
+__all__ = ["Lane", "Shipper"]
+
+log = logging.getLogger("tollway.shipper")
+STALLED_S = 60.0
+TELL_S = 15.0
+"""How long an idle shipper lets the collector wait for the word that nothing is missing."""
+REASON_CHARS_MAX = 300
+
+
+class Shipper:
+    """`start` once; `adopt` each old epoch; `drain` at the end."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        collector: CollectorClient,
+        tasks: Tasks,
+        *,
+        on_ack: Callable[[Ack], None] = lambda ack: None,
+        renewals: Callable[[], tuple[Acquire, ...]] = tuple,
+        on_refused: Callable[[Refused], None] = lambda refusal: None,
+        on_rejected: Callable[[list[UsageRecord]], None] = lambda records: None,
+        ship_interval_s: float = 1.0,
+        tell_s: float = TELL_S,
+        clock: Callable[[], float] = time.monotonic,
+        dice: Callable[[], float] = random.random,
+        pause: Pause = pause,
+    ) -> None:
+        self.batches_total = 0
+        self.records_total = 0
+        self.failures_total = 0
+        self.rejected_total = 0
+        self.shortened_total = 0
+        self.renewals = renewals
+        self.on_ack = on_ack
+        self.dead_letters = DeadLetters(journal.disk, f"{journal.node_folder}/dead.log")
+        self._journal = journal
+        self._collector = collector
+        self._tasks = tasks
+        self._on_refused = on_refused
+        self._on_rejected = on_rejected
+        self._interval_s = ship_interval_s
+        self._clock = clock
+        self._dice = dice
+        self._pause = pause
+        self._own = Lane(journal, clock())
+        self._told_s = clock()
+        self._tell_s = tell_s
+        self._old: deque[Lane] = deque()
+        self._is_old_turn = False
+        self._failures = 0
+        self.left = ""
+        """What `drain` left for the next start."""
+        self.problem = ""
+        """Why nothing can be shipped now."""
+        self.is_lasting = False
+        """Whether that will not get better by itself."""
+        self.failing_since_s: float | None = None
+        """Since when, on the clock that was given."""
+        self._refusals: set[str] = set()
+        self._flushes: list[tuple[int, asyncio.Future[None]]] = []
+        self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._is_stopped = False
+        self._is_fenced = False
+        self._task: asyncio.Task[None] | None = None
+        journal.on_shippable = self._look
+
+    def __repr__(self) -> str:
+        return f"<Shipper {self._journal!r} old={len(self._old)} failures={self._failures}>"
+
+    @property
+    def failing_s(self) -> float:
+        """For how long nothing of what waits could be shipped; 0 while it can."""
+        return 0.0 if self.failing_since_s is None else self._clock() - self.failing_since_s
+
+    @property
+    def lost_total(self) -> int:
+        """Records that the journal could not yield again."""
+        return sum(lane.lost_total for lane in (self._own, *self._old))
+
+    def start(self) -> None:
+        self._task = self._tasks.supervise("shipper", self.run)
+
+    def wake(self) -> None:
+        """There is something to send now, such as a renewal that cannot wait."""
+        self._own.shipped_s = float("-inf")
+        self._wake.set()
+
+    def resume(self) -> None:
+        """The collector can be reached again: what waits because it could not goes now."""
+        if self._failures:
+            self._failures = 0
+            self._wake.set()
+            self._urgent.set()
+
+    def adopt(self, old: OldEpoch) -> None:
+        """Ship, close and remove this epoch too."""
+        self._old.append(Lane(old, self._clock()))
+        self._count_elsewhere()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until `drain`."""
+        while not self._is_stopped:
+            try:
+                delay_s = await self._step()
+            except OSError as error:
+                log.error("the journal cannot be read or tidied now: %s", error)
+                self._note(f"the journal cannot be read: {error}")
+                delay_s = self._wait_s(None)
+            if delay_s:
+                await self._pause(delay_s, self._urgent)
+                self._urgent.clear()
+
+    async def flush(self, timeout_s: float) -> bool:
+        """Ship now, and wait until everything settled so far is acknowledged; False when the time was not enough."""
+        target = self._journal.settled_seq
+        if self._journal.acked_through >= target:
+            return True
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (target, done)
+        self._flushes.append(entry)
+        self._wake.set()
+        self._urgent.set()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await done
+        except TimeoutError:
+            return False
+        finally:
+            if entry in self._flushes:
+                self._flushes.remove(entry)
+        return True
+
+    async def drain(self, timeout_s: float) -> bool:
+        """At shutdown: flush, stop, close the epoch at the collector, close the journal. True: the next start finds nothing."""
+        journal = self._journal
+        is_closed = False
+        reason = ""
+        try:
+            async with asyncio.timeout(timeout_s):
+                is_flushed = await self.flush(timeout_s)
+                await self._stop()
+                if is_flushed and not journal.running_intents and journal.acked_through == journal.settled_seq:
+                    is_closed = await self._close(self._own)
+        except TimeoutError:
+            reason = f"no answer within {timeout_s:g} s"
+        except (Unreachable, Refused) as error:
+            reason = str(error)
+        if not is_closed:
+            self.left = self._what_is_left(reason)
+            log.warning("epoch %s is left for the next start to close: %s", journal.epoch, self.left)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        for lane in self._old:
+            assert isinstance(lane.outbox, OldEpoch)
+            lane.outbox.close(remove=False)
+        self._old.clear()
+        await journal.aclose(remove=is_closed)
+        return is_closed
+
+    # Inside.
+
+    def _what_is_left(self, reason: str) -> str:
+        journal = self._journal
+        facts = [f"{journal.pending_records} records wait in the journal" if journal.pending_records else "the epoch is open"]
+        if journal.running_intents:
+            facts.append(f"{journal.running_intents} requests are not settled")
+        if self._old:
+            facts.append(f"{len(self._old)} older epochs are not shipped")
+        return f"{', '.join(facts)} ({reason or self.problem or 'the collector does not have all of it yet'})"
+
+    async def _stop(self) -> None:
+        self._is_stopped = True
+        self._wake.set()
+        self._urgent.set()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def _look(self) -> None:
+        """More may be shipped than before: is it enough to go now?"""
+        if self._flushes or self._own.waiting >= BATCH_RECORDS_MAX or self._journal.window_bytes >= BATCH_BYTES_MAX:
+            self._wake.set()
+
+    async def _step(self) -> float:
+        """Send one batch if one is due, or wait until one may be; returns how long to back off."""
+        self._wake.clear()
+        if self._old and (self._is_old_turn or not self._is_own_due()):
+            self._is_old_turn = False
+            return await self._step_old(self._old[0])
+        self._is_old_turn = True
+        if self._is_own_due():
+            records = self._own.read() if self._own.waiting > 0 else []
+            self._own.shipped_s = self._clock()
+            renew = () if self._is_fenced else self.renewals()
+            if records or renew or self._clock() - self._told_s >= self._tell_s:
+                return await self._ship(self._own, records, renew)
+        if self._old:
+            return 0.0
+        if self._own.waiting <= 0:
+            self._clear()
+        due_s = self._own.shipped_s + self._interval_s - self._clock()
+        await self._pause(max(due_s, 0.001), self._wake)
+        return 0.0
+
+    def _claim(self, lane: Lane, records: list[UsageRecord]) -> int:
+        """By when, in Unix milliseconds, the collector has all that was settled here, once it has this batch; 0: cannot say."""
+        if lane is not self._own:
+            return 0
+        self._told_s = self._clock()
+        through = records[-1].seq if records else lane.next_seq - 1
+        return time.time_ns() // 1_000_000 if through >= self._journal.settled_seq else 0
+
+    def _is_own_due(self) -> bool:
+        own = self._own
+        if self._clock() - own.shipped_s >= self._interval_s:
+            return True
+        return own.waiting > 0 and (
+            bool(self._flushes) or own.waiting >= BATCH_RECORDS_MAX or self._journal.window_bytes >= BATCH_BYTES_MAX
+        )
+
+    async def _step_old(self, lane: Lane) -> float:
+        old = lane.outbox
+        assert isinstance(old, OldEpoch)
+        if lane.waiting > 0:
+            return await self._ship(lane, lane.read(), ())
+        try:
+            is_closed = await self._close(lane)
+        except (Unreachable, Refused) as error:
+            self._old.rotate(-1)
+            return self._failed(error)
+        if not is_closed:
+            return self._failed(Unreachable(f"epoch {old.epoch} is not complete at the collector"))
+        self._old.popleft()
+        await asyncio.to_thread(old.close, remove=True)
+        self._count_elsewhere()
+        return 0.0
+
+    async def _close(self, lane: Lane) -> bool:
+        outbox = lane.outbox
+        closed = await self._collector.close(Close(outbox.node, outbox.epoch, outbox.settled_seq))
+        if not closed.closed:
+            lane.next_seq = min(lane.next_seq, closed.acked_through + 1)
+        return closed.closed
+
+    async def _ship(self, lane: Lane, records: list[UsageRecord], renew: tuple[Acquire, ...]) -> float:
+        outbox = lane.outbox
+        try:
+            ack = await self._collector.ingest(
+                Batch(outbox.node, outbox.epoch, tuple(records), renew, self._claim(lane, records))
+            )
+        except Unreachable as error:
+            return self._failed(error)
+        except Refused as error:
+            if error.code == "too_large" and lane.records_max > 1 and len(records) > 1:
+                lane.records_max = len(records) // 2
+                lane.shipped_s = float("-inf")
+                return 0.0
+            if error.code == "fenced" and renew:
+                self._is_fenced = True
+                lane.shipped_s = float("-inf")
+                return 0.0
+            if error.code == "too_large" and len(records) == 1 and (shorter := fitted(records[0])) is not records[0]:
+                self.shortened_total += 1
+                log.error("record %s is too large for the collector and goes without its texts", shorter.gen_id)
+                return await self._ship(lane, [shorter], renew)
+            return self._failed(error)
+        self._failures = 0
+        self.batches_total += 1
+        self.records_total += len(records)
+        self.on_ack(ack)
+        await self._bury(lane, ack, records)
+        return await self._take(lane, ack, records)
+
+    async def _take(self, lane: Lane, ack: Ack, records: list[UsageRecord]) -> float:
+        """Apply an acknowledgement: never more than was sent, and never backwards for what we keep."""
+        outbox = lane.outbox
+        sent_through = records[-1].seq if records else lane.next_seq - 1
+        has_progress = ack.acked_through >= lane.next_seq
+        lane.next_seq = min(ack.acked_through, sent_through) + 1
+        if has_progress or not records:
+            self._clear()
+        lane.records_max = min(BATCH_RECORDS_MAX, lane.records_max * 2)
+        through = min(ack.acked_through, max(sent_through, outbox.acked_through))
+        if through > outbox.acked_through:
+            try:
+                await outbox.ack(through)
+            except OSError as error:
+                log.error("the acknowledgement of %s through %d cannot be kept: %s", outbox, through, error)
+        self._count_elsewhere()
+        for target, done in self._flushes:
+            if self._journal.acked_through >= target and not done.done():
+                done.set_result(None)
+        if records and not has_progress:
+            return self._failed(
+                Unreachable(f"the collector acknowledged {ack.acked_through} only, of {sent_through} that were sent")
+            )
+        return 0.0
+
+    async def _bury(self, lane: Lane, ack: Ack, records: list[UsageRecord]) -> None:
+        """Rejected records become dead letters, however long the disk takes, before they count as acknowledged.
+
+        One that is rejected above a gap comes again with the rest, and counts then.
+        """
+        if not ack.rejected:
+            return
+        by_seq = {record.seq: record for record in records if lane.next_seq <= record.seq <= ack.acked_through}
+        letters = [
+            DeadLetter(one.reason[:REASON_CHARS_MAX], fitted(by_seq[one.seq])) for one in ack.rejected if one.seq in by_seq
+        ]
+        self.rejected_total += len(letters)
+        if lane is self._own:
+            self._on_rejected([letter.record for letter in letters])
+        failures = 0
+        while letters:
+            try:
+                await asyncio.to_thread(self.dead_letters.keep, letters)
+                log.error("%d records were rejected by the collector, the first because: %s", len(letters), letters[0].reason)
+                return
+            except OSError as error:
+                failures += 1
+                log.error("dead letters cannot be kept: %s", error)
+                await self._pause(backoff_s(failures, self._dice(), None), self._urgent)
+
+    def _failed(self, error: Unreachable | Refused) -> float:
+        """How long to wait. A refusal is reported once; its data stay, since what is wrong may be put right at the collector."""
+        self._note(str(error))
+        if isinstance(error, Unreachable):
+            self.is_lasting = error.is_lasting
+        else:
+            # It answers, and does not take what it is sent: that does not pass by itself.
+            self.is_lasting = self.failing_s >= STALLED_S
+        if isinstance(error, Unreachable):
+            if not self._failures:
+                log.warning("usage records wait for the collector: %s", error)
+            return self._wait_s(error.retry_after_s)
+        if error.code not in self._refusals:
+            self._refusals.add(error.code)
+            log.error("the collector refuses usage records: %s (%s)", error, error.code)
+            self._on_refused(error)
+        return self._wait_s(None)
+
+    def _clear(self) -> None:
+        """Nothing waits because it could not be shipped."""
+        self.problem, self.failing_since_s, self.is_lasting = "", None, False
+
+    def _note(self, problem: str) -> None:
+        self.problem = problem
+        if self.failing_since_s is None:
+            self.failing_since_s = self._clock()
+
+    def _wait_s(self, retry_after_s: float | None) -> float:
+        self._failures += 1
+        self.failures_total += 1
+        return backoff_s(self._failures, self._dice(), retry_after_s)
+
+    def _count_elsewhere(self) -> None:
+        self._journal.bytes_elsewhere = sum(lane.outbox.pending_bytes for lane in self._old if isinstance(lane.outbox, OldEpoch))

@@ -1,0 +1,129 @@
+"""The endpoints of an edge: the paid one, the account's, what can be called, whether the edge is well.
+
+Rule: those that need no key tell nothing about accounts, nor of the business; what an operator reads is elsewhere
+(`edge.endpoints.admin`).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, request_response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from edge.endpoints.router import BASES, Endpoint
+from edge.node import Node
+from routing.plan.refusal import Refusal
+from usage.flavor import Flavor, flavor_of
+
+PAID_PATHS = tuple(base + "/chat/completions" for base in BASES)
+ACCOUNT_PATHS: Mapping[str, tuple[str, ...]] = {
+    "/credits": ("GET",),
+    "/key": ("GET",),
+    "/auth/key": ("GET",),
+    "/generation": ("GET",),
+    "/generations": ("GET",),
+    "/activity": ("GET",),
+    "/keys": ("GET", "POST"),
+    "/keys/{hash}": ("GET", "PATCH", "DELETE"),
+    "/credentials": ("GET", "POST"),
+    "/credentials/{id}": ("DELETE",),
+    "/analytics/query": ("POST",),
+    "/analytics/meta": ("GET",),
+    "/organization/usage/completions": ("GET",),
+    "/organization/costs": ("GET",),
+    "/exports/usage.csv": ("GET",),
+    "/exports/generations.csv": ("GET",),
+    "/exports/focus.csv": ("GET",),
+    "/topups": ("GET", "POST"),
+    "/topups/checkout": ("POST",),
+    "/webhooks/stripe": ("POST",),
+    "/invoices.csv": ("GET",),
+    "/auth/keys/code": ("POST",),
+    "/auth/keys": ("POST",),
+    "/alerts": ("GET", "POST"),
+    "/alerts/{id}": ("DELETE",),
+    "/alerts/destinations": ("GET", "POST"),
+    "/alerts/destinations/{id}": ("DELETE",),
+    "/alerts/destinations/{id}/test": ("POST",),
+    "/alerts/events": ("GET",),
+    "/alerts/events/{id}/replay": ("POST",),
+    "/openapi.json": ("GET",),
+}
+"""What the collector answers for accounts, under both bases; a test holds it to the collector's own list."""
+
+
+def paid(node: Node) -> Mapping[str, ASGIApp]:
+    """The paid endpoints by their path."""
+    return dict.fromkeys(PAID_PATHS, node.chat)
+
+
+def routes(node: Node, account: ASGIApp) -> list[Route]:
+    """Every endpoint, the paid ones with their odd spellings included. `account` answers for accounts."""
+    found = [Route(path, Endpoint(Chat(node), "POST")) for path in PAID_PATHS]
+    for base in BASES:
+        # What is spelled out goes first, or `/alerts/{id}` would answer for `/alerts/events`.
+        paths = sorted(ACCOUNT_PATHS, key=lambda path: "{" in path)
+        found += [Route(base + path, Endpoint(account, *ACCOUNT_PATHS[path])) for path in paths]
+        found += _model_routes(node, base)
+    return found + _health_routes(node)
+
+
+class Chat:
+    """The chat's way in for Starlette's router, which takes a bound method for something else than a raw ASGI endpoint."""
+
+    def __init__(self, node: Node) -> None:
+        self._chat = node.chat
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return self._chat(scope, receive, send)
+
+
+def _get(answer: Callable[[Request], Awaitable[Response]]) -> Endpoint:
+    return Endpoint(request_response(answer), "GET")
+
+
+def _json(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, media_type="application/json")
+
+
+def _model_routes(node: Node, base: str) -> list[Route]:
+    flavor = flavor_of(base)
+
+    async def models(request: Request) -> Response:
+        return _json(node.table.catalog.listing(flavor))
+
+    async def model(request: Request) -> Response:
+        return _of_model(request, node.table.catalog.model(request.path_params["model"], flavor))
+
+    async def endpoints(request: Request) -> Response:
+        return _of_model(request, node.table.catalog.endpoints(request.path_params["model"]))
+
+    def _of_model(request: Request, body: bytes | None) -> Response:
+        if body is not None:
+            return _json(body)
+        name = request.path_params["model"]
+        guess = node.table.catalog.nearest(name)
+        hint = f"did you mean {guess}? " if guess is not None else ""
+        message = f"{name[:200]!r} is not offered here; {hint}GET {base}/models lists what is"
+        return _json(Refusal(404, "model_not_found", message, param="model").body(flavor), 404)
+
+    found = [Route(base + "/models", _get(models)), Route(base + "/models/{model:path}/endpoints", _get(endpoints))]
+    if flavor is Flavor.OPENROUTER:
+
+        async def count(request: Request) -> Response:
+            return _json(node.table.catalog.count)
+
+        found += [Route(base + "/models/count", _get(count)), Route(base + "/model/{model:path}", _get(model))]
+    return [*found, Route(base + "/models/{model:path}", _get(model))]
+
+
+def _health_routes(node: Node) -> list[Route]:
+    async def healthz(request: Request) -> Response:
+        return _json(b'{"status":"ok"}')
+
+    async def readyz(request: Request) -> Response:
+        return _json(b'{"status":"ready"}') if node.readiness().is_ready else _json(b'{"status":"not ready"}', 503)
+
+    plain = {"/healthz": healthz, "/readyz": readyz}
+    return [Route(path, _get(answer)) for path, answer in plain.items()]

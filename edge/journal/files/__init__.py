@@ -1,0 +1,1 @@
+"""The journal on disk: lines, segments, folders, and what an epoch's owner holds open."""

@@ -1,0 +1,1 @@
+"""The journals of processes that have died: read, settled, shipped, closed."""

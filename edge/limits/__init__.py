@@ -1,0 +1,1 @@
+"""What one process takes on: descriptors, memory, and the lag of its event loop."""

@@ -1,0 +1,257 @@
+"""The routing table in force: read from providers.toml, checked before it bites, replaced without dropping a stream.
+
+Rule: a file that is wrong never replaces one that is right; its problems are logged line by line and the last good one keeps
+serving.
+Strategy: everything that is the same for each request to a provider is made once here: its target, its request head with the key.
+Rule: health goes by a key's value, not by its reference: the right key in the same file is used at once.
+"""
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from time import monotonic
+
+import msgspec
+
+from edge.providers.echo import EchoUpstream
+from edge.upstream import Target, Upstream
+from routing.failures.cause import ABOUT_KEY
+from routing.failures.failure import Failure
+from routing.failures.redaction import Secret
+from routing.plan.health import Changes, Health, begin, end
+from routing.plan.plan import Attempt, Plan, Routes
+from routing.plan.preferences import Preferences
+from routing.plan.refusal import Refusal
+from routing.table.config import Config, parse
+from routing.table.problem import ConfigError
+from routing.table.provider import Provider
+from routing.views.catalog import Catalog
+from routing.wire.headers import upstream_head_prefix
+
+log = logging.getLogger("tollway.table")
+LOOK_S = 2.0
+_SENSITIVE = re.compile(r"key|token|secret|auth|cookie|credential|password", re.IGNORECASE)
+
+
+class Lane(msgspec.Struct, frozen=True):
+    """How requests reach one provider with one key: `head` is the request's head up to the value of content-length."""
+
+    upstream: Upstream
+    target: Target
+    head: bytes
+    secrets: tuple[Secret, ...] = ()
+    """What stands in the head and may not be told."""
+
+
+def resolve(references: frozenset[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The secrets that `env:NAME` and `file:PATH` stand for; those that lead nowhere are left out."""
+    secrets = {}
+    for reference in references:
+        kind, _, place = reference.partition(":")
+        secret = environ.get(place, "") if kind == "env" else _read_secret(place)
+        if secret.strip():
+            secrets[reference] = secret.strip()
+    return secrets
+
+
+def _read_secret(place: str) -> str:
+    """The file's content. A provider whose key file is empty or cannot be read drops out, so that is said."""
+    try:
+        secret = Path(place).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        log.warning("the key file %s cannot be read, so what needs it is not offered: %s", place, error)
+        return ""
+    if not secret.strip():
+        log.warning("the key file %s is empty, so what needs it is not offered", place)
+    return secret
+
+
+class Table:
+    """One providers.toml and what was made of it. Health outlives a reload, by provider and key."""
+
+    def __init__(self, path: Path, native: Upstream, httpx_upstream: "LazyUpstream") -> None:
+        self._path = path
+        self._upstreams = {"native": native, "echo": EchoUpstream()}
+        self._httpx = httpx_upstream
+        self._salt = os.urandom(16)
+        self._seen = self._stamp()
+        self._secrets: dict[str, str] = {}
+        self._health: dict[str, Health] = {}
+        self._lanes: dict[tuple[str, str | None], Lane] = {}
+        self._use(parse(path.read_text(encoding="utf-8")))
+
+    def _use(self, config: Config) -> None:
+        secrets = resolve(_references(config))
+        self._secrets = dict(secrets)
+        lanes: dict[tuple[str, str | None], Lane] = {}
+        for provider in config.providers.values():
+            for ref in provider.key_refs or (None,):
+                if ref is None:
+                    lanes[provider.name, ref] = self._lane(provider, None)
+                elif ref in secrets:
+                    try:
+                        lanes[provider.name, ref] = self._lane(provider, secrets[ref])
+                    except ValueError as error:
+                        log.error("%s is not used: %s", ref, error)
+                        del secrets[ref]
+        self.config = config
+        self.offered = frozenset(secrets)
+        self.catalog = Catalog(config, self.offered)
+        digests = {ref: self._digest(secret) for ref, secret in secrets.items()}
+        self._routes = Routes(config, self.offered, digests)
+        self._forget_other_keys(config, digests)
+        # Requests that were planned with the last table still find their lanes.
+        self._lanes = self._lanes | lanes
+        # By scope: a provider's name, and that with a key's digest.
+        self._lane_of = {f"{name} {digests.get(ref or '', ref or '')}": lane for (name, ref), lane in lanes.items()}
+        self._lane_of |= {name: lane for (name, _), lane in lanes.items()}
+
+    def _digest(self, secret: str) -> str:
+        """Tells keys apart without telling them."""
+        return blake2b(secret.encode(), digest_size=8, key=self._salt).hexdigest()
+
+    def _forget_other_keys(self, config: Config, digests: Mapping[str, str]) -> None:
+        """The health of keys and providers that are not in the table any more."""
+        kept = {(name, digests.get(ref, ref)) for name, each in config.providers.items() for ref in each.key_refs or ("",)}
+        scopes = {scope: (*scope.split(" "), "")[:2] for scope in self._health}
+        for scope, (provider, key) in scopes.items():
+            if (provider, key) not in kept and (key or provider not in config.providers):
+                del self._health[scope]
+
+    def _lane(self, provider: Provider, secret: str | None) -> Lane:
+        base = provider.base_url
+        target = Target(
+            base.scheme,
+            base.host,
+            base.port,
+            provider.connect_timeout_s,
+            provider.keepalive_s,
+            provider.verify,
+            provider.ca_file,
+            provider.proxy,
+            provider.http2,
+        )
+        upstream = self._httpx.get() if provider.transport == "httpx" else self._upstreams[_native_or_echo(provider)]
+        sensitive = [value for name, value in provider.extra_headers if _SENSITIVE.search(name)]
+        secrets = tuple(Secret(value) for value in (secret, *sensitive) if value)
+        return Lane(upstream, target, upstream_head_prefix(provider, secret), secrets)
+
+    def plan(
+        self,
+        model_id: str,
+        allowed: tuple[str, ...],
+        now_s: float,
+        roll: float,
+        account: str,
+        wishes: Preferences | None = None,
+    ) -> Plan | Refusal:
+        """Where an account's request for `model_id` may go."""
+        if wishes is not None:
+            return self._routes.plan_with(model_id, wishes, allowed, self._health, now_s, roll, account)
+        return self._routes.plan(model_id, allowed, self._health, now_s, roll, account)
+
+    def lane(self, attempt: Attempt) -> Lane:
+        return self._lanes[attempt.provider.name, attempt.key_ref]
+
+    def begin(self, attempt: Attempt, account: str) -> None:
+        """An attempt is sent: what was closed and may be tried again now has its trial."""
+        if self._health:
+            self._note(begin(self._health, attempt.scopes, monotonic(), account))
+
+    def end(self, attempt: Attempt, failure: Failure | None, began_s: float, account: str) -> None:
+        """An attempt that began at `began_s` has ended, well (None) or not: let the next plans know."""
+        if self._health or failure is not None:
+            changes = end(self._health, attempt.scopes, failure, monotonic(), began_s, account)
+            if failure is not None and failure.is_answer and failure.cause in ABOUT_KEY:
+                self._tell(attempt, failure, changes)
+            self._note(changes)
+
+    def _tell(self, attempt: Attempt, failure: Failure, changes: Changes) -> None:
+        """The operator, once per reason and key: nobody else can mend it."""
+        for scope, health in changes:
+            known = self._health.get(scope)
+            if health is not None and (known is None or known.cause is not health.cause):
+                rest_s = health.open_until_s - monotonic()
+                name = attempt.provider.name
+                log.warning("the key %s of %s rests for %.0f s: %s", attempt.key_ref or "-", name, rest_s, failure.reason)
+
+    def due(self, now_s: float) -> list[tuple[str, Lane]]:
+        """The scopes that are due for a trial at no cost, and how they are reached."""
+        due = [scope for scope, each in self._health.items() if each.is_due(now_s)]
+        lanes = ((scope, self._lane_of.get(" ".join(scope.split(" ")[:2]))) for scope in due)
+        return [(scope, lane) for scope, lane in lanes if lane is not None]
+
+    def tried(self, scope: str, failure: Failure | None) -> None:
+        """A trial at no cost has ended, well (None) or not."""
+        known = self._health.get(scope)
+        if known is not None:
+            self._health[scope] = known.after_free_trial(monotonic(), went_well=failure is None)
+
+    def _note(self, changes: Changes) -> None:
+        for scope, health in changes:
+            if health is None:
+                self._health.pop(scope, None)
+            else:
+                self._health[scope] = health
+
+    async def watch(self) -> None:
+        """Look at the file and its keys' files every other second until cancelled; use them when they changed and are right."""
+        last = self._secrets
+        while True:
+            await asyncio.sleep(LOOK_S)
+            stamp, secrets = self._stamp(), resolve(_references(self.config))
+            # A key's file that is empty at one look is being written; at two, it is empty.
+            is_rotated = secrets != self._secrets and (secrets.keys() >= self._secrets.keys() or secrets == last)
+            if stamp != self._seen or is_rotated:
+                self._seen = stamp
+                self.reload()
+            last = secrets
+
+    def reload(self) -> None:
+        """Read the file now. Problems are logged; the table in force then stays."""
+        try:
+            self._use(parse(self._path.read_text(encoding="utf-8")))
+        except ConfigError as error:
+            log.error("%s is not used, the last good one keeps serving:\n%s", self._path, error)
+        except (OSError, ValueError, RecursionError) as error:
+            # ValueError: not UTF-8, or a number that Python does not convert; RecursionError: nested too deeply.
+            log.error("%s cannot be read, the last good one keeps serving: %s", self._path, error)
+        else:
+            log.info("%s is in force, version %s", self._path, self.config.version)
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            facts = self._path.stat()
+        except OSError:
+            return None
+        return facts.st_mtime_ns, facts.st_size, facts.st_ino
+
+
+def _references(config: Config) -> frozenset[str]:
+    return frozenset(ref for provider in config.providers.values() for ref in provider.key_refs)
+
+
+class LazyUpstream:
+    """The httpx transport, imported when a provider first asks for it: most never do, and it is several megabytes."""
+
+    def __init__(self) -> None:
+        self._upstream: Upstream | None = None
+
+    def get(self) -> Upstream:
+        if self._upstream is None:
+            from edge.upstream.httpx_transport import HttpxUpstream
+
+            self._upstream = HttpxUpstream()
+        return self._upstream
+
+    async def aclose(self) -> None:
+        if self._upstream is not None:
+            await self._upstream.aclose()
+
+
+def _native_or_echo(provider: Provider) -> str:
+    return "echo" if provider.dialect == "echo" else "native"

@@ -1,0 +1,1 @@
+"""One request on its way: its context, its attempts, the answer streamed or whole, and its one settlement."""

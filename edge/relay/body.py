@@ -1,0 +1,177 @@
+"""Lets requests in and reads their bodies within bounds: size, progress, and what all together and each account may hold.
+
+Rule: memory is claimed before bytes are kept, a declared length as soon as it is known, and given back whatever happens: of fifty
+large bodies at once as many are served as there is room for, and the others know at once.
+Rule: an account has at most SHARE times what is left free, so that it can have most of an idle edge, and nobody finds a full one.
+Source of the bounds: `[limits]` in providers.toml, and the machine's memory (`edge.limits.capacity`).
+"""
+
+import asyncio
+from io import BytesIO
+from time import monotonic
+
+from starlette.types import Receive
+
+from edge.limits.overload import Overload
+from edge.relay.context import RequestContext
+from routing.plan.refusal import Refusal
+
+DISCARD_BYTES_MAX = 64 * 1024 * 1024
+DISCARD_S_MAX = 5.0
+BODY_SHARE = 7
+SMALL_BODY_BYTES = 65_536
+"""An account whose share is taken by large bodies can still send these, as most bodies are."""
+REQUEST_SHARE = 1
+REQUESTS_MAX = 65_536
+
+
+class Denied(Exception):
+    """The request is answered with `refusal` and goes no further."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+class Gone(Exception):
+    """The caller left before its request was complete."""
+
+
+class Budget:
+    """An amount that accounts share: a claim is granted while the claimant's whole is at most `share` times what stays free.
+
+    Source: dynamic thresholds for shared buffers (Choudhury and Hahne, 1998), as switches have them.
+    """
+
+    __slots__ = ("_by_account", "_share", "held", "most")
+
+    def __init__(self, most: int, share: float) -> None:
+        self.most = most
+        self.held = 0
+        self._share = share
+        self._by_account: dict[str, int] = {}
+
+    def claim(self, account: str, amount: int, is_small: bool = False) -> bool:
+        """Whether it was granted. `is_small`: it has a place as long as there is one, whatever else the account holds."""
+        own = self._by_account.get(account, 0) + amount
+        left = self.most - self.held - amount
+        if left < 0 if is_small else own > self._share * left:
+            return False
+        self._by_account[account] = own
+        self.held += amount
+        return True
+
+    def release(self, account: str, amount: int) -> None:
+        self.held -= amount
+        own = self._by_account[account] - amount
+        if own:
+            self._by_account[account] = own
+        else:
+            del self._by_account[account]
+
+
+class MemoryBudget:
+    """What the requests under way hold: body bytes, and each its place. `overload` refuses all while the process has trouble."""
+
+    __slots__ = ("bodies", "overload", "requests")
+
+    def __init__(self, bytes_max: int, requests_max: int = REQUESTS_MAX, overload: Overload | None = None) -> None:
+        self.bodies = Budget(bytes_max, BODY_SHARE)
+        self.requests = Budget(requests_max, REQUEST_SHARE)
+        self.overload = overload or Overload()
+
+    @property
+    def held_bytes(self) -> int:
+        return self.bodies.held
+
+    def enter(self, passage: RequestContext, account: str) -> None:
+        """A request of `account` begins. Denied, at once, when there is no room for it."""
+        if self.overload.reason:
+            raise Denied(overloaded(self.overload.reason))
+        if not self.requests.claim(account, 1):
+            raise Denied(_no_place())
+        passage.account = account
+
+    def keep(self, passage: RequestContext, size: int) -> None:
+        """So many bytes of its body are held."""
+        if size and not self.bodies.claim(passage.account, size, passage.body_bytes + size <= SMALL_BODY_BYTES):
+            raise Denied(overloaded("it holds as many request bytes as it may"))
+        passage.body_bytes += size
+
+    def leave(self, passage: RequestContext) -> None:
+        """The request is over."""
+        if passage.account:
+            self.requests.release(passage.account, 1)
+            if passage.body_bytes:
+                self.bodies.release(passage.account, passage.body_bytes)
+            passage.account, passage.body_bytes = "", 0
+
+
+def body_budget(inflight_bytes_max: int, body_bytes_max: int, memory: int) -> int:
+    """Bytes for all bodies: as configured, but at most a quarter of the memory, and enough for one body of the largest size."""
+    return max(min(inflight_bytes_max, memory // 4), -(-body_bytes_max * (BODY_SHARE + 1) // BODY_SHARE))
+
+
+def overloaded(why: str) -> Refusal:
+    return Refusal(503, "overloaded", f"this edge cannot take the request now: {why}; try again", retry_after_s=1.0)
+
+
+def _no_place() -> Refusal:
+    message = "this account has as many requests under way at this edge as its share; let some end, then try again"
+    return Refusal(429, "too_many_requests", message, retry_after_s=1.0)
+
+
+def too_large(bytes_max: int) -> Denied:
+    return Denied(Refusal(413, "payload_too_large", f"the body is larger than the {bytes_max} bytes this edge takes"))
+
+
+async def read_body(
+    receive: Receive, passage: RequestContext, in_flight: MemoryBudget, bytes_max: int, declared: int | None
+) -> bytes:
+    """The whole body. Denied: too large, or no room; Gone: the caller left. `passage.body_bytes` is what is claimed for it."""
+    if declared is not None and declared > bytes_max:
+        raise too_large(bytes_max)
+    whole = None if passage.caller is None else passage.caller.take_body()
+    if whole is not None:
+        if len(whole) > bytes_max:
+            raise too_large(bytes_max)
+        in_flight.keep(passage, len(whole))
+        return whole
+    passage.is_reading_body = True
+    passage.progress_s = monotonic()
+    in_flight.keep(passage, declared or 0)
+    # Not a list of pieces to be joined: joined they would be there twice, and tiny ones take several times their size.
+    kept = BytesIO()
+    while (message := await receive())["type"] == "http.request":
+        body: bytes = message.get("body", b"")
+        more = message.get("more_body", False)
+        passage.received_bytes += len(body)
+        if passage.received_bytes > bytes_max:
+            raise too_large(bytes_max)
+        if passage.received_bytes > passage.body_bytes:
+            in_flight.keep(passage, passage.received_bytes - passage.body_bytes)
+        if not more:
+            passage.is_reading_body = False
+            if not kept.tell():
+                return body
+        kept.write(body)
+        if not more:
+            return kept.getvalue()
+    raise Gone
+
+
+async def discard_body(receive: Receive) -> None:
+    """Take what a refused caller is still sending, and forget it: a connection closed under it would reset before it reads why.
+
+    Bounded in bytes and time; a caller that goes on beyond them sees the reset.
+    """
+    size = 0
+    try:
+        async with asyncio.timeout(DISCARD_S_MAX):
+            while size < DISCARD_BYTES_MAX:
+                message = await receive()
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    return
+                size += len(message.get("body", b""))
+    except TimeoutError:
+        return

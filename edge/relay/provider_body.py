@@ -1,0 +1,96 @@
+"""A provider's body while nothing of the answer has gone to the caller: read in parts, told by its bytes, decoded if need be.
+
+Rule: what a body is, its first bytes say; content-type and content-encoding are hearsay. Rule: white space and comments are signs
+of life for the connection, not of an answer: they do not re-arm the idle clock.
+"""
+
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Literal
+
+from edge.relay.attempts import Failed, failure_of
+from edge.relay.context import RequestContext
+from edge.relay.generation import Generation
+from edge.relay.responses import Bounds
+from edge.upstream import Exchange, UpstreamError
+from edge.upstream.decoded import DecodedExchange
+from routing.failures.failure import Failure, Kind, Sent, Source
+from routing.rewrite.reshape import shape_of
+from routing.wire.content_coding import GZIP_MAGIC
+
+BLANK_BYTES_MAX = 4_096
+
+
+class Body:
+    """One response's. `exchange` is the one to go on with: another one, where the bytes showed a coding that the head did not."""
+
+    __slots__ = ("_bounds", "_generation", "_is_over", "_keep_alive", "_passage", "exchange")
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        generation: Generation,
+        passage: RequestContext,
+        bounds: Bounds,
+        keep_alive: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.exchange = exchange
+        self._generation = generation
+        self._passage = passage
+        self._bounds = bounds
+        self._keep_alive = keep_alive
+        self._is_over = False
+
+    async def next(self) -> bytes:
+        """The next bytes, empty at the end. Failed: with what happened to the provider or the caller."""
+        passage = self._passage
+        while True:
+            if passage.verdict and not passage.drains(self._generation.attempt.provider):
+                raise Failed(failure_of(passage.verdict, Sent.REQUEST))
+            try:
+                data = await self.exchange.read()
+            except UpstreamError as problem:
+                raise Failed(problem.failure) from problem
+            if data is not None:
+                self._is_over = not data
+                return data
+            if self._keep_alive is not None and not passage.verdict:
+                await self._keep_alive()
+
+    async def begin(self) -> tuple[Literal["stream", "whole", ""], bytes]:
+        """What it is, and its first bytes; "" when it has none but white space."""
+        head = await self.next()
+        shape = shape_of(head) if head[:1] != GZIP_MAGIC[:1] else ""
+        is_decoded = False
+        while head and not shape:
+            if head.startswith(GZIP_MAGIC) and not is_decoded:
+                is_decoded = True
+                self.exchange = DecodedExchange(self.exchange, b"", self._bounds.response_bytes_max, head)
+                self._passage.exchange = self.exchange
+                head = await self.next()
+                shape = shape_of(head)
+                continue
+            more = await self.next()
+            if not more:
+                break
+            head = (head if len(head) < BLANK_BYTES_MAX else b"") + more
+            shape = shape_of(head) if head != GZIP_MAGIC[:1] and (is_decoded or not head.startswith(GZIP_MAGIC)) else ""
+        if shape:
+            self._passage.heard_s = monotonic()
+        return shape, head
+
+    async def rest(self, first: bytes) -> bytes:
+        """All of it, `first` included."""
+        if self.exchange.is_whole or self._is_over:
+            return first
+        pieces, size = [first], len(first)
+        while data := await self.next():
+            pieces.append(data)
+            size += len(data)
+            if size > self._bounds.response_bytes_max:
+                raise Failed(Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.REQUEST))
+            if not data.isspace():
+                self._passage.heard_s = monotonic()
+            if self.exchange.is_whole:
+                break
+        return b"".join(pieces)

@@ -1,0 +1,285 @@
+"""Serves one chat completion: arrive, authenticate, decode, plan, reserve, intent, answer, relay, settle.
+
+Rule: this file is the order of things; each step is decided in `routing` or done by a neighbour. Whatever happens, the hold is
+settled.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Mapping, Sequence
+from time import monotonic
+from typing import Any
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from edge.auth.authenticator import Authenticator, Deployment, check, unverifiable
+from edge.auth.client_address import FailedAuthentications
+from edge.auth.header import Reason, digest_of
+from edge.downstream import CALLER
+from edge.journal import JournalUnavailable
+from edge.providers.table import Table
+from edge.relay.attempts import Failed, Forward, failure_of, find_answer
+from edge.relay.body import Denied, Gone, MemoryBudget, discard_body, read_body
+from edge.relay.context import RequestContext, Watchdog
+from edge.relay.end_reason import end_reason_of
+from edge.relay.generation import AccountingContext, Generation
+from edge.relay.ids import IdGenerator
+from edge.relay.responses import Bounds, Headers, id_headers, send_refusal
+from edge.relay.stream import StreamForwarder
+from edge.relay.whole import BufferedForwarder
+from routing.failures.failure import Kind, Sent, Source, status_of
+from routing.failures.provider_error import without_secrets
+from routing.metering.meter import Meter, estimate_prompt
+from routing.plan.fit import fit_attempts
+from routing.plan.plan import Attempt
+from routing.plan.refusal import Refusal, refusal_of
+from routing.plan.reserve import Reserve, allowance, bounds_of, completion_within, reserve
+from routing.request.envelope import Envelope, Invalid, answered_by, read
+from routing.wire.headers import Arrival, validate
+from usage.flavor import flavor_of
+from usage.pricing import dollars
+from usage.protocol import Policy
+
+log = logging.getLogger("tollway.relay")
+BODY_BYTES_UNPAID = 65_536
+"""A smaller body is read before it is known whether its account has anything: that costs less than to ask."""
+NONE: Mapping[str, Any] = {}
+LEAVING = Refusal(503, "draining", "this edge is being replaced; try again", retry_after_s=1.0)
+_UNJOURNALED = Refusal(503, "journal_unavailable", "this edge cannot write its journal", retry_after_s=5.0)
+
+
+class Relay:
+    """The ASGI callable of `POST /chat/completions`."""
+
+    def __init__(
+        self,
+        table: Table,
+        books: AccountingContext,
+        watch: Watchdog,
+        mint: IdGenerator,
+        in_flight: MemoryBudget,
+        bounds: Bounds,
+        deployment: Deployment | None = None,
+        failed: FailedAuthentications | None = None,
+    ) -> None:
+        self._authenticator = Authenticator(books.credit, deployment or Deployment())
+        self._failed = failed or FailedAuthentications()
+        self._table = table
+        self._books = books
+        self._watch = watch
+        self._mint = mint
+        self._in_flight = in_flight
+        self._bounds = bounds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        mark = self._mint.draw()
+        gen_id = "gen-" + mark
+        now_s = monotonic()
+        caller = scope.get("extensions", NONE).get(CALLER)
+        task = asyncio.current_task() if caller is None else caller.task
+        passage = RequestContext(receive, caller, task, now_s, now_s, now_s, flavor_of(scope["path"]))
+        self._watch.passages.add(passage)
+        request_id = "req-" + mark
+        try:
+            arrival, digest = self._arrive(scope)
+            if arrival.request_id is not None:
+                request_id = arrival.request_id
+            await self._serve(arrival, digest, gen_id, request_id, passage, send)
+        except Denied as denied:
+            self._books.metrics.count_refused(denied.refusal.status)
+            if denied.refusal.status == 401:
+                self._failed.note(scope, denied.refusal.message)
+            await send_refusal(send, denied.refusal, passage.flavor, id_headers(gen_id, request_id))
+            if passage.is_reading_body or not passage.body_bytes:
+                passage.is_reading_body, passage.is_watched = False, True
+                await discard_body(receive)
+        except Gone:
+            self._books.metrics.count_refused(499)
+        except asyncio.CancelledError:
+            if not passage.verdict:
+                raise
+            await self._interrupted(passage, send, id_headers(gen_id, request_id))
+        except Exception:
+            # The outer ring: what we did not foresee is answered plainly, and never with a traceback.
+            log.exception("request %s failed", gen_id)
+            if not passage.is_answered:
+                refusal = Refusal(500, "internal_error", "this edge failed; the request id helps to find out why")
+                await send_refusal(send, refusal, passage.flavor, id_headers(gen_id, request_id))
+        finally:
+            self._watch.end(passage)
+            self._in_flight.leave(passage)
+
+    def _arrive(self, scope: Scope) -> tuple[Arrival, str | Reason]:
+        """What the head says, and whose key is in it. Denied: it is no head for us."""
+        header_count_max = self._table.config.limits.header_count_max
+        arrival = validate(scope["headers"], header_count_max, scope.get("http_version", "1.1"))
+        if isinstance(arrival, Refusal):
+            raise Denied(arrival)
+        return arrival, digest_of(arrival.authorization)
+
+    async def _serve(
+        self, arrival: Arrival, digest: str | Reason, gen_id: str, request_id: str, passage: RequestContext, send: Send
+    ) -> None:
+        table, limits = self._table, self._table.config.limits
+        policy = self._books.credit.find(digest) if isinstance(digest, str) else None
+        if policy is None:
+            policy = await self._authenticator.look_up(digest, arrival.authorization)
+        check(policy)
+        self._in_flight.enter(passage, policy.account)
+        credit = self._books.credit
+        if arrival.content_length is None or arrival.content_length > BODY_BYTES_UNPAID:
+            await self._see_to_credit(policy)
+        body = await read_body(passage.receive, passage, self._in_flight, limits.body_bytes_max, arrival.content_length)
+        try:
+            envelope = read(body)
+        except Invalid as invalid:
+            raise Denied(Refusal(400, invalid.code, invalid.message, param=invalid.param)) from None
+        wishes = envelope.preferences
+        plan = table.plan(envelope.model, policy.models, passage.started_s, random.random(), policy.account, wishes)
+        if isinstance(plan, Refusal):
+            raise Denied(plan)
+        if plan.model_id != envelope.model:
+            envelope = msgspec.structs.replace(envelope, model=plan.model_id)
+        fitted = fit_attempts(envelope, plan.attempts)
+        if isinstance(fitted, Refusal):
+            raise Denied(fitted)
+        attempts, fits = fitted
+        need = reserve(envelope, attempts[0].model)
+        hold_nano = need.full_nano
+        if not credit.hold(policy.purse, hold_nano):
+            attempts, need, hold_nano = await self._hold_cold(policy, envelope, attempts)
+        completion_max, cap = allowance(need, hold_nano)
+        attempt = attempts[0]
+        generation = Generation(
+            self._books,
+            gen_id,
+            request_id,
+            policy,
+            answered_by(envelope, attempt.model.id),
+            attempt,
+            hold_nano,
+            completion_max,
+            passage.started_s,
+            time.time_ns() // 1_000_000,
+            arrival.user_agent,
+            Meter(
+                attempt.model.tariff,
+                estimate_prompt(envelope, attempt.model),
+                attempt.provider.usage_arithmetic,
+                bounds_of(need, completion_max),
+                envelope.tier,
+                envelope.cache_life,
+                hold_nano,
+                need.searches_min,
+                attempt.provider.trusts_served_tier,
+            ),
+        )
+        generation.cap, generation.fits = cap, fits
+        await self._answer(attempts, generation, passage, arrival, send)
+
+    async def _see_to_credit(self, policy: Policy) -> None:
+        """A large body of an account that has nothing is not even read, unless something here costs nothing. Denied."""
+        credit = self._books.credit
+        if self._table.config.has_free_models or credit.has_some(policy.purse):
+            return
+        answer = await credit.hold_cold(policy, 1, 1)
+        if answer.held_nano is not None:
+            credit.settle(policy.purse, answer.held_nano, 0)
+        elif answer.exhausted_by:
+            raise Denied(_exhausted(None, answer.available_nano, answer.exhausted_by))
+        else:
+            raise Denied(unverifiable(answer.retry_after_s, answer.reason))
+
+    async def _hold_cold(
+        self, policy: Policy, envelope: Envelope, attempts: Sequence[Attempt]
+    ) -> tuple[Sequence[Attempt], Reserve, int]:
+        """The attempts from the first on that the credit pays for, its bounds, and the nano-dollars held: `full_nano`, or what
+        the credit gives above `least_nano`. Denied."""
+        cheapest: Reserve | None = None
+        asked: set[str] = set()
+        for number, attempt in enumerate(attempts):
+            if attempt.model.id in asked:
+                continue
+            asked.add(attempt.model.id)
+            need = reserve(envelope, attempt.model)
+            answer = await self._books.credit.hold_cold(policy, need.full_nano, need.least_nano)
+            if answer.held_nano is not None:
+                return attempts[number:], need, answer.held_nano
+            if not answer.exhausted_by:
+                check(self._books.credit.find(policy.digest) or policy)  # it may have been revoked just now
+                raise Denied(unverifiable(answer.retry_after_s, answer.reason))
+            if cheapest is None or need.least_nano < cheapest.least_nano:
+                cheapest = need
+        raise Denied(_exhausted(cheapest, answer.available_nano, answer.exhausted_by))
+
+    async def _answer(
+        self, attempts: Sequence[Attempt], generation: Generation, passage: RequestContext, arrival: Arrival, send: Send
+    ) -> None:
+        kind = StreamForwarder if generation.envelope.stream else BufferedForwarder
+        forward: Forward = kind(generation, passage, send, self._bounds)
+        try:
+            generation.begin()
+            passage.deadline_s = monotonic() + generation.attempt.provider.total_timeout_s
+            await find_answer(self._table, attempts, generation, passage, arrival.forwarded, forward)
+            await forward.run()
+        except JournalUnavailable as problem:
+            generation.forgo()
+            raise Denied(_UNJOURNALED) from problem
+        except Failed as failed:
+            failure = without_secrets(failed.failure, generation.secrets)
+            if passage.has_left:
+                failure, passage.verdict = failure_of("gone", Sent.REQUEST), "gone"
+            status = status_of(failure)
+            if failure.source is not Source.CLIENT and generation.consumed == "prompt":
+                # Whoever gets nothing pays nothing, whatever the provider makes of it.
+                generation.consumed = "nothing"
+            generation.settle(end_reason_of(failure), status, monotonic(), failure.reason)
+            if passage.verdict not in ("gone", "reader"):
+                if forward.is_open:
+                    # Comments have kept the connection open, so there is no status any more.
+                    await forward.tell(failure)
+                    return
+                if failure.kind is Kind.JOURNAL:
+                    raise Denied(_UNJOURNALED) from failed
+                raise Denied(refusal_of(failure, generation.attempt.provider.name)) from failed
+        except asyncio.CancelledError:
+            left = passage.verdict in ("gone", "reader")
+            generation.settle("cancelled" if left else "proxy_error", 499 if left else 503, monotonic())
+            raise
+        finally:
+            if not generation.is_settled:
+                generation.settle("proxy_error", 500, monotonic())
+
+    async def _interrupted(self, passage: RequestContext, send: Send, ids: Headers) -> None:
+        assert passage.task is not None
+        passage.task.uncancel()
+        if passage.exchange is not None:
+            passage.exchange.abort()
+        self._books.metrics.count_refused({"body": 408, "draining": 503}.get(passage.verdict, 499))
+        if passage.verdict == "body":
+            refusal = Refusal(408, "body_too_slow", "the body did not arrive in time; send it faster or make it smaller")
+            await send_refusal(send, refusal, passage.flavor, ids)
+        elif passage.verdict == "draining" and not passage.is_answered:
+            await send_refusal(send, LEAVING, passage.flavor, ids)
+
+
+def _exhausted(need: Reserve | None, available_nano: int, by: str) -> Refusal:
+    """`need` is None when the body was not read."""
+    what = "the spending limit of this key" if by == "key_limit" else "the account's credit"
+    left = dollars(available_nano)
+    if need is None:
+        message = f"{what} is used up: {left} dollars are left"
+        return Refusal(402, "insufficient_credits", message, metadata={"available": left, "affordable_tokens": 0})
+    tokens = max(completion_within(need, available_nano) - need.extra_completion, 0)
+    state = "does not cover this request" if available_nano > 0 else "is used up"
+    buys = (
+        f"it would buy {tokens} completion tokens for this prompt: set max_tokens to at most {tokens // need.choices}"
+        if tokens >= need.choices
+        else f"it does not pay for this prompt, which may have up to {need.prompt_max} tokens"
+    )
+    message = f"{what} {state}: {left} dollars are left, {dollars(need.least_nano)} must be held for it; {buys}"
+    metadata = {"available": left, "needed": dollars(need.least_nano), "affordable_tokens": tokens}
+    return Refusal(402, "insufficient_credits", message, metadata=metadata)

@@ -1,0 +1,48 @@
+"""What the caller is sent when it is not the provider's answer: refusals, in the words of the API called, and response heads."""
+
+import msgspec
+from starlette.types import Send
+
+from routing.plan.refusal import Refusal
+from usage.flavor import Flavor
+
+Headers = list[tuple[bytes, bytes]]
+
+JSON_TYPE = (b"content-type", b"application/json")
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """Limits of answers: bytes of a whole one, bytes of one line of a stream; and whether ends wait for the disk. `finish_s`: how
+    long the usage and the goodbye of an answer that has finished are waited for."""
+
+    response_bytes_max: int
+    line_bytes_max: int
+    comment_s: float
+    is_strict: bool
+    finish_s: float = 2.0
+
+
+def id_headers(gen_id: str, request_id: str) -> Headers:
+    """The two ids of a request that is not answered by a provider."""
+    return [(b"x-generation-id", gen_id.encode()), (b"x-request-id", request_id.encode())]
+
+
+async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    """A complete response."""
+    length = (b"content-length", b"%d" % len(body))
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def send_refusal(send: Send, refusal: Refusal, flavor: Flavor, ids: Headers) -> None:
+    """A refusal as the SDKs read it; `retry-after` when waiting helps, and never a retry where it cannot."""
+    headers = [JSON_TYPE, *ids]
+    if refusal.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % max(-int(-refusal.retry_after_s // 1), 1)))
+    if refusal.status == 415:
+        headers.append((b"accept-encoding", b"identity"))
+    if refusal.is_hopeless:
+        headers.append((b"x-should-retry", b"false"))
+    if refusal.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send_whole(send, refusal.status, headers, refusal.body(flavor))

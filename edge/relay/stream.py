@@ -1,0 +1,371 @@
+"""Moves a stream from the provider to the caller as it comes.
+
+Rule: the settlement stands before the last byte goes out, because SDKs hang up the moment they see `[DONE]`.
+Rule: after the head has gone out a failure is one chunk with `error`, then the end; `[DONE]` is never invented.
+Rule: until the first part of an answer has come, its provider may still be exchanged for another; comments that had to be sent
+before are no answer. After them a failure is told in the stream.
+Strategy: once the head is out, what the connection brings is rewritten and sent from within its callback (`_pour`), without
+waking this stream's task. Whatever is not that plain is the task's: the beginning, the end, failures, a caller that reads slowly;
+what comes from outside (a caller who left, a clock) wakes it by a poke.
+"""
+
+import time
+from math import inf
+from time import monotonic
+
+import msgspec
+from starlette.types import Send
+
+from edge.relay.attempts import Failed, failure_of
+from edge.relay.begun import Begun, begin
+from edge.relay.context import RequestContext
+from edge.relay.end_reason import end_reason_of
+from edge.relay.generation import Generation
+from edge.relay.provider_body import Body
+from edge.relay.responses import Bounds
+from edge.upstream import Exchange, UpstreamError
+from routing.failures.failure import Failure, Kind, Sent, Source
+from routing.failures.provider_error import without_secrets
+from routing.plan.refusal import refusal_of
+from routing.rewrite.answer import Identity, NotAnAnswer, error_event, failure_of_error, length_chunk, open_answer
+from routing.rewrite.reshape import events_of
+from routing.rewrite.stream import StreamRewrite
+from routing.wire.headers import to_downstream
+from routing.wire.repair import BOM
+from routing.wire.sse import TooLong
+from usage.record import EndReason
+
+COMMENT = b": keep-alive\n\n"
+PRELUDE_BYTES_MAX = 65_536
+"""Of a provider's own comments, that wait for the first part of its answer."""
+LINGER_S = 1.0
+"""How long a provider may take to close its stream after the end, before its connection is given up."""
+
+
+class StreamForwarder:
+    """One stream: `begin` with each provider's response until one has begun to answer, then `run`."""
+
+    __slots__ = (
+        "_asked_s",
+        "_bounds",
+        "_completion_max",
+        "_deadline_s",
+        "_exchange",
+        "_finished_deltas",
+        "_first",
+        "_generation",
+        "_handed",
+        "_identity",
+        "_is_running",
+        "_meter",
+        "_passage",
+        "_problem",
+        "_rewrite",
+        "_send",
+        "_sending",
+        "is_open",
+    )
+
+    _exchange: Exchange
+    _rewrite: StreamRewrite
+
+    def __init__(self, generation: Generation, passage: RequestContext, send: Send, bounds: Bounds) -> None:
+        self._generation = generation
+        self._passage = passage
+        self._send = send
+        self._bounds = bounds
+        self._completion_max = generation.completion_max
+        self._meter = generation.meter
+        self._asked_s = monotonic()
+        self._deadline_s = inf
+        self._finished_deltas = -1
+        self._first = b""
+        self._is_running = False
+        self._handed: bytes | None = None
+        self._problem: Exception | None = None
+        self._sending: Begun | None = None
+        self._identity = self._make_identity()
+        self.is_open = False
+
+    def _make_identity(self) -> Identity:
+        generation = self._generation
+        provider = generation.attempt.provider.name
+        return Identity(generation.gen_id, generation.envelope.model, self._passage.flavor, provider)
+
+    async def begin(self, exchange: Exchange) -> None:
+        """Failed: this response has no answer; at most comments have gone to the caller."""
+        generation, passage = self._generation, self._passage
+        self._exchange = exchange
+        self._asked_s = monotonic()
+        self._completion_max = generation.completion_max
+        self._identity = self._make_identity()
+        self._rewrite = StreamRewrite(
+            self._identity,
+            generation.meter,
+            include_usage=generation.envelope.include_usage,
+            created=int(time.time()),
+            line_bytes_max=self._bounds.line_bytes_max,
+            choices=generation.envelope.choices,
+        )
+        passage.await_provider(exchange, self._asked_s, generation.attempt.provider.idle_timeout_s, "idle")
+        passage.mark = generation.mark
+        generation.consumed = "metered"
+        try:
+            self._first = await self._await_first()
+        except (Failed, NotAnAnswer, TooLong) as problem:
+            exchange.abort()
+            generation.upstream_s += monotonic() - self._asked_s
+            failure = _too_long(problem) if isinstance(problem, TooLong) else problem.failure
+            if failure.source is not Source.CLIENT and not passage.has_left:
+                generation.consumed = "nothing"
+            raise Failed(failure) from problem
+        except BaseException:
+            exchange.abort()
+            raise
+
+    async def _await_first(self) -> bytes:
+        """What goes out first: all up to the first part of an answer. Failed, NotAnAnswer, TooLong."""
+        rewrite, passage = self._rewrite, self._passage
+        body = Body(self._exchange, self._generation, passage, self._bounds, self.keep_alive)
+        shape, head = await body.begin()
+        self._exchange = body.exchange
+        if shape == "whole":
+            # Whole, though a stream was asked for: the caller gets one.
+            whole = (await body.rest(head)).removeprefix(BOM)
+            return rewrite.feed(events_of(whole, open_answer(whole)))
+        sent = rewrite.feed(head) if shape else rewrite.finish()
+        while not (rewrite.has_begun or rewrite.is_done or rewrite.is_over or len(sent) > PRELUDE_BYTES_MAX):
+            rewrite.is_framing = False
+            data = await body.next()
+            sent += rewrite.feed(data) if data else rewrite.finish()
+            if not rewrite.is_framing:
+                passage.heard_s = monotonic()
+        if not self._meter.deltas:
+            if rewrite.error:
+                raise NotAnAnswer(failure_of_error(rewrite.error, Sent.REQUEST))
+            if (rewrite.is_done or rewrite.is_over) and not (rewrite.has_begun and rewrite.is_complete):
+                raise NotAnAnswer(Failure(Kind.TRUNCATED, Source.UPSTREAM, Sent.REQUEST))
+        return sent
+
+    async def run(self) -> None:
+        """What has begun, to its end."""
+        generation, passage, exchange, rewrite = self._generation, self._passage, self._exchange, self._rewrite
+        read, feed = exchange.read, rewrite.feed
+        self._is_running = True
+        self._deadline_s = passage.deadline_s
+        sent: bytes | None = self._first
+        generation.first_byte_s = monotonic()
+        generation.upstream_s += generation.first_byte_s - self._asked_s
+        try:
+            while True:
+                if sent is not None:
+                    if rewrite.is_over:
+                        await self._end(sent)
+                        return
+                    if rewrite.is_finished:
+                        self._await_end()
+                    elif self._is_used_up():
+                        await self._cut(sent)
+                        return
+                    if not rewrite.is_framing:
+                        passage.heard_s = monotonic()
+                    if sent:
+                        await self._pass(sent)
+                rewrite.is_notable = rewrite.is_framing = False
+                exchange.sink = self._pour if not (passage.has_left or rewrite.is_finished) else None
+                # A poke wakes who reads: what ended it from outside while something was sent is seen here.
+                data = None if passage.verdict else await read()
+                if passage.verdict and not passage.drains(generation.attempt.provider):
+                    await self._interrupted(data)
+                    return
+                if data is not None:
+                    sent = feed(data) if data else rewrite.finish()
+                elif self._handed is not None:
+                    sent, self._handed = self._handed, None
+                else:
+                    await self._see_to_poke()
+                    sent = None
+        except UpstreamError as problem:
+            # Behind a finish_reason there is nothing left to break but the provider's own goodbye.
+            await (self._end(rewrite.finish()) if rewrite.is_complete else self._fail(problem.failure))
+        except TooLong as problem:
+            await self._fail(_too_long(problem))
+        except BaseException:
+            exchange.abort()
+            raise
+        finally:
+            exchange.sink = None
+
+    def _await_end(self) -> None:
+        """The answer has finished: its usage and its goodbye are waited for, but not for long. Text behind it puts that off."""
+        if self._meter.deltas != self._finished_deltas and not self._passage.has_left:
+            self._finished_deltas = self._meter.deltas
+            self._passage.deadline_s = min(self._deadline_s, monotonic() + self._bounds.finish_s)
+
+    async def _interrupted(self, data: bytes | None) -> None:
+        """A clock has run out, or the caller has gone."""
+        rewrite, verdict = self._rewrite, self._passage.verdict
+        if data:
+            rewrite.feed(data)
+        if verdict in ("idle", "total") and rewrite.is_complete and not rewrite.error:
+            self._exchange.abort()
+            await self._complete(rewrite.finish())
+        else:
+            await self._fail(failure_of(verdict, Sent.HEAD))
+
+    def _pour(self, data: bytes) -> bool:
+        """The exchange's sink while nothing is amiss. An end and mere framing are handed to the task, which a poke wakes."""
+        rewrite = self._rewrite
+        try:
+            sent, is_for_task = rewrite.swap(data), False
+            if not sent:
+                sent = rewrite.scan(data)
+                is_for_task = rewrite.is_notable
+            if is_for_task or (self._completion_max < self._meter.deltas and self._is_used_up()):
+                self._handed = sent
+                self._exchange.poke()
+            elif sent:
+                passage = self._passage
+                passage.heard_s = passage.spoke_s = monotonic()
+                caller = passage.caller
+                if caller is None or not caller.push(sent):
+                    self._send_on(sent)
+            else:
+                self._passage.heard_s = monotonic()
+        except Exception as problem:
+            self._problem = problem
+            self._exchange.poke()
+        return True
+
+    def _send_on(self, sent: bytes) -> None:
+        self._sending = begin(self._send({"type": "http.response.body", "body": sent, "more_body": True}))
+        if self._sending is not None:
+            self._passage.sending_since_s = self._passage.spoke_s
+            self._exchange.poke()
+
+    async def _see_to_poke(self) -> None:
+        """Why the task was woken: something went wrong in `_pour`, the caller reads slowly, or it is time for a comment."""
+        if self._problem is not None:
+            raise self._problem
+        if self._sending is None:
+            await self.keep_alive()
+            return
+        sending, self._sending = self._sending, None
+        await sending
+        self._passage.sending_since_s = 0.0
+
+    def _is_used_up(self) -> bool:
+        """Whether more was produced than was reserved for."""
+        completion_max, meter = self._completion_max, self._meter
+        return completion_max < meter.deltas and completion_max < meter.text_bytes // 6
+
+    async def _pass(self, sent: bytes) -> None:
+        passage = self._passage
+        if passage.has_left:
+            return
+        if not self.is_open:
+            await self._open()
+        passage.spoke_s = passage.sending_since_s = monotonic()
+        await self._send({"type": "http.response.body", "body": sent, "more_body": True})
+        passage.sending_since_s = 0.0
+
+    async def _open(self) -> None:
+        """The head goes out with the first part of an answer, so that a provider that fails before it is answered with a status;
+        or with the first comment, because balancers in front of us cut what is silent for a minute."""
+        self.is_open = self._passage.is_answered = True
+        generation = self._generation
+        headers = to_downstream(
+            self._exchange.headers if self._is_running else [],
+            generation.gen_id.encode(),
+            generation.request_id.encode(),
+            generation.fit.ignored,
+            is_stream=True,
+        )
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def keep_alive(self) -> None:
+        is_due = monotonic() - self._passage.spoke_s >= self._bounds.comment_s
+        if is_due and (not self._is_running or self._rewrite.is_at_boundary):
+            await self._pass(COMMENT)
+
+    async def _end(self, sent: bytes) -> None:
+        rewrite = self._rewrite
+        if rewrite.error:
+            await self._fail(failure_of_error(rewrite.error, Sent.HEAD), sent)
+        elif rewrite.is_complete:
+            await self._complete(sent)
+            await self._linger()
+        else:
+            await self._fail(Failure(Kind.TRUNCATED, Source.UPSTREAM, Sent.HEAD), sent)
+
+    async def _complete(self, sent: bytes) -> None:
+        self._settle("cancelled" if self._passage.has_left else "completed")
+        await self._finish(sent)
+
+    async def _cut(self, sent: bytes) -> None:
+        """The reserve is used up: the answer ends here, with what it used."""
+        generation, rewrite = self._generation, self._rewrite
+        self._settle("credit_limit")
+        self._exchange.abort()
+        usage = generation.meter.usage_json()
+        event = length_chunk(self._identity, usage, rewrite.created, generation.envelope.choices)
+        await self._finish(sent + rewrite.close() + event)
+
+    async def _fail(self, failure: Failure, sent: bytes = b"") -> None:
+        self._exchange.abort()
+        generation, rewrite = self._generation, self._rewrite
+        if failure.source is Source.CLIENT or self._passage.has_left:
+            self._settle("completed" if rewrite.is_done else "cancelled", status=499)
+            return
+        failure = msgspec.structs.replace(without_secrets(failure, generation.secrets), sent=Sent.HEAD)
+        generation.ended(failure)
+        self._settle(end_reason_of(failure), error=failure.reason)
+        await self._finish(sent + rewrite.close() + self._error_event(failure, rewrite.created))
+
+    async def tell(self, failure: Failure) -> None:
+        """Only comments have gone out, and nothing but this follows."""
+        await self._finish(self._error_event(failure, int(time.time())))
+
+    def _error_event(self, failure: Failure, created: int) -> bytes:
+        return error_event(self._identity, refusal_of(failure, self._generation.attempt.provider.name), created)
+
+    def _settle(self, end_reason: EndReason, status: int = 200, error: str = "") -> None:
+        generation, rewrite = self._generation, self._rewrite
+        generation.finish_reason = rewrite.finish_reason
+        generation.upstream_id = rewrite.upstream_id
+        now_s = monotonic()
+        if self._passage.has_left:
+            status = 499
+        # From its first byte on, as until then, a stream goes at the provider's pace.
+        generation.upstream_s += now_s - generation.first_byte_s
+        generation.settle(end_reason, status, now_s, error)
+
+    async def _finish(self, sent: bytes) -> None:
+        """The last frame."""
+        if self._passage.has_left:
+            return
+        if self._bounds.is_strict:
+            await self._generation.books.journal.durable()
+        if not self.is_open:
+            await self._open()
+        self._passage.sending_since_s = monotonic()
+        await self._send({"type": "http.response.body", "body": sent, "more_body": False})
+        self._passage.sending_since_s = 0.0
+
+    async def _linger(self) -> None:
+        """Let the provider close its stream, so that the connection can serve again."""
+        self._exchange.sink = None
+        passage = self._passage
+        passage.verdict = ""
+        passage.deadline_s = monotonic() + LINGER_S
+        try:
+            while await self._exchange.read() != b"":
+                if passage.verdict:
+                    break
+        except UpstreamError:
+            pass
+        self._exchange.abort()
+
+
+def _too_long(problem: TooLong) -> Failure:
+    return Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.REQUEST, detail=str(problem))

@@ -1,0 +1,1 @@
+"""What this process says of itself: counters, histograms, and what it makes of its providers' claims."""

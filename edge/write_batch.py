@@ -1,0 +1,77 @@
+"""What one turn of the event loop sends: kept until its end, then the journal's lines in one write, then the bytes.
+
+Rule: nothing leaves before the lines that were journaled in the same turn are in the kernel: no request before its intent, no end
+of an answer before its settlement. Rule: when they cannot be written, the turn's requests are not sent but fail, and answers go
+out (their settlements wait in memory). Rule: per connection order is kept: what closes or writes past the turn ends it first.
+Strategy: a write to a socket whose reader sleeps wakes it, which costs several times the write. Written one behind another, the
+first wakes the reader and the rest find it awake; and one write of a file costs little more for eight lines than for one.
+Limits: at most HELD_MAX writes wait, so that the first does not wait long for the last; LARGE_BYTES wait for nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from routing.failures.failure import Kind, Sent, Source
+
+log = logging.getLogger("tollway.turn")
+WRITE_BATCH = "tollway.turn"
+"""In the state of an ASGI application's lifespan: the Turn that its server is to write through."""
+HELD_MAX = 32
+LARGE_BYTES = 65_536
+
+
+class Refusable(Protocol):
+    """Whose request waits in a turn: told when it will not be sent."""
+
+    def fail(self, kind: Kind, source: Source, detail: str, sent: Sent) -> None: ...
+
+
+class WriteBatch:
+    """Belongs to one event loop. `takes_answers`: the server writes through it, so settlements may wait for its end."""
+
+    __slots__ = ("_call_soon", "_held", "commit", "is_due", "takes_answers")
+
+    def __init__(self) -> None:
+        self.commit: Callable[[], str] | None = None
+        """Writes the journal's lines; returns why that was not possible, or nothing."""
+        self.takes_answers = False
+        self._held: list[tuple[asyncio.Transport, bytes, Refusable | None]] = []
+        self.is_due = False
+        self._call_soon: Callable[[Callable[[], None]], object] | None = None
+
+    def write(self, transport: asyncio.Transport, data: bytes, request: Refusable | None = None) -> None:
+        """`transport.write(data)` at the end of the turn. `request`: whose beginning it is."""
+        held = self._held
+        held.append((transport, data, request))
+        if len(held) >= HELD_MAX or len(data) >= LARGE_BYTES:
+            self.end()
+        elif not self.is_due:
+            self.fall_due()
+
+    def fall_due(self) -> None:
+        """There is something to be done at the end of this turn, and `is_due` does not say so yet."""
+        self.is_due = True
+        if self._call_soon is None:
+            self._call_soon = asyncio.get_running_loop().call_soon
+        self._call_soon(self._come)
+
+    def _come(self) -> None:
+        self.is_due = False
+        self.end()
+
+    def end(self) -> None:
+        """Send what is kept, now."""
+        refusal = "" if self.commit is None else self.commit()
+        held, self._held = self._held, []
+        for transport, data, request in held:
+            if refusal and request is not None:
+                request.fail(Kind.JOURNAL, Source.PROXY, refusal, Sent.NOTHING)
+            elif not transport.is_closing():
+                try:
+                    transport.write(data)
+                except Exception:
+                    # The others' bytes are here too: one broken connection must not take them along.
+                    log.exception("a connection took no bytes and is given up")
+                    transport.abort()

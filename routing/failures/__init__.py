@@ -1,0 +1,1 @@
+"""What went wrong: its cause, whose fault it is, and what may follow."""

@@ -1,0 +1,1 @@
+"""What one generation used, and what it can possibly have used."""

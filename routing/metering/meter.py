@@ -1,0 +1,305 @@
+"""Counts what one generation used, and writes the usage object that the caller reads.
+
+Rule: the provider's usage is a claim. It is completed by our own count and bounded by what was possible
+(`routing.metering.bounds`); where it is not taken as it came, `usage_source` says so.
+Strategy: our count is the larger of the deltas with text in them (most providers stream token by token) and a quarter of the
+text's bytes (some stream sentences); the prompt is a quarter of the bytes that a model reads, where an image or a sound counts as
+what it costs at most, if that is known. What is observed is only kept; what it comes to is worked out when it is asked for, which
+is at the end and at a progress mark, not per chunk.
+Limits: hidden reasoning cannot be counted from outside; a document in the body counts as text.
+"""
+
+import re
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from routing.dialects.claim import ABSENT, Arithmetic, Claim, merged, read_claim, upstream_cost_pico
+from routing.dialects.counts import counts_of
+from routing.metering.bounds import BYTES_PER_TOKEN_MAX, Counted, Counts, TokenBounds, bounded
+from routing.request.envelope import Envelope
+from routing.table.provider import Model
+from routing.table.tariff import Tariff
+from routing.wire.members import REFUSED, Members, decode_members
+from usage.decoding import UNREADABLE
+from usage.pricing import cost_nano, dollars
+from usage.record import Rates, Tokens, UsageSource
+
+BYTES_PER_TOKEN = 4
+MEDIA_TOKENS = 2_000
+"""Of an image or a sound when the model's `image_tokens_max` is not known: about twice what a megapixel or a minute costs at the
+providers that say so, so that nobody gains by leaving before the usage comes."""
+TEXT = re.compile(rb'"(?:content|reasoning(?:_content)?|arguments|refusal|text)":[ ]?"([^"\\]*(?:\\.[^"\\]*)*)"')
+"""A text that a model wrote, as JSON has it, in whatever member a provider puts it."""
+_CITATION = re.compile(rb'"url_citation"\s*:\s*\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*\}')
+"""A page that the provider found and quotes: no text that a model wrote."""
+CITATION_BYTES_MIN = 512
+"""A text below this is not looked at for citations."""
+_find_text = TEXT.findall
+_encode = msgspec.json.encode
+NO_BOUNDS = TokenBounds()
+UNHELD_NANO = 2**62
+
+
+def estimate(text_bytes: int) -> int:
+    """Tokens of a text of that many bytes, as English text has them; at least 1."""
+    return max(-(-text_bytes // BYTES_PER_TOKEN), 1)
+
+
+def estimate_prompt(envelope: Envelope, model: Model) -> int:
+    """Tokens of the prompt, most likely; never more than the model's window."""
+    inline, remote = envelope.inline_media, envelope.remote_images + envelope.remote_others
+    tokens = estimate(envelope.prompt_bytes - sum(inline))
+    if inline or remote:
+        media_max = model.image_tokens_max or MEDIA_TOKENS
+        tokens += sum([min(estimate(size), media_max) for size in inline]) + remote * media_max
+    window = model.context_tokens
+    return tokens if window is None or tokens < window else window
+
+
+class Bill(msgspec.Struct, frozen=True, gc=False):
+    """What a generation comes to at this moment. `fault`: what the provider claimed that cannot be, empty when nothing.
+
+    `upstream_cost_pico` is what the provider says that it bills, in pico-dollars. `tier` is the service tier that is charged, ""
+    for the plain one. `is_told`: the claim's text says just that, and neither cost nor source.
+    """
+
+    tokens: Tokens
+    rates: Rates
+    cost_nano: int
+    source: UsageSource
+    fault: str = ""
+    upstream_cost_pico: int | None = None
+    tier: str = ""
+    is_told: bool = False
+
+
+class Meter(msgspec.Struct, eq=False):
+    """The counts of one generation. `prompt_estimate` in tokens; `deltas` with text in them, and all their text's bytes.
+
+    `bounds`: what it can have used. `asked_tier` is the service tier that the request asks for, `tier` the one that the answer
+    names, empty as long as it names none. `cache_life`: "1h" or "12h" when the request asks for it, for a provider that does not
+    split its writes. `searches_min`: 1 when the request has the web searched, for a provider that does not say how often.
+    """
+
+    tariff: Tariff
+    prompt_estimate: int
+    arithmetic: Arithmetic = "auto"
+    bounds: TokenBounds = NO_BOUNDS
+    asked_tier: str = ""
+    cache_life: str = ""
+    hold_nano: int = UNHELD_NANO
+    """What is held: a dearer tier than was asked for is not charged beyond it."""
+    searches_min: int = 0
+    trusts_served_tier: bool = True
+    tier: str = ""
+    deltas: int = 0
+    text_bytes: int = 0
+    _claim: Claim | None = None
+    _text: bytes = b""
+    """The last usage object that was read."""
+    _is_whole_claim: bool = False
+    """Whether that object says all that is known, so that its text may be completed instead of written anew."""
+    _deltas_claimed: int = 0
+    _bytes_claimed: int = 0
+    """What had been counted when the completion was claimed last."""
+    _bill: Bill | None = None
+    _billed_at: tuple[int, int, str] = (0, 0, "")
+
+    def turn_to(self, tariff: Tariff, arithmetic: Arithmetic, *, trusts_served_tier: bool = True) -> None:
+        """Another provider is asked; what was observed of the last one was no answer."""
+        self.tariff = tariff
+        self.arithmetic = arithmetic
+        self.trusts_served_tier = trusts_served_tier
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing was observed yet."""
+        self.tier = ""
+        self.deltas = self.text_bytes = self._deltas_claimed = self._bytes_claimed = 0
+        self._claim = self._bill = None
+        self._text = b""
+        self._is_whole_claim = False
+
+    @property
+    def expected_rates(self) -> Rates:
+        """Those of the prompt as it is estimated and the tier that was asked for: what is known before the answer."""
+        return self.tariff.resolve(self.prompt_estimate, self.asked_tier)
+
+    def observe_text(self, event: bytes) -> None:
+        """Count the text in the JSON of one event."""
+        size = 0
+        for text in _find_text(event):
+            size += len(text)
+        if size:
+            if size > CITATION_BYTES_MIN and b'"url_citation"' in event:
+                size = sum(map(len, _find_text(_CITATION.sub(b"", event))))
+            self.deltas += 1
+            self.text_bytes += size
+
+    def observe_unread(self, event: bytes) -> None:
+        """Count an event that cannot be read and is passed on: its texts if they can be found, else all its bytes."""
+        before = self.deltas
+        self.observe_text(event)
+        if self.deltas == before and event:
+            self.deltas += 1
+            self.text_bytes += len(event)
+
+    def observe_usage(self, usage: bytes) -> None:
+        """The provider's word, after the text that came with it; of two, the later word counts for each member that it has."""
+        claim = read_claim(usage)
+        if claim is None or (self._claim is not None and claim.is_empty):
+            return
+        self._claim = merged(self._claim, claim)
+        self._is_whole_claim = self._claim is claim or self._claim == claim
+        self._text = usage
+        self._bill = None
+        if claim.completion:
+            self._deltas_claimed, self._bytes_claimed = self.deltas, self.text_bytes
+
+    def observe_answer(self, body: bytes, usage: bytes) -> None:
+        """A whole answer and the usage in it (empty: none). The text is looked at only if it could matter."""
+        if usage:
+            self.observe_usage(usage)
+        claimed = 0 if self._claim is None else self._claim.completion
+        if not claimed or claimed * BYTES_PER_TOKEN_MAX < len(body):
+            self.observe_text(body)
+            self._deltas_claimed, self._bytes_claimed = self.deltas, self.text_bytes
+
+    @property
+    def has_usage(self) -> bool:
+        return self._claim is not None and not self._claim.is_empty
+
+    @property
+    def completion_counted(self) -> int:
+        """Completion tokens by our count."""
+        return max(self.deltas, -(-self.text_bytes // BYTES_PER_TOKEN))
+
+    @property
+    def tokens(self) -> Tokens:
+        return self.bill().tokens
+
+    @property
+    def source(self) -> UsageSource:
+        return self.bill().source
+
+    def cost_nano(self) -> int:
+        return self.bill().cost_nano
+
+    def bill(self) -> Bill:
+        """What all that was observed comes to."""
+        observed = self.deltas, self.text_bytes, self.tier
+        if self._bill is None or self._billed_at != observed:
+            self._bill, self._billed_at = self._work_out(), observed
+        return self._bill
+
+    def bill_prompt(self) -> Bill:
+        """What is charged when the provider may have read the prompt and nothing more is known."""
+        tokens = Tokens(prompt=min(self.prompt_estimate, self.bounds.prompt_max))
+        return self._priced(tokens, "estimated")
+
+    def _work_out(self) -> Bill:
+        claim, bounds = self._claim, self.bounds
+        counts = None if claim is None else counts_of(claim, self.arithmetic, bounds)
+        if counts is not None and counts.tokens is not None and not (self.cache_life and counts.parts.cache_write):
+            tokens = counts.tokens
+            if tokens.prompt <= bounds.prompt_max and self.completion_counted <= tokens.completion <= bounds.completion_max:
+                # The usual case: nothing to bound and nothing to complete.
+                assert claim is not None
+                if counts.is_plain:
+                    return self._priced(tokens, "provider", is_told=True)
+                return self._priced(tokens, "provider", "", upstream_cost_pico(claim))
+        since_bytes = self.text_bytes - self._bytes_claimed
+        since = max(self.deltas - self._deltas_claimed, -(-since_bytes // BYTES_PER_TOKEN))
+        ours = Counted(self.prompt_estimate, self.completion_counted, self.text_bytes, since)
+        if claim is None or counts is None or claim.is_empty:
+            tokens = bounded(_NOTHING_CLAIMED, ours, bounds).tokens
+            return self._priced(tokens, "counted")
+        if self.cache_life and counts.parts.cache_write:
+            counts = msgspec.structs.replace(counts, parts=_with_life(counts.parts, self.cache_life))
+        found = bounded(counts, ours, bounds)
+        return self._priced(found.tokens, found.source, found.fault, upstream_cost_pico(claim))
+
+    def _priced(
+        self, tokens: Tokens, source: UsageSource, fault: str = "", upstream_pico: int | None = None, is_told: bool = False
+    ) -> Bill:
+        # The one place where rates are chosen for what is charged: by the prompt's size and the tier that the answer names.
+        if tokens.searches < self.searches_min and source != "estimated":
+            tokens = msgspec.structs.replace(tokens, searches=self.searches_min)
+        served = self.tier if self.trusts_served_tier else ""
+        tier, rates = self.tariff.charge(tokens, self.asked_tier, served, self.hold_nano)
+        return Bill(tokens, rates, cost_nano(tokens, rates), source, fault, upstream_pico, tier, is_told)
+
+    def usage_json(self) -> bytes:
+        """The usage object: the provider's own members, with the totals in OpenAI's sense and `cost` in dollars added."""
+        bill, claim = self.bill(), self._claim
+        tokens, cost = bill.tokens, dollars(bill.cost_nano).encode()
+        is_whole = self._is_whole_claim and bill.source == "provider"
+        if claim is not None and is_whole and (bill.is_told or _says(claim, tokens)):
+            return b'%b%b,"cost":%b}' % (self._text[: self._text.rindex(b"}")], _lacking(claim, tokens), cost)
+        members = _members_of(self._text)
+        members["prompt_tokens"] = Raw(b"%d" % tokens.prompt)
+        members["completion_tokens"] = Raw(b"%d" % tokens.completion)
+        members["total_tokens"] = Raw(b"%d" % tokens.total)
+        _set_detail(members, "prompt_tokens_details", b"cached_tokens", tokens.cached)
+        _set_detail(members, "completion_tokens_details", b"reasoning_tokens", tokens.reasoning)
+        members["cost"] = Raw(cost)
+        members.pop("usage_source", None)
+        if bill.source != "provider":
+            members["usage_source"] = Raw(b'"%b"' % bill.source.encode())
+        return _encode(members)
+
+
+def _members_of(text: bytes) -> Members:
+    """The members of a usage object; none of one whose names are in no encoding."""
+    try:
+        members: Members = decode_members(text)
+    except UNREADABLE:
+        return {}
+    return members
+
+
+_NOTHING_CLAIMED = Counts(None, None, Tokens())
+
+
+def _with_life(parts: Tokens, life: str) -> Tokens:
+    """All cache writes are of one life, unless the provider says which are."""
+    if parts.cache_write_1h or parts.cache_write_12h:
+        return parts
+    return msgspec.structs.replace(parts, **{f"cache_write_{life}": parts.cache_write})
+
+
+def _says(claim: Claim, tokens: Tokens) -> bool:
+    """Whether the claim's text says what is charged: as whole numbers, and with neither cost nor source."""
+    wholes = claim.prompt_tokens, claim.completion_tokens, claim.total_tokens
+    inputs, outputs = claim.prompt_tokens_details, claim.completion_tokens_details
+    return (
+        wholes == (tokens.prompt, tokens.completion, tokens.total)
+        and type(wholes[0]) is type(wholes[1]) is type(wholes[2]) is int
+        and claim.cost is ABSENT
+        and claim.usage_source is ABSENT
+        and (not inputs or inputs.cached_tokens in (None, tokens.cached))
+        and (not outputs or outputs.reasoning_tokens in (None, tokens.reasoning))
+    )
+
+
+def _lacking(claim: Claim, tokens: Tokens) -> bytes:
+    """What the claim's text lacks to be a usage object in OpenAI's sense, to be put before its last brace."""
+    lacking = b""
+    if claim.prompt_tokens_details is UNSET:
+        lacking = b',"prompt_tokens_details":{"cached_tokens":%d}' % tokens.cached
+    if claim.completion_tokens_details is UNSET:
+        lacking += b',"completion_tokens_details":{"reasoning_tokens":%d}' % tokens.reasoning
+    return lacking
+
+
+def _set_detail(members: Members, name: str, part: bytes, value: int) -> None:
+    """One part in an object of parts; what is no object is replaced by one."""
+    key = part.decode()
+    try:
+        details = decode_members(members[name])
+    except (KeyError, *REFUSED):
+        details = {}
+    if not details or bytes(details.get(key, b"0")) != b"%d" % value:
+        details[key] = Raw(b"%d" % value)
+        members[name] = Raw(_encode(details))

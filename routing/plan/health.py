@@ -1,0 +1,221 @@
+"""Health of a provider, of one of its keys, or of one model behind one key: breaker and cool-down, as values.
+
+Rule: only what was the provider's own doing counts, and what a caller's content can bring about (a 500, a crash, a time-out, a
+403) closes nothing for others: it closes the target to the account whose requests fail, to all only when several see it.
+Rule: failures that were in flight together are one. A failure whose attempt began before the last counted one ended tells
+nothing new. Rule: a wait that a provider states is taken as said, without doubling.
+Rule: what could not be reached closes the provider; a refused or exhausted key closes the key; what answered badly closes that
+model behind that key, since models of one provider fail apart.
+Strategy: a few failures in a row open it for a time that doubles with each further one; then one trial at a time decides. A
+success heals at once, if its attempt began after the last failure: an older one tells of a time before. The mapping of healths
+holds only what is not well: an empty mapping, the usual case, costs nothing.
+Limits: times are seconds on the caller's monotonic clock; each process has its own view. A health remembers at most FAILURES_MAX
+accounts, since by then it is open to all.
+"""
+
+from collections.abc import Mapping
+from typing import Final, assert_never
+
+import msgspec
+
+from routing.failures.cause import ABOUT_ACCOUNT, ABOUT_KEY, Cause
+from routing.failures.failure import Failure, Kind, Sent, Source
+
+FAILURES_MAX: Final = 5
+"""So many failures in a row open the breaker."""
+ACCOUNT_FAILURES_MAX: Final = 3
+"""So many of them may be one account's for the others to be kept out too; so it takes two accounts."""
+COOL_DOWN_S: Final = 2.0
+COOL_DOWN_S_MAX: Final = 60.0
+KEY_COOL_DOWN_S: Final = 60.0
+KEY_COOL_DOWN_S_MAX: Final = 900.0
+"""A rejected key is seldom accepted a minute later."""
+EXHAUSTED_S: Final = 900.0
+"""An exhausted key rests so long where no date is named."""
+EXHAUSTED_S_MAX: Final = 31 * 86_400.0
+LIMITED_S_MAX: Final = 3_600.0
+"""A longer wait is not believed at once: after an hour it is asked again."""
+TRIAL_S: Final = 10.0
+"""A trial that has not ended by then makes room for the next."""
+
+Changes = tuple[tuple[str, "Health | None"], ...]
+"""Scope → its new health, None when it is well again: what to write into the mapping."""
+
+
+class Scopes(msgspec.Struct, frozen=True):
+    """Whose health one attempt depends on, from the widest to the narrowest."""
+
+    provider: str
+    key: str
+    """A key by its value (a digest), so that another key in the same place is another scope."""
+    target: str
+    """One model behind one key. All unlisted models of a provider share one, so that callers cannot make up new ones."""
+    is_listed: bool = True
+
+    @property
+    def all(self) -> tuple[str, str, str]:
+        return self.provider, self.key, self.target
+
+
+class Health(msgspec.Struct, frozen=True):
+    """`failures` in a row so far, those in flight together counted once; closed to requests until `open_until_s`.
+
+    `accounts` are the accounts and how many of the failures in a row each had, while all of them could be their content's doing;
+    None once one was not. `cause` is the last failure's; the last new one ended at `failed_s`. `needs_trial`: when the time is
+    over, one request tries before the others follow; not so after a wait that the provider stated.
+    """
+
+    failures: int = 0
+    open_until_s: float = 0.0
+    cause: Cause | None = None
+    failed_s: float = float("-inf")
+    accounts: tuple[tuple[str, int], ...] | None = None
+    needs_trial: bool = True
+    is_proved: bool = False
+    """A trial at no cost went well, so a caller's request may be the next."""
+    next_free_s: float = 0.0
+    """No trial at no cost before that."""
+
+    def concerns(self, account: str) -> bool:
+        """Whether an account's requests are kept out while it is open."""
+        if self.accounts is None:
+            return True
+        shared = sum(min(count, ACCOUNT_FAILURES_MAX) for _, count in self.accounts)
+        return shared >= FAILURES_MAX or any(name == account and count >= FAILURES_MAX for name, count in self.accounts)
+
+    def is_open(self, now_s: float, account: str = "") -> bool:
+        """Whether nothing of the account's may be sent there now."""
+        return now_s < self.open_until_s and self.concerns(account)
+
+    def is_half_open(self, now_s: float, account: str = "") -> bool:
+        """Whether it was open and the next request is a trial."""
+        return self.needs_trial and 0 < self.open_until_s <= now_s and self.concerns(account)
+
+    def after_trial(self, now_s: float) -> "Health":
+        """A trial has begun: others wait for its end, but not for ever."""
+        return msgspec.structs.replace(self, open_until_s=now_s + TRIAL_S, is_proved=False)
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether a trial at no cost should be made."""
+        return self.needs_trial and not self.is_proved and 0 < self.open_until_s <= now_s and self.next_free_s <= now_s
+
+    def after_free_trial(self, now_s: float, *, went_well: bool) -> "Health":
+        """It was asked at no cost. One that did not go well closes nothing: who has nothing else may still try."""
+        again_s = now_s + (KEY_COOL_DOWN_S if self.cause in ABOUT_KEY else TRIAL_S)
+        return msgspec.structs.replace(self, is_proved=went_well, next_free_s=again_s)
+
+    def after_failure(self, failure: Failure, now_s: float, began_s: float = float("inf"), account: str = "") -> "Health":
+        """One more failure, which this scope is to blame for (see `blamed`), of an attempt that began at `began_s`."""
+        is_new = began_s > self.failed_s
+        # A wait of nothing is none: who says that for ever is failing.
+        is_limit = failure.is_answer and failure.cause is Cause.RATE_LIMITED and bool(failure.retry_after_s)
+        counts = is_new and not is_limit
+        failures = self.failures + counts
+        accounts = self._accounts_after(failure, account, counts=counts)
+        cause = failure.cause if failure.is_answer else None
+        failed_s = now_s if is_new else self.failed_s
+        after = Health(failures, self.open_until_s, cause, failed_s, accounts, needs_trial=not is_limit)
+        until_s = now_s + after._cool_s(failure, is_new=is_new)
+        return msgspec.structs.replace(after, open_until_s=until_s) if until_s > max(now_s, self.open_until_s) else after
+
+    def _accounts_after(self, failure: Failure, account: str, *, counts: bool) -> tuple[tuple[str, int], ...] | None:
+        if self.accounts is None or not may_be_content(failure):
+            return None
+        known = dict(self.accounts)
+        if account in known or len(known) < FAILURES_MAX:
+            known[account] = known.get(account, 0) + (counts or account not in known)
+        return tuple(known.items())
+
+    def _cool_s(self, failure: Failure, *, is_new: bool) -> float:
+        """How long it is closed from now."""
+        stated_s = failure.retry_after_s or 0.0
+        if failure.is_answer and failure.cause is Cause.EXHAUSTED:
+            return min(max(stated_s, EXHAUSTED_S), EXHAUSTED_S_MAX)
+        if failure.is_answer and failure.cause is Cause.RATE_LIMITED and stated_s:
+            return min(stated_s, LIMITED_S_MAX)
+        if not is_new:
+            return 0.0
+        if failure.is_answer and failure.cause is Cause.CREDENTIALS:
+            return _doubled(KEY_COOL_DOWN_S, self.failures - 1, KEY_COOL_DOWN_S_MAX)
+        if self.failures >= FAILURES_MAX:
+            return max(_doubled(COOL_DOWN_S, self.failures - FAILURES_MAX, COOL_DOWN_S_MAX), min(stated_s, COOL_DOWN_S_MAX))
+        return 0.0
+
+
+_WELL: Final = Health(accounts=())
+
+
+def _doubled(base_s: float, times: int, max_s: float) -> float:
+    return min(base_s * (1 << min(max(times, 0), 20)), max_s)
+
+
+def may_be_content(failure: Failure) -> bool:
+    """Whether what one caller sent can have brought this about: its own trouble, until others have it too."""
+    if failure.is_answer:
+        return failure.cause not in (*ABOUT_KEY, Cause.RATE_LIMITED, Cause.OVERLOADED)
+    return failure.sent is not Sent.NOTHING
+
+
+def blamed(scopes: Scopes, failure: Failure) -> str | None:
+    """The scope whose doing the failure was; None when it was nobody's there."""
+    if failure.source is not Source.UPSTREAM:
+        return None
+    match failure.kind:
+        case Kind.STATUS | Kind.STREAM_ERROR:
+            return _blamed_for_cause(scopes, failure.cause)
+        case Kind.CONNECT | Kind.TLS | Kind.TIMEOUT_CONNECT:
+            return scopes.provider
+        case Kind.TIMEOUT_FIRST_BYTE | Kind.TIMEOUT_IDLE | Kind.BROKEN | Kind.PROTOCOL | Kind.TRUNCATED:
+            return scopes.target
+        case Kind.TIMEOUT_TOTAL | Kind.TOO_LARGE | Kind.ABORTED | Kind.INTERNAL | Kind.JOURNAL:
+            return None
+    assert_never(failure.kind)
+
+
+def _blamed_for_cause(scopes: Scopes, cause: Cause) -> str | None:
+    match cause:
+        case Cause.CREDENTIALS | Cause.EXHAUSTED:
+            return scopes.key
+        case Cause.FORBIDDEN | Cause.RATE_LIMITED | Cause.OVERLOADED | Cause.UNAVAILABLE | Cause.TIMED_OUT:
+            return scopes.target
+        case Cause.MODEL_GONE | Cause.MODEL_UNKNOWN:
+            return scopes.target if scopes.is_listed else None
+        case Cause.UNAFFORDABLE | Cause.UNEXPECTED:
+            return None
+        case Cause.TOO_LONG | Cause.TOO_LARGE | Cause.UNSUPPORTED | Cause.MODERATED | Cause.INVALID:
+            return None
+    assert_never(cause)
+
+
+def is_ours(health: Health) -> bool:
+    """Whether it is closed for a reason that waiting does not mend, but the operator."""
+    return health.cause in ABOUT_ACCOUNT or health.cause is Cause.MODEL_GONE
+
+
+def begin(health: Mapping[str, Health], scopes: Scopes, now_s: float, account: str = "") -> Changes:
+    """What to note when an attempt is sent: a half-open scope now has its trial."""
+    known = ((scope, health.get(scope)) for scope in scopes.all)
+    return tuple(
+        (scope, each.after_trial(now_s)) for scope, each in known if each is not None and each.is_half_open(now_s, account)
+    )
+
+
+def end(
+    health: Mapping[str, Health],
+    scopes: Scopes,
+    failure: Failure | None,
+    now_s: float,
+    began_s: float = float("inf"),
+    account: str = "",
+) -> Changes:
+    """What to note when an attempt that began at `began_s` has ended, well (None) or not.
+
+    A failure that blames nobody changes nothing: a trial that ends so is repeated once its time is over.
+    """
+    if failure is None:
+        known = ((scope, health.get(scope)) for scope in scopes.all)
+        return tuple((scope, None) for scope, each in known if each is not None and began_s > each.failed_s)
+    scope = blamed(scopes, failure)
+    if scope is None:
+        return ()
+    return ((scope, health.get(scope, _WELL).after_failure(failure, now_s, began_s, account)),)

@@ -1,0 +1,201 @@
+"""What a caller may say about the way its request takes: OpenRouter's `models`, `provider` and `route`.
+
+Rule: what this table can tell (names, order, prices, parameters) is obeyed; a demand that it cannot tell (where data is kept, how
+a model is quantized) is refused; a mere wish that it cannot tell is reported as ignored.
+Limits: the ids and names that are asked for are bounded in number.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from routing.request.invalid import Invalid
+from routing.wire.members import Members
+from usage.pricing import dollars_to
+from usage.record import Rates
+
+MODELS_MAX: Final = 8
+NAMES_MAX: Final = 64
+_decode = msgspec.json.Decoder().decode
+
+
+class Preferences(msgspec.Struct):
+    """`models` are tried in their order after `model`. `only` empty means all; `order` those to begin with.
+
+    `price_max` are pico-dollars per token (`request`: per request) by the name of the rate that they bound.
+    """
+
+    models: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    allows_fallbacks: bool = True
+    requires_parameters: bool = False
+    sorts_by_price: bool = False
+    price_max: dict[str, int] = {}
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it says anything about providers."""
+        return bool(self.order or self.only or self.ignore or self.sorts_by_price or self.price_max or not self.allows_fallbacks)
+
+    def admits(self, provider: str, rates: Rates) -> bool:
+        """Whether a provider at these prices may be asked at all."""
+        if self.only and not _is_among(provider, self.only):
+            return False
+        if _is_among(provider, self.ignore):
+            return False
+        if not self.allows_fallbacks and self.order and not _is_among(provider, self.order):
+            return False
+        return all(_rate(rates, name) <= most for name, most in self.price_max.items())
+
+    def rank(self, provider: str, rates: Rates) -> tuple[int, int]:
+        """What sorts providers: those named first come first."""
+        named = next((at for at, name in enumerate(self.order) if _is_among(provider, (name,))), len(self.order))
+        return named, rates.input + rates.output if self.sorts_by_price else 0
+
+
+def _rate(rates: Rates, name: str) -> int:
+    value = getattr(rates, name)
+    return int(rates.input if value is None else value)
+
+
+def _is_among(provider: str, names: tuple[str, ...]) -> bool:
+    """`deepinfra/turbo` names a variant of DeepInfra: this table has no variants, so it is DeepInfra."""
+    folded = provider.lower()
+    return any(name == folded or name.startswith(folded + "/") for name in names)
+
+
+def read_preferences(members: Members) -> Preferences | None:
+    """What is said, None when nothing is. Invalid."""
+    wishes = Preferences()
+    is_said = False
+    for name, read in (("models", _models), ("provider", _provider), ("route", _route)):
+        raw = members.get(name)
+        if raw is not None and bytes(raw) != b"null":
+            is_said = True
+            try:
+                value = _decode(raw)
+            except (msgspec.DecodeError, RecursionError) as problem:
+                raise Invalid(f"'{name}' cannot be read: {problem}", name) from None
+            read(wishes, value)
+    return wishes if is_said else None
+
+
+def _models(wishes: Preferences, value: Any) -> None:
+    wishes.models = _names("models", value, MODELS_MAX)
+
+
+def _route(_: Preferences, value: Any) -> None:
+    if value not in ("", "fallback"):
+        raise Invalid("'route' must be 'fallback'", "route")
+
+
+def _names(param: str, value: Any, most: int) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
+        raise Invalid(f"'{param}' must be a list of names", param)
+    if len(value) > most:
+        raise Invalid(f"'{param}' must not have more than {most} names", param)
+    return tuple(value)
+
+
+def _provider(wishes: Preferences, value: Any) -> None:
+    if not isinstance(value, dict):
+        raise Invalid("'provider' must be an object such as {'order': ['openai']}", "provider")
+    for name, inner in value.items():
+        read = _PREFERENCES.get(name)
+        if read is None:
+            known = ", ".join(_PREFERENCES)
+            raise Invalid(
+                f"'provider' has no member '{name[:64]}'; it has {known}", f"provider.{name[:64]}", "unsupported_parameter"
+            )
+        if inner is not None:
+            read(wishes, f"provider.{name}", inner)
+
+
+def _listed(field: str) -> Callable[[Preferences, str, Any], None]:
+    def read(wishes: Preferences, param: str, value: Any) -> None:
+        setattr(wishes, field, tuple(name.lower() for name in _names(param, value, NAMES_MAX)))
+
+    return read
+
+
+def _flag(field: str) -> Callable[[Preferences, str, Any], None]:
+    def read(wishes: Preferences, param: str, value: Any) -> None:
+        if not isinstance(value, bool):
+            raise Invalid(f"'{param}' must be true or false", param)
+        setattr(wishes, field, value)
+
+    return read
+
+
+def _sort(wishes: Preferences, param: str, value: Any) -> None:
+    by = value.get("by") if isinstance(value, dict) else value
+    if by not in ("price", "throughput", "latency", "exacto"):
+        raise Invalid(f"'{param}' must be 'price', 'throughput' or 'latency'", param)
+    if by == "price":
+        wishes.sorts_by_price = True
+    else:
+        _wish(wishes, param, value)
+
+
+_PRICES: Final = {
+    "prompt": "input",
+    "completion": "output",
+    "request": "request",
+    "image": "image_prompt",
+    "audio": "audio_prompt",
+}
+
+
+def _max_price(wishes: Preferences, param: str, value: Any) -> None:
+    if not isinstance(value, dict):
+        raise Invalid(f"'{param}' must be an object such as {{'prompt': 1, 'completion': 2}}", param)
+    for name, most in value.items():
+        if name not in _PRICES:
+            raise Invalid(f"'{param}' has no member '{name[:64]}'; it has {', '.join(_PRICES)}", f"{param}.{name[:64]}")
+        if most is None:
+            continue
+        try:
+            # Dollars per million tokens are millionths of a dollar per token; what is finer than we count is rounded down.
+            text = most if isinstance(most, str) else format(most, ".6f")
+            pico = dollars_to(10**12 if name == "request" else 10**6, text)
+        except (ValueError, TypeError):
+            raise Invalid(f"'{param}.{name}' must be a price in dollars such as 0.5", f"{param}.{name}") from None
+        wishes.price_max = {**wishes.price_max, _PRICES[name]: pico}
+
+
+def _wish(wishes: Preferences, param: str, _: Any) -> None:
+    wishes.ignored += (param,)
+
+
+def _unknowable(harmless: Any) -> Callable[[Preferences, str, Any], None]:
+    """A demand that this table has no facts for."""
+
+    def read(_: Preferences, param: str, value: Any) -> None:
+        if value != harmless:
+            message = (
+                f"'{param}' cannot be promised: the routing table of this proxy does not say so of any provider; leave it out"
+            )
+            raise Invalid(message, param, "unsupported_parameter")
+
+    return read
+
+
+_PREFERENCES: Final[dict[str, Callable[[Preferences, str, Any], None]]] = {
+    "order": _listed("order"),
+    "only": _listed("only"),
+    "ignore": _listed("ignore"),
+    "allow_fallbacks": _flag("allows_fallbacks"),
+    "require_parameters": _flag("requires_parameters"),
+    "sort": _sort,
+    "max_price": _max_price,
+    "data_collection": _unknowable("allow"),
+    "zdr": _unknowable(False),
+    "enforce_distillable_text": _unknowable(False),
+    "quantizations": _unknowable([]),
+    "preferred_min_throughput": _wish,
+    "preferred_max_latency": _wish,
+}

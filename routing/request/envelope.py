@@ -1,0 +1,230 @@
+"""The view of a chat-completion request that decides.
+
+Strategy: the body is split into its top-level members with raw values; only the few that decide are decoded. What goes to a
+provider is rebuilt from those members (`routing.request.body`), so what was read is what is sent: a repeated `"model"` cannot
+price one model and call another.
+Rule: the number of members, of values, of parts and of levels is bounded before work is done that grows with it.
+Limits: parameters are checked as far as DESIGN documents them; everything else passes as it came.
+"""
+
+import re
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from routing.plan.preferences import Preferences, read_preferences
+from routing.request.invalid import Invalid as Invalid
+from routing.request.names import check_name, words
+from routing.request.options import Options, read_options
+from routing.request.prompt import Prompt, read_prompt
+from routing.table.parameters import OPENAI
+from routing.wire.members import Members, decode_members
+
+
+class Envelope(msgspec.Struct, frozen=True, gc=False):
+    """What decides. `max_tokens` is the caller's own cap per choice, None when there is none; `bytes_total` bounds the prompt's
+    tokens (a token is at least one byte), except for the `remote_images` and the `remote_others` (documents, videos), whose
+    content is elsewhere. `prompt_bytes` are what a model reads, `inline_media` the bytes among them of each image or sound.
+    `options`: what is asked for beside a plain answer, `preferences`: what is said about its way; None when nothing is."""
+
+    model: str
+    members: Members
+    bytes_total: int
+    stream: bool = False
+    include_usage: bool = False
+    max_tokens: int | None = None
+    choices: int = 1
+    prompt_bytes: int = 0
+    remote_images: int = 0
+    remote_others: int = 0
+    inline_media: tuple[int, ...] = ()
+    options: Options | None = None
+    preferences: Preferences | None = None
+
+    @property
+    def requires_parameters(self) -> bool:
+        """Whether what would be left out must be refused instead."""
+        return self.preferences is not None and self.preferences.requires_parameters
+
+    @property
+    def cache_life(self) -> str:
+        """The longest life that is asked for a cache, "" for the usual one."""
+        lives = () if self.options is None else self.options.cache_lives
+        return "12h" if "12h" in lives else "1h" if "1h" in lives else ""
+
+    @property
+    def tier(self) -> str:
+        """The service tier asked for; "" is the plain one."""
+        return "" if self.options is None else self.options.tier
+
+
+def answered_by(envelope: Envelope, model_id: str) -> Envelope:
+    """Where the caller names the models to fall back to, the answer is called by the one that gives it."""
+    if envelope.preferences is None or not envelope.preferences.models or envelope.model == model_id:
+        return envelope
+    return msgspec.structs.replace(envelope, model=model_id)
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _UsageOptions(msgspec.Struct):
+    """OpenRouter's."""
+
+    include: bool | None = None
+
+
+def _decoder(kind: Any) -> Any:
+    return msgspec.json.Decoder(kind).decode
+
+
+_PositiveInt = Annotated[int, Meta(ge=1, le=2**53)]
+_CHECKS: Final = {
+    name: (_decoder(kind), expected)
+    for name, kind, expected in (
+        ("stream", bool | None, "true or false"),
+        ("temperature", Annotated[float, Meta(ge=0, le=2)] | None, "a number from 0 to 2"),
+        ("top_p", Annotated[float, Meta(ge=0, le=1)] | None, "a number from 0 to 1"),
+        ("max_tokens", _PositiveInt | None, "a whole number of at least 1"),
+        ("max_completion_tokens", _PositiveInt | None, "a whole number of at least 1"),
+        ("stop", str | Annotated[list[str], Meta(max_length=4)] | None, "one string or a list of up to four strings"),
+        ("n", Annotated[int, Meta(ge=1, le=128)] | None, "a whole number from 1 to 128"),
+        ("usage", _UsageOptions | None, "an object such as {'include': true}"),
+        ("stream_options", _StreamOptions | None, "an object such as {'include_usage': true}"),
+    )
+}
+_PROMPT: Final = frozenset(("messages", "tools", "functions", "response_format"))
+"""What a model reads."""
+_ORDINARY: Final = OPENAI - words("service_tier store tools web_search_options prediction modalities audio prompt_cache_options")
+"""What needs no second look."""
+_TO_ROUTER: Final = frozenset(("models", "provider", "route"))
+_decode_str = _decoder(str)
+_FILLED_LIST = re.compile(rb"\[[ \t\r\n]*[^\] \t\r\n]")
+MEMBERS_MAX: Final = 128
+"""Of the body. OpenAI's and OpenRouter's together are sixty."""
+LARGE_BYTES: Final = 1_048_576
+"""Below this, whatever a body is made of is decoded in milliseconds."""
+FEW: Final = 256
+"""So many are sooner found one by one than counted with all that is between them."""
+_MARKS: Final = (b"{", b"[", b",")
+VALUES_MAX: Final = 200_000
+"""Values in a large body: they cost memory and time by their number, not by their bytes."""
+
+
+def read(body: bytes) -> Envelope:
+    """The envelope of a request body; Invalid names what is wrong and what would be right."""
+    members = _members(body)
+    messages = members.get("messages")
+    if messages is None:
+        raise Invalid("'messages' is missing: send a list of at least one message", "messages", "missing_required_parameter")
+    if _FILLED_LIST.match(messages) is None:
+        raise Invalid("'messages' must be a list of at least one message", "messages")
+    values: dict[str, Any] = {}
+    prompt_bytes = 0
+    for name, raw in members.items():
+        check = _CHECKS.get(name)
+        if check is not None:
+            try:
+                values[name] = check[0](raw)
+            except (msgspec.DecodeError, RecursionError):
+                raise Invalid(f"'{name}' must be {check[1]}", name) from None
+        elif name in _PROMPT:
+            prompt_bytes += len(raw)
+    read_value = values.get
+    options = read_value("stream_options")
+    if options is not None:
+        for name in decode_members(members["stream_options"]):
+            if name != "include_usage":
+                check_name(name)
+    usage = read_value("usage")
+    prompt = read_prompt(messages)
+    max_tokens, other_max_tokens = read_value("max_tokens"), read_value("max_completion_tokens")
+    if other_max_tokens is not None:
+        max_tokens = other_max_tokens if max_tokens is None else min(max_tokens, other_max_tokens)
+    preferences = read_preferences(members) if not members.keys().isdisjoint(_TO_ROUTER) else None
+    return Envelope(
+        model=_model(members, preferences),
+        members=members,
+        bytes_total=len(body),
+        stream=read_value("stream") is True,
+        include_usage=(options is not None and options.include_usage is True) or (usage is not None and usage.include is True),
+        max_tokens=max_tokens,
+        choices=read_value("n") or 1,
+        prompt_bytes=prompt_bytes,
+        remote_images=prompt.images,
+        remote_others=prompt.others,
+        inline_media=prompt.inline,
+        options=_options(members, prompt),
+        preferences=preferences,
+    )
+
+
+def _options(members: Members, prompt: Prompt) -> Options | None:
+    special = members.keys() - _ORDINARY
+    if not special and prompt.state is None and not prompt.cache_lives:
+        return None
+    options = read_options(members, special)
+    if prompt.state is not None:
+        options.state = prompt.state
+    options.cache_lives |= prompt.cache_lives
+    return options
+
+
+def _members(body: bytes) -> Members:
+    try:
+        if not body.isascii():
+            # Raw values are checked for their grammar, not for their encoding.
+            body.decode()
+        if len(body) > LARGE_BYTES:
+            _bound_values(body)
+        members = decode_members(body)
+    except RecursionError:
+        raise Invalid("the body is nested too deeply to be read") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        hint = "an object is expected" if isinstance(problem, msgspec.ValidationError) else str(problem)
+        raise Invalid(f"the body is not a JSON object: {hint}", code="invalid_json") from None
+    if len(members) > MEMBERS_MAX:
+        raise Invalid(f"the body must not have more than {MEMBERS_MAX} members")
+    return members
+
+
+def _bound_values(body: bytes) -> None:
+    """Invalid: there are more values in it than VALUES_MAX, so that it is not even decoded."""
+    count = 0
+    for mark in _MARKS:
+        position = body.find(mark)
+        few = count + FEW
+        while position >= 0 and count < few:
+            count += 1
+            position = body.find(mark, position + 1)
+        if position >= 0:
+            count += body.count(mark, position)
+    if count <= VALUES_MAX:
+        return
+    # Most of these may stand in texts: only now is it worth to look closely.
+    text = body
+    if b"\\" in body:
+        # A quote behind an odd number of backslashes ends no string.
+        text = body.replace(rb"\\", b"") if rb"\\" in body else body
+        text = text.replace(rb"\"", b"")
+    pieces = text.split(b'"', 4 * VALUES_MAX)
+    outside = b"".join(pieces[::2]) if len(pieces) <= 4 * VALUES_MAX else b"," * VALUES_MAX
+    if sum(map(outside.count, _MARKS)) >= VALUES_MAX:
+        raise Invalid(f"the body has more than {VALUES_MAX} values, which is more than this proxy reads")
+
+
+def _model(members: Members, preferences: Preferences | None) -> str:
+    raw = members.get("model")
+    if raw is None or (preferences is not None and bytes(raw) == b"null"):
+        if preferences is not None and preferences.models:
+            return preferences.models[0]
+        raise Invalid("'model' is missing: name one as 'provider/model'", "model", "missing_required_parameter")
+    try:
+        model: str = _decode_str(raw)
+    except msgspec.DecodeError:
+        raise Invalid("'model' must be a string such as 'openai/gpt-4o-mini'", "model") from None
+    if not model:
+        raise Invalid("'model' is empty: name one as 'provider/model'", "model")
+    return model

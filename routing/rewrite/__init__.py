@@ -1,0 +1,1 @@
+"""Answers that pass: the stream and the whole one, with id, model and usage swapped."""

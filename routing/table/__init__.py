@@ -1,0 +1,1 @@
+"""providers.toml as frozen values, with every problem at once and its place in the file."""

@@ -1,0 +1,225 @@
+"""The routing table: the text of providers.toml as one frozen value.
+
+Rule: a table is either right or refused as a whole, with every problem named at once (`routing.table.problem.ConfigError`).
+Rule: what is called must have a price. A model that is not listed has none, unless its provider says what unlisted ones cost.
+Limits: nothing is read but the text; whether a key's reference leads anywhere is the caller's to find out.
+"""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from routing.table import field
+from routing.table.entry import read_provider
+from routing.table.field import Table
+from routing.table.parameters import OPENAI, taken
+from routing.table.positions import line_of, lines
+from routing.table.problem import ConfigError as ConfigError
+from routing.table.problem import Path, Problem, Wrong, dotted, nearest
+from routing.table.provider import ECHO, BaseUrl, Model, Provider
+from routing.table.tariff import Tariff
+from usage.pricing import pico_per_token
+from usage.record import Rates
+
+MIB: Final = 1024 * 1024
+MODEL_ID_CHARS_MAX: Final = 256
+_UNLISTED_KEY: Final = re.compile(r"[!-~]+\Z")
+_TOML_PLACE: Final = re.compile(r"\(at line (\d+), column (\d+)\)")
+_SYNTAX_HINT: Final = "strings need quotes, and so do keys with a dot or a slash; a table or a key may be written only once"
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Bounds on one caller, one provider and the whole process. What each means stands at the top of providers.toml."""
+
+    body_bytes_max: int = 32 * MIB
+    body_timeout_s: float = 15.0
+    body_rate_min: int = 1024
+    """Bytes per second that have to come in each `body_timeout_s`."""
+    header_count_max: int = 64
+    reader_timeout_s: float = 30.0
+    inflight_body_bytes_max: int = 256 * MIB
+    keepalive_comment_s: float = 15.0
+    finish_timeout_s: float = 2.0
+    response_bytes_max: int = 64 * MIB
+    line_bytes_max: int = 16 * MIB
+
+
+class Config(msgspec.Struct, frozen=True):
+    """The routing table. `version` names the text it was read from; `aliases` lead straight to model ids, in fallback order."""
+
+    version: str
+    providers: dict[str, Provider]
+    aliases: dict[str, tuple[str, ...]] = {}
+    limits: Limits = Limits()
+    has_free_models: bool = False
+    """Whether anything can be called that costs nothing."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins (scheme, host, port) of pages that may call from a browser; `*` is any."""
+
+
+class Found(msgspec.Struct, frozen=True):
+    provider: Provider
+    model: Model
+
+
+class NotFound(msgspec.Struct, frozen=True):
+    """No model of that id can be called. `provider` is set when a provider takes the prefix, but has no price for the rest."""
+
+    provider: Provider | None = None
+
+
+def parse(text: str) -> Config:
+    """The routing table; ConfigError names every problem with its place and what would be right."""
+    text = text.removeprefix("\ufeff")
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError((_syntax_problem(str(error), text),)) from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, arrays nested too deeply
+        raise ConfigError((Problem("", 1, f"the text cannot be read as TOML: {error}"),)) from None
+    found: list[tuple[Path, Wrong]] = []
+    config = _read(Table(document, (), found), hashlib.sha256(text.encode()).hexdigest()[:12])
+    if found:
+        known = lines(text)
+        problems = [Problem(dotted(path), line_of(path, known), wrong.message, wrong.hint) for path, wrong in found]
+        raise ConfigError(tuple(sorted(problems, key=lambda problem: problem.line)))
+    return config
+
+
+def _syntax_problem(message: str, text: str) -> Problem:
+    place = _TOML_PLACE.search(message)
+    if place is None:
+        return Problem("", text.count("\n") + 1, f"the text ends too early: {message}")
+    what = message[: place.start()].rstrip()
+    return Problem("", int(place[1]), f"column {place[2]} is not valid TOML: {what[:1].lower()}{what[1:]}", _SYNTAX_HINT)
+
+
+def _read(table: Table, version: str) -> Config:
+    limits = _read_limits(table.table("limits"))
+    tables = table.table("providers").tables()
+    providers = {name: read_provider(inner, name, version) for name, inner in tables}
+    providers.setdefault(ECHO, echo(version))
+    for name, inner in tables:
+        _blame_hidden_models(inner, providers[name], providers)
+    aliases = _read_aliases(table.table("aliases"), providers)
+    cors = table.table("cors")
+    cors_origins = cors.take("origins", field.items(field.origin), ())
+    cors.close()
+    table.close()
+    return Config(version, providers, aliases, limits, _has_free(providers), cors_origins)
+
+
+def _read_limits(table: Table) -> Limits:
+    defaults = Limits()
+    taken: dict[str, Any] = {}
+    for name in Limits.__struct_fields__:
+        check: Any = field.seconds if name.endswith("_s") else field.whole()
+        taken[name] = table.take(name, check, getattr(defaults, name))
+    limits = Limits(**taken)
+    table.close()
+    for smaller, larger in (("body_bytes_max", "inflight_body_bytes_max"), ("line_bytes_max", "response_bytes_max")):
+        if taken[smaller] > taken[larger]:
+            table.blame(Wrong(f"is larger than {larger}, {taken[larger]}", f"lower it, or raise {larger}"), smaller)
+    return limits
+
+
+def echo(version: str) -> Provider:
+    """The built-in provider: no network, no key, and a real price, so that everything can be tried offline."""
+    rates = Rates(input=pico_per_token("0.10"), output=pico_per_token("0.40"), version=version)
+    model = Model(
+        f"{ECHO}/echo-1", "echo-1", Tariff(rates), context_tokens=131_072, max_output_tokens=16_384, display_name="Echo 1"
+    )
+    return Provider(ECHO, BaseUrl("http", "localhost", 80), dialect="echo", models={"echo-1": model}, unlisted=rates)
+
+
+def _has_free(providers: Mapping[str, Provider]) -> bool:
+    for provider in providers.values():
+        rates = [model.rates for model in provider.models.values()]
+        rates += [provider.unlisted] if provider.unlisted is not None else []
+        if not all(each.input or each.output or each.request for each in rates):
+            return True
+    return False
+
+
+def _blame_hidden_models(table: Table, provider: Provider, providers: dict[str, Provider]) -> None:
+    for key, model in provider.models.items():
+        owner = _owner(providers, model.id)
+        if owner is not None and owner.name != provider.name:
+            wrong = Wrong(
+                f"can never be called: {model.id} belongs to the provider {owner.name}", "list it there, or rename one of the two"
+            )
+            table.blame(wrong, "models", key)
+
+
+def _read_aliases(table: Table, providers: dict[str, Provider]) -> dict[str, tuple[str, ...]]:
+    written = {name: table.take(name, _targets, ()) for name in table.values}
+    return {name: _resolve(table, name, written, providers) for name in written}
+
+
+def _targets(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (field.text(value),)
+    if not isinstance(value, list):
+        raise Wrong(f"is {field.kind_of(value)}; a model id, or a list of them, is expected", 'such as "openai/gpt-4o-mini"')
+    return field.items(field.text)(value)
+
+
+def _resolve(table: Table, name: str, written: dict[str, tuple[str, ...]], providers: dict[str, Provider]) -> tuple[str, ...]:
+    """The model ids an alias leads to, through other aliases if need be, each once and in order."""
+    if isinstance(_find(providers, name), Found):
+        table.blame(Wrong("is already the id of a model", "choose another name"), name)
+        return ()
+    reached: dict[str, None] = {}
+
+    def follow(target: str, via: tuple[str, ...]) -> None:
+        if target in via:
+            table.blame(Wrong(f"leads back to itself: {' -> '.join((*via, target))}", "let it end at a model"), name)
+        elif target in written:
+            for following in written[target]:
+                follow(following, (*via, target))
+        elif isinstance(_find(providers, target), Found):
+            reached[target] = None
+        else:
+            guess = nearest(target, [*(m.id for p in providers.values() for m in p.models.values()), *written])
+            table.blame(
+                Wrong(f'leads to "{target}", which is neither a model nor an alias', f'did you mean "{guess}"?' if guess else ""),
+                name,
+            )
+
+    follow(name, ())
+    return tuple(reached)
+
+
+def _owner(providers: Mapping[str, Provider], model_id: str) -> Provider | None:
+    """The provider with the longest name that is a prefix of the id and ends at a slash."""
+    end = model_id.rfind("/")
+    while end > 0:
+        provider = providers.get(model_id[:end])
+        if provider is not None:
+            return provider
+        end = model_id.rfind("/", 0, end)
+    return None
+
+
+def _find(providers: Mapping[str, Provider], model_id: str) -> Found | NotFound:
+    provider = _owner(providers, model_id) if len(model_id) <= MODEL_ID_CHARS_MAX else None
+    if provider is None:
+        return NotFound()
+    key = model_id[len(provider.name) + 1 :]
+    model = provider.models.get(key)
+    if model is not None:
+        return Found(provider, model)
+    if provider.unlisted is None or not _UNLISTED_KEY.match(key):
+        return NotFound(provider)
+    return Found(
+        provider, Model(model_id, key, Tariff(provider.unlisted), is_listed=False, takes=taken(OPENAI, provider.parameters))
+    )
+
+
+def find(config: Config, model_id: str) -> Found | NotFound:
+    """The model of an id such as `openai/gpt-4o-mini`. Aliases are not models; see `Config.aliases`."""
+    return _find(config.providers, model_id)

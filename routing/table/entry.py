@@ -1,0 +1,187 @@
+"""An entry of the routing table: one provider with its models and prices, read from its TOML table.
+
+Rule: the defaults stand in `routing.table.provider`; a field that is absent here takes them.
+Rule: a provider without any price cannot be called, and a model that another provider's longer name hides cannot either: both are
+problems, not surprises.
+"""
+
+import re
+from typing import Any, Final
+
+from routing.table import field
+from routing.table.field import Table
+from routing.table.parameters import ALWAYS, NEVER_TAKEN, OPENAI, taken
+from routing.table.price_list import read_rates, read_tariff
+from routing.table.problem import Wrong, dotted
+from routing.table.provider import ECHO, BaseUrl, Model, Provider
+from routing.wire.headers import OWN_HEADERS
+from usage.record import Rates
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*\Z")
+_MODEL_NAME: Final = re.compile(r"[!-~]{1,200}\Z")
+_PARAMETER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
+_NOWHERE: Final = BaseUrl("http", "localhost", 80)
+_DURATIONS: Final = (
+    "connect_timeout_s",
+    "first_byte_timeout_s",
+    "idle_timeout_s",
+    "total_timeout_s",
+    "keepalive_s",
+    "drain_timeout_s",
+)
+_MODALITIES: Final = ("text", "image", "audio", "video", "file")
+_MAX_TOKENS_FIELD: Final = ("max_tokens", "max_completion_tokens", "as_sent")
+_FACTS: Final[tuple[tuple[str, Any, Any], ...]] = (
+    ("context_tokens", field.whole(), None),
+    ("max_output_tokens", field.whole(), None),
+    ("image_tokens_max", field.whole(), None),
+    ("searches_max", field.whole(), 5),
+    ("display_name", field.text, ""),
+    ("input_modalities", field.items(field.one_of(*_MODALITIES)), ("text",)),
+    ("output_modalities", field.items(field.one_of(*_MODALITIES)), ("text",)),
+    ("max_tokens_field", field.one_of(*_MAX_TOKENS_FIELD), None),
+)
+"""What a model may say of itself besides its prices: field, check, default."""
+
+
+def read_model(table: Table, provider_name: str, key: str, version: str, parameters: tuple[str, ...] = ()) -> Model:
+    if not _MODEL_NAME.match(key):
+        table.blame(Wrong("is no usable model name", "up to 200 printable ASCII characters without space"))
+    own = {name: table.take(name, check, default) for name, check, default in _FACTS}
+    model = Model(
+        id=f"{provider_name}/{key}",
+        name=table.take("upstream", field.text, key),
+        tariff=read_tariff(table, version),
+        created_s=table.take("created", field.instant_s, 0),
+        has_search_price=table.has("search"),
+        takes=taken(taken(OPENAI, parameters), _parameters(table)),
+        **own,
+    )
+    table.close()
+    return model
+
+
+def read_provider(table: Table, name: str, version: str) -> Provider:
+    """One provider. Where something is wrong, the default stands in for it, so that the rest can be checked too."""
+    if not _NAME.match(name) or len(name) > 64:
+        table.blame(Wrong("is no usable provider name", "letters, digits, '.', '_' and '-', in parts separated by '/'"))
+    dialect: Any = table.take("dialect", field.one_of("openai", ECHO), ECHO if name == ECHO else "openai")
+    is_echo = dialect == ECHO
+    auth_header = table.take("auth_header", field.auth_header, "authorization: Bearer")
+    parameters = _parameters(table)
+    models = {key: read_model(inner, name, key, version, parameters) for key, inner in table.table("models").tables()}
+    provider = Provider(
+        name=name,
+        base_url=_base_url(table, is_echo),
+        key_refs=_key_refs(table, name, is_echo),
+        dialect=dialect,
+        auth_header=auth_header,
+        extra_headers=_extra_headers(table, auth_header),
+        parameters=parameters,
+        models=models,
+        unlisted=_unlisted(table, version),
+        **_wire(table),
+        **_quirks(table),
+    )
+    table.close()
+    if not provider.models and not table.has("models") and provider.unlisted is None and table.is_table:
+        table.blame(
+            Wrong(
+                "has no model and no price",
+                f'add [{dotted(table.path)}.models."..."] or unlisted = {{ input = "...", output = "..." }}',
+            )
+        )
+    if (provider.http2 or provider.proxy) and provider.transport != "httpx":
+        table.blame(Wrong("cannot do HTTP/2 or go through a proxy", 'write transport = "httpx"'), "transport")
+    return provider
+
+
+def _parameters(table: Table) -> tuple[str, ...]:
+    """`["top_k", "-logit_bias"]`: what is taken beyond OpenAI's parameters, and what of those is not."""
+    names = table.take("parameters", field.items(field.text), ())
+    for name in names:
+        plain = name.removeprefix("-")
+        if not _PARAMETER.match(plain):
+            table.blame(Wrong(f'has "{name}", which is no name of a parameter', "letters, digits and '_'"), "parameters")
+        elif not name.startswith("-") and plain in NEVER_TAKEN:
+            table.blame(
+                Wrong(f'has "{name}", which would choose another model or cap than was decided on', "leave it out"), "parameters"
+            )
+        elif name.startswith("-") and plain in ALWAYS:
+            table.blame(Wrong(f'has "{name}", without which nothing can be asked', "leave it out"), "parameters")
+    return names
+
+
+def _base_url(table: Table, is_echo: bool) -> BaseUrl:
+    if is_echo:
+        return table.take("base_url", field.base_url, _NOWHERE)
+    return table.need("base_url", field.base_url, _NOWHERE, 'such as "https://api.openai.com/v1"')
+
+
+def _key_refs(table: Table, name: str, is_echo: bool) -> tuple[str, ...]:
+    pool = table.take("api_keys", field.items(field.key_ref), ())
+    one = table.take("api_key", _key_or_none, ())
+    if table.has("api_keys") and table.has("api_key"):
+        table.blame(Wrong("stands beside api_key", "keep one of the two: api_key for one key, api_keys for a pool"), "api_keys")
+    elif len(set(pool)) < len(pool):
+        table.blame(Wrong("names the same key twice"), "api_keys")
+    elif table.is_table and not is_echo and not table.has("api_keys") and not table.has("api_key"):
+        variable = re.sub(r"[^A-Z0-9]+", "_", name.upper()) + "_API_KEY"
+        table.blame(Wrong("is missing", f'write "env:{variable}", or "none" if it needs no key'), "api_key")
+    return pool or one
+
+
+def _key_or_none(value: Any) -> tuple[str, ...]:
+    return () if value == "none" else (field.key_ref(value),)
+
+
+def _unlisted(table: Table, version: str) -> Rates | None:
+    inner = table.table("unlisted")
+    if not table.has("unlisted"):
+        return None
+    rates = read_rates(inner, version)
+    inner.close()
+    return rates
+
+
+def _wire(table: Table) -> dict[str, Any]:
+    """How it is reached: transport, TLS, clocks."""
+    taken: dict[str, Any] = {
+        "transport": table.take("transport", field.one_of("native", "httpx"), "native"),
+        "http2": table.take("http2", field.flag, False),
+        "proxy": table.take("proxy", field.proxy_url, None),
+        "ca_file": table.take("ca_file", field.text, None),
+        "verify": table.take("verify", field.flag, True),
+        "attempts_max": table.take("attempts_max", field.whole(), 3),
+        "on_disconnect": table.take("on_disconnect", field.one_of("cancel", "drain"), "cancel"),
+    }
+    defaults = Provider(name="", base_url=_NOWHERE)
+    for name in _DURATIONS:
+        taken[name] = table.take(name, field.seconds, getattr(defaults, name))
+    return taken
+
+
+def _quirks(table: Table) -> dict[str, Any]:
+    arithmetic = field.one_of("auto", "reasoning_included", "reasoning_excluded")
+    return {
+        "stream_options": table.take("stream_options", field.flag, True),
+        "max_tokens_field": table.take("max_tokens_field", field.one_of(*_MAX_TOKENS_FIELD), "as_sent"),
+        "trusts_served_tier": table.take("trusts_served_tier", field.flag, True),
+        "allow_state": table.take("allow_state", field.flag, False),
+        "usage_arithmetic": table.take("usage_arithmetic", arithmetic, "auto"),
+    }
+
+
+def _extra_headers(table: Table, auth_header: str) -> tuple[tuple[str, str], ...]:
+    """Headers that go with every request to it; those that we write ourselves are refused."""
+    inner = table.table("extra_headers")
+    pairs = []
+    for written, value in inner.values.items():
+        try:
+            name = field.header_name(written)
+            if name.encode() in OWN_HEADERS or name == auth_header.partition(":")[0]:
+                raise Wrong("is written by the proxy itself", "leave it out")
+            pairs.append((name, field.header_value(value)))
+        except Wrong as wrong:
+            inner.blame(wrong, written)
+    return tuple(pairs)

@@ -1,0 +1,108 @@
+"""A provider and its models, as the routing table describes them.
+
+Rule: secrets are references (`env:NAME`, `file:PATH`) here and everywhere in `routing`; only `edge` sees what they stand for.
+Limits: everything is frozen and hashable, so a provider can be a key of a pool or a cache. Durations are seconds.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+from routing.table.parameters import OPENAI
+from routing.table.tariff import Tariff
+from usage.record import Rates
+
+ECHO: Final = "echo"
+"""Name and dialect of the built-in provider that answers without a network."""
+
+
+class BaseUrl(msgspec.Struct, frozen=True):
+    """Where a provider listens. `path` has no trailing slash: the request target is `path` + `/chat/completions`."""
+
+    scheme: Literal["http", "https"]
+    host: str
+    port: int
+    path: str = ""
+
+    @property
+    def authority(self) -> str:
+        """The `host` header: with the port only when it is not the scheme's own, IPv6 in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
+
+    @property
+    def text(self) -> str:
+        return f"{self.scheme}://{self.authority}{self.path}"
+
+
+class Model(msgspec.Struct, frozen=True):
+    """One model of one provider. `id` is what callers ask for, `name` what the provider is asked for.
+
+    `tariff` are its prices; `rates` the plain ones among them. `image_tokens_max` bounds what one image part can cost in prompt
+    tokens, None when the provider does not say. `searches_max` is how often it may search the web for one answer.
+    `max_tokens_field` None means "as the provider's".
+    """
+
+    id: str
+    name: str
+    tariff: Tariff
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+    image_tokens_max: int | None = None
+    display_name: str = ""
+    input_modalities: tuple[str, ...] = ("text",)
+    output_modalities: tuple[str, ...] = ("text",)
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens", "as_sent"] | None = None
+    created_s: int = 0
+    is_listed: bool = True
+    """False for a name the table does not know, called at its provider's `unlisted` price."""
+    searches_max: int = 5
+    has_search_price: bool = False
+    takes: frozenset[str] = OPENAI
+    """Names of the request's members that may be sent to it."""
+
+    @property
+    def rates(self) -> Rates:
+        return self.tariff.rates
+
+
+class Provider(msgspec.Struct, frozen=True):
+    """One provider. What each field means to the operator, with unit and default, stands at the top of providers.toml."""
+
+    name: str
+    base_url: BaseUrl
+    key_refs: tuple[str, ...] = ()
+    """References to this provider's keys; empty when it needs none."""
+    dialect: Literal["openai", "echo"] = "openai"
+    transport: Literal["native", "httpx"] = "native"
+    http2: bool = False
+    proxy: str | None = None
+    ca_file: str | None = None
+    verify: bool = True
+    auth_header: str = "authorization: Bearer"
+    """`name` or `name: Scheme`; the secret follows."""
+    extra_headers: tuple[tuple[str, str], ...] = ()
+    connect_timeout_s: float = 5.0
+    first_byte_timeout_s: float = 300.0
+    idle_timeout_s: float = 300.0
+    total_timeout_s: float = 1800.0
+    keepalive_s: float = 30.0
+    attempts_max: int = 3
+    on_disconnect: Literal["cancel", "drain"] = "cancel"
+    drain_timeout_s: float = 30.0
+    stream_options: bool = True
+    """Whether `stream_options` may be sent to it."""
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens", "as_sent"] = "as_sent"
+    usage_arithmetic: Literal["auto", "reasoning_included", "reasoning_excluded"] = "auto"
+    """Whether `completion_tokens` holds the reasoning tokens; "auto" goes by what the total has more."""
+    trusts_served_tier: bool = True
+    """Whether the service tier that its answers name is the one that it bills."""
+    allow_state: bool = False
+    """Whether callers may use what is kept under our key: only where that key is one tenant's."""
+    parameters: tuple[str, ...] = ()
+    """Names that it takes beyond OpenAI's, and with a minus in front those of OpenAI's that it does not."""
+    models: dict[str, Model] = {}
+    unlisted: Rates | None = None
+
+    def __hash__(self) -> int:
+        return hash(self.name)

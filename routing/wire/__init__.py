@@ -1,0 +1,1 @@
+"""HTTP heads, server-sent events, and JSON by spans of bytes."""
