@@ -27,6 +27,7 @@ VERSIONS = ("1.1", "1.0")
 """The parser also reads 0.9, which has no headers, and 2.0, which has none of its own."""
 ASGI = {"version": "3.0", "spec_version": "2.4"}
 Headers = list[tuple[bytes, bytes]]
+_CR = 13
 CHUNKS_MAX = 16_384
 CHUNK_BYTES_MIN = 64
 """A chunked body may have CHUNKS_MAX chunks, and one more for each CHUNK_BYTES_MIN of it: each costs what 500 bytes cost."""
@@ -101,17 +102,24 @@ class RequestReader:
     def feed(self, data: bytes) -> None:
         """Bytes came."""
         buffer, connection = self._buffer, self._connection
-        if self.reading is None and connection.request is None and not (buffer.waiting_bytes or self.has_part_of_head):
-            end = data.find(EMPTY_LINE) + len(EMPTY_LINE)
-            if end >= len(EMPTY_LINE):
-                # The usual case: a head in one piece. Nothing waits before it, so it need not wait either.
-                head = data[:end]
-                self._watch_head(head)
-                self._quiet_bytes += end
-                self._parse(head)
-                data = data[end:]
-                if not data or connection.is_closing:
-                    return
+        end = -1
+        if self.reading is None and connection.request is None and not (self.has_part_of_head or buffer.waiting_bytes):
+            end = data.find(EMPTY_LINE)
+        if end > 0 and data[0] > _CR:
+            # The usual case: a whole head, and its body or nothing behind it. Nothing waits before it, so it need not wait.
+            end += len(EMPTY_LINE)
+            head = data[:end]
+            self._spaces = head.count(b" ", 0, head.find(b"\r"))
+            self._quiet_bytes += end
+            self._parse(head)
+            data = data[end:]
+            if not data or connection.is_closing:
+                return
+            if len(data) == self._body_left_bytes:
+                self._body_left_bytes = 0
+                self._quiet_bytes += len(data)
+                self._parse(data)
+                return
         buffer.append(data)
         self.read_on()
 

@@ -179,7 +179,7 @@ def byte_by_byte(reads: list[bytes]) -> list[bytes]:
 
 HALF = [post(0, b"x"), b"PO", b"ST /a HTTP/1.1\r\nHost: edge\r\nContent-Length: 1\r\n\r\nx"]
 TORN = [post(0, b"x"), post(0, b"x") + b"PO", post(0, b"x")]
-EDGE = [post(0, b"")[:-1], b"\n" + post(0, b"y")]
+EDGE = [post(0, b"x")[:20], post(0, b"x")[20:]]
 PAIR = [post(0, b"x") + post(0, b"y")]
 
 
