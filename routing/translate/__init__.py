@@ -20,6 +20,14 @@ from routing.plan.refusal import Refusal
 Format = Literal["chat", "messages", "responses", "gemini", "converse", "cohere"]
 Framing = Literal["sse", "eventstream"]
 
+HUB: Final = frozenset(("cache_control", "reasoning_details", "is_error", "tool_images", "file_urls"))
+"""The traits of Chat where another pair follows: what a caller's format has and plain Chat has not is kept for that pair.
+
+Of a provider that speaks Chat itself, the table says which of these it knows, and further:
+reasoning_content: thoughts of earlier turns are sent back to it (DeepSeek, Moonshot). short_ids: tool calls have ids of nine
+letters and digits (Mistral). parts: a text may be a list of parts everywhere.
+"""
+
 
 class Target(msgspec.Struct, frozen=True):
     """Where a request goes, as far as a pair has to know it.
@@ -47,7 +55,8 @@ class Translated(NamedTuple):
 
 
 class Context(msgspec.Struct, frozen=True):
-    """Whose answer it is. `prompt_tokens` is an estimate, for formats that tell it before the provider has."""
+    """Whose answer it is; `memo` is that of the pair whose machine it makes. `prompt_tokens` is an estimate, for formats that
+    tell it before the provider has."""
 
     gen_id: str
     model: str
@@ -94,10 +103,10 @@ class UpstreamPair(Protocol):
     def request(self, body: bytes, target: Target) -> Translated:
         """A Chat request → the provider's. Invalid."""
 
-    def machine(self, memo: Any = None) -> UpstreamMachine: ...
+    def machine(self, context: Context) -> UpstreamMachine: ...
 
-    def whole(self, body: bytes, memo: Any = None) -> bytes:
-        """A whole answer → Chat's; an object with `error` when it is none."""
+    def whole(self, body: bytes, context: Context) -> bytes:
+        """A whole answer → Chat's; an object with `error` for an error; what is no answer at all as it came."""
 
 
 class DownstreamPair(Protocol):
@@ -112,9 +121,9 @@ class DownstreamPair(Protocol):
         """Our whole Chat answer → the caller's."""
 
 
-UPSTREAM: Final[dict[Format, str]] = {}
+UPSTREAM: Final[dict[Format, str]] = {"messages": "routing.translate.chat_on_messages"}
 """Provider's format → the module of the pair that serves Chat on it."""
-DOWNSTREAM: Final[dict[Format, str]] = {}
+DOWNSTREAM: Final[dict[Format, str]] = {"messages": "routing.translate.messages_on_chat"}
 """Caller's format → the module of the pair that serves it on Chat."""
 
 

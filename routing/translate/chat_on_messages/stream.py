@@ -1,0 +1,287 @@
+"""Anthropic's event stream → Chat's chunks: one state machine.
+
+Rule: nothing goes out before the first delta, so that an early error can still be a status; the end is the provider's own
+(`message_stop`, or a clean end behind a `stop_reason`), never an invented one.
+Strategy: texts and fragments of JSON are string literals on both sides, and copied as such.
+"""
+
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from routing.dialects.anthropic import FINISH, Usage
+from routing.translate import Context
+from routing.translate.chunks import DONE, ChunkWriter
+from routing.translate.events import ABSENT, NOTHING, Payloads, view
+from routing.translate.frames import Frame, framed, is_one_event, learned
+from routing.translate.seals import ANTHROPIC
+
+_FORMAT: Final = ANTHROPIC.encode()
+_SERVERS: Final = frozenset(("server_tool_use", "web_search_tool_result", "web_fetch_tool_result"))
+"""What a search that was asked for leaves in the answer: the text cites what it found."""
+_RESTARTED: Final = b'{"type":"api_error","message":"the provider began its answer a second time"}'
+REFUSAL: Final = b'"refusal":  '
+"""Why there is no answer. No model wrote it: with two spaces our count of what models write passes over it."""
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Delta(msgspec.Struct, gc=False):
+    type: str = ""
+    text: Raw = ABSENT
+    thinking: Raw = ABSENT
+    signature: Raw = ABSENT
+    partial_json: Raw = ABSENT
+    citation: Raw = ABSENT
+    stop_reason: str | None = None
+    stop_details: Raw = ABSENT
+
+
+class Block(msgspec.Struct, gc=False):
+    type: str = ""
+    id: Raw = ABSENT
+    name: Raw = ABSENT
+    input: Raw = ABSENT
+    data: Raw = ABSENT
+    text: Raw = ABSENT
+    thinking: Raw = ABSENT
+    signature: Raw = ABSENT
+
+
+class Message(msgspec.Struct, gc=False):
+    id: Raw = ABSENT
+    model: Raw = ABSENT
+    usage: Usage | None = None
+
+
+class Event(msgspec.Struct, gc=False):
+    type: str = ""
+    index: int = 0
+    delta: Delta | None = None
+    content_block: Block | None = None
+    message: Message | None = None
+    usage: Usage | None = None
+    error: Raw = ABSENT
+
+
+class Citation(msgspec.Struct, gc=False):
+    url: Raw = ABSENT
+    title: Raw = ABSENT
+    cited_text: Raw = ABSENT
+
+
+class StopDetails(msgspec.Struct, gc=False):
+    explanation: Raw = ABSENT
+
+
+_decode: Final = msgspec.json.Decoder(Event).decode
+_decode_citation: Final = msgspec.json.Decoder(Citation).decode
+_decode_details: Final = msgspec.json.Decoder(StopDetails).decode
+
+
+class Tool:
+    """One call: its number among the calls, and whether any of its arguments have come. `given`: those at its start."""
+
+    __slots__ = ("given", "has_arguments", "number")
+
+    def __init__(self, number: int, given: bytes) -> None:
+        self.number = number
+        self.given = given
+        self.has_arguments = False
+
+
+class MessagesToChat:
+    """One stream."""
+
+    __slots__ = (
+        "_citations",
+        "_frame",
+        "_is_over",
+        "_payloads",
+        "_refusal",
+        "_start",
+        "_stop",
+        "_text",
+        "_thoughts",
+        "_tools",
+        "_usage",
+        "_writer",
+        "is_framing",
+    )
+
+    def __init__(self, context: Context) -> None:
+        self.is_framing = False
+        self._payloads = Payloads()
+        self._writer = ChunkWriter(context.created_s)
+        self._usage = Usage()
+        self._tools: dict[int, Tool] = {}
+        self._thoughts: dict[int, int] = {}
+        self._frame: Frame | None = None
+        self._text = b""
+        """The text of the event that was read last, if that was nothing but a piece of text."""
+        self._stop = ""
+        self._refusal = b""
+        self._start = b""
+        self._citations = 0
+        self._is_over = False
+
+    def feed(self, data: bytes) -> bytes:
+        if self._frame is not None:
+            if (sent := framed(self._frame, data)) is not None:
+                return sent
+            self._frame = None
+        self.is_framing = True
+        self._text = b""
+        payloads = self._payloads.feed(data)
+        sent = b"".join([self._take(payload) for payload in payloads])
+        if self._text and len(payloads) == 1 and is_one_event(data):
+            self._frame = learned(data, self._text, sent)
+        return sent
+
+    def finish(self) -> bytes:
+        self._frame = None
+        sent = b"".join([self._take(payload) for payload in self._payloads.finish()])
+        if self._stop and not self._is_over:
+            sent += self._conclude()
+        return sent
+
+    def _take(self, payload: bytes) -> bytes:
+        if self._is_over or not payload:
+            return b""
+        event = view(payload, Event, _decode)
+        if event is None:
+            return b""
+        match event.type:
+            case "content_block_delta":
+                self.is_framing = False
+                return self._delta(event.index, event.delta or Delta())
+            case "content_block_start":
+                self.is_framing = False
+                return self._open(event.index, event.content_block or Block())
+            case "content_block_stop":
+                self.is_framing = False
+                return self._close(event.index)
+            case "message_start":
+                return self._begin(payload, event.message or Message())
+            case "message_delta":
+                self.is_framing = False
+                self._end(event)
+            case "message_stop":
+                return self._conclude() if self._stop else b""
+            case "error":
+                return self._fail(payload if event.error in NOTHING else bytes(event.error))
+            case "" if bytes(event.error) not in NOTHING:
+                return self._fail(bytes(event.error))
+        return b""
+
+    def _fail(self, error: bytes) -> bytes:
+        self._is_over = True
+        self.is_framing = False
+        return self._writer.error(error)
+
+    def _begin(self, payload: bytes, message: Message) -> bytes:
+        """Nothing of it goes to the caller, but what the prompt came to is known from here on."""
+        if self._writer.has_begun:
+            return self._fail(_RESTARTED)
+        if payload == self._start:
+            return b""
+        self._start = payload
+        self._writer.name(_string(message.id), _string(message.model))
+        self._usage.merge(message.usage)
+        usage = self._usage.chat
+        return self._writer.usage(usage.json) if usage.prompt else b""
+
+    def _open(self, index: int, block: Block) -> bytes:
+        writer = self._writer
+        match block.type:
+            case "text":
+                return writer.content(bytes(block.text)) if bytes(block.text) not in NOTHING else b""
+            case "thinking":
+                number = self._thoughts[index] = len(self._thoughts)
+                return self._thought(block, number)
+            case "redacted_thinking":
+                number = self._thoughts[index] = len(self._thoughts)
+                detail = b'"reasoning_details":[{"type":"reasoning.encrypted","data":%b,"format":"%b","index":%d}]'
+                return writer.delta(detail % (_string(block.data), _FORMAT, number))
+            case "tool_use":
+                tool = self._tools[index] = Tool(len(self._tools), bytes(block.input))
+                return writer.call(tool.number, _string(block.id), _string(block.name))
+            case kind if kind in _SERVERS:
+                return b""
+            case kind:
+                message = f"the provider's answer has a part of type '{kind[:64]}', which Chat has no place for"
+                return self._fail(_encode({"type": "api_error", "message": message}))
+
+    def _thought(self, block: Block, number: int) -> bytes:
+        """What a thinking block has at its start: everything, in a whole answer."""
+        text, signature = bytes(block.thinking), bytes(block.signature)
+        if text in NOTHING and signature in NOTHING:
+            return b""
+        said = b'"reasoning":%b,' % text if text not in NOTHING else b""
+        signed = b',"signature":%b' % signature if signature not in NOTHING else b""
+        detail = b'%b"reasoning_details":[{"type":"reasoning.text","text":%b%b,"format":"%b","index":%d}]'
+        return self._writer.delta(detail % (said, _string(block.thinking), signed, _FORMAT, number))
+
+    def _delta(self, index: int, delta: Delta) -> bytes:
+        writer = self._writer
+        match delta.type:
+            case "text_delta":
+                self._text = b"" if bytes(delta.text) in NOTHING or not writer.has_begun else bytes(delta.text)
+                return writer.content(bytes(delta.text)) if bytes(delta.text) not in NOTHING else b""
+            case "thinking_delta":
+                if bytes(delta.thinking) in NOTHING:
+                    return b""
+                self._text = bytes(delta.thinking) if writer.has_begun else b""
+                return writer.reasoning(bytes(delta.thinking), _FORMAT, self._number(index))
+            case "signature_delta":
+                detail = b'"reasoning_details":[{"type":"reasoning.text","signature":%b,"format":"%b","index":%d}]'
+                return writer.delta(detail % (_string(delta.signature), _FORMAT, self._number(index)))
+            case "input_json_delta":
+                tool = self._tools.get(index)
+                if tool is not None and bytes(delta.partial_json) not in NOTHING:
+                    tool.has_arguments = True
+                    self._text = bytes(delta.partial_json)
+                    return writer.arguments(tool.number, bytes(delta.partial_json))
+            case "citations_delta":
+                return self._citation(bytes(delta.citation))
+        return b""
+
+    def _number(self, index: int) -> int:
+        return self._thoughts.setdefault(index, len(self._thoughts))
+
+    def _citation(self, payload: bytes) -> bytes:
+        """Of a page; one of a document that the request brought has no counterpart."""
+        citation = view(payload, Citation, _decode_citation)
+        if citation is None or bytes(citation.url) in NOTHING:
+            return b""
+        self._citations += 1
+        return self._writer.citation(self._citations - 1, bytes(citation.url), _string(citation.title))
+
+    def _close(self, index: int) -> bytes:
+        """A call without arguments has none to stream: its input is `{}`, or what it began with."""
+        tool = self._tools.get(index)
+        if tool is None or tool.has_arguments:
+            return b""
+        tool.has_arguments = True
+        return self._writer.arguments(tool.number, _encode((tool.given or b"{}").decode("utf-8", "replace")))
+
+    def _end(self, event: Event) -> None:
+        self._usage.merge(event.usage)
+        if event.delta is not None and event.delta.stop_reason:
+            self._stop = event.delta.stop_reason
+            details = view(bytes(event.delta.stop_details) or b"null", StopDetails, _decode_details)
+            if details is not None and bytes(details.explanation) not in NOTHING:
+                self._refusal = bytes(details.explanation)
+
+    def _conclude(self) -> bytes:
+        self._is_over = True
+        self.is_framing = False
+        writer, refusal = self._writer, REFUSAL + self._refusal if self._refusal else b""
+        finish = writer.finish(FINISH.get(self._stop, self._stop), self._stop, delta=refusal)
+        return finish + writer.usage(self._usage.chat.json) + DONE
+
+
+def _string(raw: Raw) -> bytes:
+    """The string as it stands in the JSON; an empty one for anything else."""
+    text = bytes(raw)
+    return text if text[:1] == b'"' else b'""'

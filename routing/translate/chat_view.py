@@ -1,0 +1,162 @@
+"""Chat's chunks as a downstream translator reads them, in all the accents that pass through Chat's stream rewrite."""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from routing.translate.events import ABSENT, NOTHING, view
+
+
+class Function(msgspec.Struct, gc=False):
+    name: Raw = ABSENT
+    arguments: Raw = ABSENT
+
+
+class Call(msgspec.Struct, gc=False):
+    index: int | None = None
+    id: Raw = ABSENT
+    function: Function = msgspec.field(default_factory=Function)
+
+
+class Detail(msgspec.Struct, gc=False):
+    type: str = ""
+    text: Raw = ABSENT
+    signature: Raw = ABSENT
+    data: Raw = ABSENT
+    summary: Raw = ABSENT
+    format: str | None = None
+    id: str | None = None
+
+
+class Delta(msgspec.Struct, gc=False):
+    content: Raw = ABSENT
+    reasoning: Raw = ABSENT
+    reasoning_content: Raw = ABSENT
+    reasoning_details: list[Detail] | None = None
+    refusal: Raw = ABSENT
+    tool_calls: list[Call] | None = None
+    annotations: Raw = ABSENT
+
+    @property
+    def thought(self) -> bytes:
+        """A JSON string; empty when there is none."""
+        return literal_of(self.reasoning) or literal_of(self.reasoning_content)
+
+
+class Choice(msgspec.Struct, gc=False):
+    index: int = 0
+    delta: Delta = msgspec.field(default_factory=Delta)
+    finish_reason: str | None = None
+
+
+class Chunk(msgspec.Struct, gc=False):
+    choices: list[Choice] | None = None
+    usage: Raw = ABSENT
+    error: Raw = ABSENT
+
+
+class Part(msgspec.Struct, gc=False):
+    """Of a content that is a list, as Mistral's is when it thinks."""
+
+    type: str = ""
+    text: Raw = ABSENT
+    thinking: list["Part"] | None = None
+
+
+class _Parts(msgspec.Struct, gc=False):
+    parts: list[Part] | None = None
+
+
+class PromptDetails(msgspec.Struct, gc=False):
+    cached_tokens: Any = None
+    cache_write_tokens: Any = None
+    cache_creation_input_tokens: Any = None
+    cache_write_tokens_details: dict[str, Any] | None = None
+
+
+class CompletionDetails(msgspec.Struct, gc=False):
+    reasoning_tokens: Any = None
+
+
+class UsageView(msgspec.Struct, gc=False):
+    """Our usage object."""
+
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
+    prompt_tokens_details: PromptDetails | None = None
+    completion_tokens_details: CompletionDetails | None = None
+    server_tool_use: dict[str, Any] | None = None
+    cost: Raw = ABSENT
+    usage_source: Raw = ABSENT
+
+
+_decode_chunk: Final = msgspec.json.Decoder(Chunk).decode
+_decode_parts: Final = msgspec.json.Decoder(_Parts).decode
+_decode_usage: Final = msgspec.json.Decoder(UsageView).decode
+
+
+def literal_of(raw: Raw) -> bytes:
+    """A string that is not empty, as it stands in the JSON; nothing for anything else."""
+    text = bytes(raw)
+    return text if text[:1] == b'"' and text != b'""' else b""
+
+
+def read_chunk(payload: bytes) -> Chunk | None:
+    return view(payload, Chunk, _decode_chunk)
+
+
+def read_usage(usage: bytes) -> UsageView | None:
+    return view(usage, UsageView, _decode_usage)
+
+
+def texts_of(content: Raw) -> list[tuple[str, bytes]]:
+    """("thinking" or "text", a JSON string) for each piece of a content."""
+    text = bytes(content)
+    if text[:1] == b'"':
+        return [("text", text)] if text != b'""' else []
+    if text in NOTHING or text[:1] != b"[":
+        return []
+    read = view(b'{"parts":%b}' % text, _Parts, _decode_parts)
+    found = []
+    for part in (read.parts if read is not None else None) or ():
+        if part.type == "thinking":
+            found += [("thinking", literal_of(inner.text)) for inner in part.thinking or ()]
+        else:
+            found.append(("text", literal_of(part.text)))
+    return [(kind, literal) for kind, literal in found if literal]
+
+
+class Calls:
+    """Which of an answer's tool calls a fragment belongs to. An index may be missing, or the same for calls with other ids."""
+
+    __slots__ = ("_ids", "_last", "_places")
+
+    def __init__(self) -> None:
+        self._places: dict[int, int] = {}
+        """Provider's index → place."""
+        self._ids: list[bytes] = []
+        self._last = -1
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def place(self, call: Call) -> int:
+        """From 0 on, in the order in which they began."""
+        call_id = literal_of(call.id)
+        is_named = bool(literal_of(call.function.name))
+        if call.index is None:
+            place = self._ids.index(call_id) if call_id in self._ids else len(self._ids) if call_id else max(self._last, 0)
+        else:
+            place = self._places.get(call.index, len(self._ids))
+            if place < len(self._ids) and call_id and is_named and self._ids[place] not in (b"", call_id):
+                place = self._ids.index(call_id) if call_id in self._ids else len(self._ids)
+        if place >= len(self._ids):
+            place = len(self._ids)
+            self._ids.append(call_id)
+        elif call_id and not self._ids[place]:
+            self._ids[place] = call_id
+        if call.index is not None:
+            self._places[call.index] = place
+        self._last = place
+        return place

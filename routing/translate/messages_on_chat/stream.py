@@ -1,0 +1,294 @@
+"""Chat's chunks → Anthropic's event stream: one state machine.
+
+Rule: one block is open at a time. Of tool calls whose fragments come mixed, the open one streams and the others wait.
+Rule: `message_start` goes out with the first part of an answer; usage and the reason of the end go out once, behind everything.
+Limits: annotations have no counterpart (Anthropic's citations carry an index of its own), nor have choices behind the first.
+"""
+
+from typing import Final
+
+import msgspec
+
+from routing.dialects.anthropic import error_type
+from routing.dialects.chat_usage import count
+from routing.plan.refusal import Refusal
+from routing.translate import Context
+from routing.translate.chat_view import (
+    Call,
+    Calls,
+    Chunk,
+    Delta,
+    Detail,
+    PromptDetails,
+    literal_of,
+    read_chunk,
+    read_usage,
+    texts_of,
+)
+from routing.translate.events import DONE, NOTHING, Payloads
+from routing.translate.frames import Frame, framed, is_one_event, learned
+from routing.translate.reader import joined
+from routing.translate.seals import ANTHROPIC, Seal, sealed
+
+STOP: Final = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+    "content_filter": "refusal",
+}
+_STARTS: Final = {"text": b'{"type":"text","text":""}', "thinking": b'{"type":"thinking","thinking":"","signature":""}'}
+_encode: Final = msgspec.json.Encoder().encode
+_decode_str: Final = msgspec.json.Decoder(str).decode
+
+
+def event(name: bytes, body: bytes) -> bytes:
+    return b'event: %b\ndata: {"type":"%b"%b}\n\n' % (name, name, body)
+
+
+class Tool:
+    """One call. `waiting`: fragments of its arguments that could not go out yet."""
+
+    __slots__ = ("id", "is_closed", "name", "waiting")
+
+    def __init__(self, id: bytes) -> None:
+        self.id = id
+        self.name = b""
+        self.waiting: list[bytes] = []
+        self.is_closed = False
+
+
+class ChatToMessages:
+    """One stream."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._names: dict[str, str] = context.memo or {}
+        self._payloads = Payloads()
+        self._frame: Frame | None = None
+        self._text = b""
+        """The text of the event that was read last, if that was nothing but a piece of the open block's text."""
+        self._block = -1
+        self._kind = ""
+        self._is_signed = False
+        self._calls = Calls()
+        self._tools: list[Tool] = []
+        self._open_tool = -1
+        self._finish = ""
+        self._usage = b""
+        self._refusal: list[bytes] = []
+        """Words of a refusal. They wait for the end, which tells whether they are the answer or the reason why there is none."""
+        self._has_begun = False
+        self._is_over = False
+
+    def feed(self, data: bytes) -> bytes:
+        if self._frame is not None:
+            if (sent := framed(self._frame, data)) is not None:
+                return sent
+            self._frame = None
+        self._text = b""
+        payloads = self._payloads.feed(data)
+        sent = b"".join([self._take(payload) for payload in payloads])
+        if self._text and len(payloads) == 1 and is_one_event(data):
+            self._frame = learned(data, self._text, sent)
+        return sent
+
+    def finish(self) -> bytes:
+        self._frame = None
+        sent = b"".join([self._take(payload) for payload in self._payloads.finish()])
+        return sent + self._conclude() if self._finish else sent
+
+    def fail(self, refusal: Refusal, usage: bytes = b"") -> bytes:
+        """An error event ends the answer: nothing may follow it."""
+        if self._is_over:
+            return b""
+        self._is_over = True
+        return failed(refusal, self._context.gen_id)
+
+    def _take(self, payload: bytes) -> bytes:
+        if self._is_over:
+            return b""
+        if payload == DONE:
+            return self._conclude()
+        chunk = read_chunk(payload)
+        if chunk is None or bytes(chunk.error) not in NOTHING:
+            return b""
+        return self._take_chunk(chunk)
+
+    def _take_chunk(self, chunk: Chunk) -> bytes:
+        if bytes(chunk.usage) not in NOTHING:
+            self._usage = bytes(chunk.usage)
+        out: list[bytes] = []
+        for choice in chunk.choices or ():
+            if choice.index == 0:
+                self._delta(choice.delta, out)
+                self._finish = choice.finish_reason or self._finish
+        if self._finish or len(out) != 1:
+            self._text = b""
+        return b"".join(out)
+
+    def _begin(self) -> bytes:
+        self._has_begun = True
+        context = self._context
+        usage = b'{"input_tokens":%d,"output_tokens":0}' % max(context.prompt_tokens, 1)
+        message = (
+            b',"message":{"id":%b,"type":"message","role":"assistant","model":%b,"content":[],'
+            b'"stop_reason":null,"stop_sequence":null,"usage":%b}'
+        )
+        return event(b"message_start", message % (_encode(context.gen_id), _encode(context.model), usage))
+
+    def _delta(self, delta: Delta, out: list[bytes]) -> None:
+        if not self._has_begun:
+            out.append(self._begin())
+        details = delta.reasoning_details or ()
+        if thought := delta.thought or _text_of(details):
+            self._say("thinking", thought, out)
+        for detail in details:
+            self._sign(detail, out)
+        for kind, text in texts_of(delta.content):
+            self._say(kind, text, out)
+        if refusal := literal_of(delta.refusal):
+            self._refusal.append(refusal)
+        for call in delta.tool_calls or ():
+            self._call(call, out)
+
+    def _say(self, kind: str, text: bytes, out: list[bytes]) -> None:
+        if self._kind != kind or self._is_signed:
+            self._close(out)
+            self._open(kind, _STARTS[kind], out)
+        name = kind.encode()
+        out.append(self._piece(b'{"type":"%b_delta","%b":%b}' % (name, name, text)))
+        self._text = text
+
+    def _sign(self, detail: Detail, out: list[bytes]) -> None:
+        """Anthropic's own signatures are its own; others' thoughts stand sealed where Anthropic has what it encrypted."""
+        signature, data = literal_of(detail.signature), literal_of(detail.data)
+        if signature and detail.format in (None, ANTHROPIC):
+            if self._kind != "thinking" or self._is_signed:
+                self._close(out)
+                self._open("thinking", _STARTS["thinking"], out)
+            out.append(self._piece(b'{"type":"signature_delta","signature":%b}' % signature))
+            self._is_signed = True
+        elif data or signature:
+            if detail.format not in (None, ANTHROPIC):
+                kind = "encrypted" if data else "signature"
+                data = _encode(sealed(Seal(detail.format or "", kind, detail.id or "", _decoded(data or signature))))
+            self._close(out)
+            self._open("redacted_thinking", b'{"type":"redacted_thinking","data":%b}' % data, out)
+            self._close(out)
+
+    def _call(self, call: Call, out: list[bytes]) -> None:
+        place = self._calls.place(call)
+        if place == len(self._tools):
+            self._tools.append(Tool(literal_of(call.id)))
+        tool = self._tools[place]
+        tool.id = tool.id or literal_of(call.id)
+        tool.name = tool.name or literal_of(call.function.name)
+        if arguments := literal_of(call.function.arguments):
+            tool.waiting.append(arguments)
+        if self._open_tool in (-1, place):
+            self._pour(place, tool, out)
+
+    def _pour(self, place: int, tool: Tool, out: list[bytes]) -> None:
+        """What is there of a call. Without a name it cannot begin."""
+        if not tool.name or tool.is_closed:
+            return
+        if self._open_tool != place:
+            self._close(out)
+            tool_id = tool.id or _encode(f"toolu_{self._context.gen_id}_{place}")
+            self._open("tool_use", b'{"type":"tool_use","id":%b,"name":%b,"input":{}}' % (tool_id, self._named(tool.name)), out)
+            self._open_tool = place
+        out += [self._piece(b'{"type":"input_json_delta","partial_json":%b}' % part) for part in tool.waiting]
+        tool.waiting.clear()
+
+    def _named(self, name: bytes) -> bytes:
+        """The tool's name as the request had it."""
+        return _encode(self._names.get(_decoded(name), _decoded(name))) if self._names else name
+
+    def _open(self, kind: str, block: bytes, out: list[bytes]) -> None:
+        self._block += 1
+        self._kind = kind
+        self._is_signed = False
+        out.append(event(b"content_block_start", b',"index":%d,"content_block":%b' % (self._block, block)))
+
+    def _piece(self, delta: bytes) -> bytes:
+        return event(b"content_block_delta", b',"index":%d,"delta":%b' % (self._block, delta))
+
+    def _close(self, out: list[bytes]) -> None:
+        if not self._kind:
+            return
+        out.append(event(b"content_block_stop", b',"index":%d' % self._block))
+        if self._open_tool >= 0:
+            self._tools[self._open_tool].is_closed = True
+            self._open_tool = -1
+        self._kind = ""
+
+    def _conclude(self) -> bytes:
+        if self._is_over:
+            return b""
+        self._is_over = True
+        out = [] if self._has_begun else [self._begin()]
+        for place, tool in enumerate(self._tools):
+            if not tool.is_closed and (place != self._open_tool or tool.waiting):
+                self._pour(place, tool, out)
+        why = b""
+        if self._refusal and self._finish == "content_filter":
+            why = b',"stop_details":{"type":"refusal","category":null,"explanation":%b}' % joined(self._refusal)
+        elif self._refusal:
+            self._say("text", joined(self._refusal), out)
+        self._close(out)
+        if self._finish == "error":
+            refusal = Refusal(502, "provider_error", "the provider could not finish its answer")
+            return b"".join([*out, failed(refusal, self._context.gen_id)])
+        stop = STOP.get(self._finish, "end_turn")
+        if self._tools and stop == "end_turn":
+            # A provider that calls tools and says "stop": an agent would end here.
+            stop = "tool_use"
+        delta = b',"delta":{"stop_reason":"%b","stop_sequence":null%b},"usage":%b'
+        out.append(event(b"message_delta", delta % (stop.encode(), why, usage_json(self._usage, self._context.prompt_tokens))))
+        out.append(event(b"message_stop", b""))
+        return b"".join(out)
+
+
+def failed(refusal: Refusal, gen_id: str) -> bytes:
+    """The event that ends an answer that broke."""
+    error = _encode({"type": error_type(refusal.status), "message": refusal.message})
+    return event(b"error", b',"error":%b,"request_id":%b' % (error, _encode(gen_id)))
+
+
+def usage_json(usage: bytes, prompt_estimate: int) -> bytes:
+    """Our usage object in Anthropic's words, with its cost. `input_tokens` are those beside the cache."""
+    read = read_usage(usage) if usage else None
+    if read is None:
+        return b'{"input_tokens":%d,"output_tokens":0}' % prompt_estimate
+    parts = read.prompt_tokens_details or PromptDetails()
+    cached, written = count(parts.cached_tokens), count(parts.cache_write_tokens, parts.cache_creation_input_tokens)
+    fresh = max(count(read.prompt_tokens) - cached - written, 0)
+    out = b'{"input_tokens":%d,"cache_creation_input_tokens":%d,"cache_read_input_tokens":%d,"output_tokens":%d'
+    out %= (fresh, written, cached, count(read.completion_tokens))
+    long = count((parts.cache_write_tokens_details or {}).get("ephemeral_1h_input_tokens"))
+    if written:
+        split = b',"cache_creation":{"ephemeral_5m_input_tokens":%d,"ephemeral_1h_input_tokens":%d}'
+        out += split % (max(written - long, 0), min(long, written))
+    if read.completion_tokens_details is not None:
+        thought = count(read.completion_tokens_details.reasoning_tokens)
+        out += b',"output_tokens_details":{"thinking_tokens":%d}' % thought
+    if searches := count((read.server_tool_use or {}).get("web_search_requests")):
+        out += b',"server_tool_use":{"web_search_requests":%d,"web_fetch_requests":0}' % searches
+    for name in ("cost", "usage_source"):
+        if (value := bytes(getattr(read, name))) not in NOTHING:
+            out += b',"%b":%b' % (name.encode(), value)
+    return out + b"}"
+
+
+def _text_of(details: "tuple[Detail, ...] | list[Detail]") -> bytes:
+    """The thought of a provider that tells it in its details only."""
+    return next((text for detail in details if (text := literal_of(detail.text) or literal_of(detail.summary))), b"")
+
+
+def _decoded(literal: bytes) -> str:
+    try:
+        text: str = _decode_str(literal)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return literal[1:-1].decode("utf-8", "replace")
+    return text

@@ -1,0 +1,131 @@
+"""Reads one request on its way into another format, level by level, and keeps account of what is left out.
+
+Strategy: every object is split into members with raw values; a text, a schema or an image is copied, never decoded.
+Rule: whatever is not taken is either null, reported by its path, or Invalid; nothing disappears.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from routing.request.invalid import Invalid
+from routing.translate import Target
+from routing.translate.ledger import Ledger
+from routing.wire.members import REFUSED, Members, decode_members
+
+Object = dict[str, Raw]
+encode: Final = msgspec.json.Encoder().encode
+_decode_objects: Final = msgspec.json.Decoder(list[Members]).decode
+_decode_str: Final = msgspec.json.Decoder(str).decode
+_decode: Final = msgspec.json.Decoder().decode
+NOTHING: Final = (b"null", b"[]", b"{}", b'""')
+NULL: Final = b"null"
+QUOTE, BRACKET, BRACE = b'"', b"[", b"{"
+
+
+def is_absent(raw: Raw | None) -> bool:
+    return raw is None or bytes(raw) == NULL
+
+
+def kind_of(raw: Raw | bytes) -> bytes:
+    """The first byte of a JSON value: what it is."""
+    return bytes(memoryview(raw)[:1])
+
+
+def joined(literals: list[bytes]) -> bytes:
+    """One JSON string of several."""
+    return literals[0] if len(literals) == 1 else b'"%b"' % b"".join([literal[1:-1] for literal in literals])
+
+
+class Reader:
+    """`ignored` are the paths of what was left out so far."""
+
+    __slots__ = ("ignored", "target")
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.ignored: list[str] = []
+
+    def decline(self, path: str) -> None:
+        """An offer that cannot be taken."""
+        if self.target.requires_parameters:
+            raise self.unsupported(path, "'provider.require_parameters' is set, and")
+        if path not in self.ignored:
+            self.ignored.append(path)
+
+    def unsupported(self, path: str, hint: str = "") -> Invalid:
+        """A demand that cannot be met. `hint` begins or ends the sentence: it says why, or what would do."""
+        before, after = (f"{hint} ", "") if hint.endswith("and") else ("", f": {hint}" if hint else "")
+        message = f"{before}{self.target.provider} has no counterpart of '{path}' for {self.target.model}{after}"
+        return Invalid(message, path, "unsupported_parameter")
+
+    def wrong(self, path: str, expected: str) -> Invalid:
+        return Invalid(f"'{path}' must be {expected}", path)
+
+    def top(self, body: bytes, ledger: Ledger) -> tuple[Members, Members]:
+        """(what the pair's code reads, what is copied under its new name)."""
+        members = self.object(Raw(body), "")
+        read: Members = {}
+        copied: Members = {}
+        for name, value in members.items():
+            rule = ledger.get(name)
+            if rule is None:
+                if bytes(value) == NULL:
+                    continue
+                raise self.unsupported(name, "leave it out, or call a model whose provider is spoken to in this format")
+            if rule.kind == "meaningless" or (len(value) < 32 and rule.says_nothing(name, bytes(value))):
+                continue
+            match rule.kind:
+                case "read":
+                    read[name] = value
+                case "renamed":
+                    copied[rule.name] = value
+                case "offer":
+                    self.decline(name)
+                case "demand":
+                    raise self.unsupported(name, rule.hint or "leave it out")
+        return read, copied
+
+    def object(self, raw: Raw, path: str) -> Object:
+        try:
+            members: Object = decode_members(raw)
+        except REFUSED:
+            raise self.wrong(path or "the body", "an object") from None
+        return members
+
+    def objects(self, raw: Raw, path: str) -> list[Object]:
+        try:
+            found: list[Object] = _decode_objects(raw)
+        except REFUSED:
+            raise self.wrong(path, "a list of objects") from None
+        return found
+
+    def text(self, raw: Raw | None, path: str) -> str:
+        """A string, decoded; "" for one that is not there."""
+        if raw is None or bytes(raw) == NULL:
+            return ""
+        try:
+            text: str = _decode_str(raw)
+        except REFUSED:
+            raise self.wrong(path, "a string") from None
+        return text
+
+    def literal(self, raw: Raw | None, path: str) -> bytes:
+        """A string as it stands in the JSON; empty for one that is not there."""
+        if raw is None or bytes(raw) == NULL:
+            return b""
+        if kind_of(raw) != QUOTE:
+            raise self.wrong(path, "a string")
+        return bytes(raw)
+
+    def value(self, raw: Raw) -> Any:
+        return _decode(raw)
+
+    def rest(self, members: Object, known: frozenset[str], path: str) -> None:
+        """Whatever of an object is not known is an offer that is declined, unless it says nothing."""
+        if members.keys() <= known:
+            return
+        for name, value in members.items():
+            if name not in known and bytes(value) not in NOTHING:
+                self.decline(f"{path}.{name}")

@@ -1,0 +1,95 @@
+"""Thoughts in Chat: how hard a request asks a model to think, and what it thought in the turns before.
+
+Source: OpenAI's `reasoning_effort`; OpenRouter's `reasoning` and `reasoning_details`, and its shares of the output cap.
+"""
+
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from routing.translate.reader import Reader, is_absent
+from routing.wire.members import REFUSED, Members
+
+SHARES: Final = {"minimal": 0.1, "low": 0.2, "medium": 0.5, "high": 0.8, "xhigh": 0.95, "max": 0.95}
+"""Of the output cap, for a model that is given a budget."""
+
+
+class Reasoning(msgspec.Struct, gc=False):
+    effort: str | None = None
+    max_tokens: int | None = None
+    exclude: bool | None = None
+    enabled: bool | None = None
+    summary: str | None = None
+
+    @property
+    def is_off(self) -> bool:
+        return self.enabled is False or self.effort == "none" or self.max_tokens == 0
+
+    @property
+    def says_nothing(self) -> bool:
+        return self.effort is None and self.max_tokens is None and self.enabled is not True
+
+
+_decode: Final = msgspec.json.Decoder(Reasoning).decode
+
+
+def reasoning_of(members: Members, reader: Reader) -> Reasoning:
+    """What a Chat request asks for, in whichever words. Invalid."""
+    asked = Reasoning()
+    if (raw := members.get("reasoning")) is not None:
+        try:
+            asked = _decode(raw)
+        except REFUSED:
+            raise reader.wrong("reasoning", "an object such as {'effort': 'high'}") from None
+    if asked.effort is None and asked.max_tokens is None and (raw := members.get("reasoning_effort")) is not None:
+        asked.effort = reader.text(raw, "reasoning_effort")
+    if asked.effort is not None and asked.effort != "none" and asked.effort not in SHARES:
+        path = "reasoning.effort" if "reasoning" in members else "reasoning_effort"
+        raise reader.wrong(path, f"'none' or one of {', '.join(SHARES)}")
+    if asked.exclude is None and bytes(members.get("include_reasoning", b"null")) == b"false":
+        asked.exclude = True
+    return asked
+
+
+class Detail(msgspec.Struct, gc=False):
+    """One of Chat's `reasoning_details`."""
+
+    type: str = ""
+    text: str | None = None
+    signature: str | None = None
+    data: str | None = None
+    summary: str | None = None
+    format: str | None = None
+    id: str | None = None
+    index: int | None = None
+
+
+_decode_details: Final = msgspec.json.Decoder(list[Detail]).decode
+
+
+def details_of(raw: Raw | None, path: str, reader: Reader) -> list[Detail]:
+    """The thoughts of one message, those that came in pieces put together. Invalid."""
+    if raw is None or is_absent(raw):
+        return []
+    try:
+        found = _decode_details(raw)
+    except REFUSED:
+        raise reader.wrong(path, "the list of objects that the answer had") from None
+    details: list[Detail] = []
+    for detail in found:
+        last = details[-1] if details else None
+        is_more = (
+            last is not None
+            and last.type == detail.type == "reasoning.text"
+            and last.index == detail.index
+            and not last.signature
+            and (last.format or detail.format) == (detail.format or last.format)
+        )
+        if last is not None and is_more:
+            last.text = (last.text or "") + (detail.text or "")
+            last.signature = detail.signature
+            last.format = last.format or detail.format
+        else:
+            details.append(detail)
+    return details

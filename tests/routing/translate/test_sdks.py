@@ -1,0 +1,75 @@
+"""The official SDKs read every translated stream: their own types take each event, their own accumulators make the answer."""
+
+from typing import Any
+
+import pytest
+from anthropic._models import construct_type
+from anthropic.lib.streaming._messages import accumulate_event
+from anthropic.types import Message, RawMessageStreamEvent
+from openai import ContentFilterFinishReasonError
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from pydantic import TypeAdapter
+
+from routing.rewrite.answer import NotAnAnswer
+from routing.translate import UPSTREAM
+from tests.routing.translate import streams
+
+_MESSAGE_EVENT: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
+
+
+def of(kind: str, *without: str) -> list[str]:
+    formats = [format for format in ("chat", *UPSTREAM) if format not in without]
+    return streams.names(kind, *formats)
+
+
+@pytest.mark.parametrize("name", of("chunks.txt"))
+def test_anthropic_reads_a_translated_stream(name: str) -> None:
+    """Each event is of its type, and what the SDK's accumulator makes of them is what was said."""
+    events = streams.events(streams.translated(name, "messages"))
+    snapshot: Any = None
+    json_bufs: dict[int, bytes] = {}
+    for event in events:
+        _MESSAGE_EVENT.validate_python(event)
+        built = construct_type(type_=RawMessageStreamEvent, value=event)
+        snapshot = accumulate_event(event=built, current_snapshot=snapshot, json_bufs=json_bufs)  # type: ignore[arg-type]
+    said = streams.message_of(events)
+    assert [block.type for block in snapshot.content] == [block["type"] for block in said["blocks"]]
+    assert snapshot.stop_reason == said["stop"]
+    assert snapshot.usage.output_tokens == said["usage"]["output_tokens"]
+
+
+@pytest.mark.parametrize("name", of("chunks.txt", "chat"))
+def test_openai_reads_a_translated_stream(name: str) -> None:
+    """As Chat: every chunk is of its type, and the accumulator makes the answer of them."""
+    sent = streams.translated(name, "chat")
+    state = ChatCompletionStreamState()
+    for event in streams.events(sent):
+        state.handle_chunk(ChatCompletionChunk.model_validate(event))
+    try:
+        answer = state.get_final_completion()
+    except ContentFilterFinishReasonError:
+        assert name.endswith("refusal")
+        return
+    said = streams.chat_message(sent)
+    assert (answer.choices[0].message.content or "") == said["content"]
+    calls = answer.choices[0].message.tool_calls or []
+    assert [call.function.arguments for call in calls] == [call["arguments"] for call in said["calls"].values()]
+
+
+@pytest.mark.parametrize("name", of("json"))
+def test_anthropic_reads_a_translated_answer(name: str) -> None:
+    """The whole answer is of the SDK's type."""
+    try:
+        Message.model_validate_json(streams.whole(name, "messages"))
+    except NotAnAnswer:
+        assert "error" in streams.answer(name).decode()
+
+
+@pytest.mark.parametrize("name", of("json", "chat"))
+def test_openai_reads_a_translated_answer(name: str) -> None:
+    """The whole answer is of the SDK's type."""
+    try:
+        ChatCompletion.model_validate_json(streams.whole(name, "chat"))
+    except NotAnAnswer:
+        assert "error" in streams.answer(name).decode()
