@@ -17,6 +17,7 @@ from edge.upstream.decoded import DecodedExchange
 from routing.failures.failure import Failure, Kind, Sent, Source
 from routing.rewrite.reshape import shape_of
 from routing.wire.content_coding import GZIP_MAGIC
+from routing.wire.quiet import QUIET_BYTES_MAX
 
 BLANK_BYTES_MAX = 4_096
 
@@ -24,7 +25,7 @@ BLANK_BYTES_MAX = 4_096
 class Body:
     """One response's. `exchange` is the one to go on with: another one, where the bytes showed a coding that the head did not."""
 
-    __slots__ = ("_bounds", "_generation", "_is_over", "_keep_alive", "_passage", "exchange")
+    __slots__ = ("_blank_bytes", "_bounds", "_generation", "_is_over", "_keep_alive", "_passage", "exchange")
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Body:
         self._bounds = bounds
         self._keep_alive = keep_alive
         self._is_over = False
+        self._blank_bytes = 0
 
     async def next(self) -> bytes:
         """The next bytes, empty at the end. Failed: with what happened to the provider or the caller."""
@@ -73,6 +75,7 @@ class Body:
             more = await self.next()
             if not more:
                 break
+            self._count_blank(more)
             head = (head if len(head) < BLANK_BYTES_MAX else b"") + more
             shape = shape_of(head) if head != GZIP_MAGIC[:1] and (is_decoded or not head.startswith(GZIP_MAGIC)) else ""
         if shape:
@@ -89,8 +92,18 @@ class Body:
             size += len(data)
             if size > self._bounds.response_bytes_max:
                 raise Failed(Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.REQUEST))
-            if not data.isspace():
+            if data.isspace():
+                self._count_blank(data)
+            else:
                 self._passage.heard_s = monotonic()
+                self._blank_bytes = 0
             if self.exchange.is_whole:
                 break
         return b"".join(pieces)
+
+    def _count_blank(self, data: bytes) -> None:
+        """What has come since something was said. Failed: too much."""
+        self._blank_bytes += len(data)
+        if self._blank_bytes > QUIET_BYTES_MAX:
+            detail = f"{self._blank_bytes} bytes of white space"
+            raise Failed(Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.REQUEST, detail=detail))

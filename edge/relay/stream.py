@@ -189,7 +189,11 @@ class StreamForwarder:
             # Behind a finish_reason there is nothing left to break but the provider's own goodbye.
             await (self._end(rewrite.finish()) if rewrite.is_complete else self._fail(problem.failure))
         except TooLong as problem:
-            await self._fail(_too_long(problem))
+            if rewrite.is_complete and not rewrite.error:
+                exchange.abort()
+                await self._complete(rewrite.finish())
+            else:
+                await self._fail(_too_long(problem))
         except BaseException:
             exchange.abort()
             raise

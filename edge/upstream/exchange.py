@@ -12,6 +12,7 @@ from httptools import HttpParserError, HttpResponseParser
 
 from edge.upstream.response_buffer import ResponseBuffer
 from routing.failures.failure import Kind, Source
+from routing.wire.quiet import is_too_fine
 
 if TYPE_CHECKING:
     from edge.upstream.wire import Connection
@@ -30,6 +31,9 @@ class WireExchange(ResponseBuffer):
     _is_cut_short: bool = False
     _is_reusable: bool = True
     _quiet_bytes: int = 0
+    _crumbs: int = 0
+    _crumbs_bytes: int = 0
+    """Of reads that brought the body in several pieces."""
     on_body: Callable[[bytes], None] | None = None
     """Called by the parser."""
 
@@ -68,6 +72,8 @@ class WireExchange(ResponseBuffer):
             self._is_reusable = False
         if len(chunks) > unread:
             self._quiet_bytes = 0
+            if len(chunks) > unread + 1 and not self.is_whole and self._is_too_fine(len(chunks) - unread, len(data)):
+                return
             sink = self.sink
             if sink is not None and self.waiter is not None and sink(chunks[0] if len(chunks) == 1 else b"".join(chunks)):
                 chunks.clear()
@@ -75,6 +81,15 @@ class WireExchange(ResponseBuffer):
         elif had_head:
             self._quiet_bytes += len(data)
         self._keep(len(data))
+
+    def _is_too_fine(self, pieces: int, data_bytes: int) -> bool:
+        """Whether it has failed, since its body comes in crumbs. Bytes as they came: some six beside each piece are its frame."""
+        self._crumbs += pieces
+        self._crumbs_bytes += data_bytes - 6 * pieces
+        if not is_too_fine(self._crumbs, self._crumbs_bytes):
+            return False
+        self.fail(Kind.PROTOCOL, Source.UPSTREAM, f"{self._crumbs_bytes} bytes of body in {self._crumbs} pieces")
+        return True
 
     def _keep(self, data_bytes: int) -> None:
         """What no sink took is the reader's."""

@@ -24,8 +24,10 @@ from edge.upstream.response_buffer import ResponseBuffer
 from edge.upstream.tls import build_context
 from edge.upstream.wire import pieces
 from routing.failures.failure import Kind, Sent, Source
+from routing.wire.quiet import is_too_fine
 
 WRITE_STALL_S = 30.0
+BREATH_PIECES = 64
 
 FAULTS: dict[type[Exception], Kind] = {
     httpx.ConnectTimeout: Kind.TIMEOUT_CONNECT,
@@ -95,6 +97,8 @@ class HttpxExchange(ResponseBuffer, kw_only=True):
     sent: Sent = Sent.NOTHING
     _is_shaking_hands: bool = False
     _is_tunnelling: bool = False
+    _pieces: int = 0
+    _size: int = 0
     _room: asyncio.Future[None] | None = None
     _task: asyncio.Task[Any] | None = None
 
@@ -164,7 +168,13 @@ class HttpxExchange(ResponseBuffer, kw_only=True):
     async def _put(self, chunk: bytes) -> None:
         self.chunks.append(chunk)
         self.unread_bytes += len(chunk)
+        self._pieces += 1
+        self._size += len(chunk)
+        if is_too_fine(self._pieces, self._size):
+            raise _Unacceptable(f"{self._size} bytes of body in {self._pieces} pieces")
         self.wake(True)
+        if self._pieces % BREATH_PIECES == 0:
+            await asyncio.sleep(0)  # what httpcore has read already it gives without ever waiting
         if self.unread_bytes > UNREAD_BYTES_MAX:
             self._room = asyncio.get_running_loop().create_future()
             self.is_paused = True

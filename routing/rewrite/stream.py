@@ -15,6 +15,8 @@ from routing.metering.meter import TEXT, Meter
 from routing.rewrite.answer import Identity
 from routing.rewrite.ending import Chunk
 from routing.rewrite.event_rewrite import EventRewrite
+from routing.wire.quiet import LINES_PER_PART, QUIET_BYTES_MAX, QUIET_LINES_MAX, SLICE_BYTES, SLICE_LINES_MAX
+from routing.wire.sse import TooLong
 from usage.flavor import Flavor
 
 _CHOICES = b'"choices":['
@@ -56,6 +58,8 @@ class StreamRewrite(EventRewrite):
         "_lessons",
         "_new_start",
         "_plain",
+        "_quiet_bytes",
+        "_quiet_lines",
         "_start",
         "_swappable",
         "is_framing",
@@ -83,6 +87,8 @@ class StreamRewrite(EventRewrite):
         self._swappable: Plain | None = None
         """`_plain`, while what comes next begins an event."""
         self._lessons = LESSONS_MAX
+        self._quiet_bytes = self._quiet_lines = 0
+        """Since something of the answer came last (`routing.wire.quiet`)."""
         self._is_openrouter = identity.flavor is Flavor.OPENROUTER
 
     @property
@@ -117,7 +123,7 @@ class StreamRewrite(EventRewrite):
         return self.swap(data) or self.scan(data)
 
     def scan(self, data: bytes) -> bytes:
-        """`feed` for anything, the long way."""
+        """`feed` for anything, the long way. TooLong."""
         start = self._start
         # Most reads are one event, whole: a line that begins like the others, and the blank line that ends it.
         if start is not None and data.startswith(start) and data.find(b"\n") == len(data) - 2 and data.endswith(b"\n\n"):
@@ -127,9 +133,13 @@ class StreamRewrite(EventRewrite):
                 if self._lessons:
                     self._learn_plain(start, rest)
                 return self._new_start + rest
+        if len(data) > SLICE_BYTES:
+            return self._scan_slices(data)
         out = self._out
         is_framing = True
-        for line in self._lines.feed(data):
+        deltas = self.meter.deltas
+        lines = self._lines.feed(data)
+        for line in lines:
             start = self._start
             if start is not None and line.startswith(start) and not (self._held or self._pending):
                 rest = line[len(start) :]
@@ -151,8 +161,29 @@ class StreamRewrite(EventRewrite):
         self.is_framing = is_framing
         if is_framing or self.is_over or self.is_finished:
             self.is_notable = True
+        quiet_lines = len(lines) - LINES_PER_PART * (self.meter.deltas - deltas)
+        is_flood = quiet_lines > SLICE_LINES_MAX
+        quiet_lines += self._quiet_lines
+        self._quiet_lines = quiet_lines if quiet_lines > 0 else 0
+        self._quiet_bytes = self._quiet_bytes + len(data) if is_framing else 0
+        if is_flood or quiet_lines > QUIET_LINES_MAX or self._quiet_bytes > QUIET_BYTES_MAX:
+            raise TooLong(f"{quiet_lines} lines, {self._quiet_bytes} bytes and no more of the answer in them")
         self._swappable = self._plain if self._is_clear else None
         return self._drain()
+
+    def _scan_slices(self, data: bytes) -> bytes:
+        """Much at once: a flood of nothing is seen before all of it was worked on."""
+        sent: list[bytes] = []
+        is_framing = True
+        try:
+            for at in range(0, len(data), SLICE_BYTES):
+                sent.append(self.scan(data[at : at + SLICE_BYTES]))
+                is_framing = is_framing and self.is_framing
+        except TooLong:
+            self._out[:0] = sent
+            raise
+        self.is_framing = is_framing
+        return b"".join(sent)
 
     def _learn(self, event: Chunk, new_line: bytes) -> None:
         line = event.line

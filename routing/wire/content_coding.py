@@ -10,6 +10,8 @@ import zlib
 from collections.abc import Sequence
 
 PIECE_BYTES = 65_536
+MEMBERS_MAX = 2_048
+"""Of gzip in one body: in blocks of 64 KiB, as bgzip writes them, that is 128 MiB."""
 GZIP_MAGIC = b"\x1f\x8b"
 _PLAIN = re.compile(rb"[\t\n\r\x20-\x7e]{4,32}")
 _CODINGS = {b"gzip", b"x-gzip", b"deflate"}
@@ -41,6 +43,7 @@ class Decoder:
         self._waiting = b""
         self._is_decided = False
         self._inflate: zlib._Decompress | None = None
+        self._members = 0
 
     def put(self, data: bytes) -> None:
         """More of the coded body."""
@@ -78,6 +81,9 @@ class Decoder:
                 if not self._waiting.startswith(GZIP_MAGIC):
                     self._waiting = b""  # zeros or junk behind the end, as gzip itself takes it
                     return b""
+                self._members += 1
+                if self._members > MEMBERS_MAX:
+                    raise Undecodable(f"a gzip body of more than {MEMBERS_MAX} members")
                 self._inflate = zlib.decompressobj(31)
             try:
                 data = self._inflate.decompress(self._waiting, PIECE_BYTES)

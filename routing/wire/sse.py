@@ -10,7 +10,7 @@ BLANK = (b"\n", b"\r\n", b"\r")
 
 
 class TooLong(Exception):
-    """The provider sent a line beyond the bound."""
+    """The provider sent more than is taken of one thing: a line, an event, what is no part of an answer."""
 
 
 class Lines:

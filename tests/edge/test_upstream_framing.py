@@ -1,5 +1,7 @@
 """How a response is framed, cut, garbled or followed by surplus: the same for every upstream transport."""
 
+import contextlib
+
 import pytest
 
 from edge.upstream import Upstream, UpstreamError
@@ -143,3 +145,31 @@ async def test_bytes_after_response(upstream: Upstream) -> None:
         for _ in range(2):
             assert await fetch(upstream, target_of(peer)) == (200, b"hi")
         assert len(peer.lines) == 2
+
+
+@pytest.mark.parametrize("size", [2_000, 60_000])
+async def test_body_in_pieces_is_read(upstream: Upstream, size: int) -> None:
+    """A chunk for each byte of a short answer is a way to send it."""
+    answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * size + b"0\r\n\r\n"
+    async with Peer(answering(answer)) as peer:
+        assert (await fetch(upstream, target_of(peer)))[1] == b"x" * size
+
+
+async def test_body_in_crumbs_is_given_up(upstream: Upstream) -> None:
+    """A chunk for each byte without end is a flood: it fails as a breach of protocol, and its connection with it."""
+
+    async def script(line: Line) -> None:
+        await line.request()
+        await line.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(30):
+                await line.write(b"1\r\nx\r\n" * 10_000)
+        await line.gone()
+
+    async with Peer(script) as peer:
+        exchange = await ask(upstream, target_of(peer))
+        body, failure = await read_until_failure(exchange)
+        assert (failure.kind, failure.source) == (Kind.PROTOCOL, Source.UPSTREAM)
+        assert "pieces" in failure.detail
+        assert len(body) < 200_000
+        await until(lambda: not upstream.stats().open)

@@ -18,18 +18,27 @@ from tests.processes import Edge, free_port, get, make_account, run
 
 CALLERS = 4
 PATIENCE_S = 15.0
+WAIT_S_MAX = 1.0
+CPU_S_MAX = 4.0
+"""For all CALLERS, on a machine that does other things: 0.7 s at most were seen."""
 MIB_MAX = 512
 MESSAGES = [{"role": "user", "content": "x"}]
-TABLE = """
-[providers.rogue]
+ROGUE = """
+[providers.{name}]
 base_url = "http://127.0.0.1:{port}/v1"
 api_key = "none"
 unlisted = {{ input = "1", output = "2" }}
 connect_timeout_s = 2
 first_byte_timeout_s = 3
-idle_timeout_s = 3
-total_timeout_s = 8
+idle_timeout_s = {clock_s}
+total_timeout_s = {clock_s}
+attempts_max = 1
 """
+"""One for each behaviour: the breaker of another one's would keep its callers away."""
+
+
+def table_of(port: int, clock_s: int = 8) -> str:
+    return "".join(ROGUE.format(name=name, port=port, clock_s=clock_s) for name in BEHAVIOURS)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +46,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Edge, Tar
     port = free_port()
     rogue = subprocess.Popen([sys.executable, "-m", "tests.hostile.provider", str(port)], cwd=Path(__file__).parents[2])
     try:
-        with Edge(tmp_path_factory.mktemp("rogue"), TABLE.format(port=port)) as edge:
+        with Edge(tmp_path_factory.mktemp("rogue"), table_of(port)) as edge:
             a, b = make_account(edge, "a", "1000"), make_account(edge, "b", "1000")
             yield edge, Target(edge.port, a.key, a.key, b.key, edge.pid)
     finally:
@@ -48,7 +57,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Edge, Tar
 async def victim(target: Target, behaviour: str, *, stream: bool) -> bytes:
     """A caller of the rogue: what it got, whole."""
     body = json.dumps(
-        {"model": f"rogue/{behaviour}", "stream": stream, "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
+        {"model": f"{behaviour}/{behaviour}", "stream": stream, "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
     )
     async with asyncio.timeout(PATIENCE_S):
         return await send(target.port, request_for(target.key, body.encode(), "Connection: close"))
@@ -72,14 +81,15 @@ async def look_around(target: Target, behaviour: str) -> tuple[list[bytes], list
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
 def test_rogue_provider_harms_its_own_callers_alone(behaviour: str, target: tuple[Edge, Target]) -> None:
-    """They get an answer with a defined end, in bounded time and memory; others are served; nothing is a fault of ours."""
+    """They get an answer with a defined end, in bounded time, work and memory; others are served; nothing is a fault of ours."""
     edge, aimed = target
     began_cpu_s = cpu_s(aimed.pid)
     answers, waits_s, peak = asyncio.run(look_around(aimed, behaviour))
     for answer in answers:
         assert answer.startswith(b"HTTP/1.1 ")
         assert not answer.startswith(b"HTTP/1.1 500 ")
-    assert max(waits_s) < 2.5, (max(waits_s), cpu_s(aimed.pid) - began_cpu_s)
+    assert max(waits_s) < WAIT_S_MAX
+    assert cpu_s(aimed.pid) - began_cpu_s < CPU_S_MAX
     assert peak < MIB_MAX
     assert "Traceback" not in edge.log
     with contextlib.suppress(OSError):

@@ -66,7 +66,7 @@ def shallow(original: T) -> T:
 
 
 SLOTS = (*EventRewrite.__slots__, *StreamRewrite.__slots__)
-OF_THE_READS = ("_tail", "is_framing", "is_notable")
+OF_THE_READS = ("_tail", "is_framing", "is_notable", "_quiet_bytes", "_quiet_lines")
 """What depends on how the bytes came, and may."""
 
 

@@ -1,6 +1,7 @@
 """The fate of a world's machines: disks that refuse, processes that die, machines that begin again from what they were."""
 
-from tests.sim.edge import Process
+from edge.journal.files.folder import epochs
+from tests.sim.edge import ROOT, Process
 from tests.sim.requests import Requests
 
 
@@ -99,7 +100,8 @@ class Fate(Requests):
             self.has_restored_disk = True
             for generation in machine.generations.values():
                 generation.is_exempt = True
-            self.office.seq_free.update(at for at in self.office.epochs if at[0] == machine.node)
+            # From the disk, not from the centre: one that was restored may know less than a disk does.
+            self.office.seq_free.update((machine.node, epoch) for epoch in epochs(machine.disk, ROOT, machine.node))
 
     def tick(self) -> None:
         self.now_s += self.dice.choice((0.3, 1.0, 1.0, 3.0, 3.0, 10.0, 40.0, 130.0, 400.0, 950.0))

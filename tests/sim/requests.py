@@ -5,6 +5,7 @@ from edge.journal.journal import JournalUnavailable
 from tests.sim.books import Violation
 from tests.sim.edge import Generation, Process
 from tests.sim.traffic import Traffic
+from usage.gen_id import first_of
 from usage.pricing import cost_nano, worst_case_nano
 from usage.record import Rates, Tokens, UsageRecord
 
@@ -53,8 +54,8 @@ class Requests(Traffic):
         self.within(process, lambda: self.dispatch(process, generation))
 
     def next_gen_id(self) -> str:
-        """Short, for speed: the form of an id is the store's matter, and `TwinWorld` draws real ones."""
-        return f"g{self.generations}"
+        """As long as a real one: what fits into a segment is as on an edge."""
+        return f"{first_of(self.wall_ms)}{self.generations:016d}"
 
     def dispatch(self, process: Process, generation: Generation) -> None:
         """The intent, and then the bytes; a process that dies in the intent has dispatched nothing."""

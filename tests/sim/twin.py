@@ -18,7 +18,6 @@ from collector.store.contract import Tx
 from collector.store.sqlite import SqliteStore
 from tests.sim.books import Violation, WatchedOffice
 from tests.sim.world import World
-from usage.gen_id import first_of
 from usage.protocol import (
     Ack,
     Acquire,
@@ -136,9 +135,6 @@ class TwinWorld(World):
     """A database is not restored here: that has tests of its own."""
 
     office_type: type[WatchedOffice] = TwinOffice
-
-    def next_gen_id(self) -> str:
-        return f"{first_of(self.wall_ms)}{self.generations:016d}"
 
     def snapshot(self) -> None:
         super().snapshot()
