@@ -145,23 +145,24 @@ class Meter(msgspec.Struct, eq=False):
             self.deltas += 1
             self.text_bytes += len(event)
 
-    def observe_usage(self, usage: bytes) -> None:
-        """The provider's word, after the text that came with it; of two, the later word counts for each member that it has."""
+    def observe_usage(self, usage: bytes) -> int:
+        """The provider's word, after the text that came with it; of two, the later word counts for each member that it has.
+        Returns the completion tokens that it claims, 0 when it says nothing about them."""
         claim = read_claim(usage)
         if claim is None or (self._claim is not None and claim.is_empty):
-            return
+            return 0
         self._claim = merged(self._claim, claim)
         self._is_whole_claim = self._claim is claim or self._claim == claim
         self._text = usage
         self._bill = None
-        if claim.completion:
+        completion = claim.completion
+        if completion:
             self._deltas_claimed, self._bytes_claimed = self.deltas, self.text_bytes
+        return completion
 
     def observe_answer(self, body: bytes, usage: bytes) -> None:
         """A whole answer and the usage in it (empty: none). The text is looked at only if it could matter."""
-        if usage:
-            self.observe_usage(usage)
-        claimed = 0 if self._claim is None else self._claim.completion
+        claimed = self.observe_usage(usage) if usage else 0
         if not claimed or claimed * BYTES_PER_TOKEN_MAX < len(body):
             self.observe_text(body)
             self._deltas_claimed, self._bytes_claimed = self.deltas, self.text_bytes

@@ -51,21 +51,23 @@ class Reserve(msgspec.Struct, frozen=True, gc=False):
 def reserve(envelope: Envelope, model: Model) -> Reserve:
     """The bounds of a request to `model`."""
     prompt_max = _prompt_max(envelope, model)
-    choices = envelope.choices
+    choices, asked, options = envelope.choices, envelope.max_tokens, envelope.options
     own_cap = model.max_output_tokens or COMPLETION_TOKENS_DEFAULT
-    asked = envelope.max_tokens
+    extra = searches_max = 0
+    if options is not None:
+        extra = options.extra_completion * choices
+        searches_max = 0 if options.search is None else options.searches_max or model.searches_max
     rates = model.tariff.possible(prompt_max, envelope.tier)
-    options = envelope.options
-    extra = 0 if options is None else options.extra_completion * choices
-    searches_max = 0 if options is None or options.search is None else options.searches_max or model.searches_max
-    per_choice = own_cap if asked is None else _clamped(asked, model)
-    completion_max = per_choice * choices + extra
+    if asked is not None:
+        # No answer is longer than the model's own cap, or than its window.
+        bound = model.max_output_tokens or model.context_tokens
+        completion_max = (asked if bound is None or asked < bound else bound) * choices + extra
+        full_nano = _worst(prompt_max, completion_max, rates, searches_max)
+        return Reserve(prompt_max, completion_max, choices, full_nano, full_nano, rates, None, searches_max, extra)
+    completion_max = own_cap * choices + extra
     full_nano = _worst(prompt_max, completion_max, rates, searches_max)
-    least_nano = full_nano
-    if asked is None:
-        least = min(per_choice, COMPLETION_TOKENS_MIN) * choices + extra
-        least_nano = _worst(prompt_max, least, rates, searches_max)
-    cap_always = own_cap if asked is None and model.max_output_tokens is None else None
+    least_nano = _worst(prompt_max, min(own_cap, COMPLETION_TOKENS_MIN) * choices + extra, rates, searches_max)
+    cap_always = own_cap if model.max_output_tokens is None else None
     return Reserve(prompt_max, completion_max, choices, full_nano, least_nano, rates, cap_always, searches_max, extra)
 
 
@@ -73,12 +75,6 @@ def _worst(prompt_max: int, completion_max: int, rates: tuple[Rates, ...], searc
     if len(rates) == 1:
         return worst_case_nano(prompt_max, completion_max, rates[0], searches_max)
     return max([worst_case_nano(prompt_max, completion_max, each, searches_max) for each in rates])
-
-
-def _clamped(asked: int, model: Model) -> int:
-    """No answer is longer than the model's own cap, or than its window."""
-    bound = model.max_output_tokens or model.context_tokens
-    return asked if bound is None or asked < bound else bound
 
 
 def _prompt_max(envelope: Envelope, model: Model) -> int:

@@ -8,6 +8,7 @@ Limits: parameters are checked as far as DESIGN documents them; everything else 
 """
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -26,7 +27,8 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     """What decides. `max_tokens` is the caller's own cap per choice, None when there is none; `bytes_total` bounds the prompt's
     tokens (a token is at least one byte), except for the `remote_images` and the `remote_others` (documents, videos), whose
     content is elsewhere. `prompt_bytes` are what a model reads, `inline_media` the bytes among them of each image or sound.
-    `options`: what is asked for beside a plain answer, `preferences`: what is said about its way; None when nothing is."""
+    `options`: what is asked for beside a plain answer, `preferences`: what is said about its way; None when nothing is.
+    `tier`: the service tier asked for, "" is the plain one; `cache_life`: the longest one asked for, "" for the usual."""
 
     model: str
     members: Members
@@ -41,22 +43,13 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     inline_media: tuple[int, ...] = ()
     options: Options | None = None
     preferences: Preferences | None = None
+    tier: str = ""
+    cache_life: str = ""
 
     @property
     def requires_parameters(self) -> bool:
         """Whether what would be left out must be refused instead."""
         return self.preferences is not None and self.preferences.requires_parameters
-
-    @property
-    def cache_life(self) -> str:
-        """The longest life that is asked for a cache, "" for the usual one."""
-        lives = () if self.options is None else self.options.cache_lives
-        return "12h" if "12h" in lives else "1h" if "1h" in lives else ""
-
-    @property
-    def tier(self) -> str:
-        """The service tier asked for; "" is the plain one."""
-        return "" if self.options is None else self.options.tier
 
 
 def answered_by(envelope: Envelope, model_id: str) -> Envelope:
@@ -143,6 +136,7 @@ def read(body: bytes) -> Envelope:
     max_tokens, other_max_tokens = read_value("max_tokens"), read_value("max_completion_tokens")
     if other_max_tokens is not None:
         max_tokens = other_max_tokens if max_tokens is None else min(max_tokens, other_max_tokens)
+    wanted = _options(members, prompt)
     preferences = read_preferences(members) if not members.keys().isdisjoint(_TO_ROUTER) else None
     return Envelope(
         model=_model(members, preferences),
@@ -156,9 +150,15 @@ def read(body: bytes) -> Envelope:
         remote_images=prompt.images,
         remote_others=prompt.others,
         inline_media=prompt.inline,
-        options=_options(members, prompt),
+        options=wanted,
         preferences=preferences,
+        tier="" if wanted is None else wanted.tier,
+        cache_life="" if wanted is None else _longest(wanted.cache_lives),
     )
+
+
+def _longest(lives: Collection[str]) -> str:
+    return "12h" if "12h" in lives else "1h" if "1h" in lives else ""
 
 
 def _options(members: Members, prompt: Prompt) -> Options | None:

@@ -48,9 +48,9 @@ class Tariff(msgspec.Struct, frozen=True):
 
         The plain ones are among them: a provider may serve a request in another tier than it asked for.
         """
-        tariffs = (self, self.tiers[tier]) if tier in self.tiers else (self,)
-        if len(tariffs) == 1 and not self.above:
+        if not (tier or self.above):
             return (self.rates,)
+        tariffs = (self, self.tiers[tier]) if tier in self.tiers else (self,)
         rates = [tariff.rates for tariff in tariffs]
         rates += [step.rates for tariff in tariffs for step in tariff.above if prompt_max > step.tokens]
         return tuple(dict.fromkeys(rates))
