@@ -6,6 +6,7 @@ Strategy: 15 minutes, because there are time zones of :30 and :45, so that a day
 """
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 from collector.store.contract import MEASURES, Row, Tx
@@ -22,28 +23,23 @@ Group = tuple[str, int, str, str, str]
 assert len(MEASURES) == 10
 
 
+_counts_of = attrgetter(
+    *("tokens.prompt", "tokens.cached", "tokens.cache_write", "tokens.completion", "tokens.reasoning"),
+    *("cost_nano", "latency_ms", "ttft_ms"),
+)
+_names_of = attrgetter("key_id", "model", "provider")
+
+
 def measures_of(record: UsageRecord) -> tuple[int, ...]:
     """What one record adds, in the order of MEASURES."""
-    tokens = record.tokens
-    return (
-        1,
-        record.end_reason in FAULTS,
-        tokens.prompt,
-        tokens.cached,
-        tokens.cache_write,
-        tokens.completion,
-        tokens.reasoning,
-        record.cost_nano,
-        record.latency_ms,
-        record.ttft_ms,
-    )
+    return (1, record.end_reason in FAULTS, *_counts_of(record))
 
 
 def sum_up(records: Iterable[UsageRecord]) -> dict[Group, tuple[int, ...]]:
     """Measures per account, quarter, key, model and provider."""
     rows: dict[Group, list[Any]] = {}
     for record in records:
-        group = (record.account, record.started_ms // QUARTER_MS, record.key_id, record.model, record.provider)
+        group = (record.account, record.started_ms // QUARTER_MS, *_names_of(record))
         rows.setdefault(group, []).append(measures_of(record))
     return {
         group: tuple(map(int, parts[0])) if len(parts) == 1 else tuple(map(sum, zip(*parts, strict=True)))

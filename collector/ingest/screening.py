@@ -45,9 +45,11 @@ class Screen:
             return f"the record is of ({record.node}, {record.epoch}), the batch of ({self._node}, {self._epoch})"
         if not 0 < record.seq < 2**62:
             return "seq must be positive"
-        fault = self.fault_of_id(record)
-        if fault:
-            return fault
+        gen_id, bounds = record.gen_id, self._bounds.get(record.started_ms // HOUR_MS)
+        if bounds is None or not bounds[0] <= gen_id < bounds[1] or not is_shaped(gen_id):
+            fault = self.fault_of_id(record)
+            if fault:
+                return fault
         kind = _kind_of(record)
         known = self._kinds.get(kind)
         if known is None:
@@ -103,8 +105,20 @@ def _fault_of_owner(record: UsageRecord, owners: dict[str, str]) -> str:
 
 
 def _fault_of_numbers(record: UsageRecord) -> str:
-    tokens = record.tokens
+    tokens, cost, hold, started = record.tokens, record.cost_nano, record.hold_nano, record.started_ms
+    upstream = record.upstream_cost_pico or 0
     counts: tuple[int, ...] = astuple(tokens)
+    # The bitwise union of numbers is negative if one of them is.
+    if (min(counts) | cost | hold | started | upstream) < 0 or max(counts) > COUNT_MAX or max(cost, hold) > COST_NANO_MAX:
+        return _out_of_bounds(record, counts)
+    if started > TIME_MS_MAX or upstream > UPSTREAM_COST_PICO_MAX:
+        return _out_of_bounds(record, counts)
+    if cost != cost_nano(tokens, record.rates) and not is_cost(cost, tokens, record.rates):
+        return f"cost_nano is {cost}, tokens and rates make {cost_nano(tokens, record.rates)}"
+    return ""
+
+
+def _out_of_bounds(record: UsageRecord, counts: tuple[int, ...]) -> str:
     if min(counts) < 0 or max(counts) > COUNT_MAX:
         name = next(name for name, count in zip(_COUNTS, counts, strict=True) if not 0 <= count <= COUNT_MAX)
         return f"tokens.{name} is negative or too large"
@@ -114,11 +128,7 @@ def _fault_of_numbers(record: UsageRecord) -> str:
         return "hold_nano is negative or too large"
     if not 0 <= (record.upstream_cost_pico or 0) <= UPSTREAM_COST_PICO_MAX:
         return "upstream_cost_pico is negative or too large"
-    if not 0 <= record.started_ms <= TIME_MS_MAX:
-        return "started_ms is no time"
-    if not is_cost(record.cost_nano, tokens, record.rates):
-        return f"cost_nano is {record.cost_nano}, tokens and rates make {cost_nano(tokens, record.rates)}"
-    return ""
+    return "started_ms is no time"
 
 
 def _fault_of_rates(record: UsageRecord) -> str:

@@ -7,6 +7,7 @@ is no seal against somebody who can compute it too. Epochs from before there wer
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from struct import unpack
 
 from collector.ledger.check import Check
 from collector.store.contract import RECORD_COLUMNS, Row, Tx
@@ -19,7 +20,9 @@ _AT = slice(_NAMES.index("node"), _NAMES.index("epoch") + 1)
 
 def fingerprint(rows: Iterable[Row]) -> int:
     """Of rows of RECORD_COLUMNS."""
-    return sum(int.from_bytes(blake2b(repr(tuple(row)).encode(), digest_size=8).digest(), "big") for row in rows) % MODULUS
+    digests = [blake2b(repr(tuple(row)).encode(), digest_size=8).digest() for row in rows]
+    numbers: tuple[int, ...] = unpack(f">{len(digests)}Q", b"".join(digests))
+    return sum(numbers) % MODULUS
 
 
 def add_fingerprint(tx: Tx, node: str, epoch: int, number: int) -> None:
