@@ -15,18 +15,15 @@ from typing import Any
 import msgspec
 
 from edge.data_folder import StartProblem
+from edge.drain import LEFT
 from edge.providers.table import resolve
-from edge.settings import SettingError, Settings
+from edge.settings import WORKERS_MAX, SettingError, Settings
 from routing.table.config import Config, ConfigError, parse
 from routing.views.explanation import describe, explain
 
 Subparsers = Any
 AddCommands = Callable[[Subparsers], None]
 Prepare = Callable[[Settings], None]
-
-
-LEFT = 75
-"""The exit status of a process that left something for its next start: usage to ship, credit to return (EX_TEMPFAIL)."""
 
 
 class Trouble(Exception):
@@ -63,7 +60,13 @@ def run(arguments: Sequence[str], app: Any, prepare: Prepare, add_commands: AddC
 
 def _add_own(subparsers: Subparsers, app: Any, prepare: Prepare) -> None:
     serve_parser = subparsers.add_parser("serve", help="run the proxy in the foreground")
-    serve_parser.set_defaults(run=lambda options: _serve(app, prepare))
+    serve_parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes on this machine's cores, on one port, each a node of its own; needs TOLLWAY_COLLECTOR_URL (default: one)",
+    )
+    serve_parser.set_defaults(run=lambda options: _serve(app, prepare, options.workers))
     check_parser = subparsers.add_parser("check", help="check providers.toml and say what it offers")
     check_parser.add_argument("file", nargs="?", type=Path)
     check_parser.set_defaults(run=_check)
@@ -75,6 +78,8 @@ def _add_own(subparsers: Subparsers, app: Any, prepare: Prepare) -> None:
     status_parser = journal_subparsers.add_parser("status", help="what the journal holds and what is not shipped yet")
     status_parser.add_argument("--json", action="store_true")
     status_parser.set_defaults(run=_journal_status)
+    ship_parser = journal_subparsers.add_parser("ship", help="ship what a process left in TOLLWAY_DATA, and end")
+    ship_parser.set_defaults(run=_journal_ship)
 
 
 def _load(path: Path) -> tuple[Config, frozenset[str]]:
@@ -88,17 +93,28 @@ def _load(path: Path) -> tuple[Config, frozenset[str]]:
     return config, frozenset(resolve(references))
 
 
-def _serve(app: Any, prepare: Prepare) -> int:
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every call to the collector
+
+
+def _serve(app: Any, prepare: Prepare, workers: int | None) -> int:
     from edge.downstream.server import StartFailed
     from edge.serve import PortTaken, serve
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every call to the collector
+    _log_to_stderr()
     settings = Settings.read()
     _load(settings.providers)
-    prepare(settings)
+    count = settings.workers if workers is None else workers
+    if not 1 <= count <= WORKERS_MAX:
+        raise Trouble(f"--workers is a number from 1 to {WORKERS_MAX}, not {count}")
     try:
-        serve(app, settings.host, settings.port, settings.server, lambda: _say_listening(settings.port))
+        if count > 1 and settings.listen_fd is None:
+            from edge.workers.supervisor import supervise
+
+            return supervise(settings, count, lambda: _say_listening(settings.port))
+        prepare(settings)
+        serve(app, settings, lambda: None if settings.listen_fd is not None else _say_listening(settings.port))
     except (PortTaken, StartFailed) as problem:
         raise Trouble(str(problem)) from None
     return LEFT if app.node is not None and app.node.left else 0
@@ -120,6 +136,13 @@ def _explain(options: argparse.Namespace) -> int:
     config, offered = _load(Settings.read().providers)
     sys.stdout.write("".join(f"{line}\n" for line in explain(config, offered, options.model)))
     return 0
+
+
+def _journal_ship(options: argparse.Namespace) -> int:
+    from edge.workers.leftovers import ship
+
+    _log_to_stderr()
+    return ship(Settings.read())
 
 
 def _journal_status(options: argparse.Namespace) -> int:

@@ -18,7 +18,8 @@ from edge.settings import SettingError, Settings
 
 LOCK = "serve.lock"
 PRIVATE = 0o077
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z", re.ASCII)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}(@[0-9]{1,3}b?)?\Z", re.ASCII)
+"""What is behind the @ says which worker of the node it is (`edge.workers`)."""
 
 
 class StartProblem(Exception):

@@ -12,6 +12,8 @@ from time import monotonic
 from edge.relay.context import Watchdog
 
 log = logging.getLogger("tollway.node")
+LEFT = 75
+"""The exit status of a process that left something for its next start: usage to ship, credit to return (EX_TEMPFAIL)."""
 CUT_S_MAX = 3.0
 """How long what was cut may take to say so."""
 LOOK_S = POKE_S = 0.1

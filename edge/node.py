@@ -24,6 +24,8 @@ from edge.data_folder import prove_writable
 from edge.downstream.admission import Admission
 from edge.drain import Drain
 from edge.journal import EpochInUse, Journal, Recovery
+from edge.journal.files.disk import Disk
+from edge.journal.files.folder import epochs
 from edge.limits.capacity import connections_max, memory_bytes, raise_descriptors
 from edge.limits.overload import Overload
 from edge.providers.table import LazyUpstream, Table
@@ -56,7 +58,7 @@ _JOINING = Refusal(503, "credit_unverifiable", "this edge has not reached its co
 
 def admission_of(settings: Settings) -> Admission:
     """The bounds of callers' connections, after what this machine has."""
-    bound = connections_max(raise_descriptors(), memory_bytes())
+    bound = connections_max(raise_descriptors(), memory_bytes() // settings.workers)
     return Admission(bound, settings.connections_per_address or max(bound // 4, 1), settings.trusted_proxies)
 
 
@@ -76,7 +78,7 @@ class Node:
         self.table = Table(settings.providers, self.native, self._httpx)
         limits = self.table.config.limits
         self.admission = admission_of(settings)
-        memory = memory_bytes()
+        memory = memory_bytes() // settings.workers
         self.overload = Overload(memory, _resident_bytes)
         self.in_flight = MemoryBudget(
             body_budget(limits.inflight_body_bytes_max, limits.body_bytes_max, memory),
@@ -210,7 +212,11 @@ class Node:
                 prove_writable(settings.data)
                 booted = booted or await self._boot()
                 journal = Journal.open(
-                    folder, self.name, booted.epoch, durability=settings.durability, bytes_max=settings.journal_bytes_max
+                    folder,
+                    self.name,
+                    booted.epoch,
+                    durability=settings.durability,
+                    bytes_max=settings.journal_bytes_max // settings.workers,
                 )
             except EpochInUse as problem:
                 log.warning("%s; asking for another epoch", problem)
@@ -247,6 +253,12 @@ class Node:
         """Ship what is settled, for at most `timeout_s`."""
         if self.shipper is not None:
             await self.shipper.flush(timeout_s)
+
+    def has_shipped_leftovers(self) -> bool:
+        """Whether nothing of earlier processes waits in the journal's folder."""
+        journal = self.journal
+        folders = epochs(Disk(), str(self._settings.data / "journal"), self.name)
+        return journal is not None and all(epoch == journal.epoch for epoch in folders)
 
     async def finish_requests(self) -> None:
         """Take nothing new, and let what runs come to its end, or to its cut."""

@@ -10,6 +10,7 @@ Limits: bounds on heads are the server's; bounds on bodies and readers are the r
 
 import asyncio
 import gc
+import logging
 import signal
 import socket
 import sys
@@ -21,9 +22,10 @@ import uvloop
 from edge.downstream.server import HEAD_TIMEOUT_S, Server
 from edge.drain import Drain
 from edge.limits.capacity import connections_max, memory_bytes, raise_descriptors, return_large_blocks
-from edge.settings import ServerName
+from edge.settings import Settings
 from edge.tasks import start
 
+log = logging.getLogger("tollway.serve")
 BACKLOG = 4_096
 LISTENING_LOOK_S = 0.02
 SWITCH_S = 0.002
@@ -57,17 +59,18 @@ def check_port(host: str, port: int) -> None:
             raise PortTaken(f"port {port} cannot be listened on ({error.strerror}): choose another with PORT=8001") from None
 
 
-def _native(app: Any, host: str, port: int, on_listening: Listening) -> tuple[Awaitable[None], Stop]:
+def _native(app: Any, settings: Settings, on_listening: Listening) -> tuple[Awaitable[None], Stop]:
     server = Server(app, connections_max(raise_descriptors(), memory_bytes()), on_listening)
-    return server.serve(host, port, BACKLOG), server.stop
+    return server.serve(settings.host, settings.port, BACKLOG, settings.listen_fd), server.stop
 
 
-def _granian(app: Any, host: str, port: int, on_listening: Listening) -> tuple[Awaitable[None], Stop]:
+def _granian(app: Any, settings: Settings, on_listening: Listening) -> tuple[Awaitable[None], Stop]:
     from granian.constants import Interfaces
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
     from granian.server.embed import Server
 
+    host, port = settings.host, settings.port
     server = Server(
         app,
         address=host,
@@ -131,6 +134,12 @@ class Leaving:
         if self._node is not None:
             self._node.reload()
 
+    def on_orphaned(self, supervisor_fd: int) -> None:
+        """The pipe to the supervisor is closed: whoever starts another one shall not find this process serving beside it."""
+        asyncio.get_running_loop().remove_reader(supervisor_fd)
+        log.warning("the supervisor is gone")
+        self.on_signal(has_notice=False)
+
     async def _leave(self, node: Leaver, has_notice: bool) -> None:
         try:
             node.drain.begin()
@@ -142,9 +151,9 @@ class Leaving:
             self._stop()
 
 
-async def _serve(app: Any, host: str, port: int, name: ServerName, on_listening: Listening) -> None:
-    is_native = name != "granian"
-    serving, stop = (_native if is_native else _granian)(app, host, port, on_listening)
+async def _serve(app: Any, settings: Settings, on_listening: Listening) -> None:
+    is_native = settings.server != "granian"
+    serving, stop = (_native if is_native else _granian)(app, settings, on_listening)
     # What is loaded by now stays; requests make no cycles, so the collector need not look for them every 700 objects.
     gc.freeze()
     return_large_blocks()
@@ -155,10 +164,13 @@ async def _serve(app: Any, host: str, port: int, name: ServerName, on_listening:
     loop.add_signal_handler(signal.SIGTERM, lambda: leaving.on_signal(has_notice=True))
     loop.add_signal_handler(signal.SIGINT, lambda: leaving.on_signal(has_notice=False))
     loop.add_signal_handler(signal.SIGHUP, leaving.on_reload)
+    if settings.supervisor_fd is not None:
+        loop.add_reader(settings.supervisor_fd, leaving.on_orphaned, settings.supervisor_fd)
     await serving
 
 
-def serve(app: Any, host: str, port: int, name: ServerName = "native", on_listening: Listening = lambda: None) -> None:
+def serve(app: Any, settings: Settings, on_listening: Listening = lambda: None) -> None:
     """Serve until a signal says to stop. `on_listening` is called once, when callers can connect."""
-    check_port(host, port)
-    uvloop.run(_serve(app, host, port, name, on_listening))
+    if settings.listen_fd is None:
+        check_port(settings.host, settings.port)
+    uvloop.run(_serve(app, settings, on_listening))

@@ -14,6 +14,10 @@ import msgspec
 
 Durability = Literal["os", "group", "strict"]
 ServerName = Literal["native", "granian"]
+LISTEN_FD, ADMIN_FD, SUPERVISOR_FD = "TOLLWAY_LISTEN_FD", "TOLLWAY_ADMIN_FD", "TOLLWAY_SUPERVISOR_FD"
+"""What a supervisor says to its workers; nobody else sets these."""
+WORKERS = "TOLLWAY_WORKERS"
+WORKERS_MAX = 256
 Networks = tuple[IPv4Network | IPv6Network, ...]
 PRIVATE_NETWORKS: Networks = tuple(
     ip_network(text)
@@ -48,6 +52,9 @@ class Settings(msgspec.Struct, frozen=True):
     (None: a quarter of all). `client_address_header`: in which a trusted proxy names the caller's address; None: it is the
     peer's.
 
+    `listen_fd`, `admin_fd`: listening sockets that a supervisor (`edge.workers`) hands over, in place of `port` and `admin`;
+    `supervisor_fd` a pipe whose other end it holds; `workers` how many processes share this machine.
+
     `drain_notice_s`: how long, told to go, it serves on with a red readiness, so that the balancer sees it. `drain_grace_s`: how
     long after that signal running requests may go on; the platform's own limit (kill_timeout, TimeoutStopSec,
     terminationGracePeriodSeconds) should be 15 s more, for what is shipped then.
@@ -67,6 +74,10 @@ class Settings(msgspec.Struct, frozen=True):
     connections_per_address: int | None = None
     client_address_header: bytes | None = None
     admin: tuple[str, int] | None = None
+    listen_fd: int | None = None
+    admin_fd: int | None = None
+    supervisor_fd: int | None = None
+    workers: int = 1
     drain_notice_s: int = 5
     drain_grace_s: int = 20
 
@@ -93,6 +104,10 @@ class Settings(msgspec.Struct, frozen=True):
             durability=cast(Durability, durability),
             journal_bytes_max=_number(environ, "TOLLWAY_JOURNAL_BYTES_MAX", 2 << 30, 1 << 50),
             server=cast(ServerName, server),
+            listen_fd=_fd(environ, LISTEN_FD),
+            admin_fd=_fd(environ, ADMIN_FD),
+            supervisor_fd=_fd(environ, SUPERVISOR_FD),
+            workers=_number(environ, WORKERS, 1, WORKERS_MAX),
             drain_notice_s=_number(environ, "TOLLWAY_DRAIN_NOTICE_S", 5, 3_600, least=0),
             drain_grace_s=_number(environ, "TOLLWAY_DRAIN_GRACE_S", 20, 86_400, least=0),
             trusted_proxies=_networks(environ.get("TOLLWAY_TRUSTED_PROXIES", "private")),
@@ -100,6 +115,10 @@ class Settings(msgspec.Struct, frozen=True):
             client_address_header=_header(environ.get("TOLLWAY_CLIENT_ADDRESS_HEADER", "")),
             admin=_address(environ.get("TOLLWAY_ADMIN", ""), _number(environ, "PORT", 8000, 65_535)),
         )
+
+
+def _fd(environ: Mapping[str, str], name: str) -> int | None:
+    return _number(environ, name, 0, 1 << 20, least=0) if environ.get(name) else None
 
 
 def _address(text: str, port: int) -> tuple[str, int] | None:

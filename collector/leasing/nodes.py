@@ -47,8 +47,8 @@ def digest_of(token: str) -> str:
 
 def create_token(tx: Tx, node: str, now_ms: int) -> str:
     """A new token for a node; older ones stay valid until they are revoked, so that a node can be moved over."""
-    if NAME.match(node) is None:
-        raise Mistake(f"{node!r} is no node name: up to 63 letters, digits, '.', '_', '@' and '-'")
+    if NAME.match(node) is None or "@" in node:
+        raise Mistake(f"{node!r} is no node name: up to 63 letters, digits, '.', '_' and '-' (an @ names its workers)")
     lock_node(tx, node, now_ms)
     token = PREFIX + secrets.token_urlsafe(32)
     tx.run(

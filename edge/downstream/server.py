@@ -7,6 +7,7 @@ others with their answer.
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -65,8 +66,8 @@ class Server:
     def stop(self) -> None:
         self._stopped.set()
 
-    async def serve(self, host: str, port: int, backlog: int) -> None:
-        """Serve until `stop`. StartFailed: the application refused to start."""
+    async def serve(self, host: str, port: int, backlog: int, fd: int | None = None) -> None:
+        """Serve until `stop`, at `host` and `port` or on the listening socket `fd`. StartFailed: the application did not."""
         life = Life(self.app)
         await life.start()
         self.turn = life.state.get(WRITE_BATCH, self.turn)
@@ -74,7 +75,7 @@ class Server:
         self.reader_timeout_s = life.state.get(READER_TIMEOUT, self.reader_timeout_s)
         self.admission = life.state.get(ADMISSION, self.admission)
         self._sweep()
-        listener = await self.loop.create_server(lambda: Connection(self), host, port, backlog=backlog, reuse_address=True)
+        listener = await self._listen(host, port, backlog, fd)
         self.is_listening = True
         self._on_listening()
         await self._stopped.wait()
@@ -88,6 +89,11 @@ class Server:
             connection.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
+
+    async def _listen(self, host: str, port: int, backlog: int, fd: int | None) -> asyncio.Server:
+        if fd is None:
+            return await self.loop.create_server(lambda: Connection(self), host, port, backlog=backlog, reuse_address=True)
+        return await self.loop.create_server(lambda: Connection(self), sock=socket.socket(fileno=fd), backlog=backlog)
 
     # What connections call.
 

@@ -43,12 +43,12 @@ def routes(node: Node) -> list[Route]:
 @asynccontextmanager
 async def admin(node: Node, settings: Settings) -> AsyncIterator[None]:
     """Listen while the block runs. An address that is taken costs the figures, not the service."""
-    if settings.admin is None:
+    if settings.admin is None and settings.admin_fd is None:
         yield
         return
-    host, port = settings.admin
+    host, port = settings.admin or ("", 0)
     server = Server(Router(routes(node), redirect_slashes=False), CONNECTIONS_MAX)
-    serving = node.tasks.spawn("admin", _serve(server, host, port))
+    serving = node.tasks.spawn("admin", _serve(server, host, port, settings.admin_fd))
     try:
         yield
     finally:
@@ -56,8 +56,8 @@ async def admin(node: Node, settings: Settings) -> AsyncIterator[None]:
         await asyncio.wait({serving}, timeout=1.0)
 
 
-async def _serve(server: Server, host: str, port: int) -> None:
+async def _serve(server: Server, host: str, port: int, fd: int | None) -> None:
     try:
-        await server.serve(host, port, BACKLOG)
+        await server.serve(host, port, BACKLOG, fd)
     except OSError as error:
         log.error("no metrics: %s port %d cannot be listened on (%s); TOLLWAY_ADMIN names another", host, port, error.strerror)

@@ -14,6 +14,7 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 
 from edge.serve import serve
+from edge.settings import Settings
 
 FLOOD_BYTES = 65_536
 facts: dict[str, Any] = {"asked": 0, "flooded": 0, "left": 0, "after": "", "slow": False}
@@ -143,4 +144,5 @@ async def serve_facts(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 if __name__ == "__main__":
-    serve(app, "127.0.0.1", int(sys.argv[2]), "granian" if sys.argv[1] == "granian" else "native")
+    server = "granian" if sys.argv[1] == "granian" else "native"
+    serve(app, Settings.read({"HOST": "127.0.0.1", "PORT": sys.argv[2], "TOLLWAY_SERVER": server}))

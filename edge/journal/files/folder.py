@@ -45,8 +45,8 @@ def make_durable_folder(disk: Disk, path: str) -> None:
 
 def check_node(node: str) -> None:
     """ValueError unless the name can be the name of a folder."""
-    if not node or node.startswith(".") or not all(c.isalnum() or c in "-_." for c in node):
-        raise ValueError(f"node name {node!r} may hold letters, digits, '-', '_' and '.', and not begin with '.'")
+    if not node or node.startswith(".") or not all(c.isalnum() or c in "-_.@" for c in node):
+        raise ValueError(f"node name {node!r} may hold letters, digits, '-', '_', '@' and '.', and not begin with '.'")
 
 
 def epochs(disk: Disk, root: str, node: str) -> list[int]:

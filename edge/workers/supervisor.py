@@ -1,0 +1,235 @@
+"""`tollway serve --workers N`: keeps N workers running on one port, replaces them without a gap, and ends with them.
+
+Rule: nothing that callers or money need runs here; a supervisor that dies takes nothing along but its workers' further life.
+Signals: SIGTERM and SIGINT are passed on, and a second one hurries; SIGHUP reloads every worker's table; SIGUSR2 starts a new
+generation beside the old one, worker by worker: what is on disk now (a new release) takes over when it is ready, and the old
+worker lets its requests end. One that does not become ready is ended, and the old one stays.
+Rule: what a worker left in its folder (status 75) is shipped by `tollway journal ship` at once, not at its next start.
+Limits: the embedded collector is one process; workers need one to talk to (TOLLWAY_COLLECTOR_URL).
+"""
+
+import asyncio
+import json
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+
+from edge.data_folder import locked, node_name
+from edge.downstream.server import Server
+from edge.drain import LEFT
+from edge.serve import BACKLOG, check_port
+from edge.settings import SettingError, Settings
+from edge.tasks import Tasks
+from edge.workers.figures import add_up
+from edge.workers.worker import Worker, listening
+
+RESTART_S, RESTART_S_MAX = 0.5, 30.0
+STEADY_S = 60.0
+"""A worker that ran this long is restarted at once again."""
+READY_S_MAX = 60.0
+SHIP_TRIES, SHIP_PAUSE_S = 10, 30.0
+CONNECTIONS_MAX = 64
+log = logging.getLogger("tollway.supervisor")
+
+
+def supervise(settings: Settings, count: int, on_listening: Callable[[], None]) -> int:
+    """Run until told to stop; the exit status. SettingError, StartProblem, PortTaken: nothing was started."""
+    if settings.collector_url is None:
+        raise SettingError(
+            "--workers needs a collector that all of them share: start one with `tollway collector`, and set"
+            " TOLLWAY_COLLECTOR_URL and TOLLWAY_NODE_TOKEN"
+        )
+    if settings.server != "native":
+        raise SettingError(f"--workers shares one port between processes, which TOLLWAY_SERVER={settings.server} does not")
+    with locked(settings.data):
+        node = node_name(settings)
+        check_port(settings.host, settings.port)
+        return asyncio.run(Supervisor(settings, node, count, on_listening).run())
+
+
+class Slot(msgspec.Struct, eq=False):
+    """A place for a worker: the callers' socket that stays open as long as the supervisor lives, and who works there now."""
+
+    number: int
+    callers: socket.socket
+    current: Worker | None = None
+    failures: int = 0
+    """Deaths in a row of workers that ran for less than STEADY_S."""
+
+
+class Supervisor:
+    """The slots, who is in them, and what signals do."""
+
+    def __init__(self, settings: Settings, node: str, count: int, on_listening: Callable[[], None]) -> None:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        address = (settings.host, settings.port)
+        self._slots = [Slot(number, listening(family, address, BACKLOG, is_shared=True)) for number in range(count)]
+        self._settings = settings
+        self._node = node
+        self._on_listening = on_listening
+        self._running: dict[Worker, asyncio.Task[None]] = {}
+        self._stopped = asyncio.Event()
+        self._upgrade: asyncio.Task[None] | None = None
+        self._has_left = False
+        self._restarts = 0
+        self._tasks = Tasks()
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGUSR2, self._begin_upgrade)
+        server = Server(Router(self._routes(), redirect_slashes=False), CONNECTIONS_MAX)
+        if self._settings.admin is not None:
+            self._tasks.spawn("admin", self._serve_admin(server, *self._settings.admin))
+        for slot in self._slots:
+            slot.current = await self._launch(slot, is_second=False)
+        self._tasks.spawn("listening", self._say_listening())
+        await self._stopped.wait()
+        while self._running:
+            await asyncio.wait(self._running.values())
+        server.stop()
+        await self._tasks.drain(1.0)
+        left = "; some left usage or credit for their next start" if self._has_left else ""
+        log.log(logging.WARNING if left else logging.INFO, "all workers ended%s", left)
+        return LEFT if left else 0
+
+    # The life of workers.
+
+    async def _launch(self, slot: Slot, *, is_second: bool) -> Worker:
+        """A new worker for the slot; what follows from its end is seen to."""
+        worker = Worker(f"{self._node}@{slot.number}{'b' * is_second}", self._settings.data, is_second=is_second)
+        await worker.start(slot.callers, len(self._slots))
+        self._running[worker] = self._tasks.spawn(worker.name, self._follow(slot, worker))
+        return worker
+
+    async def _follow(self, slot: Slot, worker: Worker) -> None:
+        began_s = time.monotonic()
+        status = await worker.wait()
+        is_stopping = self._stopped.is_set()
+        if status == LEFT and not is_stopping:
+            self._tasks.spawn(f"ship {worker.name}", self._ship(worker))
+        self._has_left |= is_stopping and status != 0
+        if slot.current is worker and not is_stopping:
+            await self._restart(slot, worker, status, time.monotonic() - began_s)
+        del self._running[worker]
+
+    async def _restart(self, slot: Slot, worker: Worker, status: int, ran_s: float) -> None:
+        """The same worker again: its folder holds what the death left, and its start settles it."""
+        slot.failures = 0 if ran_s > STEADY_S else slot.failures + 1
+        pause_s = min(RESTART_S * 2**slot.failures, RESTART_S_MAX) if slot.failures > 1 else 0.0
+        self._restarts += 1
+        log.error("worker %s ended with status %d; another begins in %.1f s", worker.name, status, pause_s)
+        await self._wait(pause_s)
+        while not self._stopped.is_set() and slot.current is worker:
+            try:
+                slot.current = await self._launch(slot, is_second=worker.is_second)
+            except OSError as error:
+                log.error("worker %s cannot be started now: %s", worker.name, error.strerror)
+                await self._wait(RESTART_S_MAX)
+
+    async def _ship(self, worker: Worker) -> None:
+        """What a replaced worker left, as soon as the collector takes it."""
+        for _ in range(SHIP_TRIES):
+            if await worker.ship() == 0 or self._stopped.is_set():
+                return
+            await self._wait(SHIP_PAUSE_S)
+        log.error("what worker %s left is not shipped: `TOLLWAY_DATA=%s tollway journal ship` does it", worker.name, worker.data)
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopped.wait()
+        except TimeoutError:
+            pass
+
+    # Signals.
+
+    def _stop(self, number: signal.Signals) -> None:
+        if not self._stopped.is_set():
+            log.info("told to stop: %d workers leave", len(self._running))
+        self._stopped.set()
+        for worker in self._running:
+            worker.send(number)
+
+    def _reload(self) -> None:
+        for worker in self._running:
+            worker.send(signal.SIGHUP)
+
+    def _begin_upgrade(self) -> None:
+        if self._upgrade is not None and not self._upgrade.done():
+            log.warning("an upgrade runs already")
+        else:
+            self._upgrade = self._tasks.spawn("upgrade", self._replace_all())
+
+    async def _replace_all(self) -> None:
+        log.info("upgrade: %d workers are replaced, one after another", len(self._slots))
+        for slot in self._slots:
+            if self._stopped.is_set() or not await self._replace(slot):
+                log.error("upgrade: stopped at worker %d; it and those after it run on as they were", slot.number)
+                return
+        log.info("upgrade: done")
+
+    async def _replace(self, slot: Slot) -> bool:
+        """Whether a new worker has the slot."""
+        old = slot.current
+        if old is None:
+            return False
+        try:
+            new = await self._launch(slot, is_second=not old.is_second)
+        except OSError as error:
+            log.error("upgrade: no worker can be started now: %s", error.strerror)
+            return False
+        if not await new.is_ready(READY_S_MAX):
+            log.error("upgrade: worker %s did not become ready within %g s", new.name, READY_S_MAX)
+            new.send(signal.SIGTERM)
+            return False
+        slot.current = new
+        old.send(signal.SIGINT)  # without notice: the machine serves on, so there is nothing that its balancer should see
+        return True
+
+    # What operators read.
+
+    async def _say_listening(self) -> None:
+        workers = [slot.current for slot in self._slots if slot.current is not None]
+        if all(await asyncio.gather(*(worker.is_serving(READY_S_MAX) for worker in workers))):
+            self._on_listening()
+
+    def _routes(self) -> list[Route]:
+        async def healthz(request: Request) -> Response:
+            return Response(b'{"status":"ok"}', media_type="application/json")
+
+        async def readyz(request: Request) -> Response:
+            workers = list(self._running)
+            answers = await asyncio.gather(*(worker.get("/readyz") for worker in workers))
+            told = {worker.name: json.loads(body or b"null") for worker, (_, body) in zip(workers, answers, strict=True)}
+            is_ready = any(status == 200 for status, _ in answers)
+            return Response(json.dumps({"workers": told}), 200 if is_ready else 503, media_type="application/json")
+
+        async def metrics(request: Request) -> Response:
+            answers = await asyncio.gather(*(worker.get("/metrics") for worker in self._running))
+            own = (
+                f"# HELP tollway_workers Workers that run.\n# TYPE tollway_workers gauge\ntollway_workers {len(self._running)}\n"
+                "# HELP tollway_worker_restarts_total Workers that ended unasked and were started again.\n"
+                f"# TYPE tollway_worker_restarts_total counter\ntollway_worker_restarts_total {self._restarts}\n"
+            )
+            text = add_up([own, *(body.decode() for status, body in answers if status == 200)])
+            return Response(text, media_type="text/plain; version=0.0.4")
+
+        return [Route(path, answer) for path, answer in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics))]
+
+    async def _serve_admin(self, server: Server, host: str, port: int) -> None:
+        try:
+            await server.serve(host, port, BACKLOG)
+        except OSError as error:
+            log.error(
+                "no metrics: %s port %d cannot be listened on (%s); TOLLWAY_ADMIN names another", host, port, error.strerror
+            )

@@ -1,0 +1,173 @@
+"""`tollway serve --workers`: several processes on one port, replaced without a gap, gone with their supervisor."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.answers import DONE, Delay, completion, delta, event, respond, stream, usage_chunk
+from tests.books import records
+from tests.e2e.conftest import providers_toml
+from tests.processes import Account, Collector, Edge, get, make_account, post, run, run_json
+from tests.provider import Provider
+
+WAIT_S = 15.0
+
+
+@contextmanager
+def house(folder: Path, **env: str) -> Iterator[tuple[Provider, Collector, Edge, Account]]:
+    with Provider() as provider, Collector(folder / "collector") as collector:
+        edge = Edge(folder / "edge", providers_toml(provider), collector=collector, TOLLWAY_WORKERS="2", **env)
+        provider.script("model-1", respond(completion()))
+        with edge:
+            wait_until(lambda: edge.log.count("serves in epoch") >= 2)
+            yield provider, collector, edge, make_account(collector, "caller", "100.00")
+
+
+def wait_until(is_so: Callable[[], object]) -> None:
+    until_s = time.monotonic() + WAIT_S
+    while not is_so():
+        assert time.monotonic() < until_s
+        time.sleep(0.02)
+
+
+def ask(edge: Edge, account: Account, model: str = "model-1", *, streams: bool = False) -> tuple[int, bytes]:
+    body = {"model": f"mock/{model}", "messages": [{"role": "user", "content": "hi"}], "stream": streams}
+    answer = post(edge.port, body, account.headers)
+    return answer.status, answer.body
+
+
+def workers_of(edge: Edge) -> dict[str, object]:
+    told: dict[str, object] = json.loads(get(edge.admin_port, "/readyz").body)["workers"]
+    return told
+
+
+def children(pid: int) -> list[int]:
+    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    """Whether it is a process still; a zombie has no command line."""
+    path = Path(f"/proc/{pid}/cmdline")
+    return path.exists() and bool(path.read_bytes())
+
+
+def figure(edge: Edge, name: str) -> float:
+    lines = get(edge.admin_port, "/metrics").body.decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+
+
+def test_workers_share_a_port_and_their_figures_are_one(tmp_path: Path) -> None:
+    """Both serve; readiness names both; the sum of their requests is what was asked; all is shipped when they are told to end."""
+    with house(tmp_path) as (_, collector, edge, account):
+        assert set(workers_of(edge)) == {"edge@0", "edge@1"}
+        assert [ask(edge, account)[0] for _ in range(40)] == [200] * 40
+        assert figure(edge, "tollway_workers") == 2
+        assert figure(edge, "tollway_requests_total") == 40
+        assert edge.stop() == 0
+        kept = records(collector, account.name)
+        assert len(kept) == 40
+        assert {record.facts["node"] for record in kept} == {"edge@0", "edge@1"}
+
+
+def test_worker_that_dies_is_replaced_and_what_it_left_is_booked(tmp_path: Path) -> None:
+    """kill -9 of one worker: another takes its slot, callers are served meanwhile, and no record is missing."""
+    with house(tmp_path) as (_, collector, edge, account):
+        assert [ask(edge, account)[0] for _ in range(10)] == [200] * 10
+        victim, _ = children(edge.pid)
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: "another begins" in edge.log and len(children(edge.pid)) == 2)
+        wait_until(lambda: edge.log.count("serves in epoch") >= 3)
+        assert [ask(edge, account)[0] for _ in range(10)] == [200] * 10
+        wait_until(lambda: len(records(collector, account.name)) == 20)
+        assert figure(edge, "tollway_worker_restarts_total") == 1
+
+
+def test_upgrade_cuts_nothing_and_refuses_nobody(tmp_path: Path) -> None:
+    """SIGUSR2 under streams and short calls: every stream is whole, no call is refused, both workers are new ones afterwards."""
+    with house(tmp_path) as (provider, collector, edge, account):
+        words = [event(delta(content="a "))] * 1
+        for _ in range(30):
+            words += [Delay(0.1), event(delta(content="a "))]  # type: ignore[list-item]
+        provider.script("model-2", stream([*words, event(delta("stop")), event(usage_chunk(5, 5)), DONE]))
+        before = set(children(edge.pid))
+        is_over, statuses = threading.Event(), []
+
+        def call_on() -> None:
+            while not is_over.is_set():
+                statuses.append(ask(edge, account)[0])
+
+        with ThreadPoolExecutor(10) as threads:
+            calling = threads.submit(call_on)
+            streams = [threads.submit(ask, edge, account, "model-2", streams=True) for _ in range(8)]
+            wait_until(lambda: len(provider.requests["model-2"]) == 8)
+            os.kill(edge.pid, signal.SIGUSR2)
+            wait_until(lambda: "upgrade: done" in edge.log)
+            assert all(b"data: [DONE]" in answer.result()[1] for answer in streams)
+            is_over.set()
+            calling.result()
+        assert set(statuses) == {200}
+        wait_until(lambda: len(children(edge.pid)) == 2)
+        assert not before & set(children(edge.pid))
+        assert set(workers_of(edge)) == {"edge@0b", "edge@1b"}
+        wait_until(lambda: len(records(collector, account.name)) == 8 + len(statuses))
+
+
+def test_upgrade_that_does_not_become_ready_leaves_the_old_ones(tmp_path: Path) -> None:
+    """A release that cannot start is taken back: who served goes on serving."""
+    with house(tmp_path) as (_, _, edge, account):
+        edge.rewrite_providers("[providers.mock]\nnonsense = 1\n")
+        os.kill(edge.pid, signal.SIGUSR2)
+        wait_until(lambda: "upgrade: stopped at worker 0" in edge.log)
+        assert set(workers_of(edge)) == {"edge@0", "edge@1"}
+        assert ask(edge, account)[0] == 200
+
+
+def test_workers_leave_with_their_supervisor(tmp_path: Path) -> None:
+    """kill -9 of the supervisor: its workers end by themselves, shipped, and leave the port to whoever comes next."""
+    with house(tmp_path) as (_, collector, edge, account):
+        assert ask(edge, account)[0] == 200
+        pids = children(edge.pid)
+        os.kill(edge.pid, signal.SIGKILL)
+        wait_until(
+            lambda: not any(Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids)
+        )
+        assert len(records(collector, account.name)) == 1
+        assert edge.child is not None
+        edge.child.wait(5)
+        edge.child = None
+        edge.start()
+        assert ask(edge, account)[0] == 200
+
+
+def test_workers_without_a_collector_are_refused(tmp_path: Path) -> None:
+    """One sentence says what is missing."""
+    with Provider() as provider:
+        edge = Edge(tmp_path / "edge", providers_toml(provider), TOLLWAY_WORKERS="2")
+        edge.launch()
+        assert edge.child is not None
+        assert edge.child.wait(WAIT_S) == 2
+        assert "--workers needs a collector that all of them share" in edge.log
+        assert "Traceback" not in edge.log
+
+
+def test_journal_ship_books_what_a_process_left(tmp_path: Path) -> None:
+    """With the collector away, usage waits in the folder; `tollway journal ship` books it without serving anybody, and says when
+    it cannot."""
+    with Provider() as provider, Collector(tmp_path / "collector") as collector:
+        provider.script("model-1", respond(completion()))
+        with Edge(tmp_path / "edge", providers_toml(provider), collector=collector) as edge:
+            account = make_account(collector, "caller", "100.00")
+            assert ask(edge, account)[0] == 200
+            collector.kill()
+            assert ask(edge, account)[0] == 200
+            assert edge.stop() == 75
+            collector.start()
+            assert "serves in epoch" in run(edge, "journal", "ship") + edge.log
+            assert len(records(collector, account.name)) == 2
+            assert run_json(edge, "journal", "status") == []
