@@ -123,7 +123,10 @@ class DownstreamPair(Protocol):
 
 UPSTREAM: Final[dict[Format, str]] = {"messages": "routing.translate.chat_on_messages"}
 """Provider's format → the module of the pair that serves Chat on it."""
-DOWNSTREAM: Final[dict[Format, str]] = {"messages": "routing.translate.messages_on_chat"}
+DOWNSTREAM: Final[dict[Format, str]] = {
+    "messages": "routing.translate.messages_on_chat",
+    "responses": "routing.translate.responses_on_chat",
+}
 """Caller's format → the module of the pair that serves it on Chat."""
 
 

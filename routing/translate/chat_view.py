@@ -54,6 +54,7 @@ class Chunk(msgspec.Struct, gc=False):
     choices: list[Choice] | None = None
     usage: Raw = ABSENT
     error: Raw = ABSENT
+    service_tier: Raw = ABSENT
 
 
 class Part(msgspec.Struct, gc=False):

@@ -38,11 +38,17 @@ def learned(event: bytes, literal: bytes, sent: bytes) -> Frame | None:
     return Frame(head, tail, len(head) + len(tail), (new[0] + b'"', *[b'"%b"' % piece for piece in new[1:-1]], b'"' + new[-1]))
 
 
-def framed(frame: Frame, data: bytes) -> bytes | None:
-    """What goes out for one event in that frame; None for anything else."""
-    head, tail, size, new = frame
+def text_in(frame: Frame, data: bytes) -> bytes | None:
+    """The inside of the text of one event in that frame; None for anything else."""
+    head, tail, size, _ = frame
     if len(data) > size and data.startswith(head) and data.endswith(tail):
         text = data[len(head) : len(data) - len(tail)]
         if _is_plain(text) is not None:
-            return text.join(new)
+            return text
     return None
+
+
+def framed(frame: Frame, data: bytes) -> bytes | None:
+    """What goes out for one event in that frame; None for anything else."""
+    text = text_in(frame, data)
+    return None if text is None else text.join(frame.new)

@@ -37,6 +37,11 @@ def renamed(name: str) -> Rule:
     return Rule("renamed", name)
 
 
+def same(names: str) -> dict[str, Rule]:
+    """The values as they came, under the same names."""
+    return {name: renamed(name) for name in names.split()}
+
+
 def demand(hint: str = "", *neutral: bytes) -> Rule:
     """Refused, unless its value is `neutral`."""
     return Rule("demand", "", hint, neutral)

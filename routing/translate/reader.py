@@ -82,7 +82,8 @@ class Reader:
                 case "renamed":
                     copied[rule.name] = value
                 case "offer":
-                    self.decline(name)
+                    if bytes(value) not in NOTHING:
+                        self.decline(name)
                 case "demand":
                     raise self.unsupported(name, rule.hint or "leave it out")
         return read, copied

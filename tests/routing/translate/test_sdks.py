@@ -6,9 +6,11 @@ import pytest
 from anthropic._models import construct_type
 from anthropic.lib.streaming._messages import accumulate_event
 from anthropic.types import Message, RawMessageStreamEvent
-from openai import ContentFilterFinishReasonError
+from openai import ContentFilterFinishReasonError, omit
 from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.lib.streaming.responses._responses import ResponseStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from routing.rewrite.answer import NotAnAnswer
@@ -16,6 +18,7 @@ from routing.translate import UPSTREAM
 from tests.routing.translate import streams
 
 _MESSAGE_EVENT: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
+_RESPONSE_EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
 
 def of(kind: str, *without: str) -> list[str]:
@@ -55,6 +58,36 @@ def test_openai_reads_a_translated_stream(name: str) -> None:
     assert (answer.choices[0].message.content or "") == said["content"]
     calls = answer.choices[0].message.tool_calls or []
     assert [call.function.arguments for call in calls] == [call["arguments"] for call in said["calls"].values()]
+
+
+@pytest.mark.parametrize("name", of("chunks.txt", "responses"))
+def test_openai_reads_a_stream_of_responses(name: str) -> None:
+    """Every event is of its type, sequence numbers have no gap, and the accumulator makes the response of the end."""
+    events = streams.events(streams.translated(name, "responses"))
+    state: ResponseStreamState[Any] = ResponseStreamState(input_tools=omit, text_format=omit)
+    for number, event in enumerate(events):
+        assert event["sequence_number"] == number
+        state.handle_event(_RESPONSE_EVENT.validate_python(event))
+    last = events[-1]["response"]
+    said = streams.chat_message(streams.translated(name, "chat") if streams.format_of(name) != "chat" else streams.wire(name))
+    items = last["output"]
+    parts = [part for item in items if item["type"] == "message" for part in item["content"]]
+    assert "".join(part["text"] for part in parts if part["type"] == "output_text") == said["content"]
+    calls = [(item["name"], item["arguments"]) for item in items if item["type"] == "function_call"]
+    assert calls == [(call["name"], call["arguments"]) for call in said["calls"].values()]
+    thoughts = [part["text"] for item in items if item["type"] == "reasoning" for part in item["content"]]
+    assert "".join(thoughts) == said["reasoning"]
+    assert last["usage"]["output_tokens_details"]["reasoning_tokens"] >= 0
+    assert last["usage"]["cost"] > 0
+
+
+@pytest.mark.parametrize("name", of("json", "responses"))
+def test_openai_reads_a_whole_response(name: str) -> None:
+    """The whole answer is of the SDK's type."""
+    try:
+        Response.model_validate_json(streams.whole(name, "responses"))
+    except NotAnAnswer:
+        assert "error" in streams.answer(name).decode()
 
 
 @pytest.mark.parametrize("name", of("json"))

@@ -1,0 +1,110 @@
+"""The output items of a response, as JSON: the message, its refusal, the thoughts and the calls of tools.
+
+Strategy: a text is never decoded: the insides of its pieces joined are the inside of the whole.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+from routing.translate.responses_on_chat.tools import INPUT, Origin
+
+Kind = Literal["text", "refusal", "reasoning", "call"]
+_PREFIX: Final = {"text": b"msg", "refusal": b"msg", "reasoning": b"rs", "call": b"fc"}
+DELTA: Final = {
+    "text": b"response.output_text.delta",
+    "refusal": b"response.refusal.delta",
+    "reasoning": b"response.reasoning_text.delta",
+}
+DONE: Final = {
+    "text": (b"response.output_text.done", b"text"),
+    "refusal": (b"response.refusal.done", b"refusal"),
+    "reasoning": (b"response.reasoning_text.done", b"text"),
+}
+EMPTY: Final = b'""'
+_encode: Final = msgspec.json.Encoder().encode
+_decode_input: Final = msgspec.json.Decoder(dict[str, object]).decode
+_decode_str: Final = msgspec.json.Decoder(str).decode
+
+
+class Item:
+    """One item. `place`: the members that say where a delta belongs, each behind it a comma."""
+
+    __slots__ = (
+        "annotations",
+        "call_id",
+        "encrypted",
+        "has_part",
+        "id",
+        "is_announced",
+        "kind",
+        "name",
+        "number",
+        "origin",
+        "pieces",
+        "place",
+    )
+
+    def __init__(self, kind: Kind, number: int, gen_id: str) -> None:
+        self.kind: Kind = kind
+        self.number = number
+        self.id = b'"%b_%b_%d"' % (_PREFIX[kind], gen_id.encode(), number)
+        index = b"" if kind == "call" else b',"content_index":0'
+        self.place = b'"item_id":%b,"output_index":%d%b' % (self.id, number, index)
+        self.pieces: list[bytes] = []
+        self.annotations: list[bytes] = []
+        self.encrypted = b""
+        self.has_part = False
+        self.call_id = b""
+        self.name = b""
+        self.origin: Origin | None = None
+        self.is_announced = False
+
+    @property
+    def text(self) -> bytes:
+        return b'"%b"' % b"".join(self.pieces)
+
+    def part(self, text: bytes) -> bytes:
+        match self.kind:
+            case "text":
+                annotations = b",".join(self.annotations)
+                return b'{"type":"output_text","text":%b,"annotations":[%b],"logprobs":[]}' % (text, annotations)
+            case "refusal":
+                return b'{"type":"refusal","refusal":%b}' % text
+            case _:
+                return b'{"type":"reasoning_text","text":%b}' % text
+
+    def json(self, status: bytes, *, is_empty: bool = False) -> bytes:
+        """`is_empty`: as it begins."""
+        match self.kind:
+            case "call":
+                return self._call(status, EMPTY if is_empty else self.text)
+            case "reasoning":
+                content = b"" if is_empty or not self.pieces else self.part(self.text)
+                encrypted = b',"encrypted_content":%b' % self.encrypted if self.encrypted else b""
+                item = b'{"id":%b,"type":"reasoning","status":"%b","summary":[],"content":[%b]%b}'
+                return item % (self.id, status, content, encrypted)
+            case _:
+                content = b"" if is_empty else self.part(self.text)
+                item = b'{"id":%b,"type":"message","status":"%b","role":"assistant","content":[%b]}'
+                return item % (self.id, status, content)
+
+    def _call(self, status: bytes, text: bytes) -> bytes:
+        origin = self.origin
+        name = self.name if origin is None else _encode(origin.name)
+        space = b',"namespace":%b' % _encode(origin.namespace) if origin is not None and origin.namespace else b""
+        if origin is not None and origin.is_custom:
+            given = EMPTY if text == EMPTY else self.input
+            item = b'{"id":%b,"type":"custom_tool_call","status":"%b","call_id":%b,"name":%b,"input":%b%b}'
+            return item % (self.id, status, self.call_id, name, given, space)
+        item = b'{"id":%b,"type":"function_call","status":"%b","call_id":%b,"name":%b,"arguments":%b%b}'
+        return item % (self.id, status, self.call_id, name, text, space)
+
+    @property
+    def input(self) -> bytes:
+        """The text of a custom tool's call, which is one member of our function's arguments; all of them if they are not that."""
+        try:
+            given = _decode_input(_decode_str(self.text))[INPUT]
+        except (msgspec.MsgspecError, ValueError, RecursionError, KeyError):
+            return self.text
+        return _encode(given) if isinstance(given, str) else self.text

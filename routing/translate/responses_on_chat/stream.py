@@ -1,0 +1,349 @@
+"""Chat's chunks → OpenAI's Responses events: one state machine.
+
+Rule: items come in the order in which they began; calls of tools, whose fragments may come mixed, are done at the end, where each
+of them is whole. Sequence numbers have no gap.
+Rule: the last event has the whole response, as clients read it there: id, output, usage with its `reasoning_tokens`.
+Limits: choices behind the first have no place. Memory is that of the answer.
+"""
+
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from routing.dialects.chat_usage import count
+from routing.plan.refusal import Refusal
+from routing.translate import Context
+from routing.translate.chat_view import (
+    Call,
+    Calls,
+    Chunk,
+    CompletionDetails,
+    Delta,
+    Detail,
+    PromptDetails,
+    literal_of,
+    read_chunk,
+    read_usage,
+    texts_of,
+)
+from routing.translate.events import DONE as LAST
+from routing.translate.events import NOTHING, Payloads, view
+from routing.translate.frames import Frame, is_one_event, learned, text_in
+from routing.translate.responses_on_chat.output import DELTA, DONE, EMPTY, Item, Kind
+from routing.translate.responses_on_chat.request import Memo
+from routing.translate.seals import ANTHROPIC, Seal, sealed
+
+_DEFAULTS: Final = {
+    "instructions": b"null",
+    "metadata": b"{}",
+    "parallel_tool_calls": b"true",
+    "temperature": b"null",
+    "tool_choice": b'"auto"',
+    "tools": b"[]",
+    "top_p": b"null",
+}
+_TIERS: Final = frozenset(b'"%b"' % tier for tier in (b"auto", b"default", b"flex", b"scale", b"priority", b"fast", b"ultrafast"))
+"""Those that clients know; others (Groq's "on_demand") are left out."""
+_ERROR_CODES: Final = {402: "insufficient_quota", 429: "rate_limit_exceeded", 400: "invalid_prompt"}
+_encode: Final = msgspec.json.Encoder().encode
+_decode_str: Final = msgspec.json.Decoder(str).decode
+
+
+class _Page(msgspec.Struct, gc=False):
+    url: Raw = Raw(b'""')
+    title: Raw = Raw(b'""')
+    start_index: int = 0
+    end_index: int = 0
+
+
+class _Annotation(msgspec.Struct, gc=False):
+    type: str = ""
+    url_citation: _Page | None = None
+
+
+class _Annotations(msgspec.Struct, gc=False):
+    all: list[_Annotation] | None = None
+
+
+_decode_annotations: Final = msgspec.json.Decoder(_Annotations).decode
+
+
+class ChatToResponses:
+    """One stream."""
+
+    def __init__(self, context: Context) -> None:
+        memo: Memo = context.memo or Memo()
+        self._gen_id = context.gen_id
+        self._tools = memo.tools
+        echo = {name: bytes(memo.echo.get(name, default)) for name, default in _DEFAULTS.items()}
+        echo |= {name: bytes(raw) for name, raw in memo.echo.items()}
+        common = b'{"id":%b,"object":"response","created_at":%d,"model":%b,"store":false,"previous_response_id":null'
+        head = common % (_encode(context.gen_id), context.created_s, _encode(context.model))
+        self._head = head + b"".join([b',"%b":%b' % (name.encode(), value) for name, value in echo.items()])
+        self._payloads = Payloads()
+        self._frame: Frame | None = None
+        self._text = b""
+        """The text of the event that was read last, if that was nothing but a piece of the open item's text."""
+        self._number = 0
+        self._items: list[Item] = []
+        self._open: Item | None = None
+        self._calls = Calls()
+        self._called: list[Item] = []
+        self._finish = ""
+        self._usage = b""
+        self._tier = b""
+        self._has_begun = False
+        self._is_over = False
+
+    def feed(self, data: bytes) -> bytes:
+        if self._frame is not None:
+            if (text := text_in(self._frame, data)) is not None and self._open is not None:
+                self._open.pieces.append(text)
+                new, self._number = self._frame.new, self._number + 1
+                return b"%b%d%b%b%b" % (new[0], self._number - 1, new[1], text, new[2])
+            self._frame = None
+        self._text = b""
+        payloads = self._payloads.feed(data)
+        sent = b"".join([self._take(payload) for payload in payloads])
+        if self._text and len(payloads) == 1 and is_one_event(data):
+            self._learn(data, sent)
+        return sent
+
+    def _learn(self, data: bytes, sent: bytes) -> None:
+        """As `learned`, with the sequence number taken out of what goes out."""
+        frame = learned(data, self._text, sent)
+        number = b'"sequence_number":%d,' % (self._number - 1)
+        if frame is not None and len(frame.new) == 2 and number in frame.new[0]:
+            before, _, after = frame.new[0].partition(number)
+            self._frame = frame._replace(new=(before + b'"sequence_number":', b"," + after, frame.new[1]))
+
+    def finish(self) -> bytes:
+        self._frame = None
+        sent = b"".join([self._take(payload) for payload in self._payloads.finish()])
+        return sent + self._conclude() if self._finish else sent
+
+    def fail(self, refusal: Refusal, usage: bytes = b"") -> bytes:
+        """The last event says that the response failed, and what it used."""
+        if self._is_over:
+            return b""
+        self._is_over = True
+        self._usage = usage or self._usage
+        out = [] if self._has_begun else [self._begin()]
+        return b"".join([*out, self._failed(_ERROR_CODES.get(refusal.status, "server_error"), refusal.message)])
+
+    def _event(self, name: bytes, body: bytes) -> bytes:
+        self._number += 1
+        return b'event: %b\ndata: {"type":"%b","sequence_number":%d,%b}\n\n' % (name, name, self._number - 1, body)
+
+    def _response(self, status: bytes, rest: bytes) -> bytes:
+        return b'"response":%b,"status":"%b"%b}' % (self._head, status, rest)
+
+    def _begin(self) -> bytes:
+        self._has_begun = True
+        body = self._response(b"in_progress", b',"error":null,"incomplete_details":null,"output":[],"usage":null')
+        return self._event(b"response.created", body) + self._event(b"response.in_progress", body)
+
+    def _take(self, payload: bytes) -> bytes:
+        if self._is_over:
+            return b""
+        if payload == LAST:
+            return self._conclude()
+        chunk = read_chunk(payload)
+        return b"" if chunk is None or bytes(chunk.error) not in NOTHING else self._take_chunk(chunk)
+
+    def _take_chunk(self, chunk: Chunk) -> bytes:
+        if bytes(chunk.usage) not in NOTHING:
+            self._usage = bytes(chunk.usage)
+        if (tier := literal_of(chunk.service_tier)) in _TIERS:
+            self._tier = tier
+        out: list[bytes] = []
+        for choice in chunk.choices or ():
+            if choice.index == 0:
+                self._delta(choice.delta, out)
+                self._finish = choice.finish_reason or self._finish
+        if self._finish or len(out) != 1:
+            self._text = b""
+        return b"".join(out)
+
+    def _delta(self, delta: Delta, out: list[bytes]) -> None:
+        if not self._has_begun:
+            out.append(self._begin())
+        details = delta.reasoning_details or ()
+        if thought := delta.thought or next((text for each in details if (text := literal_of(each.text))), b""):
+            self._say("reasoning", thought, out)
+        for detail in details:
+            self._seal(detail, out)
+        for kind, text in texts_of(delta.content):
+            self._say("reasoning" if kind == "thinking" else "text", text, out)
+        if refusal := literal_of(delta.refusal):
+            self._say("refusal", refusal, out)
+        if bytes(delta.annotations) not in NOTHING:
+            self._annotate(bytes(delta.annotations), out)
+        for call in delta.tool_calls or ():
+            self._call(call, out)
+
+    def _add(self, kind: Kind) -> Item:
+        item = Item(kind, len(self._items), self._gen_id)
+        self._items.append(item)
+        return item
+
+    def _announce(self, item: Item) -> bytes:
+        item.is_announced = True
+        begun = item.json(b"in_progress", is_empty=True)
+        return self._event(b"response.output_item.added", b'"output_index":%d,"item":%b' % (item.number, begun))
+
+    def _opened(self, kind: Kind, out: list[bytes]) -> Item:
+        """The item of that kind that is open, or a new one."""
+        item = self._open
+        if item is None or item.kind != kind or item.encrypted:
+            self._close(out)
+            item = self._open = self._add(kind)
+            out.append(self._announce(item))
+        return item
+
+    def _say(self, kind: Kind, text: bytes, out: list[bytes]) -> None:
+        item = self._opened(kind, out)
+        if not item.has_part:
+            item.has_part = True
+            out.append(self._event(b"response.content_part.added", b'%b,"part":%b' % (item.place, item.part(EMPTY))))
+        item.pieces.append(text[1:-1])
+        more = b',"logprobs":[]' if kind == "text" else b""
+        out.append(self._event(DELTA[kind], b'%b,"delta":%b%b' % (item.place, text, more)))
+        self._text = text
+
+    def _seal(self, detail: Detail, out: list[bytes]) -> None:
+        """A signature belongs to the thoughts that it stands behind; what is encrypted is an item without a text."""
+        signature, data = literal_of(detail.signature), literal_of(detail.data)
+        if not signature and not data:
+            return
+        if not signature:
+            self._close(out)
+        item = self._opened("reasoning", out)
+        kind = "signature" if signature else "encrypted"
+        text = _decoded(signature or data)
+        item.encrypted = _encode(sealed(Seal(detail.format or ANTHROPIC, kind, detail.id or "", text)))
+        self._close(out)
+
+    def _annotate(self, annotations: bytes, out: list[bytes]) -> None:
+        item = self._open
+        found = view(b'{"all":%b}' % annotations, _Annotations, _decode_annotations)
+        if item is None or item.kind != "text" or found is None:
+            return
+        for each in found.all or ():
+            if (page := each.url_citation) is None:
+                continue
+            made = b'{"type":"url_citation","url":%b,"title":%b,"start_index":%d,"end_index":%d}'
+            made %= (bytes(page.url), bytes(page.title), page.start_index, page.end_index)
+            body = b'%b,"annotation_index":%d,"annotation":%b' % (item.place, len(item.annotations), made)
+            out.append(self._event(b"response.output_text.annotation.added", body))
+            item.annotations.append(made)
+
+    def _call(self, call: Call, out: list[bytes]) -> None:
+        place = self._calls.place(call)
+        if place == len(self._called):
+            self._close(out)
+            self._called.append(self._add("call"))
+        item = self._called[place]
+        item.call_id = item.call_id or literal_of(call.id)
+        if not item.name and (name := literal_of(call.function.name)):
+            item.name = name
+            item.origin = self._tools.get(_decoded(name)) if self._tools else None
+        fresh = [text[1:-1]] if (text := literal_of(call.function.arguments)) else []
+        item.pieces += fresh
+        if not item.name:
+            return
+        if not item.is_announced:
+            item.call_id = item.call_id or _encode(f"call_{self._gen_id}_{place}")
+            out.append(self._announce(item))
+            fresh = item.pieces
+        if fresh and not (item.origin is not None and item.origin.is_custom):
+            body = b'%b,"delta":"%b"' % (item.place, b"".join(fresh))
+            out.append(self._event(b"response.function_call_arguments.delta", body))
+
+    def _close(self, out: list[bytes]) -> None:
+        item, self._open = self._open, None
+        if item is None:
+            return
+        if item.has_part:
+            name, member = DONE[item.kind]
+            more = b',"logprobs":[]' if item.kind == "text" else b""
+            out.append(self._event(name, b'%b,"%b":%b%b' % (item.place, member, item.text, more)))
+            out.append(self._event(b"response.content_part.done", b'%b,"part":%b' % (item.place, item.part(item.text))))
+        out.append(self._done(item))
+
+    def _done(self, item: Item) -> bytes:
+        done = item.json(b"completed")
+        return self._event(b"response.output_item.done", b'"output_index":%d,"item":%b' % (item.number, done))
+
+    def _end_call(self, item: Item, out: list[bytes]) -> None:
+        if not item.is_announced:
+            item.name = item.name or EMPTY
+            item.call_id = item.call_id or _encode(f"call_{self._gen_id}_{item.number}")
+            out.append(self._announce(item))
+        if item.origin is not None and item.origin.is_custom:
+            out.append(self._event(b"response.custom_tool_call_input.delta", b'%b,"delta":%b' % (item.place, item.input)))
+            out.append(self._event(b"response.custom_tool_call_input.done", b'%b,"input":%b' % (item.place, item.input)))
+        else:
+            if not item.pieces:
+                item.pieces.append(b"{}")
+            name = item.name if item.origin is None else _encode(item.origin.name)
+            body = b'%b,"name":%b,"arguments":%b' % (item.place, name, item.text)
+            out.append(self._event(b"response.function_call_arguments.done", body))
+        out.append(self._done(item))
+
+    def _conclude(self) -> bytes:
+        if self._is_over:
+            return b""
+        self._is_over = True
+        out = [] if self._has_begun else [self._begin()]
+        self._close(out)
+        for item in self._called:
+            self._end_call(item, out)
+        match self._finish:
+            case "error":
+                out.append(self._failed("server_error", "the provider could not finish its answer"))
+            case "length" | "content_filter":
+                reason = b"max_output_tokens" if self._finish == "length" else b"content_filter"
+                rest = b',"error":null,"incomplete_details":{"reason":"%b"}%b' % (reason, self._outcome())
+                out.append(self._event(b"response.incomplete", self._response(b"incomplete", rest)))
+            case _:
+                rest = b',"error":null,"incomplete_details":null' + self._outcome()
+                out.append(self._event(b"response.completed", self._response(b"completed", rest)))
+        return b"".join(out)
+
+    def _outcome(self) -> bytes:
+        output = b",".join([item.json(b"completed") for item in self._items if item is not self._open])
+        tier = b',"service_tier":%b' % self._tier if self._tier else b""
+        return b',"output":[%b],"usage":%b%b' % (output, usage_json(self._usage), tier)
+
+    def _failed(self, code: str, message: str) -> bytes:
+        rest = b',"error":%b,"incomplete_details":null%b' % (_encode({"code": code, "message": message}), self._outcome())
+        return self._event(b"response.failed", self._response(b"failed", rest))
+
+
+def usage_json(usage: bytes) -> bytes:
+    """Our usage object in the words of Responses, with its cost."""
+    read = read_usage(usage) if usage else None
+    if read is None:
+        return b"null"
+    inputs, outputs = read.prompt_tokens_details or PromptDetails(), read.completion_tokens_details or CompletionDetails()
+    written = count(inputs.cache_write_tokens, inputs.cache_creation_input_tokens)
+    prompt, completion = count(read.prompt_tokens), count(read.completion_tokens)
+    out = (
+        b'{"input_tokens":%d,"input_tokens_details":{"cached_tokens":%d,"cache_write_tokens":%d},"output_tokens":%d,'
+        b'"output_tokens_details":{"reasoning_tokens":%d},"total_tokens":%d'
+    )
+    out %= (prompt, count(inputs.cached_tokens), written, completion, count(outputs.reasoning_tokens), prompt + completion)
+    for name in ("cost", "usage_source"):
+        if (value := bytes(getattr(read, name))) not in NOTHING:
+            out += b',"%b":%b' % (name.encode(), value)
+    return out + b"}"
+
+
+def _decoded(literal: bytes) -> str:
+    try:
+        text: str = _decode_str(literal)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return literal[1:-1].decode("utf-8", "replace")
+    return text
