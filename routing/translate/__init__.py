@@ -121,7 +121,10 @@ class DownstreamPair(Protocol):
         """Our whole Chat answer → the caller's."""
 
 
-UPSTREAM: Final[dict[Format, str]] = {"messages": "routing.translate.chat_on_messages"}
+UPSTREAM: Final[dict[Format, str]] = {
+    "messages": "routing.translate.chat_on_messages",
+    "gemini": "routing.translate.chat_on_gemini",
+}
 """Provider's format → the module of the pair that serves Chat on it."""
 DOWNSTREAM: Final[dict[Format, str]] = {
     "messages": "routing.translate.messages_on_chat",

@@ -57,10 +57,10 @@ class ChunkWriter:
     def arguments(self, number: int, literal: bytes, index: int = 0) -> bytes:
         return self.delta(b'"tool_calls":[{"index":%d,"function":{"arguments":%b}}]' % (number, literal), index)
 
-    def citation(self, number: int, url_json: bytes, title_json: bytes) -> bytes:
+    def citation(self, number: int, url_json: bytes, title_json: bytes, index: int = 0) -> bytes:
         """A page that the answer quotes. Clients put lists together by `index`; where in the text it stands is not known."""
         page = b'{"url":%b,"title":%b,"start_index":0,"end_index":0}' % (url_json, title_json)
-        return self.delta(b'"annotations":[{"index":%d,"type":"url_citation","url_citation":%b}]' % (number, page))
+        return self.delta(b'"annotations":[{"index":%d,"type":"url_citation","url_citation":%b}]' % (number, page), index)
 
     def finish(self, reason: str, native: str, index: int = 0, delta: bytes = b"") -> bytes:
         """The finish of a choice, in Chat's word and in the provider's own."""

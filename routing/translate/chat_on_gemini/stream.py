@@ -1,0 +1,227 @@
+"""Gemini's stream → Chat's chunks. Each event is a whole GenerateContentResponse; a whole answer is a stream of one event.
+
+Rule: a call of a tool is whole when it comes. Each has an id of its own, and the index counts up. "STOP" with calls, whenever
+they came, is Chat's "tool_calls".
+Rule: nothing but the end of the body ends the stream; without a `finishReason` it was cut.
+"""
+
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from routing.dialects.gemini import Usage, finish_of
+from routing.rewrite.reshape import answer_of
+from routing.translate import Context
+from routing.translate.chunks import DONE, ChunkWriter
+from routing.translate.events import ABSENT, NOTHING, Payloads, dumped, loaded, view
+from routing.translate.seals import GEMINI
+
+_FORMAT: Final = GEMINI.encode()
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class FunctionCall(msgspec.Struct, gc=False):
+    id: Raw = ABSENT
+    name: Raw = ABSENT
+    args: Raw = ABSENT
+
+
+class Blob(msgspec.Struct, gc=False, rename="camel"):
+    mime_type: Raw = ABSENT
+    data: Raw = ABSENT
+
+
+class Part(msgspec.Struct, gc=False, rename="camel"):
+    text: Raw = ABSENT
+    thought: bool | None = None
+    thought_signature: Raw = ABSENT
+    function_call: FunctionCall | None = None
+    inline_data: Blob | None = None
+
+
+class Content(msgspec.Struct, gc=False):
+    parts: list[Part] | None = None
+
+
+class Web(msgspec.Struct, gc=False):
+    uri: Raw = ABSENT
+    title: Raw = ABSENT
+
+
+class GroundingChunk(msgspec.Struct, gc=False):
+    web: Web | None = None
+
+
+class Grounding(msgspec.Struct, gc=False, rename="camel"):
+    grounding_chunks: list[GroundingChunk] | None = None
+
+
+class Candidate(msgspec.Struct, gc=False, rename="camel"):
+    index: int = 0
+    content: Content | None = None
+    finish_reason: str | None = None
+    grounding_metadata: Grounding | None = None
+
+
+class Feedback(msgspec.Struct, gc=False, rename="camel"):
+    block_reason: str | None = None
+
+
+class Response(msgspec.Struct, gc=False, rename="camel"):
+    candidates: list[Candidate] | None = None
+    prompt_feedback: Feedback | None = None
+    usage_metadata: Usage | None = None
+    model_version: Raw = ABSENT
+    response_id: Raw = ABSENT
+    error: Raw = ABSENT
+
+
+_decode: Final = msgspec.json.Decoder(Response).decode
+
+
+class Said:
+    """What one candidate has said so far, by its numbers."""
+
+    __slots__ = ("calls", "finish", "images", "pages", "thoughts")
+
+    def __init__(self) -> None:
+        self.calls = self.thoughts = self.images = self.pages = 0
+        self.finish = ""
+
+
+class GeminiToChat:
+    """One stream."""
+
+    def __init__(self, context: Context) -> None:
+        self.is_framing = False
+        self._gen_id = context.gen_id
+        self._payloads = Payloads()
+        self._writer = ChunkWriter(context.created_s)
+        self._is_named = False
+        self._said: dict[int, Said] = {}
+        self._usage = Usage()
+        self._has_usage = False
+        self._is_over = False
+
+    def feed(self, data: bytes) -> bytes:
+        self.is_framing = True
+        return b"".join([self._take(payload) for payload in self._payloads.feed(data)])
+
+    def finish(self) -> bytes:
+        sent = b"".join([self._take(payload) for payload in self._payloads.finish()])
+        if self._is_over or not self._said or not all(said.finish for said in self._said.values()):
+            return sent
+        self._is_over = True
+        return sent + self._conclude()
+
+    def _take(self, payload: bytes) -> bytes:
+        if self._is_over:
+            return b""
+        response = view(payload, Response, _decode)
+        if response is None:
+            return self._list(payload)
+        if bytes(response.error) not in NOTHING:
+            return self._fail(bytes(response.error))
+        self.is_framing = False
+        if not self._is_named:
+            self._is_named = True
+            self._writer.name(_string(response.response_id), _string(response.model_version))
+        out = [self._count(response.usage_metadata)] if response.usage_metadata is not None else []
+        for candidate in response.candidates or ():
+            self._candidate(candidate, out)
+        feedback = response.prompt_feedback
+        if feedback is not None and feedback.block_reason and not response.candidates and not self._said:
+            self._said.setdefault(0, Said()).finish = "PROHIBITED_CONTENT"
+        return b"".join(out)
+
+    def _list(self, payload: bytes) -> bytes:
+        """Errors come as a list of one, too."""
+        document = loaded(payload)
+        if isinstance(document, list) and document and isinstance(document[0], dict) and document[0].get("error"):
+            return self._fail(dumped(document[0]["error"]))
+        return b""
+
+    def _fail(self, error: bytes) -> bytes:
+        self._is_over = True
+        self.is_framing = False
+        return self._writer.error(error)
+
+    def _count(self, usage: Usage) -> bytes:
+        """The last one with counts is the one that counts; the first tells at once what the prompt came to."""
+        if not usage.chat.prompt:
+            self._usage.traffic_type = usage.traffic_type or self._usage.traffic_type
+            return b""
+        usage.traffic_type = usage.traffic_type or self._usage.traffic_type
+        self._usage = usage
+        is_first, self._has_usage = not self._has_usage, True
+        return self._writer.usage(usage.chat.json) if is_first else b""
+
+    def _candidate(self, candidate: Candidate, out: list[bytes]) -> None:
+        said = self._said.setdefault(candidate.index, Said())
+        for part in (candidate.content.parts if candidate.content is not None else None) or ():
+            self._part(candidate.index, said, part, out)
+        found = candidate.grounding_metadata
+        for chunk in (found.grounding_chunks if found is not None else None) or ():
+            if chunk.web is not None and bytes(chunk.web.uri) not in NOTHING:
+                out.append(self._writer.citation(said.pages, bytes(chunk.web.uri), _string(chunk.web.title), candidate.index))
+                said.pages += 1
+        said.finish = candidate.finish_reason or said.finish
+
+    def _part(self, index: int, said: Said, part: Part, out: list[bytes]) -> None:
+        writer, text = self._writer, bytes(part.text)
+        if text not in NOTHING and part.thought:
+            out.append(writer.reasoning(text, _FORMAT, said.thoughts, index))
+        elif text not in NOTHING:
+            out.append(writer.content(text, index))
+        call_id = b'""'
+        if part.function_call is not None:
+            given = _string(part.function_call.id)
+            call_id = given if given != b'""' else b'"call_%b_%d_%d"' % (self._gen_id.encode(), index, said.calls)
+        if bytes(part.thought_signature) not in NOTHING:
+            said.thoughts += 1
+            of_call = b'"id":%b,' % call_id if call_id != b'""' else b""
+            detail = b'"reasoning_details":[{"type":"reasoning.encrypted",%b"data":%b,"format":"%b","index":%d}]'
+            out.append(writer.delta(detail % (of_call, _string(part.thought_signature), _FORMAT, said.thoughts), index))
+            said.thoughts += 1
+        if part.function_call is not None:
+            arguments = _encode((bytes(part.function_call.args) or b"{}").decode("utf-8", "replace"))
+            out.append(writer.call(said.calls, call_id, _string(part.function_call.name), arguments, index))
+            said.calls += 1
+        if part.inline_data is not None:
+            out.append(self._image(index, said, part.inline_data))
+
+    def _image(self, index: int, said: Said, blob: Blob) -> bytes:
+        url = b'"data:%b;base64,%b"' % (_string(blob.mime_type)[1:-1], _string(blob.data)[1:-1])
+        image = b'"images":[{"index":%d,"type":"image_url","image_url":{"url":%b}}]' % (said.images, url)
+        said.images += 1
+        return self._writer.delta(image, index)
+
+    def _conclude(self) -> bytes:
+        out = []
+        for index, said in sorted(self._said.items()):
+            finish = finish_of(said.finish)
+            if finish == "stop" and said.calls:
+                finish = "tool_calls"
+            out.append(self._writer.finish(finish, said.finish, index))
+        tier = b',"service_tier":%b' % _encode(self._usage.tier) if self._usage.tier else b""
+        if self._has_usage:
+            out.append(self._writer.usage(self._usage.chat.json, tier))
+        return b"".join([*out, DONE])
+
+
+def whole(body: bytes, context: Context) -> bytes:
+    """An object with `error` for one; the body as it came for what is no answer."""
+    document = loaded(body)
+    if isinstance(document, list):
+        body = dumped(document[0]) if document else body
+    machine = GeminiToChat(context)
+    # A line break between JSON's tokens would end the line.
+    chunks = machine.feed(b"data: %b\n\n" % body.replace(b"\n", b" ").replace(b"\r", b" ")) + machine.finish()
+    return answer_of(chunks) if chunks else body
+
+
+def _string(raw: Raw) -> bytes:
+    """The string as it stands in the JSON; an empty one for anything else."""
+    text = bytes(raw)
+    return text if text[:1] == b'"' else b'""'
