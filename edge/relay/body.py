@@ -13,7 +13,7 @@ from time import monotonic
 from starlette.types import Receive
 
 from edge.limits.overload import Overload
-from edge.relay.context import RequestContext
+from edge.relay.context import Held, RequestContext
 from routing.plan.refusal import Refusal
 
 DISCARD_BYTES_MAX = 64 * 1024 * 1024
@@ -71,40 +71,59 @@ class Budget:
 
 
 class MemoryBudget:
-    """What the requests under way hold: body bytes, and each its place. `overload` refuses all while the process has trouble."""
+    """What the requests under way hold: body bytes, and each its place. `overload` refuses all while the process has trouble.
 
-    __slots__ = ("bodies", "overload", "requests")
+    Both amounts are shared as `Budget` shares one; they are kept together because a request has both.
+    """
+
+    __slots__ = ("_by_account", "_bytes_max", "_requests_max", "held_bytes", "held_requests", "overload")
 
     def __init__(self, bytes_max: int, requests_max: int = REQUESTS_MAX, overload: Overload | None = None) -> None:
-        self.bodies = Budget(bytes_max, BODY_SHARE)
-        self.requests = Budget(requests_max, REQUEST_SHARE)
+        self._bytes_max = bytes_max
+        self._requests_max = requests_max
+        self._by_account: dict[str, Held] = {}
+        self.held_bytes = 0
+        self.held_requests = 0
         self.overload = overload or Overload()
-
-    @property
-    def held_bytes(self) -> int:
-        return self.bodies.held
 
     def enter(self, passage: RequestContext, account: str) -> None:
         """A request of `account` begins. Denied, at once, when there is no room for it."""
         if self.overload.reason:
             raise Denied(overloaded(self.overload.reason))
-        if not self.requests.claim(account, 1):
+        held = self._by_account.get(account) or Held(account)
+        requests = self.held_requests + 1
+        if held.requests + 1 > REQUEST_SHARE * (self._requests_max - requests):
             raise Denied(_no_place())
-        passage.account = account
+        held.requests += 1
+        self.held_requests = requests
+        self._by_account[account] = passage.held = held
 
     def keep(self, passage: RequestContext, size: int) -> None:
         """So many bytes of its body are held."""
-        if size and not self.bodies.claim(passage.account, size, passage.body_bytes + size <= SMALL_BODY_BYTES):
+        if not size:
+            return
+        held, left = passage.held, self._bytes_max - self.held_bytes - size
+        assert held is not None
+        whole = held.body_bytes + size
+        if whole > BODY_SHARE * left and (left < 0 or passage.body_bytes + size > SMALL_BODY_BYTES):
             raise Denied(overloaded("it holds as many request bytes as it may"))
+        held.body_bytes = whole
+        self.held_bytes += size
         passage.body_bytes += size
 
     def leave(self, passage: RequestContext) -> None:
         """The request is over."""
-        if passage.account:
-            self.requests.release(passage.account, 1)
-            if passage.body_bytes:
-                self.bodies.release(passage.account, passage.body_bytes)
-            passage.account, passage.body_bytes = "", 0
+        held = passage.held
+        if held is None:
+            return
+        size = passage.body_bytes
+        held.body_bytes -= size
+        held.requests -= 1
+        self.held_bytes -= size
+        self.held_requests -= 1
+        if not held.requests:
+            del self._by_account[held.account]
+        passage.held, passage.body_bytes = None, 0
 
 
 def body_budget(inflight_bytes_max: int, body_bytes_max: int, memory: int) -> int:

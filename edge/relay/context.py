@@ -29,6 +29,14 @@ BODY_S_MAX = 600.0
 """What is claimed for a body has to come at a rate that fills it in this time, however large it is."""
 
 
+class Held(msgspec.Struct, eq=False):
+    """By one account: its requests under way, and the bytes of their bodies. `edge.relay.body` counts."""
+
+    account: str
+    requests: int = 0
+    body_bytes: int = 0
+
+
 class RequestContext(msgspec.Struct, eq=False):
     """The clocks of one request, in seconds of `time.monotonic`.
 
@@ -50,8 +58,8 @@ class RequestContext(msgspec.Struct, eq=False):
     is_watched: bool = False
     is_answered: bool = False
     has_left: bool = False
-    account: str = ""
-    """Whose share of the edge it takes (`edge.relay.body`); empty before its key is known."""
+    held: Held | None = None
+    """What its account takes of the edge, this request included; None before its key is known."""
     body_bytes: int = 0
     """Claimed for its body."""
     received_bytes: int = 0

@@ -1,6 +1,7 @@
 """What requests may hold: claims at arrival, shares of accounts, clocks of progress, and the door that an overload shuts."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from time import monotonic
 from typing import Any
@@ -68,7 +69,7 @@ async def test_declared_length_is_claimed_at_arrival() -> None:
     assert status == 0, "and for what takes next to nothing"
     for passage, _ in (*started, (other, 0), (small, 0)):
         in_flight.leave(passage)
-    assert in_flight.held_bytes == in_flight.requests.held == 0
+    assert in_flight.held_bytes == in_flight.held_requests == 0
 
 
 async def test_body_without_a_length_is_claimed_as_it_comes() -> None:
@@ -118,6 +119,30 @@ def test_budget_is_never_full_for_others(claims: list[tuple[int, int]]) -> None:
         budget.release(account, amount)
     assert budget.held == 0
     assert budget._by_account == {}
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 60_000_000)), max_size=60))
+def test_bodies_never_fill_the_edge_for_others(claims: list[tuple[int, int]]) -> None:
+    """Whatever the others hold, who holds nothing gets a part of what is free; and all comes back, places and bytes."""
+    in_flight = MemoryBudget(256 * MIB, requests_max=200)
+    kept: list[RequestContext] = []
+    for account, size in claims:
+        passage = passage_of(Sender())
+        in_flight.enter(passage, str(account))
+        kept.append(passage)
+        with contextlib.suppress(Denied):
+            in_flight.keep(passage, size)
+    assert in_flight.held_bytes == sum(passage.body_bytes for passage in kept) <= 256 * MIB
+    assert in_flight.held_requests == len(kept)
+    free = 256 * MIB - in_flight.held_bytes
+    kept.append(passage_of(Sender()))
+    in_flight.enter(kept[-1], "new")
+    in_flight.keep(kept[-1], free * BODY_SHARE // (BODY_SHARE + 1))
+    for passage in kept:
+        in_flight.leave(passage)
+        in_flight.leave(passage)
+    assert in_flight.held_bytes == in_flight.held_requests == 0
+    assert in_flight._by_account == {}
 
 
 @pytest.mark.parametrize(
