@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from starlette.routing import BaseRoute, Router
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from edge.cli import greeting, run
@@ -53,8 +53,7 @@ async def collector_of(settings: Settings, name: str) -> AsyncIterator[tuple[Col
         await forward.aclose()
         await link.aclose()
         return
-    from collector.api.routes import routes as account_routes
-    from collector.dashboard.routes import Site
+    from collector.lazy import account_app, pages
     from collector.leasing.grant import read_share
     from collector.service import DEMO_ACCOUNT, Collector
 
@@ -63,9 +62,8 @@ async def collector_of(settings: Settings, name: str) -> AsyncIterator[tuple[Col
     if key is not None:
         sys.stdout.write(greeting(key, await collector.make_login_link(DEMO_ACCOUNT), settings.port))
         sys.stdout.flush()
-    site = Site(collector, is_leaving=lambda: app.node is not None and app.node.drain.is_leaving)
     collector.watch()
-    yield collector.for_node(name), Router(account_routes(collector)), site.routes
+    yield collector.for_node(name), account_app(collector), pages(collector, lambda: app.node and app.node.drain.is_leaving)
     await collector.shut_down()
 
 
@@ -97,11 +95,15 @@ app = ApiRouter(lifespan)
 
 def main() -> int:
     """The `tollway` command. The account commands are there where the collector is installed."""
+    return run(sys.argv[1:], app, prepare, account_commands)
+
+
+def account_commands(subparsers: Any) -> None:
     try:
         from collector.cli.commands import commands
     except ModuleNotFoundError:
-        return run(sys.argv[1:], app, prepare)
-    return run(sys.argv[1:], app, prepare, commands)
+        return
+    commands(subparsers)
 
 
 if __name__ == "__main__":

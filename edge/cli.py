@@ -19,7 +19,6 @@ from edge.drain import LEFT
 from edge.providers.table import resolve
 from edge.settings import WORKERS_MAX, SettingError, Settings
 from routing.table.config import Config, ConfigError, parse
-from routing.views.explanation import describe, explain
 
 Subparsers = Any
 AddCommands = Callable[[Subparsers], None]
@@ -47,7 +46,8 @@ def run(arguments: Sequence[str], app: Any, prepare: Prepare, add_commands: AddC
     parser = argparse.ArgumentParser(prog="tollway", description="The Tollway proxy: serve it, check it, look into it.")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_own(subparsers, app, prepare)
-    if add_commands is not None:
+    if add_commands is not None and (not arguments or arguments[0] not in subparsers.choices):
+        # Not for `serve`: what the other commands need is a tenth of its start.
         add_commands(subparsers)
     options = parser.parse_args(arguments)
     try:
@@ -126,6 +126,8 @@ def _say_listening(port: int) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from routing.views.explanation import describe
+
     path = options.file or Settings.read().providers
     config, offered = _load(path)
     sys.stdout.write("".join(f"{line}\n" for line in describe(config, offered)))
@@ -133,6 +135,8 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
+    from routing.views.explanation import explain
+
     config, offered = _load(Settings.read().providers)
     sys.stdout.write("".join(f"{line}\n" for line in explain(config, offered, options.model)))
     return 0

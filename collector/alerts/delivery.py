@@ -7,13 +7,10 @@ again. Source: Standard Webhooks 1.0 (signature, headers, retry schedule).
 
 import base64
 import hmac
-import http.client
 import os
 import random
-import smtplib
-import ssl
 from collections.abc import Callable
-from email.message import EmailMessage
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -21,6 +18,9 @@ import msgspec
 from collector.alerts.book import Destination, Event, disable_destination, find_destination, find_event
 from collector.alerts.guard import Unsafe, post
 from collector.store.contract import Store, Tx
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
 
 RETRY_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """After the first attempt, and each that failed; a tenth of jitter on top."""
@@ -64,13 +64,16 @@ def send_webhook(destination: Destination, event: Event, now_ms: int) -> Outcome
         status = post(destination.target, body, headers)
     except Unsafe as error:
         return Outcome(0, str(error))
-    except (OSError, http.client.HTTPException) as error:
-        return Outcome(0, f"no answer ({type(error).__name__})")
+    except OSError as error:
+        return Outcome(0, f"no answer ({type(error.__cause__ or error).__name__})")
     return Outcome(status, "" if 200 <= status < 300 else f"answered {status}")
 
 
 def send_mail(destination: Destination, event: Event, now_ms: int) -> Outcome:
     """By `TOLLWAY_SMTP_URL` (smtp://user:password@host:port, or smtps://), from `TOLLWAY_SMTP_FROM`."""
+    import smtplib
+    import ssl
+
     url = urlsplit(os.environ.get("TOLLWAY_SMTP_URL", ""))
     if url.scheme not in ("smtp", "smtps") or not url.hostname:
         return Outcome(0, "mail is not set up here: TOLLWAY_SMTP_URL")
@@ -96,8 +99,10 @@ def send_mail(destination: Destination, event: Event, now_ms: int) -> Outcome:
     return Outcome(250)
 
 
-def compose(to: str, sender: str, event: Event) -> EmailMessage:
+def compose(to: str, sender: str, event: Event) -> "EmailMessage":
     """Plain text, with the event's figures one a line; the same event has the same Message-ID."""
+    from email.message import EmailMessage
+
     body = msgspec.json.decode(event.payload)
     subjects = {
         "balance.low": "Your credit is low",

@@ -5,11 +5,9 @@ was looked at, so that a second answer of the name server changes nothing. Rule:
 `TOLLWAY_WEBHOOK_PRIVATE=yes` lets private addresses and plain HTTP pass, for operators whose receivers stand beside them.
 """
 
-import http.client
 import ipaddress
 import os
 import socket
-import ssl
 from urllib.parse import urlsplit
 
 import msgspec
@@ -78,7 +76,10 @@ def resolve(target: Target) -> str:
 
 
 def post(url: str, body: bytes, headers: dict[str, str]) -> int:
-    """Send; the status. Unsafe, OSError, http.client.HTTPException."""
+    """Send; the status. Unsafe, OSError."""
+    import http.client
+    import ssl
+
     target = parse(url)
     address = resolve(target)
     raw = socket.create_connection((address, target.port), TIMEOUT_S)
@@ -92,5 +93,7 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> int:
         answer = connection.getresponse()
         answer.read(ANSWER_BYTES_MAX)
         return answer.status
+    except http.client.HTTPException as error:
+        raise ConnectionError(type(error).__name__) from error
     finally:
         raw.close()

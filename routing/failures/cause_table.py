@@ -7,7 +7,8 @@ caller wrote, repeated to us, and no caller may close a key. Words about one req
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Final
 
 from routing.failures.cause import ABOUT_ACCOUNT, Cause, cause_of_status
@@ -17,10 +18,17 @@ def _names(rows: Mapping[Cause, str]) -> dict[str, Cause]:
     return {name: cause for cause, names in rows.items() for name in names.split()}
 
 
-def _words(rows: Mapping[Cause, tuple[str, ...]], before: str = "") -> re.Pattern[str]:
-    """One pattern; the name of the group that matched is the cause's. `~` stands for a few words that quote nobody."""
-    groups = (f"(?P<{cause.value}>{'|'.join(phrases)})" for cause, phrases in rows.items())
-    return re.compile(before + f"(?:{'|'.join(groups)})".replace("~", r"[^\"'`:]{0,80}"), re.IGNORECASE | re.DOTALL)
+def _words(rows: Mapping[Cause, tuple[str, ...]], before: str = "") -> Callable[[], re.Pattern[str]]:
+    """One pattern; the name of the group that matched is the cause's. `~` stands for a few words that quote nobody.
+
+    Compiled with the first error that is read: that takes milliseconds, which a start should not."""
+
+    @cache
+    def pattern() -> re.Pattern[str]:
+        groups = (f"(?P<{cause.value}>{'|'.join(phrases)})" for cause, phrases in rows.items())
+        return re.compile(before + f"(?:{'|'.join(groups)})".replace("~", r"[^\"'`:]{0,80}"), re.IGNORECASE | re.DOTALL)
+
+    return pattern
 
 
 _CODES: Final = _names(
@@ -253,12 +261,12 @@ def cause_of(status: int, names: Iterable[str], message: str, *, states_wait: bo
 def _by_hint(names: list[str]) -> Cause | None:
     """What a code that no row has resembles. Sentences in the place of a code are none."""
     squashed = (re.sub(r"[^a-z0-9]", "", name) for name in names if " " not in name and name not in _KINDS)
-    found = (_HINTS.search(name) for name in squashed)
+    found = (_HINTS().search(name) for name in squashed)
     return next((Cause(match.lastgroup) for match in found if match), None)
 
 
 def _about_us(status: int, message: str) -> Cause | None:
-    match = _ABOUT_US.match(message) if status in _CAN_BE_ABOUT_US else None
+    match = _ABOUT_US().match(message) if status in _CAN_BE_ABOUT_US else None
     return Cause(match.lastgroup) if match else None
 
 
@@ -275,7 +283,7 @@ def _about_request(status: int, message: str) -> Cause | None:
     said = _REQUESTED.search(message) if status == 429 else None
     if said and int(said[2]) > int(said[1]):
         return Cause.TOO_LARGE
-    named = {match.lastgroup for match in _ABOUT_REQUEST.finditer(message)}
+    named = {match.lastgroup for match in _ABOUT_REQUEST().finditer(message)}
     return next((cause for cause in _SUREST_FIRST if cause.value in named and cause in believed), None)
 
 
