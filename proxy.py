@@ -46,9 +46,11 @@ async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
 async def collector_of(settings: Settings, name: str) -> AsyncIterator[tuple[CollectorClient, ASGIApp, Sequence[BaseRoute]]]:
     """The collector: elsewhere over HTTP, or embedded. With it the application that answers for accounts, and the dashboard."""
     if settings.collector_url is not None:
+        from edge.collector_client.enrolment import Enrolment
         from edge.collector_client.http import HttpCollectorClient
 
-        link, forward = HttpCollectorClient(settings.collector_url, settings.node_token or ""), Forward(settings.collector_url)
+        link = HttpCollectorClient(settings.collector_url, "", enrolment=Enrolment.of(settings, name))
+        forward = Forward(settings.collector_url)
         yield link, forward, ()
         await forward.aclose()
         await link.aclose()

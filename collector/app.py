@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from collector.api import command
 from collector.api import node as node_api
 from collector.api.routes import routes as account_routes
 from collector.dashboard.routes import Site
@@ -75,7 +76,7 @@ def routes(collector: Collector) -> list[BaseRoute]:
         Route("/readyz", is_ready, methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),
     ]
-    return [*node_api.routes(collector), *account_routes(collector), *health]
+    return [*node_api.routes(collector), *account_routes(collector), *command.routes(collector), *health]
 
 
 def is_direct(request: Request) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
 
-from starlette.routing import BaseRoute, Match, Router
+from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from collector.service import Collector
@@ -17,6 +17,7 @@ from collector.service import Collector
 PAGES = "/dashboard"
 ALSO_PAGES = ("/", "/auth")
 """Paths of pages that do not stand below PAGES."""
+COMMANDS = "/operator/v1/command"
 
 
 class LazyApp:
@@ -56,12 +57,13 @@ def account_app(collector: Collector) -> ASGIApp:
 
 
 def pages(collector: Collector, is_leaving: Callable[[], bool]) -> list[BaseRoute]:
-    """The dashboard's routes. `is_leaving`: the process wants to stop, and open pages let it."""
+    """The dashboard's routes, and the command line's. `is_leaving`: the process wants to stop, and open pages let it."""
     return [
+        Route(COMMANDS, LazyApp("collector.api.command", lambda module: Router(module.routes(collector)))),
         Pages(
             LazyApp(
                 "collector.dashboard.routes",
                 lambda module: Router(module.Site(collector, is_leaving=is_leaving).routes, redirect_slashes=False),
             )
-        )
+        ),
     ]

@@ -248,7 +248,11 @@ class _Link:
 def check_owner(message: Boot | Acquire | Batch | Return | Close | Poll, node: str) -> None:
     """A node, or its token, may speak for that node only, and for the workers of its machine (`<node>@0`, `<node>@1b`)."""
     if message.node != node and not message.node.startswith(f"{node}@"):
-        raise Refused("bad_node_token", f"this link is node {node}'s; the message is from {message.node!r}")
+        raise Refused(
+            "bad_node_token",
+            f"this token is node {node}'s, the message is from {message.node!r}: set TOLLWAY_NODE={node}, or give machines a"
+            " group's token (`tollway nodes create --group G`)",
+        )
 
 
 def check_name(node: str) -> None:

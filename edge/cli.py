@@ -7,10 +7,11 @@ Rule: output is for people, `--json` for programs; an error is one clear sentenc
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -19,6 +20,7 @@ from edge.drain import LEFT
 from edge.providers.table import resolve
 from edge.settings import WORKERS_MAX, SettingError, Settings
 from routing.table.config import Config, ConfigError, parse
+from usage.key import without_secrets
 
 Subparsers = Any
 AddCommands = Callable[[Subparsers], None]
@@ -43,19 +45,92 @@ def greeting(key: str, login: str, port: int) -> str:
 
 def run(arguments: Sequence[str], app: Any, prepare: Prepare, add_commands: AddCommands | None = None) -> int:
     """Run one command; the exit code. `prepare` finds out, before anything listens, what would keep `app` from serving."""
-    parser = argparse.ArgumentParser(prog="tollway", description="The Tollway proxy: serve it, check it, look into it.")
+    parser = Parser(prog="tollway", description="The Tollway proxy: serve it, check it, look into it.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="say which release this is")
+    parser.add_argument(
+        "--collector",
+        metavar="URL",
+        help="do an account command at the collector there, with an operator's token in TOLLWAY_OPERATOR_TOKEN",
+    )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_own(subparsers, app, prepare)
-    if add_commands is not None and (not arguments or arguments[0] not in subparsers.choices):
+    own = frozenset(subparsers.choices)
+    if add_commands is not None and (not arguments or arguments[0] not in own - {"completion"}):
         # Not for `serve`: what the other commands need is a tenth of its start.
         add_commands(subparsers)
-    options = parser.parse_args(arguments)
     try:
+        status = _do_elsewhere(arguments, own, has_books=add_commands is not None)
+        if status is not None:
+            return status
+        options = parser.parse_args(arguments)
+        options.parser = parser
         code = options.run(options)
+        sys.stdout.flush()
     except (Trouble, SettingError, StartProblem, ConfigError) as trouble:
-        sys.stderr.write(f"{trouble}\n")
+        sys.stderr.write(f"{without_secrets(str(trouble))}\n")
         return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever read this has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        if os.environ.get("TOLLWAY_TRACEBACK"):
+            raise
+        what = without_secrets(f"{type(error).__name__}: {error}")
+        sys.stderr.write(f"tollway: this should not have happened: {what}; TOLLWAY_TRACEBACK=1 shows where\n")
+        return 70
     return int(code or 0)
+
+
+class Parser(argparse.ArgumentParser):
+    """Repeats no key that was typed in the wrong place."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(without_secrets(message))
+
+
+class _Version(argparse.Action):
+    """Looked up when it is asked for."""
+
+    def __call__(self, *_: object) -> NoReturn:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            release = version("tollway")
+        except PackageNotFoundError:  # run from a folder that nobody installed
+            release = "of this folder"
+        sys.stdout.write(f"tollway {release}\n")
+        raise SystemExit(0)
+
+
+def _do_elsewhere(arguments: Sequence[str], own: frozenset[str], *, has_books: bool) -> int | None:
+    """The exit status of an account command done at a collector elsewhere: the one that is named, or an edge's own if there is a
+    token for it. None: it is for this machine."""
+    environ = os.environ
+    url = environ.get("TOLLWAY_COLLECTOR_URL", "")
+    is_named = any(word == "--collector" or word.startswith("--collector=") for word in arguments)
+    if not is_named and not (url and arguments and arguments[0] not in own and not arguments[0].startswith("-")):
+        return None
+    from edge.remote_commands import parted, send, target_of
+
+    named, words = parted(arguments)
+    command = next((word for word in words if not word.startswith("-")), "")
+    if named:
+        if command in own or not command:
+            raise Trouble(f"{command or 'a command'} is for this machine; --collector takes account commands, such as keys list")
+        return send(target_of(named), words)
+    if environ.get("TOLLWAY_OPERATOR_TOKEN") or environ.get("TOLLWAY_OPERATOR_TOKEN_FILE") or not has_books:
+        sys.stderr.write(f"at {without_secrets(url)}:\n")
+        return send(target_of(url), words)
+    return None
+
+
+def _complete(options: argparse.Namespace) -> int:
+    from edge.completion import script
+
+    sys.stdout.write(script(options.shell, options.parser))
+    return 0
 
 
 def _add_own(subparsers: Subparsers, app: Any, prepare: Prepare) -> None:
@@ -73,6 +148,9 @@ def _add_own(subparsers: Subparsers, app: Any, prepare: Prepare) -> None:
     explain_parser = subparsers.add_parser("explain", help="say where a model id would be sent, and at what price")
     explain_parser.add_argument("model")
     explain_parser.set_defaults(run=_explain)
+    completion_parser = subparsers.add_parser("completion", help="print the completion of a shell, to be sourced")
+    completion_parser.add_argument("shell", choices=("bash", "zsh", "fish"))
+    completion_parser.set_defaults(run=_complete)
     journal_parser = subparsers.add_parser("journal", help="look into the journal")
     journal_subparsers = journal_parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     status_parser = journal_subparsers.add_parser("status", help="what the journal holds and what is not shipped yet")

@@ -8,6 +8,7 @@ Rule: what is in it (usage, digests of keys) is its owner's alone: 0700 and 0600
 import fcntl
 import os
 import re
+import socket
 import stat
 import uuid
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge.settings import SettingError, Settings
+from usage.protocol import group_of, name_in
 
 LOCK = "serve.lock"
 PRIVATE = 0o077
@@ -64,18 +66,41 @@ def make_private(data: Path) -> None:
 
 
 def node_name(settings: Settings) -> str:
-    """TOLLWAY_NODE, or a name made once and kept in the data folder. SettingError: it is no name; StartProblem: no folder."""
-    if settings.node:
-        return check_name(settings.node, "TOLLWAY_NODE")
+    """What this machine is called, in its group if it has one. SettingError: it is no name; StartProblem: no folder."""
+    name = check_name(settings.node, "TOLLWAY_NODE") if settings.node else _kept_name(settings)
+    group = group_of(settings.node_token or "")
+    return name_in(group, name) if group and not settings.node else name
+
+
+def _kept_name(settings: Settings) -> str:
+    """The name that the data folder has: its journal goes by it, whatever machine the folder is given to."""
     kept = settings.data / "node"
     try:
         if not kept.exists():
             settings.data.mkdir(parents=True, exist_ok=True)
-            kept.write_text(f"edge-{uuid.uuid4().hex[:8]}\n", encoding="ascii")
+            kept.write_text(f"{settings.machine or made_name()}\n", encoding="ascii")
         name = kept.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeError) as error:
         raise StartProblem(f"the node's name cannot be kept in {kept}: {error}; TOLLWAY_NODE sets it") from None
     return check_name(name, str(kept))
+
+
+def made_name() -> str:
+    """The host's name with a little chance behind it: several may serve on one host, and hosts are called alike."""
+    host = re.sub(r"[^A-Za-z0-9]+", "-", socket.gethostname().partition(".")[0]).strip("-")[:30] or "edge"
+    return f"{host}-{uuid.uuid4().hex[:8]}"
+
+
+def instance_of(data: Path) -> str:
+    """What tells this data folder from any other, made once. StartProblem: it cannot be kept."""
+    kept = data / "instance"
+    try:
+        if not kept.exists():
+            data.mkdir(parents=True, exist_ok=True)
+            kept.write_text(f"{uuid.uuid4().hex}\n", encoding="ascii")
+        return kept.read_text(encoding="ascii").strip()[:64]
+    except (OSError, UnicodeError) as error:
+        raise StartProblem(f"{kept} cannot be kept or read: {error}; TOLLWAY_DATA names another folder") from None
 
 
 def check_name(name: str, origin: str) -> str:

@@ -20,7 +20,7 @@ from edge.auth.authenticator import Authenticator, Deployment
 from edge.auth.client_address import FailedAuthentications
 from edge.collector_client.shipper import Shipper
 from edge.credit.credit import Credit
-from edge.data_folder import prove_writable
+from edge.data_folder import instance_of, prove_writable
 from edge.downstream.admission import Admission
 from edge.drain import Drain
 from edge.journal import EpochInUse, Journal, Recovery
@@ -228,7 +228,7 @@ class Node:
                 return booted, journal
 
     async def _boot(self) -> Booted:
-        boot = Boot(self.name, uuid.uuid4().hex)
+        boot = Boot(self.name, uuid.uuid4().hex, instance_of(self._settings.data))
         pause_s = 0.25
         while True:
             try:

@@ -43,9 +43,12 @@ class SettingError(Exception):
 class Settings(msgspec.Struct, frozen=True):
     """Where things are and who we are.
 
-    `collector_url` None means that the collector is embedded. `node` names this machine to the collector (default: made once and
-    kept in the data folder). `durability` is the journal's: "os" (safe against kill -9), "group" (also against power cuts, but
-    for a few milliseconds), "strict" (an answer's end waits for the disk). `server` is what listens: "native" (our own, HTTP/1.1)
+    `collector_url` None means that the collector is embedded. `node` names this machine to the collector (default: what its
+    platform calls it, `machine`, or its host's name and some chance; made once and kept in the data folder). `node_token` is
+    this node's own, or its group's, with which it enrols.
+
+    `durability` is the journal's: "os" (safe against kill -9), "group" (also against power cuts, but for a few milliseconds),
+    "strict" (an answer's end waits for the disk). `server` is what listens: "native" (our own, HTTP/1.1)
     or "granian" (also HTTP/2 without TLS).
 
     `trusted_proxies`: peers that bring many callers, such as load balancers; `connections_per_address` is the bound of any other
@@ -80,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True):
     workers: int = 1
     drain_notice_s: int = 5
     drain_grace_s: int = 20
+    machine: str = ""
 
     @staticmethod
     def read(environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -101,6 +105,7 @@ class Settings(msgspec.Struct, frozen=True):
             collector_url=url.rstrip("/") if url else None,
             node=environ.get("TOLLWAY_NODE") or None,
             node_token=environ.get("TOLLWAY_NODE_TOKEN") or None,
+            machine=environ.get("FLY_MACHINE_ID") or environ.get("POD_NAME") or "",
             durability=cast(Durability, durability),
             journal_bytes_max=_number(environ, "TOLLWAY_JOURNAL_BYTES_MAX", 2 << 30, 1 << 50),
             server=cast(ServerName, server),

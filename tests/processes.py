@@ -88,6 +88,14 @@ class Process:
         except OSError:
             return False
 
+    def is_listening(self) -> bool:
+        """Whether it takes connections, ready or not."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1.0).close()
+        except OSError:
+            return False
+        return True
+
     def run_to_end(self) -> None:
         """For a command that does something and ends."""
         self.launch()

@@ -19,6 +19,7 @@ ENTROPY_BYTES = 32
 ACCOUNT_PREFIXES = (b"sk_read_", b"sk_mgmt_", b"op_")
 """Of keys that read an account, or manage it, and of operators' tokens: they call no model."""
 MARK_CHARS = 8
+_SECRET = re.compile(r"(sk_live_|sk_read_|sk_mgmt_|op_|nt_|ng_[A-Za-z0-9_@-]+\.)[A-Za-z0-9_-]{12,}", re.ASCII)
 _MARKED = slice(0, -6 - MARK_CHARS)
 _MARK = slice(-6 - MARK_CHARS, -6)
 
@@ -78,3 +79,8 @@ def digest(key: bytes) -> str:
 def masked(key: str) -> str:
     """The key as it may be shown again: `sk_live_<id>_...<last three>`."""
     return f"{key[:15]}...{key[-3:]}"
+
+
+def without_secrets(text: str) -> str:
+    """A message without what could be a key or a token in it: of each, what kind it is stays."""
+    return _SECRET.sub(lambda found: f"{found[1]}…", text)

@@ -35,7 +35,7 @@ class Unreachable(Exception):
 class Refused(Exception):
     """The collector understood and said no; asking again will not help.
 
-    Codes: `fenced`, `bad_node_token`, `too_large`, `invalid`.
+    Codes: `fenced`, `node_in_use`, `bad_node_token`, `too_large`, `invalid`.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -43,11 +43,29 @@ class Refused(Exception):
         self.code = code
 
 
-class Boot(msgspec.Struct, frozen=True):
-    """A process of `node` begins. `boot_id` makes a repeated boot return the same epoch."""
+class Boot(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A process of `node` begins. `boot_id` makes a repeated boot return the same epoch.
+
+    `instance` names the machine by its data folder, for good: the same node from another one is refused (`node_in_use`) while
+    the first is alive. Empty: an edge that does not say, and fences whoever was there before.
+    """
 
     node: str
     boot_id: str
+    instance: str = ""
+
+
+class Enrol(msgspec.Struct, frozen=True):
+    """A machine that holds its group's token asks for one of its own. Over HTTP only, as `POST /node/v1/enrol`."""
+
+    node: str
+    instance: str
+
+
+class Enrolled(msgspec.Struct, frozen=True):
+    """`token` is the node's own, shown once: the tokens that this node was given before are void."""
+
+    token: str
 
 
 class Booted(msgspec.Struct, frozen=True):
@@ -63,6 +81,8 @@ class Booted(msgspec.Struct, frozen=True):
     deployment: str = ""
     takes_unmarked: bool = True
     key_version: int = 0
+    now_ms: int = 0
+    """The collector's clock when it answered; 0: it does not say. An edge's clock goes by it."""
 
 
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -190,6 +210,8 @@ class Polled(msgspec.Struct, frozen=True, omit_defaults=True):
     recalled: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     key_version: int = 0
+    now_ms: int = 0
+    """As in Booted."""
 
 
 class Close(msgspec.Struct, frozen=True):
@@ -216,6 +238,21 @@ class CollectorClient(Protocol):
     async def give_back(self, message: Return) -> Returned: ...
     async def close(self, message: Close) -> Closed: ...
     async def poll(self, message: Poll) -> Polled: ...
+
+
+GROUP_PREFIX = "ng_"
+"""Of a group's token, `ng_<group>.<secret>`: with it a machine may make itself a node of that group, and nothing else."""
+
+
+def group_of(token: str) -> str:
+    """The group that a token names; empty for one that is no group's."""
+    name, dot, secret = token.removeprefix(GROUP_PREFIX).rpartition(".")
+    return name if token.startswith(GROUP_PREFIX) and dot and secret else ""
+
+
+def name_in(group: str, machine: str) -> str:
+    """What a machine is called in its group: by its own name, with the group before it unless it begins with that."""
+    return machine if machine.startswith(f"{group}-") else f"{group}-{machine}"[:63]
 
 
 MESSAGES: dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct]]] = {

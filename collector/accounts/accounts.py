@@ -6,6 +6,8 @@ Limits: an account's name has no slash, because a purse is `<account>` or `<acco
 
 import os
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 import msgspec
 
@@ -23,6 +25,12 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}\Z", re.ASCII)
 
 class Mistake(ValueError):
     """Something the operator asked for cannot be; one clear sentence."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """What a mistyped name may have meant, as the end of a sentence; empty when nothing is near."""
+    found = get_close_matches(name, list(names), n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -90,19 +98,36 @@ def find_key(tx: Tx, key_digest: str) -> Key | None:
     return key_from(row) if row else None
 
 
+def find_key_by_id(tx: Tx, key_id: str) -> Key | None:
+    row = tx.row(f"SELECT {KEY_COLUMNS} FROM keys WHERE key_id = ?", key_id)
+    return key_from(row) if row else None
+
+
 def list_keys(tx: Tx, account: str = "") -> list[Key]:
     """All keys that were not deleted, or those of one account, oldest first."""
     where, params = (" WHERE deleted = 0 AND account = ?", (account,)) if account else (" WHERE deleted = 0", ())
     return [key_from(row) for row in tx.rows(f"SELECT {KEY_COLUMNS} FROM keys{where} ORDER BY created_ms, key_id", *params)]
 
 
-def create_account(tx: Tx, account: str, now_ms: int) -> bool:
-    """Whether it is new."""
+def check_name(account: str) -> None:
+    """Mistake for what can be no account's name."""
     if NAME.match(account) is None:
         raise Mistake(f"{account!r} is no account name: up to 63 letters, digits, '.', '_', '@' and '-', no slash")
+
+
+def create_account(tx: Tx, account: str, now_ms: int) -> bool:
+    """Whether it is new."""
+    check_name(account)
     return (
         tx.run("INSERT INTO accounts (account, created_ms) VALUES (?, ?) ON CONFLICT (account) DO NOTHING", account, now_ms) == 1
     )
+
+
+def check_account(tx: Tx, account: str, remedy: str = "") -> None:
+    """Mistake, with the nearest names and perhaps a remedy, when there is no such account."""
+    if tx.row("SELECT account FROM accounts WHERE account = ?", account) is None:
+        names = [row[0] for row in tx.rows("SELECT account FROM accounts ORDER BY account")]
+        raise Mistake(f"there is no account {account!r}{nearest(account, names)}{remedy}")
 
 
 def check_terms(terms: KeyTerms) -> None:
@@ -170,15 +195,16 @@ def revoke_key(tx: Tx, key_id: str) -> Key:
 
 
 def change_key(tx: Tx, key: Key, now_ms: int) -> None:
-    """Keep what may change of a key: name, limit and its reset, whether it is disabled or deleted.
+    """Keep what may change of a key: name, models, limit and its reset, expiry, whether it is disabled or deleted.
 
     Nodes ask anew for its policy.
     """
     check_terms(KeyTerms(key.name, key.models, key.limit_nano, key.limit_reset, key.expires_ms))
     tx.run(
-        "UPDATE keys SET name = ?, limit_nano = ?, limit_reset = ?, disabled = ?, deleted = ?, updated_ms = ?, version = ?"
-        " WHERE key_id = ?",
-        *(key.name, key.limit_nano, key.limit_reset, int(key.disabled), int(key.deleted), now_ms, _next_version(tx), key.key_id),
+        "UPDATE keys SET name = ?, models = ?, limit_nano = ?, limit_reset = ?, expires_ms = ?, disabled = ?, deleted = ?,"
+        " updated_ms = ?, version = ? WHERE key_id = ?",
+        *(key.name, ",".join(key.models), key.limit_nano, key.limit_reset, key.expires_ms, int(key.disabled), int(key.deleted)),
+        *(now_ms, _next_version(tx), key.key_id),
     )
 
 
@@ -212,7 +238,8 @@ def take_credit(tx: Tx, account: str, amount_nano: int, ref: str, now_ms: int) -
     """Correct a top-up: a new entry that takes from what is available, all or nothing."""
     available_nano = lock_accounts(tx, [account]).get(account)
     if available_nano is None:
-        raise Mistake(f"there is no account {account!r}")
+        check_account(tx, account)
+    assert available_nano is not None
     if not 0 < amount_nano <= available_nano:
         raise Mistake(f"{account} has {dollars(available_nano)} dollars available, so {dollars(amount_nano)} cannot be taken")
     post(tx, correct(account, available_nano, amount_nano, ref), now_ms)

@@ -7,7 +7,7 @@ vouched.
 
 import msgspec
 
-from collector.accounts.accounts import Mistake, add_credit
+from collector.accounts.accounts import Mistake, add_credit, take_credit
 from collector.store.contract import Tx
 from usage.pricing import dollars
 
@@ -28,6 +28,22 @@ def pay(tx: Tx, account: str, amount_nano: int, ref: str, source: str, now_ms: i
     """Top an account up; whether this was new. `ref` has 1 to REF_CHARS_MAX characters."""
     if amount_nano <= 0:
         raise Mistake("credit to add must be more than 0")
+    if not _is_new(tx, account, amount_nano, ref, source, now_ms):
+        return False
+    add_credit(tx, account, amount_nano, ref, now_ms)
+    return True
+
+
+def correct(tx: Tx, account: str, amount_nano: int, ref: str, source: str, now_ms: int) -> bool:
+    """Take from what an account has available; whether this was new. Its `ref` is none of a payment."""
+    if not _is_new(tx, account, -amount_nano, ref, source, now_ms):
+        return False
+    take_credit(tx, account, amount_nano, ref, now_ms)
+    return True
+
+
+def _is_new(tx: Tx, account: str, amount_nano: int, ref: str, source: str, now_ms: int) -> bool:
+    """Whether this reference is used for the first time, now. Mistake: it was used for something else."""
     if not 0 < len(ref) <= REF_CHARS_MAX or not ref.isprintable():
         raise Mistake(f"ref must have 1 to {REF_CHARS_MAX} printable characters")
     is_new = tx.run(
@@ -35,7 +51,6 @@ def pay(tx: Tx, account: str, amount_nano: int, ref: str, source: str, now_ms: i
         *(ref, account, amount_nano, source, now_ms),
     )
     if is_new:
-        add_credit(tx, account, amount_nano, ref, now_ms)
         return True
     row = tx.row("SELECT account, amount_nano FROM payments WHERE ref = ?", ref)
     assert row is not None

@@ -1,8 +1,11 @@
-"""The node protocol over HTTP: `POST /node/v1/{boot,acquire,ingest,give_back,close,poll}`, JSON in, JSON out, by node token.
+"""The node protocol over HTTP: `POST /node/v1/{boot,acquire,ingest,give_back,close,poll}`, JSON in, JSON out, by node token; and
+`enrol`, by a group's token.
 
-Rule: a token speaks for its own node only, and only here. Rule: sizes are bounded before and after decompression.
-Statuses: 400 not a message; 401 no such token; 403 another node's; 409 fenced; 413 too large; 503 the database is away
-(with Retry-After). An error body is `{"code", "message"}`, the code one of those of `usage.protocol.Refused`.
+Rule: a token speaks for its own node, and the workers that it names `<node>@…`, and only here. Rule: sizes are bounded before and
+after decompression.
+Statuses: 400 not a message; 401 no such token; 403 another node's; 409 fenced, or the node is another machine; 413 too large;
+503 the database is away (with Retry-After). An error body is `{"code", "message"}`, the code one
+of those of `usage.protocol.Refused`.
 Strategy: one record that is no record is rejected by itself; its neighbours in the batch pass.
 """
 
@@ -16,10 +19,26 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from collector.doors import note_refusal
+from collector.leasing import enrolment
 from collector.leasing.nodes import PREFIX, TOKEN_CHARS, node_of_token
 from collector.service import Collector, check_owner
 from usage.decoding import UNREADABLE, reason_of
-from usage.protocol import MESSAGE_BYTES_MAX, MESSAGES, Acquire, Batch, Boot, Close, Poll, Refused, Rejected, Return, Unreachable
+from usage.protocol import (
+    MESSAGE_BYTES_MAX,
+    MESSAGES,
+    Acquire,
+    Batch,
+    Boot,
+    Close,
+    Enrol,
+    Enrolled,
+    Poll,
+    Refused,
+    Rejected,
+    Return,
+    Unreachable,
+    group_of,
+)
 from usage.record import UsageRecord
 
 BODY_S_MAX = 30.0
@@ -28,9 +47,10 @@ BODY_BYTES_MAX = MESSAGE_BYTES_MAX
 
 Message = Boot | Acquire | Batch | Return | Close | Poll
 
-STATUS = {"fenced": 409, "bad_node_token": 403, "too_large": 413, "invalid": 400}
+STATUS = {"fenced": 409, "node_in_use": 409, "bad_node_token": 403, "too_large": 413, "invalid": 400}
 
 _encode = msgspec.json.Encoder().encode
+_DECODE_ENROL = msgspec.json.Decoder(Enrol).decode
 _DECODERS = {name: msgspec.json.Decoder(request) for name, (request, _) in MESSAGES.items()}
 
 
@@ -70,11 +90,12 @@ def routes(collector: Collector) -> list[BaseRoute]:
 
 async def _serve(collector: Collector, request: Request) -> Response:
     name = request.path_params["name"]
+    if name == "enrol":
+        return await _enrol(collector, request)
     if name not in MESSAGES:
         return _error(404, "invalid", f"there is no message {name}; there are {', '.join(MESSAGES)}")
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    node = ""
-    if scheme.lower() == "bearer" and token.startswith(PREFIX) and len(token) == TOKEN_CHARS:
+    token, node = _bearer(request), ""
+    if token.startswith(PREFIX) and len(token) == TOKEN_CHARS:
         node = await collector.read(lambda tx, now: node_of_token(tx, token))
     if not node:
         note_refusal(collector.refusals, request, "no valid node token")
@@ -89,6 +110,30 @@ async def _serve(collector: Collector, request: Request) -> Response:
         check_owner(message, node)
         outcome = await getattr(collector, name)(message)
     return Response(_encode(outcome), media_type="application/json")
+
+
+async def _enrol(collector: Collector, request: Request) -> Response:
+    """A group's token and a machine's name in, the node's own token out."""
+    token = _bearer(request)
+    if not group_of(token):
+        note_refusal(collector.refusals, request, "no group's token")
+        return _error(401, "bad_node_token", "only a group's token enrols a node; `tollway nodes create --group G` makes one")
+    message = _decode_enrol(await _read_body(request))
+    origin = request.client.host if request.client else ""
+    own = await collector.write(lambda tx, now: enrolment.enrol(tx, token, message, origin, now))
+    return Response(_encode(Enrolled(own)), media_type="application/json")
+
+
+def _decode_enrol(body: bytes) -> Enrol:
+    try:
+        return _DECODE_ENROL(body)
+    except UNREADABLE as error:
+        raise Refused("invalid", f"not an enrol message: {reason_of(error)}") from error
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token if scheme.lower() == "bearer" else ""
 
 
 def _error(status: int, code: str, message: str) -> Response:

@@ -11,6 +11,7 @@ import msgspec
 from collector.accounts.accounts import Key, Mistake, deployment_secret, find_key, has_unmarked_keys, key_version
 from collector.accounts.window import first_day
 from collector.leasing.grant import ACTIVE_MS, SHARE_PERCENT, TTL_S, size_grant
+from collector.leasing.instance import refuse_double
 from collector.leasing.recall import is_recalled, reachable_nano, recall
 from collector.ledger.bookkeeping import lock_accounts, open_lease, post
 from collector.ledger.ledger import LeaseKey, give_back, grant
@@ -43,9 +44,10 @@ def boot(tx: Tx, message: Boot, now_ms: int) -> Booted:
     if row:
         epoch: int = row[0]
     else:
+        refuse_double(tx, message.node, message.instance, now_ms)
         highest = tx.row("SELECT MAX(epoch) FROM epochs WHERE node = ?", message.node)
         epoch = max(newest + 1, ((highest and highest[0]) or 0) + 1, now_ms // 1000)
-        tx.run("UPDATE nodes SET newest_epoch = ? WHERE node = ?", epoch, message.node)
+        tx.run("UPDATE nodes SET newest_epoch = ?, instance = ? WHERE node = ?", epoch, message.instance, message.node)
         tx.run(
             "INSERT INTO epochs (node, epoch, boot_id, seen_ms, complete_ms, key_cursor, fingerprint)"
             " VALUES (?, ?, ?, ?, ?, ?, 0)",
@@ -65,6 +67,7 @@ def boot(tx: Tx, message: Boot, now_ms: int) -> Booted:
         deployment=deployment_secret(tx),
         takes_unmarked=has_unmarked_keys(tx),
         key_version=key_version(tx),
+        now_ms=now_ms,
     )
 
 
@@ -273,6 +276,12 @@ class Forfeited(msgspec.Struct, frozen=True):
     living: tuple[int, ...] = ()
 
 
+def living_epochs(tx: Tx, node: str, now_ms: int) -> tuple[int, ...]:
+    """Open epochs of a node that were heard of within FORFEIT_MS, oldest first."""
+    rows = tx.rows("SELECT epoch, seen_ms FROM epochs WHERE node = ? AND state = 'open' ORDER BY epoch", node)
+    return tuple(epoch for epoch, seen_ms in rows if now_ms - seen_ms < FORFEIT_MS)
+
+
 def forfeit(tx: Tx, node: str, now_ms: int, *, with_living: bool = False) -> Forfeited:
     """An operator's word that the journals of a node's epochs are gone for good: they end, and their credit goes back.
 
@@ -281,9 +290,9 @@ def forfeit(tx: Tx, node: str, now_ms: int, *, with_living: bool = False) -> For
     if tx.row("SELECT node FROM nodes WHERE node = ?", node) is None:
         raise Mistake(f"there is no node {node!r}; `tollway nodes list` shows them")
     lock_node(tx, node, now_ms)
-    rows = tx.rows("SELECT epoch, seen_ms FROM epochs WHERE node = ? AND state = 'open' ORDER BY epoch", node)
-    living = () if with_living else tuple(epoch for epoch, seen_ms in rows if now_ms - seen_ms < FORFEIT_MS)
-    dead = [epoch for epoch, _ in rows if epoch not in living]
+    rows = tx.rows("SELECT epoch FROM epochs WHERE node = ? AND state = 'open' ORDER BY epoch", node)
+    living = () if with_living else living_epochs(tx, node, now_ms)
+    dead = [row[0] for row in rows if row[0] not in living]
     if living and not dead:
         raise Mistake(
             f"node {node!r} lives: its epoch {living[-1]} was heard of less than {FORFEIT_MS // 1000} s ago, and nothing else"

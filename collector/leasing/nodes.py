@@ -8,7 +8,7 @@ import secrets
 
 import msgspec
 
-from collector.accounts.accounts import NAME, Mistake
+from collector.accounts.accounts import NAME, Mistake, nearest
 from collector.ingest.ingest import advance
 from collector.ingest.rejections import Rejections, rejections_by_node
 from collector.leasing.leasing import FORFEIT_MS, lock_node, sum_of
@@ -39,6 +39,8 @@ class NodeRow(msgspec.Struct, frozen=True):
     tokens: int
     rejected: int = 0
     rejected_why: str = ""
+    group: str = ""
+    is_revoked: bool = False
 
 
 def digest_of(token: str) -> str:
@@ -46,9 +48,15 @@ def digest_of(token: str) -> str:
 
 
 def create_token(tx: Tx, node: str, now_ms: int) -> str:
-    """A new token for a node; older ones stay valid until they are revoked, so that a node can be moved over."""
+    """A new token for a node; older ones stay valid until they are revoked, so that a node can be moved over. A node that was
+    revoked is admitted again."""
     if NAME.match(node) is None or "@" in node:
         raise Mistake(f"{node!r} is no node name: up to 63 letters, digits, '.', '_' and '-' (an @ names its workers)")
+    return issue_token(tx, node, now_ms)
+
+
+def issue_token(tx: Tx, node: str, now_ms: int) -> str:
+    """A new token for a node, or for a worker that enrolled by its group."""
     lock_node(tx, node, now_ms)
     token = PREFIX + secrets.token_urlsafe(32)
     tx.run(
@@ -58,14 +66,24 @@ def create_token(tx: Tx, node: str, now_ms: int) -> str:
         f"{token[:7]}...",
         now_ms,
     )
+    tx.run("UPDATE nodes SET revoked_ms = NULL WHERE node = ?", node)
     return token
 
 
 def revoke_tokens(tx: Tx, node: str, now_ms: int) -> int:
-    """Revoke all tokens of a node; how many were valid."""
+    """Revoke all tokens of a node and its workers, which their group does not admit again; how many were valid."""
+    check_known(tx, node)
+    workers = f"{node.replace('_', '~_')}@%"
+    whose = "(node = ? OR node LIKE ? ESCAPE '~')"
+    tx.run(f"UPDATE nodes SET revoked_ms = ? WHERE {whose}", now_ms, node, workers)
+    return tx.run(f"UPDATE node_tokens SET revoked_ms = ? WHERE {whose} AND revoked_ms IS NULL", now_ms, node, workers)
+
+
+def check_known(tx: Tx, node: str) -> None:
+    """Mistake, with the nearest names, when there is no such node."""
     if tx.row("SELECT node FROM nodes WHERE node = ?", node) is None:
-        raise Mistake(f"there is no node {node!r}; `tollway nodes list` shows them")
-    return tx.run("UPDATE node_tokens SET revoked_ms = ? WHERE node = ? AND revoked_ms IS NULL", now_ms, node)
+        names = [row[0] for row in tx.rows("SELECT node FROM nodes ORDER BY node")]
+        raise Mistake(f"there is no node {node!r}{nearest(node, names)}; `tollway nodes list` shows all")
 
 
 def node_of_token(tx: Tx, token: str) -> str:
@@ -87,7 +105,7 @@ def list_nodes(tx: Tx, now_ms: int) -> list[NodeRow]:
     """Every node, with the sums of its epochs and leases."""
     found = []
     rejections = rejections_by_node(tx)
-    for node, newest in tx.rows("SELECT node, newest_epoch FROM nodes ORDER BY node"):
+    for node, newest, group, revoked_ms in tx.rows("SELECT node, newest_epoch, node_group, revoked_ms FROM nodes ORDER BY node"):
         epochs = tx.rows("SELECT epoch, state, acked_through, ahead, lost, seen_ms FROM epochs WHERE node = ?", node)
         leased = tx.row(
             "SELECT CAST(COALESCE(SUM(granted_nano - settled_nano - returned_nano), 0) AS BIGINT) FROM leases WHERE node = ?"
@@ -112,9 +130,23 @@ def list_nodes(tx: Tx, now_ms: int) -> list[NodeRow]:
                 tokens[0],
                 rejections.get(node, NONE).count,
                 rejections.get(node, NONE).last_reason,
+                group,
+                revoked_ms is not None,
             )
         )
     return found
+
+
+def missing(tx: Tx, node: str) -> int:
+    """How many facts are missing below those that a node has sent. Mistake: there is no such node."""
+    check_known(tx, node)
+    return sum_of(
+        tx,
+        "SELECT CAST(COALESCE(SUM(top - acked - ahead), 0) AS BIGINT) FROM (SELECT MAX(a.seq) AS top, e.acked_through AS acked,"
+        " e.ahead AS ahead FROM epochs e JOIN ahead a ON a.node = e.node AND a.epoch = e.epoch WHERE e.node = ?"
+        " GROUP BY e.epoch, e.acked_through, e.ahead) gaps",
+        node,
+    )
 
 
 def accept_gaps(tx: Tx, node: str, now_ms: int) -> int:
@@ -122,6 +154,7 @@ def accept_gaps(tx: Tx, node: str, now_ms: int) -> int:
 
     Each gap counts as acknowledged from now on, and as lost in the books of its epoch; how many facts were given up.
     """
+    check_known(tx, node)
     lock_node(tx, node, now_ms)
     lost_total = 0
     for epoch, acked, ahead in tx.rows("SELECT epoch, acked_through, ahead FROM epochs WHERE node = ? AND ahead > 0", node):

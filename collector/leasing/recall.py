@@ -73,7 +73,7 @@ def poll(tx: Tx, message: Poll, now_ms: int) -> tuple[Polled, bool]:
         "SELECT digest, version FROM keys WHERE version > ? ORDER BY version LIMIT ?", message.key_version, CHANGED_MAX
     )
     version = changed[-1][1] if len(changed) == CHANGED_MAX else key_version(tx)
-    polled = Polled(is_newest, tuple(row[0] for row in purses), tuple(row[0] for row in changed), version)
+    polled = Polled(is_newest, tuple(row[0] for row in purses), tuple(row[0] for row in changed), version, now_ms)
     return polled, is_newest and row is not None and now_ms - row[2] >= SEEN_MS
 
 

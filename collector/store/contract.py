@@ -8,6 +8,7 @@ Strategy: two backends (SQLite, PostgreSQL) differ in placeholders, row locks an
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -106,8 +107,9 @@ class Store(Protocol):
     def read(self, work: Callable[[Tx], T]) -> T:
         """Run `work` on one consistent snapshot."""
 
-    def backup(self, target: Path) -> str:
-        """Copy a live database to a file, or say how; a sentence for the operator."""
+    def backup(self, target: Path, check: Callable[[Any], Sequence[str]] = lambda tx: ()) -> str:
+        """Copy a live database to a file, or say how; a sentence for the operator. A copy that cannot be read from end to end, or
+        in which `check` finds a fault, is no backup: it is removed, and StoreDamaged says why."""
 
     def close(self) -> None: ...
 
@@ -115,6 +117,24 @@ class Store(Protocol):
 def marks(count: int) -> str:
     """`?, ?, ?` for a list of parameters."""
     return ", ".join("?" * count)
+
+
+def name_of_store(environ: Mapping[str, str]) -> str:
+    """What the store that the environment names is called in messages; never with a password in it."""
+    url = environ.get("TOLLWAY_DATABASE", "")
+    if not url:
+        return f"SQLite {_sqlite_path(environ).absolute()}"
+    parts = urlsplit(url)
+    return f"PostgreSQL {parts.hostname or 'here'}{parts.path}"
+
+
+def has_store(environ: Mapping[str, str]) -> bool:
+    """Whether there is anything at that place yet. A PostgreSQL is always taken to be there: it was named."""
+    return bool(environ.get("TOLLWAY_DATABASE")) or _sqlite_path(environ).exists()
+
+
+def _sqlite_path(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("TOLLWAY_DATA") or "./data") / "collector.db"
 
 
 def open_store(environ: Mapping[str, str]) -> Store:
@@ -131,4 +151,4 @@ def open_store(environ: Mapping[str, str]) -> Store:
         raise ValueError("TOLLWAY_DATABASE must be a postgresql:// address; leave it unset for SQLite in TOLLWAY_DATA")
     from collector.store.sqlite import SqliteStore
 
-    return SqliteStore.open(Path(environ.get("TOLLWAY_DATA") or "./data") / "collector.db")
+    return SqliteStore.open(_sqlite_path(environ))

@@ -128,3 +128,12 @@ ACCOUNT: tuple[str | dict[str, str], ...] = (
     "CREATE INDEX deliveries_due ON deliveries (due_ms) WHERE state = 'waiting'",
 )
 """What an account manages itself by: keys that read and manage, payments, sign-in of apps, alerts and where they go."""
+
+ENROLMENT: tuple[str | dict[str, str], ...] = (
+    """CREATE TABLE group_tokens (digest TEXT PRIMARY KEY, node_group TEXT NOT NULL, label TEXT NOT NULL,
+        created_ms BIGINT NOT NULL, revoked_ms BIGINT)""",
+    "ALTER TABLE nodes ADD COLUMN node_group TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE nodes ADD COLUMN instance TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE nodes ADD COLUMN revoked_ms BIGINT",
+)
+"""Groups of nodes whose machines name themselves; and which machine, by its data folder, is a node at the moment."""

@@ -144,7 +144,7 @@ class PostgresStore:
     def read(self, work: Callable[[Any], T]) -> T:
         return self._transact("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", work)
 
-    def backup(self, target: Path) -> str:
+    def backup(self, target: Path, check: Callable[[Any], Sequence[str]] = lambda tx: ()) -> str:
         """PostgreSQL has its own tool for this; the address stays out of the line, for it may hold a password."""
         return f'pg_dump --format=custom --file={target} "$TOLLWAY_DATABASE"'
 

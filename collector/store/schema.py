@@ -106,6 +106,7 @@ MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
         """UPDATE epochs SET fingerprint = 0 WHERE NOT EXISTS
             (SELECT 1 FROM records r WHERE r.node = epochs.node AND r.epoch = epochs.epoch)""",
     ),
+    migrations.ENROLMENT,
 )
 
 VERSION = len(MIGRATIONS)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from collector.store.contract import MEASURES, RECORD_COLUMNS, SUM_KEYS, Row, StoreDamaged, StoreUnavailable, T, add_up, marks
 from collector.store.schema import VERSION, migrate
@@ -124,8 +125,9 @@ class SqliteStore:
         with self._reading:
             return _transact(self._reader, "BEGIN", work)
 
-    def backup(self, target: Path) -> str:
-        """SQLite's online backup: consistent while the server writes. The copy is one file, complete without a log."""
+    def backup(self, target: Path, check: Callable[[Any], Sequence[str]] = lambda tx: ()) -> str:
+        """SQLite's online backup: consistent while the server writes. The copy is one file, complete without a log; it is read
+        from end to end, by SQLite and by `check`, before it is called a backup."""
         if target.exists():
             raise ValueError(f"{target} exists already; name a new file")
         try:
@@ -136,13 +138,29 @@ class SqliteStore:
             finally:
                 copy.close()
                 source.close()
-        except (OSError, sqlite3.Error) as error:
+            faults = _faults_of(target, check)
+        except (OSError, sqlite3.Error, StoreUnavailable) as error:
+            target.unlink(missing_ok=True)
             raise StoreUnavailable(f"cannot back up to {target}: {error}") from error
-        return f"backed up {self._path} to {target}"
+        if faults:
+            target.unlink()
+            more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+            raise StoreDamaged(f"the copy is damaged as {self._path} is, so it is no backup and was removed: {faults[0]}{more}")
+        return f"backed up {self._path} to {target}, and checked the copy"
 
     def close(self) -> None:
         self._reader.close()
         self._writer.close()
+
+
+def _faults_of(copy: Path, check: Callable[[Any], Sequence[str]]) -> list[str]:
+    """What is wrong with a database file that nobody uses."""
+    connection = sqlite3.connect(f"file:{quote(str(copy.absolute()))}?immutable=1", uri=True, isolation_level=None)
+    try:
+        pages = [row[0] for row in connection.execute("PRAGMA integrity_check(5)")]
+        return pages if pages != ["ok"] else list(_transact(connection, "BEGIN", check))
+    finally:
+        connection.close()
 
 
 def _make_private(path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from edge.collector_client.enrolment import Enrolment
 from usage.decoding import UNREADABLE, reason_of
 from usage.protocol import (
     MESSAGES,
@@ -24,6 +25,7 @@ from usage.protocol import (
     Booted,
     Close,
     Closed,
+    Enrolled,
     Poll,
     Polled,
     Refused,
@@ -42,7 +44,8 @@ REFUSALS = {400: "invalid", 401: "bad_node_token", 403: "bad_node_token", 409: "
 
 _Answer = TypeVar("_Answer", bound=msgspec.Struct)
 _encode = msgspec.json.Encoder().encode
-_DECODERS = {name: msgspec.json.Decoder(answer) for name, (_, answer) in MESSAGES.items()}
+_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {name: msgspec.json.Decoder(answer) for name, (_, answer) in MESSAGES.items()}
+_DECODERS["enrol"] = msgspec.json.Decoder(Enrolled)
 
 
 class HttpCollectorClient:
@@ -53,6 +56,7 @@ class HttpCollectorClient:
         base_url: str,
         node_token: str,
         *,
+        enrolment: Enrolment | None = None,
         timeout_s: float = 10.0,
         connect_timeout_s: float = 3.0,
         connections_max: int = 8,
@@ -61,6 +65,7 @@ class HttpCollectorClient:
         self.base_url = base_url.rstrip("/")
         self.calls_total = 0
         self._node_token = node_token
+        self._enrolment = enrolment
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._connections_max = connections_max
@@ -71,7 +76,22 @@ class HttpCollectorClient:
         return f"<HttpCollectorClient {self.base_url}>"
 
     async def boot(self, message: Boot) -> Booted:
-        return await self._call("boot", message, Booted)
+        """A node of a group enrols before its first one, and again when its own token is refused."""
+        enrolment = self._enrolment
+        if enrolment is None:
+            return await self._call("boot", message, Booted)
+        if not enrolment.token:
+            enrolled = await self._call("enrol", enrolment.message, Enrolled, enrolment.group_token)
+            try:
+                await asyncio.to_thread(enrolment.keep, enrolled.token)
+            except OSError as error:
+                raise Unreachable(f"this node's own token cannot be kept in the data folder: {error}") from None
+        try:
+            return await self._call("boot", message, Booted, enrolment.token)
+        except Refused as refused:
+            if refused.code == "bad_node_token":
+                enrolment.forget()
+            raise
 
     async def acquire(self, message: Acquire) -> Acquired:
         return await self._call("acquire", message, Acquired)
@@ -92,9 +112,10 @@ class HttpCollectorClient:
         if self._client is not None:
             await self._client.aclose()
 
-    async def _call(self, name: str, message: msgspec.Struct, kind: type[_Answer]) -> _Answer:
+    async def _call(self, name: str, message: msgspec.Struct, kind: type[_Answer], token: str = "") -> _Answer:
         body = _encode(message)
-        headers = {"content-type": "application/json"}
+        token = token or (self._enrolment.token if self._enrolment is not None else self._node_token)
+        headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
         if len(body) >= COMPRESS_BYTES_MIN:
             body = await asyncio.to_thread(gzip.compress, body, GZIP_LEVEL, mtime=0)
             headers["content-encoding"] = "gzip"
@@ -135,7 +156,7 @@ class HttpCollectorClient:
         if self._ca_file is not None:
             options["verify"] = ssl.create_default_context(cafile=self._ca_file)
         return httpx.AsyncClient(
-            headers={"authorization": f"Bearer {self._node_token}", "user-agent": "tollway-edge"},
+            headers={"user-agent": "tollway-edge"},
             timeout=httpx.Timeout(self._timeout_s, connect=self._connect_timeout_s),
             limits=httpx.Limits(max_connections=self._connections_max, max_keepalive_connections=self._connections_max),
             follow_redirects=False,
@@ -159,6 +180,8 @@ class _Said(msgspec.Struct):
 def error_of(status: int, headers: "httpx.Headers", body: bytes) -> Refused | Unreachable:
     """What an answer other than 200 means. Its body may say it more exactly."""
     code, said = REFUSALS.get(status), said_by(body)
+    if status == 409 and b'"node_in_use"' in body:
+        code = "node_in_use"
     if code is None:
         reason = f"the collector answered {status}" + (f": {said}" if said else "")
         return Unreachable(reason, retry_after_of(headers.get("retry-after")))

@@ -25,9 +25,10 @@ def ship(settings: Settings) -> int:
 
 
 async def _ship(settings: Settings, name: str, url: str) -> int:
+    from edge.collector_client.enrolment import Enrolment
     from edge.collector_client.http import HttpCollectorClient
 
-    client = HttpCollectorClient(url, settings.node_token or "")
+    client = HttpCollectorClient(url, "", enrolment=Enrolment.of(settings, name))
     node = Node(settings, name, client)
     until_s = time.monotonic() + SHIP_S_MAX
     await node.start()

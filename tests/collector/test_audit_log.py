@@ -60,7 +60,6 @@ def test_commands_that_change_something_leave_an_entry(line: Line, monkeypatch: 
     line("credits", "take", "acme", "1")
     line("keys", "revoke", made["id"])
     token = line("nodes", "create", "fra-1")[1]
-    line("nodes", "accept-gap", "fra-1")
     line("nodes", "forfeit", "fra-1")
     line("nodes", "revoke", "fra-1")
     status, out, _ = line("audit", "--json")
@@ -72,7 +71,6 @@ def test_commands_that_change_something_leave_an_entry(line: Line, monkeypatch: 
         ("credit.take", "acme"),
         ("key.revoke", made["id"]),
         ("node.create_token", "fra-1"),
-        ("node.accept_gap", "fra-1"),
         ("node.forfeit", "fra-1"),
         ("node.revoke_tokens", "fra-1"),
     ]

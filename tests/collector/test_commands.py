@@ -3,6 +3,7 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from collector.ledger.audit import verify
 from collector.service import Collector
 from collector.store.sqlite import SqliteStore
 from tests.collector.facts import Clock, Node, make_caller
-from usage.key import is_well_formed
+from usage.key import is_well_formed, mint
 
 
 class Line:
@@ -28,12 +29,18 @@ class Line:
         printed = self.capsys.readouterr()
         return status, printed.out, printed.err
 
+    def json(self, *words: str) -> Any:
+        """What a command that works says to a program."""
+        return json.loads(self(*words, "--json")[1])
+
 
 @pytest.fixture
 def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Line:
     monkeypatch.setenv("TOLLWAY_DATA", str(tmp_path))
     monkeypatch.delenv("TOLLWAY_DATABASE", raising=False)
-    return Line(capsys)
+    made = Line(capsys)
+    assert made("init")[0] == 0
+    return made
 
 
 def test_keys_are_made_listed_and_revoked(line: Line) -> None:
@@ -42,24 +49,23 @@ def test_keys_are_made_listed_and_revoked(line: Line) -> None:
     key = next(text for text in out.splitlines() if text.startswith("key: "))[5:]
     assert status == 0
     assert is_well_formed(key.encode())
-    made = json.loads(
-        line("keys", "create", "--account", "acme", "--limit", "1.00", "--limit-reset", "daily", "--name", "ci", "--json")[1]
-    )
+    made = line.json("keys", "create", "--account", "acme", "--limit", "1.00", "--limit-reset", "daily", "--name", "ci")
     assert is_well_formed(made["key"].encode())
     assert (made["limit"], made["limit_reset"]) == ("1", "daily")
-    listed = json.loads(line("keys", "list", "--json")[1])
+    listed = line.json("keys", "list")
     assert {row["models"] for row in listed} == {"openai/*,echo/small", ""}
     assert key not in json.dumps(listed)
     assert line("keys", "revoke", made["id"])[0] == 0
-    assert [row["disabled"] for row in json.loads(line("keys", "list", "--json")[1]) if row["id"] == made["id"]] == [True]
+    assert [row["disabled"] for row in line.json("keys", "list") if row["id"] == made["id"]] == [True]
     assert "acme" in line("keys", "list")[1]
     assert line("keys", "list", "--account", "nobody")[1] == "none\n"
 
 
 def test_credits_are_added_taken_and_shown(line: Line) -> None:
+    line("keys", "create", "--account", "acme")
     assert line("credits", "add", "acme", "10.00", "--ref", "invoice 7")[1] == "acme: 10 dollars available, 0 leased to nodes\n"
     assert line("credits", "take", "acme", "0.000000001")[1].startswith("acme: 9.999999999 dollars")
-    shown = json.loads(line("credits", "show", "acme", "--json")[1])
+    shown = line.json("credits", "show", "acme")
     assert (shown["balance"], shown["total_credits"]) == ("9.999999999", "9.999999999")
     assert "balance: 9.999999999" in line("credits", "show", "acme")[1]
     status, out, _ = line("verify")
@@ -69,13 +75,21 @@ def test_credits_are_added_taken_and_shown(line: Line) -> None:
 
 def test_reference_is_booked_once(line: Line) -> None:
     """A command that is run again pays once and says so; the same reference for another amount or account is refused."""
-    line("credits", "add", "acme", "10.00", "--ref", "invoice 7")
+    line("credits", "add", "acme", "10.00", "--ref", "invoice 7", "--create")
     status, out, _ = line("credits", "add", "acme", "10.00", "--ref", "invoice 7")
     assert (status, "was booked before" in out, "acme: 10 dollars available" in out) == (0, True, True)
     for words in (("acme", "11.00"), ("other", "10.00")):
         assert line("credits", "add", *words, "--ref", "invoice 7")[0] == 1
-    assert json.loads(line("credits", "show", "acme", "--json")[1])["total_credits"] == "10"
+    assert line.json("credits", "show", "acme")["total_credits"] == "10"
     assert line("credits", "show", "other")[0] == 1
+    for _ in range(2):
+        status, out, _ = line("credits", "take", "acme", "4.00", "--ref", "credit note 7")
+    assert (status, "nothing was taken" in out, "acme: 6 dollars available" in out) == (0, True, True)
+    history = line.json("credits", "history", "acme")
+    assert [(row["kind"], row["amount"], row["ref"]) for row in history] == [
+        ("correction", "-4", "credit note 7"),
+        ("top_up", "10", "invoice 7"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -84,10 +98,10 @@ def test_reference_is_booked_once(line: Line) -> None:
         (("credits", "show", "nobody"), "there is no account 'nobody'"),
         (("credits", "take", "nobody", "1"), "there is no account 'nobody'"),
         (("credits", "add", "a/b", "1"), "no slash"),
-        (("credits", "add", "acme", "0"), "must be more than 0"),
-        (("credits", "add", "acme", "999999999"), None),
+        (("credits", "add", "acme", "0", "--create"), "must be more than 0"),
+        (("credits", "add", "acme", "999999999", "--create"), None),
+        (("credits", "add", "acme", "1"), "there is no account 'acme'; --create makes it"),
         (("keys", "revoke", "zzzzzz"), "there is no key with the id 'zzzzzz'"),
-        (("keys", "create", "--account", "acme", "--models", "a,,b"), "prefix ending in"),
         (("usage", "nobody"), "there is no account"),
         (("nodes", "forfeit", "nobody"), "there is no node"),
         (("nodes", "revoke", "nobody"), "there is no node"),
@@ -102,6 +116,119 @@ def test_commands_say_what_is_wrong_in_one_sentence(line: Line, words: tuple[str
         assert status == 1
         assert sentence in err
         assert len(err.splitlines()) == 1
+        assert "books: SQLite /" in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--models", ""), ("--models", " "), ("--models", "a,,b"), ("--models", "*"), ("--models", "a*b"), ("--models", "a b"),
+        ("--expires", "soon"), ("--expires", "2020-01-31"), ("--expires", "0d"), ("--expires", "30"), ("--limit", "1e3"),
+    ],
+)  # fmt: skip
+def test_terms_that_cannot_be_meant_are_refused(line: Line, words: tuple[str, str]) -> None:
+    """No models are not all models, and what has passed is no expiry; nothing is made."""
+    with pytest.raises(SystemExit):
+        line("keys", "create", "--account", "acme", *words)
+    line.capsys.readouterr()
+    assert line("keys", "list")[1] == "none\n"
+
+
+def test_books_are_not_made_by_what_only_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the wrong folder or at an edge nothing is made and nothing worked; what makes something says what it made, and where."""
+    monkeypatch.setenv("TOLLWAY_DATA", str(tmp_path / "typo"))
+    monkeypatch.delenv("TOLLWAY_DATABASE", raising=False)
+    line = Line(capsys)
+    for words in (
+        ("credits", "add", "acme", "5", "--create"),
+        ("keys", "list"),
+        ("verify",),
+        ("usage", "acme"),
+        ("nodes", "list"),
+    ):
+        status, out, err = line(*words)
+        assert (status, out, len(err.splitlines())) == (1, "", 1)
+        assert f"there are no books at SQLite {tmp_path}/typo/collector.db" in err
+    monkeypatch.setenv("TOLLWAY_COLLECTOR_URL", "https://collector.example")
+    assert "an edge of https://collector.example" in line("credits", "add", "acme", "5")[2]
+    assert not (tmp_path / "typo").exists()
+    monkeypatch.delenv("TOLLWAY_COLLECTOR_URL")
+    status, out, err = line("keys", "create", "--account", "acme", "--credit", "5", "--json")
+    made = json.loads(out)
+    assert (status, made["account"], made["account_created"], is_well_formed(made["key"].encode())) == (0, "acme", True, True)
+    assert err.splitlines() == [
+        f"books were made: SQLite {tmp_path}/typo/collector.db",
+        f"books: SQLite {tmp_path}/typo/collector.db",
+    ]
+    assert line.json("keys", "create", "--account", "acme")["account_created"] is False
+
+
+def test_typing_errors_are_told_with_the_nearest_names(line: Line) -> None:
+    line("keys", "create", "--account", "acme-gmbh", "--credit", "5")
+    for words in (
+        ("credits", "add", "acme-gmhb", "1"),
+        ("credits", "show", "acmegmbh"),
+        ("usage", "acme-gmb"),
+        ("login", "acme_gmbh"),
+    ):
+        status, _, err = line(*words)
+        assert (status, "did you mean acme-gmbh?" in err) == (1, True), words
+    line("nodes", "create", "fra-1")
+    for action in ("accept-gap", "forfeit", "revoke"):
+        status, _, err = line("nodes", action, "fra1")
+        assert (status, "did you mean fra-1?" in err) == (1, True), action
+    assert [row["node"] for row in line.json("nodes", "list")] == ["fra-1"]
+
+
+def test_key_is_never_said_again(line: Line) -> None:
+    """Revoked, shown or changed by its whole text, which nothing repeats, whether it is there or not."""
+    key = line.json("keys", "create", "--account", "acme")["key"]
+    other, _ = mint(bytes(range(32)))
+    for words in (("show", key), ("update", key, "--name", "new"), ("revoke", key), ("revoke", other), ("revoke", key[:-1])):
+        status, out, err = line("keys", *words)
+        assert status == (1 if words[1] != key else 0), (words[0], err)
+        assert words[1] not in out + err
+    assert line.json("keys", "list")[0]["disabled"] is True
+
+
+def test_key_is_changed_and_replaced(line: Line) -> None:
+    """Every term; what is not named stays. The new key has the old one's terms, and the old one its last day."""
+    made = line.json("keys", "create", "--account", "acme", "--limit", "1", "--name", "ci", "--expires", "2099-01-31")
+    assert made["expires_at"].startswith("2099-01-31T00:00")
+    changed = line.json("keys", "update", made["id"], "--limit", "2.50", "--limit-reset", "daily", "--models", "echo/*")
+    assert (changed["limit"], changed["limit_reset"], changed["models"], changed["name"]) == ("2.5", "daily", "echo/*", "ci")
+    assert changed["expires_at"] == made["expires_at"]
+    new = line.json("keys", "rotate", made["id"], "--keep", "24h")
+    same = ("account", "name", "limit", "limit_reset", "models", "expires_at")
+    assert [new[name] for name in same] == [changed[name] for name in same]
+    assert is_well_formed(new["key"].encode())
+    assert (new["replaces"], line.json("keys", "show", made["id"])["expires_at"]) == (
+        made["id"],
+        new["old_ends_at"],
+    )
+    assert line("keys", "rotate", new["id"])[0] == 0
+    assert line.json("keys", "show", new["id"])["disabled"] is True
+    assert line("keys", "rotate", new["id"])[0] == 1
+    freed = line.json("keys", "update", made["id"], "--limit", "none", "--models", "all", "--expires", "never")
+    assert (freed["limit"], freed["models"], freed["expires_at"]) == (None, "", None)
+    for words in ((), ("--limit-reset", "none", "--disable"), ("--enable",)):
+        assert line("keys", "update", made["id"], *words)[0] == (0 if words else 1)
+    manager = line.json("keys", "create", "--account", "acme", "--role", "management", "--expires", "30d")
+    assert manager["expires_at"]
+    assert "not changed" in line("keys", "update", manager["id"], "--name", "x")[2]
+
+
+def test_groups_are_made_listed_and_revoked(line: Line) -> None:
+    made = line.json("nodes", "create", "--group", "edge")
+    assert made["token"].startswith("ng_edge.")
+    assert line.json("nodes", "groups") == [{"group": "edge", "tokens": 1, "nodes": 0, "revoked_nodes": 0}]
+    assert line("nodes", "revoke", "--group", "edge")[0] == 0
+    assert line.json("nodes", "groups")[0]["tokens"] == 0
+    assert "there is no group 'egde'; there is edge" in line("nodes", "revoke", "--group", "egde")[2]
+    for name in ("a.b", "a/b", "", "x" * 41):
+        assert name == "" or line("nodes", "create", "--group", name)[0] == 1
 
 
 @pytest.mark.parametrize("amount", ["5,00", "1e3", "-1", "0.0000000001", "nan"])
@@ -127,14 +254,14 @@ async def test_commands_work_beside_a_running_collector(line: Line, tmp_path: Pa
     await node.acquire(caller, 10_000)
     await node.link.ingest(node.batch([node.fact(1, caller), node.fact(2, caller)]))
     assert "token: nt_" in line("nodes", "create", "fra-1")[1]
-    (row,) = json.loads(line("nodes", "list", "--json")[1])
+    (row,) = line.json("nodes", "list")
     assert (row["acked_through"], row["leased"], row["tokens"]) == (2, "0.000008", 1)
     assert line("usage", "acme", "--csv")[1].splitlines()[1] == "2026-11-22,echo/small,echo,2,20,8,0,0.000002"
-    assert len(json.loads(line("usage", "acme", "--each", "--json")[1])) == 2
+    assert len(line.json("usage", "acme", "--each")) == 2
     assert line("usage", "acme", "--since", "2026-11-23")[1] == "none\n"
     assert line("nodes", "revoke", "fra-1")[1] == "revoked 1 tokens of node fra-1\n"
-    assert "0.000008 dollars went back" in line("nodes", "forfeit", "fra-1", "--living")[1]
-    assert line("nodes", "accept-gap", "fra-1")[1] == "gave up 0 facts of node fra-1\n"
+    assert "0.000008 dollars went back" in line("nodes", "forfeit", "fra-1", "--living", "--yes")[1]
+    assert "has no gap" in line("nodes", "accept-gap", "fra-1")[2]
     assert line("backup", str(tmp_path / "copy.db"))[0] == 0
     assert line("backup", str(tmp_path / "copy.db"))[0] == 1
     copy = SqliteStore.open(tmp_path / "copy.db")
@@ -145,7 +272,7 @@ async def test_commands_work_beside_a_running_collector(line: Line, tmp_path: Pa
 
 def test_verify_fails_when_a_table_was_changed_by_hand(line: Line, tmp_path: Path) -> None:
     """One nano-dollar is enough, and the line names the account."""
-    line("credits", "add", "acme", "1.00")
+    line("credits", "add", "acme", "1.00", "--create")
     store = SqliteStore.open(tmp_path / "collector.db")
     store.write(lambda tx: tx.run("UPDATE accounts SET available_nano = available_nano + 1"))
     store.close()
@@ -153,4 +280,4 @@ def test_verify_fails_when_a_table_was_changed_by_hand(line: Line, tmp_path: Pat
     assert status == 1
     assert "FAIL  tables = replayed log" in out
     assert "account acme" in out
-    assert [row["kept"] for row in json.loads(line("verify", "--json")[1])].count(False) == 2
+    assert [row["kept"] for row in line.json("verify")].count(False) == 2

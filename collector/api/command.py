@@ -1,0 +1,158 @@
+"""The command line over HTTP: `POST /operator/v1/command` does what `tollway` would do at the collector, for an operator's token.
+
+Rule: the same parser and the same functions as on the machine itself, so nothing can be done here that is not done there; what
+writes a file of this machine, or would go on for ever, is refused. Rule: the audit log names the token, and where it came from.
+Limits: COMMANDS_MAX at once; an answer has at most OUT_BYTES_MAX.
+"""
+
+import argparse
+import asyncio
+import os
+from typing import Any, NoReturn
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from collector.accounts.audit_log import Actor
+from collector.api.caller import Caller, identify, secret_of
+from collector.api.problem import Problem
+from collector.cli.commands import UNCONFIRMED, apply, commands
+from collector.cli.printing import Console, console
+from collector.doors import note_refusal
+from collector.service import Collector
+from collector.store.contract import name_of_store
+from usage.decoding import UNREADABLE
+from usage.key import without_secrets
+from usage.protocol import Unreachable
+
+COMMANDS_MAX = 4
+BODY_BYTES_MAX = 64 * 1024
+OUT_BYTES_MAX = 32 << 20
+ON_THE_MACHINE = {
+    "backup": "a backup is a file on the collector's machine: make it there",
+    "collector": "a collector is started on its own machine",
+    "init": "this collector's books are there",
+}
+
+
+class Command(msgspec.Struct, frozen=True):
+    """What stands behind `tollway` on the command line."""
+
+    arguments: tuple[str, ...]
+
+
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The exit status, and what was printed on standard output and standard error; `question` when it wants a yes."""
+
+    status: int
+    out: str = ""
+    err: str = ""
+    question: bool = False
+
+
+class _Far(Console):
+    """Keeps what is said; nobody is there to be asked."""
+
+    def __init__(self, actor: Actor, public_url: str) -> None:
+        super().__init__(actor, public_url)
+        self.said: list[str] = []
+        self.noted: list[str] = []
+        self._bytes = 0
+
+    def out(self, text: str) -> None:
+        self._bytes += len(text)
+        if self._bytes > OUT_BYTES_MAX:
+            raise ValueError("the answer is too long; ask for less, such as a shorter time or --csv of the API's exports")
+        self.said.append(text)
+
+    def err(self, text: str) -> None:
+        self.noted.append(text)
+
+    def asks(self, question: str) -> bool:
+        return False
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says on the console what is wrong, and ends no process."""
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        if message:
+            console.get().err(without_secrets(message))
+        raise SystemExit(status)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        console.get().err(without_secrets(message))
+
+
+def routes(collector: Collector) -> list[BaseRoute]:
+    gate = asyncio.Semaphore(COMMANDS_MAX)
+
+    async def answer(request: Request) -> Response:
+        try:
+            caller = await _operator(collector, request)
+            command = await _read(request)
+            actor = Actor(caller.actor.name, request.client.host if request.client else "")
+            far = _Far(actor, str(request.base_url).rstrip("/"))
+            async with gate:
+                outcome = await asyncio.to_thread(_execute, collector, command.arguments, far)
+        except Problem as problem:
+            return _json({"error": {"message": problem.message, "code": problem.code}}, problem.status)
+        except Unreachable as error:
+            return _json({"error": {"message": str(error), "code": "unavailable"}}, 503)
+        return _json(outcome, 200)
+
+    return [Route("/operator/v1/command", answer, methods=["POST"])]
+
+
+def _json(value: object, status: int) -> Response:
+    return Response(msgspec.json.encode(value), status, media_type="application/json", headers={"cache-control": "no-store"})
+
+
+async def _operator(collector: Collector, request: Request) -> Caller:
+    try:
+        secret = secret_of(request)
+        caller = await collector.read(lambda tx, now: identify(tx, secret, "", "", now))
+    except Problem as problem:
+        note_refusal(collector.refusals, request, problem.message)
+        raise
+    if caller.role != "operator":
+        raise Problem(403, f"commands are for an operator's token (op_…), not for a key with the role {caller.role}", "forbidden")
+    return caller
+
+
+async def _read(request: Request) -> Command:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            raise Problem(413, f"a command has at most {BODY_BYTES_MAX} bytes", "request_too_large")
+    try:
+        command = msgspec.json.decode(bytes(body), type=Command)
+        if not any("\0" in word for word in command.arguments):
+            return command
+        raise ValueError("a NUL is in no argument")
+    except (*UNREADABLE, ValueError):
+        raise Problem(400, 'send {"arguments": ["keys", "list"]}', "invalid_request") from None
+
+
+def _execute(collector: Collector, words: tuple[str, ...], far: _Far) -> Outcome:
+    token = console.set(far)
+    try:
+        status = _run(collector, words)
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 2
+    finally:
+        console.reset(token)
+    return Outcome(status, "".join(far.said), "".join(far.noted), status == UNCONFIRMED)
+
+
+def _run(collector: Collector, words: tuple[str, ...]) -> int:
+    if words and words[0] in ON_THE_MACHINE:
+        console.get().err(f"tollway: {ON_THE_MACHINE[words[0]]}\n")
+        return 1
+    parser: argparse.ArgumentParser = _Parser(prog="tollway", description="The account commands, at this collector.")
+    commands(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
+    arguments = parser.parse_args(words)
+    return apply(arguments.command_of, arguments, collector.store, name_of_store(os.environ))

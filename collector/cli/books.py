@@ -1,0 +1,68 @@
+"""`tollway verify`, `prune`, `backup` and `init`: the store as a whole."""
+
+import argparse
+import json
+from pathlib import Path
+
+from collector.accounts.audit_log import record
+from collector.cli.arguments import add, days_of, irrevocable
+from collector.cli.printing import confirm, operator, say, show_one
+from collector.ingest import retention
+from collector.ledger.audit import verify
+from collector.store.contract import Store, Tx
+
+FAULTS_SHOWN = 5
+
+
+def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    add(subparsers, "verify", verify_books, "check every invariant of the books on the live store")
+    prune = add(subparsers, "prune", prune_records, "drop raw records of whole months; sums and postings stay", json=False)
+    prune.add_argument("--keep-days", type=days_of, required=True, metavar="DAYS", help="keep at least so many days, from 1")
+    irrevocable(prune)
+    text = "copy the live database to a file (SQLite) and check the copy, or say how (PostgreSQL)"
+    backup = add(subparsers, "backup", back_up, text, json=False)
+    backup.add_argument("file", type=Path)
+    add(subparsers, "init", initialize, "make the books that TOLLWAY_DATA or TOLLWAY_DATABASE names", makes_store=True)
+
+
+def verify_books(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    checks = store.read(verify)
+    if arguments.json:
+        rows = [{"name": c.name, "kept": c.is_kept, "figures": c.figures, "faults": list(c.faults)} for c in checks]
+        say(json.dumps(rows, indent=2))
+    else:
+        for check in checks:
+            say(f"{'ok  ' if check.is_kept else 'FAIL'}  {check.name}: {check.figures}")
+            say(*(f"      {fault}" for fault in check.faults[:FAULTS_SHOWN]))
+            if len(check.faults) > FAULTS_SHOWN:
+                say(f"      and {len(check.faults) - FAULTS_SHOWN} more")
+    return 0 if all(check.is_kept for check in checks) else 1
+
+
+def prune_records(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    cut_ms = retention.cut_ms(arguments.keep_days, now)
+    confirm(arguments.yes, f"the raw records of all months that ended {arguments.keep_days} days ago are dropped for good")
+
+    def work(tx: Tx) -> str:
+        said = retention.prune(tx, cut_ms)
+        record(tx, operator(), "records.prune", f"{arguments.keep_days} days kept", {"said": said}, now)
+        return said
+
+    say(store.write(work))
+    return 0
+
+
+def back_up(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    said = store.backup(arguments.file, lambda tx: [fault for check in verify(tx) for fault in check.faults])
+    store.write(lambda tx: record(tx, operator(), "store.backup", str(arguments.file), {}, now))
+    say(said)
+    return 0
+
+
+def initialize(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    accounts = store.read(lambda tx: tx.row("SELECT COUNT(*) FROM accounts"))
+    assert accounts is not None
+    if arguments.json:
+        return show_one({"accounts": accounts[0]}, as_json=True)
+    say(f"the books are there, with {accounts[0]} accounts")
+    return 0

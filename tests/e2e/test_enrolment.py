@@ -1,0 +1,145 @@
+"""Machines that name themselves: one setting for all of them, a node and a token of its own for each, and nobody fenced."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.conftest import providers_toml
+from tests.processes import Collector, Edge, get, make_account, post, run, run_json
+from tests.provider import Provider
+
+
+def group_token(collector: Collector, group: str = "edge") -> str:
+    token: str = run_json(collector, "nodes", "create", "--group", group)["token"]
+    return token
+
+
+def machine(folder: Path, collector: Collector, token: str, **env: Any) -> Edge:
+    """An edge as its platform starts it: the same settings on every machine, but for what names it."""
+    return Edge(folder, "", TOLLWAY_COLLECTOR_URL=collector.origin, TOLLWAY_NODE_TOKEN=token, **env)
+
+
+def nodes(collector: Collector) -> dict[str, dict[str, object]]:
+    return {row["node"]: row for row in run_json(collector, "nodes", "list")}
+
+
+def wait_until(holds: Callable[[], bool], within_s: float = 8.0) -> None:
+    until_s = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < until_s
+        time.sleep(0.05)
+
+
+def readiness(edge: Edge) -> bytes:
+    """What the admin port says, once it listens."""
+    try:
+        return get(edge.admin_port, "/readyz?verbose").body
+    except OSError:
+        return b""
+
+
+def ask(edge: Edge, key: str) -> int:
+    body = {"model": "echo/echo-1", "messages": [{"role": "user", "content": "Hi"}]}
+    return post(edge.port, body, {"authorization": f"Bearer {key}"}).status
+
+
+def test_machines_with_one_token_become_nodes(tmp_path: Path) -> None:
+    """By Fly's machine id, by the pod's name, by the host's: all ready, all paid, each with a token of its own in its folder."""
+    with Collector(tmp_path / "collector") as collector:
+        token = group_token(collector)
+        key = make_account(collector, "acme").key
+        with (
+            machine(tmp_path / "fly", collector, token, FLY_MACHINE_ID="e784079b449483") as fly,
+            machine(tmp_path / "pod", collector, token, POD_NAME="edge-0") as pod,
+            machine(tmp_path / "host", collector, token) as host,
+        ):
+            assert [ask(edge, key) for edge in (fly, pod, host)] == [200] * 3
+            found = nodes(collector)
+            assert {"edge-e784079b449483", "edge-0"} < set(found)
+            assert [row["group"] for row in found.values()] == ["edge"] * 3
+            assert [row["tokens"] for row in found.values()] == [1] * 3
+            kept = (tmp_path / "pod" / "data" / "node-token").read_text()
+            assert kept.startswith("edge-0 nt_")
+            assert token not in kept
+            assert (tmp_path / "pod" / "data" / "node-token").stat().st_mode & 0o777 == 0o600
+            pod.kill()
+            pod.start()  # at once: it is the same machine
+            assert ask(pod, key) == 200
+        run(collector, "verify")
+
+
+def test_revoked_node_is_not_admitted_again(tmp_path: Path) -> None:
+    """One of them, by name: its group's token does not bring it back, the others go on, and an operator's word does."""
+    with Collector(tmp_path / "collector") as collector:
+        token = group_token(collector)
+        with machine(tmp_path / "one", collector, token, POD_NAME="edge-0") as one:
+            with machine(tmp_path / "two", collector, token, POD_NAME="edge-1"):
+                pass
+            one.stop()
+            run(collector, "nodes", "revoke", "edge-0")
+            one.launch()
+            wait_until(lambda: "node edge-0 was revoked" in one.log)
+            assert not one.is_ready()
+            with machine(tmp_path / "two", collector, token, POD_NAME="edge-1"):
+                pass
+            run(collector, "nodes", "revoke", "--group", "edge")
+            with machine(tmp_path / "two", collector, token, POD_NAME="edge-1"):
+                pass  # it has a token of its own
+            run(collector, "nodes", "create", "edge-0")
+            late = machine(tmp_path / "late", collector, token, POD_NAME="edge-2")
+            late.launch()
+            wait_until(lambda: "this group's token is unknown or revoked" in late.log)
+            late.kill()
+
+
+def test_second_machine_of_a_name_is_refused_and_the_first_goes_on(tmp_path: Path, provider: Provider) -> None:
+    """One TOLLWAY_NODE for the whole app: the reason is in the log and on the admin port, and the first is not fenced. When it
+    has left, the second takes its place."""
+    table = providers_toml(provider)
+    with Collector(tmp_path / "collector") as collector:
+        token = collector.make_node("fra-1")
+        key = make_account(collector, "acme").key
+        settings: Any = {"TOLLWAY_NODE": "fra-1", "TOLLWAY_NODE_TOKEN": token, "TOLLWAY_COLLECTOR_URL": collector.origin}
+        with Edge(tmp_path / "one", table, **settings) as one:
+            second = Edge(tmp_path / "two", table, **settings)
+            second.launch()
+            wait_until(lambda: "node fra-1 runs on another machine" in second.log)
+            assert "without TOLLWAY_NODE it names itself" in second.log
+            wait_until(lambda: b"runs on another machine" in readiness(second))
+            wait_until(lambda: second.is_listening() and ask(second, key) == 503)
+            assert ask(one, key) == 200
+            assert "takes no more paid work" not in one.log
+            assert one.stop() == 0
+            second.wait_ready()
+            assert ask(second, key) == 200
+            second.kill()
+
+
+def test_token_of_another_node_says_what_to_do(tmp_path: Path) -> None:
+    """The reason of a refusal at the collector is in the edge's log: both ends agree on the form of an error."""
+    with Collector(tmp_path / "collector") as collector:
+        for token, sentence in (
+            (collector.make_node("fra-1"), "this token is node fra-1's, the message is from"),
+            ("nt_" + "x" * 43, "this node token is unknown or revoked"),
+            ("ng_edge." + "x" * 43, "this group's token is unknown or revoked"),
+        ):
+            edge = machine(tmp_path / token[:9], collector, token)
+            edge.launch()
+            wait_until(lambda: sentence in edge.log)  # noqa: B023
+            edge.kill()
+            assert token not in edge.log
+
+
+def test_name_stays_with_the_folder(tmp_path: Path) -> None:
+    """A volume that is given to another machine keeps the node whose journal is on it."""
+    with Collector(tmp_path / "collector") as collector:
+        token = group_token(collector)
+        for fly_id in ("aaaa", "bbbb"):
+            with machine(tmp_path / "volume", collector, token, FLY_MACHINE_ID=fly_id) as edge:
+                edge.stop()
+        assert set(nodes(collector)) == {"edge-aaaa"}
+        audit = json.loads(run(collector, "audit", "--json"))
+        (enrolled,) = [row for row in audit if row["action"] == "node.enrol"]
+        assert (enrolled["actor"], enrolled["subject"], enrolled["from"]) == ("group edge", "edge-aaaa", "127.0.0.1")
