@@ -124,6 +124,7 @@ class DownstreamPair(Protocol):
 UPSTREAM: Final[dict[Format, str]] = {
     "messages": "routing.translate.chat_on_messages",
     "gemini": "routing.translate.chat_on_gemini",
+    "converse": "routing.translate.chat_on_converse",
 }
 """Provider's format → the module of the pair that serves Chat on it."""
 DOWNSTREAM: Final[dict[Format, str]] = {

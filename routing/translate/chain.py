@@ -4,6 +4,7 @@ Rule: Chat's stream rewrite in the middle is the one judge: what it says of the 
 the chain. Either translator may be absent; without both it is that rewrite.
 """
 
+from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
 from routing.rewrite.answer import Identity, error_event, length_chunk
 from routing.rewrite.stream import StreamRewrite
@@ -37,7 +38,7 @@ class Chain:
         self.is_notable = False
 
     @property
-    def meter(self) -> object:
+    def meter(self) -> Meter:
         return self._rewrite.meter
 
     @property

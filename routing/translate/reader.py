@@ -74,7 +74,9 @@ class Reader:
                 if bytes(value) == NULL:
                     continue
                 raise self.unsupported(name, "leave it out, or call a model whose provider is spoken to in this format")
-            if rule.kind == "meaningless" or (len(value) < 32 and rule.says_nothing(name, bytes(value))):
+            # No tools to choose from is nothing; none of those that are there is something.
+            is_said = rule.kind == "read" and bytes(value) == b'"none"'
+            if rule.kind == "meaningless" or (len(value) < 32 and not is_said and rule.says_nothing(name, bytes(value))):
                 continue
             match rule.kind:
                 case "read":

@@ -41,15 +41,16 @@ class Frame(NamedTuple):
 
 
 class FrameReader:
-    """`feed` returns the frames that are now whole. BrokenFrame."""
+    """`feed` returns the frames that are now whole; after a broken one, what is wrong with it is `problem`, and none follows."""
 
-    __slots__ = ("_blocks", "_buffer", "_size")
+    __slots__ = ("_blocks", "_buffer", "_size", "problem")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._size = 0
         """Of the frame that has begun, once its prelude is there and was checked."""
         self._blocks: dict[bytes, Headers] = {}
+        self.problem = ""
 
     @property
     def is_clear(self) -> bool:
@@ -57,22 +58,31 @@ class FrameReader:
         return not self._buffer
 
     def feed(self, data: bytes) -> list[Frame]:
-        buffer = self._buffer
-        buffer += data
         frames: list[Frame] = []
-        at = 0
-        while len(buffer) - at >= _PRELUDE_BYTES:
-            if not self._size:
-                self._size = _checked_size(buffer, at)
-            end = at + self._size
-            if len(buffer) < end:
-                break
-            frames.append(self._frame(bytes(memoryview(buffer)[at:end])))
-            at = end
-            self._size = 0
-        if at:
-            del buffer[:at]
+        if self.problem:
+            return frames
+        self._buffer += data
+        try:
+            while (frame := self._next()) is not None:
+                frames.append(frame)
+        except BrokenFrame as problem:
+            self.problem = str(problem)
+            self._buffer.clear()
         return frames
+
+    def _next(self) -> Frame | None:
+        """The next frame, taken out of the buffer; None when it is not whole. BrokenFrame."""
+        buffer = self._buffer
+        if not self._size:
+            if len(buffer) < _PRELUDE_BYTES:
+                return None
+            self._size = _checked_size(buffer, 0)
+        if len(buffer) < self._size:
+            return None
+        data = bytes(memoryview(buffer)[: self._size])
+        del buffer[: self._size]
+        self._size = 0
+        return self._frame(data)
 
     def _frame(self, data: bytes) -> Frame:
         end = len(data) - 4

@@ -1,0 +1,265 @@
+"""Converse's eventstream → Chat's chunks.
+
+Rule: a frame whose checksum is wrong ends the stream with an error; so does an exception, which is a frame of its own kind.
+Rule: usage comes with `metadata`, before or behind the `messageStop`; the answer ends when both are there, or with the body.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from routing.dialects.bedrock import FINISH, TIERS, Usage
+from routing.rewrite.reshape import answer_of
+from routing.translate import Context
+from routing.translate.chunks import DONE, ChunkWriter
+from routing.translate.events import ABSENT, NOTHING, view
+from routing.translate.seals import ANTHROPIC
+from routing.wire.eventstream import Frame, FrameReader
+
+_FORMAT: Final = ANTHROPIC.encode()
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class ToolUse(msgspec.Struct, gc=False, rename="camel"):
+    tool_use_id: Raw = ABSENT
+    name: Raw = ABSENT
+    input: Raw = ABSENT
+
+
+class ReasoningText(msgspec.Struct, gc=False):
+    text: Raw = ABSENT
+    signature: Raw = ABSENT
+
+
+class Reasoning(msgspec.Struct, gc=False, rename="camel"):
+    """Of a delta: `text`, `signature`; of a block: `reasoning_text`."""
+
+    text: Raw = ABSENT
+    signature: Raw = ABSENT
+    redacted_content: Raw = ABSENT
+    reasoning_text: ReasoningText | None = None
+
+
+class Block(msgspec.Struct, gc=False, rename="camel"):
+    """What starts, a delta, or a whole block."""
+
+    text: Raw = ABSENT
+    tool_use: ToolUse | None = None
+    reasoning_content: Reasoning | None = None
+
+
+class Tier(msgspec.Struct, gc=False):
+    type: str = ""
+
+
+class Event(msgspec.Struct, gc=False, rename="camel"):
+    content_block_index: int = 0
+    start: Block | None = None
+    delta: Block | None = None
+    stop_reason: str | None = None
+    usage: Usage | None = None
+    service_tier: Tier | None = None
+
+
+class Message(msgspec.Struct, gc=False):
+    content: list[Block] | None = None
+
+
+class Output(msgspec.Struct, gc=False):
+    message: Message | None = None
+
+
+class Answer(msgspec.Struct, gc=False, rename="camel"):
+    output: Output | None = None
+    stop_reason: str | None = None
+    usage: Usage | None = None
+    service_tier: Tier | None = None
+
+
+_decode: Final = msgspec.json.Decoder(Event).decode
+_decode_answer: Final = msgspec.json.Decoder(Answer).decode
+
+
+class Tool:
+    __slots__ = ("has_arguments", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.has_arguments = False
+
+
+class ConverseToChat:
+    """One stream."""
+
+    def __init__(self, context: Context) -> None:
+        self.is_framing = False
+        self._frames = FrameReader()
+        self._writer = ChunkWriter(context.created_s)
+        self._writer.name(b'""', _encode(context.model))
+        self._tools: dict[int, Tool] = {}
+        self._thoughts: dict[int, int] = {}
+        self._stop = ""
+        self._usage: Usage | None = None
+        self._tier = ""
+        self._is_over = False
+
+    def feed(self, data: bytes) -> bytes:
+        self.is_framing = True
+        if self._is_over:
+            return b""
+        sent = b"".join([self._take(frame) for frame in self._frames.feed(data)])
+        if self._frames.problem and not self._is_over:
+            sent += self._fail("stream_error", self._frames.problem)
+        return sent
+
+    def finish(self) -> bytes:
+        if self._is_over or not self._stop:
+            return b""
+        return self._conclude()
+
+    def _fail(self, kind: str, message: str) -> bytes:
+        self._is_over = True
+        self.is_framing = False
+        return self._writer.error(_encode({"type": kind, "message": message}))
+
+    def _take(self, frame: Frame) -> bytes:
+        if self._is_over:
+            return b""
+        headers, payload = frame
+        kind = headers.get(":message-type", "event")
+        if kind != "event":
+            self._is_over = True
+            self.is_framing = False
+            return self._writer.error(_error(headers, payload))
+        event = view(payload, Event, _decode)
+        if event is None:
+            return b""
+        self.is_framing = False
+        match headers.get(":event-type"):
+            case "contentBlockDelta":
+                return self._delta(event.content_block_index, event.delta or Block())
+            case "contentBlockStart":
+                return self._start(event.content_block_index, event.start or Block())
+            case "contentBlockStop":
+                return self.close(event.content_block_index)
+            case "messageStop":
+                self._stop = event.stop_reason or "end_turn"
+                return self._conclude() if self._usage is not None else b""
+            case "metadata":
+                self.count(event.usage or Usage(), event.service_tier)
+                return self._conclude() if self._stop else b""
+            case "messageStart":
+                return b""
+            case other if other is not None and other.endswith("Exception"):
+                self._is_over = True
+                return self._writer.error(_error({":exception-type": other}, payload))
+        return b""
+
+    def count(self, usage: Usage, tier: Tier | None) -> None:
+        self._usage = usage
+        self._tier = TIERS.get(tier.type, "") if tier is not None else ""
+
+    def _start(self, index: int, start: Block) -> bytes:
+        if start.tool_use is None:
+            return b""
+        tool = self._tools[index] = Tool(len(self._tools))
+        return self._writer.call(tool.number, _string(start.tool_use.tool_use_id), _string(start.tool_use.name))
+
+    def _delta(self, index: int, delta: Block) -> bytes:
+        writer = self._writer
+        if bytes(delta.text) not in NOTHING:
+            return writer.content(bytes(delta.text))
+        if delta.tool_use is not None:
+            tool = self._tools.get(index)
+            if tool is None or bytes(delta.tool_use.input) in NOTHING:
+                return b""
+            tool.has_arguments = True
+            return writer.arguments(tool.number, _string(delta.tool_use.input))
+        if delta.reasoning_content is not None:
+            return self._thought(index, delta.reasoning_content)
+        return b""
+
+    def _thought(self, index: int, thought: Reasoning) -> bytes:
+        writer = self._writer
+        number = self._thoughts.setdefault(index, len(self._thoughts))
+        if bytes(thought.text) not in NOTHING:
+            return writer.reasoning(bytes(thought.text), _FORMAT, number)
+        if bytes(thought.signature) not in NOTHING:
+            detail = b'"reasoning_details":[{"type":"reasoning.text","signature":%b,"format":"%b","index":%d}]'
+            return writer.delta(detail % (_string(thought.signature), _FORMAT, number))
+        if bytes(thought.redacted_content) not in NOTHING:
+            detail = b'"reasoning_details":[{"type":"reasoning.encrypted","data":%b,"format":"%b","index":%d}]'
+            return writer.delta(detail % (_string(thought.redacted_content), _FORMAT, number))
+        return b""
+
+    def close(self, index: int) -> bytes:
+        """A call without arguments has none to stream."""
+        tool = self._tools.get(index)
+        if tool is None or tool.has_arguments:
+            return b""
+        tool.has_arguments = True
+        return self._writer.arguments(tool.number, b'"{}"')
+
+    def block(self, index: int, block: Block) -> bytes:
+        """A whole block of a whole answer."""
+        if block.tool_use is not None:
+            start = self._start(index, block)
+            tool = self._tools[index]
+            tool.has_arguments = True
+            given = _encode((bytes(block.tool_use.input) or b"{}").decode("utf-8", "replace"))
+            return start + self._writer.arguments(tool.number, given)
+        thought = block.reasoning_content
+        if thought is not None and thought.reasoning_text is not None:
+            parts = thought.reasoning_text
+            return self._thought(index, Reasoning(text=parts.text)) + self._thought(index, Reasoning(signature=parts.signature))
+        return self._delta(index, block)
+
+    def end(self, stop: str) -> bytes:
+        self._stop = stop
+        return self._conclude()
+
+    def _conclude(self) -> bytes:
+        self._is_over = True
+        finish = FINISH.get(self._stop, self._stop)
+        sent = self._writer.finish(finish, self._stop)
+        if self._usage is not None:
+            tier = b',"service_tier":%b' % _encode(self._tier) if self._tier else b""
+            sent += self._writer.usage(self._usage.chat.json, tier)
+        return sent + DONE
+
+
+def whole(body: bytes, context: Context) -> bytes:
+    """The body as it came for what is no answer."""
+    answer = view(body, Answer, _decode_answer)
+    if answer is None or answer.output is None or answer.output.message is None:
+        return body
+    machine = ConverseToChat(context)
+    blocks = answer.output.message.content or ()
+    chunks = b"".join([machine.block(index, block) for index, block in enumerate(blocks)])
+    if answer.usage is not None:
+        machine.count(answer.usage, answer.service_tier)
+    return answer_of(chunks + machine.end(answer.stop_reason or "end_turn"))
+
+
+class _Problem(msgspec.Struct, gc=False):
+    message: Any = None
+    Message: Any = None
+
+
+_decode_problem: Final = msgspec.json.Decoder(_Problem).decode
+
+
+def _error(headers: dict[str, str], payload: bytes) -> bytes:
+    """An exception, named by its header, in words of its payload."""
+    read = view(payload, _Problem, _decode_problem)
+    told = (read.message or read.Message) if read is not None else None
+    kind = headers.get(":exception-type") or headers.get(":error-code") or "error"
+    message = told if isinstance(told, str) else headers.get(":error-message", "")
+    return _encode({"type": kind, "message": message})
+
+
+def _string(raw: Raw) -> bytes:
+    """The string as it stands in the JSON; an empty one for anything else."""
+    text = bytes(raw)
+    return text if text[:1] == b'"' else b'""'
