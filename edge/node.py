@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import random
+import time
 import uuid
 from collections.abc import Awaitable
 from typing import Any
@@ -18,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from edge.auth.authenticator import Authenticator, Deployment
 from edge.auth.client_address import FailedAuthentications
+from edge.clock import Clock
 from edge.collector_client.shipper import Shipper
 from edge.credit.credit import Credit
 from edge.data_folder import instance_of, prove_writable
@@ -72,7 +74,8 @@ class Node:
         self.metrics = Metrics()
         self.tasks = Tasks(self.metrics.restarts)
         self.turn = WriteBatch()
-        self.mint = IdGenerator()
+        self.clock = Clock()
+        self.mint = IdGenerator(self.clock)
         self.native = NativeUpstream(self.turn)
         self._httpx = LazyUpstream()
         self.table = Table(settings.providers, self.native, self._httpx)
@@ -153,6 +156,7 @@ class Node:
             on_fenced=self._fenced,
             key_version=booted.key_version,
             on_contact=lambda: shipper.resume(),
+            unix=self.clock,
         )
         self.shipper = shipper = Shipper(
             journal,
@@ -162,6 +166,7 @@ class Node:
             renewals=credit.renewals,
             on_rejected=credit.unsettle,
             ship_interval_s=booted.ship_interval_s,
+            unix_ms=self.clock.now_ms,
         )
         shipper.start()
         self.recovery = recovery = Recovery(folder, self.name)
@@ -180,7 +185,7 @@ class Node:
         )
         books = AccountingContext(self.name, booted.epoch, journal, credit, self.metrics)
         deployment = Deployment.of(booted)
-        self.authenticator = Authenticator(credit, deployment)
+        self.authenticator = Authenticator(credit, deployment, self.clock)
         self._relay = Relay(
             self.table, books, self.watch, self.mint, self.in_flight, bounds, deployment, self.failed_authentications
         )
@@ -231,8 +236,11 @@ class Node:
         boot = Boot(self.name, uuid.uuid4().hex, instance_of(self._settings.data))
         pause_s = 0.25
         while True:
+            sent_ns = time.time_ns()
             try:
-                return await self._collector.boot(boot)
+                booted = await self._collector.boot(boot)
+                self.clock.learn(booted.now_ms, sent_ns, time.time_ns())
+                return booted
             except (Unreachable, Refused) as problem:
                 self._say_why_not(f"the collector gave no epoch yet: {problem}")
             await asyncio.sleep(random.uniform(0, pause_s))

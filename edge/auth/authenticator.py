@@ -4,11 +4,10 @@ Rule: shape and checksum, then what is known, then the mark of the deployment, a
 wait for it and bounded (`edge.auth.key_cache`). An invented key dies before it costs more than two hashes.
 """
 
-import time
-
 import msgspec
 
 from edge.auth.header import Reason, digest_of, key_of
+from edge.clock import Clock
 from edge.credit.credit import Credit
 from edge.relay.body import Denied
 from routing.plan.refusal import Refusal
@@ -36,7 +35,8 @@ class Deployment(msgspec.Struct, frozen=True):
 class Authenticator:
     """Belongs to one epoch of the node."""
 
-    def __init__(self, credit: Credit, deployment: Deployment) -> None:
+    def __init__(self, credit: Credit, deployment: Deployment, clock: Clock) -> None:
+        self._clock = clock
         self._credit = credit
         self._deployment = deployment
 
@@ -46,7 +46,7 @@ class Authenticator:
         policy = self._credit.find(digest) if isinstance(digest, str) else None
         if policy is None:
             policy = await self.look_up(digest, arrival.authorization)
-        check(policy)
+        check(policy, self._clock)
         return policy
 
     def is_account_key(self, authorization: bytes) -> bool:
@@ -76,11 +76,11 @@ class Authenticator:
         return policy
 
 
-def check(policy: Policy) -> None:
+def check(policy: Policy, clock: Clock) -> None:
     """Denied: the key may no longer be used."""
     if policy.disabled:
         raise Denied(Refusal(401, "invalid_api_key", "this API key was revoked"))
-    if policy.expires_ms is not None and time.time_ns() >= policy.expires_ms * 1_000_000:
+    if policy.expires_ms is not None and clock.now_ns() >= policy.expires_ms * 1_000_000:
         raise Denied(Refusal(401, "invalid_api_key", "this API key has expired"))
 
 

@@ -52,6 +52,7 @@ class Shipper:
         ship_interval_s: float = 1.0,
         tell_s: float = TELL_S,
         clock: Callable[[], float] = time.monotonic,
+        unix_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         dice: Callable[[], float] = random.random,
         pause: Pause = pause,
     ) -> None:
@@ -70,6 +71,7 @@ class Shipper:
         self._on_rejected = on_rejected
         self._interval_s = ship_interval_s
         self._clock = clock
+        self._unix_ms = unix_ms
         self._dice = dice
         self._pause = pause
         self._own = Lane(journal, clock())
@@ -240,7 +242,7 @@ class Shipper:
             return 0
         self._told_s = self._clock()
         through = records[-1].seq if records else lane.next_seq - 1
-        return time.time_ns() // 1_000_000 if through >= self._journal.settled_seq else 0
+        return self._unix_ms() if through >= self._journal.settled_seq else 0
 
     def _is_own_due(self) -> bool:
         own = self._own

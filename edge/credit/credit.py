@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from edge.auth.key_cache import KeyCache
+from edge.clock import Clock
 from edge.collector_client.session import CollectorSession
 from edge.credit.acquire import HoldAnswer, PendingAcquire
 from edge.credit.wallet import RIDE_S, Wallet
@@ -27,8 +28,9 @@ REFUSALS_MAX = 3
 RECALL_ASKS_MAX = 6
 RECALL_PAUSE_S = 0.4
 """Credit that comes back from other nodes is asked for so often, with so much time between: a poll and a little."""
-TEND_S = 1.0
-POLL_S = 2.0
+TEND_S = 0.8
+POLL_S = 1.6
+"""What changes at the collector is heard of within two seconds, the way there and back included."""
 _SILENT = "the collector did not answer in time, so the credit of this key cannot be verified"
 _AWAY = "the collector cannot be reached, so the credit of this key cannot be verified"
 _ELSEWHERE = "the rest of this account's credit is reserved by running requests or on its way back from other edges"
@@ -51,11 +53,13 @@ class Credit:
         salt: str = "",
         key_version: int = 0,
         on_contact: Callable[[], None] = lambda: None,
+        unix: Clock | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._desk = CollectorSession(node, epoch, collector, on_fenced, salt)
         self._tasks = tasks
         self._clock = clock
+        self._unix = unix or Clock()
         self._keyring = KeyCache(self._desk, tasks, clock)
         self.find = self._keyring.find
         """The policy of a key that was looked up before, without asking."""
@@ -326,8 +330,10 @@ class Credit:
     async def poll(self) -> None:
         """Ask the collector what it has to say: return what it calls back, forget keys that changed, live on if it says so."""
         self._polled_s = sent_s = self._clock()
+        sent_ns = time.time_ns()
         try:
             polled = await self._desk.poll(self._key_version)
+            self._unix.learn(polled.now_ms, sent_ns, time.time_ns())
         except Unreachable as problem:
             self.problem = str(problem)
             return

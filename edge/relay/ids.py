@@ -4,6 +4,8 @@ chance)."""
 import os
 import time
 
+from edge.clock import Clock
+
 _CROCKFORD = b"0123456789abcdefghjkmnpqrstvwxyz"
 _OF_BYTE = _CROCKFORD * 8
 """A character for each byte, all equally often."""
@@ -17,9 +19,10 @@ class IdGenerator:
     """Draws randomness from the kernel in blocks and spells the time once per millisecond, so that an id costs two slices; and
     its slow characters once in a quarter of an hour."""
 
-    __slots__ = ("_at", "_high", "_high_ms", "_now_ms", "_pool", "_time")
+    __slots__ = ("_at", "_high", "_high_ms", "_now_ms", "_pool", "_time", "clock")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
         self._pool = ""
         self._at = 0
         self._now_ms = self._high_ms = -1
@@ -27,7 +30,7 @@ class IdGenerator:
 
     def draw(self) -> str:
         """A new id of 26 characters."""
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = (time.time_ns() + self.clock.offset_ns) // 1_000_000
         if now_ms != self._now_ms:
             self._now_ms = now_ms
             if now_ms >> LOW_BITS != self._high_ms:

@@ -7,7 +7,6 @@ settled.
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any
@@ -65,12 +64,13 @@ class Relay:
         deployment: Deployment | None = None,
         failed: FailedAuthentications | None = None,
     ) -> None:
-        self._authenticator = Authenticator(books.credit, deployment or Deployment())
+        self._authenticator = Authenticator(books.credit, deployment or Deployment(), mint.clock)
         self._failed = failed or FailedAuthentications()
         self._table = table
         self._books = books
         self._watch = watch
         self._mint = mint
+        self._clock = mint.clock
         self._in_flight = in_flight
         self._bounds = bounds
 
@@ -127,7 +127,7 @@ class Relay:
         policy = self._books.credit.find(digest) if isinstance(digest, str) else None
         if policy is None:
             policy = await self._authenticator.look_up(digest, arrival.authorization)
-        check(policy)
+        check(policy, self._clock)
         self._in_flight.enter(passage, policy.account)
         credit = self._books.credit
         if arrival.content_length is None or arrival.content_length > BODY_BYTES_UNPAID:
@@ -163,7 +163,7 @@ class Relay:
             hold_nano,
             completion_max,
             passage.started_s,
-            time.time_ns() // 1_000_000,
+            self._clock.now_ms(),
             arrival.user_agent,
             Meter(
                 attempt.model.tariff,
@@ -209,7 +209,7 @@ class Relay:
             if answer.held_nano is not None:
                 return attempts[number:], need, answer.held_nano
             if not answer.exhausted_by:
-                check(self._books.credit.find(policy.digest) or policy)  # it may have been revoked just now
+                check(self._books.credit.find(policy.digest) or policy, self._clock)  # it may have been revoked just now
                 raise Denied(unverifiable(answer.retry_after_s, answer.reason))
             if cheapest is None or need.least_nano < cheapest.least_nano:
                 cheapest = need

@@ -13,6 +13,7 @@ from starlette.types import Scope
 from edge.auth.authenticator import Authenticator, Deployment
 from edge.auth.client_address import FailedAuthentications, client_of
 from edge.auth.key_cache import AT_ONCE_MAX, UNMARKED_SHARE, WAITING_MAX
+from edge.clock import Clock
 from edge.collector_client.http import httpx_errors
 from edge.credit.credit import Credit
 from edge.endpoints.account import READS_MAX, READS_SHARE, Authenticated
@@ -48,7 +49,7 @@ class House:
         self.asked: list[Acquire] = []
         self.gate = asyncio.Event()
         self.gate.set()
-        self.authenticator = Authenticator(self.credit, deployment)
+        self.authenticator = Authenticator(self.credit, deployment, Clock())
         ask = self.credit._desk._collector.acquire
 
         async def acquire(message: Acquire) -> Acquired:
