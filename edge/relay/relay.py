@@ -19,6 +19,7 @@ from edge.auth.client_address import FailedAuthentications
 from edge.auth.header import Reason, digest_of
 from edge.downstream import CALLER
 from edge.journal import JournalUnavailable
+from edge.limits.fair_start import FairStart
 from edge.providers.table import Table
 from edge.relay.attempts import Failed, Forward, failure_of, find_answer
 from edge.relay.body import Denied, Gone, MemoryBudget, discard_body, read_body
@@ -29,6 +30,7 @@ from edge.relay.ids import IdGenerator
 from edge.relay.responses import Bounds, Headers, id_headers, send_refusal
 from edge.relay.stream import StreamForwarder
 from edge.relay.whole import BufferedForwarder
+from edge.write_batch import WriteBatch
 from routing.failures.failure import Kind, Sent, Source, status_of
 from routing.failures.provider_error import without_secrets
 from routing.metering.meter import Meter, estimate_prompt
@@ -63,6 +65,7 @@ class Relay:
         bounds: Bounds,
         deployment: Deployment | None = None,
         failed: FailedAuthentications | None = None,
+        starts: FairStart | None = None,
     ) -> None:
         self._authenticator = Authenticator(books.credit, deployment or Deployment(), mint.clock)
         self._failed = failed or FailedAuthentications()
@@ -73,6 +76,7 @@ class Relay:
         self._clock = mint.clock
         self._in_flight = in_flight
         self._bounds = bounds
+        self._starts = starts or FairStart(WriteBatch())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         mark = self._mint.draw()
@@ -128,7 +132,13 @@ class Relay:
         if policy is None:
             policy = await self._authenticator.look_up(digest, arrival.authorization)
         check(policy, self._clock)
+        caller = passage.caller
+        if caller is not None and caller.is_gone:
+            raise Gone
         self._in_flight.enter(passage, policy.account)
+        is_late = self._starts.is_late(passage.started_s)
+        if is_late:
+            await self._wait_for_start(policy.account, passage)
         credit = self._books.credit
         if arrival.content_length is None or arrival.content_length > BODY_BYTES_UNPAID:
             await self._see_to_credit(policy)
@@ -137,6 +147,8 @@ class Relay:
             envelope = read(body)
         except Invalid as invalid:
             raise Denied(Refusal(400, invalid.code, invalid.message, param=invalid.param)) from None
+        if is_late and envelope.stream and caller is not None and caller.says_no_more:
+            raise Gone  # most likely; there is no time to find out
         wishes = envelope.preferences
         plan = table.plan(envelope.model, policy.models, passage.started_s, random.random(), policy.account, wishes)
         if isinstance(plan, Refusal):
@@ -179,6 +191,12 @@ class Relay:
         )
         generation.cap, generation.fits = cap, fits
         await self._answer(attempts, generation, passage, arrival, send)
+
+    async def _wait_for_start(self, account: str, passage: RequestContext) -> None:
+        """Gone: the caller has left meanwhile."""
+        has_waited = await self._starts.wait(account, passage.started_s)
+        if has_waited and passage.caller is not None and passage.caller.is_gone:
+            raise Gone
 
     async def _see_to_credit(self, policy: Policy) -> None:
         """A large body of an account that has nothing is not even read, unless something here costs nothing. Denied."""
