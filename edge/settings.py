@@ -56,8 +56,8 @@ class Settings(msgspec.Struct, frozen=True):
     peer's.
 
     `listen_fd`, `admin_fd`: listening sockets that a supervisor (`edge.workers`) hands over, in place of `port` and `admin`;
-    `supervisor_fd` a pipe whose other end it holds; `workers` how many processes share this machine. `notify_socket` is systemd's.
-    `node_token` may be in a file (`file:PATH`).
+    `supervisor_fd` a pipe whose other end it holds; `workers` how many processes share this machine.
+    `notify_socket` is systemd's. `node_token` may be in a file (`file:PATH`).
 
     `drain_notice_s`: how long, told to go, it serves on with a red readiness, so that the balancer sees it. `drain_grace_s`: how
     long after that signal running requests may go on; the platform's own limit (kill_timeout, TimeoutStopSec,
