@@ -9,7 +9,7 @@ import asyncio
 import logging
 from time import monotonic
 
-from edge.relay.context import Watchdog
+from edge.relay.watchdog import Watchdog
 
 log = logging.getLogger("tollway.node")
 LEFT = 75
@@ -37,12 +37,12 @@ class Drain:
         if not self.is_leaving:
             self.is_leaving = True
             self._until_s = monotonic() + self._grace_s
-            log.info("leaving: %d requests run and have %g s", len(self._watch.passages), self._grace_s)
+            log.info("leaving: %d requests run and have %g s", len(self._watch.contexts), self._grace_s)
 
     def hurry(self) -> None:
         """Wait for nothing any more."""
         if not self._hurried.is_set():
-            log.warning("leaving at once: %d requests are cut", len(self._watch.passages))
+            log.warning("leaving at once: %d requests are cut", len(self._watch.contexts))
             self._hurried.set()
 
     async def give_notice(self) -> None:
@@ -53,14 +53,14 @@ class Drain:
     async def finish_requests(self) -> None:
         """Wait for what runs, then cut it. The caller takes no new work any more."""
         self.begin()
-        passages = self._watch.passages
-        running = len(passages)
-        while passages and not self._hurried.is_set() and (left_s := self._until_s - monotonic()) > 0:
+        contexts = self._watch.contexts
+        running = len(contexts)
+        while contexts and not self._hurried.is_set() and (left_s := self._until_s - monotonic()) > 0:
             await self._watch.wait_until_empty(min(left_s, LOOK_S))
-        self.cut += len(passages)
-        self.ended += running - len(passages)
+        self.cut += len(contexts)
+        self.ended += running - len(contexts)
         until_s = monotonic() + CUT_S_MAX
-        while passages and monotonic() < until_s:
+        while contexts and monotonic() < until_s:
             # A poke is lost on who does not read at that moment, so it is repeated.
             self._watch.cut_all()
             await self._watch.wait_until_empty(POKE_S)

@@ -29,17 +29,16 @@ from edge.journal import EpochInUse, Journal, Recovery
 from edge.journal.files.disk import Disk
 from edge.journal.files.folder import epochs
 from edge.limits.capacity import connections_max, memory_bytes, raise_descriptors
-from edge.limits.fair_start import FairStart
 from edge.limits.overload import Overload
 from edge.providers.table import LazyUpstream, Table
 from edge.providers.trials import Trials
 from edge.readiness import Readiness, judge
 from edge.relay.body import MemoryBudget, body_budget
-from edge.relay.context import Watchdog
 from edge.relay.generation import AccountingContext
 from edge.relay.ids import IdGenerator
 from edge.relay.relay import LEAVING, Relay
 from edge.relay.responses import Bounds, send_refusal
+from edge.relay.watchdog import Watchdog
 from edge.settings import Settings
 from edge.tasks import Tasks
 from edge.telemetry.metrics import Metrics
@@ -188,15 +187,7 @@ class Node:
         deployment = Deployment.of(booted)
         self.authenticator = Authenticator(credit, deployment, self.clock)
         self._relay = Relay(
-            self.table,
-            books,
-            self.watch,
-            self.mint,
-            self.in_flight,
-            bounds,
-            deployment,
-            self.failed_authentications,
-            FairStart(self.turn),
+            self.table, books, self.watch, self.mint, self.in_flight, bounds, deployment, self.failed_authentications
         )
         log.info("node %s serves in epoch %d", self.name, booted.epoch)
 
@@ -316,7 +307,7 @@ class Node:
         pool = self.native.stats()
         gauges: dict[str, float] = {
             "ready": float(self.readiness().is_ready),
-            "open_requests": len(self.watch.passages),
+            "open_requests": len(self.watch.contexts),
             "body_bytes_held": self.in_flight.held_bytes,
             "upstream_connections_open": pool.open,
             "upstream_connections_idle": pool.idle,

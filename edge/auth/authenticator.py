@@ -9,8 +9,7 @@ import msgspec
 from edge.auth.header import Reason, digest_of, key_of
 from edge.clock import Clock
 from edge.credit.credit import Credit
-from edge.relay.body import Denied
-from routing.plan.refusal import Refusal
+from routing.plan.refusal import Denied, Refusal
 from routing.wire.headers import Arrival
 from usage.key import ACCOUNT_PREFIXES, is_checked, is_marked
 from usage.protocol import Booted, Policy, Unreachable

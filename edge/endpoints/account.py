@@ -14,9 +14,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from edge.auth.authenticator import Authenticator
 from edge.auth.client_address import FailedAuthentications
 from edge.collector_client.http import httpx_errors
-from edge.relay.body import Budget, Denied
+from edge.relay.body import Budget
 from edge.relay.responses import send_refusal
-from routing.plan.refusal import Refusal
+from routing.plan.refusal import Denied, Refusal
 from routing.wire.headers import validate
 from usage import key
 from usage.flavor import flavor_of

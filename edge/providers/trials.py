@@ -13,8 +13,7 @@ from time import monotonic
 
 from edge.providers.table import Lane, Table
 from edge.tasks import Tasks
-from edge.upstream import UpstreamError
-from routing.failures.failure import Failure, Kind, Sent, Source
+from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.failures.provider_error import failure_of_answer
 from routing.plan.health import TRIAL_S
 
@@ -75,7 +74,7 @@ async def ask(lane: Lane) -> Failure | None:
                 return failure_of_answer(exchange.status, exchange.headers, body, time.time())
             finally:
                 exchange.abort()
-    except UpstreamError as error:
+    except AttemptFailed as error:
         return error.failure
     except TimeoutError:
         return Failure(Kind.TIMEOUT_FIRST_BYTE, Source.UPSTREAM, Sent.REQUEST)

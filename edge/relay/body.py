@@ -8,13 +8,12 @@ Source of the bounds: `[limits]` in providers.toml, and the machine's memory (`e
 
 import asyncio
 from io import BytesIO
-from time import monotonic
 
 from starlette.types import Receive
 
 from edge.limits.overload import Overload
 from edge.relay.context import Held, RequestContext
-from routing.plan.refusal import Refusal
+from routing.plan.refusal import Denied, Refusal
 
 DISCARD_BYTES_MAX = 64 * 1024 * 1024
 DISCARD_S_MAX = 5.0
@@ -25,15 +24,7 @@ REQUEST_SHARE = 1
 REQUESTS_MAX = 65_536
 
 
-class Denied(Exception):
-    """The request is answered with `refusal` and goes no further."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.message)
-        self.refusal = refusal
-
-
-class Gone(Exception):
+class CallerLeft(Exception):
     """The caller left before its request was complete."""
 
 
@@ -86,7 +77,7 @@ class MemoryBudget:
         self.held_requests = 0
         self.overload = overload or Overload()
 
-    def enter(self, passage: RequestContext, account: str) -> None:
+    def enter(self, context: RequestContext, account: str) -> None:
         """A request of `account` begins. Denied, at once, when there is no room for it."""
         if self.overload.reason:
             raise Denied(overloaded(self.overload.reason))
@@ -96,34 +87,35 @@ class MemoryBudget:
             raise Denied(_no_place())
         held.requests += 1
         self.held_requests = requests
-        self._by_account[account] = passage.held = held
+        self._by_account[account] = held
+        context.admit(held)
 
-    def keep(self, passage: RequestContext, size: int) -> None:
+    def keep(self, context: RequestContext, size: int) -> None:
         """So many bytes of its body are held."""
         if not size:
             return
-        held, left = passage.held, self._bytes_max - self.held_bytes - size
+        held, left = context.held, self._bytes_max - self.held_bytes - size
         assert held is not None
         whole = held.body_bytes + size
-        if whole > BODY_SHARE * left and (left < 0 or passage.body_bytes + size > SMALL_BODY_BYTES):
+        if whole > BODY_SHARE * left and (left < 0 or context.body_bytes + size > SMALL_BODY_BYTES):
             raise Denied(overloaded("it holds as many request bytes as it may"))
         held.body_bytes = whole
         self.held_bytes += size
-        passage.body_bytes += size
+        context.claim(size)
 
-    def leave(self, passage: RequestContext) -> None:
+    def leave(self, context: RequestContext) -> None:
         """The request is over."""
-        held = passage.held
+        held = context.held
         if held is None:
             return
-        size = passage.body_bytes
+        size = context.body_bytes
         held.body_bytes -= size
         held.requests -= 1
         self.held_bytes -= size
         self.held_requests -= 1
         if not held.requests:
             del self._by_account[held.account]
-        passage.held, passage.body_bytes = None, 0
+        context.release()
 
 
 def body_budget(inflight_bytes_max: int, body_bytes_max: int, memory: int) -> int:
@@ -145,38 +137,37 @@ def too_large(bytes_max: int) -> Denied:
 
 
 async def read_body(
-    receive: Receive, passage: RequestContext, in_flight: MemoryBudget, bytes_max: int, declared: int | None
+    receive: Receive, context: RequestContext, in_flight: MemoryBudget, bytes_max: int, declared: int | None
 ) -> bytes:
-    """The whole body. Denied: too large, or no room; Gone: the caller left. `passage.body_bytes` is what is claimed for it."""
+    """The whole body. Denied: too large, or no room; CallerLeft. `context.body_bytes` is claimed for it."""
     if declared is not None and declared > bytes_max:
         raise too_large(bytes_max)
-    whole = None if passage.caller is None else passage.caller.take_body()
+    whole = None if context.caller is None else context.caller.take_body()
     if whole is not None:
         if len(whole) > bytes_max:
             raise too_large(bytes_max)
-        in_flight.keep(passage, len(whole))
+        in_flight.keep(context, len(whole))
         return whole
-    passage.is_reading_body = True
-    passage.progress_s = monotonic()
-    in_flight.keep(passage, declared or 0)
+    context.begin_body()
+    in_flight.keep(context, declared or 0)
     # Not a list of pieces to be joined: joined they would be there twice, and tiny ones take several times their size.
     kept = BytesIO()
     while (message := await receive())["type"] == "http.request":
         body: bytes = message.get("body", b"")
         more = message.get("more_body", False)
-        passage.received_bytes += len(body)
-        if passage.received_bytes > bytes_max:
+        context.receive_bytes(len(body))
+        if context.received_bytes > bytes_max:
             raise too_large(bytes_max)
-        if passage.received_bytes > passage.body_bytes:
-            in_flight.keep(passage, passage.received_bytes - passage.body_bytes)
+        if context.received_bytes > context.body_bytes:
+            in_flight.keep(context, context.received_bytes - context.body_bytes)
         if not more:
-            passage.is_reading_body = False
+            context.end_body()
             if not kept.tell():
                 return body
         kept.write(body)
         if not more:
             return kept.getvalue()
-    raise Gone
+    raise CallerLeft
 
 
 async def discard_body(receive: Receive) -> None:

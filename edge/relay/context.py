@@ -1,32 +1,61 @@
-"""One request on its way through: who is waiting for what since when, and what ends it from outside.
+"""One request on its way through: who waits for what since when, what it holds of this edge, and what cancels it from outside.
 
-Strategy: no timer and no task per request. One ticker (`Watchdog`) looks at every passage four times a second; one that is over
-sooner costs a set insertion. A passage older than one tick gets its disconnect watch, because a server's `send()` may succeed
-after the caller has gone.
-Rule: an interrupt never runs the request's code from outside; it wakes the one task that does, by a poke or a cancellation.
-Limits: clocks are true to a quarter of a second.
+Rule: everything that changes a request's state is a method here; no other module assigns to it (tests/test_ownership.py).
+Rule: a cancellation never runs the request's code from outside. It wakes the one task that does, by a poke of the exchange it
+waits for, or by cancelling the task.
+Strategy: no timer and no task per request; one ticker looks at all of them (`edge.relay.watchdog`). A chunk writes
+one flag, and reads no clock.
 """
 
 import asyncio
+import enum
 from collections.abc import Callable
 from math import inf
 from time import monotonic
-from typing import Any
+from typing import Any, Final, assert_never
 
 import msgspec
-from starlette.types import Receive
+from starlette.types import Receive, Send
 
 from edge.downstream import Caller
-from edge.limits.overload import Overload
-from edge.tasks import Tasks
 from edge.upstream import Exchange
+from routing.failures.failure import Failure, Kind, Sent, Source
 from routing.table.provider import Provider
 from usage.flavor import Flavor
 
-TICK_S = 0.25
-"""Also how old the last progress mark of a stream may be when the process is killed: what came after it is our loss."""
-BODY_S_MAX = 600.0
-"""What is claimed for a body has to come at a rate that fills it in this time, however large it is."""
+
+class CancelReason(enum.Enum):
+    """What ended a request from outside."""
+
+    CALLER_LEFT = "the caller closed the connection"
+    BODY_TOO_SLOW = "the request's body did not arrive in time"
+    READER_TOO_SLOW = "the caller stopped reading"
+    FIRST_BYTE = "the provider did not begin to answer in time"
+    IDLE = "the provider sent nothing for too long"
+    TOTAL = "the answer took too long as a whole"
+    DRAINING = "this process leaves"
+
+
+CALLER_GONE: Final = frozenset((CancelReason.CALLER_LEFT, CancelReason.READER_TOO_SLOW))
+"""Nobody reads what would be answered."""
+
+
+def failure_of(reason: CancelReason, sent: Sent) -> Failure:
+    """The failure that a cancellation amounts to."""
+    match reason:
+        case CancelReason.CALLER_LEFT | CancelReason.READER_TOO_SLOW:
+            return Failure(Kind.ABORTED, Source.CLIENT, sent)
+        case CancelReason.BODY_TOO_SLOW:
+            return Failure(Kind.TIMEOUT_TOTAL, Source.CLIENT, sent)
+        case CancelReason.FIRST_BYTE:
+            return Failure(Kind.TIMEOUT_FIRST_BYTE, Source.UPSTREAM, sent)
+        case CancelReason.IDLE:
+            return Failure(Kind.TIMEOUT_IDLE, Source.UPSTREAM, sent)
+        case CancelReason.TOTAL:
+            return Failure(Kind.TIMEOUT_TOTAL, Source.UPSTREAM, sent)
+        case CancelReason.DRAINING:
+            return Failure(Kind.ABORTED, Source.PROXY, sent)
+    assert_never(reason)
 
 
 class Held(msgspec.Struct, eq=False):
@@ -38,26 +67,34 @@ class Held(msgspec.Struct, eq=False):
 
 
 class RequestContext(msgspec.Struct, eq=False):
-    """The clocks of one request, in seconds of `time.monotonic`.
+    """The clocks and claims of one request. Times are seconds of `time.monotonic`.
 
-    `verdict` says what ended it from outside: "" (nothing), "gone" (the caller left), "body" (the body came too slowly), "reader"
-    (the caller stopped reading), "first_byte", "idle" or "total" (the provider was too slow), "draining" (this process leaves).
-    `caller` is there where the server offers that (`edge.downstream`). `flavor` is the API that was called.
+    `caller` is there where the server offers that (`edge.downstream`). `flavor` is the API that was called. `cancel_reason` is
+    None while nothing ended it from outside; the first reason stands.
     """
 
     receive: Receive
+    send: Send
     caller: Caller | None
     task: "asyncio.Task[Any] | None"
     started_s: float
     heard_s: float
-    spoke_s: float
+    """When the provider last sent a part of its answer, or was asked for one."""
+    sent_s: float
+    """When the caller was last sent anything."""
     flavor: Flavor = Flavor.OPENAI
+    has_progress: bool = False
+    """Whether a chunk went through since the last look, which sets both of these clocks."""
     exchange: Exchange | None = None
-    verdict: str = ""
+    """What is waited for, and so what a cancellation pokes."""
+    cancel_reason: CancelReason | None = None
     is_reading_body: bool = False
     is_watched: bool = False
+    """Whether its caller's leaving is heard (`edge.relay.watchdog`)."""
     is_answered: bool = False
+    """Whether a response head is out, so that no status can be told any more."""
     has_left: bool = False
+    """The caller is gone, and the provider's answer is read on for its usage."""
     held: Held | None = None
     """What its account takes of the edge, this request included; None before its key is known."""
     body_bytes: int = 0
@@ -67,143 +104,173 @@ class RequestContext(msgspec.Struct, eq=False):
     progress_s: float = 0.0
     """How much of the body had come, and when, at the last look that found progress."""
     sending_since_s: float = 0.0
+    """When the `send` that is waited for began; 0 while none is."""
     deadline_s: float = inf
     silence_s_max: float = inf
-    silence_kind: str = "first_byte"
+    silence_reason: CancelReason = CancelReason.FIRST_BYTE
     mark: Callable[[], None] | None = None
+    """Leaves a progress mark of what was counted so far, once per look."""
     watcher: "asyncio.Task[Any] | None" = None
 
-    def await_provider(self, exchange: Exchange, now_s: float, silence_s_max: float, kind: str) -> None:
-        """The provider has the word; `kind` is the verdict when it says nothing for `silence_s_max`."""
+    # The request's body, and what it holds of the edge.
+
+    def admit(self, held: Held) -> None:
+        """It has a place among the requests under way; `held` is what its account takes of the edge with it."""
+        self.held = held
+
+    def claim(self, size: int) -> None:
+        """So many more bytes are held for its body."""
+        self.body_bytes += size
+
+    def release(self) -> None:
+        """It holds nothing any more."""
+        self.held, self.body_bytes = None, 0
+
+    def begin_body(self) -> None:
+        """Its body is received from now on, and has to make progress."""
+        self.is_reading_body = True
+        self.progress_s = monotonic()
+
+    def receive_bytes(self, size: int) -> None:
+        """A part of the body has come."""
+        self.received_bytes += size
+
+    def end_body(self) -> None:
+        """The body is there."""
+        self.is_reading_body = False
+
+    def note_progress(self, now_s: float) -> None:
+        """The body's rate is judged from here on again."""
+        self.progress_bytes, self.progress_s = self.received_bytes, now_s
+
+    def refuse_body(self) -> None:
+        """What still comes of the body is thrown away, at the caller's own pace; there is nobody to be watched."""
+        self.is_reading_body, self.is_watched = False, True
+
+    # The provider's side.
+
+    def start_total(self, timeout_s: float) -> None:
+        """All attempts together have so long."""
+        self.deadline_s = monotonic() + timeout_s
+
+    def await_provider(self, exchange: Exchange, now_s: float, silence_s_max: float, reason: CancelReason) -> None:
+        """The provider is waited for; `reason` cancels when it is silent for `silence_s_max`."""
         self.exchange = exchange
         self.heard_s = now_s
         self.silence_s_max = silence_s_max
-        self.silence_kind = kind
+        self.silence_reason = reason
 
-    def interrupt(self, verdict: str) -> None:
-        """End it from outside; the first verdict stands."""
-        if self.verdict:
+    def leave_provider(self) -> None:
+        """No provider is waited for: a cancellation cancels the task."""
+        self.exchange = None
+
+    def decode(self, exchange: Exchange) -> None:
+        """The same response goes on decoded."""
+        self.exchange = exchange
+
+    def heard(self) -> None:
+        """The provider has sent a part of its answer: its idle time begins again."""
+        self.heard_s = monotonic()
+
+    def catch_up(self, now_s: float) -> None:
+        """Chunks have come and gone since the last look. No clock is read for each: a quarter of a second is near enough."""
+        self.has_progress = False
+        self.heard_s = self.sent_s = now_s
+
+    def end_by(self, deadline_s: float) -> None:
+        """What still comes of an answer that has finished is not waited for beyond this."""
+        self.deadline_s = deadline_s
+
+    def count_progress(self, mark: Callable[[], None]) -> None:
+        """A stream begins: `mark` is called at each look."""
+        self.mark = mark
+
+    # The caller's side.
+
+    def answer(self) -> None:
+        """The response head goes out."""
+        self.is_answered = True
+
+    def push(self, body: bytes) -> bool:
+        """A part of the answer has come and goes out in this turn; False, and only noted: it has to go by `send`."""
+        self.has_progress = True
+        caller = self.caller
+        return caller is not None and caller.push(body)
+
+    async def send_body(self, body: bytes, more_body: bool) -> None:
+        """Send, and let the watchdog know since when that waits for the caller to read."""
+        self.sent_s = self.sending_since_s = monotonic()
+        await self.send({"type": "http.response.body", "body": body, "more_body": more_body})
+        self.sending_since_s = 0.0
+
+    def begin_sending(self) -> None:
+        """A `send` was begun that waits for the caller (`edge.relay.begun`)."""
+        self.sending_since_s = monotonic()
+
+    def end_sending(self) -> None:
+        """It has come to its end."""
+        self.sending_since_s = 0.0
+
+    # What ends it.
+
+    def cancel(self, reason: CancelReason) -> None:
+        """End it from outside; the first reason stands."""
+        if self.cancel_reason is not None:
             return
-        self.verdict = verdict
+        self.cancel_reason = reason
         if self.exchange is not None and not self.sending_since_s:
             self.exchange.poke()
         elif self.task is not None:
             self.task.cancel()
 
+    def cancel_again(self, reason: CancelReason) -> None:
+        """As `cancel`; and a poke that was lost, because nobody waited at that moment, is repeated."""
+        if self.cancel_reason is reason and self.exchange is not None:
+            self.exchange.poke()
+        self.cancel(reason)
+
     def drains(self, provider: Provider) -> bool:
-        """The caller left, but this provider bills on regardless: read on within bounds, for exact usage."""
-        if self.verdict != "gone" or provider.on_disconnect != "drain":
+        """Whether the caller has left, but the provider is read on, within bounds, for exact usage: it bills on regardless."""
+        if self.cancel_reason is not CancelReason.CALLER_LEFT or provider.on_disconnect != "drain":
             return False
-        self.verdict = ""
+        self.cancel_reason = None
         self.has_left = True
         self.deadline_s = min(self.deadline_s, monotonic() + provider.drain_timeout_s)
         return True
 
+    def outlive(self) -> None:
+        """The answer is complete: what cancelled it came too late to matter."""
+        self.cancel_reason = None
+
     def leave(self) -> None:
         """The caller has gone."""
-        self.interrupt("gone")
+        self.cancel(CancelReason.CALLER_LEFT)
 
-    async def watch_disconnect(self) -> None:
-        """Wait for the caller to leave. Only after the body was read."""
+    @property
+    def is_deserted(self) -> bool:
+        """Whether nobody reads what would be answered."""
+        return self.has_left or self.cancel_reason in CALLER_GONE
+
+    def watch(self, spawn: "Callable[[str, Any], asyncio.Task[Any]]") -> None:
+        """From now on the caller's leaving is heard, because a server's `send` may succeed after the caller has gone.
+        `spawn` runs a watcher where the server has no callback for that."""
+        self.is_watched = True
+        caller = self.caller
+        if caller is None:
+            self.watcher = spawn("disconnect", self._watch_disconnect())
+        elif caller.is_gone:
+            self.leave()
+        else:
+            caller.on_leave = self.leave
+
+    async def _watch_disconnect(self) -> None:
         while (await self.receive())["type"] != "http.disconnect":
             pass
         self.leave()
 
-
-class Watchdog:
-    """The ticker over all passages. `now` is a monotonic clock in seconds."""
-
-    def __init__(
-        self,
-        tasks: Tasks,
-        *,
-        reader_timeout_s: float,
-        body_timeout_s: float,
-        body_rate_min: int,
-        comment_s: float,
-        overload: Overload | None = None,
-    ) -> None:
-        self._overload = overload or Overload()
-        self._tasks = tasks
-        self._reader_timeout_s = reader_timeout_s
-        self._body_timeout_s = body_timeout_s
-        self._body_rate_min = body_rate_min
-        self._comment_s = comment_s
-        self.passages: set[RequestContext] = set()
-        self._emptied: asyncio.Future[None] | None = None
-
-    async def run(self) -> None:
-        """Tick until cancelled."""
-        while True:
-            due_s = monotonic() + TICK_S
-            await asyncio.sleep(TICK_S)
-            now_s = monotonic()
-            self._overload.tick(now_s - due_s)
-            for passage in tuple(self.passages):
-                self.look_at(passage, now_s)
-
-    def look_at(self, passage: RequestContext, now_s: float) -> None:
-        if passage.is_reading_body:
-            self._look_at_body(passage, now_s)
-            return
-        if not passage.is_watched and now_s - passage.started_s >= TICK_S / 2:
-            self._attend(passage)
-        if passage.mark is not None:
-            passage.mark()
-        if passage.sending_since_s:
-            if now_s - passage.sending_since_s > self._reader_timeout_s:
-                passage.interrupt("reader")
-        elif passage.exchange is not None:
-            self._look_at_provider(passage, now_s)
-
-    def _attend(self, passage: RequestContext) -> None:
-        """From now on the caller's leaving is heard."""
-        passage.is_watched = True
-        caller = passage.caller
-        if caller is None:
-            passage.watcher = self._tasks.spawn("disconnect", passage.watch_disconnect())
-        elif caller.is_gone:
-            passage.leave()
-        else:
-            caller.on_leave = passage.leave
-
-    def _look_at_body(self, passage: RequestContext, now_s: float) -> None:
-        """Each `body_timeout_s` has to bring something: not the average since the beginning, which a quick start pays for."""
-        waited_s = now_s - passage.progress_s
-        if waited_s < self._body_timeout_s:
-            return
-        rate_min = max(self._body_rate_min, passage.body_bytes / BODY_S_MAX)
-        if passage.received_bytes - passage.progress_bytes < waited_s * rate_min:
-            passage.interrupt("body")
-        passage.progress_bytes, passage.progress_s = passage.received_bytes, now_s
-
-    def _look_at_provider(self, passage: RequestContext, now_s: float) -> None:
-        if now_s >= passage.deadline_s:
-            passage.interrupt("total")
-        elif now_s - passage.heard_s > passage.silence_s_max:
-            passage.interrupt(passage.silence_kind)
-        elif now_s - passage.spoke_s >= self._comment_s and passage.exchange is not None:
-            passage.exchange.poke()
-
-    def end(self, passage: RequestContext) -> None:
-        """The request is over; forget it and its watcher."""
-        self.passages.discard(passage)
-        if passage.watcher is not None:
-            passage.watcher.cancel()
-        elif passage.is_watched and passage.caller is not None:
-            passage.caller.on_leave = None
-        if self._emptied is not None and not self.passages and not self._emptied.done():
-            self._emptied.set_result(None)
-
-    def cut_all(self) -> None:
-        """This process leaves, and what still runs has to end now."""
-        for passage in tuple(self.passages):
-            if passage.verdict == "draining" and passage.exchange is not None:
-                passage.exchange.poke()
-            passage.interrupt("draining")
-
-    async def wait_until_empty(self, timeout_s: float) -> None:
-        """Return when no passage is left, or the time is over."""
-        if self.passages:
-            self._emptied = asyncio.get_running_loop().create_future()
-            await asyncio.wait({self._emptied}, timeout=timeout_s)
+    def unwatch(self) -> None:
+        """The request is over; nobody has to hear of its caller."""
+        if self.watcher is not None:
+            self.watcher.cancel()
+        elif self.is_watched and self.caller is not None:
+            self.caller.on_leave = None

@@ -1,5 +1,7 @@
 """How a record names the failure that ended its answer."""
 
+from typing import assert_never
+
 from routing.failures.failure import Failure, Kind, Sent, Source
 from usage.record import EndReason
 
@@ -15,5 +17,6 @@ def end_reason_of(failure: Failure) -> EndReason:
             return "cancelled" if failure.source is Source.CLIENT else "proxy_error"
         case Kind.INTERNAL | Kind.JOURNAL:
             return "proxy_error"
-        case _:
+        case Kind.CONNECT | Kind.TLS | Kind.PROTOCOL | Kind.STATUS | Kind.STREAM_ERROR | Kind.TOO_LARGE:
             return "upstream_error"
+    assert_never(failure.kind)

@@ -1,12 +1,15 @@
 """One paid generation: what was held for it, what it used, and its one settlement.
 
-Rule: a generation that has an intent gets exactly one settlement, whatever happens, before the last byte goes to the caller. What
-was consumed is charged: the provider's usage within its bounds, else our count, else (the caller left before the provider said
-anything) the prompt's estimate.
+Rule: what is charged is decided by the transitions here (`asked`, `metered`, `answered`, `failed`, `settle`); no other module
+assigns to a generation (tests/test_ownership.py).
+Rule: a generation that has an intent gets exactly one settlement, whatever happens, before the last byte goes to the caller.
+What was consumed is charged: the provider's usage within its bounds, else our count, else (the caller left before the provider
+said anything) the prompt's estimate.
 """
 
+import enum
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import assert_never
 
 import msgspec
 
@@ -23,7 +26,16 @@ from routing.request.envelope import Envelope, answered_by
 from usage.protocol import Policy
 from usage.record import EndReason, Rates, Tokens, UsageRecord
 
-Consumed = Literal["nothing", "prompt", "metered"]
+
+class Consumed(enum.Enum):
+    """What a settlement at this moment would charge."""
+
+    NOTHING = "nothing"
+    """Nobody works for it."""
+    PROMPT = "prompt"
+    """A provider has the request and has said nothing yet: it reads the prompt, and bills for that."""
+    METERED = "metered"
+    """A provider answers: what the meter has."""
 
 
 class AccountingContext:
@@ -44,8 +56,12 @@ def _nobody(failure: Failure | None) -> None:
 
 
 class Generation(msgspec.Struct, eq=False):
-    """`consumed` is what a settlement at this moment would charge for; it only ever grows. `meter` counts for `attempt`, the one
-    that is tried or answers."""
+    """One paid request from its hold to its charge. `meter` counts for `attempt`, the one that is tried or answers. Times are
+    seconds of `time.monotonic`.
+
+    Transitions: `turn_to` → `asking` → `asked` → `metered` → `answered`, each followed by `failed` if the attempt comes to
+    nothing, then `turn_to` the next; and one `settle`, or `forgo` where there is no intent.
+    """
 
     books: AccountingContext
     gen_id: str
@@ -59,20 +75,25 @@ class Generation(msgspec.Struct, eq=False):
     started_ms: int
     user_agent: str
     meter: Meter
-    consumed: Consumed = "nothing"
+    forwarded: bytes
+    """Header lines of the caller's that go to the provider."""
+    cap: int | None
+    """Completion tokens per choice to allow in the request that is sent, where the caller has no cap of its own."""
+    fits: Mapping[str, Fit] = NO_FITS
+    """What to change in the request for a model, by its id."""
+    consumed: Consumed = Consumed.NOTHING
     attempts: int = 0
     finish_reason: str = ""
     upstream_id: str = ""
     first_byte_s: float = 0.0
+    waiting_since_s: float = 0.0
+    """Since when the provider is waited for; 0 while none is."""
     upstream_s: float = 0.0
+    """How long providers were waited for, until then."""
     is_settled: bool = False
     marked_tokens: int = 0
-    cap: int | None = None
-    """Completion tokens per choice to allow in the request that is sent, where the caller has no cap of its own."""
-    fits: Mapping[str, Fit] = NO_FITS
-    """What to change in the request for a model, by its id."""
-    ended: Callable[[Failure | None], None] = _nobody
-    """To be told how the attempt went: well (None) with the first event of an answer, and what broke behind it."""
+    report: Callable[[Failure | None], None] = _nobody
+    """Told what breaks behind the first event of an answer."""
     secrets: tuple[Secret, ...] = ()
     """What was sent to the provider that answers, and may not be told."""
 
@@ -139,6 +160,49 @@ class Generation(msgspec.Struct, eq=False):
         provider = attempt.provider
         self.meter.turn_to(attempt.model.tariff, provider.usage_arithmetic, trusts_served_tier=provider.trusts_served_tier)
 
+    def asking(self, now_s: float, secrets: tuple[Secret, ...]) -> None:
+        """A request is about to be written, with these secrets in it."""
+        self.secrets = secrets
+        self.waiting_since_s = now_s
+
+    def asked(self) -> None:
+        """The provider has the request, so it may work for money."""
+        self.consumed = Consumed.PROMPT
+
+    def metered(self) -> None:
+        """A stream begins: what is consumed is what the meter has, from here on."""
+        self.consumed = Consumed.METERED
+
+    def answered(self, now_s: float, finish_reason: str = "", upstream_id: str = "") -> None:
+        """The first part of an answer is there, or all of it and what it says of itself."""
+        self.consumed = Consumed.METERED
+        self.first_byte_s = now_s
+        self.upstream_s += now_s - self.waiting_since_s
+        # From its first byte on, as until then, a stream goes at the provider's pace.
+        self.waiting_since_s = now_s if self.envelope.stream else 0.0
+        self.finish_reason = finish_reason
+        self.upstream_id = upstream_id
+
+    def report_to(self, report: Callable[[Failure | None], None]) -> None:
+        """The attempt has answered, which is told now; what breaks behind it will be told to the same."""
+        self.report = report
+        report(None)
+
+    def finished(self, finish_reason: str, upstream_id: str) -> None:
+        """What a stream says of itself, as far as it has come."""
+        self.finish_reason = finish_reason
+        self.upstream_id = upstream_id
+
+    def failed(self, now_s: float) -> None:
+        """The attempt came to nothing, so it is charged nothing, whatever the provider makes of it."""
+        self.consumed = Consumed.NOTHING
+        if self.waiting_since_s:
+            self._waited(now_s)
+
+    def _waited(self, now_s: float) -> None:
+        self.upstream_s += now_s - self.waiting_since_s
+        self.waiting_since_s = 0.0
+
     def mark(self) -> None:
         """Leave a progress mark for recovery, if there is progress."""
         counted = self.meter.completion_counted
@@ -151,17 +215,22 @@ class Generation(msgspec.Struct, eq=False):
 
         What is charged nothing carries rates that make nothing: the collector computes each cost again.
         """
-        if self.consumed == "metered":
-            return self.meter.bill()
-        if self.consumed == "prompt":
-            return self.meter.bill_prompt()
-        return Bill(Tokens(), Rates(version=self.attempt.rates.version), 0, "estimated")
+        match self.consumed:
+            case Consumed.METERED:
+                return self.meter.bill()
+            case Consumed.PROMPT:
+                return self.meter.bill_prompt()
+            case Consumed.NOTHING:
+                return Bill(Tokens(), Rates(version=self.attempt.rates.version), 0, "estimated")
+        assert_never(self.consumed)
 
     def settle(self, end_reason: EndReason, status: int, now_s: float, error: str = "") -> None:
         """The hold becomes a charge. Only the first call counts."""
         if self.is_settled:
             return
         self.is_settled = True
+        if self.waiting_since_s:
+            self._waited(now_s)
         bill = self.charge()
         books, policy, attempt = self.books, self.policy, self.attempt
         record = UsageRecord(

@@ -5,16 +5,14 @@ of life for the connection, not of an answer: they do not re-arm the idle clock.
 """
 
 from collections.abc import Awaitable, Callable
-from time import monotonic
 from typing import Literal
 
-from edge.relay.attempts import Failed, failure_of
-from edge.relay.context import RequestContext
+from edge.relay.context import RequestContext, failure_of
 from edge.relay.generation import Generation
 from edge.relay.responses import Bounds
-from edge.upstream import Exchange, UpstreamError
+from edge.upstream import Exchange
 from edge.upstream.decoded import DecodedExchange
-from routing.failures.failure import Failure, Kind, Sent, Source
+from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.rewrite.reshape import shape_of
 from routing.wire.content_coding import GZIP_MAGIC
 from routing.wire.quiet import QUIET_BYTES_MAX
@@ -25,38 +23,36 @@ BLANK_BYTES_MAX = 4_096
 class Body:
     """One response's. `exchange` is the one to go on with: another one, where the bytes showed a coding that the head did not."""
 
-    __slots__ = ("_blank_bytes", "_bounds", "_generation", "_is_over", "_keep_alive", "_passage", "exchange")
+    __slots__ = ("_blank_bytes", "_bounds", "_context", "_generation", "_is_over", "_keep_alive", "exchange")
 
     def __init__(
         self,
         exchange: Exchange,
         generation: Generation,
-        passage: RequestContext,
+        context: RequestContext,
         bounds: Bounds,
         keep_alive: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.exchange = exchange
         self._generation = generation
-        self._passage = passage
+        self._context = context
         self._bounds = bounds
         self._keep_alive = keep_alive
         self._is_over = False
         self._blank_bytes = 0
 
     async def next(self) -> bytes:
-        """The next bytes, empty at the end. Failed: with what happened to the provider or the caller."""
-        passage = self._passage
+        """The next bytes, empty at the end. AttemptFailed: with what happened to the provider or the caller."""
+        context = self._context
         while True:
-            if passage.verdict and not passage.drains(self._generation.attempt.provider):
-                raise Failed(failure_of(passage.verdict, Sent.REQUEST))
-            try:
-                data = await self.exchange.read()
-            except UpstreamError as problem:
-                raise Failed(problem.failure) from problem
+            reason = context.cancel_reason
+            if reason is not None and not context.drains(self._generation.attempt.provider):
+                raise AttemptFailed(failure_of(reason, Sent.REQUEST))
+            data = await self.exchange.read()
             if data is not None:
                 self._is_over = not data
                 return data
-            if self._keep_alive is not None and not passage.verdict:
+            if self._keep_alive is not None and context.cancel_reason is None:
                 await self._keep_alive()
 
     async def begin(self) -> tuple[Literal["stream", "whole", ""], bytes]:
@@ -68,7 +64,7 @@ class Body:
             if head.startswith(GZIP_MAGIC) and not is_decoded:
                 is_decoded = True
                 self.exchange = DecodedExchange(self.exchange, b"", self._bounds.response_bytes_max, head)
-                self._passage.exchange = self.exchange
+                self._context.decode(self.exchange)
                 head = await self.next()
                 shape = shape_of(head)
                 continue
@@ -79,7 +75,7 @@ class Body:
             head = (head if len(head) < BLANK_BYTES_MAX else b"") + more
             shape = shape_of(head) if head != GZIP_MAGIC[:1] and (is_decoded or not head.startswith(GZIP_MAGIC)) else ""
         if shape:
-            self._passage.heard_s = monotonic()
+            self._context.heard()
         return shape, head
 
     async def rest(self, first: bytes) -> bytes:
@@ -91,19 +87,19 @@ class Body:
             pieces.append(data)
             size += len(data)
             if size > self._bounds.response_bytes_max:
-                raise Failed(Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.REQUEST))
+                raise AttemptFailed(Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.REQUEST))
             if data.isspace():
                 self._count_blank(data)
             else:
-                self._passage.heard_s = monotonic()
+                self._context.heard()
                 self._blank_bytes = 0
             if self.exchange.is_whole:
                 break
         return b"".join(pieces)
 
     def _count_blank(self, data: bytes) -> None:
-        """What has come since something was said. Failed: too much."""
+        """What has come since something was said. AttemptFailed: too much."""
         self._blank_bytes += len(data)
         if self._blank_bytes > QUIET_BYTES_MAX:
             detail = f"{self._blank_bytes} bytes of white space"
-            raise Failed(Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.REQUEST, detail=detail))
+            raise AttemptFailed(Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.REQUEST, detail=detail))

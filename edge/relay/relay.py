@@ -19,24 +19,23 @@ from edge.auth.client_address import FailedAuthentications
 from edge.auth.header import Reason, digest_of
 from edge.downstream import CALLER
 from edge.journal import JournalUnavailable
-from edge.limits.fair_start import FairStart
 from edge.providers.table import Table
-from edge.relay.attempts import Failed, Forward, failure_of, find_answer
-from edge.relay.body import Denied, Gone, MemoryBudget, discard_body, read_body
-from edge.relay.context import RequestContext, Watchdog
+from edge.relay.attempts import Attempts, Forwarder
+from edge.relay.body import CallerLeft, MemoryBudget, discard_body, read_body
+from edge.relay.context import CancelReason, RequestContext, failure_of
 from edge.relay.end_reason import end_reason_of
 from edge.relay.generation import AccountingContext, Generation
 from edge.relay.ids import IdGenerator
 from edge.relay.responses import Bounds, Headers, id_headers, send_refusal
 from edge.relay.stream import StreamForwarder
+from edge.relay.watchdog import Watchdog
 from edge.relay.whole import BufferedForwarder
-from edge.write_batch import WriteBatch
-from routing.failures.failure import Kind, Sent, Source, status_of
+from routing.failures.failure import AttemptFailed, Kind, Sent, status_of
 from routing.failures.provider_error import without_secrets
 from routing.metering.meter import Meter, estimate_prompt
 from routing.plan.fit import fit_attempts
 from routing.plan.plan import Attempt
-from routing.plan.refusal import Refusal, refusal_of
+from routing.plan.refusal import Denied, Refusal, refusal_of
 from routing.plan.reserve import Reserve, allowance, bounds_of, completion_within, reserve
 from routing.request.envelope import Envelope, Invalid, answered_by, read
 from routing.wire.headers import Arrival, validate
@@ -49,6 +48,7 @@ BODY_BYTES_UNPAID = 65_536
 """A smaller body is read before it is known whether its account has anything: that costs less than to ask."""
 NONE: Mapping[str, Any] = {}
 LEAVING = Refusal(503, "draining", "this edge is being replaced; try again", retry_after_s=1.0)
+_STATUS_OF_CANCELLED = {CancelReason.BODY_TOO_SLOW: 408, CancelReason.DRAINING: 503}
 _UNJOURNALED = Refusal(503, "journal_unavailable", "this edge cannot write its journal", retry_after_s=5.0)
 
 
@@ -65,18 +65,17 @@ class Relay:
         bounds: Bounds,
         deployment: Deployment | None = None,
         failed: FailedAuthentications | None = None,
-        starts: FairStart | None = None,
     ) -> None:
         self._authenticator = Authenticator(books.credit, deployment or Deployment(), mint.clock)
         self._failed = failed or FailedAuthentications()
         self._table = table
+        self._attempts = Attempts(table)
         self._books = books
         self._watch = watch
         self._mint = mint
         self._clock = mint.clock
         self._in_flight = in_flight
         self._bounds = bounds
-        self._starts = starts or FairStart(WriteBatch())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         mark = self._mint.draw()
@@ -84,37 +83,37 @@ class Relay:
         now_s = monotonic()
         caller = scope.get("extensions", NONE).get(CALLER)
         task = asyncio.current_task() if caller is None else caller.task
-        passage = RequestContext(receive, caller, task, now_s, now_s, now_s, flavor_of(scope["path"]))
-        self._watch.passages.add(passage)
+        context = RequestContext(receive, send, caller, task, now_s, now_s, now_s, flavor_of(scope["path"]))
+        self._watch.contexts.add(context)
         request_id = "req-" + mark
         try:
             arrival, digest = self._arrive(scope)
             if arrival.request_id is not None:
                 request_id = arrival.request_id
-            await self._serve(arrival, digest, gen_id, request_id, passage, send)
+            await self._serve(arrival, digest, gen_id, request_id, context)
         except Denied as denied:
             self._books.metrics.count_refused(denied.refusal.status)
             if denied.refusal.status == 401:
                 self._failed.note(scope, denied.refusal.message)
-            await send_refusal(send, denied.refusal, passage.flavor, id_headers(gen_id, request_id))
-            if passage.is_reading_body or not passage.body_bytes:
-                passage.is_reading_body, passage.is_watched = False, True
+            await send_refusal(send, denied.refusal, context.flavor, id_headers(gen_id, request_id))
+            if context.is_reading_body or not context.body_bytes:
+                context.refuse_body()
                 await discard_body(receive)
-        except Gone:
+        except CallerLeft:
             self._books.metrics.count_refused(499)
         except asyncio.CancelledError:
-            if not passage.verdict:
+            if context.cancel_reason is None:
                 raise
-            await self._interrupted(passage, send, id_headers(gen_id, request_id))
+            await self._interrupted(context, send, id_headers(gen_id, request_id))
         except Exception:
             # The outer ring: what we did not foresee is answered plainly, and never with a traceback.
             log.exception("request %s failed", gen_id)
-            if not passage.is_answered:
+            if not context.is_answered:
                 refusal = Refusal(500, "internal_error", "this edge failed; the request id helps to find out why")
-                await send_refusal(send, refusal, passage.flavor, id_headers(gen_id, request_id))
+                await send_refusal(send, refusal, context.flavor, id_headers(gen_id, request_id))
         finally:
-            self._watch.end(passage)
-            self._in_flight.leave(passage)
+            self._watch.end(context)
+            self._in_flight.leave(context)
 
     def _arrive(self, scope: Scope) -> tuple[Arrival, str | Reason]:
         """What the head says, and whose key is in it. Denied: it is no head for us."""
@@ -124,33 +123,23 @@ class Relay:
             raise Denied(arrival)
         return arrival, digest_of(arrival.authorization)
 
-    async def _serve(
-        self, arrival: Arrival, digest: str | Reason, gen_id: str, request_id: str, passage: RequestContext, send: Send
-    ) -> None:
+    async def _serve(self, arrival: Arrival, digest: str | Reason, gen_id: str, request_id: str, context: RequestContext) -> None:
         table, limits = self._table, self._table.config.limits
         policy = self._books.credit.find(digest) if isinstance(digest, str) else None
         if policy is None:
             policy = await self._authenticator.look_up(digest, arrival.authorization)
         check(policy, self._clock)
-        caller = passage.caller
-        if caller is not None and caller.is_gone:
-            raise Gone
-        self._in_flight.enter(passage, policy.account)
-        is_late = self._starts.is_late(passage.started_s)
-        if is_late:
-            await self._wait_for_start(policy.account, passage)
+        self._in_flight.enter(context, policy.account)
         credit = self._books.credit
         if arrival.content_length is None or arrival.content_length > BODY_BYTES_UNPAID:
             await self._see_to_credit(policy)
-        body = await read_body(passage.receive, passage, self._in_flight, limits.body_bytes_max, arrival.content_length)
+        body = await read_body(context.receive, context, self._in_flight, limits.body_bytes_max, arrival.content_length)
         try:
             envelope = read(body)
         except Invalid as invalid:
             raise Denied(Refusal(400, invalid.code, invalid.message, param=invalid.param)) from None
-        if is_late and envelope.stream and caller is not None and caller.says_no_more:
-            raise Gone  # most likely; there is no time to find out
         wishes = envelope.preferences
-        plan = table.plan(envelope.model, policy.models, passage.started_s, random.random(), policy.account, wishes)
+        plan = table.plan(envelope.model, policy.models, context.started_s, random.random(), policy.account, wishes)
         if isinstance(plan, Refusal):
             raise Denied(plan)
         if plan.model_id != envelope.model:
@@ -174,7 +163,7 @@ class Relay:
             attempt,
             hold_nano,
             completion_max,
-            passage.started_s,
+            context.started_s,
             self._clock.now_ms(),
             arrival.user_agent,
             Meter(
@@ -188,15 +177,11 @@ class Relay:
                 need.searches_min,
                 attempt.provider.trusts_served_tier,
             ),
+            arrival.forwarded,
+            cap,
+            fits,
         )
-        generation.cap, generation.fits = cap, fits
-        await self._answer(attempts, generation, passage, arrival, send)
-
-    async def _wait_for_start(self, account: str, passage: RequestContext) -> None:
-        """Gone: the caller has left meanwhile."""
-        has_waited = await self._starts.wait(account, passage.started_s)
-        if has_waited and passage.caller is not None and passage.caller.is_gone:
-            raise Gone
+        await self._answer(attempts, generation, context)
 
     async def _see_to_credit(self, policy: Policy) -> None:
         """A large body of an account that has nothing is not even read, unless something here costs nothing. Denied."""
@@ -233,55 +218,52 @@ class Relay:
                 cheapest = need
         raise Denied(_exhausted(cheapest, answer.available_nano, answer.exhausted_by))
 
-    async def _answer(
-        self, attempts: Sequence[Attempt], generation: Generation, passage: RequestContext, arrival: Arrival, send: Send
-    ) -> None:
+    async def _answer(self, attempts: Sequence[Attempt], generation: Generation, context: RequestContext) -> None:
         kind = StreamForwarder if generation.envelope.stream else BufferedForwarder
-        forward: Forward = kind(generation, passage, send, self._bounds)
+        forward: Forwarder = kind(generation, context, self._bounds)
         try:
             generation.begin()
-            passage.deadline_s = monotonic() + generation.attempt.provider.total_timeout_s
-            await find_answer(self._table, attempts, generation, passage, arrival.forwarded, forward)
+            context.start_total(generation.attempt.provider.total_timeout_s)
+            await self._attempts.find_answer(attempts, forward)
             await forward.run()
         except JournalUnavailable as problem:
             generation.forgo()
             raise Denied(_UNJOURNALED) from problem
-        except Failed as failed:
+        except AttemptFailed as failed:
+            is_deserted = context.is_deserted
             failure = without_secrets(failed.failure, generation.secrets)
-            if passage.has_left:
-                failure, passage.verdict = failure_of("gone", Sent.REQUEST), "gone"
-            status = status_of(failure)
-            if failure.source is not Source.CLIENT and generation.consumed == "prompt":
-                # Whoever gets nothing pays nothing, whatever the provider makes of it.
-                generation.consumed = "nothing"
-            generation.settle(end_reason_of(failure), status, monotonic(), failure.reason)
-            if passage.verdict not in ("gone", "reader"):
-                if forward.is_open:
-                    # Comments have kept the connection open, so there is no status any more.
-                    await forward.tell(failure)
-                    return
-                if failure.kind is Kind.JOURNAL:
-                    raise Denied(_UNJOURNALED) from failed
-                raise Denied(refusal_of(failure, generation.attempt.provider.name)) from failed
+            if is_deserted:
+                failure = failure_of(CancelReason.CALLER_LEFT, Sent.REQUEST)
+            generation.settle(end_reason_of(failure), status_of(failure), monotonic(), failure.reason)
+            if is_deserted:
+                return
+            if forward.is_open:
+                # Comments have kept the connection open, so there is no status any more.
+                await forward.tell(failure)
+                return
+            if failure.kind is Kind.JOURNAL:
+                raise Denied(_UNJOURNALED) from failed
+            raise Denied(refusal_of(failure, generation.attempt.provider.name)) from failed
         except asyncio.CancelledError:
-            left = passage.verdict in ("gone", "reader")
-            generation.settle("cancelled" if left else "proxy_error", 499 if left else 503, monotonic())
+            is_deserted = context.is_deserted
+            generation.settle("cancelled" if is_deserted else "proxy_error", 499 if is_deserted else 503, monotonic())
             raise
         finally:
             if not generation.is_settled:
                 generation.settle("proxy_error", 500, monotonic())
 
-    async def _interrupted(self, passage: RequestContext, send: Send, ids: Headers) -> None:
-        assert passage.task is not None
-        passage.task.uncancel()
-        if passage.exchange is not None:
-            passage.exchange.abort()
-        self._books.metrics.count_refused({"body": 408, "draining": 503}.get(passage.verdict, 499))
-        if passage.verdict == "body":
+    async def _interrupted(self, context: RequestContext, send: Send, ids: Headers) -> None:
+        assert context.task is not None
+        assert context.cancel_reason is not None
+        context.task.uncancel()
+        if context.exchange is not None:
+            context.exchange.abort()
+        self._books.metrics.count_refused(_STATUS_OF_CANCELLED.get(context.cancel_reason, 499))
+        if context.cancel_reason is CancelReason.BODY_TOO_SLOW:
             refusal = Refusal(408, "body_too_slow", "the body did not arrive in time; send it faster or make it smaller")
-            await send_refusal(send, refusal, passage.flavor, ids)
-        elif passage.verdict == "draining" and not passage.is_answered:
-            await send_refusal(send, LEAVING, passage.flavor, ids)
+            await send_refusal(send, refusal, context.flavor, ids)
+        elif context.cancel_reason is CancelReason.DRAINING and not context.is_answered:
+            await send_refusal(send, LEAVING, context.flavor, ids)
 
 
 def _exhausted(need: Reserve | None, available_nano: int, by: str) -> Refusal:

@@ -14,20 +14,18 @@ from math import inf
 from time import monotonic
 
 import msgspec
-from starlette.types import Send
 
-from edge.relay.attempts import Failed, failure_of
 from edge.relay.begun import Begun, begin
-from edge.relay.context import RequestContext
+from edge.relay.context import CancelReason, RequestContext, failure_of
 from edge.relay.end_reason import end_reason_of
 from edge.relay.generation import Generation
 from edge.relay.provider_body import Body
 from edge.relay.responses import Bounds
-from edge.upstream import Exchange, UpstreamError
-from routing.failures.failure import Failure, Kind, Sent, Source
+from edge.upstream import Exchange
+from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.failures.provider_error import without_secrets
 from routing.plan.refusal import refusal_of
-from routing.rewrite.answer import Identity, NotAnAnswer, error_event, failure_of_error, length_chunk, open_answer
+from routing.rewrite.answer import Identity, error_event, failure_of_error, length_chunk, open_answer
 from routing.rewrite.reshape import events_of
 from routing.rewrite.stream import StreamRewrite
 from routing.wire.headers import to_downstream
@@ -46,37 +44,33 @@ class StreamForwarder:
     """One stream: `begin` with each provider's response until one has begun to answer, then `run`."""
 
     __slots__ = (
-        "_asked_s",
         "_bounds",
         "_completion_max",
         "_deadline_s",
         "_exchange",
         "_finished_deltas",
         "_first",
-        "_generation",
         "_handed",
         "_identity",
         "_is_running",
         "_meter",
-        "_passage",
         "_problem",
         "_rewrite",
-        "_send",
         "_sending",
+        "context",
+        "generation",
         "is_open",
     )
 
     _exchange: Exchange
     _rewrite: StreamRewrite
 
-    def __init__(self, generation: Generation, passage: RequestContext, send: Send, bounds: Bounds) -> None:
-        self._generation = generation
-        self._passage = passage
-        self._send = send
+    def __init__(self, generation: Generation, context: RequestContext, bounds: Bounds) -> None:
+        self.generation = generation
+        self.context = context
         self._bounds = bounds
         self._completion_max = generation.completion_max
         self._meter = generation.meter
-        self._asked_s = monotonic()
         self._deadline_s = inf
         self._finished_deltas = -1
         self._first = b""
@@ -88,15 +82,14 @@ class StreamForwarder:
         self.is_open = False
 
     def _make_identity(self) -> Identity:
-        generation = self._generation
+        generation = self.generation
         provider = generation.attempt.provider.name
-        return Identity(generation.gen_id, generation.envelope.model, self._passage.flavor, provider)
+        return Identity(generation.gen_id, generation.envelope.model, self.context.flavor, provider)
 
     async def begin(self, exchange: Exchange) -> None:
-        """Failed: this response has no answer; at most comments have gone to the caller."""
-        generation, passage = self._generation, self._passage
+        """AttemptFailed: this response has no answer; at most comments have gone to the caller."""
+        generation, context = self.generation, self.context
         self._exchange = exchange
-        self._asked_s = monotonic()
         self._completion_max = generation.completion_max
         self._identity = self._make_identity()
         self._rewrite = StreamRewrite(
@@ -107,26 +100,22 @@ class StreamForwarder:
             line_bytes_max=self._bounds.line_bytes_max,
             choices=generation.envelope.choices,
         )
-        passage.await_provider(exchange, self._asked_s, generation.attempt.provider.idle_timeout_s, "idle")
-        passage.mark = generation.mark
-        generation.consumed = "metered"
+        context.await_provider(exchange, monotonic(), generation.attempt.provider.idle_timeout_s, CancelReason.IDLE)
+        context.count_progress(generation.mark)
+        generation.metered()
         try:
             self._first = await self._await_first()
-        except (Failed, NotAnAnswer, TooLong) as problem:
+        except TooLong as problem:
             exchange.abort()
-            generation.upstream_s += monotonic() - self._asked_s
-            failure = _too_long(problem) if isinstance(problem, TooLong) else problem.failure
-            if failure.source is not Source.CLIENT and not passage.has_left:
-                generation.consumed = "nothing"
-            raise Failed(failure) from problem
+            raise AttemptFailed(_too_long(problem)) from problem
         except BaseException:
             exchange.abort()
             raise
 
     async def _await_first(self) -> bytes:
-        """What goes out first: all up to the first part of an answer. Failed, NotAnAnswer, TooLong."""
-        rewrite, passage = self._rewrite, self._passage
-        body = Body(self._exchange, self._generation, passage, self._bounds, self.keep_alive)
+        """What goes out first: all up to the first part of an answer. AttemptFailed, TooLong."""
+        rewrite, context = self._rewrite, self.context
+        body = Body(self._exchange, self.generation, context, self._bounds, self.keep_alive)
         shape, head = await body.begin()
         self._exchange = body.exchange
         if shape == "whole":
@@ -139,23 +128,22 @@ class StreamForwarder:
             data = await body.next()
             sent += rewrite.feed(data) if data else rewrite.finish()
             if not rewrite.is_framing:
-                passage.heard_s = monotonic()
+                context.heard()
         if not self._meter.deltas:
             if rewrite.error:
-                raise NotAnAnswer(failure_of_error(rewrite.error, Sent.REQUEST))
+                raise AttemptFailed(failure_of_error(rewrite.error, Sent.REQUEST))
             if (rewrite.is_done or rewrite.is_over) and not (rewrite.has_begun and rewrite.is_complete):
-                raise NotAnAnswer(Failure(Kind.TRUNCATED, Source.UPSTREAM, Sent.REQUEST))
+                raise AttemptFailed(Failure(Kind.TRUNCATED, Source.UPSTREAM, Sent.REQUEST))
         return sent
 
     async def run(self) -> None:
         """What has begun, to its end."""
-        generation, passage, exchange, rewrite = self._generation, self._passage, self._exchange, self._rewrite
+        generation, context, exchange, rewrite = self.generation, self.context, self._exchange, self._rewrite
         read, feed = exchange.read, rewrite.feed
         self._is_running = True
-        self._deadline_s = passage.deadline_s
+        self._deadline_s = context.deadline_s
         sent: bytes | None = self._first
-        generation.first_byte_s = monotonic()
-        generation.upstream_s += generation.first_byte_s - self._asked_s
+        generation.answered(monotonic())
         try:
             while True:
                 if sent is not None:
@@ -168,14 +156,14 @@ class StreamForwarder:
                         await self._cut(sent)
                         return
                     if not rewrite.is_framing:
-                        passage.heard_s = monotonic()
+                        context.heard()
                     if sent:
                         await self._pass(sent)
                 rewrite.is_notable = rewrite.is_framing = False
-                exchange.sink = self._pour if not (passage.has_left or rewrite.is_finished) else None
+                exchange.sink = self._pour if not (context.has_left or rewrite.is_finished) else None
                 # A poke wakes who reads: what ended it from outside while something was sent is seen here.
-                data = None if passage.verdict else await read()
-                if passage.verdict and not passage.drains(generation.attempt.provider):
+                data = None if context.cancel_reason is not None else await read()
+                if context.cancel_reason is not None and not context.drains(generation.attempt.provider):
                     await self._interrupted(data)
                     return
                 if data is not None:
@@ -185,7 +173,7 @@ class StreamForwarder:
                 else:
                     await self._see_to_poke()
                     sent = None
-        except UpstreamError as problem:
+        except AttemptFailed as problem:
             # Behind a finish_reason there is nothing left to break but the provider's own goodbye.
             await (self._end(rewrite.finish()) if rewrite.is_complete else self._fail(problem.failure))
         except TooLong as problem:
@@ -202,20 +190,21 @@ class StreamForwarder:
 
     def _await_end(self) -> None:
         """The answer has finished: its usage and its goodbye are waited for, but not for long. Text behind it puts that off."""
-        if self._meter.deltas != self._finished_deltas and not self._passage.has_left:
+        if self._meter.deltas != self._finished_deltas and not self.context.has_left:
             self._finished_deltas = self._meter.deltas
-            self._passage.deadline_s = min(self._deadline_s, monotonic() + self._bounds.finish_s)
+            self.context.end_by(min(self._deadline_s, monotonic() + self._bounds.finish_s))
 
     async def _interrupted(self, data: bytes | None) -> None:
         """A clock has run out, or the caller has gone."""
-        rewrite, verdict = self._rewrite, self._passage.verdict
+        rewrite, reason = self._rewrite, self.context.cancel_reason
+        assert reason is not None
         if data:
             rewrite.feed(data)
-        if verdict in ("idle", "total") and rewrite.is_complete and not rewrite.error:
+        if reason in (CancelReason.IDLE, CancelReason.TOTAL) and rewrite.is_complete and not rewrite.error:
             self._exchange.abort()
             await self._complete(rewrite.finish())
         else:
-            await self._fail(failure_of(verdict, Sent.HEAD))
+            await self._fail(failure_of(reason, Sent.HEAD))
 
     def _pour(self, data: bytes) -> bool:
         """The exchange's sink while nothing is amiss. An end and mere framing are handed to the task, which a poke wakes."""
@@ -229,22 +218,19 @@ class StreamForwarder:
                 self._handed = sent
                 self._exchange.poke()
             elif sent:
-                passage = self._passage
-                passage.heard_s = passage.spoke_s = monotonic()
-                caller = passage.caller
-                if caller is None or not caller.push(sent):
+                if not self.context.push(sent):
                     self._send_on(sent)
             else:
-                self._passage.heard_s = monotonic()
+                self.context.heard()
         except Exception as problem:
             self._problem = problem
             self._exchange.poke()
         return True
 
     def _send_on(self, sent: bytes) -> None:
-        self._sending = begin(self._send({"type": "http.response.body", "body": sent, "more_body": True}))
+        self._sending = begin(self.context.send({"type": "http.response.body", "body": sent, "more_body": True}))
         if self._sending is not None:
-            self._passage.sending_since_s = self._passage.spoke_s
+            self.context.begin_sending()
             self._exchange.poke()
 
     async def _see_to_poke(self) -> None:
@@ -256,7 +242,7 @@ class StreamForwarder:
             return
         sending, self._sending = self._sending, None
         await sending
-        self._passage.sending_since_s = 0.0
+        self.context.end_sending()
 
     def _is_used_up(self) -> bool:
         """Whether more was produced than was reserved for."""
@@ -264,20 +250,18 @@ class StreamForwarder:
         return completion_max < meter.deltas and completion_max < meter.text_bytes // 6
 
     async def _pass(self, sent: bytes) -> None:
-        passage = self._passage
-        if passage.has_left:
+        if self.context.has_left:
             return
         if not self.is_open:
             await self._open()
-        passage.spoke_s = passage.sending_since_s = monotonic()
-        await self._send({"type": "http.response.body", "body": sent, "more_body": True})
-        passage.sending_since_s = 0.0
+        await self.context.send_body(sent, more_body=True)
 
     async def _open(self) -> None:
         """The head goes out with the first part of an answer, so that a provider that fails before it is answered with a status;
         or with the first comment, because balancers in front of us cut what is silent for a minute."""
-        self.is_open = self._passage.is_answered = True
-        generation = self._generation
+        self.is_open = True
+        self.context.answer()
+        generation = self.generation
         headers = to_downstream(
             self._exchange.headers if self._is_running else [],
             generation.gen_id.encode(),
@@ -285,10 +269,10 @@ class StreamForwarder:
             generation.fit.ignored,
             is_stream=True,
         )
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self.context.send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def keep_alive(self) -> None:
-        is_due = monotonic() - self._passage.spoke_s >= self._bounds.comment_s
+        is_due = monotonic() - self.context.sent_s >= self._bounds.comment_s
         if is_due and (not self._is_running or self._rewrite.is_at_boundary):
             await self._pass(COMMENT)
 
@@ -303,12 +287,12 @@ class StreamForwarder:
             await self._fail(Failure(Kind.TRUNCATED, Source.UPSTREAM, Sent.HEAD), sent)
 
     async def _complete(self, sent: bytes) -> None:
-        self._settle("cancelled" if self._passage.has_left else "completed")
+        self._settle("cancelled" if self.context.has_left else "completed")
         await self._finish(sent)
 
     async def _cut(self, sent: bytes) -> None:
         """The reserve is used up: the answer ends here, with what it used."""
-        generation, rewrite = self._generation, self._rewrite
+        generation, rewrite = self.generation, self._rewrite
         self._settle("credit_limit")
         self._exchange.abort()
         usage = generation.meter.usage_json()
@@ -317,12 +301,12 @@ class StreamForwarder:
 
     async def _fail(self, failure: Failure, sent: bytes = b"") -> None:
         self._exchange.abort()
-        generation, rewrite = self._generation, self._rewrite
-        if failure.source is Source.CLIENT or self._passage.has_left:
+        generation, rewrite = self.generation, self._rewrite
+        if failure.source is Source.CLIENT or self.context.has_left:
             self._settle("completed" if rewrite.is_done else "cancelled", status=499)
             return
         failure = msgspec.structs.replace(without_secrets(failure, generation.secrets), sent=Sent.HEAD)
-        generation.ended(failure)
+        generation.report(failure)
         self._settle(end_reason_of(failure), error=failure.reason)
         await self._finish(sent + rewrite.close() + self._error_event(failure, rewrite.created))
 
@@ -331,42 +315,37 @@ class StreamForwarder:
         await self._finish(self._error_event(failure, int(time.time())))
 
     def _error_event(self, failure: Failure, created: int) -> bytes:
-        return error_event(self._identity, refusal_of(failure, self._generation.attempt.provider.name), created)
+        return error_event(self._identity, refusal_of(failure, self.generation.attempt.provider.name), created)
 
     def _settle(self, end_reason: EndReason, status: int = 200, error: str = "") -> None:
-        generation, rewrite = self._generation, self._rewrite
-        generation.finish_reason = rewrite.finish_reason
-        generation.upstream_id = rewrite.upstream_id
+        generation, rewrite = self.generation, self._rewrite
+        generation.finished(rewrite.finish_reason, rewrite.upstream_id)
         now_s = monotonic()
-        if self._passage.has_left:
+        if self.context.has_left:
             status = 499
-        # From its first byte on, as until then, a stream goes at the provider's pace.
-        generation.upstream_s += now_s - generation.first_byte_s
         generation.settle(end_reason, status, now_s, error)
 
     async def _finish(self, sent: bytes) -> None:
         """The last frame."""
-        if self._passage.has_left:
+        if self.context.has_left:
             return
         if self._bounds.is_strict:
-            await self._generation.books.journal.durable()
+            await self.generation.books.journal.durable()
         if not self.is_open:
             await self._open()
-        self._passage.sending_since_s = monotonic()
-        await self._send({"type": "http.response.body", "body": sent, "more_body": False})
-        self._passage.sending_since_s = 0.0
+        await self.context.send_body(sent, more_body=False)
 
     async def _linger(self) -> None:
         """Let the provider close its stream, so that the connection can serve again."""
         self._exchange.sink = None
-        passage = self._passage
-        passage.verdict = ""
-        passage.deadline_s = monotonic() + LINGER_S
+        context = self.context
+        context.outlive()
+        context.end_by(monotonic() + LINGER_S)
         try:
             while await self._exchange.read() != b"":
-                if passage.verdict:
+                if context.cancel_reason is not None:
                     break
-        except UpstreamError:
+        except AttemptFailed:
             pass
         self._exchange.abort()
 

@@ -13,8 +13,6 @@ from typing import Protocol
 
 import msgspec
 
-from routing.failures.failure import Failure
-
 Header = tuple[bytes, bytes]
 
 
@@ -35,14 +33,6 @@ class Target(msgspec.Struct, frozen=True, cache_hash=True):
     ca_file: str | None = None
     proxy: str | None = None
     http2: bool = False
-
-
-class UpstreamError(Exception):
-    """An exchange failed; `failure` says how, whose fault it was and what had been sent."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure)
-        self.failure = failure
 
 
 class PoolStats(msgspec.Struct, frozen=True):
@@ -69,10 +59,10 @@ class Exchange(Protocol):
         """Whether the response has come to its clean end; what of it was not read yet can still be."""
 
     async def head(self) -> bool:
-        """True when the final (not 1xx) response head is in, False when poked before. Raises UpstreamError."""
+        """True when the final (not 1xx) response head is in, False when poked before. AttemptFailed."""
 
     async def read(self) -> bytes | None:
-        """The next body bytes as they came in, `b""` at a clean end, None when poked. Raises UpstreamError.
+        """The next body bytes as they came in, `b""` at a clean end, None when poked. AttemptFailed.
 
         What had arrived before a failure is delivered before the failure is raised. Cancelling a pending `head` or `read` closes
         the connection, as `abort` does.
@@ -93,7 +83,7 @@ class Upstream(Protocol):
         """Connect or take an idle connection, and write the request; returns when all of it is on its way (or in the turn).
 
         `head` is the complete request head with its blank line, `content-length` included; `body` the parts of the body. Returns
-        early when the provider answers before it has read everything. Raises UpstreamError, with `Sent.NOTHING` only if not one
+        early when the provider answers before it has read everything. AttemptFailed, with `Sent.NOTHING` only if not one
         byte of the request was written.
         """
 

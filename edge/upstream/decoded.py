@@ -8,8 +8,8 @@ Limits: its body is read, not poured: what is not the rule need not be fast.
 import asyncio
 from collections.abc import Callable
 
-from edge.upstream import Exchange, Header, UpstreamError
-from routing.failures.failure import Failure, Kind, Sent, Source
+from edge.upstream import Exchange, Header
+from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.wire.content_coding import Decoder, TooMuch, Undecodable
 from routing.wire.quiet import QUIET_BYTES_MAX, is_too_fine
 
@@ -65,10 +65,10 @@ class DecodedExchange:
             self.is_whole = True
         return data
 
-    def _failed(self, problem: Exception) -> UpstreamError:
+    def _failed(self, problem: Exception) -> AttemptFailed:
         self._exchange.abort()
         kind = Kind.TOO_LARGE if isinstance(problem, TooMuch) else Kind.PROTOCOL
-        return UpstreamError(Failure(kind, Source.UPSTREAM, Sent.REQUEST, detail=str(problem)))
+        return AttemptFailed(Failure(kind, Source.UPSTREAM, Sent.REQUEST, detail=str(problem)))
 
     def poke(self) -> None:
         self._exchange.poke()

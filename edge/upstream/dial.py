@@ -13,17 +13,18 @@ from functools import partial
 from itertools import chain, groupby, zip_longest
 from typing import Any
 
-from edge.upstream import Target, UpstreamError
+from edge.upstream import Target
 from edge.upstream.faults import DIAL_EXCEPTIONS, explain_dial
 from edge.upstream.tls import shared_context
 from edge.upstream.wire import Connection
+from routing.failures.failure import AttemptFailed
 
 STAGGER_S = 0.25
 AddressInfo = tuple[Any, Any, int, str, Any]
 
 
 async def dial(loop: asyncio.AbstractEventLoop, connection: Connection, target: Target) -> None:
-    """Connect `connection` to the target, or raise UpstreamError with nothing sent."""
+    """Connect `connection` to the target, or raise AttemptFailed with nothing sent."""
     try:
         context = shared_context(target.verify, target.ca_file) if target.scheme == "https" else None
         async with asyncio.timeout(target.connect_timeout_s):
@@ -37,7 +38,7 @@ async def dial(loop: asyncio.AbstractEventLoop, connection: Connection, target: 
                 winner.close()
                 raise
     except DIAL_EXCEPTIONS as error:
-        raise UpstreamError(explain_dial(error)) from error
+        raise AttemptFailed(explain_dial(error)) from error
     tls: ssl.SSLObject | None = connection.transport.get_extra_info("ssl_object")
     if tls is not None and context is not None:
         connection.on_first_release = partial(context.remember, target.host, tls)

@@ -18,12 +18,12 @@ from typing import Any
 import httpx
 
 from edge.tasks import Tasks
-from edge.upstream import Header, PoolStats, Target, UpstreamError
+from edge.upstream import Header, PoolStats, Target
 from edge.upstream.exchange import HEAD_BYTES_MAX, HEADERS_MAX, UNREAD_BYTES_MAX
 from edge.upstream.response_buffer import ResponseBuffer
 from edge.upstream.tls import build_context
 from edge.upstream.wire import pieces
-from routing.failures.failure import Kind, Sent, Source
+from routing.failures.failure import AttemptFailed, Kind, Sent, Source
 from routing.wire.quiet import is_too_fine
 
 WRITE_STALL_S = 30.0
@@ -221,7 +221,7 @@ class HttpxUpstream:
         self._opened_total += exchange.is_dialled
         self._reused_total += not exchange.is_dialled
         if exchange.failure is not None and exchange.failure.sent is Sent.NOTHING:
-            raise UpstreamError(exchange.failure)
+            raise AttemptFailed(exchange.failure)
         return exchange
 
     async def aclose(self) -> None:

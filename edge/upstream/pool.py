@@ -13,12 +13,12 @@ of a large body for `WRITE_STALL_S` is given up.
 import asyncio
 from collections.abc import Sequence
 
-from edge.upstream import PoolStats, Target, UpstreamError
+from edge.upstream import PoolStats, Target
 from edge.upstream.dial import dial
 from edge.upstream.exchange import WireExchange
 from edge.upstream.wire import Connection
 from edge.write_batch import WriteBatch
-from routing.failures.failure import Failure, Kind, Sent, Source
+from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 
 AGE_S_MAX = 300.0
 IDLE_MAX = 512
@@ -141,12 +141,12 @@ class NativeUpstream:
 
     async def _dial(self, shelf: HostPool) -> Connection:
         if self.is_closed:
-            raise UpstreamError(Failure(Kind.ABORTED, Source.PROXY, Sent.NOTHING, detail="shutting down"))
+            raise AttemptFailed(Failure(Kind.ABORTED, Source.PROXY, Sent.NOTHING, detail="shutting down"))
         connection = Connection(shelf, self.loop, shelf.target.keepalive_s)
         await dial(self.loop, connection, shelf.target)
         if self.is_closed or connection.is_lost:
             connection.close()
-            raise UpstreamError(Failure(Kind.CONNECT, Source.UPSTREAM, Sent.NOTHING, detail="closed before it was used"))
+            raise AttemptFailed(Failure(Kind.CONNECT, Source.UPSTREAM, Sent.NOTHING, detail="closed before it was used"))
         self.connections.add(connection)
         self._opened_total += 1
         return connection

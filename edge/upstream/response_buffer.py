@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from edge.upstream import Header, UpstreamError
-from routing.failures.failure import Failure, Kind, Sent, Source
+from edge.upstream import Header
+from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 
 
 class ResponseBuffer(msgspec.Struct, eq=False, weakref=True):
@@ -38,7 +38,7 @@ class ResponseBuffer(msgspec.Struct, eq=False, weakref=True):
     async def head(self) -> bool:
         while not self.has_head:
             if self.failure is not None:
-                raise UpstreamError(self.failure)
+                raise AttemptFailed(self.failure)
             if not await self._news():
                 return False
         return True
@@ -47,7 +47,7 @@ class ResponseBuffer(msgspec.Struct, eq=False, weakref=True):
         chunks = self.chunks
         while not chunks:
             if self.failure is not None:
-                raise UpstreamError(self.failure)
+                raise AttemptFailed(self.failure)
             if self.is_whole:
                 return b""
             if not await self._news():

@@ -94,6 +94,14 @@ class Failure(msgspec.Struct, frozen=True):
         return self.cause.value if self.is_answer else self.kind.value
 
 
+class AttemptFailed(Exception):
+    """An attempt came to nothing, or an answer broke: the one exception that carries a Failure, wherever it was found out."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
 VANISHED: Final = 499
 """Our records' status of a caller that left before the answer; nobody reads it."""
 

@@ -34,6 +34,14 @@ class Refusal(msgspec.Struct, frozen=True):
         return error_body(flavor, self.status, self.message, self.code, type=self.type, param=self.param, metadata=self.metadata)
 
 
+class Denied(Exception):
+    """The request is answered with `refusal` and goes no further."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
 def refusal_of(failure: Failure, provider_name: str) -> Refusal:
     """What the caller is told of a failure: as a status while nothing has gone out, else in the stream's error event."""
     message, kind, code = describe(failure, provider_name)

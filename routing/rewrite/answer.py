@@ -6,7 +6,7 @@ Limits: an answer that is no JSON object, or an `error` inside a 200, is no answ
 import msgspec
 from msgspec import Raw
 
-from routing.failures.failure import Failure, Kind, Sent, Source
+from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.failures.provider_error import failure_of_error as failure_of_error
 from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
@@ -35,23 +35,15 @@ class Identity:
         self.model_json = Raw(_encode(model))
 
 
-class NotAnAnswer(Exception):
-    """The body of a 200 that is none."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure)
-        self.failure = failure
-
-
 def open_answer(body: bytes) -> Reading:
-    """What is read of a JSON answer; NotAnAnswer when it is none."""
+    """What is read of a JSON answer; AttemptFailed when it is none."""
     reading = read_object(body)
     if reading is None:
-        raise NotAnAnswer(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object"))
+        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object"))
     if error := error_of(body, reading, ()):
-        raise NotAnAnswer(failure_of_error(error, Sent.REQUEST))
+        raise AttemptFailed(failure_of_error(error, Sent.REQUEST))
     if reading.chunk.choices is None:
-        raise NotAnAnswer(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no choices"))
+        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no choices"))
     return reading
 
 

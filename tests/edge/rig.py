@@ -16,15 +16,15 @@ from edge.credit.credit import Credit
 from edge.journal import Journal
 from edge.providers.table import LazyUpstream, Table
 from edge.relay.body import MemoryBudget
-from edge.relay.context import Watchdog
 from edge.relay.generation import AccountingContext
 from edge.relay.ids import IdGenerator
 from edge.relay.relay import Relay
 from edge.relay.responses import Bounds
+from edge.relay.watchdog import Watchdog
 from edge.tasks import Tasks
 from edge.telemetry.metrics import Metrics
-from edge.upstream import Header, PoolStats, Target, UpstreamError
-from routing.failures.failure import Failure, Kind, Sent, Source
+from edge.upstream import Header, PoolStats, Target
+from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from tests.collectors import ScriptedCollector
 from tests.offices import Office
 from usage import key
@@ -239,10 +239,12 @@ class Rig:
         return self.tasks.spawn("request", self.run(caller))
 
     def look(self, after_s: float) -> None:
-        """One tick of the watch, `after_s` from now."""
+        """One tick of the watch now, which sees what has come, and one `after_s` later."""
+        for context in tuple(self.watch.contexts):
+            self.watch.look_at(context, monotonic())
         now_s = monotonic() + after_s
-        for passage in tuple(self.watch.passages):
-            self.watch.look_at(passage, now_s)
+        for context in tuple(self.watch.contexts):
+            self.watch.look_at(context, now_s)
 
     @property
     def records(self) -> list[UsageRecord]:
@@ -254,5 +256,5 @@ class Rig:
         return self.credit.totals()["held_nano"]
 
 
-def broken(sent: Sent, kind: Kind = Kind.BROKEN) -> UpstreamError:
-    return UpstreamError(Failure(kind, Source.UPSTREAM, sent))
+def broken(sent: Sent, kind: Kind = Kind.BROKEN) -> AttemptFailed:
+    return AttemptFailed(Failure(kind, Source.UPSTREAM, sent))

@@ -17,9 +17,9 @@ from edge.clock import Clock
 from edge.collector_client.http import httpx_errors
 from edge.credit.credit import Credit
 from edge.endpoints.account import READS_MAX, READS_SHARE, Authenticated
-from edge.relay.body import Denied
 from edge.settings import PRIVATE_NETWORKS
 from edge.tasks import Tasks
+from routing.plan.refusal import Denied
 from routing.wire.headers import Arrival
 from tests.collectors import ScriptedCollector
 from tests.edge.upstreams import until

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.types import Message
 
 from edge.limits.overload import LAG_S_MAX, Overload
-from edge.relay.body import BODY_SHARE, Budget, Denied, Gone, MemoryBudget, body_budget, read_body
-from edge.relay.context import BODY_S_MAX, RequestContext, Watchdog
+from edge.relay.body import BODY_SHARE, Budget, CallerLeft, MemoryBudget, body_budget, read_body
+from edge.relay.context import CancelReason, RequestContext
+from edge.relay.watchdog import BODY_S_MAX, Watchdog
 from edge.tasks import Tasks
+from routing.plan.refusal import Denied
 from usage.flavor import Flavor
 
 MIB = 1 << 20
@@ -37,24 +40,28 @@ class Sender:
         return self.messages.pop(0)
 
 
-def passage_of(sender: Sender) -> RequestContext:
+async def nowhere(message: Message) -> None:
+    """Nobody is answered here."""
+
+
+def context_of(sender: Sender) -> RequestContext:
     now_s = monotonic()
-    return RequestContext(sender.receive, None, None, now_s, now_s, now_s, Flavor.OPENAI)
+    return RequestContext(sender.receive, nowhere, None, None, now_s, now_s, now_s, Flavor.OPENAI)
 
 
 async def start(in_flight: MemoryBudget, account: str, declared: int | None, *pieces: bytes) -> tuple[RequestContext, int]:
-    """A request that declares so much and sends `pieces` of it; its passage, and the status it is refused with, or 0."""
+    """A request that declares so much and sends `pieces` of it; its context, and the status it is refused with, or 0."""
     sender = Sender(*pieces, more=True)
-    passage = passage_of(sender)
+    context = context_of(sender)
     try:
-        in_flight.enter(passage, account)
+        in_flight.enter(context, account)
         async with asyncio.timeout(0.01):
-            await read_body(sender.receive, passage, in_flight, 32 * MIB, declared)
+            await read_body(sender.receive, context, in_flight, 32 * MIB, declared)
     except Denied as denied:
-        return passage, denied.refusal.status
+        return context, denied.refusal.status
     except TimeoutError:
         pass
-    return passage, 0
+    return context, 0
 
 
 async def test_declared_length_is_claimed_at_arrival() -> None:
@@ -67,8 +74,8 @@ async def test_declared_length_is_claimed_at_arrival() -> None:
     assert status == 0, "what is left is for others"
     small, status = await start(in_flight, "greedy", 60_000, b"x")
     assert status == 0, "and for what takes next to nothing"
-    for passage, _ in (*started, (other, 0), (small, 0)):
-        in_flight.leave(passage)
+    for context, _ in (*started, (other, 0), (small, 0)):
+        in_flight.leave(context)
     assert in_flight.held_bytes == in_flight.held_requests == 0
 
 
@@ -89,19 +96,19 @@ async def test_body_without_a_length_is_claimed_as_it_comes() -> None:
 async def test_body_is_what_came(pieces: Iterable[bytes]) -> None:
     """However it was cut."""
     sender, in_flight = Sender(*pieces), MemoryBudget(MIB)
-    passage = passage_of(sender)
-    in_flight.enter(passage, "a")
-    assert await read_body(sender.receive, passage, in_flight, 3, None) == b"abc"
-    assert passage.body_bytes == 3
-    assert not passage.is_reading_body
+    context = context_of(sender)
+    in_flight.enter(context, "a")
+    assert await read_body(sender.receive, context, in_flight, 3, None) == b"abc"
+    assert context.body_bytes == 3
+    assert not context.is_reading_body
 
 
 async def test_caller_who_leaves_amid_its_body() -> None:
     sender, in_flight = Sender(b"abc", leaves=True), MemoryBudget(MIB)
-    passage = passage_of(sender)
-    in_flight.enter(passage, "a")
-    with pytest.raises(Gone):
-        await read_body(sender.receive, passage, in_flight, 10, 10)
+    context = context_of(sender)
+    in_flight.enter(context, "a")
+    with pytest.raises(CallerLeft):
+        await read_body(sender.receive, context, in_flight, 10, 10)
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 60)), max_size=60))
@@ -127,20 +134,20 @@ def test_bodies_never_fill_the_edge_for_others(claims: list[tuple[int, int]]) ->
     in_flight = MemoryBudget(256 * MIB, requests_max=200)
     kept: list[RequestContext] = []
     for account, size in claims:
-        passage = passage_of(Sender())
-        in_flight.enter(passage, str(account))
-        kept.append(passage)
+        context = context_of(Sender())
+        in_flight.enter(context, str(account))
+        kept.append(context)
         with contextlib.suppress(Denied):
-            in_flight.keep(passage, size)
-    assert in_flight.held_bytes == sum(passage.body_bytes for passage in kept) <= 256 * MIB
+            in_flight.keep(context, size)
+    assert in_flight.held_bytes == sum(context.body_bytes for context in kept) <= 256 * MIB
     assert in_flight.held_requests == len(kept)
     free = 256 * MIB - in_flight.held_bytes
-    kept.append(passage_of(Sender()))
+    kept.append(context_of(Sender()))
     in_flight.enter(kept[-1], "new")
     in_flight.keep(kept[-1], free * BODY_SHARE // (BODY_SHARE + 1))
-    for passage in kept:
-        in_flight.leave(passage)
-        in_flight.leave(passage)
+    for context in kept:
+        in_flight.leave(context)
+        in_flight.leave(context)
     assert in_flight.held_bytes == in_flight.held_requests == 0
     assert in_flight._by_account == {}
 
@@ -161,52 +168,53 @@ def test_budget_keeps_to_the_memory_and_takes_the_largest_body(inflight: int, bo
 async def test_account_has_its_share_of_requests() -> None:
     """Half of what there is; then 429 with Retry-After, and others are served."""
     in_flight = MemoryBudget(MIB, requests_max=10)
-    passages = [passage_of(Sender()) for _ in range(6)]
-    for passage in passages[:5]:
-        in_flight.enter(passage, "greedy")
+    contexts = [context_of(Sender()) for _ in range(6)]
+    for context in contexts[:5]:
+        in_flight.enter(context, "greedy")
     with pytest.raises(Denied) as denied:
-        in_flight.enter(passages[5], "greedy")
+        in_flight.enter(contexts[5], "greedy")
     assert (denied.value.refusal.status, denied.value.refusal.retry_after_s) == (429, 1.0)
-    in_flight.enter(passages[5], "other")
+    in_flight.enter(contexts[5], "other")
 
 
-def look(passage: RequestContext, watch: Watchdog, after_s: float) -> str:
-    watch.look_at(passage, passage.progress_s + after_s)
-    return passage.verdict
+def look(context: RequestContext, watch: Watchdog, after_s: float) -> CancelReason | None:
+    watch.look_at(context, context.progress_s + after_s)
+    return context.cancel_reason
 
 
 def watched(received: int, claimed: int) -> tuple[RequestContext, Watchdog]:
-    passage = passage_of(Sender())
-    passage.is_reading_body, passage.progress_s = True, passage.started_s
-    passage.received_bytes, passage.body_bytes = received, claimed
-    return passage, Watchdog(Tasks(), reader_timeout_s=30.0, body_timeout_s=15.0, body_rate_min=1024, comment_s=15.0)
+    context = context_of(Sender())
+    context.begin_body()
+    context.receive_bytes(received)
+    context.claim(claimed)
+    return context, Watchdog(Tasks(), reader_timeout_s=30.0, body_timeout_s=15.0, body_rate_min=1024, comment_s=15.0)
 
 
 def test_body_that_lacks_one_byte_is_given_up() -> None:
     """A quick beginning pays for nothing: the next 15 seconds have to bring something (by the average, 9.1 hours were given)."""
-    passage, watch = watched(32 * MIB - 1, 32 * MIB)
-    assert look(passage, watch, 14.9) == ""
-    assert look(passage, watch, 15.1) == ""
-    assert look(passage, watch, 15.1) == "body"
+    context, watch = watched(32 * MIB - 1, 32 * MIB)
+    assert look(context, watch, 14.9) is None
+    assert look(context, watch, 15.1) is None
+    assert look(context, watch, 15.1) is CancelReason.BODY_TOO_SLOW
 
 
 def test_body_that_comes_at_its_rate_is_waited_for() -> None:
     """For as long as it takes."""
-    passage, watch = watched(0, 100_000)
+    context, watch = watched(0, 100_000)
     for _ in range(6):
-        passage.received_bytes += 15_600
-        assert look(passage, watch, 15.1) == ""
-    passage.received_bytes += 15_000
-    assert look(passage, watch, 15.1) == "body"
+        context.receive_bytes(15_600)
+        assert look(context, watch, 15.1) is None
+    context.receive_bytes(15_000)
+    assert look(context, watch, 15.1) is CancelReason.BODY_TOO_SLOW
 
 
 def test_body_that_claims_much_has_to_come_faster() -> None:
     """What would take longer than ten minutes is not waited for, whatever the smallest rate is."""
-    passage, watch = watched(0, 32 * MIB)
-    passage.received_bytes += int(32 * MIB / BODY_S_MAX * 15.2)
-    assert look(passage, watch, 15.1) == ""
-    passage.received_bytes += 20_000
-    assert look(passage, watch, 15.1) == "body"
+    context, watch = watched(0, 32 * MIB)
+    context.receive_bytes(int(32 * MIB / BODY_S_MAX * 15.2))
+    assert look(context, watch, 15.1) is None
+    context.receive_bytes(20_000)
+    assert look(context, watch, 15.1) is CancelReason.BODY_TOO_SLOW
 
 
 def test_overload_by_lag_is_one_that_lasts(caplog: pytest.LogCaptureFixture) -> None:
@@ -218,7 +226,7 @@ def test_overload_by_lag_is_one_that_lasts(caplog: pytest.LogCaptureFixture) -> 
         overload.tick(2.0 * LAG_S_MAX)
     assert overload.reason
     with pytest.raises(Denied) as denied:
-        MemoryBudget(MIB, overload=overload).enter(passage_of(Sender()), "a")
+        MemoryBudget(MIB, overload=overload).enter(context_of(Sender()), "a")
     assert (denied.value.refusal.status, denied.value.refusal.retry_after_s) == (503, 1.0)
     for _ in range(5):
         overload.tick(0.0)

@@ -373,8 +373,8 @@ async def test_heartbeats_do_not_keep_a_silent_provider_alive(rig: Rig, beat: by
     clock: list[float] = []
 
     def note() -> None:
-        (passage,) = rig.watch.passages
-        clock.append(passage.heard_s)
+        (context,) = rig.watch.contexts
+        clock.append(context.heard_s)
 
     rest: list[Step] = [b"ng\n\n", note] if beat == b": pi" else []
     steps: list[Step] = [chunk("one"), note, beat, note, *rest, beat, note]

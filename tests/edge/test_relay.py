@@ -230,7 +230,7 @@ async def test_caller_who_leaves_while_the_head_is_sent_is_seen_before_the_provi
         if message["type"] == "http.response.start":
             caller.leave()
             rig.look(1.0)
-            await until(lambda: any(passage.verdict for passage in rig.watch.passages))
+            await until(lambda: any(context.cancel_reason is not None for context in rig.watch.contexts))
         await caller.send(message)
 
     async with asyncio.timeout(PATIENCE_S) as patience:

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from edge.upstream import Upstream, UpstreamError
+from edge.upstream import Upstream
 from edge.upstream.httpx_transport import HttpxUpstream
-from routing.failures.failure import Kind, Sent, Source
+from routing.failures.failure import AttemptFailed, Kind, Sent, Source
 from tests.edge.upstreams import OK, ask, fetch, head_for, read_all, target_of, tls_target_of, until
 from tests.peers import Line, Peer, answering, server_context
 
@@ -41,7 +41,7 @@ async def test_connection_lost_before_head(upstream: Upstream, before: str, end:
 
     async with Peer(script) as peer:
         exchange = await ask(upstream, target_of(peer))
-        with pytest.raises(UpstreamError) as caught:
+        with pytest.raises(AttemptFailed) as caught:
             await exchange.head()
         failure = caught.value.failure
         assert (failure.kind, failure.source, failure.sent) == (Kind.BROKEN, Source.UPSTREAM, Sent.REQUEST)
@@ -73,7 +73,7 @@ async def test_body_truncated(upstream: Upstream, kind: str, end: str, is_tls: b
         assert await exchange.head()
         assert await exchange.read() == b"hi"
         is_read.set()
-        with pytest.raises(UpstreamError) as caught:
+        with pytest.raises(AttemptFailed) as caught:
             await exchange.read()
         assert caught.value.failure.kind is Kind.BROKEN
         await until(lambda: upstream.stats().open == 0)
@@ -189,7 +189,7 @@ async def test_abort_closes_connection(upstream: Upstream, is_tls: bool) -> None
         assert await exchange.head()
         assert await exchange.read() == b"h"
         asyncio.get_running_loop().call_later(0.01, exchange.abort)
-        with pytest.raises(UpstreamError) as caught:
+        with pytest.raises(AttemptFailed) as caught:
             await exchange.read()
         assert (caught.value.failure.kind, caught.value.failure.source) == (Kind.ABORTED, Source.PROXY)
         exchange.abort()
@@ -208,7 +208,7 @@ async def test_close_ends_exchanges(upstream: Upstream) -> None:
     async with Peer(script) as peer:
         exchange = await ask(upstream, target_of(peer))
         await upstream.aclose()
-        with pytest.raises(UpstreamError) as caught:
+        with pytest.raises(AttemptFailed) as caught:
             await exchange.head()
         assert caught.value.failure.kind is Kind.ABORTED
         assert upstream.stats().open == 0

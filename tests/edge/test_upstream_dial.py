@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from edge.upstream import Target, Upstream, UpstreamError
-from routing.failures.failure import Kind, Sent, Source
+from edge.upstream import Target, Upstream
+from routing.failures.failure import AttemptFailed, Kind, Sent, Source
 from tests.edge.upstreams import OK, SilentPort, ask, fetch, read_all, target_of, tls_target_of, until
 from tests.peers import Line, Peer, answering, server_context
 
@@ -75,7 +75,7 @@ async def test_cancelled_while_waiting(upstream: Upstream, wait: str) -> None:
 
 async def test_connect_timeout(upstream: Upstream) -> None:
     """A provider that does not answer the connect in time is TIMEOUT_CONNECT, with nothing sent."""
-    with SilentPort() as port, pytest.raises(UpstreamError) as caught:
+    with SilentPort() as port, pytest.raises(AttemptFailed) as caught:
         await ask(upstream, Target("http", "127.0.0.1", port, connect_timeout_s=0.1))
     failure = caught.value.failure
     assert (failure.kind, failure.source, failure.sent) == (Kind.TIMEOUT_CONNECT, Source.UPSTREAM, Sent.NOTHING)
@@ -88,7 +88,7 @@ async def test_handshake_timeout(upstream: Upstream) -> None:
         await line.gone()
 
     async with Peer(script) as peer:
-        with pytest.raises(UpstreamError) as caught:
+        with pytest.raises(AttemptFailed) as caught:
             await ask(upstream, tls_target_of(peer, connect_timeout_s=0.2))
         assert (caught.value.failure.kind, caught.value.failure.sent) == (Kind.TIMEOUT_CONNECT, Sent.NOTHING)
 
@@ -97,14 +97,14 @@ async def test_connect_refused(upstream: Upstream) -> None:
     """A port where nobody listens is CONNECT, with nothing sent."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        with pytest.raises(UpstreamError) as caught:
+        with pytest.raises(AttemptFailed) as caught:
             await ask(upstream, Target("http", "127.0.0.1", unused.getsockname()[1]))
     assert (caught.value.failure.kind, caught.value.failure.sent) == (Kind.CONNECT, Sent.NOTHING)
 
 
 async def test_name_unknown(upstream: Upstream) -> None:
     """A host name that does not exist is CONNECT, with nothing sent."""
-    with pytest.raises(UpstreamError) as caught:
+    with pytest.raises(AttemptFailed) as caught:
         await ask(upstream, Target("http", "no-such-host.invalid", 80))
     assert (caught.value.failure.kind, caught.value.failure.sent) == (Kind.CONNECT, Sent.NOTHING)
 
@@ -131,7 +131,7 @@ async def test_tls_refused(upstream: Upstream, case: str) -> None:
         peer = Peer(answering(OK), server_context("other.example" if case == "wrong name" else "localhost"))
     async with peer:
         changes = {"ca_file": None} if case == "unknown authority" else {}
-        with pytest.raises(UpstreamError) as caught:
+        with pytest.raises(AttemptFailed) as caught:
             await ask(upstream, tls_target_of(peer, **changes))
         assert (caught.value.failure.kind, caught.value.failure.sent) == (Kind.TLS, Sent.NOTHING)
         assert upstream.stats().open == 0

@@ -4,8 +4,8 @@ import contextlib
 
 import pytest
 
-from edge.upstream import Upstream, UpstreamError
-from routing.failures.failure import Kind, Sent, Source
+from edge.upstream import Upstream
+from routing.failures.failure import AttemptFailed, Kind, Sent, Source
 from tests.edge.upstreams import OK, ask, fetch, read_all, read_until_failure, target_of, tls_target_of, until
 from tests.peers import Line, Peer, answering, server_context
 
@@ -116,7 +116,7 @@ async def test_response_garbled(upstream: Upstream, kind: str) -> None:
 
     async with Peer(script) as peer:
         exchange = await ask(upstream, target_of(peer))
-        with pytest.raises(UpstreamError) as caught:
+        with pytest.raises(AttemptFailed) as caught:
             await exchange.head()
         failure = caught.value.failure
         assert (failure.kind, failure.source, failure.sent) == (Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST)

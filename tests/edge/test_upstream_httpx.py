@@ -11,9 +11,9 @@ import h2.events
 import httpx
 import pytest
 
-from edge.upstream import Target, UpstreamError
+from edge.upstream import Target
 from edge.upstream.httpx_transport import FAULTS, FOREIGN, HttpxUpstream, explain
-from routing.failures.failure import Kind, Sent
+from routing.failures.failure import AttemptFailed, Kind, Sent
 from tests.edge.upstreams import OK, ask, fetch, read_all, tls_target_of
 from tests.peers import Line, Peer, answering, server_context
 
@@ -107,7 +107,7 @@ async def test_proxy_asked(upstream: HttpxUpstream) -> None:
 async def test_proxy_refuses_tunnel(upstream: HttpxUpstream) -> None:
     """A proxy that refuses the tunnel is CONNECT with nothing sent: the request itself never left."""
     async with Peer(answering(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n")) as proxy:
-        with pytest.raises(UpstreamError) as caught:
+        with pytest.raises(AttemptFailed) as caught:
             await ask(upstream, Target("https", "provider.example", 443, proxy=f"http://127.0.0.1:{proxy.port}"))
         assert (caught.value.failure.kind, caught.value.failure.sent) == (Kind.CONNECT, Sent.NOTHING)
         assert proxy.lines[0].requests[0].startswith(b"CONNECT provider.example:443 HTTP/1.1\r\n")

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from edge.upstream import Target, UpstreamError, pool, wire
+from edge.upstream import Target, pool, wire
 from edge.upstream import exchange as exchange_module
 from edge.upstream.dial import race, take_turns
 from edge.upstream.faults import explain_dial
 from edge.upstream.pool import NativeUpstream
-from routing.failures.failure import Kind, Sent
+from routing.failures.failure import AttemptFailed, Kind, Sent
 from tests.edge.upstreams import OK, SilentPort, ask, fetch, head_for, read_all, target_of, tls_target_of, until
 from tests.peers import Line, Peer, answering, server_context
 
@@ -95,7 +95,7 @@ async def test_write_stalled(native: NativeUpstream, monkeypatch: pytest.MonkeyP
 
     async with Peer(script) as peer:
         exchange = await ask(native, target_of(peer), LARGE)
-        with pytest.raises(UpstreamError) as caught:
+        with pytest.raises(AttemptFailed) as caught:
             await exchange.head()
         assert (caught.value.failure.kind, caught.value.failure.sent) == (Kind.TIMEOUT_IDLE, Sent.REQUEST)
         is_over.set()
@@ -229,7 +229,7 @@ def test_dial_fault_unknown() -> None:
 async def test_closed_upstream_refuses(native: NativeUpstream) -> None:
     """After closing no connection is made: that is ABORTED by us, with nothing sent."""
     await native.aclose()
-    with pytest.raises(UpstreamError) as caught:
+    with pytest.raises(AttemptFailed) as caught:
         await ask(native, Target("http", "127.0.0.1", 1))
     assert (caught.value.failure.kind, caught.value.failure.sent) == (Kind.ABORTED, Sent.NOTHING)
 

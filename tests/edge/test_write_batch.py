@@ -13,12 +13,12 @@ from starlette.types import Message, Receive, Scope, Send
 from edge.downstream.server import Server
 from edge.journal import Journal
 from edge.journal.worker import Worker
-from edge.relay.context import RequestContext, Watchdog
+from edge.relay.context import CancelReason, RequestContext
+from edge.relay.watchdog import Watchdog
 from edge.tasks import Tasks
-from edge.upstream import UpstreamError
 from edge.upstream.pool import NativeUpstream
 from edge.write_batch import HELD_MAX, LARGE_BYTES, WRITE_BATCH, WriteBatch
-from routing.failures.failure import Kind, Sent, Source
+from routing.failures.failure import AttemptFailed, Kind, Sent, Source
 from tests.disks import FaultyDisk, RememberingDisk
 from tests.edge.generations import gen_id, intent, record
 from tests.edge.test_journal import ALL, open_journal, recovered
@@ -146,7 +146,7 @@ async def test_request_that_cannot_be_journaled_never_reaches_the_provider(size:
     turn.commit = lambda: refusals[0]
     body = [b"x" * size]
     async with Peer(script) as peer:
-        with pytest.raises(UpstreamError) as caught:
+        with pytest.raises(AttemptFailed) as caught:
             await (await upstream.open(target_of(peer), head_for(size), body)).head()
         failure = caught.value.failure
         assert (failure.kind, failure.source, failure.sent) == (Kind.JOURNAL, Source.PROXY, Sent.NOTHING)
@@ -345,7 +345,7 @@ async def test_work_for_a_thread_that_has_ended_is_refused() -> None:
 class Gone:
     """A caller who has left already."""
 
-    is_gone = says_no_more = True
+    is_gone = True
     on_leave: Callable[[], None] | None = None
     task: asyncio.Task[None] | None = None
 
@@ -366,9 +366,12 @@ async def test_caller_who_left_before_anybody_listened_is_gone() -> None:
     async def receive() -> Message:
         raise AssertionError("the caller tells without being asked")
 
-    passage = RequestContext(receive, Gone(), None, 0.0, 0.0, 0.0)
-    watch.look_at(passage, 1.0)
-    assert passage.verdict == "gone"
+    async def send(message: Message) -> None:
+        raise AssertionError("nobody is answered")
+
+    context = RequestContext(receive, send, Gone(), None, 0.0, 0.0, 0.0)
+    watch.look_at(context, 1.0)
+    assert context.cancel_reason is CancelReason.CALLER_LEFT
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import asyncio
 import socket
 from collections.abc import Callable, Sequence
 
-from edge.upstream import Exchange, Target, Upstream, UpstreamError
-from routing.failures.failure import Failure
+from edge.upstream import Exchange, Target, Upstream
+from routing.failures.failure import AttemptFailed, Failure
 from tests.peers import Peer, ca_file
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
@@ -50,7 +50,7 @@ async def read_until_failure(exchange: Exchange) -> tuple[bytes, Failure]:
     try:
         while chunk := await exchange.read():
             received += chunk
-    except UpstreamError as error:
+    except AttemptFailed as error:
         return received, error.failure
     raise AssertionError("the body ended cleanly")
 

@@ -4,19 +4,10 @@ import json
 
 import pytest
 
-from routing.failures.failure import Kind, Sent
+from routing.failures.failure import AttemptFailed, Kind, Sent
 from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
-from routing.rewrite.answer import (
-    Identity,
-    NotAnAnswer,
-    error_event,
-    failure_of_error,
-    length_chunk,
-    open_answer,
-    rewrite_answer,
-    usage_chunk,
-)
+from routing.rewrite.answer import Identity, error_event, failure_of_error, length_chunk, open_answer, rewrite_answer, usage_chunk
 from routing.table.tariff import Tariff
 from tests.routing import recordings
 from usage.flavor import Flavor
@@ -79,7 +70,7 @@ def test_answer_after_empty_lines_is_read() -> None:
 )
 def test_answer_that_is_none_is_a_failure(body: bytes, kind: Kind, status: int) -> None:
     """A 200 whose body is no answer is reported with what the provider said."""
-    with pytest.raises(NotAnAnswer) as caught:
+    with pytest.raises(AttemptFailed) as caught:
         open_answer(body)
     assert (caught.value.failure.kind, caught.value.failure.status) == (kind, status)
 

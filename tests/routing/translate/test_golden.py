@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from routing.rewrite.answer import NotAnAnswer
+from routing.failures.failure import AttemptFailed
 from routing.translate import DOWNSTREAM, UPSTREAM, Format
 from tests.routing.translate import streams
 
@@ -25,7 +25,7 @@ def told(caller: Format, provider: Format) -> str:
     for name in streams.names("json", provider):
         try:
             parts.append(f"--- {name}, whole\n{streams.whole(name, caller).decode()}\n")
-        except NotAnAnswer as problem:
+        except AttemptFailed as problem:
             parts.append(f"--- {name}, whole\nno answer: {problem.failure.reason}\n")
     return "".join(parts)
 

@@ -13,7 +13,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from routing.rewrite.answer import NotAnAnswer
+from routing.failures.failure import AttemptFailed
 from routing.translate import UPSTREAM
 from tests.routing.translate import streams
 
@@ -86,7 +86,7 @@ def test_openai_reads_a_whole_response(name: str) -> None:
     """The whole answer is of the SDK's type."""
     try:
         Response.model_validate_json(streams.whole(name, "responses"))
-    except NotAnAnswer:
+    except AttemptFailed:
         assert "error" in streams.answer(name).decode()
 
 
@@ -95,7 +95,7 @@ def test_anthropic_reads_a_translated_answer(name: str) -> None:
     """The whole answer is of the SDK's type."""
     try:
         Message.model_validate_json(streams.whole(name, "messages"))
-    except NotAnAnswer:
+    except AttemptFailed:
         assert "error" in streams.answer(name).decode()
 
 
@@ -104,5 +104,5 @@ def test_openai_reads_a_translated_answer(name: str) -> None:
     """The whole answer is of the SDK's type."""
     try:
         ChatCompletion.model_validate_json(streams.whole(name, "chat"))
-    except NotAnAnswer:
+    except AttemptFailed:
         assert "error" in streams.answer(name).decode()
