@@ -58,8 +58,9 @@ async def collector_of(settings: Settings, name: str) -> AsyncIterator[tuple[Col
     from collector.lazy import account_app, pages
     from collector.leasing.grant import read_share
     from collector.service import DEMO_ACCOUNT, Collector
+    from collector.sinks.settings import read_sinks
 
-    collector = Collector(open_embedded(), share_percent=read_share(os.environ))
+    collector = Collector(open_embedded(), share_percent=read_share(os.environ), sinks=read_sinks(os.environ))
     key = await collector.ensure_demo()
     if key is not None:
         sys.stdout.write(greeting(key, await collector.make_login_link(DEMO_ACCOUNT), settings.port))

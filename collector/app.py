@@ -24,6 +24,8 @@ from collector.leasing.grant import read_share
 from collector.leasing.nodes import stranded
 from collector.ledger.ledger import TERMS
 from collector.service import Collector
+from collector.sinks.outbox import backlogs
+from collector.sinks.settings import read_sinks
 from collector.store.contract import Tx, open_store
 from usage.pricing import dollars
 from usage.protocol import Unreachable
@@ -50,7 +52,7 @@ def create_app(collector: Collector) -> Starlette:
 
 def from_environment() -> Starlette:
     """The factory that granian calls: the store is named by TOLLWAY_DATABASE or TOLLWAY_DATA."""
-    return create_app(Collector(open_store(os.environ), share_percent=read_share(os.environ)))
+    return create_app(Collector(open_store(os.environ), share_percent=read_share(os.environ), sinks=read_sinks(os.environ)))
 
 
 def routes(collector: Collector) -> list[BaseRoute]:
@@ -134,7 +136,29 @@ async def exposition(collector: Collector) -> str:
     lines += ["# TYPE tollway_collector_postings gauge", f"tollway_collector_postings {postings}"]
     lines += ["# TYPE tollway_collector_absorbed_dollars gauge"]
     lines += [f'tollway_collector_absorbed_dollars{{term="{term}"}} {dollars(terms.get(term, 0))}' for term in TERMS]
+    lines += await _sink_lines(collector)
     return "\n".join(lines) + "\n"
+
+
+async def _sink_lines(collector: Collector) -> list[str]:
+    """How each sink is doing; nothing where there is none."""
+    if not collector.sinks:
+        return []
+    names = [runner.sink.name for runner in collector.sinks]
+    rows, now_ms = await collector.read(lambda tx, now: (backlogs(tx, names), now))
+    figures: dict[str, dict[str, float]] = {
+        "waiting_events gauge": {row.sink: row.waiting for row in rows},
+        "oldest_seconds gauge": {row.sink: (now_ms - row.oldest_ms) / 1000 if row.oldest_ms else 0 for row in rows},
+        "dead_events gauge": {row.sink: row.dead for row in rows},
+        "skipped_events gauge": {row.sink: row.skipped for row in rows},
+        "published_events_total counter": {runner.sink.name: runner.published for runner in collector.sinks},
+    }
+    lines = []
+    for figure, values in figures.items():
+        name = f"tollway_collector_sink_{figure.split()[0]}"
+        lines.append(f"# TYPE {name} {figure.split()[1]}")
+        lines += [f'{name}{{sink="{sink}"}} {value}' for sink, value in values.items()]
+    return lines
 
 
 def _terms_nano(tx: Tx) -> dict[str, int]:

@@ -18,6 +18,7 @@ from collector.api.account import shows_credit
 from collector.app import create_app
 from collector.leasing.grant import read_share
 from collector.service import Collector
+from collector.sinks.settings import read_sinks
 from collector.store.contract import StoreUnavailable, open_store
 from collector.store.schema import SchemaTooNew
 
@@ -59,7 +60,7 @@ def _raise_descriptors() -> None:
 def open_collector(environ: Mapping[str, str]) -> Collector:
     try:
         shows_credit(environ)
-        return Collector(open_store(environ), share_percent=read_share(environ))
+        return Collector(open_store(environ), share_percent=read_share(environ), sinks=read_sinks(environ))
     except (StoreUnavailable, SchemaTooNew, ValueError) as error:
         raise StartProblem(str(error)) from None
 

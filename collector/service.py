@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -56,6 +56,8 @@ NUMBER_MAX = 2**62
 
 if TYPE_CHECKING:
     from collector.alerts.runner import Runner
+    from collector.sinks.contract import Sink
+    from collector.sinks.runner import SinkRunner
 
 M = TypeVar("M", Boot, Acquire, Batch, Return, Close, Poll)
 
@@ -68,8 +70,16 @@ def now_ms() -> int:
 class Collector:
     """`clock_ms` gives Unix milliseconds. Close it after the last call; it closes the store."""
 
-    def __init__(self, store: Store, clock_ms: Callable[[], int] = now_ms, *, share_percent: int = SHARE_PERCENT) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock_ms: Callable[[], int] = now_ms,
+        *,
+        share_percent: int = SHARE_PERCENT,
+        sinks: "Sequence[Sink]" = (),
+    ) -> None:
         self.store = store
+        self.sinks = _runners(store, sinks, clock_ms)
         self._share_percent = share_percent
         self._problem = ""
         """Why the database could not be used just now; said once."""
@@ -135,7 +145,10 @@ class Collector:
         _check_numbers(message.epoch, message.complete_ms)
         for renewal in message.renew:
             _check_acquire(renewal)
-        ack = await self.write(lambda tx, now: ingest.ingest(tx, message, unreadable, now, self._share_percent))
+        is_full = {runner.sink.name: runner.is_full for runner in self.sinks}
+        ack = await self.write(lambda tx, now: ingest.ingest(tx, message, unreadable, now, self._share_percent, is_full))
+        for runner in self.sinks:
+            runner.wake()
         self._arrival.set()
         self._arrival = asyncio.Event()
         self.counts["batches"] += 1
@@ -206,13 +219,25 @@ class Collector:
 
             self._alerts = Runner(self.store, self.clock_ms)
             self._alerts.start()
+            for runner in self.sinks:
+                runner.start()
 
     async def shut_down(self) -> None:
         """Let the work at hand end, and close the store."""
         if self._alerts is not None:
             await asyncio.to_thread(self._alerts.stop)
+        for runner in self.sinks:
+            await asyncio.to_thread(runner.stop)
         await asyncio.get_running_loop().run_in_executor(None, partial(self._threads.shutdown, wait=True))
         self.store.close()
+
+
+def _runners(store: Store, sinks: "Sequence[Sink]", clock_ms: Callable[[], int]) -> "list[SinkRunner]":
+    if not sinks:
+        return []
+    from collector.sinks.runner import SinkRunner
+
+    return [SinkRunner(store, sink, clock_ms) for sink in sinks]
 
 
 class _Link:

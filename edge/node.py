@@ -29,6 +29,7 @@ from edge.journal import EpochInUse, Journal, Recovery
 from edge.journal.files.disk import Disk
 from edge.journal.files.folder import epochs
 from edge.limits.capacity import connections_max, memory_bytes, raise_descriptors
+from edge.limits.fair_start import FairStart
 from edge.limits.overload import Overload
 from edge.providers.table import LazyUpstream, Table
 from edge.providers.trials import Trials
@@ -187,7 +188,15 @@ class Node:
         deployment = Deployment.of(booted)
         self.authenticator = Authenticator(credit, deployment, self.clock)
         self._relay = Relay(
-            self.table, books, self.watch, self.mint, self.in_flight, bounds, deployment, self.failed_authentications
+            self.table,
+            books,
+            self.watch,
+            self.mint,
+            self.in_flight,
+            bounds,
+            deployment,
+            self.failed_authentications,
+            FairStart(self.turn),
         )
         log.info("node %s serves in epoch %d", self.name, booted.epoch)
 

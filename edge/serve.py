@@ -23,6 +23,7 @@ from edge.downstream.server import HEAD_TIMEOUT_S, Server
 from edge.drain import Drain
 from edge.limits.capacity import connections_max, memory_bytes, raise_descriptors, return_large_blocks
 from edge.settings import Settings
+from edge.systemd import READY, STOPPING, notify
 from edge.tasks import start
 
 log = logging.getLogger("tollway.serve")
@@ -110,10 +111,11 @@ async def _find_listening(host: str, port: int, on_listening: Listening) -> None
 class Leaving:
     """What signals do. `closes_early`: the server can stop to listen while it still serves what it has."""
 
-    def __init__(self, app: Any, stop: Stop, *, closes_early: bool) -> None:
+    def __init__(self, app: Any, stop: Stop, *, closes_early: bool, on_leaving: Callable[[], None] = lambda: None) -> None:
         self._app = app
         self._stop = stop
         self._closes_early = closes_early
+        self._on_leaving = on_leaving
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -141,6 +143,7 @@ class Leaving:
         self.on_signal(has_notice=False)
 
     async def _leave(self, node: Leaver, has_notice: bool) -> None:
+        self._on_leaving()
         try:
             node.drain.begin()
             if has_notice:
@@ -160,7 +163,7 @@ async def _serve(app: Any, settings: Settings, on_listening: Listening) -> None:
     gc.set_threshold(10_000, 20, 50)
     sys.setswitchinterval(SWITCH_S)
     loop = asyncio.get_running_loop()
-    leaving = Leaving(app, stop, closes_early=is_native)
+    leaving = Leaving(app, stop, closes_early=is_native, on_leaving=lambda: notify(settings.notify_socket, STOPPING))
     loop.add_signal_handler(signal.SIGTERM, lambda: leaving.on_signal(has_notice=True))
     loop.add_signal_handler(signal.SIGINT, lambda: leaving.on_signal(has_notice=False))
     loop.add_signal_handler(signal.SIGHUP, leaving.on_reload)
@@ -173,4 +176,10 @@ def serve(app: Any, settings: Settings, on_listening: Listening = lambda: None) 
     """Serve until a signal says to stop. `on_listening` is called once, when callers can connect."""
     if settings.listen_fd is None:
         check_port(settings.host, settings.port)
-    uvloop.run(_serve(app, settings, on_listening))
+
+    def say() -> None:
+        if settings.listen_fd is None:
+            notify(settings.notify_socket, READY)
+        on_listening()
+
+    uvloop.run(_serve(app, settings, say))

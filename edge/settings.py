@@ -57,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     `listen_fd`, `admin_fd`: listening sockets that a supervisor (`edge.workers`) hands over, in place of `port` and `admin`;
     `supervisor_fd` a pipe whose other end it holds; `workers` how many processes share this machine.
+    `notify_socket` is systemd's. `node_token` may be in a file (`file:PATH`).
 
     `drain_notice_s`: how long, told to go, it serves on with a red readiness, so that the balancer sees it. `drain_grace_s`: how
     long after that signal running requests may go on; the platform's own limit (kill_timeout, TimeoutStopSec,
@@ -81,6 +82,7 @@ class Settings(msgspec.Struct, frozen=True):
     admin_fd: int | None = None
     supervisor_fd: int | None = None
     workers: int = 1
+    notify_socket: str | None = None
     drain_notice_s: int = 5
     drain_grace_s: int = 20
     machine: str = ""
@@ -104,7 +106,7 @@ class Settings(msgspec.Struct, frozen=True):
             providers=Path(environ.get("TOLLWAY_PROVIDERS", "./providers.toml")),
             collector_url=url.rstrip("/") if url else None,
             node=environ.get("TOLLWAY_NODE") or None,
-            node_token=environ.get("TOLLWAY_NODE_TOKEN") or None,
+            node_token=_secret(environ, "TOLLWAY_NODE_TOKEN"),
             machine=environ.get("FLY_MACHINE_ID") or environ.get("POD_NAME") or "",
             durability=cast(Durability, durability),
             journal_bytes_max=_number(environ, "TOLLWAY_JOURNAL_BYTES_MAX", 2 << 30, 1 << 50),
@@ -112,6 +114,7 @@ class Settings(msgspec.Struct, frozen=True):
             listen_fd=_fd(environ, LISTEN_FD),
             admin_fd=_fd(environ, ADMIN_FD),
             supervisor_fd=_fd(environ, SUPERVISOR_FD),
+            notify_socket=environ.get("NOTIFY_SOCKET"),
             workers=_number(environ, WORKERS, 1, WORKERS_MAX),
             drain_notice_s=_number(environ, "TOLLWAY_DRAIN_NOTICE_S", 5, 3_600, least=0),
             drain_grace_s=_number(environ, "TOLLWAY_DRAIN_GRACE_S", 20, 86_400, least=0),
@@ -120,6 +123,17 @@ class Settings(msgspec.Struct, frozen=True):
             client_address_header=_header(environ.get("TOLLWAY_CLIENT_ADDRESS_HEADER", "")),
             admin=_address(environ.get("TOLLWAY_ADMIN", ""), _number(environ, "PORT", 8000, 65_535)),
         )
+
+
+def _secret(environ: Mapping[str, str], name: str) -> str | None:
+    """The value, or what the file holds that `file:PATH` names."""
+    value = environ.get(name) or None
+    if value is None or not value.startswith("file:"):
+        return value
+    try:
+        return Path(value.removeprefix("file:")).read_text(encoding="ascii").strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{name} is {value}, which cannot be read: {error}") from None
 
 
 def _fd(environ: Mapping[str, str], name: str) -> int | None:

@@ -11,6 +11,7 @@ Limits: at most HELD_MAX writes wait, so that the first does not wait long for t
 import asyncio
 import logging
 from collections.abc import Callable
+from time import monotonic
 from typing import Protocol
 
 from routing.failures.failure import Kind, Sent, Source
@@ -31,7 +32,7 @@ class Refusable(Protocol):
 class WriteBatch:
     """Belongs to one event loop. `takes_answers`: the server writes through it, so settlements may wait for its end."""
 
-    __slots__ = ("_call_soon", "_held", "commit", "is_due", "takes_answers")
+    __slots__ = ("_call_soon", "_held", "commit", "due_s", "is_due", "takes_answers")
 
     def __init__(self) -> None:
         self.commit: Callable[[], str] | None = None
@@ -39,6 +40,8 @@ class WriteBatch:
         self.takes_answers = False
         self._held: list[tuple[asyncio.Transport, bytes, Refusable | None]] = []
         self.is_due = False
+        self.due_s = 0.0
+        """When the turn had something to do first, as seconds of `time.monotonic`."""
         self._call_soon: Callable[[Callable[[], None]], object] | None = None
 
     def write(self, transport: asyncio.Transport, data: bytes, request: Refusable | None = None) -> None:
@@ -53,6 +56,7 @@ class WriteBatch:
     def fall_due(self) -> None:
         """There is something to be done at the end of this turn, and `is_due` does not say so yet."""
         self.is_due = True
+        self.due_s = monotonic()
         if self._call_soon is None:
             self._call_soon = asyncio.get_running_loop().call_soon
         self._call_soon(self._come)

@@ -60,7 +60,13 @@ def cost_pico(tokens: Tokens, rates: Rates) -> int:
     """The exact cost in pico-dollars. Each token is charged once, however many parts it is in, and none beyond its whole."""
     if tokens == Tokens(tokens.prompt, tokens.completion):
         return rates.request + tokens.prompt * rates.input + tokens.completion * rates.output
-    return rates.request + tokens.searches * rates.search + _prompt_pico(tokens, rates) + _completion_pico(tokens, rates)
+    return rates.request + pieces_pico(tokens, rates) + _prompt_pico(tokens, rates) + _completion_pico(tokens, rates)
+
+
+def pieces_pico(tokens: Tokens, rates: Rates) -> int:
+    """What is not counted in tokens."""
+    pico = tokens.searches * rates.search + tokens.seconds * rates.second
+    return pico + tokens.characters * rates.character + tokens.images * rates.image
 
 
 def _prompt_pico(tokens: Tokens, rates: Rates) -> int:

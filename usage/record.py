@@ -43,7 +43,8 @@ class Tokens(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     `prompt` includes cached, cache_write, audio_prompt and image_prompt; `completion` includes reasoning, audio_completion
     and image_completion; `cache_write` includes what was written for an hour or for twelve. A token may be in several parts
-    (cached and of an image). All are tokens, never negative, but `searches`: web searches that the provider made for the answer.
+    (cached and of an image). All are tokens, never negative, but the last four: `searches` that the provider made of the web for
+    the answer, or ranked documents for; `seconds` of sound, `characters` of text and `images`, where those have a price.
     """
 
     prompt: int = 0
@@ -58,6 +59,9 @@ class Tokens(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     cache_write_1h: int = 0
     cache_write_12h: int = 0
     searches: int = 0
+    seconds: int = 0
+    characters: int = 0
+    images: int = 0
 
     @property
     def total(self) -> int:
@@ -65,7 +69,8 @@ class Tokens(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Rates(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, cache_hash=True):
-    """Prices of one model: pico-dollars per token; `request` in pico-dollars per request, `search` per web search.
+    """Prices of one model: pico-dollars per token; `request` in pico-dollars per request, `search` per web search (or per unit of
+    a rerank), `second` per second of sound, `character` per character of text, `image` per image.
 
     A rate of None means "as its parent": audio_prompt and image_prompt fall back to `input`; cached and cache_write to what the
     token would cost without a cache; the longer writes to cache_write; reasoning, audio_completion and image_completion to
@@ -87,6 +92,9 @@ class Rates(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, cache_has
     cache_write_1h: int | None = None
     cache_write_12h: int | None = None
     search: int = 0
+    second: int = 0
+    character: int = 0
+    image: int = 0
 
 
 class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -9,7 +9,7 @@ import argparse
 import os
 
 from collector.accounts.accounts import Mistake
-from collector.cli import books, credits, keys, nodes, operators, usage
+from collector.cli import books, credits, keys, nodes, operators, sinks, usage
 from collector.cli.arguments import Command
 from collector.cli.printing import Unconfirmed, note
 from collector.service import now_ms
@@ -22,7 +22,7 @@ UNCONFIRMED = 3
 
 def commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the commands; each parser's `run` takes the parsed arguments and gives the exit status."""
-    for family in (keys, credits, usage, nodes, operators, books):
+    for family in (keys, credits, usage, nodes, operators, sinks, books):
         family.register(subparsers)
     subparsers.add_parser("collector", help="run a collector on its own (PORT, 8100)").set_defaults(run=_collector)
 

@@ -45,7 +45,13 @@ def bill_of(record: UsageRecord) -> list[Line]:
 
 def lines_of(tokens: Tokens, rates: Rates) -> list[Line]:
     """See `bill_of`."""
-    fixed = [Line("request", 1, rates.request, 1), Line("web searches", tokens.searches, rates.search, 1)]
+    fixed = [
+        Line("request", 1, rates.request, 1),
+        Line("searches", tokens.searches, rates.search, 1),
+        Line("seconds of sound", tokens.seconds, rates.second, 1),
+        Line("characters", tokens.characters, rates.character, 1),
+        Line("images", tokens.images, rates.image, 1),
+    ]
     lines = [*_prompt(tokens, rates), *_completion(tokens, rates), *(line for line in fixed if line.rate)]
     return [line for line in lines if line.quantity]
 

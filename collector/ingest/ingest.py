@@ -7,7 +7,7 @@ Strategy: one posting per purse and term in a batch, one row touched per account
 quarter or day).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 
 import msgspec
@@ -21,6 +21,7 @@ from collector.leasing.leasing import grant_credit, is_fenced, lock_node, purse_
 from collector.ledger.bookkeeping import lock_accounts, open_lease, post
 from collector.ledger.fingerprint import add_fingerprint, fingerprint
 from collector.ledger.ledger import AVAILABLE, LeaseKey, Posting, charge_late, settle
+from collector.sinks.outbox import enqueue, skip
 from collector.store.contract import RECORD_COLUMNS, Row, Tx, marks
 from usage.lease import leased_part
 from usage.protocol import RECORDS_MAX, Ack, Acquire, Balance, Batch, Granted, Refused, Rejected
@@ -29,6 +30,7 @@ from usage.record import RECORD_BYTES_MAX, UsageRecord, fitted
 REVOKED_MAX = 1_000
 SEQ_MAX = 2**62
 CLOCK_SLACK_MS = 86_400_000
+NO_SINKS: Mapping[str, bool] = {}
 AHEAD_MS_MAX = 366 * 86_400_000
 
 _encode = msgspec.json.Encoder().encode
@@ -48,8 +50,16 @@ class _Epoch(msgspec.Struct):
     complete_ms: int
 
 
-def ingest(tx: Tx, batch: Batch, unreadable: tuple[Rejected, ...], now_ms: int, share_percent: int = SHARE_PERCENT) -> Ack:
-    """Take a batch; Refused `too_large` or `invalid` for a batch that is none."""
+def ingest(
+    tx: Tx,
+    batch: Batch,
+    unreadable: tuple[Rejected, ...],
+    now_ms: int,
+    share_percent: int = SHARE_PERCENT,
+    sinks: Mapping[str, bool] = NO_SINKS,
+) -> Ack:
+    """Take a batch; Refused `too_large` or `invalid` for a batch that is none. `sinks`: who is told of new facts, and whether its
+    outbox is full."""
     if len(batch.records) > RECORDS_MAX:
         raise Refused("too_large", f"a batch has at most {RECORDS_MAX} records, this one has {len(batch.records)}")
     newest = lock_node(tx, batch.node, now_ms)
@@ -63,6 +73,8 @@ def ingest(tx: Tx, batch: Batch, unreadable: tuple[Rejected, ...], now_ms: int, 
     fresh, number = _insert(tx, accepted)
     _charge(tx, batch, fresh, epoch.state, available, now_ms)
     roll_up(tx, fresh)
+    if sinks and fresh:
+        _tell(tx, sinks, fresh, now_ms)
     _keep_rejected(tx, batch, rejected, now_ms)
     before = epoch.acked_through
     seqs = set(map(_seq_of, accepted)) | {fault.seq for fault in rejected if 0 < fault.seq < SEQ_MAX}
@@ -142,6 +154,14 @@ def _payload(record: UsageRecord) -> str:
     """The record as it is kept: one with a text beyond all measure, of an older edge, loses the text and not its charge."""
     payload = _encode(record)
     return (payload if len(payload) <= RECORD_BYTES_MAX else _encode(fitted(record))).decode()
+
+
+def _tell(tx: Tx, sinks: Mapping[str, bool], fresh: list[UsageRecord], now_ms: int) -> None:
+    """Write new facts into the outbox of each sink, or count them where it is full: money does not wait for those who listen."""
+    enqueue(tx, [sink for sink, is_full in sinks.items() if not is_full], [_payload(record) for record in fresh], now_ms)
+    for sink, is_full in sinks.items():
+        if is_full:
+            skip(tx, sink, len(fresh))
 
 
 def _note_repeats(tx: Tx, known: list[UsageRecord]) -> None:

@@ -107,6 +107,13 @@ MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
             (SELECT 1 FROM records r WHERE r.node = epochs.node AND r.epoch = epochs.epoch)""",
     ),
     migrations.ENROLMENT,
+    (
+        """CREATE TABLE outbox (row_id {serial}, sink TEXT NOT NULL, events BIGINT NOT NULL, payload TEXT NOT NULL,
+            created_ms BIGINT NOT NULL, due_ms BIGINT NOT NULL, attempts BIGINT NOT NULL DEFAULT 0,
+            state TEXT NOT NULL DEFAULT 'waiting', problem TEXT NOT NULL DEFAULT '')""",
+        "CREATE INDEX outbox_sink ON outbox (sink, state, row_id)",
+        "CREATE TABLE sinks (sink TEXT PRIMARY KEY, skipped BIGINT NOT NULL DEFAULT 0)",
+    ),
 )
 
 VERSION = len(MIGRATIONS)

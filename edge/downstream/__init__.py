@@ -27,6 +27,10 @@ class Caller(Protocol):
     on_leave: Callable[[], None] | None
     """Called once when the caller leaves before its answer is whole; not if it `is_gone` already."""
 
+    @property
+    def says_no_more(self) -> bool:
+        """The connection is half-closed: a whole answer may still be wanted, a stream is not."""
+
     def take_body(self) -> bytes | None:
         """The whole body of the request, if it is there; None, and nothing done, when it has to be received."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from starlette.types import Scope
 
+from edge.downstream.hang_up import has_hung_up, has_refused, probe
 from edge.downstream.http_error import refusal
 from edge.downstream.reader import RequestReader
 from edge.downstream.request import CONTINUE, Request
@@ -34,6 +35,7 @@ class Connection(asyncio.Protocol):
         "_counted_bytes",
         "_goes_on",
         "drained",
+        "hangs_up",
         "has_spoken",
         "is_closing",
         "is_half_closed",
@@ -59,6 +61,8 @@ class Connection(asyncio.Protocol):
         """The caller's address and ours."""
         self.drained: asyncio.Future[None] | None = None
         self.is_closing = False
+        self.hangs_up = False
+        """It is known to send no more."""
         self.is_half_closed = False
         self.is_reading_paused = False
         self.has_spoken = False
@@ -90,11 +94,25 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.is_closing:
             return
-        self.has_spoken = True
         reader = self.reader
         reader.feed(data)
+        if not self.has_spoken:
+            self.has_spoken = True
+            if self.request is not None:
+                self._look_whether_it_stays(self.request)
         if reader.ahead_bytes or self._counted_bytes:
             self._pace()
+
+    def _look_whether_it_stays(self, request: Request) -> None:
+        """A caller that has left while its connection waited to be accepted is not worked for."""
+        peer: socket.socket = self.transport.get_extra_info("socket")
+        if request.is_complete and has_hung_up(peer):
+            self.hangs_up = True
+            if not request.is_old:
+                probe(peer)
+            if has_refused(peer):
+                request.leave()
+                self.transport.abort()
 
     def eof_received(self) -> bool:
         """The caller sends no more. Its answer is delivered if it can be whole; a stream that runs is ended."""
@@ -108,9 +126,9 @@ class Connection(asyncio.Protocol):
         elif self.is_closing or not request.is_complete or request.is_streaming:
             self.transport.abort()
         else:
-            self.is_half_closed = True
-            if not request.is_old and not request.has_begun:
+            if not (self.hangs_up or request.is_old or request.has_begun):
                 self.write(CONTINUE)
+            self.hangs_up = self.is_half_closed = True
             self._look_whether_left(0)
             return True
         return False
@@ -125,10 +143,7 @@ class Connection(asyncio.Protocol):
 
     def has_left(self) -> bool:
         """Whether the other end of a half-closed connection is closed altogether: it has refused what we sent."""
-        if self.transport.is_closing():
-            return False
-        peer: socket.socket = self.transport.get_extra_info("socket")
-        return peer.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+        return not self.transport.is_closing() and has_refused(self.transport.get_extra_info("socket"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_closing = True

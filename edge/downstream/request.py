@@ -62,6 +62,11 @@ class Request(msgspec.Struct, eq=False):
     # What the connection calls.
 
     @property
+    def says_no_more(self) -> bool:
+        """Nothing follows what its connection has sent, and perhaps nobody listens."""
+        return self.connection.hangs_up
+
+    @property
     def is_full(self) -> bool:
         """More of the body waits than should."""
         return len(self.unread) > UNREAD_BYTES_MAX

@@ -1,5 +1,7 @@
 """Listens, keeps account of connections, and drives the application: its life, and one task per request.
 
+Rule: newcomers do not queue up: libuv accepts one connection in a turn of the loop, so behind it those that wait are accepted, as
+many as ACCEPTS_PER_TURN.
 Rule: no timer per connection. One sweep a second looks at every connection's clock.
 Stopping: no new connections; the application is told, and waits for what it has begun; idle connections are closed at once, the
 others with their answer.
@@ -7,6 +9,7 @@ others with their answer.
 
 import asyncio
 import logging
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -36,6 +39,7 @@ READER_RATE_MIN = 1_024
 """Bytes a second that a caller has to take of an answer that is written: one byte a second is no progress."""
 AHEAD_TOTAL_BYTES_MAX = 32 * 1024 * 1024
 """Of requests sent early, on all connections."""
+ACCEPTS_PER_TURN = 256
 SWEEP_S = 1.0
 log = logging.getLogger("tollway.downstream")
 
@@ -61,6 +65,8 @@ class Server:
         self.ahead_bytes_max = AHEAD_TOTAL_BYTES_MAX
         self._on_listening = on_listening
         self._stopped = asyncio.Event()
+        self._listening: list[socket.socket] = []
+        self._is_accepting = False
         self._sweeper: asyncio.TimerHandle | None = None
 
     def stop(self) -> None:
@@ -81,6 +87,8 @@ class Server:
         await self._stopped.wait()
         self.is_stopping = True
         listener.close()
+        while self._listening:
+            self._listening.pop().close()
         for connection in tuple(self.connections):
             if connection.request is None:
                 connection.close()
@@ -91,15 +99,41 @@ class Server:
             self._sweeper.cancel()
 
     async def _listen(self, host: str, port: int, backlog: int, fd: int | None) -> asyncio.Server:
+        create, make = self.loop.create_server, lambda: Connection(self)
         if fd is None:
-            return await self.loop.create_server(lambda: Connection(self), host, port, backlog=backlog, reuse_address=True)
-        return await self.loop.create_server(lambda: Connection(self), sock=socket.socket(fileno=fd), backlog=backlog)
+            listener = await create(make, host, port, backlog=backlog, reuse_address=True)
+        else:
+            listener = await create(make, sock=socket.socket(fileno=fd), backlog=backlog)
+        for one in listener.sockets:
+            self._listening.append(copy := socket.socket(fileno=os.dup(one.fileno())))
+            copy.setblocking(False)
+        return listener
+
+    def _accept_more(self) -> None:
+        """Behind one that the loop has accepted."""
+        self._is_accepting = False
+        for listening in self._listening:
+            for _ in range(ACCEPTS_PER_TURN):
+                try:
+                    peer, _ = listening.accept()
+                except OSError:
+                    break
+                start(self._adopt(peer), self.loop)
+
+    async def _adopt(self, peer: socket.socket) -> None:
+        try:
+            await self.loop.connect_accepted_socket(lambda: Connection(self), peer)
+        except OSError:
+            peer.close()
 
     # What connections call.
 
     def admit(self, connection: Connection) -> int:
         """0, or the status with which it is refused."""
         self.connections.add(connection)
+        if not self._is_accepting:
+            self._is_accepting = True
+            self.loop.call_soon(self._accept_more)
         return self.admission.admit(connection, self.loop.time())
 
     def forget(self, connection: Connection) -> None:

@@ -27,6 +27,7 @@ from routing.plan.plan import Attempt, Plan, Routes
 from routing.plan.preferences import Preferences
 from routing.plan.refusal import Refusal
 from routing.table.config import Config, parse
+from routing.table.endpoint import CHAT, Endpoint
 from routing.table.problem import ConfigError
 from routing.table.provider import Provider
 from routing.views.catalog import Catalog
@@ -34,6 +35,8 @@ from routing.wire.headers import upstream_head_prefix
 
 log = logging.getLogger("tollway.table")
 LOOK_S = 2.0
+LANES_MAX = 4_096
+"""Of endpoints with the model in their path, whose names callers may choose."""
 _SENSITIVE = re.compile(r"key|token|secret|auth|cookie|credential|password", re.IGNORECASE)
 
 
@@ -80,8 +83,11 @@ class Table:
         self._salt = os.urandom(16)
         self._seen = self._stamp()
         self._secrets: dict[str, str] = {}
+        self._known_secrets: dict[str, str] = {}
+        """With those of tables before."""
         self._health: dict[str, Health] = {}
         self._lanes: dict[tuple[str, str | None], Lane] = {}
+        self._endpoint_lanes: dict[tuple[str, str | None, str, str, bool], Lane] = {}
         self._use(parse(path.read_text(encoding="utf-8")))
 
     def _use(self, config: Config) -> None:
@@ -106,6 +112,8 @@ class Table:
         self._forget_other_keys(config, digests)
         # Requests that were planned with the last table still find their lanes.
         self._lanes = self._lanes | lanes
+        self._endpoint_lanes.clear()
+        self._known_secrets |= secrets
         # By scope: a provider's name, and that with a key's digest.
         self._lane_of = {f"{name} {digests.get(ref or '', ref or '')}": lane for (name, ref), lane in lanes.items()}
         self._lane_of |= {name: lane for (name, _), lane in lanes.items()}
@@ -122,8 +130,10 @@ class Table:
             if (provider, key) not in kept and (key or provider not in config.providers):
                 del self._health[scope]
 
-    def _lane(self, provider: Provider, secret: str | None) -> Lane:
-        base = provider.base_url
+    def _lane(
+        self, provider: Provider, secret: str | None, endpoint: Endpoint = CHAT, model: str = "", is_stream: bool = False
+    ) -> Lane:
+        base = endpoint.base_url or provider.base_url
         target = Target(
             base.scheme,
             base.host,
@@ -138,7 +148,8 @@ class Table:
         upstream = self._httpx.get() if provider.transport == "httpx" else self._upstreams[_native_or_echo(provider)]
         sensitive = [value for name, value in provider.extra_headers if _SENSITIVE.search(name)]
         secrets = tuple(Secret(value) for value in (secret, *sensitive) if value)
-        return Lane(upstream, target, upstream_head_prefix(provider, secret), secrets)
+        head = upstream_head_prefix(provider, secret, endpoint=endpoint, model=model, is_stream=is_stream)
+        return Lane(upstream, target, head, secrets)
 
     def plan(
         self,
@@ -154,8 +165,19 @@ class Table:
             return self._routes.plan_with(model_id, wishes, allowed, self._health, now_s, roll, account)
         return self._routes.plan(model_id, allowed, self._health, now_s, roll, account)
 
-    def lane(self, attempt: Attempt) -> Lane:
-        return self._lanes[attempt.provider.name, attempt.key_ref]
+    def lane(self, attempt: Attempt, endpoint: Endpoint = CHAT, *, is_stream: bool = False) -> Lane:
+        """How an attempt reaches one of its provider's endpoints."""
+        if endpoint is CHAT:
+            return self._lanes[attempt.provider.name, attempt.key_ref]
+        model = attempt.model.name if endpoint.has_model_in_path else ""
+        key = (attempt.provider.name, attempt.key_ref, endpoint.format, model, is_stream and bool(endpoint.stream_path))
+        lane = self._endpoint_lanes.get(key)
+        if lane is None:
+            if len(self._endpoint_lanes) >= LANES_MAX:
+                self._endpoint_lanes.clear()
+            secret = None if attempt.key_ref is None else self._known_secrets[attempt.key_ref]
+            lane = self._endpoint_lanes[key] = self._lane(attempt.provider, secret, endpoint, model, is_stream)
+        return lane
 
     def begin(self, attempt: Attempt, account: str) -> None:
         """An attempt is sent: what was closed and may be tried again now has its trial."""

@@ -19,6 +19,7 @@ from edge.auth.client_address import FailedAuthentications
 from edge.auth.header import Reason, digest_of
 from edge.downstream import CALLER
 from edge.journal import JournalUnavailable
+from edge.limits.fair_start import FairStart
 from edge.providers.table import Table
 from edge.relay.attempts import Attempts, Forwarder
 from edge.relay.body import CallerLeft, MemoryBudget, discard_body, read_body
@@ -30,6 +31,7 @@ from edge.relay.responses import Bounds, Headers, id_headers, send_refusal
 from edge.relay.stream import StreamForwarder
 from edge.relay.watchdog import Watchdog
 from edge.relay.whole import BufferedForwarder
+from edge.write_batch import WriteBatch
 from routing.failures.failure import AttemptFailed, Kind, Sent, status_of
 from routing.failures.provider_error import without_secrets
 from routing.metering.meter import Meter, estimate_prompt
@@ -65,6 +67,7 @@ class Relay:
         bounds: Bounds,
         deployment: Deployment | None = None,
         failed: FailedAuthentications | None = None,
+        starts: FairStart | None = None,
     ) -> None:
         self._authenticator = Authenticator(books.credit, deployment or Deployment(), mint.clock)
         self._failed = failed or FailedAuthentications()
@@ -76,6 +79,7 @@ class Relay:
         self._clock = mint.clock
         self._in_flight = in_flight
         self._bounds = bounds
+        self._starts = starts or FairStart(WriteBatch())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         mark = self._mint.draw()
@@ -129,7 +133,13 @@ class Relay:
         if policy is None:
             policy = await self._authenticator.look_up(digest, arrival.authorization)
         check(policy, self._clock)
+        caller = context.caller
+        if caller is not None and caller.is_gone:
+            raise CallerLeft
         self._in_flight.enter(context, policy.account)
+        is_late = self._starts.is_late(context.started_s)
+        if is_late:
+            await self._wait_for_start(policy.account, context)
         credit = self._books.credit
         if arrival.content_length is None or arrival.content_length > BODY_BYTES_UNPAID:
             await self._see_to_credit(policy)
@@ -138,6 +148,8 @@ class Relay:
             envelope = read(body)
         except Invalid as invalid:
             raise Denied(Refusal(400, invalid.code, invalid.message, param=invalid.param)) from None
+        if is_late and envelope.stream and caller is not None and caller.says_no_more:
+            raise CallerLeft  # most likely; there is no time to find out
         wishes = envelope.preferences
         plan = table.plan(envelope.model, policy.models, context.started_s, random.random(), policy.account, wishes)
         if isinstance(plan, Refusal):
@@ -182,6 +194,12 @@ class Relay:
             fits,
         )
         await self._answer(attempts, generation, context)
+
+    async def _wait_for_start(self, account: str, context: RequestContext) -> None:
+        """CallerLeft: the caller has left meanwhile."""
+        has_waited = await self._starts.wait(account, context.started_s)
+        if has_waited and context.caller is not None and context.caller.is_gone:
+            raise CallerLeft
 
     async def _see_to_credit(self, policy: Policy) -> None:
         """A large body of an account that has nothing is not even read, unless something here costs nothing. Denied."""

@@ -23,9 +23,9 @@ class Poller:
 
     __slots__ = ("_asked",)
 
-    def __init__(self, fd: int) -> None:
-        self._asked = (_PollFd * 1)(_PollFd(fd, select.POLLIN, 0))
+    def __init__(self, fd: int, events: int = select.POLLIN) -> None:
+        self._asked = (_PollFd * 1)(_PollFd(fd, events, 0))
 
     def has_news(self) -> bool:
-        """Whether there is something to read, an end, or an error."""
+        """Whether there is something to read (or what `events` says), an end, or an error."""
         return bool(_poll(self._asked, 1, 0))

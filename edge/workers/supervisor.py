@@ -26,6 +26,7 @@ from edge.downstream.server import Server
 from edge.drain import LEFT
 from edge.serve import BACKLOG, check_port
 from edge.settings import SettingError, Settings
+from edge.systemd import READY, STOPPING, notify
 from edge.tasks import Tasks
 from edge.workers.figures import add_up
 from edge.workers.worker import Worker, listening
@@ -156,6 +157,7 @@ class Supervisor:
     def _stop(self, number: signal.Signals) -> None:
         if not self._stopped.is_set():
             log.info("told to stop: %d workers leave", len(self._running))
+            notify(self._settings.notify_socket, STOPPING)
         self._stopped.set()
         for worker in self._running:
             worker.send(number)
@@ -201,6 +203,7 @@ class Supervisor:
     async def _say_listening(self) -> None:
         workers = [slot.current for slot in self._slots if slot.current is not None]
         if all(await asyncio.gather(*(worker.is_serving(READY_S_MAX) for worker in workers))):
+            notify(self._settings.notify_socket, READY)
             self._on_listening()
 
     def _routes(self) -> list[Route]:

@@ -110,7 +110,7 @@ def decode_chunk(payload: bytes) -> Chunk:
 
 def _choices_of(raw: Raw) -> list[Choice]:
     """Of a list with a choice in it that is not as agreed: each as far as it can be read."""
-    return [salvage(item, Choice, {}) if item[:1] == b"{" else Choice() for item in _decode_list(raw)]
+    return [salvage(item, Choice, {}) if bytes(memoryview(item)[:1]) == b"{" else Choice() for item in _decode_list(raw)]
 
 
 _INNER: Inner = {"choices": _choices_of, "x_groq": lambda raw: salvage(raw, Groq, {})}

@@ -92,6 +92,8 @@ class Meter(msgspec.Struct, eq=False):
     """What is held: a dearer tier than was asked for is not charged beyond it."""
     searches_min: int = 0
     trusts_served_tier: bool = True
+    pieces: Tokens | None = None
+    """What is priced by the piece: the most that there can be, and what the answer says there was."""
     tier: str = ""
     deltas: int = 0
     text_bytes: int = 0
@@ -103,6 +105,7 @@ class Meter(msgspec.Struct, eq=False):
     _deltas_claimed: int = 0
     _bytes_claimed: int = 0
     """What had been counted when the completion was claimed last."""
+    _are_pieces_told: bool = False
     _bill: Bill | None = None
     _billed_at: tuple[int, int, str] = (0, 0, "")
 
@@ -160,6 +163,14 @@ class Meter(msgspec.Struct, eq=False):
             self._deltas_claimed, self._bytes_claimed = self.deltas, self.text_bytes
         return completion
 
+    def observe_pieces(self, **counts: int) -> None:
+        """What the answer says of seconds, characters, images or searches; never more than there can be."""
+        if self.pieces is not None:
+            kept = {name: min(max(number, 0), getattr(self.pieces, name)) for name, number in counts.items()}
+            self.pieces = msgspec.structs.replace(self.pieces, **kept)
+            self._are_pieces_told = True
+            self._bill = None
+
     def observe_answer(self, body: bytes, usage: bytes) -> None:
         """A whole answer and the usage in it (empty: none). The text is looked at only if it could matter."""
         claimed = self.observe_usage(usage) if usage else 0
@@ -214,6 +225,9 @@ class Meter(msgspec.Struct, eq=False):
         since = max(self.deltas - self._deltas_claimed, -(-since_bytes // BYTES_PER_TOKEN))
         ours = Counted(self.prompt_estimate, self.completion_counted, self.text_bytes, since)
         if claim is None or counts is None or claim.is_empty:
+            if self._are_pieces_told:
+                # Billed by the piece: no token of it is.
+                return self._priced(Tokens(), "provider")
             tokens = bounded(_NOTHING_CLAIMED, ours, bounds).tokens
             return self._priced(tokens, "counted")
         if self.cache_life and counts.parts.cache_write:
@@ -227,6 +241,8 @@ class Meter(msgspec.Struct, eq=False):
         # The one place where rates are chosen for what is charged: by the prompt's size and the tier that the answer names.
         if tokens.searches < self.searches_min and source != "estimated":
             tokens = msgspec.structs.replace(tokens, searches=self.searches_min)
+        if self.pieces is not None:
+            tokens = _with_pieces(tokens, self.pieces)
         served = self.tier if self.trusts_served_tier else ""
         tier, rates = self.tariff.charge(tokens, self.asked_tier, served, self.hold_nano)
         return Bill(tokens, rates, cost_nano(tokens, rates), source, fault, upstream_pico, tier, is_told)
@@ -268,6 +284,12 @@ def _with_life(parts: Tokens, life: str) -> Tokens:
     if parts.cache_write_1h or parts.cache_write_12h:
         return parts
     return msgspec.structs.replace(parts, **{f"cache_write_{life}": parts.cache_write})
+
+
+def _with_pieces(tokens: Tokens, pieces: Tokens) -> Tokens:
+    return msgspec.structs.replace(
+        tokens, searches=pieces.searches, seconds=pieces.seconds, characters=pieces.characters, images=pieces.images
+    )
 
 
 def _says(claim: Claim, tokens: Tokens) -> bool:

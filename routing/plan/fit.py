@@ -49,6 +49,13 @@ def fit(envelope: Envelope, provider: Provider, model: Model) -> Fit | Refusal:
     return _fitted(envelope, provider, model)
 
 
+def is_billable(envelope: Envelope, provider: Provider, model: Model) -> Fit | Refusal:
+    """`fit` for a request that is none of Chat's, or of which a translator makes another one: all of it must have a price."""
+    options = envelope.options
+    refused = None if options is None else _unpriced(options, provider, model) or _kept(options, provider)
+    return AS_SENT if refused is None else refused
+
+
 def fit_attempts(envelope: Envelope, attempts: Sequence[Attempt]) -> "tuple[Sequence[Attempt], Mapping[str, Fit]] | Refusal":
     """The attempts that can serve it, and what to change for which model (by id); the first refusal when none can."""
     if envelope.options is None and envelope.preferences is None:

@@ -12,7 +12,7 @@ import msgspec
 from routing.metering.bounds import TokenBounds
 from routing.request.envelope import Envelope
 from routing.table.provider import Model
-from usage.pricing import completion_affordable, worst_case_nano
+from usage.pricing import PICO_PER_NANO, completion_affordable, pieces_pico, worst_case_nano
 from usage.record import Rates
 
 COMPLETION_TOKENS_DEFAULT = 16_384
@@ -58,6 +58,8 @@ def reserve(envelope: Envelope, model: Model) -> Reserve:
         extra = options.extra_completion * choices
         searches_max = 0 if options.search is None else options.searches_max or model.searches_max
     rates = model.tariff.possible(prompt_max, envelope.tier)
+    if envelope.pieces is not None:
+        return _with_pieces(envelope, prompt_max, own_cap * choices, rates)
     if asked is not None:
         # No answer is longer than the model's own cap, or than its window.
         bound = model.max_output_tokens or model.context_tokens
@@ -69,6 +71,14 @@ def reserve(envelope: Envelope, model: Model) -> Reserve:
     least_nano = _worst(prompt_max, min(own_cap, COMPLETION_TOKENS_MIN) * choices + extra, rates, searches_max)
     cap_always = own_cap if model.max_output_tokens is None else None
     return Reserve(prompt_max, completion_max, choices, full_nano, least_nano, rates, cap_always, searches_max, extra)
+
+
+def _with_pieces(envelope: Envelope, prompt_max: int, completion_max: int, rates: tuple[Rates, ...]) -> Reserve:
+    """Of a request that is priced by the piece: its answer has no cap that could be lowered."""
+    assert envelope.pieces is not None
+    pieces_nano = max([-(-pieces_pico(envelope.pieces, each) // PICO_PER_NANO) for each in rates])
+    full_nano = _worst(prompt_max, completion_max, rates, 0) + pieces_nano
+    return Reserve(prompt_max, completion_max, envelope.choices, full_nano, full_nano, rates, None)
 
 
 def _worst(prompt_max: int, completion_max: int, rates: tuple[Rates, ...], searches_max: int) -> int:

@@ -56,9 +56,12 @@ def rewrite(
         values["stream_options"] = _with_usage(values.get("stream_options"))
     else:
         values.pop("stream_options", None)
-    if envelope.bytes_total <= JOIN_BYTES_MAX:
-        return [_encode(values)]
-    return _parts(values)
+    return encoded(values, envelope.bytes_total)
+
+
+def encoded(values: Members, bytes_total: int) -> list[bytes | memoryview]:
+    """The members as an object: in one piece, or in parts of which the large ones are not copied."""
+    return [_encode(values)] if bytes_total <= JOIN_BYTES_MAX else _parts(values)
 
 
 def _parts(values: Members) -> list[bytes | memoryview]:

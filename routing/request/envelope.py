@@ -21,6 +21,7 @@ from routing.request.options import Options, read_options
 from routing.request.prompt import Prompt, read_prompt
 from routing.table.parameters import OPENAI
 from routing.wire.members import Members, decode_members
+from usage.record import Tokens
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
@@ -28,7 +29,9 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     tokens (a token is at least one byte), except for the `remote_images` and the `remote_others` (documents, videos), whose
     content is elsewhere. `prompt_bytes` are what a model reads, `inline_media` the bytes among them of each image or sound.
     `options`: what is asked for beside a plain answer, `preferences`: what is said about its way; None when nothing is.
-    `tier`: the service tier asked for, "" is the plain one; `cache_life`: the longest one asked for, "" for the usual."""
+    `tier`: the service tier asked for, "" is the plain one; `cache_life`: the longest one asked for, "" for the usual.
+    `pieces`: the most of what is priced by the piece (seconds, characters, images, searches). `form`: a body that is no JSON, as
+    its surface reads it, of the type `content_type`. `choices` is 0 where no text is written."""
 
     model: str
     members: Members
@@ -45,6 +48,11 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     preferences: Preferences | None = None
     tier: str = ""
     cache_life: str = ""
+    pieces: Tokens | None = None
+    form: Any = None
+    content_type: str = ""
+    heads: tuple[tuple[bytes, bytes], ...] = ()
+    """The caller's headers that a provider of the same format is to get."""
 
     @property
     def requires_parameters(self) -> bool:
@@ -73,15 +81,15 @@ def _decoder(kind: Any) -> Any:
     return msgspec.json.Decoder(kind).decode
 
 
-_PositiveInt = Annotated[int, Meta(ge=1, le=2**53)]
+PositiveInt = Annotated[int, Meta(ge=1, le=2**53)]
 _CHECKS: Final = {
     name: (_decoder(kind), expected)
     for name, kind, expected in (
         ("stream", bool | None, "true or false"),
         ("temperature", Annotated[float, Meta(ge=0, le=2)] | None, "a number from 0 to 2"),
         ("top_p", Annotated[float, Meta(ge=0, le=1)] | None, "a number from 0 to 1"),
-        ("max_tokens", _PositiveInt | None, "a whole number of at least 1"),
-        ("max_completion_tokens", _PositiveInt | None, "a whole number of at least 1"),
+        ("max_tokens", PositiveInt | None, "a whole number of at least 1"),
+        ("max_completion_tokens", PositiveInt | None, "a whole number of at least 1"),
         ("stop", str | Annotated[list[str], Meta(max_length=4)] | None, "one string or a list of up to four strings"),
         ("n", Annotated[int, Meta(ge=1, le=128)] | None, "a whole number from 1 to 128"),
         ("usage", _UsageOptions | None, "an object such as {'include': true}"),
@@ -108,7 +116,7 @@ VALUES_MAX: Final = 200_000
 
 def read(body: bytes) -> Envelope:
     """The envelope of a request body; Invalid names what is wrong and what would be right."""
-    members = _members(body)
+    members = members_of(body)
     messages = members.get("messages")
     if messages is None:
         raise Invalid("'messages' is missing: send a list of at least one message", "messages", "missing_required_parameter")
@@ -139,7 +147,7 @@ def read(body: bytes) -> Envelope:
     wanted = _options(members, prompt)
     preferences = read_preferences(members) if not members.keys().isdisjoint(_TO_ROUTER) else None
     return Envelope(
-        model=_model(members, preferences),
+        model=model_of(members, preferences),
         members=members,
         bytes_total=len(body),
         stream=read_value("stream") is True,
@@ -172,7 +180,8 @@ def _options(members: Members, prompt: Prompt) -> Options | None:
     return options
 
 
-def _members(body: bytes) -> Members:
+def members_of(body: bytes) -> Members:
+    """The top-level members of a request. Invalid."""
     try:
         if not body.isascii():
             # Raw values are checked for their grammar, not for their encoding.
@@ -215,7 +224,8 @@ def _bound_values(body: bytes) -> None:
         raise Invalid(f"the body has more than {VALUES_MAX} values, which is more than this proxy reads")
 
 
-def _model(members: Members, preferences: Preferences | None) -> str:
+def model_of(members: Members, preferences: Preferences | None = None) -> str:
+    """The model that a request asks for. Invalid."""
     raw = members.get("model")
     if raw is None or (preferences is not None and bytes(raw) == b"null"):
         if preferences is not None and preferences.models:

@@ -9,7 +9,8 @@ Limits: an Azure-like first chunk with empty `choices` and no usage is the provi
 
 from routing.dialects.openai import Chunk as ProviderChunk
 from routing.metering.meter import Meter
-from routing.rewrite.answer import Identity
+from routing.plan.refusal import Refusal
+from routing.rewrite.answer import Identity, error_event, length_chunk
 from routing.rewrite.ending import NULL, Chunk, Ending
 from routing.rewrite.provider_event import error_line, error_of, is_error_name, parted
 from routing.wire.repair import BOM, read_object, replace_leading
@@ -111,6 +112,14 @@ class EventRewrite:
         """What ends the event that went out last, if it lacks its end: to be put before an event of ours."""
         self._close()
         return self._drain()
+
+    def cut(self) -> bytes:
+        """The reserve is used up: the answer ends regularly, with its usage."""
+        return self.close() + length_chunk(self._identity, self.meter.usage_json(), self.created, self._choices)
+
+    def fail(self, refusal: Refusal) -> bytes:
+        """The one event that says that the answer broke."""
+        return self.close() + error_event(self._identity, refusal, self.created)
 
     def _drain(self) -> bytes:
         sent = b"".join(self._out)

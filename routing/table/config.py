@@ -14,13 +14,15 @@ from typing import Any, Final
 import msgspec
 
 from routing.table import field
+from routing.table.endpoint import BaseUrl, endpoint
 from routing.table.entry import read_provider
 from routing.table.field import Table
 from routing.table.parameters import OPENAI, taken
 from routing.table.positions import line_of, lines
+from routing.table.price_list import PIECES
 from routing.table.problem import ConfigError as ConfigError
 from routing.table.problem import Path, Problem, Wrong, dotted, nearest
-from routing.table.provider import ECHO, BaseUrl, Model, Provider
+from routing.table.provider import ECHO, Model, Provider
 from routing.table.tariff import Tariff
 from usage.pricing import pico_per_token
 from usage.record import Rates
@@ -30,6 +32,11 @@ MODEL_ID_CHARS_MAX: Final = 256
 _UNLISTED_KEY: Final = re.compile(r"[!-~]+\Z")
 _TOML_PLACE: Final = re.compile(r"\(at line (\d+), column (\d+)\)")
 _SYNTAX_HINT: Final = "strings need quotes, and so do keys with a dot or a slash; a table or a key may be written only once"
+
+
+ECHO_FORMATS: Final = ("chat",)
+ECHO_ENDPOINTS: Final = tuple(map(endpoint, ECHO_FORMATS))
+"""What the built-in provider answers in."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -133,14 +140,15 @@ def echo(version: str) -> Provider:
     model = Model(
         f"{ECHO}/echo-1", "echo-1", Tariff(rates), context_tokens=131_072, max_output_tokens=16_384, display_name="Echo 1"
     )
-    return Provider(ECHO, BaseUrl("http", "localhost", 80), dialect="echo", models={"echo-1": model}, unlisted=rates)
+    where = BaseUrl("http", "localhost", 80)
+    return Provider(ECHO, where, dialect="echo", models={"echo-1": model}, unlisted=rates, endpoints=ECHO_ENDPOINTS)
 
 
 def _has_free(providers: Mapping[str, Provider]) -> bool:
     for provider in providers.values():
         rates = [model.rates for model in provider.models.values()]
         rates += [provider.unlisted] if provider.unlisted is not None else []
-        if not all(each.input or each.output or each.request for each in rates):
+        if not all(each.input or each.output or each.request or any(getattr(each, name) for name in PIECES) for each in rates):
             return True
     return False
 

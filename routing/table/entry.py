@@ -8,12 +8,16 @@ problems, not surprises.
 import re
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from routing.table import field
+from routing.table.endpoint import CHAT, CHAT_ONLY, FORMATS, BaseUrl, Endpoint
+from routing.table.endpoint import endpoint as known_endpoint
 from routing.table.field import Table
 from routing.table.parameters import ALWAYS, NEVER_TAKEN, OPENAI, taken
 from routing.table.price_list import read_rates, read_tariff
-from routing.table.problem import Wrong, dotted
-from routing.table.provider import ECHO, BaseUrl, Model, Provider
+from routing.table.problem import Wrong, dotted, nearest
+from routing.table.provider import ECHO, Model, Provider
 from routing.wire.headers import OWN_HEADERS
 from usage.record import Rates
 
@@ -40,6 +44,7 @@ _FACTS: Final[tuple[tuple[str, Any, Any], ...]] = (
     ("input_modalities", field.items(field.one_of(*_MODALITIES)), ("text",)),
     ("output_modalities", field.items(field.one_of(*_MODALITIES)), ("text",)),
     ("max_tokens_field", field.one_of(*_MAX_TOKENS_FIELD), None),
+    ("serves", field.items(field.one_of(*FORMATS)), ()),
 )
 """What a model may say of itself besides its prices: field, check, default."""
 
@@ -55,6 +60,7 @@ def read_model(table: Table, provider_name: str, key: str, version: str, paramet
         created_s=table.take("created", field.instant_s, 0),
         has_search_price=table.has("search"),
         takes=taken(taken(OPENAI, parameters), _parameters(table)),
+        traits=frozenset(traits) if (traits := table.take("traits", field.items(field.text), None)) is not None else None,
         **own,
     )
     table.close()
@@ -80,6 +86,7 @@ def read_provider(table: Table, name: str, version: str) -> Provider:
         parameters=parameters,
         models=models,
         unlisted=_unlisted(table, version),
+        endpoints=read_endpoints(table, models),
         **_wire(table),
         **_quirks(table),
     )
@@ -94,6 +101,63 @@ def read_provider(table: Table, name: str, version: str) -> Provider:
     if (provider.http2 or provider.proxy) and provider.transport != "httpx":
         table.blame(Wrong("cannot do HTTP/2 or go through a proxy", 'write transport = "httpx"'), "transport")
     return provider
+
+
+def read_endpoints(table: Table, models: dict[str, Model]) -> tuple[Endpoint, ...]:
+    """`serves = ["chat", "messages"]`, and under `endpoints.NAME` what is not as the format's inventor has it."""
+    serves = table.take("serves", field.items(field.one_of(*FORMATS)), ())
+    tables = dict(table.table("endpoints").tables())
+    for name in tables.keys() - FORMATS.keys():
+        guess = nearest(name, FORMATS)
+        hint = f"did you mean {guess}?" if guess else f"there are {', '.join(FORMATS)}"
+        table.blame(Wrong("is no format", hint), "endpoints", name)
+    names = dict.fromkeys((*serves, *(name for name in tables if name in FORMATS)))
+    found = tuple(_endpoint(table, name, tables.get(name)) for name in names)
+    if not found or found == CHAT_ONLY:
+        found = CHAT_ONLY
+    for key, model in models.items():
+        for name in model.serves:
+            if all(each.format != name for each in found):
+                table.blame(
+                    Wrong(f'names "{name}", which its provider does not serve', f'add it to "serves" in [{dotted(table.path)}]'),
+                    *("models", key, "serves"),
+                )
+    return found
+
+
+def _endpoint(table: Table, name: str, inner: Table | None) -> Endpoint:
+    usual = CHAT if name == "chat" else known_endpoint(name)
+    auth_header = "" if table.has("auth_header") else usual.auth_header
+    if inner is None:
+        return usual if auth_header == usual.auth_header else replace(usual, auth_header=auth_header)
+    path = inner.take("path", field.endpoint_path, usual.path)
+    own_header = inner.take("auth_header", field.auth_header, auth_header)
+    endpoint = Endpoint(
+        format=name,
+        path=path,
+        stream_path=inner.take("stream_path", field.endpoint_path, "" if inner.has("path") else usual.stream_path),
+        base_url=inner.take("base_url", field.base_url, None),
+        auth_header=own_header,
+        headers=_extra_headers(inner, own_header) if inner.has("extra_headers") else usual.headers,
+        betas=inner.take("betas", field.items(field.text), ()),
+        framing=inner.take("framing", field.one_of("sse", "eventstream"), usual.framing),
+        fetches_urls=inner.take("fetches_urls", field.flag, True),
+        body=_body_members(inner),
+    )
+    inner.close()
+    return endpoint
+
+
+def _body_members(table: Table) -> tuple[tuple[str, str], ...]:
+    """`body = { anthropic_version = "vertex-2023-10-16" }`: members that each request needs."""
+    inner = table.table("body")
+    pairs = []
+    for name, value in inner.values.items():
+        try:
+            pairs.append((name, field.text(value)))
+        except Wrong as wrong:
+            inner.blame(wrong, name)
+    return tuple(pairs)
 
 
 def _parameters(table: Table) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from decimal import Decimal
 from typing import Any, Final, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
+from routing.table.endpoint import BaseUrl
 from routing.table.problem import Path, Wrong, nearest
-from routing.table.provider import BaseUrl
 from usage.pricing import pico_per_request, pico_per_token
 
 T = TypeVar("T")
@@ -26,6 +26,7 @@ _VISIBLE: Final = re.compile(r"[\x20-\x7e\t]*\Z")
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?\Z")
 _ENVIRONMENT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\Z")
+_URL_QUERY: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*\Z")
 _URL_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*\Z")
 
 
@@ -182,6 +183,16 @@ def _host_and_port(netloc: str, default: int) -> tuple[str, int]:
     if colon and not (digits.isascii() and digits.isdigit() and 0 < int(digits[:6]) < 65_536):
         raise Wrong("has a port that is not between 1 and 65535")
     return host.lower(), int(digits) if colon else default
+
+
+def endpoint_path(value: Any) -> str:
+    """A path beneath the base URL, where `{model}` stands for the provider's name of the model; a query may follow."""
+    written = text(value)
+    plain = written.replace("{model}", "m")
+    path, mark, query = plain.partition("?")
+    if not path.startswith("/") or not _URL_PATH.match(path) or (mark and not _URL_QUERY.match(query)):
+        raise Wrong("is no path of a URL", 'such as "/chat/completions" or "/models/{model}:generateContent?alt=sse"')
+    return written
 
 
 def auth_header(value: Any) -> str:

@@ -26,6 +26,9 @@ _PRICES: Final = (
     ("image_output", "image_completion"),
 )
 """Field of the table → field of Rates, for the prices that default to those of plain input or output."""
+PIECES: Final = ("search", "second", "character", "image")
+"""What is priced by the piece, in dollars."""
+_FREE: Final = Rates()
 _OF_OUTPUT: Final = ("reasoning", "audio_completion", "image_completion")
 _ABOVE: Final = re.compile(r"above_([1-9][0-9]{0,8})(k?)\Z")
 
@@ -42,8 +45,8 @@ def read_rates(table: Table, version: str, plain: Rates | None = None) -> Rates:
         special[rate] = table.take(name, field.token_price, default)
     return Rates(
         request=table.take("request", field.request_price, 0 if plain is None else plain.request),
-        search=table.take("search", field.request_price, 0 if plain is None else plain.search),
         version=version,
+        **{name: table.take(name, field.request_price, getattr(plain or _FREE, name)) for name in PIECES},
         **both,
         **special,
     )

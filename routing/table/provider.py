@@ -8,31 +8,13 @@ from typing import Final, Literal
 
 import msgspec
 
+from routing.table.endpoint import CHAT_ONLY, FORMATS, BaseUrl, Endpoint
 from routing.table.parameters import OPENAI
 from routing.table.tariff import Tariff
 from usage.record import Rates
 
 ECHO: Final = "echo"
 """Name and dialect of the built-in provider that answers without a network."""
-
-
-class BaseUrl(msgspec.Struct, frozen=True):
-    """Where a provider listens. `path` has no trailing slash: the request target is `path` + `/chat/completions`."""
-
-    scheme: Literal["http", "https"]
-    host: str
-    port: int
-    path: str = ""
-
-    @property
-    def authority(self) -> str:
-        """The `host` header: with the port only when it is not the scheme's own, IPv6 in brackets."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
-
-    @property
-    def text(self) -> str:
-        return f"{self.scheme}://{self.authority}{self.path}"
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -60,6 +42,10 @@ class Model(msgspec.Struct, frozen=True):
     has_search_price: bool = False
     takes: frozenset[str] = OPENAI
     """Names of the request's members that may be sent to it."""
+    serves: tuple[str, ...] = ()
+    """Formats that it is asked in; empty: each one of its provider's that a model that writes text may be asked in."""
+    traits: frozenset[str] | None = None
+    """What a translator has to know of it (`routing.translate`); None: it goes by the name."""
 
     @property
     def rates(self) -> Rates:
@@ -103,6 +89,20 @@ class Provider(msgspec.Struct, frozen=True):
     """Names that it takes beyond OpenAI's, and with a minus in front those of OpenAI's that it does not."""
     models: dict[str, Model] = {}
     unlisted: Rates | None = None
+    endpoints: tuple[Endpoint, ...] = CHAT_ONLY
+    """What it offers, in order of preference."""
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    def endpoints_of(self, model: Model) -> tuple[Endpoint, ...]:
+        """Those that this model may be asked at."""
+        if not model.is_listed or self.endpoints is CHAT_ONLY:
+            return self.endpoints
+        if model.serves:
+            return tuple(each for each in self.endpoints if each.format in model.serves)
+        return tuple(each for each in self.endpoints if FORMATS[each.format].is_generated)
+
+    def endpoint_of(self, model: Model, format: str) -> Endpoint | None:
+        """Where this model is asked in that format; None where it is not."""
+        return next((each for each in self.endpoints_of(model) if each.format == format), None)

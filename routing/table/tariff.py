@@ -15,7 +15,8 @@ from usage.record import Rates, Tokens
 
 PLAIN_TIERS: Final = frozenset({"", "auto", "default", "standard", "standard_only", "on_demand", "global"})
 """Names that mean the plain price, whichever member of the request or the answer they stand in."""
-_TOKEN_RATES: Final = tuple(name for name in Rates.__struct_fields__ if name not in ("request", "version", "search"))
+_FIXED: Final = ("request", "version", "search", "second", "character", "image")
+_TOKEN_RATES: Final = tuple(name for name in Rates.__struct_fields__ if name not in _FIXED)
 
 
 class Above(msgspec.Struct, frozen=True):

@@ -124,6 +124,8 @@ def _built(value: dict[str, Any], kind: Any) -> Any:
 def _fitting(value: Any, kind: Any) -> Any:
     """The value as a field of that type; ABSENT when it is none."""
     for each in get_args(kind) if get_origin(kind) not in (list, dict) and get_args(kind) else (kind,):
+        if each is Any:
+            return value
         if each is Raw:
             return Raw(dumped(value))
         if each is type(None):

@@ -9,7 +9,7 @@ no escape but the simple ones), and what goes out is what went out then, with th
 import re
 from typing import Final, NamedTuple
 
-_is_plain: Final = re.compile(rb'[^"\\\r\n]*(?:\\["\\/bfnrt][^"\\\r\n]*)*').fullmatch
+_is_plain: Final = re.compile(rb'[^"\\\x00-\x1f]*(?:\\["\\/bfnrt][^"\\\x00-\x1f]*)*').fullmatch
 
 
 class Frame(NamedTuple):

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from routing.plan.refusal import Refusal
+from routing.table.endpoint import CHAT, FORMATS, Endpoint
 from routing.table.provider import Provider
 
 Headers = list[tuple[bytes, bytes]]
@@ -208,22 +209,36 @@ _CHOICES: Final[dict[bytes, Callable[[bytes, bytes], bytes | Refusal]]] = {
 """Which of two values of a header counts, if they may differ at all; of any other header the last one."""
 
 
-def upstream_head_prefix(provider: Provider, secret: str | None, user_agent: bytes = USER_AGENT) -> bytes:
+def upstream_head_prefix(
+    provider: Provider,
+    secret: str | None,
+    user_agent: bytes = USER_AGENT,
+    endpoint: Endpoint = CHAT,
+    model: str = "",
+    *,
+    is_stream: bool = False,
+) -> bytes:
     """The request head up to and with `content-length: `; number, `Arrival.forwarded` and an empty line follow.
+
+    `endpoint`: which of the provider's; `model` and `is_stream` are for a path that differs by them. The type of a form, whose
+    boundary is each request's own, is not in it.
 
     ValueError when the secret cannot stand in a header; the message does not quote it.
     """
-    lines = [("host", provider.base_url.authority)]
+    base = endpoint.base_url or provider.base_url
+    lines = [("host", base.authority)]
     if secret is not None:
         if not secret or _BREAKING.search(secret):
             raise ValueError(f"the key of {provider.name} is empty or has characters that cannot stand in a header")
-        name, colon, scheme = provider.auth_header.partition(": ")
+        name, colon, scheme = (endpoint.auth_header or provider.auth_header).partition(": ")
         lines.append((name, f"{scheme} {secret}" if colon else secret))
     if all(name != "user-agent" for name, _ in provider.extra_headers):
         lines.append(("user-agent", user_agent.decode("ascii")))
     # One `accept` for both kinds of answer: it is what OpenAI's own libraries send, streamed or not.
-    lines += [("accept", "application/json"), ("accept-encoding", "identity"), ("content-type", "application/json")]
-    head = [f"POST {provider.base_url.path}/chat/completions HTTP/1.1"]
+    lines += [("accept", FORMATS[endpoint.format].accept), ("accept-encoding", "identity")]
+    if not FORMATS[endpoint.format].is_form:
+        lines.append(("content-type", "application/json"))
+    head = [f"POST {base.path}{endpoint.target(model, is_stream=is_stream)} HTTP/1.1"]
     head += [f"{name}: {value}" for name, value in (*lines, *provider.extra_headers)]
     if any(_BREAKING.search(line) for line in head):
         raise ValueError(f"a header of {provider.name} has characters that cannot stand in a header")

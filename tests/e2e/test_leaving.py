@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,10 +14,12 @@ from tests.e2e.conftest import providers_toml
 from tests.e2e.oracle import cost_nano, nano
 from tests.e2e.statement import generation
 from tests.e2e.test_streams import ask_stream, check_failed_stream
+from tests.hostile.beside import chat
 from tests.processes import Account, Edge, make_account, post
 from tests.provider import Provider
 
 MESSAGES: Any = [{"role": "user", "content": "Say hello."}]
+STREAM = stream(spoken(prompt=9, tokens=3))
 IMPATIENT = """
 idle_timeout_s = 2.5
 first_byte_timeout_s = 2.0
@@ -109,6 +112,36 @@ def test_caller_leaves_before_the_answer(edge: Edge, account: Account, provider:
     connection.close()
     assert request.closed.wait(3.0)
     assert request.closed_at_s - left_s < 1.1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_caller_that_says_no_more_gets_its_answer(
+    edge: Edge, account: Account, provider: Provider, model: str, stream: bool
+) -> None:
+    """Half-closed right behind its request, as `nc -N` does it, a connection is not taken for one that has left; granian does."""
+    if edge.env.get("TOLLWAY_SERVER") == "granian":
+        return
+    provider.script(model, respond(completion()) if not stream else STREAM)
+    body = json.dumps({"model": f"mock/{model}", "messages": MESSAGES, "stream": stream}).encode()
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as caller:
+        caller.sendall(chat(account.key, body, "Connection: close"))
+        caller.shutdown(socket.SHUT_WR)
+        got = b"".join(iter(lambda: caller.recv(65_536), b""))
+    assert b"HTTP/1.1 200 OK" in got
+    assert b'"stop"' in got
+
+
+def test_callers_that_leave_at_once_cost_nothing(edge: Edge, provider: Provider, model: str) -> None:
+    """Request and end came together: the provider is not asked for most of them, and whoever is beside them is served."""
+    account = make_account(edge, model, "1.00")
+    provider.script(model, respond(completion()))
+    body = json.dumps({"model": f"mock/{model}", "messages": MESSAGES}).encode()
+    for _ in range(200):
+        with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as caller:
+            caller.sendall(chat(account.key, body))
+    assert post(edge.port, json.loads(body), account.headers).status == 200
+    if edge.env.get("TOLLWAY_SERVER") != "granian":
+        assert len(provider.requests[model]) <= 100
 
 
 def test_caller_leaves_after_done(edge: Edge, account: Account, provider: Provider, model: str) -> None:

@@ -1,6 +1,7 @@
 """Our own server of the callers' side, in this process: its clocks, its bounds, and what it does with a response gone wrong."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from ipaddress import ip_network
 from typing import Any
@@ -414,6 +415,53 @@ async def test_half_closed_connection_gets_its_answers(rig: Rig) -> None:
     assert got.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
     assert got.count(b"HTTP/1.1 200 OK") == 2
     writer.close()
+
+
+async def test_caller_that_left_before_it_was_accepted_is_not_worked_for(rig: Rig) -> None:
+    """Its request and its end are both there: whoever answers is told before it begins."""
+    heard: list[tuple[bool, bool]] = []
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        caller = scope["extensions"][CALLER]
+        heard.append((caller.says_no_more, caller.is_gone))
+        await rig.say_ok(scope, receive, send)
+
+    rig.answer = answer
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", rig.port)) as caller:
+            caller.sendall(ASK)
+    await until(lambda: len(heard) == 3)
+    assert heard == [(True, True)] * 3
+
+
+async def test_caller_that_says_no_more_before_it_was_accepted_gets_its_answer(rig: Rig) -> None:
+    """Half-closed is not gone."""
+    with socket.create_connection(("127.0.0.1", rig.port)) as caller:
+        caller.sendall(ASK + ASK)
+        caller.shutdown(socket.SHUT_WR)
+        got = await asyncio.to_thread(lambda: b"".join(iter(lambda: caller.recv(65_536), b"")))
+    assert got.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+    assert got.count(b"200 OK") == 2
+    assert got.count(b"100 Continue") == 1
+
+
+async def test_callers_that_wait_to_be_accepted_are_accepted_together(rig: Rig) -> None:
+    """A busy loop has few turns: those that came meanwhile do not wait for one each."""
+    rig.server.admission = Admission(1_000)
+    turns = 0
+
+    def count() -> None:
+        nonlocal turns
+        turns += 1
+        if len(rig.server.connections) < 12:
+            asyncio.get_running_loop().call_soon(count)
+
+    callers = [socket.create_connection(("127.0.0.1", rig.port)) for _ in range(12)]
+    count()
+    await until(lambda: len(rig.server.connections) == 12)
+    assert turns < 10
+    for caller in callers:
+        caller.close()
 
 
 async def test_half_closed_connection_of_http_1_0_gets_no_interim_answer(rig: Rig) -> None:

@@ -345,7 +345,7 @@ async def test_work_for_a_thread_that_has_ended_is_refused() -> None:
 class Gone:
     """A caller who has left already."""
 
-    is_gone = True
+    is_gone = says_no_more = True
     on_leave: Callable[[], None] | None = None
     task: asyncio.Task[None] | None = None
 

@@ -168,18 +168,50 @@ async def traceback_hunters(target: Target) -> None:
     await _all(10, lambda: _again_and_again(target, lambda: data + b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
 
 
-async def leavers(target: Target) -> None:
-    """Ask for a stream, and leave at once."""
-    body = json.dumps({"model": "echo/echo-1", "stream": True, "messages": [{"role": "user", "content": "x"}]}).encode()
+STREAM = json.dumps({"model": "echo/echo-1", "stream": True, "messages": [{"role": "user", "content": "x"}]}).encode()
+WHOLE = STREAM.replace(b"true", b"false")
 
+
+async def _ask_and_leave(target: Target, count: int, data: bytes, after_s: float) -> None:
     async def one() -> None:
         while True:
             _, writer = await asyncio.open_connection("127.0.0.1", target.port)
-            writer.write(chat(target.key, body) + b"G")
-            await asyncio.sleep(0.001)
+            writer.write(data)
+            await asyncio.sleep(after_s)
             writer.transport.abort()
 
-    await _all(20, one)
+    await _all(count, one)
+
+
+async def leavers(target: Target) -> None:
+    """Ask for a stream, and leave at once."""
+    await _ask_and_leave(target, 20, chat(target.key, STREAM) + b"G", 0.001)
+
+
+async def leavers_of_whole_answers(target: Target) -> None:
+    await _ask_and_leave(target, 20, chat(target.key, WHOLE), 0.001)
+
+
+async def leavers_with_patience(target: Target) -> None:
+    """Some of them are seen to leave when their answer has begun."""
+    await _ask_and_leave(target, 100, chat(target.key, STREAM), 0.02)
+
+
+async def paid_flood(target: Target) -> None:
+    """200 connections that ask for one stream after another and read it all."""
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", target.port)
+        while True:
+            writer.write(chat(target.key, STREAM))
+            await reader.readuntil(b"0\r\n\r\n")
+
+    await _all(200, one)
+
+
+async def paid_pipelines(target: Target) -> None:
+    """200 connections, each with 300 paid requests in one write."""
+    await _all(200, lambda: _again_and_again(target, lambda: chat(target.key, WHOLE) * 300))
 
 
 ATTACKS: dict[str, Callable[[Target], Awaitable[None]]] = {
@@ -200,6 +232,10 @@ ATTACKS: dict[str, Callable[[Target], Awaitable[None]]] = {
         readers_of_nothing,
         traceback_hunters,
         leavers,
+        leavers_of_whole_answers,
+        leavers_with_patience,
+        paid_flood,
+        paid_pipelines,
     )
 }
 

@@ -80,6 +80,7 @@ async def _be_honest(target: Target, waits_s: list[float]) -> int:
     body = json.dumps({"model": "echo/echo-1", "messages": [{"role": "user", "content": "hi"}]}).encode()
     asked = chat(target.honest_key, body, "Connection: close")
     failed = 0
+    began_s: float | None = None
     try:
         while True:
             began_s = time.monotonic()
@@ -90,8 +91,11 @@ async def _be_honest(target: Target, waits_s: list[float]) -> int:
             except (OSError, TimeoutError):
                 failed += 1
             waits_s.append(time.monotonic() - began_s)
+            began_s = None
             await asyncio.sleep(HONEST_PAUSE_S)
     except asyncio.CancelledError:
+        if began_s is not None:
+            waits_s.append(time.monotonic() - began_s)
         return failed
 
 

@@ -42,6 +42,11 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Edge, Tar
         "invented keys",
         "readers of nothing",
         "traceback hunters",
+        "leavers",
+        "leavers of whole answers",
+        "leavers with patience",
+        "paid flood",
+        "paid pipelines",
     ],
 )
 def test_honest_caller_is_served_beside_an_attack(name: str, target: tuple[Edge, Target]) -> None:

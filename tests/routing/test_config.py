@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.table.config import Found, Limits, NotFound, find, parse
+from routing.table.endpoint import BaseUrl
 from routing.table.positions import line_of, lines
 from routing.table.problem import ConfigError, Problem, dotted, nearest
-from routing.table.provider import BaseUrl, Provider
+from routing.table.provider import Provider
 from usage.pricing import pico_per_request, pico_per_token
 
 GOLDEN = Path(__file__).parent / "golden"

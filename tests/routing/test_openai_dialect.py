@@ -206,3 +206,11 @@ def test_usage_text_is_completed_only_if_it_says_what_we_count(usage: bytes, lac
     written = meter.usage_json()
     assert (written == usage[:-1] + (lacks or b"") + b',"cost":0}') is (lacks is not None)
     assert json.loads(written)["cost"] == 0
+
+
+@pytest.mark.parametrize("bad", [b'{"finish_reason":5,"index":1}', b"null", b"7", b'"x"', b"[]"])
+def test_choice_of_another_type_voids_itself(bad: bytes) -> None:
+    """Its neighbours are read, and so is what of it can be."""
+    chunk = decode_chunk(b'{"choices":[%b,{"index":0,"finish_reason":"stop"}]}' % bad)
+    assert chunk.choices is not None
+    assert [choice.finish_reason for choice in chunk.choices] == [None, "stop"]

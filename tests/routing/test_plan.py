@@ -13,7 +13,8 @@ from routing.plan.preferences import Preferences
 from routing.plan.refusal import Refusal
 from routing.plan.unplanned import missing_keys, suggestions
 from routing.table.config import parse
-from routing.table.provider import BaseUrl, Provider
+from routing.table.endpoint import BaseUrl
+from routing.table.provider import Provider
 
 TEXT = """
 [providers.one]

@@ -18,7 +18,7 @@ LEDGER: Final[Ledger] = {
     "cache_control": renamed("cache_control"),
     **offers(
         "seed prediction metadata verbosity prompt_cache_key prompt_cache_options prompt_cache_retention session_id trace "
-        "transforms debug stop_server_tools_when moderation min_p top_a repetition_penalty cache_control_ttl"
+        "transforms debug stop_server_tools_when moderation min_p top_a repetition_penalty deferred_tools"
     ),
     **demands("frequency_penalty presence_penalty logit_bias logprobs top_logprobs n"),
     **demands("modalities audio image_config", "it answers in text only"),

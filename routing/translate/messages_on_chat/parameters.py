@@ -13,10 +13,11 @@ LEDGER: Final[Ledger] = {
         "model messages system tools tool_choice max_tokens stream stop_sequences thinking output_config output_format metadata "
         "service_tier"
     ),
-    **offers("context_management diagnostics cache_diagnostics inference_geo user_profile_id"),
-    **demands("container mcp_servers", _STATE),
+    **offers("context_management compaction diagnostics cache_diagnostics deferred_tools stop_server_tools_when"),
+    **demands("container mcp_servers thread user_profile_id workspace_id", _STATE),
+    **demands("inference_geo safeguards billing_policy fallback_credit_token", "leave it out"),
     "speed": demand("leave it out", b'"standard"'),
     **demands("fallbacks", "name the models to fall back to in 'models'"),
-    **same("provider models route plugins session_id trace temperature top_p top_k cache_control"),
+    **same("user provider models route plugins session_id trace temperature top_p top_k cache_control"),
     **meaningless("betas anthropic_version anthropic_beta"),
 }

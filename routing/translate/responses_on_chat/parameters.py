@@ -11,19 +11,17 @@ from routing.translate.ledger import Ledger, demand, demands, meaningless, offer
 _STATE: Final = "this proxy keeps no answers: send the whole conversation in 'input'"
 LEDGER: Final[Ledger] = {
     **reads("model input instructions tools tool_choice text reasoning max_output_tokens stream include metadata"),
-    **same(
-        "temperature top_p parallel_tool_calls service_tier prompt_cache_key prompt_cache_options prompt_cache_retention user"
-    ),
-    **same(
-        "safety_identifier provider models route session_id trace plugins top_k frequency_penalty presence_penalty modalities"
-    ),
+    **same("temperature top_p parallel_tool_calls service_tier prompt_cache_key prompt_cache_options"),
+    **same("prompt_cache_retention user cache_control stop safety_identifier provider models route session_id"),
+    **same("trace plugins top_k frequency_penalty presence_penalty modalities"),
     **demands("previous_response_id conversation prompt", _STATE),
     "background": demand(_STATE, b"false"),
     **demands("background_options", _STATE),
     "store": demand("this proxy keeps no answers: send false", b"false"),
     "top_logprobs": demand("leave it out", b"0"),
     "truncation": demand("send all of it, or less", b'"disabled"'),
-    **offers("max_tool_calls moderation access_programs context_management image_config"),
+    **offers("max_tool_calls moderation access_programs context_management deferred_tools stop_server_tools_when debug"),
+    **demands("image image_config", "it answers in text"),
     **meaningless("stream_options client_metadata"),
 }
 """`client_metadata` is Codex' own telemetry."""

@@ -120,7 +120,7 @@ def whole(name: str, caller: Format) -> bytes:
 def events(stream: bytes) -> list[Any]:
     """The JSON of each event."""
     payloads = [line[6:] for line in stream.replace(b"\r\n", b"\n").split(b"\n") if line.startswith(b"data: ")]
-    return [json.loads(payload) for payload in payloads if payload != b"[DONE]"]
+    return [json.loads(payload.decode("utf-8", "replace")) for payload in payloads if payload != b"[DONE]"]
 
 
 def chat_message(stream: bytes) -> dict[str, Any]:

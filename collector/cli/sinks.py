@@ -1,0 +1,53 @@
+"""What `tollway sinks …` does: how the outboxes are, dead letters again, records once more."""
+
+import argparse
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from collector.cli.arguments import add, family, moment_of
+from collector.cli.printing import say, show
+from collector.sinks import outbox
+from collector.store.contract import Store
+
+UTC = ZoneInfo("UTC")
+FOREVER_MS = 2**62
+
+
+def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    of_sinks = family(subparsers, "sinks", "where usage events go: what waits, dead letters, replays")
+    add(of_sinks, "list", list_sinks, "what waits for each sink, what it refused, what was not written for it")
+    add(of_sinks, "retry", retry_dead, "try a sink's dead letters again", json=False).add_argument("sink")
+    text = "write records for a sink again, after an outage that filled its outbox"
+    again = add(of_sinks, "replay", replay, text, json=False)
+    again.add_argument("sink")
+    again.add_argument("--since", metavar="DAY", required=True, help="from this UTC day on, such as 2026-01-31")
+    again.add_argument("--until", metavar="DAY", default=None, help="the first UTC day that is left out")
+
+
+def list_sinks(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    rows: list[dict[str, Any]] = [
+        {
+            "sink": row.sink,
+            "waiting": row.waiting,
+            "oldest_seconds": (now - row.oldest_ms) // 1000 if row.oldest_ms else 0,
+            "dead": row.dead,
+            "skipped": row.skipped,
+            "problem": row.problem,
+        }
+        for row in store.read(outbox.backlogs)
+    ]
+    return show(rows, arguments.json)
+
+
+def retry_dead(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    count = store.write(lambda tx: outbox.revive(tx, arguments.sink))
+    say(f"{count} events of sink {arguments.sink} are tried again")
+    return 0
+
+
+def replay(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    from_ms = moment_of(arguments.since, UTC, "--since")
+    until_ms = moment_of(arguments.until, UTC, "--until") if arguments.until else FOREVER_MS
+    count = store.write(lambda tx: outbox.replay(tx, arguments.sink, from_ms, until_ms, now))
+    say(f"{count} records are written for sink {arguments.sink} again; it counts each of them once")
+    return 0

@@ -1,0 +1,92 @@
+"""Whose request begins next, when more have come at once than one turn of the event loop has time for.
+
+Rule: while the loop keeps up, a request begins at once and pays one look. In a turn that is late each account begins one more;
+what else it sends waits, first come, first served, and the accounts take turns: a flood waits behind itself, and a caller beside
+it does not wait behind the flood.
+Strategy: who waits is let go a few at a time, with the sockets looked at in between, so callers that leave while they wait are
+seen to have left, and cost next to nothing.
+Limits: what is read and authenticated before is not shared out; one account may have WAITING_MAX waiting.
+"""
+
+import asyncio
+from collections import deque
+
+from edge.relay.body import overloaded
+from edge.write_batch import WriteBatch
+from routing.plan.refusal import Denied
+
+TURN_S = 0.03
+"""A turn that goes on for longer is late."""
+AT_ONCE = 8
+"""Of those that wait, begin in one turn."""
+WAITING_MAX = 2_048
+
+
+class FairStart:
+    """For one event loop. `turn` knows when the turn began."""
+
+    __slots__ = ("_begun", "_is_releasing", "_late_s", "_turn", "_waiting")
+
+    def __init__(self, turn: WriteBatch) -> None:
+        self._turn = turn
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        """By account; the one whose turn it is first."""
+        self._begun: set[str] = set()
+        """Accounts that have begun one more in the late turn that began at `_late_s`."""
+        self._late_s = 0.0
+        self._is_releasing = False
+
+    @property
+    def waiting(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def is_late(self, now_s: float) -> bool:
+        """Whether it has to be asked at all who begins."""
+        return bool(self._waiting) or (self._turn.is_due and now_s - self._turn.due_s > TURN_S)
+
+    async def wait(self, account: str, now_s: float) -> bool:
+        """Return when a request of `account` may begin; whether it had to wait. Denied: too many of them do."""
+        waiting = self._waiting.get(account)
+        if waiting is None:
+            if self._may_begin(account, now_s):
+                return False
+            waiting = self._waiting[account] = deque()
+        elif len(waiting) >= WAITING_MAX:
+            raise Denied(overloaded("more requests of this account wait than it may have"))
+        loop = asyncio.get_running_loop()
+        mine: asyncio.Future[None] = loop.create_future()
+        waiting.append(mine)
+        if not self._is_releasing:
+            self._is_releasing = True
+            loop.call_soon(self._release, loop)
+        await mine
+        return True
+
+    def _may_begin(self, account: str, now_s: float) -> bool:
+        """Whether an account of which none waits may begin one."""
+        turn = self._turn
+        if not turn.is_due or now_s - turn.due_s <= TURN_S:
+            return True
+        if turn.due_s != self._late_s:
+            self._late_s = turn.due_s
+            self._begun.clear()
+        elif account in self._begun:
+            return False
+        self._begun.add(account)
+        return True
+
+    def _release(self, loop: asyncio.AbstractEventLoop) -> None:
+        waiting = self._waiting
+        left = AT_ONCE
+        while waiting and left:
+            account = next(iter(waiting))
+            queue = waiting.pop(account)
+            one = queue.popleft()
+            if queue:
+                waiting[account] = queue
+            if not one.done():  # it may have been cancelled
+                one.set_result(None)
+                left -= 1
+        self._is_releasing = bool(waiting)
+        if waiting:
+            loop.call_soon(self._release, loop)

@@ -1,0 +1,207 @@
+"""Anthropic's Messages, passed on: the stream and the whole answer with our id, model and cost.
+
+Rule: `message_delta`, which tells the usage, waits for what ends the answer, so that its cost is the one that is charged.
+Rule: a cut ends the answer as Anthropic ends one that has reached its cap: a client that sees an error asks again.
+Source: Anthropic's Messages reference; recorded streams (tests/recorded).
+"""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from routing.dialects.anthropic import FINISH, error_type
+from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
+from routing.metering.meter import Meter
+from routing.plan.refusal import Refusal
+from routing.rewrite.answer import Identity, failure_of_error
+from routing.rewrite.named_events import TEXT, NamedEvents, usage_with_cost
+from routing.wire.members import REFUSED, decode_members, replace
+from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
+
+_encode: Final = msgspec.json.encode
+
+
+class _Message(msgspec.Struct, gc=False):
+    type: Any = None
+    id: Any = None
+    stop_reason: Any = None
+    usage: Raw = Raw(b"")
+    error: Raw = Raw(b"")
+
+
+class _Event(msgspec.Struct, gc=False):
+    message: _Message | None = None
+    delta: _Message | None = None
+    index: Any = None
+    usage: Raw = Raw(b"")
+    error: Raw = Raw(b"")
+
+
+class _Tier(msgspec.Struct, gc=False):
+    service_tier: Any = None
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_message = msgspec.json.Decoder(_Message).decode
+_decode_tier = msgspec.json.Decoder(_Tier).decode
+
+
+def counts_of(meter: Meter) -> dict[str, int]:
+    """What is charged, by Anthropic's names."""
+    tokens = meter.bill().tokens
+    return {
+        "input_tokens": max(tokens.prompt - tokens.cached - tokens.cache_write, 0),
+        "cache_read_input_tokens": tokens.cached,
+        "cache_creation_input_tokens": tokens.cache_write,
+        "output_tokens": tokens.completion,
+    }
+
+
+def error_body(refusal: Refusal, request_id: str = "") -> bytes:
+    """An error in Anthropic's words."""
+    body: dict[str, Any] = {"type": "error", "error": {"type": error_type(refusal.status), "message": refusal.message}}
+    details = {"code": refusal.code, **({"param": refusal.param} if refusal.param else {}), **(refusal.metadata or {})}
+    body["error"]["details"] = details
+    if request_id:
+        body["request_id"] = request_id
+    return _encode(body)
+
+
+class MessagesStream(NamedEvents):
+    """One stream."""
+
+    PARTS = frozenset(("content_block_delta",))
+    QUIET = frozenset(("ping", "message_start"))
+
+    def __init__(self, identity: Identity, meter: Meter, *, created: int, line_bytes_max: int) -> None:
+        super().__init__(identity, meter, created=created, line_bytes_max=line_bytes_max)
+        self._delta = b""
+        self._open_block: int | None = None
+        self._has_start = False
+
+    def _take(self, kind: str, payload: bytes) -> bytes | None:
+        if kind == "content_block_delta":
+            self.has_begun = True
+            self._count(payload)
+            return None
+        if kind == "ping":
+            return None
+        try:
+            event = _decode_event(payload)
+        except REFUSED:
+            self._count(payload)
+            return self._end_with(payload) if kind == "error" else None
+        if kind == "message_start":
+            return self._start(event, payload)
+        if kind == "message_delta":
+            return self._note(event, payload)
+        if kind == "error":
+            return self._end_with(bytes(event.error) or payload)
+        self.has_begun = True
+        if kind == "message_stop":
+            self._conclude()
+            self.is_done = self.is_over = True
+        elif kind == "content_block_start":
+            self._open_block = event.index if isinstance(event.index, int) else None
+            self._count(payload)
+        elif kind == "content_block_stop":
+            self._open_block = None
+        return None
+
+    def _start(self, event: _Event, payload: bytes) -> bytes | None:
+        message = event.message
+        if self.has_begun:
+            return self._end_with(b'{"type":"api_error","message":"the provider began its answer again"}')
+        if message is None:
+            return None
+        if isinstance(message.id, str):
+            self.upstream_id = message.id[:FOREIGN_CHARS_MAX]
+        if self._has_start:
+            return b""
+        self._has_start = True
+        self._observe(message.usage)
+        return self._renamed(payload, "message")
+
+    def _observe(self, usage: Raw) -> None:
+        text = bytes(usage)
+        if text and text != b"null":
+            self.meter.observe_usage(text)
+            try:
+                tier = _decode_tier(text).service_tier
+            except REFUSED:
+                return
+            if isinstance(tier, str):
+                self.meter.tier = tier[:SHORT_CHARS_MAX]
+
+    def _note(self, event: _Event, payload: bytes) -> bytes:
+        self._conclude()
+        self._observe(event.usage)
+        if event.delta is not None and isinstance(event.delta.stop_reason, str):
+            self.has_begun = self.is_finished = True
+            reason = event.delta.stop_reason
+            self.finish_reason = FINISH.get(reason, reason)[:SHORT_CHARS_MAX]
+        self._delta = payload
+        return b""
+
+    def _conclude(self) -> None:
+        if self._delta:
+            payload, self._delta = self._delta, b""
+            self._out.append(b"event: message_delta\ndata: %b\n\n" % self._with_cost(payload))
+
+    def _with_cost(self, payload: bytes) -> bytes:
+        members = decode_members(payload)
+        usage = usage_with_cost(members.get("usage"), self.meter, counts_of(self.meter))
+        return replace(payload, members, {"usage": usage})
+
+    def cut(self) -> bytes:
+        """See `Machine`."""
+        out = [self._drain()]
+        if not self._has_start:
+            message: dict[str, Any] = {"id": self._identity.id_json, "type": "message", "role": "assistant"}
+            message |= {"model": self._identity.model_json, "content": [], "stop_reason": None, "stop_sequence": None}
+            message["usage"] = counts_of(self.meter)
+            start = b'event: message_start\ndata: {"type":"message_start","message":%b}\n\n'
+            out.append(start % _encode(message))
+        if self._open_block is not None:
+            stop = b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n'
+            out.append(stop % self._open_block)
+        usage = usage_with_cost(Raw(_encode(counts_of(self.meter))), self.meter, {})
+        out.append(
+            b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"max_tokens","stop_sequence":null},'
+            b'"usage":%b}\n\nevent: message_stop\ndata: {"type":"message_stop"}\n\n' % bytes(usage)
+        )
+        return b"".join(out)
+
+    def fail(self, refusal: Refusal) -> bytes:
+        """See `Machine`."""
+        return self._drain() + b"event: error\ndata: %b\n\n" % error_body(refusal)
+
+
+def whole(body: bytes, identity: Identity, meter: Meter) -> tuple[bytes, str, str]:
+    """A whole message as the caller gets it, its finish and the provider's id. AttemptFailed."""
+    try:
+        members = decode_members(body)
+        message = _decode_message(body)
+    except REFUSED:
+        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
+    if message.type == "error" or bytes(message.error) not in (b"", b"null"):
+        raise AttemptFailed(failure_of_error(bytes(message.error) or body, Sent.REQUEST))
+    if "content" not in members:
+        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no content"))
+    usage = bytes(message.usage)
+    text = sum(map(len, TEXT.findall(bytes(members["content"]))))
+    meter.deltas += 1 if text else 0
+    meter.text_bytes += text
+    if usage and usage != b"null":
+        meter.observe_usage(usage)
+        try:
+            tier = _decode_tier(usage).service_tier
+            meter.tier = tier[:SHORT_CHARS_MAX] if isinstance(tier, str) else meter.tier
+        except REFUSED:
+            pass
+    names = {"id": identity.id_json, "model": identity.model_json}
+    values = names | {"usage": usage_with_cost(members.get("usage"), meter, counts_of(meter))}
+    reason = message.stop_reason if isinstance(message.stop_reason, str) else ""
+    upstream_id = message.id[:FOREIGN_CHARS_MAX] if isinstance(message.id, str) else ""
+    return replace(body, members, values), FINISH.get(reason, reason)[:SHORT_CHARS_MAX], upstream_id

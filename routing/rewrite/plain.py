@@ -1,0 +1,77 @@
+"""Whole JSON answers beside the generated ones (vectors, ranks, verdicts, images): our names and the cost, every other byte the
+provider's.
+
+Rule: they may be large, so they are spliced and never rebuilt. Rule: an answer that lacks what makes it one is none.
+Source: OpenAI's, Cohere's, Jina's and Voyage's references.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
+from routing.metering.meter import Meter
+from routing.rewrite.answer import Identity, failure_of_error
+from routing.rewrite.named_events import usage_with_cost
+from routing.rewrite.provider_event import explains_itself
+from routing.wire.members import REFUSED, Members, decode_members, replace
+from usage.record import FOREIGN_CHARS_MAX
+
+_NOTHING: Final = (b"", b"null")
+_encode: Final = msgspec.json.encode
+_decode_any: Final = msgspec.json.Decoder(Any).decode
+
+
+def opened(body: bytes, *names: str) -> Members:
+    """The members of an answer that has one of `names`. AttemptFailed."""
+    try:
+        members = decode_members(body)
+    except REFUSED:
+        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
+    error = bytes(members.get("error", b""))
+    if error not in _NOTHING:
+        raise AttemptFailed(failure_of_error(error, Sent.REQUEST))
+    if not any(name in members for name in names):
+        if explains_itself(members):
+            raise AttemptFailed(failure_of_error(body, Sent.REQUEST))
+        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail=f"no {names[0]}"))
+    return members
+
+
+def observe(usage: Raw | None, meter: Meter, *, writes: bool = False) -> None:
+    """A usage object. Where nothing is written (`writes`), what is not told of a completion is none."""
+    text = bytes(usage or b"")
+    if text in _NOTHING:
+        return
+    if not writes:
+        try:
+            members = decode_members(text)
+        except REFUSED:
+            return
+        if not members.keys() & {"completion_tokens", "output_tokens"}:
+            name = "output_tokens" if "input_tokens" in members else "completion_tokens"
+            text = replace(text, members, {name: Raw(b"0")})
+    meter.observe_usage(text)
+
+
+def counts_of(meter: Meter) -> dict[str, int]:
+    tokens = meter.bill().tokens
+    return {"prompt_tokens": tokens.prompt, "total_tokens": tokens.total}
+
+
+def dressed(body: bytes, members: Members, identity: Identity, meter: Meter, *, has_id: bool = True) -> bytes:
+    """The answer with our id (where it has one), the model that was asked for and its cost."""
+    names: Members = {"id": identity.id_json, "model": identity.model_json}
+    values = {name: value for name, value in names.items() if name in members and (has_id or name != "id")}
+    values["usage"] = usage_with_cost(members.get("usage"), meter, counts_of(meter))
+    return replace(body, members, values)
+
+
+def id_of(members: Members) -> str:
+    """The provider's own id."""
+    try:
+        found = _decode_any(members["id"])
+    except (KeyError, *REFUSED):
+        return ""
+    return found[:FOREIGN_CHARS_MAX] if isinstance(found, str) else ""

@@ -1,0 +1,157 @@
+"""What callers may call: the table of surfaces, and what each of them offers.
+
+A surface is a wire format with its paths, how its request is read, what a provider of the same format is sent and sends, and how
+it says no. Rule: adding one is a file here and a line in `SURFACES`; nothing in edge/ learns of it. Whether a provider is
+reached in the same format or through translators is `routing.surfaces.adapter`'s.
+Strategy: a surface is a module with the functions of `Surface`, imported when it is first called.
+Rule: everything here is pure: bytes and structs in, bytes and structs out.
+"""
+
+from importlib import import_module
+from typing import Final, Literal, NamedTuple, Protocol, cast
+
+from routing.metering.meter import Meter
+from routing.plan.fit import AS_SENT, Fit
+from routing.plan.refusal import Refusal
+from routing.request.envelope import Envelope
+from routing.rewrite.answer import Identity
+from routing.table.endpoint import Endpoint
+from routing.table.provider import Model, Provider
+from usage.flavor import Flavor
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Call(NamedTuple):
+    """What a request says outside of its body. `path` as ASGI has it: decoded, without the query."""
+
+    path: str
+    headers: Headers
+
+    def header(self, name: bytes) -> bytes:
+        """The value of a header (the last one), empty when there is none."""
+        return next((value for key, value in reversed(self.headers) if key == name), b"")
+
+
+class Whole(NamedTuple):
+    """A whole answer, for the caller. `content_type`: empty for JSON, else to be told as the provider told it."""
+
+    body: bytes
+    finish_reason: str = ""
+    upstream_id: str = ""
+    content_type: str = ""
+
+
+class Told(NamedTuple):
+    """A refusal as this surface's clients read it."""
+
+    status: int
+    body: bytes
+    headers: Headers
+
+
+class Asked(NamedTuple):
+    """What a request to one target is made of, beside what its surface read. `cap`: completion tokens to allow where the caller
+    has no cap of its own. `has_stream_options` and `fit` are Chat's (`routing.request.body`)."""
+
+    provider: Provider
+    model: Model
+    endpoint: Endpoint
+    cap: int | None = None
+    has_stream_options: bool = True
+    fit: Fit = AS_SENT
+
+
+class Sent(NamedTuple):
+    """A request as it goes to a provider of the same format: the body in parts, lines for its head, and what was left out."""
+
+    body: list[bytes | memoryview]
+    head: bytes = b""
+    ignored: tuple[str, ...] = ()
+
+
+class Machine(Protocol):
+    """One stream on its way; `routing.rewrite.stream.StreamRewrite` says what the members mean.
+
+    `swap`: the short way for what is one plain event, b"" for anything else. `cut`: the reserve is used up, the answer ends
+    regularly, with its usage. `fail`: the one event that says that it broke, and what must stand before it.
+    """
+
+    is_framing: bool
+    is_notable: bool
+
+    @property
+    def meter(self) -> Meter: ...
+    @property
+    def created(self) -> int: ...
+    @property
+    def upstream_id(self) -> str: ...
+    @property
+    def finish_reason(self) -> str: ...
+    @property
+    def error(self) -> bytes: ...
+    @property
+    def has_begun(self) -> bool: ...
+    @property
+    def is_done(self) -> bool: ...
+    @property
+    def is_finished(self) -> bool: ...
+    @property
+    def is_over(self) -> bool: ...
+    @property
+    def is_complete(self) -> bool: ...
+    @property
+    def is_at_boundary(self) -> bool: ...
+    def swap(self, data: bytes) -> bytes: ...
+    def scan(self, data: bytes) -> bytes: ...
+    def feed(self, data: bytes) -> bytes: ...
+    def finish(self) -> bytes: ...
+    def cut(self) -> bytes: ...
+    def fail(self, refusal: Refusal) -> bytes: ...
+
+
+class Surface(Protocol):
+    """The functions of a surface's module. `ANSWERS`: what a whole answer is; `TYPE` of a stream is `text/event-stream`."""
+
+    ANSWERS: Literal["json", "bytes"]
+
+    def read(self, body: bytes, call: Call) -> Envelope:
+        """What decides. Invalid."""
+
+    def request(self, envelope: Envelope, asked: Asked) -> Sent:
+        """For a provider of the same format. Calling it again gives the same."""
+
+    def machine(self, identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:
+        """For a stream of the same format."""
+
+    def whole(self, body: bytes, identity: Identity, meter: Meter, content_type: str) -> Whole:
+        """A whole answer of the same format, with our names and its cost; counted into `meter`. AttemptFailed."""
+
+    def told(self, refusal: Refusal, flavor: Flavor, request_id: str) -> Told:
+        """A refusal in this surface's words."""
+
+
+class Entry(NamedTuple):
+    """`format`: what its callers speak. `paths`: beneath both bases; `{model}` stands for a model's id, slashes included."""
+
+    format: str
+    module: str
+    paths: tuple[str, ...]
+
+
+SURFACES: Final = (
+    Entry("chat", "routing.surfaces.chat", ("/chat/completions",)),
+    Entry("messages", "routing.surfaces.messages", ("/messages",)),
+    Entry("responses", "routing.surfaces.responses", ("/responses",)),
+    Entry("embeddings", "routing.surfaces.embeddings", ("/embeddings",)),
+    Entry("completions", "routing.surfaces.completions", ("/completions",)),
+    Entry("moderations", "routing.surfaces.moderations", ("/moderations",)),
+    Entry("rerank", "routing.surfaces.rerank", ("/rerank",)),
+    Entry("images", "routing.surfaces.images", ("/images/generations",)),
+    Entry("speech", "routing.surfaces.speech", ("/audio/speech",)),
+)
+
+
+def surface_of(entry: Entry) -> Surface:
+    """The surface's functions."""
+    return cast(Surface, import_module(entry.module))

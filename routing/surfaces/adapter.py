@@ -1,0 +1,234 @@
+"""How a request of one surface is served by one target: as it came, or through one translator on each side of Chat.
+
+Rule: where the target offers the caller's own format, the bytes pass. Else the surface is told in Chat, and Chat in what the
+target offers; where a translator for either half is missing, the target is not offered on that surface, and the refusal says on
+which it is.
+Rule: a translated request is read again as the Chat request that it is, so every rule about prices and state holds for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, cast
+
+import msgspec
+from msgspec import Raw
+
+from routing.metering.meter import Meter
+from routing.plan.fit import AS_SENT, NO_FITS, Fit, fit, fit_attempts, is_billable
+from routing.plan.plan import Attempt
+from routing.plan.refusal import Refusal
+from routing.request.body import rewrite
+from routing.request.envelope import Envelope, Invalid
+from routing.request.envelope import read as read_chat
+from routing.rewrite.answer import Identity, open_answer, rewrite_answer
+from routing.rewrite.reshape import events_of
+from routing.rewrite.stream import StreamRewrite
+from routing.surfaces import SURFACES, Asked, Entry, Machine, Sent, Surface, Whole, surface_of
+from routing.table.endpoint import CHAT_ONLY, Endpoint
+from routing.table.provider import Model, Provider
+from routing.translate import HUB, Context, DownstreamPair, Target, UpstreamPair, downstream_pair, upstream_pair
+from routing.wire.members import decode_members
+from usage.flavor import Flavor
+
+_encode: Final = msgspec.json.encode
+
+
+class Memo(NamedTuple):
+    """What the translators of an answer need of its request."""
+
+    upstream: Any = None
+    downstream: Any = None
+
+
+class Adapter(msgspec.Struct, frozen=True, eq=False):
+    """`upstream`: Chat on the endpoint's format; `downstream`: the surface on Chat; both None where the bytes pass."""
+
+    surface: Surface
+    endpoint: Endpoint
+    upstream: UpstreamPair | None = None
+    downstream: DownstreamPair | None = None
+
+    @property
+    def is_translated(self) -> bool:
+        return self.upstream is not None or self.downstream is not None
+
+    def request(self, envelope: Envelope, asked: Asked) -> tuple[Sent, Memo]:
+        """What goes to the provider. Invalid: the target cannot be asked for this. Calling it again gives the same."""
+        if self.upstream is None and self.downstream is None:
+            sent = self.surface.request(envelope, asked)
+            # A surface that passes on the caller's word for a header has it instead of the endpoint's own.
+            return sent if sent.head or not asked.endpoint.headers else sent._replace(head=asked.endpoint.head), NO_MEMO
+        ignored: list[str] = list(asked.fit.ignored)
+        memo = downstream_memo = None
+        provider, model = asked.provider, asked.model
+        if self.downstream is not None:
+            said = self.downstream.request(
+                _encode(envelope.members), self._target(envelope, asked, is_last=self.upstream is None)
+            )
+            ignored += said.ignored
+            downstream_memo = said.memo
+            envelope = read_chat(said.body)
+            fitted = fit(envelope, provider, model) if self.upstream is None else is_billable(envelope, provider, model)
+            if isinstance(fitted, Refusal):
+                raise Invalid(fitted.message, fitted.param, fitted.code)
+            if fitted is not None:
+                ignored += fitted.ignored
+                asked = asked._replace(fit=fitted)
+        body = rewrite(
+            envelope,
+            model.name,
+            cap=asked.cap,
+            cap_max=model.max_output_tokens,
+            cap_field="as_sent" if self.upstream is not None else model.max_tokens_field or provider.max_tokens_field,
+            has_stream_options=asked.has_stream_options and self.upstream is None,
+            fit=asked.fit,
+        )
+        if self.upstream is not None:
+            translated = self.upstream.request(b"".join(body), self._target(envelope, asked, is_last=True))
+            ignored += translated.ignored
+            memo = translated.memo
+            body = [_placed(translated.body, asked.endpoint)]
+        return Sent(body, asked.endpoint.head, tuple(dict.fromkeys(ignored))), Memo(memo, downstream_memo)
+
+    def _target(self, envelope: Envelope, asked: Asked, *, is_last: bool) -> Target:
+        return Target(
+            provider=asked.provider.name,
+            model=asked.model.name,
+            max_output_tokens=asked.model.max_output_tokens,
+            fetches_urls=asked.endpoint.fetches_urls,
+            traits=asked.model.traits if is_last else HUB,
+            requires_parameters=envelope.requires_parameters,
+        )
+
+    def machine(
+        self, identity: Identity, meter: Meter, envelope: Envelope, memo: Memo, created: int, line_bytes_max: int
+    ) -> Machine:
+        """What a stream goes through."""
+        if self.upstream is None and self.downstream is None:
+            return self.surface.machine(identity, meter, envelope, created, line_bytes_max)
+        from routing.translate.chain import Chain
+
+        names = self._within(identity)
+        rewritten = StreamRewrite(
+            names,
+            meter,
+            include_usage=envelope.include_usage or self.downstream is not None,
+            created=created,
+            line_bytes_max=line_bytes_max,
+            choices=envelope.choices,
+        )
+        context = Context(identity.gen_id, identity.model, created, meter.prompt_estimate)
+        return Chain(
+            names,
+            rewritten,
+            None if self.upstream is None else self.upstream.machine(_with(context, memo.upstream)),
+            None if self.downstream is None else self.downstream.machine(_with(context, memo.downstream)),
+            envelope.choices,
+        )
+
+    def whole(self, body: bytes, identity: Identity, meter: Meter, memo: Memo, content_type: str) -> Whole:
+        """A whole answer. AttemptFailed."""
+        if self.upstream is None and self.downstream is None:
+            return self.surface.whole(body, identity, meter, content_type)
+        context = Context(identity.gen_id, identity.model, identity.created_s, meter.prompt_estimate)
+        if self.upstream is not None:
+            body = self.upstream.whole(body, _with(context, memo.upstream))
+        reading = open_answer(body)
+        answer = rewrite_answer(body, reading, self._within(identity), meter)
+        if self.downstream is not None:
+            answer = self.downstream.whole(answer, _with(context, memo.downstream))
+        return Whole(answer, reading.chunk.finish_reason, reading.chunk.upstream_id)
+
+    def streamed(self, body: bytes, memo: Memo, identity: Identity) -> tuple[bytes, bool]:
+        """A whole answer where a stream was asked for, as Chat's stream; and whether it is one. AttemptFailed."""
+        if self.upstream is not None:
+            body = self.upstream.whole(body, _with(Context(identity.gen_id, identity.model, identity.created_s), memo.upstream))
+        return events_of(body, open_answer(body)), True
+
+    def _within(self, identity: Identity) -> Identity:
+        """A translator to the caller's format reads OpenAI's flavour of Chat."""
+        if self.downstream is None or identity.flavor is Flavor.OPENAI:
+            return identity
+        return Identity(identity.gen_id, identity.model, Flavor.OPENAI, identity.provider, identity.created_s)
+
+
+NO_MEMO: Final = Memo()
+
+
+def _with(context: Context, memo: Any) -> Context:
+    return context if memo is None else msgspec.structs.replace(context, memo=memo)
+
+
+def _placed(body: bytes, endpoint: Endpoint) -> bytes:
+    """A translated body as the endpoint wants it: without the model that its path names, with members of its own."""
+    if not (endpoint.has_model_in_path or endpoint.body):
+        return body
+    members = decode_members(body)
+    if endpoint.has_model_in_path:
+        members.pop("model", None)
+    return _encode(members | {name: Raw(_encode(text)) for name, text in endpoint.body})
+
+
+def adapter_of(entry: Entry, provider: Provider, model: Model) -> Adapter | None:
+    """How a model is served on a surface; None when it is not."""
+    direct = provider.endpoint_of(model, entry.format)
+    if direct is not None:
+        return Adapter(surface_of(entry), direct)
+    downstream = None if entry.format == "chat" else downstream_pair(cast(Any, entry.format))
+    if downstream is None and entry.format != "chat":
+        return None
+    for endpoint in provider.endpoints_of(model):
+        if endpoint.format == "chat":
+            return Adapter(surface_of(entry), endpoint, None, downstream)
+        upstream = upstream_pair(cast(Any, endpoint.format))
+        if upstream is not None:
+            return Adapter(surface_of(entry), endpoint, upstream, downstream)
+    return None
+
+
+Adapters = Mapping[str, Adapter]
+Admitted = tuple[Sequence[Attempt], Mapping[str, Fit], Adapters]
+NO_ADAPTERS: Final[Adapters] = {}
+"""All of them are Chat on Chat."""
+
+
+def admit(entry: Entry, envelope: Envelope, attempts: Sequence[Attempt]) -> Admitted | Refusal:
+    """The attempts that can serve a request on this surface, with what to change and how it goes, by the model's id; the first
+    refusal when none can."""
+    if entry.format == "chat" and all(attempt.provider.endpoints is CHAT_ONLY for attempt in attempts):
+        fitted = fit_attempts(envelope, attempts)
+        return fitted if isinstance(fitted, Refusal) else (*fitted, NO_ADAPTERS)
+    fits: dict[str, Fit] = {}
+    adapters: dict[str, Adapter] = {}
+    refused: dict[str, Refusal] = {}
+    for attempt in attempts:
+        name = attempt.model.id
+        if name in adapters or name in refused:
+            continue
+        found = adapter_of(entry, attempt.provider, attempt.model)
+        if found is None:
+            refused[name] = not_on_surface(entry, attempt)
+            continue
+        is_chat = entry.format == "chat" and found.upstream is None
+        fitted_one = (fit if is_chat else is_billable)(envelope, attempt.provider, attempt.model)
+        if isinstance(fitted_one, Refusal):
+            refused[name] = fitted_one
+        else:
+            adapters[name] = found
+            if fitted_one is not AS_SENT:
+                fits[name] = fitted_one
+    if not adapters:
+        return next(iter(refused.values()))
+    kept = attempts if not refused else [attempt for attempt in attempts if attempt.model.id in adapters]
+    return kept, fits or NO_FITS, adapters
+
+
+def surfaces_of(provider: Provider, model: Model) -> list[Entry]:
+    """On which surfaces a model is offered."""
+    return [entry for entry in SURFACES if adapter_of(entry, provider, model) is not None]
+
+
+def not_on_surface(entry: Entry, attempt: Attempt) -> Refusal:
+    offered = [f"/v1{each.paths[0]}" for each in surfaces_of(attempt.provider, attempt.model)]
+    where = f"; it is on {' and '.join(offered)}" if offered else ""
+    message = f"{attempt.model.id} is not offered on /v1{entry.paths[0]} here{where}"
+    return Refusal(404, "model_not_found", message, param="model", metadata={"surfaces": offered})

@@ -1,0 +1,103 @@
+"""OpenAI's legacy Completions: a prompt is gone on with. Base models and editors (fill in the middle) speak it.
+
+Rule: `best_of` answers are billed, however few are sent. Rule: without `max_tokens` OpenAI writes 16 tokens; we say so to every
+provider, so that what is held is what can come. Source: OpenAI's API reference.
+"""
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Raw
+
+from routing.metering.meter import Meter
+from routing.plan.preferences import read_preferences
+from routing.request.envelope import Envelope, PositiveInt, members_of, model_of
+from routing.request.invalid import Invalid
+from routing.request.names import words
+from routing.request.options import read_options
+from routing.rewrite.answer import Identity, open_answer, rewrite_answer
+from routing.rewrite.completions import CompletionsStream
+from routing.surfaces import Asked, Call, Machine, Sent, Whole
+from routing.surfaces.json_request import body_for, checked, checks, is_there, missing, priced
+from routing.surfaces.no_stream import told as told
+from routing.table.parameters import OURS
+
+ANSWERS: Final[Literal["json", "bytes"]] = "json"
+TOKENS_DEFAULT: Final = 16
+_CHECKS: Final = checks(
+    ("stream", bool, "true or false"),
+    ("max_tokens", PositiveInt, "a whole number of at least 1"),
+    ("n", Annotated[int, Meta(ge=1, le=128)], "a whole number from 1 to 128"),
+    ("best_of", Annotated[int, Meta(ge=1, le=20)], "a whole number from 1 to 20"),
+    ("temperature", Annotated[float, Meta(ge=0, le=2)], "a number from 0 to 2"),
+    ("top_p", Annotated[float, Meta(ge=0, le=1)], "a number from 0 to 1"),
+    ("stop", str | Annotated[list[str], Meta(max_length=4)], "one string or a list of up to four strings"),
+    ("stream_options", dict[str, Any], "an object such as {'include_usage': true}"),
+)
+_ORDINARY: Final = words(
+    "model prompt suffix max_tokens stream stream_options n best_of echo logprobs stop temperature top_p presence_penalty "
+    "frequency_penalty logit_bias seed user min_tokens top_k repetition_penalty"
+)
+
+
+def read(body: bytes, call: Call) -> Envelope:
+    members = members_of(body)
+    values = checked(members, _CHECKS)
+    if not is_there(members, "prompt"):
+        raise missing("prompt", "a text, a list of texts, or tokens")
+    if members["prompt"][:1] not in (b'"', b"["):
+        raise Invalid("'prompt' must be a text, a list of texts, or tokens", "prompt")
+    preferences = read_preferences(members) if not members.keys().isdisjoint(OURS) else None
+    options = read_options(members, members.keys() - _ORDINARY)
+    prompts = _prompts(members["prompt"])
+    return Envelope(
+        model=model_of(members, preferences),
+        members=members,
+        bytes_total=len(body),
+        stream=values.get("stream", False),
+        include_usage=values.get("stream_options", {}).get("include_usage") is True,
+        max_tokens=values.get("max_tokens", TOKENS_DEFAULT),
+        choices=max(values.get("n", 1), values.get("best_of", 1)) * prompts,
+        prompt_bytes=len(members["prompt"]),
+        options=priced(options),
+        preferences=preferences,
+        tier=options.tier,
+    )
+
+
+def _prompts(raw: Raw) -> int:
+    """How many texts are asked to be gone on with: each is answered `n` times."""
+    if raw[:1] == b'"':
+        return 1
+    try:
+        values = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        raise Invalid("'prompt' cannot be read", "prompt") from None
+    if not values:
+        raise Invalid("'prompt' must not be empty", "prompt")
+    return 1 if isinstance(values[0], int) else len(values)
+
+
+def request(envelope: Envelope, asked: Asked) -> Sent:
+    changes = {"max_tokens": Raw(b"%d" % (envelope.max_tokens or TOKENS_DEFAULT))}
+    drops = set(OURS) - ({"stream_options"} if envelope.stream else set())
+    if envelope.stream and asked.has_stream_options:
+        changes["stream_options"] = Raw(b'{"include_usage":true}')
+    return Sent(body_for(envelope, asked, changes, drops))
+
+
+def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:
+    return CompletionsStream(
+        identity,
+        meter,
+        include_usage=envelope.include_usage,
+        created=created,
+        line_bytes_max=line_bytes_max,
+        choices=envelope.choices,
+    )
+
+
+def whole(body: bytes, identity: Identity, meter: Meter, content_type: str) -> Whole:
+    reading = open_answer(body)
+    answer = rewrite_answer(body, reading, identity, meter)
+    return Whole(answer, reading.chunk.finish_reason, reading.chunk.upstream_id)

@@ -1,0 +1,80 @@
+"""What the surfaces with a JSON body share: members that are checked, and the body that is rebuilt from them.
+
+Rule: what was read is what is sent: one name, one member, in the order and the bytes that came.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from routing.request.body import encoded
+from routing.request.envelope import Envelope
+from routing.request.invalid import Invalid
+from routing.request.names import STATE
+from routing.request.options import Options
+from routing.surfaces import Asked
+from routing.wire.members import Members
+
+Checks = Mapping[str, tuple[Any, str]]
+"""Member → (its decoder, what it must be)."""
+NULL = Raw(b"null")
+_encode = msgspec.json.Encoder().encode
+
+
+def checks(*rules: tuple[str, Any, str]) -> Checks:
+    """From (name, type, what it must be)."""
+    return {name: (msgspec.json.Decoder(kind | None).decode, expected) for name, kind, expected in rules}
+
+
+def checked(members: Members, rules: Checks) -> dict[str, Any]:
+    """The values of the members that have a rule, without those that are null. Invalid."""
+    values: dict[str, Any] = {}
+    for name, (decode, expected) in rules.items():
+        raw = members.get(name)
+        if raw is not None:
+            try:
+                value = decode(raw)
+            except (msgspec.DecodeError, RecursionError):
+                raise Invalid(f"'{name}' must be {expected}", name) from None
+            if value is not None:
+                values[name] = value
+    return values
+
+
+def is_there(members: Members, name: str) -> bool:
+    """Whether a member says anything."""
+    return bytes(members.get(name, NULL)) != b"null"
+
+
+def missing(name: str, what: str) -> Invalid:
+    return Invalid(f"'{name}' is missing: send {what}", name, "missing_required_parameter")
+
+
+def state_in(members: Members, names: frozenset[str] = STATE) -> str | None:
+    """The first member that refers to something kept under our key at the provider."""
+    return next((name for name in members if name in names and is_there(members, name)), None)
+
+
+def priced(options: Options) -> Options | None:
+    """None when nothing is asked for that costs more or is kept."""
+    return None if options == Options() else options
+
+
+def body_for(
+    envelope: Envelope, asked: Asked, changes: Members | None = None, drops: Iterable[str] = ()
+) -> list[bytes | memoryview]:
+    """The members that came with the provider's name of the model and `changes`, as parts to be sent one after another."""
+    values = envelope.members.copy()
+    for name in drops:
+        values.pop(name, None)
+    if asked.endpoint.has_model_in_path:
+        values.pop("model", None)
+    else:
+        values["model"] = Raw(_encode(asked.model.name))
+    for name, text in asked.endpoint.body:
+        values[name] = Raw(_encode(text))
+    if changes:
+        values |= changes
+    return encoded(values, envelope.bytes_total)

@@ -1,0 +1,150 @@
+"""Anthropic's Messages: Claude Code, Anthropic's SDKs.
+
+Rule: the caller's `anthropic-version` and the betas that cost nothing reach a provider of the same format as they came. Rule: a
+refusal has the status that makes Claude Code stop where trying again cannot help: 402 and 403 end it, a 400 brings five more.
+Source: Anthropic's Messages reference; requests of Claude Code 2.1.
+"""
+
+import re
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Raw
+
+from routing.metering.meter import Meter
+from routing.plan.preferences import read_preferences
+from routing.plan.refusal import Refusal
+from routing.request.envelope import Envelope, PositiveInt, members_of, model_of
+from routing.request.invalid import Invalid
+from routing.request.names import words
+from routing.request.options import Options, read_options
+from routing.request.prompt import Prompt, read_prompt
+from routing.rewrite.answer import Identity
+from routing.rewrite.messages import MessagesStream, error_body
+from routing.rewrite.messages import whole as whole_message
+from routing.surfaces import Asked, Call, Machine, Sent, Told, Whole, betas
+from routing.surfaces.json_request import body_for, checked, checks, is_there, missing, priced
+from routing.table.parameters import OURS
+from routing.wire.members import Members
+from routing.wire.objects import decode_objects, repeats_in_list
+from usage.flavor import Flavor
+
+ANSWERS: Final[Literal["json", "bytes"]] = "json"
+VERSION: Final = b"2023-06-01"
+_CHECKS: Final = checks(
+    ("stream", bool, "true or false"),
+    ("max_tokens", PositiveInt, "a whole number of at least 1"),
+    ("temperature", Annotated[float, Meta(ge=0, le=1)], "a number from 0 to 1"),
+    ("top_p", Annotated[float, Meta(ge=0, le=1)], "a number from 0 to 1"),
+)
+_ORDINARY: Final = words(
+    "model messages max_tokens stream system tools tool_choice metadata stop_sequences temperature top_p top_k thinking "
+    "output_config context_management diagnostics"
+)
+_PROMPT: Final = ("messages", "system", "tools")
+_CLIENT_TOOLS: Final = re.compile(r"(?:custom|(?:bash|text_editor|computer|memory|tool_search_tool\w*)_\d{8})\Z")
+"""Tools that run at the caller, or cost nothing."""
+_SEARCH: Final = re.compile(r"web_search_\d{8}\Z")
+_VERSION: Final = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
+_FILLED_LIST: Final = re.compile(rb"\[[ \t\r\n]*[^\] \t\r\n]")
+_decode: Final = msgspec.json.decode
+
+
+def read(body: bytes, call: Call) -> Envelope:
+    members = members_of(body)
+    values = checked(members, _CHECKS)
+    if not is_there(members, "messages"):
+        raise missing("messages", "a list of at least one message")
+    if _FILLED_LIST.match(members["messages"]) is None:
+        raise Invalid("'messages' must be a list of at least one message", "messages")
+    if "max_tokens" not in values:
+        raise missing("max_tokens", "the most tokens that the answer may have")
+    return envelope_of(members, values, body, call)
+
+
+def envelope_of(members: Members, values: dict[str, Any], body: bytes, call: Call) -> Envelope:
+    """From members that were checked. Invalid."""
+    prompts = [read_prompt(members[name], name) for name in _PROMPT if members.get(name, b"")[:1] in (b"[", b"{")]
+    preferences = read_preferences(members) if not members.keys().isdisjoint(OURS) else None
+    options = _options(members, prompts)
+    lives = frozenset[str]() if options is None else options.cache_lives
+    heads = [(name, call.header(name)) for name in (b"anthropic-version", b"anthropic-beta")]
+    return Envelope(
+        model=model_of(members, preferences),
+        members=members,
+        bytes_total=len(body),
+        stream=values.get("stream", False),
+        include_usage=True,
+        max_tokens=values.get("max_tokens"),
+        prompt_bytes=sum(len(members[name]) for name in _PROMPT if name in members),
+        remote_images=sum(prompt.images for prompt in prompts),
+        remote_others=sum(prompt.others for prompt in prompts),
+        inline_media=tuple(size for prompt in prompts for size in prompt.inline),
+        options=options,
+        preferences=preferences,
+        tier="" if options is None else options.tier,
+        cache_life="1h" if "1h" in lives else "",
+        heads=tuple((name, value) for name, value in heads if value),
+    )
+
+
+def _options(members: Members, prompts: list[Prompt]) -> Options | None:
+    options = read_options(members, members.keys() - _ORDINARY)
+    for prompt in prompts:
+        options.state = options.state or prompt.state
+        options.cache_lives |= prompt.cache_lives
+    if is_there(members, "tools"):
+        _read_tools(members["tools"], options)
+    return priced(options)
+
+
+def _read_tools(raw: Raw, options: Options) -> None:
+    try:
+        tools = decode_objects(raw)
+    except (msgspec.DecodeError, RecursionError):
+        raise Invalid("'tools' must be a list of tools", "tools") from None
+    if repeats_in_list(raw, tools):
+        raise Invalid("'tools' has a tool with the same member twice: send it once", "tools", "ambiguous_member")
+    for at, tool in enumerate(tools):
+        kind = _decode(tool["type"]) if is_there(tool, "type") else "custom"
+        if isinstance(kind, str) and _CLIENT_TOOLS.match(kind):
+            continue
+        path = f"tools[{at}]"
+        if not isinstance(kind, str) or not _SEARCH.match(kind):
+            raise Invalid(
+                f"'{path}' is {str(kind)[:64]!r}, which runs at the provider and has no price here", path, "unpriced_option"
+            )
+        options.search = options.search or path
+        uses = _decode(tool["max_uses"]) if is_there(tool, "max_uses") else None
+        if isinstance(uses, int) and not isinstance(uses, bool) and uses > 0:
+            options.searches_max = (options.searches_max or 0) + uses
+
+
+def request(envelope: Envelope, asked: Asked) -> Sent:
+    changes: Members = {}
+    cap_max = asked.model.max_output_tokens
+    if envelope.max_tokens is not None and cap_max is not None and envelope.max_tokens > cap_max:
+        changes["max_tokens"] = Raw(b"%d" % cap_max)
+    heads = dict(envelope.heads)
+    kept, ignored = betas.split(heads.get(b"anthropic-beta", b""), asked.endpoint.betas)
+    version = heads.get(b"anthropic-version", b"")
+    head = b"anthropic-version: %b\r\n" % (version if _VERSION.match(version) else VERSION)
+    if kept:
+        head += b"anthropic-beta: %b\r\n" % kept
+    left_out = [] if envelope.preferences is None else list(envelope.preferences.ignored)
+    left_out += [f"anthropic-beta={name}" for name in ignored]
+    return Sent(body_for(envelope, asked, changes, OURS), head, tuple(left_out))
+
+
+def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:
+    return MessagesStream(identity, meter, created=created, line_bytes_max=line_bytes_max)
+
+
+def whole(body: bytes, identity: Identity, meter: Meter, content_type: str) -> Whole:
+    return Whole(*whole_message(body, identity, meter))
+
+
+def told(refusal: Refusal, flavor: Flavor, request_id: str) -> Told:
+    """A provider that is overloaded is Anthropic's 529."""
+    status = 529 if refusal.status == 503 else refusal.status
+    return Told(status, error_body(refusal, request_id), [(b"request-id", request_id.encode())] if request_id else [])

@@ -1,0 +1,167 @@
+"""OpenAI's Responses, stateless: Codex, OpenAI's SDKs and agents.
+
+Rule: what refers to something kept at the provider is refused, and `store` is sent as false: all callers share one account there.
+Rule: a refusal has the status that makes Codex stop where trying again cannot help: `insufficient_quota` with 429 ends it, 402
+and 403 bring five more.
+Source: OpenAI's Responses reference; requests of Codex CLI 0.169.
+"""
+
+import re
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Raw
+
+from routing.metering.meter import Meter
+from routing.plan.preferences import read_preferences
+from routing.plan.refusal import Refusal
+from routing.request.envelope import Envelope, PositiveInt, members_of, model_of
+from routing.request.invalid import Invalid
+from routing.request.names import words
+from routing.request.options import Options, read_options
+from routing.request.prompt import Prompt, read_prompt
+from routing.rewrite.answer import Identity
+from routing.rewrite.responses import ResponsesStream
+from routing.rewrite.responses import whole as whole_response
+from routing.surfaces import Asked, Call, Machine, Sent, Told, Whole
+from routing.surfaces.json_request import body_for, checked, checks, is_there, missing, priced
+from routing.table.parameters import OURS
+from routing.wire.members import Members
+from routing.wire.objects import decode_objects
+from usage.flavor import Flavor
+
+ANSWERS: Final[Literal["json", "bytes"]] = "json"
+_CHECKS: Final = checks(
+    ("stream", bool, "true or false"),
+    ("max_output_tokens", PositiveInt, "a whole number of at least 1"),
+    ("max_tool_calls", PositiveInt, "a whole number of at least 1"),
+    ("temperature", Annotated[float, Meta(ge=0, le=2)], "a number from 0 to 2"),
+    ("top_p", Annotated[float, Meta(ge=0, le=1)], "a number from 0 to 1"),
+)
+_ORDINARY: Final = words(
+    "model input instructions stream max_output_tokens max_tool_calls tools tool_choice parallel_tool_calls reasoning text "
+    "include prompt_cache_key prompt_cache_retention context_management truncation stream_options metadata user "
+    "safety_identifier top_logprobs temperature top_p client_metadata moderation access_programs"
+)
+_SPECIAL: Final = words("store service_tier previous_response_id conversation prompt background prompt_cache_options")
+_PROMPT: Final = ("input", "instructions", "tools", "text")
+_CALLER_TOOLS: Final = frozenset(
+    ("function", "custom", "namespace", "local_shell", "shell", "apply_patch", "computer", "computer_use_preview", "tool_search")
+)
+"""Tools that run at the caller."""
+_SEARCH: Final = re.compile(r"web_search")
+_WAIT_S_MIN: Final = 5.0
+_decode: Final = msgspec.json.decode
+
+
+def read(body: bytes, call: Call) -> Envelope:
+    members = members_of(body)
+    values = checked(members, _CHECKS)
+    if not is_there(members, "input"):
+        raise missing("input", "a text or a list of items")
+    if members["input"][:1] not in (b'"', b"["):
+        raise Invalid("'input' must be a text or a list of items", "input")
+    prompts = [read_prompt(members[name], name) for name in ("input", "tools") if members.get(name, b"")[:1] in (b"[", b"{")]
+    preferences = read_preferences(members) if not members.keys().isdisjoint(OURS) else None
+    options = _options(members, prompts, values)
+    lives = frozenset[str]() if options is None else options.cache_lives
+    return Envelope(
+        model=model_of(members, preferences),
+        members=members,
+        bytes_total=len(body),
+        stream=values.get("stream", False),
+        include_usage=True,
+        max_tokens=values.get("max_output_tokens"),
+        prompt_bytes=sum(len(members[name]) for name in _PROMPT if name in members),
+        remote_images=sum(prompt.images for prompt in prompts),
+        remote_others=sum(prompt.others for prompt in prompts),
+        inline_media=tuple(size for prompt in prompts for size in prompt.inline),
+        options=options,
+        preferences=preferences,
+        tier="" if options is None else options.tier,
+        cache_life="12h" if "12h" in lives else "",
+    )
+
+
+def _options(members: Members, prompts: list[Prompt], values: dict[str, Any]) -> Options | None:
+    options = read_options(members, members.keys() - _ORDINARY)
+    if is_there(members, "prompt"):
+        options.state = options.state or "prompt"
+    for prompt in prompts:
+        options.state = options.state or prompt.state
+        options.cache_lives |= prompt.cache_lives
+    if members["input"][:1] == b"[":
+        options.state = options.state or _reference(members["input"])
+    if is_there(members, "reasoning"):
+        reasoning = _decode(members["reasoning"])
+        if isinstance(reasoning, dict) and reasoning.get("mode") not in (None, "standard"):
+            raise Invalid("'reasoning.mode' has no price here but 'standard'", "reasoning.mode", "unpriced_option")
+    if is_there(members, "tools"):
+        _read_tools(members["tools"], options, values.get("max_tool_calls"))
+    return priced(options)
+
+
+def _reference(raw: Raw) -> str | None:
+    """The first item that is a reference to one that is kept elsewhere."""
+    if b"item_reference" not in bytes(raw):
+        return None
+    try:
+        items = decode_objects(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    found = (at for at, item in enumerate(items) if bytes(item.get("type", b"")) == b'"item_reference"')
+    return next((f"input[{at}]" for at in found), None)
+
+
+def _read_tools(raw: Raw, options: Options, calls_max: int | None) -> None:
+    try:
+        tools = decode_objects(raw)
+    except (msgspec.DecodeError, RecursionError):
+        raise Invalid("'tools' must be a list of tools", "tools") from None
+    for at, tool in enumerate(tools):
+        kind = _decode(tool["type"]) if is_there(tool, "type") else "function"
+        if kind in _CALLER_TOOLS:
+            continue
+        path = f"tools[{at}]"
+        if not isinstance(kind, str) or not _SEARCH.match(kind):
+            raise Invalid(
+                f"'{path}' is {str(kind)[:64]!r}, which runs at the provider and has no price here", path, "unpriced_option"
+            )
+        if bytes(tool.get("external_web_access", b"")) == b"false":
+            continue
+        options.search = options.search or path
+        options.searches_max = calls_max or options.searches_max
+
+
+def request(envelope: Envelope, asked: Asked) -> Sent:
+    changes: Members = {"store": Raw(b"false")}
+    cap, cap_max = envelope.max_tokens, asked.model.max_output_tokens
+    if asked.provider.allow_state and "store" in envelope.members:
+        changes = {}
+    if cap is None and asked.cap is not None:
+        changes["max_output_tokens"] = Raw(b"%d" % asked.cap)
+    elif cap is not None and cap_max is not None and cap > cap_max:
+        changes["max_output_tokens"] = Raw(b"%d" % cap_max)
+    if envelope.options is not None and envelope.options.search and "max_tool_calls" not in envelope.members:
+        changes["max_tool_calls"] = Raw(b"%d" % asked.model.searches_max)
+    left_out = () if envelope.preferences is None else envelope.preferences.ignored
+    return Sent(body_for(envelope, asked, changes, OURS), b"", tuple(left_out))
+
+
+def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:
+    return ResponsesStream(identity, meter, created=created, line_bytes_max=line_bytes_max)
+
+
+def whole(body: bytes, identity: Identity, meter: Meter, content_type: str) -> Whole:
+    return Whole(*whole_response(body, identity, meter))
+
+
+def told(refusal: Refusal, flavor: Flavor, request_id: str) -> Told:
+    """Without credit it is OpenAI's own word for it; what may be tried again is not tried at once, nor without end."""
+    if refusal.status == 402:
+        refusal = msgspec.structs.replace(refusal, status=429, code="insufficient_quota", type="insufficient_quota")
+        return Told(429, refusal.body(Flavor.OPENAI), [(b"x-should-retry", b"false")])
+    headers = []
+    if refusal.status in (502, 503):
+        headers.append((b"retry-after", b"%d" % max(_WAIT_S_MIN, refusal.retry_after_s or 0.0)))
+    return Told(refusal.status, refusal.body(Flavor.OPENAI), headers)

@@ -1,0 +1,97 @@
+"""Who begins next when the loop is late: accounts take turns, and a flood waits behind itself."""
+
+import asyncio
+from time import monotonic
+
+import pytest
+
+from edge.limits.fair_start import AT_ONCE, TURN_S, WAITING_MAX, FairStart
+from edge.write_batch import WriteBatch
+from routing.plan.refusal import Denied
+
+pytestmark = pytest.mark.anyio
+
+
+class Turn(WriteBatch):
+    """A turn that has gone on for as long as a test says."""
+
+    def be_late(self) -> None:
+        self.is_due, self.due_s = True, monotonic() - 2 * TURN_S
+
+
+@pytest.fixture
+def turn() -> Turn:
+    return Turn()
+
+
+async def begin(starts: FairStart, account: str, log: list[str]) -> None:
+    if starts.is_late(now_s := monotonic()):
+        await starts.wait(account, now_s)
+    log.append(account)
+
+
+async def test_loop_that_keeps_up_asks_nobody_to_wait(turn: Turn) -> None:
+    """Nothing is due, or has been for a moment only: no request costs more than the look."""
+    starts = FairStart(turn)
+    assert not starts.is_late(monotonic())
+    turn.is_due, turn.due_s = True, monotonic()
+    assert not starts.is_late(turn.due_s + TURN_S / 2)
+    assert starts.is_late(turn.due_s + TURN_S * 2)
+
+
+async def test_account_begins_one_in_a_late_turn_and_the_rest_waits(turn: Turn) -> None:
+    """A caller beside a flood begins at once, also while the flood waits; the flood keeps its order and takes its turns."""
+    starts, log = FairStart(turn), list[str]()
+    turn.be_late()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(5 * AT_ONCE):
+            group.create_task(begin(starts, "flood", log))
+        for account in ("a", "b"):
+            group.create_task(begin(starts, account, log))
+        await asyncio.sleep(0)
+        assert log == ["flood", "a", "b"]
+        assert starts.waiting == 5 * AT_ONCE - 1
+        turn.is_due = False
+        group.create_task(begin(starts, "c", log))
+        await asyncio.sleep(0)
+        assert "c" in log[: 3 + AT_ONCE + 1], "nobody else waits behind them"
+    assert log.count("flood") == 5 * AT_ONCE
+    assert not starts.waiting
+    assert not starts.is_late(monotonic())
+
+
+async def test_accounts_that_wait_take_turns(turn: Turn) -> None:
+    """Whoever has little waits for little, whatever the others have."""
+    starts, log = FairStart(turn), list[str]()
+    turn.be_late()
+    async with asyncio.TaskGroup() as group:
+        for account, count in (("large", 100), ("small", 5)):
+            for _ in range(count):
+                group.create_task(begin(starts, account, log))
+    assert max(at for at, account in enumerate(log) if account == "small") <= 2 * 5 + 2
+
+
+async def test_waiting_that_is_cancelled_costs_nobody_a_turn(turn: Turn) -> None:
+    """One that was cancelled is passed over, and the next has its place."""
+    starts, log = FairStart(turn), list[str]()
+    turn.be_late()
+    tasks = [asyncio.create_task(begin(starts, "flood", log)) for _ in range(4 * AT_ONCE)]
+    await asyncio.sleep(0)
+    for task in tasks[1 : 3 * AT_ONCE]:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert len(log) == AT_ONCE + 1
+    assert not starts.waiting
+
+
+async def test_account_has_a_bound_of_waiting(turn: Turn) -> None:
+    """Beyond it a request is told at once, and others are not."""
+    starts, log = FairStart(turn), list[str]()
+    turn.be_late()
+    tasks = [asyncio.create_task(begin(starts, "flood", log)) for _ in range(WAITING_MAX + 2)]
+    await asyncio.sleep(0)
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    (refused,) = (one for one in ended if one is not None)
+    assert isinstance(refused, Denied)
+    assert (refused.refusal.status, refused.refusal.retry_after_s) == (503, 1.0)
+    assert len(log) == WAITING_MAX + 1
