@@ -98,7 +98,7 @@ app = ApiRouter(lifespan)
 
 def main() -> int:
     """The `tollway` command. The account commands are there where the collector is installed."""
-    return run(sys.argv[1:], app, prepare, account_commands)
+    return run(sys.argv[1:], app, prepare, account_commands, doctor_of_books)
 
 
 def account_commands(subparsers: Any) -> None:
@@ -107,6 +107,14 @@ def account_commands(subparsers: Any) -> None:
     except ModuleNotFoundError:
         return
     commands(subparsers)
+
+
+def doctor_of_books() -> Any:
+    try:
+        from collector.cli.doctor import look_at_books
+    except ModuleNotFoundError:
+        return None
+    return look_at_books
 
 
 if __name__ == "__main__":

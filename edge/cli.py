@@ -43,8 +43,17 @@ def greeting(key: str, login: str, port: int) -> str:
     )
 
 
-def run(arguments: Sequence[str], app: Any, prepare: Prepare, add_commands: AddCommands | None = None) -> int:
-    """Run one command; the exit code. `prepare` finds out, before anything listens, what would keep `app` from serving."""
+def run(
+    arguments: Sequence[str],
+    app: Any,
+    prepare: Prepare,
+    add_commands: AddCommands | None = None,
+    doctor_of_books: Callable[[], Any] = lambda: None,
+) -> int:
+    """Run one command; the exit code. `prepare` finds out, before anything listens, what would keep `app` from serving.
+
+    `add_commands` and `doctor_of_books` are the collector's part, where it is installed.
+    """
     parser = Parser(prog="tollway", description="The Tollway proxy: serve it, check it, look into it.")
     parser.add_argument("--version", action=_Version, nargs=0, help="say which release this is")
     parser.add_argument(
@@ -59,11 +68,11 @@ def run(arguments: Sequence[str], app: Any, prepare: Prepare, add_commands: AddC
         # Not for `serve`: what the other commands need is a tenth of its start.
         add_commands(subparsers)
     try:
-        status = _do_elsewhere(arguments, own, has_books=add_commands is not None)
+        status = _do_elsewhere(arguments, own, has_books=len(subparsers.choices) > len(own))
         if status is not None:
             return status
         options = parser.parse_args(arguments)
-        options.parser = parser
+        options.parser, options.doctor_of_books = parser, doctor_of_books
         code = options.run(options)
         sys.stdout.flush()
     except (Trouble, SettingError, StartProblem, ConfigError) as trouble:
@@ -126,6 +135,12 @@ def _do_elsewhere(arguments: Sequence[str], own: frozenset[str], *, has_books: b
     return None
 
 
+def _examine(options: argparse.Namespace) -> int:
+    from edge.doctor.doctor import run
+
+    return run(options.role, options.doctor_of_books(), as_json=options.json)
+
+
 def _complete(options: argparse.Namespace) -> int:
     from edge.completion import script
 
@@ -148,6 +163,10 @@ def _add_own(subparsers: Subparsers, app: Any, prepare: Prepare) -> None:
     explain_parser = subparsers.add_parser("explain", help="say where a model id would be sent, and at what price")
     explain_parser.add_argument("model")
     explain_parser.set_defaults(run=_explain)
+    doctor_parser = subparsers.add_parser("doctor", help="look for all that can be wrong with this machine, and say what helps")
+    doctor_parser.add_argument("role", nargs="?", choices=("edge", "collector"), default="edge", help="what this machine is")
+    doctor_parser.add_argument("--json", action="store_true", help="machine-readable")
+    doctor_parser.set_defaults(run=_examine)
     completion_parser = subparsers.add_parser("completion", help="print the completion of a shell, to be sourced")
     completion_parser.add_argument("shell", choices=("bash", "zsh", "fish"))
     completion_parser.set_defaults(run=_complete)

@@ -19,6 +19,7 @@ from edge.settings import SettingError, Settings
 from usage.protocol import group_of, name_in
 
 LOCK = "serve.lock"
+KEPT_NAME = "node"
 PRIVATE = 0o077
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}(@[0-9]{1,3}b?)?\Z", re.ASCII)
 """What is behind the @ says which worker of the node it is (`edge.workers`)."""
@@ -66,23 +67,46 @@ def make_private(data: Path) -> None:
 
 
 def node_name(settings: Settings) -> str:
-    """What this machine is called, in its group if it has one. SettingError: it is no name; StartProblem: no folder."""
-    name = check_name(settings.node, "TOLLWAY_NODE") if settings.node else _kept_name(settings)
-    group = group_of(settings.node_token or "")
-    return name_in(group, name) if group and not settings.node else name
+    """What this machine is called, in its group if it has one; a name that it gives itself is kept. SettingError: it is no name;
+    StartProblem: no folder."""
+    kept = settings.data / KEPT_NAME
+    if not settings.node:
+        try:
+            if not kept.exists():
+                settings.data.mkdir(parents=True, exist_ok=True)
+                kept.write_text(f"{settings.machine or made_name()}\n", encoding="ascii")
+        except (OSError, UnicodeError) as error:
+            raise _cannot_keep(kept, error) from None
+    return known_name(settings)
 
 
-def _kept_name(settings: Settings) -> str:
-    """The name that the data folder has: its journal goes by it, whatever machine the folder is given to."""
-    kept = settings.data / "node"
+def known_name(settings: Settings) -> str:
+    """The same without keeping anything; empty for a machine that has yet to give itself a name.
+
+    The name in the data folder goes before the platform's: the journal there is that node's, whatever machine it is given to.
+    """
+    kept = settings.data / KEPT_NAME
+    if settings.node:
+        return check_name(settings.node, "TOLLWAY_NODE")
     try:
-        if not kept.exists():
-            settings.data.mkdir(parents=True, exist_ok=True)
-            kept.write_text(f"{settings.machine or made_name()}\n", encoding="ascii")
         name = kept.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        name = settings.machine
+        origin = "what the platform calls this machine"
     except (OSError, UnicodeError) as error:
-        raise StartProblem(f"the node's name cannot be kept in {kept}: {error}; TOLLWAY_NODE sets it") from None
-    return check_name(name, str(kept))
+        raise _cannot_keep(kept, error) from None
+    else:
+        origin = str(kept)
+        check_name(name, origin)
+    if not name:
+        return ""
+    group = group_of(settings.node_token or "")
+    name = check_name(name, origin)
+    return name_in(group, name) if group else name
+
+
+def _cannot_keep(kept: Path, error: Exception) -> StartProblem:
+    return StartProblem(f"the node's name cannot be kept in {kept}: {error}; TOLLWAY_NODE sets it")
 
 
 def made_name() -> str:

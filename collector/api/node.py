@@ -118,6 +118,7 @@ async def _enrol(collector: Collector, request: Request) -> Response:
     if not group_of(token):
         note_refusal(collector.refusals, request, "no group's token")
         return _error(401, "bad_node_token", "only a group's token enrols a node; `tollway nodes create --group G` makes one")
+    await collector.read(lambda tx, now: enrolment.find_group(tx, token))
     message = _decode_enrol(await _read_body(request))
     origin = request.client.host if request.client else ""
     own = await collector.write(lambda tx, now: enrolment.enrol(tx, token, message, origin, now))

@@ -65,12 +65,18 @@ def list_groups(tx: Tx) -> list[Group]:
     ]
 
 
-def enrol(tx: Tx, token: str, message: Enrol, origin: str, now_ms: int) -> str:
-    """The node's own token. Refused `bad_node_token` or `node_in_use`, with what would help."""
+def find_group(tx: Tx, token: str) -> str:
+    """The group that a token is of. Refused `bad_node_token`."""
     row = tx.row("SELECT node_group FROM group_tokens WHERE digest = ? AND revoked_ms IS NULL", digest_of(token))
     if row is None:
         raise Refused("bad_node_token", "this group's token is unknown or revoked; `tollway nodes create --group G` makes one")
-    group, node = row[0], message.node
+    group: str = row[0]
+    return group
+
+
+def enrol(tx: Tx, token: str, message: Enrol, origin: str, now_ms: int) -> str:
+    """The node's own token. Refused `bad_node_token` or `node_in_use`, with what would help."""
+    group, node = find_group(tx, token), message.node
     if NAME.match(node) is None or not node.startswith(f"{group}-"):
         raise Refused("bad_node_token", f"a token of group {group} makes nodes named {group}-…, not {node!r}")
     if not 0 < len(message.instance) <= INSTANCE_CHARS_MAX or not message.instance.isalnum():

@@ -1,0 +1,153 @@
+"""The command line as a whole: one sentence for what goes wrong, no key that is repeated, completion that knows what there is."""
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.processes import COMMAND, environment, free_port
+
+Done = subprocess.CompletedProcess[str]
+
+
+def tollway(folder: Path, *words: str, **env: str) -> Done:
+    made = environment(folder, **({"PORT": str(free_port())} | env))
+    return subprocess.run([COMMAND, *words], env=made, capture_output=True, text=True, timeout=60, check=False)
+
+
+def store_of_bytes(folder: Path) -> None:
+    (folder / "data").mkdir()
+    (folder / "data" / "collector.db").write_bytes(b"\0\xff" * 8192)
+
+
+def store_is_a_folder(folder: Path) -> None:
+    (folder / "data" / "collector.db").mkdir(parents=True)
+
+
+def data_is_a_file(folder: Path) -> None:
+    (folder / "data").write_text("")
+
+
+def nothing(folder: Path) -> None:
+    pass
+
+
+ACCOUNT = (
+    ("keys", "list"),
+    ("credits", "add", "acme", "1"),
+    ("keys", "create", "--account", "acme"),
+    ("verify",),
+    ("nodes", "list"),
+)
+
+
+@pytest.mark.parametrize("harm", [store_of_bytes, store_is_a_folder, data_is_a_file])
+@pytest.mark.parametrize("words", [*ACCOUNT, ("serve",), ("collector",), ("backup", "/nowhere/at/all")], ids=" ".join)
+def test_command_on_what_is_broken_is_one_sentence(tmp_path: Path, harm: object, words: tuple[str, ...]) -> None:
+    """No traceback, no figure, no exit status of success."""
+    assert callable(harm)
+    harm(tmp_path)
+    (tmp_path / "providers.toml").write_text("")
+    done = tollway(tmp_path, *words)
+    assert (done.returncode in (1, 2), done.stdout) == (True, "")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "env"),
+    [
+        (("keys", "list"), {"TOLLWAY_DATABASE": "mysql://x"}),
+        (("keys", "list"), {"TOLLWAY_DATABASE": f"postgresql://user:hush@127.0.0.1:{free_port()}/x"}),
+        (("collector",), {"TOLLWAY_DATABASE": f"postgresql://user:hush@127.0.0.1:{free_port()}/x"}),
+        (("serve",), {"TOLLWAY_DATABASE": f"postgresql://user:hush@127.0.0.1:{free_port()}/x"}),
+        (("serve",), {"TOLLWAY_NODE": "a b"}),
+        (("serve",), {"TOLLWAY_COLLECTOR_URL": "collector.example"}),
+        (("serve",), {"TOLLWAY_PROVIDERS": "/nowhere/providers.toml"}),
+        (("serve",), {"PORT": "99999"}),
+        (("check", "/nowhere"), {}),
+        (("journal", "status"), {"TOLLWAY_DURABILITY": "perhaps"}),
+        (("login", "nobody"), {}),
+        (("audit", "--json"), {}),
+    ],
+)
+def test_command_with_a_wrong_setting_is_one_sentence(tmp_path: Path, words: tuple[str, ...], env: dict[str, str]) -> None:
+    (tmp_path / "providers.toml").write_text("")
+    done = tollway(tmp_path, *words, **env)
+    assert done.returncode in (1, 2)
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "hush" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [("keys", "revoke"), ("keys", "list"), ("credits", "show"), ("nonsense",), ()])
+def test_key_in_the_wrong_place_is_not_repeated(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """As an argument too many, an unknown command, an account."""
+    secret = "sk_live_" + "a1b2c3_" + "d" * 38
+    for token in (secret, "op_" + secret[8:], "nt_" + "x" * 43, "ng_edge." + "x" * 43):
+        for more in ((token, token), (f"--account={token}",)):
+            done = tollway(tmp_path, *words, *more)
+            assert done.returncode != 0
+            assert token not in done.stdout + done.stderr
+            assert "Traceback" not in done.stderr
+
+
+def test_reader_who_leaves_and_interrupt_are_no_failure(tmp_path: Path) -> None:
+    """`tollway … | head` and Ctrl-C end without a word."""
+    assert tollway(tmp_path, "init").returncode == 0
+    env = environment(tmp_path)
+    child = subprocess.Popen([COMMAND, "completion", "bash"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stderr is not None
+    child.stdout.close()
+    assert child.wait(20) == 141
+    assert child.stderr.read() == ""
+    child.stderr.close()
+    ours, theirs = os.pipe()
+    words = [COMMAND, "collector"]
+    child = subprocess.Popen(words, env=env | {"PORT": str(free_port())}, stdout=theirs, stderr=theirs, text=True)
+    os.close(theirs)
+    assert os.read(ours, 1)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(20) in (0, 130)
+    said = b""
+    while more := os.read(ours, 65536):
+        said += more
+    os.close(ours)
+    assert b"Traceback" not in said
+
+
+def test_version_is_the_packages(tmp_path: Path) -> None:
+    done = tollway(tmp_path, "--version")
+    assert (done.returncode, done.stdout.split()[0]) == (0, "tollway")
+    assert done.stdout.split()[1][0].isdigit()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("tollway ke", {"keys"}),
+        ("tollway keys ro", {"rotate"}),
+        ("tollway nodes create --gr", {"--group"}),
+        ("tollway keys create --account acme --expi", {"--expires"}),
+        ("tollway completion ", {"--help", "bash", "zsh", "fish"}),
+        ("tollway usage keys --ti", set()),
+    ],
+)
+def test_completion_knows_every_command(tmp_path: Path, line: str, expected: set[str]) -> None:
+    """In a real bash: what may follow is offered, and values of options are not taken for commands."""
+    script = tollway(tmp_path, "completion", "bash").stdout
+    words = line.split(" ")
+    quoted = " ".join(f"'{word}'" for word in words)
+    program = f"{script}\nCOMP_WORDS=({quoted})\nCOMP_CWORD={len(words) - 1}\n_tollway\nprintf '%s\\n' \"${{COMPREPLY[@]}}\""
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=20, check=True)
+    assert set(done.stdout.split()) == expected
+
+
+def test_completion_of_other_shells_has_every_command(tmp_path: Path) -> None:
+    for shell in ("zsh", "fish"):
+        script = tollway(tmp_path, "completion", shell).stdout
+        for word in ("rotate", "accept-gap", "doctor", "limit-reset", "collector"):
+            assert word in script

@@ -1,0 +1,391 @@
+"""`tollway doctor` on forty broken machines: each is told by what is wrong with it and what helps, and by no other failure.
+
+Strategy: a machine is a folder and an environment that are well, and one thing that is done to them. The commands themselves run
+as processes where the process matters (open files, exit status, a server beside it), and in this process elsewhere.
+"""
+
+import json
+import resource
+import socket
+import sqlite3
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import trustme
+
+from collector.cli.doctor import look_at_books
+from collector.store.sqlite import SqliteStore
+from edge.doctor.doctor import examine
+from edge.doctor.finding import Finding
+from tests.processes import COMMAND, Collector, Edge, environment, free_port, make_account, post, run, run_json
+
+TABLE = """
+[providers.acme]
+base_url = "https://api.acme.example/v1"
+api_key = "env:ACME_KEY"
+[providers.acme.models.small]
+input = "1"
+output = "2"
+"""
+
+
+class Machine:
+    """A machine that is well until something is done to it."""
+
+    def __init__(self, folder: Path, stack: ExitStack, collector: Callable[[], Collector]) -> None:
+        self.folder, self.stack, self._collector = folder, stack, collector
+        self.data, self.table = folder / "data", folder / "providers.toml"
+        self.data.mkdir(mode=0o700)
+        self.table.write_text(TABLE)
+        self.role = "edge"
+        self.env = {
+            "HOST": "127.0.0.1",
+            "PORT": str(free_port()),
+            "TOLLWAY_ADMIN": f"127.0.0.1:{free_port()}",
+            "TOLLWAY_DATA": str(self.data),
+            "TOLLWAY_PROVIDERS": str(self.table),
+            "TOLLWAY_JOURNAL_BYTES_MAX": str(1 << 20),
+            "ACME_KEY": "secret",
+        }
+
+    def join(self) -> Collector:
+        """Become an edge of a collector that runs, with a group's token."""
+        collector = self._collector()
+        token = run_json(collector, "nodes", "create", "--group", "edge")["token"]
+        self.env |= {"TOLLWAY_COLLECTOR_URL": collector.origin, "TOLLWAY_NODE_TOKEN": token}
+        return collector
+
+    def point_at(self, url: str) -> None:
+        self.env |= {"TOLLWAY_COLLECTOR_URL": url, "TOLLWAY_NODE_TOKEN": "nt_" + "x" * 43}
+
+    def occupy(self, variable: str) -> None:
+        port = int(self.env[variable].rpartition(":")[2])
+        taken = self.stack.enter_context(socket.socket())
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+
+    def pool(self, *references: str) -> None:
+        listed = ", ".join(f'"{one}"' for one in references)
+        self.table.write_text(TABLE.replace('api_key = "env:ACME_KEY"', f"api_keys = [{listed}]"))
+
+    def books(self) -> sqlite3.Connection:
+        """A store that was made, open for harm."""
+        SqliteStore.open(self.data / "collector.db").close()
+        return self.stack.enter_context(closing(sqlite3.connect(self.data / "collector.db")))
+
+    def examined(self) -> list[Finding]:
+        return list(examine(self.role, look_at_books, self.env))
+
+
+class _Plain(BaseHTTPRequestHandler):
+    """Some web server that is no collector, but for what a subclass says."""
+
+    answers: ClassVar[dict[str, tuple[int, bytes]]] = {}
+
+    def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length") or 0))
+        status, body = self.answers.get(self.path, (404, b"<h1>not here</h1>"))
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = _answer
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def server(machine: Machine, said: dict[str, tuple[int, bytes]], context: ssl.SSLContext | None = None) -> int:
+    """Its port."""
+    serving = HTTPServer(("127.0.0.1", 0), type("Said", (_Plain,), {"answers": said}))
+    if context is not None:
+        serving.socket = context.wrap_socket(serving.socket, server_side=True, do_handshake_on_connect=False)
+    thread = threading.Thread(target=serving.serve_forever, daemon=True)
+    thread.start()
+    machine.stack.callback(serving.server_close)
+    machine.stack.callback(serving.shutdown)
+    return serving.server_port
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Collector]]:
+    """One collector for those machines that want one."""
+    with ExitStack() as stack:
+        made: list[Collector] = []
+
+        def collector() -> Collector:
+            if not made:
+                made.append(stack.enter_context(Collector(tmp_path_factory.mktemp("collector"))))
+            return made[0]
+
+        yield collector
+
+
+@pytest.fixture
+def machine(tmp_path: Path, running: Callable[[], Collector], monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    with ExitStack() as stack:
+        made = Machine(tmp_path, stack, running)
+        stack.enter_context(pytest.MonkeyPatch.context())
+        yield made
+
+
+def key_file(m: Machine, content: str, mode: int) -> None:
+    path = m.folder / "key"
+    path.write_text(content)
+    path.chmod(mode)
+    m.pool(f"file:{path}")
+
+
+def no_folder(m: Machine) -> None:
+    m.data.rmdir()
+    m.data.touch()
+
+
+def self_signed(m: Machine) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    m.point_at(f"https://localhost:{server(m, {}, context)}")
+
+
+def another_nodes_token(m: Machine) -> None:
+    m.env |= {
+        "TOLLWAY_COLLECTOR_URL": m.join().origin,
+        "TOLLWAY_NODE_TOKEN": m.join().make_node("theirs"),
+        "TOLLWAY_NODE": "ours",
+    }
+
+
+def revoked_token(m: Machine) -> None:
+    collector = m.join()
+    m.env |= {"TOLLWAY_NODE": "gone", "TOLLWAY_NODE_TOKEN": collector.make_node("gone")}
+    run(collector, "nodes", "revoke", "gone")
+
+
+def wrong_clock(m: Machine) -> None:
+    said = {"is_newest": False, "now_ms": time.time_ns() // 1_000_000 + 172_800_000}
+    m.point_at(f"http://127.0.0.1:{server(m, {'/readyz': (200, b'ready'), '/node/v1/poll': (200, json.dumps(said).encode())})}")
+
+
+def damaged_books(m: Machine) -> None:
+    connection = m.books()
+    connection.execute("PRAGMA journal_mode = DELETE")
+    connection.executemany("INSERT INTO counters (name, value) VALUES (?, 0)", [(f"n{n}" * 50,) for n in range(2_000)])
+    connection.commit()
+    connection.close()
+    with (m.data / "collector.db").open("r+b") as file:
+        for page in range(40, 120):
+            file.seek(page * 4096)
+            file.write(b"\xff" * 60)
+
+
+def newer_books(m: Machine) -> None:
+    m.books().execute("PRAGMA user_version = 999")
+
+
+def books_of_the_future(m: Machine) -> None:
+    connection = m.books()
+    connection.execute(
+        "INSERT INTO postings (at_ms, kind, debit, credit, amount_nano, account, ref) VALUES (?, 'top_up', 'a', 'b', 1, 'x', '')",
+        (time.time_ns() // 1_000_000 + 10 * 86_400_000,),
+    )
+    connection.commit()
+
+
+def left_behind(m: Machine) -> None:
+    """A process that was killed while its usage waited, and a line that the disk has eaten."""
+    collector = m.join()
+    key = make_account(collector, f"left-{m.folder.name}"[:40]).key
+    with Edge(m.folder, TABLE, TOLLWAY_COLLECTOR_URL=collector.origin, TOLLWAY_NODE_TOKEN=m.env["TOLLWAY_NODE_TOKEN"]) as edge:
+        body = {"model": "echo/echo-1", "messages": [{"role": "user", "content": "Hi"}]}
+        for _ in range(3):
+            assert post(edge.port, body, {"authorization": f"Bearer {key}"}).status == 200
+        edge.kill()
+    for segment in (m.data / "journal").rglob("*.log"):
+        lines = segment.read_bytes().splitlines(keepends=True)
+        if len(lines) > 2:
+            segment.write_bytes(lines[0][:12] + b"#" + lines[0][13:] + b"".join(lines[1:]))
+    m.table.write_text(TABLE)
+
+
+BROKEN: dict[str, tuple[Callable[[Machine], object], str, str, str]] = {
+    # what is done: (how, level, what is said, what helps)
+    "a setting": (lambda m: m.env.update(PORT="80a"), "fail", "PORT must be a whole number", "correct the variable"),
+    "data is a file": (no_folder, "fail", "is no folder", "TOLLWAY_DATA"),
+    "data is read-only": (lambda m: m.env.update(TOLLWAY_DATA="/proc/tollway"), "fail", "cannot be written", "TOLLWAY_DATA"),
+    "data is open": (lambda m: m.data.chmod(0o755), "warn", "others of this machine may read it", "chmod"),
+    "disk is small": (
+        lambda m: m.env.update(TOLLWAY_JOURNAL_BYTES_MAX=str(1 << 49)),
+        "warn",
+        "MiB are free, and the journal",
+        "make room",
+    ),
+    "port is taken": (lambda m: m.occupy("PORT"), "fail", "cannot be listened on: Address already in use", "PORT names another"),
+    "admin is taken": (lambda m: m.occupy("TOLLWAY_ADMIN"), "fail", "Address already in use", "TOLLWAY_ADMIN names another"),
+    "host of another": (lambda m: m.env.update(HOST="203.0.113.7"), "fail", "cannot be listened on", "HOST names one"),
+    "admin is open": (lambda m: m.env.update(TOLLWAY_ADMIN=f"0.0.0.0:{free_port()}"), "warn", "is open to whoever", "127.0.0.1"),
+    "no proxy is trusted": (
+        lambda m: m.env.update(TOLLWAY_CLIENT_ADDRESS_HEADER="x-forwarded-for", TOLLWAY_TRUSTED_PROXIES="none"),
+        "warn",
+        "no peer is trusted",
+        "TOLLWAY_TRUSTED_PROXIES",
+    ),
+    "workers share": (
+        lambda m: m.env.update(TOLLWAY_WORKERS="2"),
+        "fail",
+        "cannot share an embedded collector",
+        "TOLLWAY_COLLECTOR_URL",
+    ),
+    "no table": (lambda m: m.table.unlink(), "fail", "does not exist", "TOLLWAY_PROVIDERS"),
+    "table is torn": (lambda m: m.table.write_text(TABLE[:60]), "fail", "table", "tollway check"),
+    "table is binary": (lambda m: m.table.write_bytes(b"\xff\xfe"), "fail", "cannot be read", "UTF-8"),
+    "no key": (lambda m: m.env.pop("ACME_KEY"), "warn", "no provider is offered but the built-in echo", "set the keys"),
+    "half a pool": (
+        lambda m: m.pool("env:ACME_KEY", "env:ACME_B"),
+        "warn",
+        "1 of its 2 keys are not there: env:ACME_B",
+        "take them out",
+    ),
+    "key file is away": (lambda m: m.pool(f"file:{m.folder}/none"), "fail", "No such file", "mount the secret"),
+    "key file is empty": (
+        lambda m: key_file(m, "", 0o600),
+        "fail",
+        "is empty",
+        "mount the secret",
+    ),
+    "key file is open": (
+        lambda m: key_file(m, "secret", 0o644),
+        "warn",
+        "everybody on this machine may read it",
+        "chmod o=",
+    ),
+    "collector unknown": (lambda m: m.point_at("https://collector.invalid"), "fail", "the name is not known here", "resolver"),
+    "collector is down": (lambda m: m.point_at(f"http://127.0.0.1:{free_port()}"), "fail", "no connection", "start it"),
+    "collector is a stranger's": (self_signed, "fail", "its certificate is not accepted", "SSL_CERT_FILE"),
+    "collector without TLS": (
+        lambda m: m.point_at(f"https://127.0.0.1:{server(m, {})}"),
+        "fail",
+        "does not speak TLS",
+        "http://",
+    ),
+    "no collector there": (
+        lambda m: m.point_at(f"http://127.0.0.1:{server(m, {})}"),
+        "fail",
+        "is not ready (404)",
+        "doctor collector",
+    ),
+    "a page there": (
+        lambda m: m.point_at(f"http://127.0.0.1:{server(m, {'/readyz': (200, b'ok')})}"),
+        "fail",
+        "nothing there speaks to nodes",
+        "tollway collector",
+    ),
+    "collector not ready": (
+        lambda m: m.point_at(f"http://127.0.0.1:{server(m, {'/readyz': (503, b'the disk is full')})}"),
+        "fail",
+        "the disk is full",
+        "doctor collector",
+    ),
+    "no token": (lambda m: m.join() and m.env.pop("TOLLWAY_NODE_TOKEN"), "fail", "TOLLWAY_NODE_TOKEN is not set", "nodes create"),
+    "token unknown": (lambda m: m.point_at(m.join().origin), "fail", "this node token is unknown or revoked", "nodes list"),
+    "token revoked": (revoked_token, "fail", "this node token is unknown or revoked", "nodes list"),
+    "token of another": (another_nodes_token, "fail", "this token is node theirs's", "nodes list"),
+    "group unknown": (
+        lambda m: m.join() and m.env.update(TOLLWAY_NODE_TOKEN="ng_edge." + "x" * 43),
+        "fail",
+        "this group's token is unknown",
+        "nodes groups",
+    ),
+    "name is shared": (
+        lambda m: m.join() and m.env.update(TOLLWAY_NODE="edge-0", FLY_MACHINE_ID="e784079b"),
+        "warn",
+        "beside e784079b",
+        "unset TOLLWAY_NODE",
+    ),
+    "name is none": (
+        lambda m: m.join() and m.env.update(TOLLWAY_NODE="a b"),
+        "fail",
+        "TOLLWAY_NODE must be",
+        "correct what it names",
+    ),
+    "clock is wrong": (wrong_clock, "warn", "s behind the collector's", "set the clock"),
+    "books are damaged": (damaged_books, "fail", "books SQLite", "restore the newest backup"),
+    "books are newer": (newer_books, "fail", "of schema 999", "newer"),
+    "books are none": (lambda m: (m.data / "collector.db").write_bytes(b"x" * 8192), "fail", "cannot be read", "restore"),
+    "clock was behind": (books_of_the_future, "fail", "a day ahead of this machine's clock", "set the clock"),
+    "database is away": (
+        lambda m: m.env.update(TOLLWAY_DATABASE=f"postgresql://u:pw@127.0.0.1:{free_port()}/x"),
+        "fail",
+        "TOLLWAY_DATABASE cannot be used",
+        "start the database",
+    ),
+    "database of another kind": (
+        lambda m: m.env.update(TOLLWAY_DATABASE="mysql://x"),
+        "fail",
+        "is no postgresql:// address",
+        "unset it",
+    ),
+    "share": (lambda m: m.env.update(TOLLWAY_LEASE_SHARE="half"), "fail", "TOLLWAY_LEASE_SHARE", "correct the variable"),
+    "half of Stripe": (lambda m: m.env.update(TOLLWAY_STRIPE_KEY="x"), "warn", "of use together only", "set both"),
+    "mail": (lambda m: m.env.update(TOLLWAY_SMTP_URL="mail.example"), "fail", "TOLLWAY_SMTP_URL", "correct it"),
+    "public address": (lambda m: m.env.update(TOLLWAY_PUBLIC_URL="http://pay.example"), "warn", "over https alone", "TLS"),
+    "usage left behind": (left_behind, "warn", "records of processes that have ended", "journal ship"),
+    "line is damaged": (left_behind, "warn", "damaged lines were set aside", "look at the disk"),
+}
+
+
+def test_machine_that_is_well_is_told_so(machine: Machine) -> None:
+    """Embedded, joined, and a collector alone: nothing to look at."""
+    assert [one for one in machine.examined() if one.level != "ok"] == []
+    before = sorted(path.name for path in machine.data.iterdir())
+    machine.join()
+    assert [one for one in machine.examined() if one.level != "ok"] == []
+    machine.role = "collector"
+    machine.books().close()
+    assert [one for one in machine.examined() if one.level != "ok"] == []
+    assert before == []
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_machine_is_told_with_its_remedy(machine: Machine, name: str) -> None:
+    """That finding and, of those that fail, no other; nothing of a secret."""
+    harm, level, said, remedy = BROKEN[name]
+    harm(machine)
+    found = machine.examined()
+    (told,) = [one for one in found if said in one.lines() and one.level != "ok"]
+    assert (told.level, remedy in told.remedy) == (level, True), told
+    assert [one for one in found if one.level == "fail" and one is not told] == []
+    text = "".join(one.lines() for one in found)
+    assert not [secret for secret in (machine.env.get("TOLLWAY_NODE_TOKEN"), ":pw@") if secret and secret in text]
+
+
+def test_doctor_says_whether_it_serves_by_its_exit_status(tmp_path: Path) -> None:
+    """0 while it serves, beside the server too; 1 with a wrong table; JSON for programs."""
+    with Edge(tmp_path, TABLE) as edge:
+        told = run(edge, "doctor")
+        assert f"tollway serves from this data folder (pid {edge.pid})" in told
+        assert told.splitlines()[-1].startswith("0 wrong")
+    (tmp_path / "providers.toml").write_text("[providers")
+    done = subprocess.run([COMMAND, "doctor", "--json"], env=edge.env, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert [one["subject"] for one in json.loads(done.stdout) if one["level"] == "fail"] == [f"table {tmp_path}/providers.toml"]
+
+
+def test_doctor_sees_what_the_process_may(tmp_path: Path) -> None:
+    """The limit of open files, which is the process's own; a trust store that is none."""
+    (tmp_path / "providers.toml").write_text("")
+    env = environment(tmp_path, PORT=str(free_port()), SSL_CERT_FILE=str(tmp_path / "none.pem"))
+    done = subprocess.run(
+        [COMMAND, "doctor"], env=env, capture_output=True, text=True, timeout=30, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)),
+    )  # fmt: skip
+    assert "warn  open files: at most 256" in done.stdout
+    assert "LimitNOFILE" in done.stdout
