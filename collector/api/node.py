@@ -115,10 +115,13 @@ async def _serve(collector: Collector, request: Request) -> Response:
 async def _enrol(collector: Collector, request: Request) -> Response:
     """A group's token and a machine's name in, the node's own token out."""
     token = _bearer(request)
-    if not group_of(token):
-        note_refusal(collector.refusals, request, "no group's token")
-        return _error(401, "bad_node_token", "only a group's token enrols a node; `tollway nodes create --group G` makes one")
-    await collector.read(lambda tx, now: enrolment.find_group(tx, token))
+    try:
+        if not group_of(token):
+            raise Refused("bad_node_token", "only a group's token enrols a node; `tollway nodes create --group G` makes one")
+        await collector.read(lambda tx, now: enrolment.find_group(tx, token))
+    except Refused as refusal:
+        note_refusal(collector.refusals, request, "no valid group's token")
+        return _error(401, refusal.code, str(refusal))
     message = _decode_enrol(await _read_body(request))
     origin = request.client.host if request.client else ""
     own = await collector.write(lambda tx, now: enrolment.enrol(tx, token, message, origin, now))

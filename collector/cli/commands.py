@@ -13,7 +13,7 @@ from collector.cli import books, credits, keys, nodes, operators, sinks, usage
 from collector.cli.arguments import Command
 from collector.cli.printing import Unconfirmed, note
 from collector.service import now_ms
-from collector.store.contract import Store, StoreUnavailable, has_store, name_of_store, open_store
+from collector.store.contract import NoBooks, Store, StoreUnavailable, name_of_store, open_store
 from collector.store.schema import SchemaTooNew
 
 UNCONFIRMED = 3
@@ -55,19 +55,25 @@ def apply(command: Command, arguments: argparse.Namespace, store: Store, name: s
 
 
 def _open(*, makes_store: bool) -> Store:
-    is_there = has_store(os.environ)
-    if is_there or makes_store:
-        store = open_store(os.environ)
-        if not is_there:
-            note(f"books were made: {name_of_store(os.environ)}")
-        return store
+    try:
+        return open_store(os.environ, makes=False)
+    except NoBooks:
+        if not makes_store or os.environ.get("TOLLWAY_COLLECTOR_URL"):
+            raise Mistake(_where_books_are()) from None
+    store = open_store(os.environ)
+    note(f"books were made: {name_of_store(os.environ)}")
+    return store
+
+
+def _where_books_are() -> str:
+    """There are none here."""
     url = os.environ.get("TOLLWAY_COLLECTOR_URL")
     if url:
-        raise Mistake(
+        return (
             f"this machine is an edge of {url}, and has no books of its own: say --collector {url}, with an"
             " operator's token in TOLLWAY_OPERATOR_TOKEN (`tollway operators create` at the collector makes one)"
         )
-    raise Mistake(
+    return (
         f"there are no books at {name_of_store(os.environ)}: TOLLWAY_DATA or TOLLWAY_DATABASE says where they are. The first"
         " start of `tollway serve` or `tollway collector` makes them, and so does `tollway init`"
     )

@@ -15,7 +15,7 @@ from collector.api.account import shows_credit
 from collector.leasing.grant import read_share
 from collector.leasing.nodes import list_nodes
 from collector.service import now_ms
-from collector.store.contract import Store, StoreUnavailable, Tx, has_store, name_of_store, open_store
+from collector.store.contract import NoBooks, Store, StoreUnavailable, Tx, name_of_store, open_store
 from collector.store.schema import VERSION, SchemaTooNew
 from usage.key import without_secrets
 from usage.pricing import dollars
@@ -30,16 +30,16 @@ def look_at_books(environ: Mapping[str, str]) -> Iterator[Finding]:
     if not is_named:
         return
     name = f"books {name_of_store(environ)}"
-    if not has_store(environ):
-        yield "ok", name, "not made yet; the first start makes them", ""
-        return
     if not environ.get("TOLLWAY_DATABASE"):
         problem = _file_problem(environ)
         if problem is not None:
             yield "fail", name, *problem
             return
     try:
-        store = open_store(environ)
+        store = open_store(environ, makes=False)
+    except NoBooks:
+        yield "ok", name, "not made yet; the first start makes them", ""
+        return
     except SchemaTooNew as error:
         yield "fail", name, str(error), "run the release that wrote them, or a newer one"
         return
@@ -85,6 +85,8 @@ def _file_problem(environ: Mapping[str, str]) -> tuple[str, str] | None:
     """(what is wrong, remedy) of the file of a SQLite, before anything opens it for writing."""
     folder = Path(environ.get("TOLLWAY_DATA") or "./data")
     path = folder / "collector.db"
+    if not path.exists():
+        return None
     if not os.access(path, os.R_OK | os.W_OK) or not os.access(folder, os.W_OK):
         return f"user {os.geteuid()} may not write there", f"chown -R {os.geteuid()} {folder}, or run as its owner"
     if shutil.disk_usage(folder).free < FREE_BYTES_MIN:

@@ -17,7 +17,7 @@ from collector.accounts.roles import Credential
 from collector.accounts.window import RESETS
 from collector.api.shapes import timestamp
 from collector.cli.arguments import add, dollars_of, expiry_of, family, limit_of, models_or_refusal, span_of
-from collector.cli.printing import credit_in, operator, say, show, show_one
+from collector.cli.printing import credit_in, note, operator, say, show, show_one
 from collector.store.contract import Store, Tx
 from usage.key import digest, is_well_formed
 from usage.pricing import dollars
@@ -79,7 +79,16 @@ def create_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
         return text, made, is_new
 
     text, made, is_new = store.write(work)
+    if is_new:
+        _note_likeness(store, arguments.account)
     return _show_made(text, {**describe_key(made), "account_created": is_new}, arguments.json)
+
+
+def _note_likeness(store: Store, account: str) -> None:
+    """A new account that is called nearly like another one may be a typing error: it is made, and said."""
+    others = [row[0] for row in store.read(lambda tx: tx.rows("SELECT account FROM accounts")) if row[0] != account]
+    if alike := nearest(account, others):
+        note(f"the account {account!r} is new{alike}")
 
 
 def _create_credential(arguments: argparse.Namespace, store: Store, now: int) -> int:
@@ -96,6 +105,8 @@ def _create_credential(arguments: argparse.Namespace, store: Store, now: int) ->
         return text, made, is_new
 
     text, made, is_new = store.write(work)
+    if is_new:
+        _note_likeness(store, arguments.account)
     return _show_made(text, {**describe_credential(made), "account_created": is_new}, arguments.json)
 
 

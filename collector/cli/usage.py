@@ -72,7 +72,7 @@ def range_of(arguments: argparse.Namespace, now: int) -> tuple[int, int]:
     if len(arguments.until) == len("2026-01-31"):
         day = datetime.date.fromisoformat(arguments.until) + datetime.timedelta(days=1)
         end_ms = moment_of(day.isoformat(), tz, "--until")
-    if arguments.start and end_ms <= start_ms:
+    if arguments.start and arguments.until and end_ms <= start_ms:
         raise accounts.Mistake("--until lies before --from: nothing is between them")
     return start_ms, end_ms
 

@@ -77,7 +77,7 @@ def find_group(tx: Tx, token: str) -> str:
 def enrol(tx: Tx, token: str, message: Enrol, origin: str, now_ms: int) -> str:
     """The node's own token. Refused `bad_node_token` or `node_in_use`, with what would help."""
     group, node = find_group(tx, token), message.node
-    if NAME.match(node) is None or not node.startswith(f"{group}-"):
+    if NAME.match(node) is None or not node.removeprefix(f"{group}-") or not node.startswith(f"{group}-"):
         raise Refused("bad_node_token", f"a token of group {group} makes nodes named {group}-…, not {node!r}")
     if not 0 < len(message.instance) <= INSTANCE_CHARS_MAX or not message.instance.isalnum():
         raise Refused("invalid", "instance is up to 64 letters and digits")

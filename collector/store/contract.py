@@ -22,6 +22,10 @@ class StoreDamaged(StoreUnavailable):
     """What is on the disk is not the database any more: it has to be restored from a backup."""
 
 
+class NoBooks(Exception):
+    """There is nothing at that place yet, and nobody asked for it to be made."""
+
+
 class Tx(Protocol):
     """An open transaction. SQL uses `?`; append `lock` to a SELECT whose rows are to be changed."""
 
@@ -128,27 +132,26 @@ def name_of_store(environ: Mapping[str, str]) -> str:
     return f"PostgreSQL {parts.hostname or 'here'}{parts.path}"
 
 
-def has_store(environ: Mapping[str, str]) -> bool:
-    """Whether there is anything at that place yet. A PostgreSQL is always taken to be there: it was named."""
-    return bool(environ.get("TOLLWAY_DATABASE")) or _sqlite_path(environ).exists()
-
-
 def _sqlite_path(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("TOLLWAY_DATA") or "./data") / "collector.db"
 
 
-def open_store(environ: Mapping[str, str]) -> Store:
-    """The store that the environment names: TOLLWAY_DATABASE (`postgresql://…`), else `$TOLLWAY_DATA/collector.db`."""
+def open_store(environ: Mapping[str, str], *, makes: bool = True) -> Store:
+    """The store that the environment names: TOLLWAY_DATABASE (`postgresql://…`), else `$TOLLWAY_DATA/collector.db`. One that is
+    not there yet is made, or NoBooks."""
     url = environ.get("TOLLWAY_DATABASE", "")
     if url.startswith(("postgresql://", "postgres://")):
         from collector.store.postgres import PostgresStore
 
         try:
-            return PostgresStore.open(url)
+            return PostgresStore.open(url, makes=makes)
         except StoreUnavailable as error:
             raise StoreUnavailable(f"TOLLWAY_DATABASE cannot be used: {error}") from error
     if url:
         raise ValueError("TOLLWAY_DATABASE must be a postgresql:// address; leave it unset for SQLite in TOLLWAY_DATA")
     from collector.store.sqlite import SqliteStore
 
-    return SqliteStore.open(_sqlite_path(environ))
+    path = _sqlite_path(environ)
+    if not makes and not path.exists():
+        raise NoBooks
+    return SqliteStore.open(path, makes=makes)

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +128,11 @@ class PostgresStore:
         return "<PostgresStore>"
 
     @classmethod
-    def open(cls, url: str) -> "PostgresStore":
-        """Connect and bring the schema up to date; SchemaTooNew, StoreUnavailable."""
+    def open(cls, url: str, *, makes: bool = True) -> "PostgresStore":
+        """Connect and bring the schema up to date; SchemaTooNew, StoreUnavailable, NoBooks unless `makes`."""
         store = cls(url)
         try:
-            store.write(_bring_up_to_date)
+            store.write(partial(_bring_up_to_date, makes=makes))
         except BaseException:
             store.close()
             raise
@@ -204,12 +204,12 @@ def _once(
     return outcome, tx.months
 
 
-def _bring_up_to_date(tx: _Tx) -> None:
+def _bring_up_to_date(tx: _Tx, *, makes: bool) -> None:
     tx.row("SELECT pg_advisory_xact_lock(?)", _MIGRATION_LOCK)
     tx.run("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")
     row = tx.row("SELECT version FROM schema_version")
     found = row[0] if row else 0
-    migrate("postgres", found, tx.run)
+    migrate("postgres", found, tx.run, makes=makes)
     if row is None:
         tx.run("INSERT INTO schema_version (version) VALUES (?)", VERSION)
     elif found != VERSION:

@@ -8,6 +8,7 @@ Amounts are BIGINT nano-dollars; the checks on `available_nano` and on open leas
 from collections.abc import Callable
 
 from collector.store import migrations
+from collector.store.contract import NoBooks
 
 SERIAL = {"sqlite": "INTEGER PRIMARY KEY", "postgres": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"}
 
@@ -123,8 +124,11 @@ class SchemaTooNew(Exception):
     """The database was written by a newer release."""
 
 
-def migrate(database: str, found: int, run: Callable[[str], object]) -> None:
-    """Bring a database from version `found` to VERSION with `run(sql)`; the caller holds the transaction and the lock."""
+def migrate(database: str, found: int, run: Callable[[str], object], *, makes: bool = True) -> None:
+    """Bring a database from version `found` to VERSION with `run(sql)`; the caller holds the transaction and the lock. An empty
+    one is left so unless `makes`: NoBooks."""
+    if not found and not makes:
+        raise NoBooks
     if found > VERSION:
         raise SchemaTooNew(f"the database has schema version {found}, this release knows up to {VERSION}; run a newer release")
     for statements in MIGRATIONS[found:]:

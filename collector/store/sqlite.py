@@ -100,14 +100,14 @@ class SqliteStore:
         return f"<SqliteStore {self._path}>"
 
     @classmethod
-    def open(cls, path: Path) -> "SqliteStore":
-        """Open or create the file, and bring its schema up to date; SchemaTooNew, StoreUnavailable."""
+    def open(cls, path: Path, *, makes: bool = True) -> "SqliteStore":
+        """Open or create the file, and bring its schema up to date; SchemaTooNew, StoreUnavailable, NoBooks unless `makes`."""
         try:
             path.parent.mkdir(0o700, parents=True, exist_ok=True)
             _make_private(path)
             writer = _connect(path)
             try:
-                _bring_up_to_date(writer)
+                _bring_up_to_date(writer, makes=makes)
                 reader = _connect(path)
             except BaseException:
                 writer.close()
@@ -183,11 +183,11 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+def _bring_up_to_date(connection: sqlite3.Connection, *, makes: bool) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         (found,) = connection.execute("PRAGMA user_version").fetchone()
-        migrate("sqlite", found, connection.execute)
+        migrate("sqlite", found, connection.execute, makes=makes)
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     except BaseException:

@@ -167,6 +167,8 @@ def test_books_are_not_made_by_what_only_asks(
 
 def test_typing_errors_are_told_with_the_nearest_names(line: Line) -> None:
     line("keys", "create", "--account", "acme-gmbh", "--credit", "5")
+    status, out, err = line("keys", "create", "--account", "acme_gmhb")
+    assert (status, "account: acme_gmhb (new)" in out, "is new; did you mean acme-gmbh?" in err) == (0, True, True)
     for words in (
         ("credits", "add", "acme-gmhb", "1"),
         ("credits", "show", "acmegmbh"),

@@ -14,10 +14,12 @@ import pytest
 from collector.api import node as node_api
 from collector.app import create_app
 from collector.leasing import nodes
+from collector.leasing.enrolment import create_group_token
+from collector.leasing.recall import LIVING_MS
 from collector.service import Collector
 from collector.store.sqlite import SqliteStore
 from tests.collector.facts import Caller, Clock, Node, make_caller, spent_nano
-from usage.protocol import MESSAGES, Ack, Acquire, Acquired, Batch, Boot, Booted, Close, Closed, Return, Returned
+from usage.protocol import MESSAGES, Ack, Acquire, Acquired, Batch, Boot, Booted, Close, Closed, Enrol, Return, Returned
 
 pytestmark = pytest.mark.anyio
 
@@ -31,6 +33,7 @@ class Wire:
             transport=transport, base_url="http://collector", headers={"authorization": f"Bearer {token}"}
         )
         self.collector = collector
+        self.token = token
 
     async def post(self, name: str, body: Any, **headers: str) -> httpx.Response:
         content = body if isinstance(body, bytes) else msgspec.json.encode(body)
@@ -234,3 +237,71 @@ async def test_wire_gives_up_a_message_that_does_not_come(wire: Wire, monkeypatc
     response = await wire.http.post("/node/v1/boot", content=trickle())
     assert response.status_code == 400
     assert "has not come" in response.json()["message"]
+
+
+async def enrol(wire: Wire, token: str, node: str, instance: str = "a1") -> httpx.Response:
+    return await wire.post("enrol", Enrol(node, instance), authorization=f"Bearer {token}")
+
+
+async def test_group_makes_nodes_of_its_own_names_alone(wire: Wire) -> None:
+    """Each with a token for itself; what it was given before is void; nothing else opens with a group's token."""
+    token = await wire.collector.write(lambda tx, now: create_group_token(tx, "edge", now))
+    first = (await enrol(wire, token, "edge-0")).json()["token"]
+    second = (await enrol(wire, token, "edge-0")).json()["token"]
+    other = (await enrol(wire, token, "edge-1")).json()["token"]
+    for own, node, status in ((first, "edge-0", 401), (second, "edge-0", 200), (second, "edge-1", 403), (other, "edge-1", 200)):
+        reply = await wire.post("boot", Boot(node, f"b-{own[-5:]}", "a1"), authorization=f"Bearer {own}")
+        assert reply.status_code == status
+    for node in ("fra-1", "edge", "edgy-1", "edge.1", "", "edge-", "edge-a b", "edge-" + "x" * 80, "edge-\0"):
+        reply = await enrol(wire, token, node)
+        assert (reply.status_code, reply.json()["code"]) == (403, "bad_node_token"), node
+    for instance in ("", "a b", "x" * 65, "\0"):
+        assert (await enrol(wire, token, "edge-2", instance)).status_code == 400
+    for name in MESSAGES:
+        assert (await wire.post(name, Boot("edge-0", "x"), authorization=f"Bearer {token}")).status_code == 401
+    for stranger in (first, second, wire.token, "ng_edge.x", "ng_other." + token[8:], "sk_live_x", ""):
+        assert (await enrol(wire, stranger, "edge-3")).status_code == 401
+    for body in (b"", b"{", b"[]", b"\xff", b'{"node":1}'):
+        assert (await wire.post("enrol", body, authorization=f"Bearer {token}")).status_code == 400
+
+
+async def test_group_takes_no_node_over(wire: Wire) -> None:
+    """One made by hand, one of a group whose name begins alike, one that is alive elsewhere, and one that was revoked."""
+    edge = await wire.collector.write(lambda tx, now: create_group_token(tx, "edge", now))
+    longer = await wire.collector.write(lambda tx, now: create_group_token(tx, "edge-eu", now))
+    await wire.collector.write(lambda tx, now: nodes.create_token(tx, "edge-9", now))
+    assert "not of group edge" in (await enrol(wire, edge, "edge-9")).json()["message"]
+    assert (await enrol(wire, longer, "edge-eu-0")).status_code == 200
+    assert "not of group edge:" in (await enrol(wire, edge, "edge-eu-0")).json()["message"]
+    own = (await enrol(wire, edge, "edge-0", "here")).json()["token"]
+    await wire.post("boot", Boot("edge-0", "b", "here"), authorization=f"Bearer {own}")
+    taken = await enrol(wire, edge, "edge-0", "there")
+    assert (taken.status_code, taken.json()["code"]) == (409, "node_in_use")
+    assert (await enrol(wire, edge, "edge-0", "here")).status_code == 200
+    await wire.collector.write(lambda tx, now: nodes.revoke_tokens(tx, "edge-0", now))
+    for node in ("edge-0", "edge-0@1"):
+        assert "was revoked" in (await enrol(wire, edge, node, "here")).json()["message"]
+    await wire.collector.write(lambda tx, now: nodes.create_token(tx, "edge-0", now))
+    assert (await enrol(wire, edge, "edge-0@1", "here")).status_code == 200
+
+
+async def test_node_is_one_machine_at_a_time(wire: Wire) -> None:
+    """Another data folder is refused while the first is heard of; the same, a repeated boot and an edge that does not say are
+    not; silence and a closed epoch make room."""
+    clock = wire.collector.clock_ms
+    assert isinstance(clock, Clock)
+
+    async def boot(boot_id: str, instance: str) -> int:
+        return (await wire.post("boot", Boot("fra-1", boot_id, instance))).status_code
+
+    assert [await boot(number, place) for number, place in (("1", "here"), ("2", "there"), ("1", "here"))] == [200, 409, 200]
+    assert await boot("3", "here") == 200
+    clock.now_ms += LIVING_MS - 1
+    assert await boot("2", "there") == 409
+    clock.now_ms += 1
+    assert [await boot("2", "there"), await boot("4", "here")] == [200, 409]
+    booted = await wire.send("boot", Boot("fra-1", "5", "there"))
+    assert isinstance(booted, Booted)
+    await wire.send("close", Close("fra-1", booted.epoch, 0))
+    assert await boot("6", "here") == 200
+    assert [await boot("7", ""), await boot("8", "there")] == [200, 200]

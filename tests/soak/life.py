@@ -191,7 +191,7 @@ def _stop_patiently(edge: Edge) -> int:
 
 
 def twins(report: Report, seed: int, count: int) -> None:
-    """`count` times a second process of the same node on another disk: the first is fenced, nothing is charged twice or lost."""
+    """`count` times a second process of the same node on a copied disk: the first is fenced, nothing is charged twice or lost."""
     with tempfile.TemporaryDirectory(prefix="tollway-soak-") as name, Provider() as provider, ExitStack() as stack:
         provider.script("flat", (Delay(0.02), *respond(completion())))
         collector = stack.enter_context(Collector(Path(name) / "collector"))
@@ -199,7 +199,10 @@ def twins(report: Report, seed: int, count: int) -> None:
         table = providers_toml(provider).partition("[providers.mock.models]")[0] + TABLE
         served, edges = 0, []
         for number in range(count):
-            edge = Edge(Path(name) / f"disk-{number}", table, collector=collector, node="twin")
+            folder = Path(name) / f"disk-{number}"
+            (folder / "data").mkdir(parents=True)
+            (folder / "data" / "instance").write_text("copied\n")  # a copied disk: any other second machine is refused
+            edge = Edge(folder, table, collector=collector, node="twin")
             edges.append(stack.enter_context(edge))
             for one in edges[-2:]:
                 seen = asyncio.run(fire(one.port, [shot("twin", account.key, "mock/flat", stream=False) for _ in range(30)], 5))
