@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Awaitable
 from typing import Any
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge.auth.authenticator import Authenticator, Deployment
 from edge.auth.client_address import FailedAuthentications
@@ -46,6 +46,7 @@ from edge.telemetry.metrics import Metrics
 from edge.upstream.pool import NativeUpstream
 from edge.write_batch import WriteBatch
 from routing.plan.refusal import Refusal
+from routing.surfaces import CHAT, Entry
 from routing.wire.headers import own_request_id
 from usage.flavor import flavor_of
 from usage.protocol import Boot, Booted, CollectorClient, Refused, Unreachable
@@ -109,15 +110,35 @@ class Node:
         """There with the first epoch, and until the process ends: an account can be read while the edge drains."""
         self.failed_authentications = FailedAuthentications(settings.client_address_header, settings.trusted_proxies)
         self._relay: Relay | None = None
+        self._relays: dict[str, tuple[Relay, Relay]] = {}
+        """Format → Chat's relay, and what was made of it."""
         self._refusal = _JOINING
         self._joining_problem = ""
         self._runners: list[asyncio.Task[Any]] = []
 
+    def paid(self, entry: Entry) -> ASGIApp:
+        """Who answers the paid requests of a surface. To be awaited at once."""
+        if entry is CHAT:
+            return self.chat
+
+        def answer(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+            relay = self._relay
+            if relay is None:
+                return self._refuse(scope, send)
+            known = self._relays.get(entry.format)
+            if known is None or known[0] is not relay:
+                # A surface is imported when it is first called.
+                known = self._relays[entry.format] = relay, relay.on(entry)
+            return known[1](scope, receive, send)
+
+        return answer
+
     def chat(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """POST /chat/completions. To be awaited at once."""
         relay = self._relay
-        if relay is not None:
-            return relay(scope, receive, send)
+        return self._refuse(scope, send) if relay is None else relay(scope, receive, send)
+
+    def _refuse(self, scope: Scope, send: Send) -> Awaitable[None]:
         request_id = own_request_id(scope["headers"]) or "req-" + self.mint.draw()
         return send_refusal(send, self._refusal, flavor_of(scope["path"]), [(b"x-request-id", request_id.encode())])
 

@@ -19,7 +19,7 @@ from edge.relay.ids import IdGenerator
 from edge.relay.responses import Headers, send_refusal, send_whole
 from routing.plan.refusal import Refusal
 from routing.table.problem import nearest
-from routing.wire.headers import own_request_id, validate
+from routing.wire.headers import KEY_HEADERS, own_request_id, validate
 from usage.flavor import Flavor, flavor_of
 
 BASES = tuple(flavor.value for flavor in Flavor)
@@ -27,7 +27,7 @@ log = logging.getLogger("tollway.router")
 
 _KEY_PREFIX = "sk_live_"
 _KEY_NAMES = frozenset(("key", "api_key", "api-key", "apikey", "access_token", "x-api-key"))
-_CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"api-key"))
+_CREDENTIALS = frozenset((b"authorization", *KEY_HEADERS))
 _KEY_IN_URL = Refusal(
     401,
     "invalid_api_key",

@@ -14,9 +14,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from edge.endpoints.router import BASES, Endpoint
 from edge.node import Node
 from routing.plan.refusal import Refusal
+from routing.surfaces import SURFACES
 from usage.flavor import Flavor, flavor_of
 
-PAID_PATHS = tuple(base + "/chat/completions" for base in BASES)
+PAID_PATHS = tuple(base + path for entry in SURFACES for path in entry.paths for base in BASES)
 ACCOUNT_PATHS: Mapping[str, tuple[str, ...]] = {
     "/credits": ("GET",),
     "/key": ("GET",),
@@ -55,12 +56,17 @@ ACCOUNT_PATHS: Mapping[str, tuple[str, ...]] = {
 
 def paid(node: Node) -> Mapping[str, ASGIApp]:
     """The paid endpoints by their path."""
-    return dict.fromkeys(PAID_PATHS, node.chat)
+    return {base + path: node.paid(entry) for entry in SURFACES for path in entry.paths for base in BASES if "{" not in path}
 
 
 def routes(node: Node, account: ASGIApp) -> list[Route]:
     """Every endpoint, the paid ones with their odd spellings included. `account` answers for accounts."""
-    found = [Route(path, Endpoint(Chat(node), "POST")) for path in PAID_PATHS]
+    found = [
+        Route(base + path, Endpoint(Paid(node.paid(entry)), "POST"))
+        for entry in SURFACES
+        for path in entry.paths
+        for base in BASES
+    ]
     for base in BASES:
         # What is spelled out goes first, or `/alerts/{id}` would answer for `/alerts/events`.
         paths = sorted(ACCOUNT_PATHS, key=lambda path: "{" in path)
@@ -69,14 +75,14 @@ def routes(node: Node, account: ASGIApp) -> list[Route]:
     return found + _health_routes(node)
 
 
-class Chat:
-    """The chat's way in for Starlette's router, which takes a bound method for something else than a raw ASGI endpoint."""
+class Paid:
+    """A surface's way in for Starlette's router, which takes a function for something else than a raw ASGI endpoint."""
 
-    def __init__(self, node: Node) -> None:
-        self._chat = node.chat
+    def __init__(self, answer: ASGIApp) -> None:
+        self._answer = answer
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        return self._chat(scope, receive, send)
+        return self._answer(scope, receive, send)
 
 
 def _get(answer: Callable[[Request], Awaitable[Response]]) -> Endpoint:

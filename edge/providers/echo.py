@@ -12,10 +12,19 @@ import msgspec
 
 from edge.upstream import Header, PoolStats, Target
 
+CHAT_PATH = "/chat/completions"
 _HEADERS: dict[bool, list[Header]] = {
     True: [(b"content-type", b"text/event-stream")],
     False: [(b"content-type", b"application/json")],
 }
+
+
+class _Function(msgspec.Struct, frozen=True):
+    name: str = ""
+
+
+class _Tool(msgspec.Struct):
+    function: _Function = _Function()
 
 
 class _Message(msgspec.Struct):
@@ -30,6 +39,9 @@ class _Request(msgspec.Struct):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     n: int | None = None
+    tools: list[_Tool] | None = None
+    tool_choice: Any = None
+    reasoning_effort: Any = None
 
 
 _decode = msgspec.json.Decoder(_Request, strict=False).decode
@@ -74,6 +86,9 @@ class EchoUpstream:
     commits = False
 
     async def open(self, target: Target, head: bytes, body: Sequence[bytes | memoryview]) -> EchoExchange:
+        path = head[5 : head.find(b" ", 5)].decode("latin-1")
+        if path != CHAT_PATH:
+            return _other(path, head, b"".join(body))
         try:
             request = _decode(b"".join(body))
         except msgspec.DecodeError as problem:
@@ -88,6 +103,18 @@ class EchoUpstream:
         return PoolStats(open=0, idle=0, opened_total=0, reused_total=0)
 
 
+def _other(path: str, head: bytes, body: bytes) -> EchoExchange:
+    """An answer in another format than Chat's."""
+    from edge.providers.echo_formats import answer
+
+    try:
+        kind, pieces = answer(path, head, body)
+    except (KeyError, TypeError, ValueError, RecursionError) as problem:
+        error = {"error": {"message": f"echo cannot read this: {problem}", "type": "invalid_request_error"}}
+        return EchoExchange(400, _HEADERS[False], [_encode(error)])
+    return EchoExchange(200, [(b"content-type", kind)], pieces)
+
+
 def _answer(request: _Request) -> EchoExchange:
     said = _text(request.messages[-1].content)[:SAID_CHARS_MAX] or "(nothing)"
     cap = request.max_completion_tokens or request.max_tokens or 1_000_000
@@ -98,16 +125,44 @@ def _answer(request: _Request) -> EchoExchange:
     completion = len(kept) * choices
     usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
     base = {"id": "echo", "object": "chat.completion", "created": int(time.time()), "model": request.model}
+    message: dict[str, Any] = {"role": "assistant", "content": " ".join(kept)}
+    if request.reasoning_effort not in (None, "none"):
+        message["reasoning_content"] = "The caller wants to hear its own words."
+    if called := _called(request):
+        arguments = _encode({"text": " ".join(kept)}).decode()
+        call = {"id": "call_echo", "type": "function", "function": {"name": called, "arguments": arguments}}
+        message |= {"content": None, "tool_calls": [call]}
+        finish = "tool_calls"
     if not request.stream:
-        message = {"role": "assistant", "content": " ".join(kept)}
         answers = [{"index": index, "message": message, "finish_reason": finish} for index in range(choices)]
         return EchoExchange(200, _HEADERS[False], [_encode({**base, "choices": answers, "usage": usage})])
     base["object"] = "chat.completion.chunk"
-    return EchoExchange(200, _HEADERS[True], _events(base, kept, finish, choices, usage))
+    return EchoExchange(200, _HEADERS[True], _events(base, _deltas(message), finish, choices, usage))
 
 
-def _events(base: dict[str, Any], words: list[str], finish: str, choices: int, usage: dict[str, int]) -> list[bytes]:
-    deltas = [{"role": "assistant", "content": words[0]}, *({"content": " " + word} for word in words[1:])]
+def _called(request: _Request) -> str:
+    """The tool that the caller wants called whatever is said; empty when it leaves the choice."""
+    choice, tools = request.tool_choice, request.tools or []
+    if isinstance(choice, dict):
+        function = choice.get("function")
+        return str(function.get("name", "")) if isinstance(function, dict) else ""
+    return tools[0].function.name if choice == "required" and tools else ""
+
+
+def _deltas(message: dict[str, Any]) -> list[dict[str, Any]]:
+    deltas: list[dict[str, Any]] = [{"role": "assistant"}]
+    if "reasoning_content" in message:
+        deltas.append({"reasoning_content": message["reasoning_content"]})
+    if "tool_calls" in message:
+        deltas.append({"tool_calls": [{"index": 0, **message["tool_calls"][0]}]})
+    else:
+        words = message["content"].split(" ")
+        deltas[-1] |= {"content": words[0]}
+        deltas += [{"content": " " + word} for word in words[1:]]
+    return deltas
+
+
+def _events(base: dict[str, Any], deltas: list[dict[str, Any]], finish: str, choices: int, usage: dict[str, int]) -> list[bytes]:
     events = [
         {**base, "choices": [{"index": index, "delta": delta, "finish_reason": None}]}
         for delta in deltas

@@ -12,7 +12,7 @@ from functools import partial
 from time import monotonic
 from typing import Protocol
 
-from edge.providers.table import Lane, Table
+from edge.providers.table import Table
 from edge.relay.context import CancelReason, RequestContext, failure_of
 from edge.relay.generation import Generation
 from edge.upstream import Exchange
@@ -21,7 +21,6 @@ from routing.failures.failover import next_attempt
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.failures.provider_error import failure_of_answer
 from routing.plan.plan import Attempt
-from routing.request.body import rewrite
 from routing.wire.content_coding import coding_of
 
 ERROR_BODY_BYTES_MAX = 65_536
@@ -91,7 +90,7 @@ class Attempts:
                 past.append((attempt, failure))
                 is_over = context.cancel_reason is not None or context.has_left
                 at = None if is_over else next_attempt(attempts, at, past)
-                while at is not None and not await generation.cover(attempts[at]):
+                while at is not None and not (generation.suits(attempts[at]) and await generation.cover(attempts[at])):
                     at = next_attempt(attempts, at, past)
                 if at is None:
                     raise
@@ -126,16 +125,12 @@ class Attempts:
     async def _ask(self, attempt: Attempt, forward: Forwarder, has_stream_options: bool) -> Exchange:
         """One request written and its response head read."""
         table, generation, context = self._table, forward.generation, forward.context
-        lane: Lane = table.lane(attempt)
-        body = rewrite(
-            generation.envelope,
-            attempt.model.name,
-            cap=generation.cap,
-            cap_max=attempt.model.max_output_tokens,
-            cap_field=attempt.model.max_tokens_field or attempt.provider.max_tokens_field,
-            has_stream_options=has_stream_options,
-            fit=generation.fit,
-        )
+        adapter = generation.adapter
+        if adapter is None:
+            lane = table.lane(attempt)
+        else:
+            lane = table.lane(attempt, adapter.endpoint, is_stream=generation.envelope.stream)
+        body, extra_head, _ = generation.request(has_stream_options=has_stream_options)
         length = sum(map(len, body))
         asked_s = monotonic()
         exchange: Exchange | None = None
@@ -143,7 +138,7 @@ class Attempts:
         try:
             if not lane.upstream.commits and (problem := generation.books.journal.commit()):
                 raise AttemptFailed(Failure(Kind.JOURNAL, Source.PROXY, Sent.NOTHING, detail=problem))
-            head = b"%b%d\r\n%b\r\n" % (lane.head, length, generation.forwarded)
+            head = b"%b%d\r\n%b%b\r\n" % (lane.head, length, extra_head, generation.forwarded)
             exchange = await lane.upstream.open(lane.target, head, body)
             context.await_provider(exchange, asked_s, attempt.provider.first_byte_timeout_s, CancelReason.FIRST_BYTE)
             generation.asked()

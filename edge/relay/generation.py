@@ -22,7 +22,12 @@ from routing.metering.meter import Bill, Meter
 from routing.plan.fit import AS_SENT, NO_FITS, Fit
 from routing.plan.plan import Attempt
 from routing.plan.reserve import allowance, bounds_of, reserve
-from routing.request.envelope import Envelope, answered_by
+from routing.request.envelope import Envelope, Invalid, answered_by
+from routing.surfaces import Asked
+from routing.surfaces import Sent as SentRequest
+from routing.surfaces.adapter import NO_ADAPTERS, NO_MEMO, Adapter, Memo
+from routing.surfaces.chat import request as chat_request
+from routing.table.endpoint import CHAT
 from usage.protocol import Policy
 from usage.record import EndReason, Rates, Tokens, UsageRecord
 
@@ -81,6 +86,12 @@ class Generation(msgspec.Struct, eq=False):
     """Completion tokens per choice to allow in the request that is sent, where the caller has no cap of its own."""
     fits: Mapping[str, Fit] = NO_FITS
     """What to change in the request for a model, by its id."""
+    adapters: Mapping[str, Adapter] = NO_ADAPTERS
+    """How the request is served by a model, by its id; no entry: as Chat, which came as Chat."""
+    memo: Memo = NO_MEMO
+    """What the answer's translators need of the request."""
+    ignored: tuple[str, ...] = ()
+    """Paths of what was left out of the request."""
     consumed: Consumed = Consumed.NOTHING
     attempts: int = 0
     finish_reason: str = ""
@@ -127,6 +138,36 @@ class Generation(msgspec.Struct, eq=False):
     def fit(self) -> Fit:
         """What to change in the request for the attempt that is tried."""
         return self.fits.get(self.attempt.model.id, AS_SENT)
+
+    @property
+    def adapter(self) -> Adapter | None:
+        """How the attempt that is tried serves the request; None: Chat as Chat."""
+        return self.adapters.get(self.attempt.model.id)
+
+    def request(self, *, has_stream_options: bool) -> SentRequest:
+        """What the provider of this attempt is sent. Invalid: it cannot be asked for this."""
+        attempt = self.attempt
+        adapter = self.adapters.get(attempt.model.id)
+        if adapter is None:
+            sent = chat_request(
+                self.envelope, Asked(attempt.provider, attempt.model, CHAT, self.cap, has_stream_options, self.fit)
+            )
+        else:
+            asked = Asked(attempt.provider, attempt.model, adapter.endpoint, self.cap, has_stream_options, self.fit)
+            sent, self.memo = adapter.request(self.envelope, asked)
+        self.ignored = sent.ignored
+        return sent
+
+    def suits(self, attempt: Attempt) -> bool:
+        """Whether the request can be said to this attempt's provider at all."""
+        adapter = self.adapters.get(attempt.model.id)
+        if adapter is None or not adapter.is_translated:
+            return True
+        try:
+            adapter.request(self.envelope, Asked(attempt.provider, attempt.model, adapter.endpoint, self.cap))
+        except Invalid:
+            return False
+        return True
 
     async def cover(self, attempt: Attempt) -> bool:
         """Whether what is held pays for this attempt, after more was held if need be. The bounds are then the attempt's own."""

@@ -55,9 +55,13 @@ class Body:
             if self._keep_alive is not None and context.cancel_reason is None:
                 await self._keep_alive()
 
-    async def begin(self) -> tuple[Literal["stream", "whole", ""], bytes]:
-        """What it is, and its first bytes; "" when it has none but white space."""
+    async def begin(self, *, is_framed: bool = False) -> tuple[Literal["stream", "whole", ""], bytes]:
+        """What it is, and its first bytes; "" when it has none but white space. `is_framed`: a stream comes in AWS' frames, which
+        begin with their length."""
         head = await self.next()
+        if is_framed and head[:1] == b"\0":
+            self._context.heard()
+            return "stream", head
         shape = shape_of(head) if head[:1] != GZIP_MAGIC[:1] else ""
         is_decoded = False
         while head and not shape:

@@ -1,4 +1,4 @@
-"""Serves one chat completion: arrive, authenticate, decode, plan, reserve, intent, answer, relay, settle.
+"""Serves one paid request, on whatever surface: arrive, authenticate, decode, plan, reserve, intent, answer, relay, settle.
 
 Rule: this file is the order of things; each step is decided in `routing` or done by a neighbour. Whatever happens, the hold is
 settled.
@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Mapping, Sequence
+from copy import copy
 from time import monotonic
 from typing import Any
 
@@ -27,7 +28,7 @@ from edge.relay.context import CancelReason, RequestContext, failure_of
 from edge.relay.end_reason import end_reason_of
 from edge.relay.generation import AccountingContext, Generation
 from edge.relay.ids import IdGenerator
-from edge.relay.responses import Bounds, Headers, id_headers, send_refusal
+from edge.relay.responses import Bounds, id_headers, send_told
 from edge.relay.stream import StreamForwarder
 from edge.relay.watchdog import Watchdog
 from edge.relay.whole import BufferedForwarder
@@ -35,11 +36,12 @@ from edge.write_batch import WriteBatch
 from routing.failures.failure import AttemptFailed, Kind, Sent, status_of
 from routing.failures.provider_error import without_secrets
 from routing.metering.meter import Meter, estimate_prompt
-from routing.plan.fit import fit_attempts
 from routing.plan.plan import Attempt
 from routing.plan.refusal import Denied, Refusal, refusal_of
 from routing.plan.reserve import Reserve, allowance, bounds_of, completion_within, reserve
-from routing.request.envelope import Envelope, Invalid, answered_by, read
+from routing.request.envelope import Envelope, Invalid, answered_by
+from routing.surfaces import CHAT, Call, Entry, Surface, surface_of
+from routing.surfaces.adapter import admit
 from routing.wire.headers import Arrival, validate
 from usage.flavor import flavor_of
 from usage.pricing import dollars
@@ -55,7 +57,7 @@ _UNJOURNALED = Refusal(503, "journal_unavailable", "this edge cannot write its j
 
 
 class Relay:
-    """The ASGI callable of `POST /chat/completions`."""
+    """The ASGI callable of one surface's paid path: Chat's, and `on` another one that shares all else with it."""
 
     def __init__(
         self,
@@ -72,6 +74,8 @@ class Relay:
         self._authenticator = Authenticator(books.credit, deployment or Deployment(), mint.clock)
         self._failed = failed or FailedAuthentications()
         self._table = table
+        self._entry = CHAT
+        self._surface: Surface = surface_of(CHAT)
         self._attempts = Attempts(table)
         self._books = books
         self._watch = watch
@@ -80,6 +84,12 @@ class Relay:
         self._in_flight = in_flight
         self._bounds = bounds
         self._starts = starts or FairStart(WriteBatch())
+
+    def on(self, entry: Entry) -> "Relay":
+        """The same of another surface."""
+        other = copy(self)
+        other._entry, other._surface = entry, surface_of(entry)
+        return other
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         mark = self._mint.draw()
@@ -94,12 +104,13 @@ class Relay:
             arrival, digest = self._arrive(scope)
             if arrival.request_id is not None:
                 request_id = arrival.request_id
-            await self._serve(arrival, digest, gen_id, request_id, context)
+            call = Call(scope["path"], scope["headers"])
+            await self._serve(arrival, digest, call, gen_id, request_id, context)
         except Denied as denied:
             self._books.metrics.count_refused(denied.refusal.status)
             if denied.refusal.status == 401:
                 self._failed.note(scope, denied.refusal.message)
-            await send_refusal(send, denied.refusal, context.flavor, id_headers(gen_id, request_id))
+            await self._tell(denied.refusal, context, gen_id, request_id)
             if context.is_reading_body or not context.body_bytes:
                 context.refuse_body()
                 await discard_body(receive)
@@ -108,13 +119,13 @@ class Relay:
         except asyncio.CancelledError:
             if context.cancel_reason is None:
                 raise
-            await self._interrupted(context, send, id_headers(gen_id, request_id))
+            await self._interrupted(context, gen_id, request_id)
         except Exception:
             # The outer ring: what we did not foresee is answered plainly, and never with a traceback.
             log.exception("request %s failed", gen_id)
             if not context.is_answered:
                 refusal = Refusal(500, "internal_error", "this edge failed; the request id helps to find out why")
-                await send_refusal(send, refusal, context.flavor, id_headers(gen_id, request_id))
+                await self._tell(refusal, context, gen_id, request_id)
         finally:
             self._watch.end(context)
             self._in_flight.leave(context)
@@ -127,7 +138,14 @@ class Relay:
             raise Denied(arrival)
         return arrival, digest_of(arrival.authorization)
 
-    async def _serve(self, arrival: Arrival, digest: str | Reason, gen_id: str, request_id: str, context: RequestContext) -> None:
+    async def _tell(self, refusal: Refusal, context: RequestContext, gen_id: str, request_id: str) -> None:
+        """A refusal, in the words of this surface's clients."""
+        told = self._surface.told(refusal, context.flavor, request_id)
+        await send_told(context.send, refusal, told, id_headers(gen_id, request_id))
+
+    async def _serve(
+        self, arrival: Arrival, digest: str | Reason, call: Call, gen_id: str, request_id: str, context: RequestContext
+    ) -> None:
         table, limits = self._table, self._table.config.limits
         policy = self._books.credit.find(digest) if isinstance(digest, str) else None
         if policy is None:
@@ -145,7 +163,7 @@ class Relay:
             await self._see_to_credit(policy)
         body = await read_body(context.receive, context, self._in_flight, limits.body_bytes_max, arrival.content_length)
         try:
-            envelope = read(body)
+            envelope = self._surface.read(body, call)
         except Invalid as invalid:
             raise Denied(Refusal(400, invalid.code, invalid.message, param=invalid.param)) from None
         if is_late and envelope.stream and caller is not None and caller.says_no_more:
@@ -156,10 +174,10 @@ class Relay:
             raise Denied(plan)
         if plan.model_id != envelope.model:
             envelope = msgspec.structs.replace(envelope, model=plan.model_id)
-        fitted = fit_attempts(envelope, plan.attempts)
-        if isinstance(fitted, Refusal):
-            raise Denied(fitted)
-        attempts, fits = fitted
+        admitted = admit(self._entry, envelope, plan.attempts)
+        if isinstance(admitted, Refusal):
+            raise Denied(admitted)
+        attempts, fits, adapters = admitted
         need = reserve(envelope, attempts[0].model)
         hold_nano = need.full_nano
         if not credit.hold(policy.purse, hold_nano):
@@ -192,7 +210,10 @@ class Relay:
             arrival.forwarded,
             cap,
             fits,
+            adapters,
         )
+        if envelope.pieces is not None:
+            generation.meter.expect(envelope.pieces, envelope.pieces_likely)
         await self._answer(attempts, generation, context)
 
     async def _wait_for_start(self, account: str, context: RequestContext) -> None:
@@ -240,10 +261,16 @@ class Relay:
         kind = StreamForwarder if generation.envelope.stream else BufferedForwarder
         forward: Forwarder = kind(generation, context, self._bounds)
         try:
+            if generation.adapters:
+                # What the first target cannot be asked for is the caller's to mend, before anything is written or sent.
+                generation.request(has_stream_options=True)
             generation.begin()
             context.start_total(generation.attempt.provider.total_timeout_s)
             await self._attempts.find_answer(attempts, forward)
             await forward.run()
+        except Invalid as invalid:
+            generation.forgo()
+            raise Denied(Refusal(400, invalid.code, invalid.message, param=invalid.param)) from invalid
         except JournalUnavailable as problem:
             generation.forgo()
             raise Denied(_UNJOURNALED) from problem
@@ -270,7 +297,7 @@ class Relay:
             if not generation.is_settled:
                 generation.settle("proxy_error", 500, monotonic())
 
-    async def _interrupted(self, context: RequestContext, send: Send, ids: Headers) -> None:
+    async def _interrupted(self, context: RequestContext, gen_id: str, request_id: str) -> None:
         assert context.task is not None
         assert context.cancel_reason is not None
         context.task.uncancel()
@@ -279,9 +306,9 @@ class Relay:
         self._books.metrics.count_refused(_STATUS_OF_CANCELLED.get(context.cancel_reason, 499))
         if context.cancel_reason is CancelReason.BODY_TOO_SLOW:
             refusal = Refusal(408, "body_too_slow", "the body did not arrive in time; send it faster or make it smaller")
-            await send_refusal(send, refusal, context.flavor, ids)
+            await self._tell(refusal, context, gen_id, request_id)
         elif context.cancel_reason is CancelReason.DRAINING and not context.is_answered:
-            await send_refusal(send, LEAVING, context.flavor, ids)
+            await self._tell(LEAVING, context, gen_id, request_id)
 
 
 def _exhausted(need: Reserve | None, available_nano: int, by: str) -> Refusal:
@@ -295,7 +322,7 @@ def _exhausted(need: Reserve | None, available_nano: int, by: str) -> Refusal:
     state = "does not cover this request" if available_nano > 0 else "is used up"
     buys = (
         f"it would buy {tokens} completion tokens for this prompt: set max_tokens to at most {tokens // need.choices}"
-        if tokens >= need.choices
+        if tokens >= need.choices > 0
         else f"it does not pay for this prompt, which may have up to {need.prompt_max} tokens"
     )
     message = f"{what} {state}: {left} dollars are left, {dollars(need.least_nano)} must be held for it; {buys}"

@@ -4,6 +4,7 @@ import msgspec
 from starlette.types import Send
 
 from routing.plan.refusal import Refusal
+from routing.surfaces import Told
 from usage.flavor import Flavor
 
 Headers = list[tuple[bytes, bytes]]
@@ -35,14 +36,20 @@ async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> 
 
 
 async def send_refusal(send: Send, refusal: Refusal, flavor: Flavor, ids: Headers) -> None:
+    """A refusal in the words of an API as a whole, where it is none of a surface's."""
+    await send_told(send, refusal, Told(refusal.status, refusal.body(flavor), []), ids)
+
+
+async def send_told(send: Send, refusal: Refusal, told: Told, ids: Headers) -> None:
     """A refusal as the SDKs read it; `retry-after` when waiting helps, and never a retry where it cannot."""
-    headers = [JSON_TYPE, *ids]
-    if refusal.retry_after_s is not None:
+    headers = [JSON_TYPE, *ids, *told.headers]
+    own = {name for name, _ in told.headers}
+    if refusal.retry_after_s is not None and b"retry-after" not in own:
         headers.append((b"retry-after", b"%d" % max(-int(-refusal.retry_after_s // 1), 1)))
     if refusal.status == 415:
         headers.append((b"accept-encoding", b"identity"))
-    if refusal.is_hopeless:
+    if refusal.is_hopeless and b"x-should-retry" not in own:
         headers.append((b"x-should-retry", b"false"))
     if refusal.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    await send_whole(send, refusal.status, headers, refusal.body(flavor))
+    await send_whole(send, told.status, headers, told.body)

@@ -25,9 +25,11 @@ from edge.upstream import Exchange
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.failures.provider_error import without_secrets
 from routing.plan.refusal import refusal_of
-from routing.rewrite.answer import Identity, error_event, failure_of_error, length_chunk, open_answer
+from routing.rewrite.answer import Identity, failure_of_error, open_answer
 from routing.rewrite.reshape import events_of
-from routing.rewrite.stream import StreamRewrite
+from routing.surfaces import Machine
+from routing.surfaces.adapter import Adapter
+from routing.surfaces.chat import machine as chat_machine
 from routing.wire.headers import to_downstream
 from routing.wire.repair import BOM
 from routing.wire.sse import TooLong
@@ -63,7 +65,7 @@ class StreamForwarder:
     )
 
     _exchange: Exchange
-    _rewrite: StreamRewrite
+    _rewrite: Machine
 
     def __init__(self, generation: Generation, context: RequestContext, bounds: Bounds) -> None:
         self.generation = generation
@@ -86,20 +88,21 @@ class StreamForwarder:
         provider = generation.attempt.provider.name
         return Identity(generation.gen_id, generation.envelope.model, self.context.flavor, provider)
 
+    def _machine(self, adapter: Adapter | None = None) -> Machine:
+        generation, created, line_bytes_max = self.generation, int(time.time()), self._bounds.line_bytes_max
+        adapter = adapter or generation.adapter
+        envelope, meter = generation.envelope, generation.meter
+        if adapter is None:
+            return chat_machine(self._identity, meter, envelope, created, line_bytes_max)
+        return adapter.machine(self._identity, meter, envelope, generation.memo, created, line_bytes_max)
+
     async def begin(self, exchange: Exchange) -> None:
         """AttemptFailed: this response has no answer; at most comments have gone to the caller."""
         generation, context = self.generation, self.context
         self._exchange = exchange
         self._completion_max = generation.completion_max
         self._identity = self._make_identity()
-        self._rewrite = StreamRewrite(
-            self._identity,
-            generation.meter,
-            include_usage=generation.envelope.include_usage,
-            created=int(time.time()),
-            line_bytes_max=self._bounds.line_bytes_max,
-            choices=generation.envelope.choices,
-        )
+        self._rewrite = self._machine()
         context.await_provider(exchange, monotonic(), generation.attempt.provider.idle_timeout_s, CancelReason.IDLE)
         context.count_progress(generation.mark)
         generation.metered()
@@ -116,12 +119,17 @@ class StreamForwarder:
         """What goes out first: all up to the first part of an answer. AttemptFailed, TooLong."""
         rewrite, context = self._rewrite, self.context
         body = Body(self._exchange, self.generation, context, self._bounds, self.keep_alive)
-        shape, head = await body.begin()
+        adapter = self.generation.adapter
+        shape, head = await body.begin(is_framed=adapter is not None and adapter.endpoint.framing == "eventstream")
         self._exchange = body.exchange
         if shape == "whole":
             # Whole, though a stream was asked for: the caller gets one.
             whole = (await body.rest(head)).removeprefix(BOM)
-            return rewrite.feed(events_of(whole, open_answer(whole)))
+            if adapter is None:
+                return rewrite.feed(events_of(whole, open_answer(whole)))
+            going_on, events = adapter.streamed(whole, self._identity, self._meter, self.generation.memo)
+            rewrite = self._rewrite = self._machine(going_on)
+            return rewrite.feed(events)
         sent = rewrite.feed(head) if shape else rewrite.finish()
         while not (rewrite.has_begun or rewrite.is_done or rewrite.is_over or len(sent) > PRELUDE_BYTES_MAX):
             rewrite.is_framing = False
@@ -266,9 +274,11 @@ class StreamForwarder:
             self._exchange.headers if self._is_running else [],
             generation.gen_id.encode(),
             generation.request_id.encode(),
-            generation.fit.ignored,
+            generation.ignored,
             is_stream=True,
         )
+        if (adapter := generation.adapter) is not None and adapter.id_header:
+            headers.append((adapter.id_header, generation.request_id.encode()))
         await self.context.send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def keep_alive(self) -> None:
@@ -292,12 +302,10 @@ class StreamForwarder:
 
     async def _cut(self, sent: bytes) -> None:
         """The reserve is used up: the answer ends here, with what it used."""
-        generation, rewrite = self.generation, self._rewrite
+        rewrite = self._rewrite
         self._settle("credit_limit")
         self._exchange.abort()
-        usage = generation.meter.usage_json()
-        event = length_chunk(self._identity, usage, rewrite.created, generation.envelope.choices)
-        await self._finish(sent + rewrite.close() + event)
+        await self._finish(sent + rewrite.cut())
 
     async def _fail(self, failure: Failure, sent: bytes = b"") -> None:
         self._exchange.abort()
@@ -308,14 +316,11 @@ class StreamForwarder:
         failure = msgspec.structs.replace(without_secrets(failure, generation.secrets), sent=Sent.HEAD)
         generation.report(failure)
         self._settle(end_reason_of(failure), error=failure.reason)
-        await self._finish(sent + rewrite.close() + self._error_event(failure, rewrite.created))
+        await self._finish(sent + rewrite.fail(refusal_of(failure, generation.attempt.provider.name)))
 
     async def tell(self, failure: Failure) -> None:
         """Only comments have gone out, and nothing but this follows."""
-        await self._finish(self._error_event(failure, int(time.time())))
-
-    def _error_event(self, failure: Failure, created: int) -> bytes:
-        return error_event(self._identity, refusal_of(failure, self.generation.attempt.provider.name), created)
+        await self._finish(self._machine().fail(refusal_of(failure, self.generation.attempt.provider.name)))
 
     def _settle(self, end_reason: EndReason, status: int = 200, error: str = "") -> None:
         generation, rewrite = self.generation, self._rewrite

@@ -15,10 +15,13 @@ from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.rewrite.answer import Identity, dressed, failure_of_error, open_answer, rewrite_answer
 from routing.rewrite.reshape import answer_of
 from routing.rewrite.stream import StreamRewrite
+from routing.surfaces import Machine
+from routing.surfaces.adapter import Adapter
 from routing.wire.headers import to_downstream
 from routing.wire.repair import BOM, Reading
 from routing.wire.sse import TooLong
 from usage.flavor import Flavor
+from usage.pricing import dollars
 
 PIECE_BYTES = 262_144
 """Small beside a large answer, and large beside what a `send` costs."""
@@ -27,7 +30,7 @@ PIECE_BYTES = 262_144
 class BufferedForwarder:
     """One answer: `begin` with each provider's response until one has an answer, then `run`."""
 
-    __slots__ = ("_answer", "_bounds", "_exchange", "context", "generation", "is_open")
+    __slots__ = ("_answer", "_bounds", "_content_type", "_exchange", "context", "generation", "is_open")
 
     def __init__(self, generation: Generation, context: RequestContext, bounds: Bounds) -> None:
         self.generation = generation
@@ -35,6 +38,8 @@ class BufferedForwarder:
         self._bounds = bounds
         self._exchange: Exchange | None = None
         self._answer = b""
+        self._content_type = ""
+        """Of an answer that is no JSON."""
         self.is_open = False
 
     async def keep_alive(self) -> None:
@@ -47,8 +52,12 @@ class BufferedForwarder:
             context.await_provider(exchange, monotonic(), generation.attempt.provider.idle_timeout_s, CancelReason.IDLE)
         try:
             body = Body(exchange, generation, context, self._bounds)
-            shape, first = await body.begin()
-            if shape == "stream":
+            adapter = generation.adapter
+            is_framed = adapter is not None and adapter.endpoint.framing == "eventstream"
+            shape, first = await body.begin(is_framed=is_framed)
+            if adapter is not None and (shape != "stream" or adapter.answers_bytes):
+                self._answer = self._adapted(adapter, await body.rest(first), exchange)
+            elif shape == "stream":
                 self._answer = await self._assembled(body, first)
             else:
                 whole = (await body.rest(first)).removeprefix(BOM)
@@ -68,17 +77,34 @@ class BufferedForwarder:
         generation.answered(monotonic(), reading.chunk.finish_reason, reading.chunk.upstream_id)
         return rewrite_answer(body, reading, self._identity(self.context.flavor), generation.meter)
 
+    def _adapted(self, adapter: Adapter, body: bytes, exchange: Exchange) -> bytes:
+        """AttemptFailed."""
+        generation = self.generation
+        content_type = next((value for name, value in exchange.headers if name == b"content-type"), b"").decode("latin-1")
+        body = body if adapter.answers_bytes else body.removeprefix(BOM)
+        identity = self._identity(self.context.flavor)
+        answer = adapter.whole(body, identity, generation.meter, generation.memo, content_type)
+        generation.answered(monotonic(), answer.finish_reason, answer.upstream_id)
+        self._content_type = answer.content_type
+        return answer.body
+
     async def _assembled(self, body: Body, first: bytes) -> bytes:
         """Of a provider that streams though a whole answer was asked for."""
         generation, context, bounds = self.generation, self.context, self._bounds
-        rewrite = StreamRewrite(
-            self._identity(Flavor.OPENAI),
-            generation.meter,
-            include_usage=True,
-            created=generation.started_ms // 1000,
-            line_bytes_max=bounds.line_bytes_max,
-            choices=generation.envelope.choices,
-        )
+        adapter, created_s = generation.adapter, generation.started_ms // 1000
+        identity = self._identity(Flavor.OPENAI)
+        if adapter is not None:
+            envelope, memo = generation.envelope, generation.memo
+            rewrite: Machine = adapter.assembler(identity, generation.meter, envelope, memo, created_s, bounds.line_bytes_max)
+        else:
+            rewrite = StreamRewrite(
+                identity,
+                generation.meter,
+                include_usage=True,
+                created=created_s,
+                line_bytes_max=bounds.line_bytes_max,
+                choices=generation.envelope.choices,
+            )
         pieces, size, data = [], 0, first
         try:
             while True:
@@ -110,6 +136,8 @@ class BufferedForwarder:
         body.exchange.abort()
         generation.answered(monotonic(), rewrite.finish_reason, rewrite.upstream_id)
         whole = answer_of(b"".join(pieces))
+        if adapter is not None:
+            return adapter.assembled(whole, self._identity(context.flavor), generation.meter, generation.memo)
         return dressed(whole, open_answer(whole), self._identity(context.flavor), generation.meter)
 
     async def run(self) -> None:
@@ -125,10 +153,24 @@ class BufferedForwarder:
         self.is_open = True
         context.answer()
         headers = to_downstream(
-            exchange.headers, generation.gen_id.encode(), generation.request_id.encode(), generation.fit.ignored, is_stream=False
+            exchange.headers, generation.gen_id.encode(), generation.request_id.encode(), generation.ignored, is_stream=False
         )
+        if generation.adapter is not None:
+            headers = self._own_headers(headers, generation.adapter)
         if context.caller is None or not context.caller.answer(exchange.status, headers, answer):
             await _send_whole(context, exchange.status, headers, answer)
+
+    def _own_headers(self, headers: Headers, adapter: Adapter) -> Headers:
+        """Of an answer that is none of Chat's: the id under the name that its SDKs read; its type and cost where it has no room
+        for them."""
+        generation = self.generation
+        if adapter.id_header:
+            headers.append((adapter.id_header, generation.request_id.encode()))
+        if not self._content_type:
+            return headers
+        kept = [(name, value) for name, value in headers if name != b"content-type"]
+        cost = dollars(generation.meter.cost_nano()).encode()
+        return [(b"content-type", self._content_type.encode("latin-1")), *kept, (b"x-tollway-cost", cost)]
 
     async def tell(self, failure: Failure) -> None:
         """Never: nothing goes out before the answer."""

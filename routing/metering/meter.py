@@ -38,6 +38,7 @@ CITATION_BYTES_MIN = 512
 _find_text = TEXT.findall
 _encode = msgspec.json.encode
 NO_BOUNDS = TokenBounds()
+NO_PIECES = Tokens()
 UNHELD_NANO = 2**62
 
 
@@ -93,7 +94,8 @@ class Meter(msgspec.Struct, eq=False):
     searches_min: int = 0
     trusts_served_tier: bool = True
     pieces: Tokens | None = None
-    """What is priced by the piece: the most that there can be, and what the answer says there was."""
+    """What is priced by the piece: as many as there most likely are, until the answer tells."""
+    pieces_max: Tokens = NO_PIECES
     tier: str = ""
     deltas: int = 0
     text_bytes: int = 0
@@ -163,10 +165,14 @@ class Meter(msgspec.Struct, eq=False):
             self._deltas_claimed, self._bytes_claimed = self.deltas, self.text_bytes
         return completion
 
+    def expect(self, most: Tokens, likely: Tokens | None) -> None:
+        """What is priced by the piece: the most that there can be, and what it is until the answer tells."""
+        self.pieces_max, self.pieces = most, likely or most
+
     def observe_pieces(self, **counts: int) -> None:
         """What the answer says of seconds, characters, images or searches; never more than there can be."""
         if self.pieces is not None:
-            kept = {name: min(max(number, 0), getattr(self.pieces, name)) for name, number in counts.items()}
+            kept = {name: min(max(number, 0), getattr(self.pieces_max, name)) for name, number in counts.items()}
             self.pieces = msgspec.structs.replace(self.pieces, **kept)
             self._are_pieces_told = True
             self._bill = None

@@ -17,6 +17,7 @@ from routing.plan.preferences import Preferences
 from routing.plan.refusal import Refusal
 from routing.plan.unplanned import none_admitted, not_allowed, not_found, not_offered, unavailable
 from routing.table.config import MODEL_ID_CHARS_MAX, Config, Found, find
+from routing.table.endpoint import CHAT
 from routing.table.model_id import Ids
 from routing.table.provider import Model, Provider
 from usage.record import Rates
@@ -37,6 +38,8 @@ class Attempt(msgspec.Struct, frozen=True):
     key_ref: str | None
     rates: Rates
     scopes: Scopes
+    is_plain_chat: bool = True
+    """Whether it is asked as Chat at the usual place."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -205,8 +208,10 @@ def _row_of(
 def _target(found: Found, offered: frozenset[str], digests: Mapping[str, str]) -> Target:
     provider, model = found.provider, found.model
     keys: list[str | None] = [ref for ref in provider.key_refs if ref in offered]
+    scopes = [_scopes(found, digests.get(key or "", key)) for key in keys or [None]]
+    is_plain = provider.endpoint_of(model, "chat") is CHAT
     return tuple(
-        Attempt(provider, model, key, model.rates, _scopes(found, digests.get(key or "", key))) for key in keys or [None]
+        Attempt(provider, model, key, model.rates, each, is_plain) for key, each in zip(keys or [None], scopes, strict=True)
     )
 
 

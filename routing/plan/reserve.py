@@ -76,6 +76,8 @@ def reserve(envelope: Envelope, model: Model) -> Reserve:
 def _with_pieces(envelope: Envelope, prompt_max: int, completion_max: int, rates: tuple[Rates, ...]) -> Reserve:
     """Of a request that is priced by the piece: its answer has no cap that could be lowered."""
     assert envelope.pieces is not None
+    if envelope.is_free:
+        return Reserve(0, 0, 0, 0, 0, rates, None)
     pieces_nano = max([-(-pieces_pico(envelope.pieces, each) // PICO_PER_NANO) for each in rates])
     full_nano = _worst(prompt_max, completion_max, rates, 0) + pieces_nano
     return Reserve(prompt_max, completion_max, envelope.choices, full_nano, full_nano, rates, None)

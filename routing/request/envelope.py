@@ -49,6 +49,10 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     tier: str = ""
     cache_life: str = ""
     pieces: Tokens | None = None
+    pieces_likely: Tokens | None = None
+    """What is charged where the provider does not say; None: as `pieces`."""
+    is_free: bool = False
+    """Nothing is billed for it, whatever the model's price."""
     form: Any = None
     content_type: str = ""
     heads: tuple[tuple[bytes, bytes], ...] = ()

@@ -137,19 +137,26 @@ class Entry(NamedTuple):
     format: str
     module: str
     paths: tuple[str, ...]
+    id_header: bytes = b""
+    """Under which name its SDKs read the request's id, beside ours."""
 
 
 SURFACES: Final = (
     Entry("chat", "routing.surfaces.chat", ("/chat/completions",)),
-    Entry("messages", "routing.surfaces.messages", ("/messages",)),
+    Entry("messages", "routing.surfaces.messages", ("/messages",), b"request-id"),
+    Entry("count_tokens", "routing.surfaces.count_tokens", ("/messages/count_tokens",), b"request-id"),
     Entry("responses", "routing.surfaces.responses", ("/responses",)),
     Entry("embeddings", "routing.surfaces.embeddings", ("/embeddings",)),
     Entry("completions", "routing.surfaces.completions", ("/completions",)),
     Entry("moderations", "routing.surfaces.moderations", ("/moderations",)),
     Entry("rerank", "routing.surfaces.rerank", ("/rerank",)),
     Entry("images", "routing.surfaces.images", ("/images/generations",)),
+    Entry("image_edits", "routing.surfaces.image_edits", ("/images/edits",)),
     Entry("speech", "routing.surfaces.speech", ("/audio/speech",)),
+    Entry("transcriptions", "routing.surfaces.transcriptions", ("/audio/transcriptions",)),
+    Entry("translations", "routing.surfaces.transcriptions", ("/audio/translations",)),
 )
+CHAT: Final = SURFACES[0]
 
 
 def surface_of(entry: Entry) -> Surface:

@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 from msgspec import Raw
 
+from routing.failures.failure import AttemptFailed, Failure, Kind, Source
+from routing.failures.failure import Sent as SentState
 from routing.metering.meter import Meter
 from routing.plan.fit import AS_SENT, NO_FITS, Fit, fit, fit_attempts, is_billable
 from routing.plan.plan import Attempt
@@ -19,11 +21,11 @@ from routing.plan.refusal import Refusal
 from routing.request.body import rewrite
 from routing.request.envelope import Envelope, Invalid
 from routing.request.envelope import read as read_chat
-from routing.rewrite.answer import Identity, open_answer, rewrite_answer
+from routing.rewrite.answer import Identity, dressed, open_answer, rewrite_answer
 from routing.rewrite.reshape import events_of
 from routing.rewrite.stream import StreamRewrite
-from routing.surfaces import SURFACES, Asked, Entry, Machine, Sent, Surface, Whole, surface_of
-from routing.table.endpoint import CHAT_ONLY, Endpoint
+from routing.surfaces import CHAT, SURFACES, Asked, Entry, Machine, Sent, Surface, Whole, surface_of
+from routing.table.endpoint import Endpoint
 from routing.table.provider import Model, Provider
 from routing.translate import HUB, Context, DownstreamPair, Target, UpstreamPair, downstream_pair, upstream_pair
 from routing.wire.members import decode_members
@@ -46,6 +48,8 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
     endpoint: Endpoint
     upstream: UpstreamPair | None = None
     downstream: DownstreamPair | None = None
+    id_header: bytes = b""
+    """Under which name the caller's SDK reads the request's id, beside ours."""
 
     @property
     def is_translated(self) -> bool:
@@ -138,11 +142,49 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
             answer = self.downstream.whole(answer, _with(context, memo.downstream))
         return Whole(answer, reading.chunk.finish_reason, reading.chunk.upstream_id)
 
-    def streamed(self, body: bytes, memo: Memo, identity: Identity) -> tuple[bytes, bool]:
-        """A whole answer where a stream was asked for, as Chat's stream; and whether it is one. AttemptFailed."""
+    def streamed(self, body: bytes, identity: Identity, meter: Meter, memo: Memo) -> tuple["Adapter", bytes]:
+        """A whole answer where a stream was asked for: who goes on with it, and the stream that says the same. AttemptFailed."""
+        if self.is_passed:
+            # It may be an error; an answer that passes has no other shape.
+            self.surface.whole(body, identity, meter, "")
+            raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, SentState.REQUEST, detail="no stream"))
         if self.upstream is not None:
-            body = self.upstream.whole(body, _with(Context(identity.gen_id, identity.model, identity.created_s), memo.upstream))
-        return events_of(body, open_answer(body)), True
+            context = Context(identity.gen_id, identity.model, identity.created_s)
+            body = self.upstream.whole(body, _with(context, memo.upstream))
+        return msgspec.structs.replace(self, upstream=None), events_of(body, open_answer(body))
+
+    def assembler(
+        self, identity: Identity, meter: Meter, envelope: Envelope, memo: Memo, created: int, line_bytes_max: int
+    ) -> Machine:
+        """For a stream where a whole answer was asked for: it makes Chat of it. AttemptFailed: it passes, so it has no other
+        shape."""
+        if self.is_passed:
+            raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, SentState.REQUEST, detail="a stream"))
+        plain = Identity(identity.gen_id, identity.model, Flavor.OPENAI, identity.provider, identity.created_s)
+        hub = msgspec.structs.replace(self, downstream=None)
+        if hub.upstream is None:
+            return StreamRewrite(
+                plain, meter, include_usage=True, created=created, line_bytes_max=line_bytes_max, choices=envelope.choices
+            )
+        return hub.machine(plain, meter, msgspec.structs.replace(envelope, include_usage=True), memo, created, line_bytes_max)
+
+    def assembled(self, chat: bytes, identity: Identity, meter: Meter, memo: Memo) -> bytes:
+        """The whole answer of what an assembler made."""
+        answer = dressed(chat, open_answer(chat), self._within(identity), meter)
+        if self.downstream is None:
+            return answer
+        context = Context(identity.gen_id, identity.model, identity.created_s, meter.prompt_estimate)
+        return self.downstream.whole(answer, _with(context, memo.downstream))
+
+    @property
+    def answers_bytes(self) -> bool:
+        """Whether a whole answer may be no JSON, such as a sound."""
+        return self.surface.ANSWERS == "bytes"
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether the bytes pass, in another format than Chat."""
+        return self.upstream is None and self.downstream is None and self.endpoint.format != "chat"
 
     def _within(self, identity: Identity) -> Identity:
         """A translator to the caller's format reads OpenAI's flavour of Chat."""
@@ -172,16 +214,16 @@ def adapter_of(entry: Entry, provider: Provider, model: Model) -> Adapter | None
     """How a model is served on a surface; None when it is not."""
     direct = provider.endpoint_of(model, entry.format)
     if direct is not None:
-        return Adapter(surface_of(entry), direct)
+        return Adapter(surface_of(entry), direct, None, None, entry.id_header)
     downstream = None if entry.format == "chat" else downstream_pair(cast(Any, entry.format))
     if downstream is None and entry.format != "chat":
         return None
     for endpoint in provider.endpoints_of(model):
         if endpoint.format == "chat":
-            return Adapter(surface_of(entry), endpoint, None, downstream)
+            return Adapter(surface_of(entry), endpoint, None, downstream, entry.id_header)
         upstream = upstream_pair(cast(Any, endpoint.format))
         if upstream is not None:
-            return Adapter(surface_of(entry), endpoint, upstream, downstream)
+            return Adapter(surface_of(entry), endpoint, upstream, downstream, entry.id_header)
     return None
 
 
@@ -194,7 +236,7 @@ NO_ADAPTERS: Final[Adapters] = {}
 def admit(entry: Entry, envelope: Envelope, attempts: Sequence[Attempt]) -> Admitted | Refusal:
     """The attempts that can serve a request on this surface, with what to change and how it goes, by the model's id; the first
     refusal when none can."""
-    if entry.format == "chat" and all(attempt.provider.endpoints is CHAT_ONLY for attempt in attempts):
+    if entry is CHAT and all(attempt.is_plain_chat for attempt in attempts):
         fitted = fit_attempts(envelope, attempts)
         return fitted if isinstance(fitted, Refusal) else (*fitted, NO_ADAPTERS)
     fits: dict[str, Fit] = {}

@@ -18,7 +18,7 @@ from routing.request.options import read_options
 from routing.rewrite.answer import Identity, open_answer, rewrite_answer
 from routing.rewrite.completions import CompletionsStream
 from routing.surfaces import Asked, Call, Machine, Sent, Whole
-from routing.surfaces.json_request import body_for, checked, checks, is_there, missing, priced
+from routing.surfaces.json_request import body_for, checked, checks, first_of, is_there, missing, priced
 from routing.surfaces.no_stream import told as told
 from routing.table.parameters import OURS
 
@@ -45,7 +45,7 @@ def read(body: bytes, call: Call) -> Envelope:
     values = checked(members, _CHECKS)
     if not is_there(members, "prompt"):
         raise missing("prompt", "a text, a list of texts, or tokens")
-    if members["prompt"][:1] not in (b'"', b"["):
+    if first_of(members, "prompt") not in (b'"', b"["):
         raise Invalid("'prompt' must be a text, a list of texts, or tokens", "prompt")
     preferences = read_preferences(members) if not members.keys().isdisjoint(OURS) else None
     options = read_options(members, members.keys() - _ORDINARY)
@@ -67,7 +67,7 @@ def read(body: bytes, call: Call) -> Envelope:
 
 def _prompts(raw: Raw) -> int:
     """How many texts are asked to be gone on with: each is answered `n` times."""
-    if raw[:1] == b'"':
+    if bytes(memoryview(raw)[:1]) == b'"':
         return 1
     try:
         values = msgspec.json.decode(raw)

@@ -43,6 +43,12 @@ def checked(members: Members, rules: Checks) -> dict[str, Any]:
     return values
 
 
+def first_of(members: Members, name: str) -> bytes:
+    """The first byte of a member's value, which tells its kind; empty when it is not there."""
+    raw = members.get(name)
+    return b"" if raw is None else bytes(memoryview(raw)[:1])
+
+
 def is_there(members: Members, name: str) -> bool:
     """Whether a member says anything."""
     return bytes(members.get(name, NULL)) != b"null"

@@ -23,7 +23,7 @@ from routing.rewrite.answer import Identity
 from routing.rewrite.messages import MessagesStream, error_body
 from routing.rewrite.messages import whole as whole_message
 from routing.surfaces import Asked, Call, Machine, Sent, Told, Whole, betas
-from routing.surfaces.json_request import body_for, checked, checks, is_there, missing, priced
+from routing.surfaces.json_request import body_for, checked, checks, first_of, is_there, missing, priced
 from routing.table.parameters import OURS
 from routing.wire.members import Members
 from routing.wire.objects import decode_objects, repeats_in_list
@@ -64,7 +64,7 @@ def read(body: bytes, call: Call) -> Envelope:
 
 def envelope_of(members: Members, values: dict[str, Any], body: bytes, call: Call) -> Envelope:
     """From members that were checked. Invalid."""
-    prompts = [read_prompt(members[name], name) for name in _PROMPT if members.get(name, b"")[:1] in (b"[", b"{")]
+    prompts = [read_prompt(members[name], name) for name in _PROMPT if first_of(members, name) in (b"[", b"{")]
     preferences = read_preferences(members) if not members.keys().isdisjoint(OURS) else None
     options = _options(members, prompts)
     lives = frozenset[str]() if options is None else options.cache_lives

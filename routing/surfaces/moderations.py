@@ -13,7 +13,7 @@ from routing.request.prompt import read_prompt
 from routing.rewrite.answer import Identity
 from routing.rewrite.plain import dressed, id_of, observe, opened
 from routing.surfaces import Asked, Call, Sent, Whole
-from routing.surfaces.json_request import body_for, is_there, missing, priced
+from routing.surfaces.json_request import body_for, first_of, is_there, missing, priced
 from routing.surfaces.no_stream import machine as machine
 from routing.surfaces.no_stream import told as told
 
@@ -24,9 +24,9 @@ def read(body: bytes, call: Call) -> Envelope:
     members = members_of(body)
     if not is_there(members, "input"):
         raise missing("input", "a text, or a list of texts or parts")
-    if members["input"][:1] not in (b'"', b"["):
+    if first_of(members, "input") not in (b'"', b"["):
         raise Invalid("'input' must be a text, or a list of texts or parts", "input")
-    prompt = read_prompt(members["input"], "input") if members["input"][:1] == b"[" else read_prompt(b"[]", "input")
+    prompt = read_prompt(members["input"], "input") if first_of(members, "input") == b"[" else read_prompt(b"[]", "input")
     options = read_options(members, members.keys() - {"model", "input"})
     options.state = options.state or prompt.state
     return Envelope(

@@ -24,7 +24,7 @@ from routing.rewrite.answer import Identity
 from routing.rewrite.responses import ResponsesStream
 from routing.rewrite.responses import whole as whole_response
 from routing.surfaces import Asked, Call, Machine, Sent, Told, Whole
-from routing.surfaces.json_request import body_for, checked, checks, is_there, missing, priced
+from routing.surfaces.json_request import body_for, checked, checks, first_of, is_there, missing, priced
 from routing.table.parameters import OURS
 from routing.wire.members import Members
 from routing.wire.objects import decode_objects
@@ -59,9 +59,9 @@ def read(body: bytes, call: Call) -> Envelope:
     values = checked(members, _CHECKS)
     if not is_there(members, "input"):
         raise missing("input", "a text or a list of items")
-    if members["input"][:1] not in (b'"', b"["):
+    if first_of(members, "input") not in (b'"', b"["):
         raise Invalid("'input' must be a text or a list of items", "input")
-    prompts = [read_prompt(members[name], name) for name in ("input", "tools") if members.get(name, b"")[:1] in (b"[", b"{")]
+    prompts = [read_prompt(members[name], name) for name in ("input", "tools") if first_of(members, name) in (b"[", b"{")]
     preferences = read_preferences(members) if not members.keys().isdisjoint(OURS) else None
     options = _options(members, prompts, values)
     lives = frozenset[str]() if options is None else options.cache_lives
@@ -90,7 +90,7 @@ def _options(members: Members, prompts: list[Prompt], values: dict[str, Any]) ->
     for prompt in prompts:
         options.state = options.state or prompt.state
         options.cache_lives |= prompt.cache_lives
-    if members["input"][:1] == b"[":
+    if first_of(members, "input") == b"[":
         options.state = options.state or _reference(members["input"])
     if is_there(members, "reasoning"):
         reasoning = _decode(members["reasoning"])

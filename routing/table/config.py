@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from routing.table import field
-from routing.table.endpoint import BaseUrl, endpoint
+from routing.table.endpoint import ECHO_ENDPOINTS, ECHO_FORMATS, BaseUrl
 from routing.table.entry import read_provider
 from routing.table.field import Table
 from routing.table.parameters import OPENAI, taken
@@ -32,11 +32,6 @@ MODEL_ID_CHARS_MAX: Final = 256
 _UNLISTED_KEY: Final = re.compile(r"[!-~]+\Z")
 _TOML_PLACE: Final = re.compile(r"\(at line (\d+), column (\d+)\)")
 _SYNTAX_HINT: Final = "strings need quotes, and so do keys with a dot or a slash; a table or a key may be written only once"
-
-
-ECHO_FORMATS: Final = ("chat",)
-ECHO_ENDPOINTS: Final = tuple(map(endpoint, ECHO_FORMATS))
-"""What the built-in provider answers in."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -138,7 +133,13 @@ def echo(version: str) -> Provider:
     """The built-in provider: no network, no key, and a real price, so that everything can be tried offline."""
     rates = Rates(input=pico_per_token("0.10"), output=pico_per_token("0.40"), version=version)
     model = Model(
-        f"{ECHO}/echo-1", "echo-1", Tariff(rates), context_tokens=131_072, max_output_tokens=16_384, display_name="Echo 1"
+        f"{ECHO}/echo-1",
+        "echo-1",
+        Tariff(rates),
+        context_tokens=131_072,
+        max_output_tokens=16_384,
+        display_name="Echo 1",
+        serves=ECHO_FORMATS,
     )
     where = BaseUrl("http", "localhost", 80)
     return Provider(ECHO, where, dialect="echo", models={"echo-1": model}, unlisted=rates, endpoints=ECHO_ENDPOINTS)

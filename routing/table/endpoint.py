@@ -121,3 +121,9 @@ def endpoint(format: str) -> Endpoint:
 CHAT: Final = endpoint("chat")
 CHAT_ONLY: Final = (CHAT,)
 """What a provider offers that does not say what it offers."""
+ECHO_FORMATS: Final = (
+    *("chat", "count_tokens", "completions", "embeddings", "moderations", "rerank", "images", "image_edits", "speech"),
+    *("transcriptions", "translations"),
+)
+ECHO_ENDPOINTS: Final = tuple(map(endpoint, ECHO_FORMATS))
+"""What the built-in provider answers in."""

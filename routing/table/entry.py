@@ -11,7 +11,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from routing.table import field
-from routing.table.endpoint import CHAT, CHAT_ONLY, FORMATS, BaseUrl, Endpoint
+from routing.table.endpoint import CHAT, CHAT_ONLY, ECHO_ENDPOINTS, ECHO_FORMATS, FORMATS, BaseUrl, Endpoint
 from routing.table.endpoint import endpoint as known_endpoint
 from routing.table.field import Table
 from routing.table.parameters import ALWAYS, NEVER_TAKEN, OPENAI, taken
@@ -76,6 +76,8 @@ def read_provider(table: Table, name: str, version: str) -> Provider:
     auth_header = table.take("auth_header", field.auth_header, "authorization: Bearer")
     parameters = _parameters(table)
     models = {key: read_model(inner, name, key, version, parameters) for key, inner in table.table("models").tables()}
+    if is_echo:
+        models = {key: model if model.serves else replace(model, serves=ECHO_FORMATS) for key, model in models.items()}
     provider = Provider(
         name=name,
         base_url=_base_url(table, is_echo),
@@ -86,7 +88,7 @@ def read_provider(table: Table, name: str, version: str) -> Provider:
         parameters=parameters,
         models=models,
         unlisted=_unlisted(table, version),
-        endpoints=read_endpoints(table, models),
+        endpoints=read_endpoints(table, models, is_echo=is_echo),
         **_wire(table),
         **_quirks(table),
     )
@@ -103,7 +105,7 @@ def read_provider(table: Table, name: str, version: str) -> Provider:
     return provider
 
 
-def read_endpoints(table: Table, models: dict[str, Model]) -> tuple[Endpoint, ...]:
+def read_endpoints(table: Table, models: dict[str, Model], *, is_echo: bool = False) -> tuple[Endpoint, ...]:
     """`serves = ["chat", "messages"]`, and under `endpoints.NAME` what is not as the format's inventor has it."""
     serves = table.take("serves", field.items(field.one_of(*FORMATS)), ())
     tables = dict(table.table("endpoints").tables())
@@ -112,6 +114,8 @@ def read_endpoints(table: Table, models: dict[str, Model]) -> tuple[Endpoint, ..
         hint = f"did you mean {guess}?" if guess else f"there are {', '.join(FORMATS)}"
         table.blame(Wrong("is no format", hint), "endpoints", name)
     names = dict.fromkeys((*serves, *(name for name in tables if name in FORMATS)))
+    if is_echo and not names:
+        return ECHO_ENDPOINTS
     found = tuple(_endpoint(table, name, tables.get(name)) for name in names)
     if not found or found == CHAT_ONLY:
         found = CHAT_ONLY

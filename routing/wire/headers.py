@@ -41,6 +41,9 @@ OWN_HEADERS: Final = frozenset(
 )
 """What a table may not put into `extra_headers`: we write it ourselves, or it belongs to one hop."""
 
+KEY_HEADERS: Final = (b"x-api-key", b"api-key", b"x-goog-api-key")
+"""Where a key stands beside Authorization: Anthropic's, Azure's and Google's clients."""
+
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}\Z")
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}\Z")
@@ -54,7 +57,7 @@ class Arrival(msgspec.Struct, gc=False):
 
     host: bytes = b""
     authorization: bytes | None = None
-    """With the key of `x-api-key` or `api-key`, if it was sent there."""
+    """With the key of one of `KEY_HEADERS`, if it was sent there."""
     request_id: str | None = None
     """The caller's own, if it is well-formed."""
     content_length: int | None = None
@@ -95,7 +98,7 @@ def validate(headers: Headers, header_count_max: int = 64, http_version: str = "
     return arrival if _SELDOM.isdisjoint(fields) else _with_seldom(arrival, fields)
 
 
-_SELDOM: Final = frozenset((b"x-api-key", b"api-key", b"transfer-encoding", b"content-encoding", *TO_UPSTREAM))
+_SELDOM: Final = frozenset((*KEY_HEADERS, b"transfer-encoding", b"content-encoding", *TO_UPSTREAM))
 
 
 def _with_seldom(arrival: Arrival, fields: Fields) -> Arrival | Refusal:
@@ -114,7 +117,7 @@ def _with_seldom(arrival: Arrival, fields: Fields) -> Arrival | Refusal:
         value = fields.get(name)
         if value is not None and shape.match(value):
             arrival.forwarded += b"%b: %b\r\n" % (name, value)
-    for name in (b"x-api-key", b"api-key"):
+    for name in KEY_HEADERS:
         key = fields.get(name, b"").strip()
         if not key.isascii():
             return _refusal("invalid_api_key", "the credentials have characters that no key has", 401)
@@ -148,7 +151,9 @@ def _refusal(code: str, message: str, status: int = 400) -> Refusal:
 
 
 def _disagreement() -> Refusal:
-    return _refusal("invalid_api_key", "Authorization, x-api-key and api-key carry different keys: send one of them", 401)
+    return _refusal(
+        "invalid_api_key", "Authorization and the other headers with a key carry different keys: send one of them", 401
+    )
 
 
 def _agree(arrival: Arrival) -> bool:
@@ -195,8 +200,7 @@ def _same_length(first: bytes, second: bytes) -> bytes | Refusal:
 _CHOICES: Final[dict[bytes, Callable[[bytes, bytes], bytes | Refusal]]] = {
     b"host": _same_host,
     b"authorization": lambda *_: _refusal("invalid_api_key", "the request has more than one Authorization header", 401),
-    b"x-api-key": _same_key,
-    b"api-key": _same_key,
+    **dict.fromkeys(KEY_HEADERS, _same_key),
     b"content-length": _same_length,
     b"transfer-encoding": lambda *_: _repeated_coding(),
     b"content-encoding": lambda first, second: second if _is_identity(first) else first,

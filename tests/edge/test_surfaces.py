@@ -1,0 +1,116 @@
+"""Every surface through the whole relay, with `echo` behind it: answers, names, cost, settlement, refusals in its own words."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from routing.surfaces import SURFACES, Entry
+from tests.edge.rig import Caller, Rig
+
+pytestmark = pytest.mark.anyio
+ASKS: dict[str, dict[str, Any]] = {
+    "chat": {"messages": [{"role": "user", "content": "one two three"}]},
+    "messages": {"max_tokens": 50, "messages": [{"role": "user", "content": "one two three"}]},
+    "responses": {"input": "one two three"},
+    "embeddings": {"input": ["one", "two"]},
+    "completions": {"prompt": "one two three"},
+    "moderations": {"input": "one"},
+    "rerank": {"query": "a b", "documents": ["a", "b c", "d"]},
+    "images": {"prompt": "a cat"},
+    "speech": {"input": "one two three", "voice": "alloy"},
+    "count_tokens": {"messages": [{"role": "user", "content": "one two three"}]},
+}
+FORMS: dict[str, dict[str, Any]] = {
+    "image_edits": {"prompt": "a hat", "image": (b"a.png", b"\x89PNG")},
+    "transcriptions": {"file": (b"a.wav", b"RIFF" + bytes(40)), "response_format": "json"},
+    "translations": {"file": (b"a.wav", b"RIFF" + bytes(40))},
+}
+STREAMED = ("chat", "messages", "responses", "completions", "images")
+
+
+def form(fields: dict[str, Any]) -> tuple[bytes, bytes]:
+    out = b""
+    for name, value in fields.items():
+        if isinstance(value, tuple):
+            out += b'--b\r\nContent-Disposition: form-data; name="%b"; filename="%b"\r\n\r\n%b\r\n' % (name.encode(), *value)
+        else:
+            out += b'--b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (name.encode(), value.encode())
+    return out + b"--b--\r\n", b"multipart/form-data; boundary=b"
+
+
+def asked(entry: Entry, **more: Any) -> tuple[bytes, bytes]:
+    if entry.format in FORMS:
+        return form({**FORMS[entry.format], "model": "echo/echo-1"})
+    return json.dumps({"model": "echo/echo-1", **ASKS[entry.format], **more}).encode(), b"application/json"
+
+
+async def ask_on(rig: Rig, entry: Entry, body: bytes, kind: bytes) -> Caller:
+    headers = [(b"host", b"edge.test"), (b"authorization", b"Bearer " + rig.key.encode()), (b"content-type", kind)]
+    caller = Caller(body, headers)
+    caller.scope["path"] = "/v1" + entry.paths[0]
+    await rig.relay.on(entry)(caller.scope, caller.receive, caller.send)
+    return caller
+
+
+@pytest.mark.parametrize("entry", SURFACES, ids=lambda entry: entry.format)
+async def test_surface_answers_with_its_cost_and_settles(tmp_path: Path, entry: Entry) -> None:
+    """Each one answers 200 by echo's name, tells its cost, and leaves one record that says the same."""
+    async with Rig(tmp_path) as rig:
+        body, kind = asked(entry)
+        answer = await ask_on(rig, entry, body, kind)
+        assert answer.status == 200, answer.body
+        record = rig.records[-1]
+        assert record.end_reason == "completed"
+        assert record.cost_nano > 0 or entry.format in ("moderations", "count_tokens") or record.tokens.total == 0
+        if answer.headers[b"content-type"].startswith(b"application/json") and entry.format != "count_tokens":
+            told = answer.json()
+            assert told["usage"]["cost"] * 1e9 == pytest.approx(record.cost_nano)
+            if "model" in told:
+                assert told["model"] == "echo/echo-1"
+        elif entry.format != "count_tokens":
+            assert float(answer.headers[b"x-tollway-cost"]) * 1e9 == pytest.approx(record.cost_nano)
+
+
+@pytest.mark.parametrize("entry", [entry for entry in SURFACES if entry.format in STREAMED], ids=lambda entry: entry.format)
+async def test_surface_streams_and_settles(tmp_path: Path, entry: Entry) -> None:
+    """Streamed, the cost stands in the stream once."""
+    async with Rig(tmp_path) as rig:
+        body, kind = asked(entry, stream=True)
+        answer = await ask_on(rig, entry, body, kind)
+        assert answer.status == 200, answer.body
+        assert answer.headers[b"content-type"] == b"text/event-stream"
+        assert answer.body.count(b'"cost":') == 1
+        assert rig.records[-1].end_reason == "completed"
+
+
+@pytest.mark.parametrize(
+    ("format", "status", "word"),
+    [
+        ("messages", 404, "not_found_error"),
+        ("responses", 404, "model_not_found"),
+        ("embeddings", 404, "model_not_found"),
+    ],
+)
+async def test_surface_says_no_in_its_own_words(tmp_path: Path, format: str, status: int, word: str) -> None:
+    """A model that is not there, as the clients of each surface read it."""
+    entry = next(entry for entry in SURFACES if entry.format == format)
+    async with Rig(tmp_path) as rig:
+        body = json.dumps({"model": "nobody/nothing", **ASKS[format]}).encode()
+        answer = await ask_on(rig, entry, body, b"application/json")
+        assert answer.status == status
+        error = answer.json()["error"]
+        assert word in (error.get("type"), error.get("code"))
+        if format == "messages":
+            assert answer.json()["type"] == "error"
+            assert answer.headers[b"request-id"]
+
+
+async def test_surface_where_a_model_is_not_offered_names_those_where_it_is(tmp_path: Path) -> None:
+    """A chat model on the embeddings: where it can be called is said."""
+    entry = next(entry for entry in SURFACES if entry.format == "embeddings")
+    async with Rig(tmp_path) as rig:
+        answer = await ask_on(rig, entry, json.dumps({"model": "p/m", "input": "x"}).encode(), b"application/json")
+        assert answer.status == 404
+        assert "/v1/chat/completions and /v1/messages" in answer.json()["error"]["message"]
