@@ -125,6 +125,7 @@ UPSTREAM: Final[dict[Format, str]] = {
     "messages": "routing.translate.chat_on_messages",
     "gemini": "routing.translate.chat_on_gemini",
     "converse": "routing.translate.chat_on_converse",
+    "responses": "routing.translate.chat_on_responses",
 }
 """Provider's format → the module of the pair that serves Chat on it."""
 DOWNSTREAM: Final[dict[Format, str]] = {

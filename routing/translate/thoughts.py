@@ -81,13 +81,15 @@ def details_of(raw: Raw | None, path: str, reader: Reader) -> list[Detail]:
         last = details[-1] if details else None
         is_more = (
             last is not None
-            and last.type == detail.type == "reasoning.text"
+            and last.type == detail.type
+            and detail.type in ("reasoning.text", "reasoning.summary")
             and last.index == detail.index
             and not last.signature
             and (last.format or detail.format) == (detail.format or last.format)
         )
         if last is not None and is_more:
             last.text = (last.text or "") + (detail.text or "")
+            last.summary = (last.summary or "") + (detail.summary or "")
             last.signature = detail.signature
             last.format = last.format or detail.format
         else:

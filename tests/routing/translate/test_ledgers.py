@@ -13,6 +13,7 @@ from routing.translate import Target, downstream_pair
 from routing.translate.chat_on_converse.parameters import LEDGER as CONVERSE
 from routing.translate.chat_on_gemini.parameters import LEDGER as GEMINI
 from routing.translate.chat_on_messages.parameters import LEDGER as MESSAGES
+from routing.translate.chat_on_responses.parameters import LEDGER as RESPONSES
 from routing.translate.ledger import Ledger
 from routing.translate.messages_on_chat.parameters import LEDGER as FROM_MESSAGES
 from routing.translate.responses_on_chat.parameters import LEDGER as FROM_RESPONSES
@@ -73,6 +74,7 @@ LEDGERS = [
         ("chat_on_messages", MESSAGES, CHAT),
         ("chat_on_gemini", GEMINI, CHAT),
         ("chat_on_converse", CONVERSE, CHAT),
+        ("chat_on_responses", RESPONSES, CHAT),
         ("messages_on_chat", FROM_MESSAGES, MESSAGES_NAMES),
         ("responses_on_chat", FROM_RESPONSES, RESPONSES_NAMES),
     )
@@ -86,7 +88,7 @@ def test_published_names_have_a_rule(pair: str, ledger: Ledger, names: str) -> N
     assert [name for name in names.split() if name not in ledger] == []
 
 
-@pytest.mark.parametrize("format", ["messages", "gemini", "converse"])
+@pytest.mark.parametrize("format", ["messages", "gemini", "converse", "responses"])
 def test_name_without_a_rule_is_refused(format: str) -> None:
     """Never dropped: the caller is told its path."""
     with pytest.raises(Invalid) as caught:

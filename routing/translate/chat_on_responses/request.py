@@ -1,0 +1,99 @@
+"""A Chat request → Responses, which keeps nothing: `store` is always false."""
+
+from typing import Any, Final
+
+from msgspec import Raw
+
+from routing.translate import Target, Translated
+from routing.translate.chat_on_responses.items import Items
+from routing.translate.chat_on_responses.parameters import LEDGER
+from routing.translate.chat_tools import choice_of, function_of
+from routing.translate.reader import Reader, encode, is_absent
+from routing.translate.thoughts import reasoning_of
+from routing.wire.members import Members
+
+_FUNCTION: Final = frozenset(("name", "description", "parameters", "strict"))
+_SCHEMA: Final = frozenset(("name", "description", "schema", "strict"))
+_EFFORT_OF_SHARE: Final = ((0.2, "low"), (0.5, "medium"))
+CAP_UNKNOWN: Final = 16_384
+
+
+def request(body: bytes, target: Target) -> Translated:
+    """Invalid."""
+    reader = Reader(target)
+    members, copied = reader.top(body, LEDGER)
+    items = Items(reader)
+    items.read(members["messages"])
+    sent: Members = {"model": Raw(encode(target.model)), "input": Raw(b"[%b]" % b",".join(items.out)), "store": Raw(b"false")}
+    caps = [int(bytes(raw)) for name in ("max_completion_tokens", "max_tokens") if (raw := members.get(name)) is not None]
+    if caps:
+        sent["max_output_tokens"] = Raw(b"%d" % min(caps))
+    _add_tools(sent, members, reader)
+    if "tools" not in sent:
+        copied.pop("parallel_tool_calls", None)
+    sent |= copied
+    _add_text(sent, members, reader)
+    _add_reasoning(sent, members, reader, min(caps) if caps else target.max_output_tokens or CAP_UNKNOWN)
+    return Translated(encode(sent), tuple(reader.ignored))
+
+
+def _add_tools(sent: Members, members: Members, reader: Reader) -> None:
+    tools: list[dict[str, Any]] = []
+    choice = choice_of(members.get("tool_choice"), reader)
+    for at, tool in enumerate(reader.objects(members["tools"], "tools") if "tools" in members else ()):
+        path = f"tools[{at}]"
+        function = function_of(tool, path, reader)
+        if function is None or not choice.allows(reader.text(function.get("name"), f"{path}.function.name")):
+            continue
+        reader.rest(function, _FUNCTION, f"{path}.function")
+        reader.rest(tool, frozenset(("type", "function")), path)
+        made: dict[str, Any] = {"type": "function"}
+        made |= {name: function[name] for name in ("name", "description", "parameters") if not is_absent(function.get(name))}
+        made.setdefault("parameters", None)
+        # There, what is not said is strict; in Chat it is not.
+        made["strict"] = bytes(function.get("strict", b"false")) == b"true"
+        tools.append(made)
+    if not tools:
+        return
+    sent["tools"] = Raw(encode(tools))
+    if choice.mode == "function":
+        sent["tool_choice"] = Raw(encode({"type": "function", "name": choice.name}))
+    elif choice.mode:
+        sent["tool_choice"] = Raw(encode(choice.mode))
+
+
+def _add_text(sent: Members, members: Members, reader: Reader) -> None:
+    text: dict[str, Any] = {}
+    if "verbosity" in members:
+        text["verbosity"] = members["verbosity"]
+    if (raw := members.get("response_format")) is not None:
+        asked = reader.object(raw, "response_format")
+        form: dict[str, Any] = {"type": reader.text(asked.get("type"), "response_format.type")}
+        if form["type"] == "json_schema":
+            schema = reader.object(asked.get("json_schema", Raw(b"{}")), "response_format.json_schema")
+            reader.rest(schema, _SCHEMA, "response_format.json_schema")
+            form |= {name: schema[name] for name in _SCHEMA if not is_absent(schema.get(name))}
+        elif form["type"] not in ("text", "json_object"):
+            raise reader.unsupported("response_format", f"it has no format of type '{form['type'][:40]}'")
+        text["format"] = form
+    if text:
+        sent["text"] = Raw(encode(text))
+
+
+def _add_reasoning(sent: Members, members: Members, reader: Reader, cap: int) -> None:
+    asked = reasoning_of(members, reader)
+    if asked.says_nothing and not asked.is_off:
+        return
+    reasoning: dict[str, Any] = {}
+    if asked.is_off:
+        reasoning["effort"] = "none"
+    elif asked.effort is not None:
+        reasoning["effort"] = "xhigh" if asked.effort == "max" else asked.effort
+    elif asked.max_tokens is not None:
+        budget = asked.max_tokens
+        reasoning["effort"] = next((effort for share, effort in _EFFORT_OF_SHARE if budget <= share * cap), "high")
+    if not asked.is_off:
+        if not asked.exclude:
+            reasoning["summary"] = asked.summary or "auto"
+        sent["include"] = Raw(b'["reasoning.encrypted_content"]')
+    sent["reasoning"] = Raw(encode(reasoning))

@@ -1,0 +1,277 @@
+"""OpenAI's Responses events → Chat's chunks: one state machine. A whole response is said as the stream that it would have been.
+
+Rule: `response.completed`, `.incomplete` and `.failed` end the answer; an `error` event too, flat or nested (report 57).
+"""
+
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from routing.dialects.responses import ToolUsage, Usage, chat_usage
+from routing.rewrite.reshape import answer_of
+from routing.translate import Context
+from routing.translate.chunks import DONE, ChunkWriter
+from routing.translate.events import ABSENT, NOTHING, Payloads, view
+from routing.translate.frames import Frame, framed, is_one_event, learned
+from routing.translate.seals import OPENAI
+
+_FORMAT: Final = OPENAI.encode()
+_GAP: Final = b'"\\n\\n"'
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Text(msgspec.Struct, gc=False):
+    type: str = ""
+    text: Raw = ABSENT
+    refusal: Raw = ABSENT
+    annotations: list[Raw] | None = None
+
+
+class Item(msgspec.Struct, gc=False):
+    type: str = ""
+    id: Raw = ABSENT
+    call_id: Raw = ABSENT
+    name: Raw = ABSENT
+    arguments: Raw = ABSENT
+    encrypted_content: Raw = ABSENT
+    summary: list[Text] | None = None
+    content: list[Text] | None = None
+
+
+class Incomplete(msgspec.Struct, gc=False):
+    reason: str = ""
+
+
+class Response(msgspec.Struct, gc=False):
+    id: Raw = ABSENT
+    model: Raw = ABSENT
+    status: str = ""
+    error: Raw = ABSENT
+    incomplete_details: Incomplete | None = None
+    output: list[Item] | None = None
+    usage: Usage | None = None
+    tool_usage: ToolUsage | None = None
+    service_tier: str | None = None
+
+
+class Event(msgspec.Struct, gc=False):
+    type: str = ""
+    delta: Raw = ABSENT
+    output_index: int = -1
+    summary_index: int = 0
+    item: Item | None = None
+    response: Response | None = None
+    annotation: Raw = ABSENT
+    error: Raw = ABSENT
+
+
+class Page(msgspec.Struct, gc=False):
+    type: str = ""
+    url: Raw = ABSENT
+    title: Raw = ABSENT
+
+
+_decode: Final = msgspec.json.Decoder(Event).decode
+_decode_response: Final = msgspec.json.Decoder(Response).decode
+_decode_page: Final = msgspec.json.Decoder(Page).decode
+_CALLS: Final = frozenset(("function_call", "custom_tool_call", "mcp_call"))
+
+
+class Tool:
+    __slots__ = ("has_arguments", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.has_arguments = False
+
+
+class ResponsesToChat:
+    """One stream."""
+
+    def __init__(self, context: Context) -> None:
+        self.is_framing = False
+        self._payloads = Payloads()
+        self._writer = ChunkWriter(context.created_s)
+        self._frame: Frame | None = None
+        self._text = b""
+        """The text of the event that was read last, if that was nothing but a piece of text."""
+        self._tools: dict[int, Tool] = {}
+        self._thoughts = 0
+        self._pages = 0
+        self._has_summary = False
+        self._is_over = False
+
+    def feed(self, data: bytes) -> bytes:
+        if self._frame is not None:
+            if (sent := framed(self._frame, data)) is not None:
+                return sent
+            self._frame = None
+        self.is_framing = True
+        self._text = b""
+        payloads = self._payloads.feed(data)
+        sent = b"".join([self._take(payload) for payload in payloads])
+        if self._text and len(payloads) == 1 and is_one_event(data):
+            self._frame = learned(data, self._text, sent)
+        return sent
+
+    def finish(self) -> bytes:
+        self._frame = None
+        return b"".join([self._take(payload) for payload in self._payloads.finish()])
+
+    def _take(self, payload: bytes) -> bytes:
+        if self._is_over:
+            return b""
+        event = view(payload, Event, _decode)
+        if event is None:
+            return b""
+        kind = event.type
+        if kind in ("response.created", "response.in_progress", "response.queued"):
+            self._name(event.response or Response())
+            return b""
+        if kind in ("response.completed", "response.incomplete", "response.failed"):
+            return self.conclude(event.response or Response(), kind.rpartition(".")[2])
+        if kind == "error" or (not kind and bytes(event.error) not in NOTHING):
+            return self._fail(payload if bytes(event.error) in NOTHING else bytes(event.error))
+        self.is_framing = False
+        return self._said(kind, event)
+
+    def _said(self, kind: str, event: Event) -> bytes:
+        writer, delta = self._writer, bytes(event.delta)
+        match kind:
+            case "response.output_text.delta" if delta[:1] == b'"' and delta != b'""':
+                self._text = delta if writer.has_begun else b""
+                return writer.content(delta)
+            case "response.function_call_arguments.delta" if delta[:1] == b'"' and delta != b'""':
+                tool = self._tools.get(event.output_index)
+                if tool is None:
+                    return b""
+                tool.has_arguments = True
+                return writer.arguments(tool.number, delta)
+            case "response.refusal.delta" if delta[:1] == b'"':
+                return writer.delta(b'"refusal":' + delta)
+            case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" if delta[:1] == b'"':
+                self._has_summary = True
+                return self._thought(delta)
+            case "response.reasoning_summary_part.added" if event.summary_index and self._has_summary:
+                return self._thought(_GAP)
+            case "response.output_text.annotation.added":
+                return self.page(bytes(event.annotation))
+            case "response.output_item.added" if event.item is not None:
+                return self.begin(event.output_index, event.item)
+            case "response.output_item.done" if event.item is not None:
+                return self.done(event.output_index, event.item)
+        return b""
+
+    def _name(self, response: Response) -> None:
+        self._writer.name(_string(response.id), _string(response.model))
+
+    def _fail(self, error: bytes) -> bytes:
+        self._is_over = True
+        self.is_framing = False
+        return self._writer.error(error)
+
+    def _thought(self, literal: bytes) -> bytes:
+        detail = b'"reasoning":%b,"reasoning_details":[{"type":"reasoning.summary","summary":%b,"format":"%b","index":%d}]'
+        return self._writer.delta(detail % (literal, literal, _FORMAT, self._thoughts))
+
+    def page(self, annotation: bytes) -> bytes:
+        page = view(annotation, Page, _decode_page)
+        if page is None or bytes(page.url) in NOTHING:
+            return b""
+        self._pages += 1
+        return self._writer.citation(self._pages - 1, bytes(page.url), _string(page.title))
+
+    def begin(self, index: int, item: Item) -> bytes:
+        if item.type == "function_call":
+            tool = self._tools[index] = Tool(len(self._tools))
+            return self._writer.call(tool.number, _string(item.call_id), _string(item.name))
+        if item.type in _CALLS:
+            message = f"the provider's answer has an item of type '{item.type}', which Chat has no place for here"
+            return self._fail(_encode({"type": "server_error", "message": message}))
+        return b""
+
+    def done(self, index: int, item: Item) -> bytes:
+        if item.type == "function_call":
+            tool = self._tools.get(index)
+            sent = b""
+            if tool is None:
+                sent = self.begin(index, item)
+                tool = self._tools[index]
+            if not tool.has_arguments:
+                tool.has_arguments = True
+                arguments = _string(item.arguments)
+                sent += self._writer.arguments(tool.number, arguments if arguments != b'""' else b'"{}"')
+            return sent
+        if item.type == "reasoning":
+            return self._sealed(item)
+        return b""
+
+    def _sealed(self, item: Item) -> bytes:
+        """A reasoning item is whole: what is encrypted of it goes back with the next request, under its id."""
+        self._has_summary = False
+        if bytes(item.encrypted_content) in NOTHING:
+            self._thoughts += 1
+            return b""
+        detail = b'"reasoning_details":[{"type":"reasoning.encrypted","id":%b,"data":%b,"format":"%b","index":%d}]'
+        made = self._writer.delta(detail % (_string(item.id), _string(item.encrypted_content), _FORMAT, self._thoughts + 1))
+        self._thoughts += 2
+        return made
+
+    def conclude(self, response: Response, status: str) -> bytes:
+        if bytes(response.id) not in NOTHING:
+            self._name(response)
+        usage = b""
+        if response.usage is not None:
+            tier = b',"service_tier":%b' % _encode(response.service_tier) if response.service_tier else b""
+            usage = self._writer.usage(chat_usage(response.usage, response.tool_usage).json, tier)
+        if status == "failed":
+            error = bytes(response.error)
+            return usage + self._fail(error if error not in NOTHING else b'{"message":"the response failed"}')
+        self._is_over = True
+        self.is_framing = False
+        native, finish = status, "tool_calls" if self._tools else "stop"
+        if status == "incomplete":
+            native = response.incomplete_details.reason if response.incomplete_details is not None else ""
+            finish = "content_filter" if native == "content_filter" else "length"
+        return self._writer.finish(finish, native) + usage + DONE
+
+    def whole(self, response: Response) -> bytes:
+        """The chunks that a whole response would have been."""
+        self._name(response)
+        out = []
+        for index, item in enumerate(response.output or ()):
+            out.append(self.begin(index, item))
+            for text in item.content or () if item.type == "message" else ():
+                out.append(self._spoken(text))
+            for number, text in enumerate(item.summary or item.content or () if item.type == "reasoning" else ()):
+                out += [self._thought(_GAP)] if number else []
+                out += [self._thought(bytes(text.text))] if bytes(text.text) not in NOTHING else []
+            out.append(self.done(index, item))
+            if self._is_over:
+                return b"".join(out)
+        return b"".join([*out, self.conclude(response, response.status)])
+
+    def _spoken(self, text: Text) -> bytes:
+        if bytes(text.refusal) not in NOTHING:
+            return self._writer.delta(b'"refusal":' + bytes(text.refusal))
+        if bytes(text.text) in NOTHING:
+            return b""
+        pages = [self.page(bytes(each)) for each in text.annotations or ()]
+        return self._writer.content(bytes(text.text)) + b"".join(pages)
+
+
+def whole(body: bytes, context: Context) -> bytes:
+    """An object with `error` for one; the body as it came for what is no response."""
+    response = view(body, Response, _decode_response)
+    if response is None or (response.output is None and bytes(response.error) in NOTHING):
+        return body
+    if response.output is None:
+        return answer_of(ChunkWriter(0).error(bytes(response.error)))
+    return answer_of(ResponsesToChat(context).whole(response))
+
+
+def _string(raw: Raw) -> bytes:
+    """The string as it stands in the JSON; an empty one for anything else."""
+    text = bytes(raw)
+    return text if text[:1] == b'"' else b'""'
