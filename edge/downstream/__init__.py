@@ -31,9 +31,6 @@ class Caller(Protocol):
     def says_no_more(self) -> bool:
         """The connection is half-closed: a whole answer may still be wanted, a stream is not."""
 
-    def take_body(self) -> bytes | None:
-        """The whole body of the request, if it is there; None, and nothing done, when it has to be received."""
-
     def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
         """A whole response, written in this turn; False, and nothing done, when it has to go by `send`. `headers` without those
         that frame it."""

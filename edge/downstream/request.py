@@ -135,10 +135,6 @@ class Request(msgspec.Struct, eq=False):
             self.connection.resume_reading()
         return unread if isinstance(unread, bytes) else bytes(unread)
 
-    def take_body(self) -> bytes | None:
-        """The whole body, if it is there; None, and nothing done, when it has to be received."""
-        return None if not self.is_complete or self._is_delivered or self.is_gone else self._take()
-
     async def send(self, message: Message) -> None:
         """Returns when the connection takes more. What is sent to a caller who has gone is nothing."""
         if self.is_gone or self.is_answered:

@@ -142,16 +142,10 @@ async def read_body(
     """The whole body. Denied: too large, or no room; CallerLeft. `context.body_bytes` is claimed for it."""
     if declared is not None and declared > bytes_max:
         raise too_large(bytes_max)
-    whole = None if context.caller is None else context.caller.take_body()
-    if whole is not None:
-        if len(whole) > bytes_max:
-            raise too_large(bytes_max)
-        in_flight.keep(context, len(whole))
-        return whole
     context.begin_body()
     in_flight.keep(context, declared or 0)
     # Not a list of pieces to be joined: joined they would be there twice, and tiny ones take several times their size.
-    kept = BytesIO()
+    kept: BytesIO | None = None
     while (message := await receive())["type"] == "http.request":
         body: bytes = message.get("body", b"")
         more = message.get("more_body", False)
@@ -162,8 +156,10 @@ async def read_body(
             in_flight.keep(context, context.received_bytes - context.body_bytes)
         if not more:
             context.end_body()
-            if not kept.tell():
+            if kept is None:
                 return body
+        if kept is None:
+            kept = BytesIO()
         kept.write(body)
         if not more:
             return kept.getvalue()

@@ -12,9 +12,9 @@ Limits: hidden reasoning cannot be counted from outside; a document in the body 
 import re
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
-from routing.dialects.claim import ABSENT, Arithmetic, Claim, merged, read_claim, upstream_cost_pico
+from routing.dialects.claim import Arithmetic, Claim, merged, read_claim, upstream_cost_pico
 from routing.dialects.counts import counts_of
 from routing.metering.bounds import BYTES_PER_TOKEN_MAX, Counted, Counts, TokenBounds, bounded
 from routing.request.envelope import Envelope
@@ -62,7 +62,7 @@ class Bill(msgspec.Struct, frozen=True, gc=False):
     """What a generation comes to at this moment. `fault`: what the provider claimed that cannot be, empty when nothing.
 
     `upstream_cost_pico` is what the provider says that it bills, in pico-dollars. `tier` is the service tier that is charged, ""
-    for the plain one. `is_told`: the claim's text says just that, and neither cost nor source.
+    for the plain one.
     """
 
     tokens: Tokens
@@ -72,7 +72,6 @@ class Bill(msgspec.Struct, frozen=True, gc=False):
     fault: str = ""
     upstream_cost_pico: int | None = None
     tier: str = ""
-    is_told: bool = False
 
 
 class Meter(msgspec.Struct, eq=False):
@@ -102,8 +101,6 @@ class Meter(msgspec.Struct, eq=False):
     _claim: Claim | None = None
     _text: bytes = b""
     """The last usage object that was read."""
-    _is_whole_claim: bool = False
-    """Whether that object says all that is known, so that its text may be completed instead of written anew."""
     _deltas_claimed: int = 0
     _bytes_claimed: int = 0
     """What had been counted when the completion was claimed last."""
@@ -124,7 +121,6 @@ class Meter(msgspec.Struct, eq=False):
         self.deltas = self.text_bytes = self._deltas_claimed = self._bytes_claimed = 0
         self._claim = self._bill = None
         self._text = b""
-        self._is_whole_claim = False
 
     @property
     def expected_rates(self) -> Rates:
@@ -157,7 +153,6 @@ class Meter(msgspec.Struct, eq=False):
         if claim is None or (self._claim is not None and claim.is_empty):
             return 0
         self._claim = merged(self._claim, claim)
-        self._is_whole_claim = self._claim is claim or self._claim == claim
         self._text = usage
         self._bill = None
         completion = claim.completion
@@ -224,9 +219,7 @@ class Meter(msgspec.Struct, eq=False):
             if tokens.prompt <= bounds.prompt_max and self.completion_counted <= tokens.completion <= bounds.completion_max:
                 # The usual case: nothing to bound and nothing to complete.
                 assert claim is not None
-                if counts.is_plain:
-                    return self._priced(tokens, "provider", is_told=True)
-                return self._priced(tokens, "provider", "", upstream_cost_pico(claim))
+                return self._priced(tokens, "provider", "", None if counts.is_plain else upstream_cost_pico(claim))
         since_bytes = self.text_bytes - self._bytes_claimed
         since = max(self.deltas - self._deltas_claimed, -(-since_bytes // BYTES_PER_TOKEN))
         ours = Counted(self.prompt_estimate, self.completion_counted, self.text_bytes, since)
@@ -241,9 +234,7 @@ class Meter(msgspec.Struct, eq=False):
         found = bounded(counts, ours, bounds)
         return self._priced(found.tokens, found.source, found.fault, upstream_cost_pico(claim))
 
-    def _priced(
-        self, tokens: Tokens, source: UsageSource, fault: str = "", upstream_pico: int | None = None, is_told: bool = False
-    ) -> Bill:
+    def _priced(self, tokens: Tokens, source: UsageSource, fault: str = "", upstream_pico: int | None = None) -> Bill:
         # The one place where rates are chosen for what is charged: by the prompt's size and the tier that the answer names.
         if tokens.searches < self.searches_min and source != "estimated":
             tokens = msgspec.structs.replace(tokens, searches=self.searches_min)
@@ -251,22 +242,19 @@ class Meter(msgspec.Struct, eq=False):
             tokens = _with_pieces(tokens, self.pieces)
         served = self.tier if self.trusts_served_tier else ""
         tier, rates = self.tariff.charge(tokens, self.asked_tier, served, self.hold_nano)
-        return Bill(tokens, rates, cost_nano(tokens, rates), source, fault, upstream_pico, tier, is_told)
+        return Bill(tokens, rates, cost_nano(tokens, rates), source, fault, upstream_pico, tier)
 
     def usage_json(self) -> bytes:
         """The usage object: the provider's own members, with the totals in OpenAI's sense and `cost` in dollars added."""
-        bill, claim = self.bill(), self._claim
-        tokens, cost = bill.tokens, dollars(bill.cost_nano).encode()
-        is_whole = self._is_whole_claim and bill.source == "provider"
-        if claim is not None and is_whole and (bill.is_told or _says(claim, tokens)):
-            return b'%b%b,"cost":%b}' % (self._text[: self._text.rindex(b"}")], _lacking(claim, tokens), cost)
+        bill = self.bill()
+        tokens = bill.tokens
         members = _members_of(self._text)
         members["prompt_tokens"] = Raw(b"%d" % tokens.prompt)
         members["completion_tokens"] = Raw(b"%d" % tokens.completion)
         members["total_tokens"] = Raw(b"%d" % tokens.total)
         _set_detail(members, "prompt_tokens_details", b"cached_tokens", tokens.cached)
         _set_detail(members, "completion_tokens_details", b"reasoning_tokens", tokens.reasoning)
-        members["cost"] = Raw(cost)
+        members["cost"] = Raw(dollars(bill.cost_nano).encode())
         members.pop("usage_source", None)
         if bill.source != "provider":
             members["usage_source"] = Raw(b'"%b"' % bill.source.encode())
@@ -298,32 +286,10 @@ def _with_pieces(tokens: Tokens, pieces: Tokens) -> Tokens:
     )
 
 
-def _says(claim: Claim, tokens: Tokens) -> bool:
-    """Whether the claim's text says what is charged: as whole numbers, and with neither cost nor source."""
-    wholes = claim.prompt_tokens, claim.completion_tokens, claim.total_tokens
-    inputs, outputs = claim.prompt_tokens_details, claim.completion_tokens_details
-    return (
-        wholes == (tokens.prompt, tokens.completion, tokens.total)
-        and type(wholes[0]) is type(wholes[1]) is type(wholes[2]) is int
-        and claim.cost is ABSENT
-        and claim.usage_source is ABSENT
-        and (not inputs or inputs.cached_tokens in (None, tokens.cached))
-        and (not outputs or outputs.reasoning_tokens in (None, tokens.reasoning))
-    )
-
-
-def _lacking(claim: Claim, tokens: Tokens) -> bytes:
-    """What the claim's text lacks to be a usage object in OpenAI's sense, to be put before its last brace."""
-    lacking = b""
-    if claim.prompt_tokens_details is UNSET:
-        lacking = b',"prompt_tokens_details":{"cached_tokens":%d}' % tokens.cached
-    if claim.completion_tokens_details is UNSET:
-        lacking += b',"completion_tokens_details":{"reasoning_tokens":%d}' % tokens.reasoning
-    return lacking
-
-
 def _set_detail(members: Members, name: str, part: bytes, value: int) -> None:
-    """One part in an object of parts; what is no object is replaced by one."""
+    """One part in an object of parts; what is no object is replaced by one, unless there is nothing to say."""
+    if not value and bytes(members.get(name, b"")) in (b"null", b"{}"):
+        return
     key = part.decode()
     try:
         details = decode_members(members[name])

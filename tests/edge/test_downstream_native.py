@@ -745,38 +745,6 @@ async def test_answer_with_a_line_break_is_none(rig: Rig) -> None:
     assert b"said" not in got
 
 
-async def test_body_is_taken_whole_or_not_at_all(rig: Rig) -> None:
-    """While some of it is missing it has to be received; what was taken or received is not there again."""
-    told: list[bytes | None] = []
-    begun = asyncio.Event()
-
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        caller = scope["extensions"][CALLER]
-        told.append(caller.take_body())
-        begun.set()
-        if told[0] is None:
-            message = await receive()
-            while message["more_body"]:
-                told.append(caller.take_body())
-                message = await receive()
-        told.append(caller.take_body())
-        await rig.say_ok(scope, receive, send)
-
-    rig.answer = answer
-    reader, writer = await rig.connect()
-    writer.write(b"POST / HTTP/1.1\r\nHost: edge\r\nContent-Length: 4\r\n\r\nbody")
-    await reader.readuntil(b"ok")
-    assert told == [b"body", None]
-    told.clear()
-    begun.clear()
-    writer.write(b"POST / HTTP/1.1\r\nHost: edge\r\nContent-Length: 6\r\n\r\nbo")
-    await begun.wait()
-    writer.write(b"dies")
-    await reader.readuntil(b"ok")
-    assert told[0] is told[-1] is None
-    writer.close()
-
-
 QUEUED = 1_000
 SAID = b"x" * 60_000
 SOCKETS_BYTES_MAX = 24_000_000

@@ -122,6 +122,7 @@ def run(reads: list[bytes], kind: type[RequestReader] = RequestReader) -> tuple[
     connection = Connection(cast(Server, lot))
     connection.reader = kind(connection)
     connection.connection_made(wire)
+    connection.has_spoken = True  # or it would ask a socket, which there is none of, whether its caller stays
     asked: list[Asked] = []
     for data in reads:
         if not wire.is_closed:
@@ -219,6 +220,7 @@ def test_answer_before_the_end_of_the_body(is_ended: bool) -> None:
     lot, wire = Lot(), Wire()
     connection = Connection(cast(Server, lot))
     connection.connection_made(wire)
+    connection.has_spoken = True  # or it would ask a socket, which there is none of, whether its caller stays
     connection.data_received(HEADS[0] % 10 + b"123")
     request, _ = lot.begun.pop()
     step(request.send({"type": "http.response.start", "status": 401, "headers": []}))

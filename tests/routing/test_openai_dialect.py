@@ -199,8 +199,8 @@ def test_chunk_id_is_a_string_of_bounded_length(chunk: bytes, upstream_id: str) 
         (b'{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3,"prompt_tokens_details":{"cached_tokens":9}}', None),
     ],
 )
-def test_usage_text_is_completed_only_if_it_says_what_we_count(usage: bytes, lacks: bytes | None) -> None:
-    """A text with other numbers, or with a cost of its own, is written anew instead."""
+def test_usage_is_completed_and_says_what_we_count(usage: bytes, lacks: bytes | None) -> None:
+    """The provider's members stand where they stood; other numbers, and a cost of its own, are replaced."""
     meter = Meter(Tariff(Rates()), 1)
     meter.observe_usage(usage)
     written = meter.usage_json()

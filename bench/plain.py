@@ -1,0 +1,73 @@
+"""Runs `tollway` with some of its speed-ups taken out, so that only the plain route is left: for ablations, and for tests.
+
+Rule: a speed-up that is a second route for bytes or money has a switch here, and a row in `bench/RESULTS.md` that shows what it
+is worth (`scripts/bench --ablations`). Strategy: each such route can decline and leave the work to the plain one; taken out, it
+always declines.
+Usage: `python -m bench.plain NAME[,NAME] serve`, or `apply` in a process of one's own.
+"""
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+
+def _no_answer(patch: Callable[[Any, str, Any], None]) -> None:
+    from edge.downstream.request import Request
+
+    patch(Request, "answer", lambda self, status, headers, body: False)
+
+
+def _no_push(patch: Callable[[Any, str, Any], None]) -> None:
+    from edge.downstream.request import Request
+
+    patch(Request, "push", lambda self, body: False)
+
+
+def _no_pour(patch: Callable[[Any, str, Any], None]) -> None:
+    from edge.relay.stream import StreamForwarder
+
+    patch(StreamForwarder, "_pour", lambda self, data: False)
+
+
+def _no_swap(patch: Callable[[Any, str, Any], None]) -> None:
+    from routing.rewrite.stream import StreamRewrite
+
+    patch(StreamRewrite, "swap", lambda self, data: b"")
+
+
+def _no_paid(patch: Callable[[Any, str, Any], None]) -> None:
+    from edge.endpoints.router import ApiRouter
+
+    plain = ApiRouter.serve
+
+    def serve(self: ApiRouter, paid: Any, routes: Any, origins: Any) -> None:
+        plain(self, {}, routes, origins)
+
+    patch(ApiRouter, "serve", serve)
+
+
+SWITCHES: dict[str, Callable[[Callable[[Any, str, Any], None]], None]] = {
+    "answer": _no_answer,
+    "push": _no_push,
+    "pour": _no_pour,
+    "swap": _no_swap,
+    "paid": _no_paid,
+}
+
+
+def apply(names: Iterable[str], patch: Callable[[Any, str, Any], None] = setattr) -> None:
+    """Take these speed-ups out of this process. `patch` sets an attribute; a test's monkeypatch puts it back afterwards."""
+    for name in names:
+        SWITCHES[name](patch)
+
+
+def main() -> int:
+    import proxy
+
+    names, *sys.argv[1:] = sys.argv[1:]
+    apply(filter(None, names.split(",")))
+    return proxy.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
