@@ -30,6 +30,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         if name == "add":
             change.add_argument("--create", action="store_true", help="make the account if it is new")
     add(actions, "show", show_credits, "an account's balance").add_argument("account")
+    add(actions, "list", list_credits, "all accounts and their balances")
     listing = add(actions, "history", show_history, "an account's top-ups and corrections, newest first")
     listing.add_argument("account")
 
@@ -100,6 +101,25 @@ def _say_balance(arguments: argparse.Namespace, store: Store, *, is_new: bool, v
 
 def show_credits(arguments: argparse.Namespace, store: Store, now: int) -> int:
     return show_one(_figures(store, arguments.account), arguments.json)
+
+
+def list_credits(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    def work(tx: Tx) -> list[history.Credits]:
+        names = [row[0] for row in tx.rows("SELECT account FROM accounts ORDER BY account")]
+        return [credits for name in names if (credits := history.credits_of(tx, name)) is not None]
+
+    rows = [
+        {
+            "account": one.account,
+            "balance": dollars(one.available_nano + one.leased_nano),
+            "available": dollars(one.available_nano),
+            "leased": dollars(one.leased_nano),
+            "total_credits": dollars(one.topped_nano),
+            "total_usage": dollars(one.spent_nano),
+        }
+        for one in store.read(work)
+    ]
+    return show(rows, arguments.json)
 
 
 def show_history(arguments: argparse.Namespace, store: Store, now: int) -> int:

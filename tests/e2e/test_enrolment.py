@@ -49,11 +49,13 @@ def test_machines_with_one_token_become_nodes(tmp_path: Path) -> None:
     """By Fly's machine id, by the pod's name, by the host's: all ready, all paid, each with a token of its own in its folder."""
     with Collector(tmp_path / "collector") as collector:
         token = group_token(collector)
+        secret = tmp_path / "token"
+        secret.write_text(f"{token}\n")
         key = make_account(collector, "acme").key
         with (
             machine(tmp_path / "fly", collector, token, FLY_MACHINE_ID="e784079b449483") as fly,
             machine(tmp_path / "pod", collector, token, POD_NAME="edge-0") as pod,
-            machine(tmp_path / "host", collector, token) as host,
+            machine(tmp_path / "host", collector, f"file:{secret}") as host,
         ):
             assert [ask(edge, key) for edge in (fly, pod, host)] == [200] * 3
             found = nodes(collector)

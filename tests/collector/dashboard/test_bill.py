@@ -1,5 +1,6 @@
 """A bill adds up to what was charged, whatever parts its tokens are in."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,11 +14,7 @@ maybe = st.none() | rates
 any_tokens = st.builds(Tokens, **dict.fromkeys(Tokens.__struct_fields__, counts))
 any_rates = st.builds(
     Rates,
-    **{
-        name: rates if name in ("input", "output", "request", "search") else maybe
-        for name in Rates.__struct_fields__
-        if name != "version"
-    },
+    **{field.name: rates if field.default == 0 else maybe for field in msgspec.structs.fields(Rates) if field.name != "version"},
 )
 
 
