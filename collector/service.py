@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from collector.accounts import accounts, audit_log
 from collector.accounts.accounts import NAME, KeyTerms
+from collector.accounts.marks import Marks
 from collector.accounts.window import DAY_MS
 from collector.dashboard.sessions import make_link
 from collector.ingest import ingest
@@ -85,6 +86,7 @@ class Collector:
         """Why the database could not be used just now; said once."""
         self.clock_ms = clock_ms
         self.counts = {"records": 0, "rejected": 0, "batches": 0, "grants": 0}
+        self.marks = Marks(self.read)
         self.refusals = Throttle()
         """Of credentials, at all doors together."""
         self.rejected_by_kind: Counter[str] = Counter()

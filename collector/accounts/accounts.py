@@ -173,10 +173,15 @@ def deployment_secret(tx: Tx) -> str:
         "INSERT INTO deployment (name, value) VALUES ('key_secret', ?) ON CONFLICT (name) DO NOTHING",
         os.urandom(DEPLOYMENT_BYTES).hex(),
     )
-    row = tx.row("SELECT value FROM deployment WHERE name = 'key_secret'")
-    assert row is not None
-    secret: str = row[0]
+    secret = known_deployment_secret(tx)
+    assert secret
     return secret
+
+
+def known_deployment_secret(tx: Tx) -> str:
+    """The same, and empty as long as it was never asked for: then nothing was marked yet."""
+    row = tx.row("SELECT value FROM deployment WHERE name = 'key_secret'")
+    return "" if row is None else str(row[0])
 
 
 def has_unmarked_keys(tx: Tx) -> bool:

@@ -11,11 +11,13 @@ from starlette.requests import Request
 
 from collector.accounts.accounts import Key, find_key
 from collector.accounts.audit_log import Actor
+from collector.accounts.marks import Marks
 from collector.accounts.roles import Credential, find_credential, role_of
 from collector.api.problem import Problem
 from collector.store.contract import Tx
 from usage.key import digest, is_well_formed
 
+UNKNOWN = "this key is unknown, revoked or expired"
 KEY_HEADERS = ("x-api-key", "api-key")
 ApiRole = Literal["inference", "read", "management", "operator"]
 ALL: frozenset[ApiRole] = frozenset(("inference", "read", "management", "operator"))
@@ -60,6 +62,14 @@ def secret_of(request: Request) -> str:
     return secret
 
 
+async def credential_of(request: Request, marks: Marks) -> str:
+    """`secret_of`, and its mark: what was invented costs no transaction. Problem 401."""
+    secret = secret_of(request)
+    if not await marks.may_be_ours(secret):
+        raise Problem(401, UNKNOWN, "invalid_api_key")
+    return secret
+
+
 def identify(tx: Tx, secret: str, account: str, origin: str, now_ms: int) -> Caller:
     """Who holds this credential; Problem 401 when it is unknown, revoked or expired."""
     if role_of(secret) is None:
@@ -71,4 +81,4 @@ def identify(tx: Tx, secret: str, account: str, origin: str, now_ms: int) -> Cal
         if found is not None:
             named = account if found.role == "operator" else found.account
             return Caller(found.role, named, secret, origin, credential=found)
-    raise Problem(401, "this key is unknown, revoked or expired", "invalid_api_key")
+    raise Problem(401, UNKNOWN, "invalid_api_key")

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from collector.accounts.audit_log import Actor
-from collector.api.caller import Caller, identify, secret_of
+from collector.api.caller import Caller, credential_of, identify
 from collector.api.problem import Problem
 from collector.cli.commands import UNCONFIRMED, apply, commands
 from collector.cli.printing import Console, console
@@ -112,7 +112,7 @@ def _json(value: object, status: int) -> Response:
 
 async def _operator(collector: Collector, request: Request) -> Caller:
     try:
-        secret = secret_of(request)
+        secret = await credential_of(request, collector.marks)
         caller = await collector.read(lambda tx, now: identify(tx, secret, "", "", now))
     except Problem as problem:
         note_refusal(collector.refusals, request, problem.message)

@@ -21,7 +21,7 @@ from starlette.responses import Response
 
 from collector.accounts.accounts import Mistake
 from collector.analytics.query import Wrong
-from collector.api.caller import ApiRole, Caller, identify, secret_of
+from collector.api.caller import ApiRole, Caller, credential_of, identify
 from collector.api.problem import Problem
 from collector.api.shapes import encode
 from collector.doors import is_same_origin, note_refusal
@@ -130,7 +130,7 @@ def refuse(request: Request, problem: Problem) -> Response:
 
 
 async def _answer(collector: Collector, operation: Operation, request: Request) -> Response:
-    secret = secret_of(request) if operation.roles else ""
+    secret = await credential_of(request, collector.marks) if operation.roles else ""
     account = request.query_params.get("account", "").replace("\0", "?")
     origin = request.client.host if request.client else ""
 

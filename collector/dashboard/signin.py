@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from collector.accounts.audit_log import Actor, record
-from collector.accounts.roles import Role, find_credential
+from collector.accounts.roles import Role, find_credential, role_of
 from collector.dashboard.access import Forbidden, forget, keep, read_form, secret_of
 from collector.dashboard.sessions import (
     LIFE_MS,
@@ -38,7 +38,9 @@ class SignIn:
         fields, address = await read_form(request), address_of(request)
         self._desk.attempts.check(address)
         target, text = safe_next(fields.get("next", "")), fields.get("key", "")
-        found = await self._desk.collector.read(lambda tx, now: find_credential(tx, text, now))
+        collector = self._desk.collector
+        is_marked = role_of(text) is not None and await collector.marks.may_be_ours(text)
+        found = await collector.read(lambda tx, now: find_credential(tx, text, now)) if is_marked else None
         if found is None:
             self._refused(request, address, "no key or token that opens the dashboard")
             is_inference = text.startswith("sk_live_")
