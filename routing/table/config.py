@@ -145,9 +145,13 @@ def echo(version: str) -> Provider:
     return Provider(ECHO, where, dialect="echo", models={"echo-1": model}, unlisted=rates, endpoints=ECHO_ENDPOINTS)
 
 
+_FREE_ANYHOW: Final = ("moderations",)
+"""A verdict costs nothing anywhere: that is no reason to read large bodies of who has nothing."""
+
+
 def _has_free(providers: Mapping[str, Provider]) -> bool:
     for provider in providers.values():
-        rates = [model.rates for model in provider.models.values()]
+        rates = [model.rates for model in provider.models.values() if model.serves != _FREE_ANYHOW]
         rates += [provider.unlisted] if provider.unlisted is not None else []
         if not all(each.input or each.output or each.request or any(getattr(each, name) for name in PIECES) for each in rates):
             return True
