@@ -17,6 +17,7 @@ from routing.plan.refusal import Refusal
 from routing.surfaces import SURFACES
 from usage.flavor import Flavor, flavor_of
 
+MODELS_PER_PAGE = 1_000
 PAID_PATHS = tuple(base + path for entry in SURFACES for path in entry.paths for base in BASES)
 ACCOUNT_PATHS: Mapping[str, tuple[str, ...]] = {
     "/credits": ("GET",),
@@ -97,9 +98,15 @@ def _model_routes(node: Node, base: str) -> list[Route]:
     flavor = flavor_of(base)
 
     async def models(request: Request) -> Response:
+        if "anthropic-version" in request.headers:
+            limit = request.query_params.get("limit", "")
+            page = min(int(limit), MODELS_PER_PAGE) if limit.isdecimal() and limit.isascii() and 0 < len(limit) < 7 else 20
+            return _json(node.table.catalog.anthropic_listing(max(page, 1), request.query_params.get("after_id", "")))
         return _json(node.table.catalog.listing(flavor))
 
     async def model(request: Request) -> Response:
+        if "anthropic-version" in request.headers:
+            return _of_model(request, node.table.catalog.anthropic_model(request.path_params["model"]))
         return _of_model(request, node.table.catalog.model(request.path_params["model"], flavor))
 
     async def endpoints(request: Request) -> Response:

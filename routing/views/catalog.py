@@ -5,6 +5,7 @@ table, as JSON.
 Rule: a provider whose key is not in the environment is not offered, and the listing says so in `not_offered`.
 """
 
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -109,6 +110,18 @@ _MEASURED: Final = ("uptime_last_5m", "uptime_last_30m", "uptime_last_1d", "late
 """What OpenRouter measures of an endpoint; here `/metrics` has it, for the operator."""
 
 
+def _anthropic_entry(name: str, model: Model) -> dict[str, Any]:
+    created = datetime.fromtimestamp(model.created_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "type": "model",
+        "id": name,
+        "display_name": model.display_name or name,
+        "created_at": created,
+        "max_input_tokens": model.context_tokens,
+        "max_tokens": model.max_output_tokens,
+    }
+
+
 class Catalog:
     """The offered models of one table."""
 
@@ -152,6 +165,19 @@ class Catalog:
         if flavor is Flavor.OPENAI:
             return _encode(_openai_entry(model_id, model, provider.name))
         return _encode({"data": self._describe(model_id)})
+
+    def anthropic_listing(self, limit: int = 20, after_id: str = "") -> bytes:
+        """`GET /models` for Anthropic's clients: a page of the list, which begins behind `after_id`."""
+        names = list(self._models)
+        start = names.index(after_id) + 1 if after_id in self._models else 0
+        page = names[start : start + limit]
+        data = [_anthropic_entry(name, self._models[name][1]) for name in page]
+        ends = {"first_id": page[0] if page else None, "last_id": page[-1] if page else None}
+        return _encode({"data": data, "has_more": start + limit < len(names), **ends})
+
+    def anthropic_model(self, model_id: str) -> bytes | None:
+        """`GET /models/{id}` for Anthropic's clients; None when the model is not offered."""
+        return _encode(_anthropic_entry(model_id, self._models[model_id][1])) if model_id in self._models else None
 
     def nearest(self, model_id: str) -> str | None:
         """The offered id that was probably meant."""

@@ -1,0 +1,224 @@
+"""Every surface with the SDK that is made for it, unmodified, against a real edge: native, translated, and echo."""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+
+from tests.answers import Answer, respond, spoken, stream
+from tests.processes import Account, Edge, make_account
+from tests.provider import Provider
+from tests.routing.translate import streams
+
+PRICE = '{ input = "3", output = "15", cached_input = "0.3", cache_write = "3.75" }'
+TABLE = """
+[providers.claude]
+base_url = "http://127.0.0.1:PORT/v1"
+api_key = "none"
+serves = ["messages", "count_tokens"]
+unlisted = PRICE
+[providers.codex]
+base_url = "http://127.0.0.1:PORT/v1"
+api_key = "none"
+serves = ["responses"]
+unlisted = PRICE
+[providers.mock]
+base_url = "http://127.0.0.1:PORT/v1"
+api_key = "none"
+unlisted = PRICE
+"""
+MESSAGES: Any = [{"role": "user", "content": "Say hello."}]
+TOOL: Any = {"name": "weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
+
+
+@pytest.fixture(scope="module")
+def edge(provider: Provider, server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    table = TABLE.replace("PORT", str(provider.port)).replace("PRICE", PRICE)
+    with (running := Edge(tmp_path_factory.mktemp("surfaces"), table, TOLLWAY_SERVER=server)):
+        yield running
+
+
+@pytest.fixture(scope="module")
+def account(edge: Edge) -> Account:
+    return make_account(edge, "caller", "1000.00")
+
+
+@pytest.fixture
+def claude(edge: Edge, account: Account) -> anthropic.Anthropic:
+    return anthropic.Anthropic(base_url=f"http://127.0.0.1:{edge.port}/api", api_key=account.key, max_retries=0, timeout=20)
+
+
+@pytest.fixture
+def client(edge: Edge, account: Account) -> openai.OpenAI:
+    return openai.OpenAI(base_url=edge.base_url, api_key=account.key, max_retries=0, timeout=20)
+
+
+def recorded(name: str) -> Answer:
+    return stream([streams.wire(name)])
+
+
+def cost(usage: Any) -> float:
+    return float(usage.model_extra["cost"])
+
+
+def test_messages_pass_to_a_provider_that_speaks_them(claude: anthropic.Anthropic, provider: Provider, model: str) -> None:
+    """The request goes as it came, with the caller's version and harmless betas; the stream comes back with our id and cost."""
+    provider.script(model, recorded("anthropic-text"))
+    with claude.messages.stream(
+        model=f"claude/{model}",
+        max_tokens=100,
+        messages=MESSAGES,
+        extra_headers={"anthropic-beta": "interleaved-thinking-2025-05-14,fast-mode-2026-02-01"},
+    ) as got:
+        costs = [cost(event.usage) for event in got if event.type == "message_delta"]
+        message = got.get_final_message()
+        assert got.response.headers["request-id"] == got.response.headers["x-request-id"]
+        assert got.response.headers["x-tollway-ignored"] == "anthropic-beta=fast-mode-2026-02-01"
+    asked = provider.wait_for_request(model)
+    assert asked.line.startswith("POST /v1/messages ")
+    assert asked.header("anthropic-beta") == "interleaved-thinking-2025-05-14"
+    assert asked.header("anthropic-version")
+    assert asked.json() == {"model": model, "max_tokens": 100, "messages": MESSAGES, "stream": True}
+    assert message.id.startswith("gen-")
+    assert costs[0] > 0
+    assert message.model == f"claude/{model}"
+    assert message.content[0].type == "text"
+
+
+def test_messages_on_a_chat_provider(claude: anthropic.Anthropic, provider: Provider, model: str) -> None:
+    """Claude's SDK on a model that speaks Chat: whole and streamed, the same usage and cost."""
+    provider.script_by(model, lambda request: stream(spoken()) if request.json().get("stream") else respond(_chat()))
+    whole = claude.messages.create(model=f"mock/{model}", max_tokens=100, messages=MESSAGES, tools=[TOOL])
+    assert (whole.content[0].text, whole.stop_reason) == ("Hello there.", "end_turn")  # type: ignore[union-attr]
+    assert cost(whole.usage) == pytest.approx((9 * 3 + 3 * 15) / 1e6)
+    with claude.messages.stream(model=f"mock/{model}", max_tokens=100, messages=MESSAGES) as got:
+        costs = [cost(event.usage) for event in got if event.type == "message_delta"]
+        message = got.get_final_message()
+    assert message.stop_reason == "end_turn"
+    assert costs[0] > 0
+    asked = provider.wait_for_request(model)
+    assert asked.json()["tools"][0]["function"]["name"] == "weather"
+    assert asked.line.startswith("POST /v1/chat/completions ")
+
+
+def _chat() -> dict[str, Any]:
+    message = {"role": "assistant", "content": "Hello there."}
+    usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+    return {"id": "c", "object": "chat.completion", "created": 1, "model": "m"} | {
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": usage,
+    }
+
+
+def test_chat_on_a_messages_provider(client: openai.OpenAI, provider: Provider, model: str) -> None:
+    """OpenAI's SDK on Anthropic's own API: thinking, text, usage."""
+    provider.script(model, recorded("anthropic-clear-thinking.1"))
+    text, usage = "", None
+    for chunk in client.chat.completions.create(
+        model=f"claude/{model}", messages=MESSAGES, stream=True, stream_options={"include_usage": True}, max_tokens=4000
+    ):
+        text += chunk.choices[0].delta.content or "" if chunk.choices else ""
+        usage = chunk.usage or usage
+    assert text
+    assert usage is not None
+    assert cost(usage) > 0
+    asked = provider.wait_for_request(model)
+    assert asked.line.startswith("POST /v1/messages ")
+    assert asked.header("anthropic-version") == "2023-06-01"
+    assert asked.json()["model"] == model
+
+
+@pytest.mark.parametrize("target", ["codex", "mock", "claude"])
+def test_responses_natively_and_translated(client: openai.OpenAI, provider: Provider, model: str, target: str) -> None:
+    """OpenAI's `responses` on each kind of provider; `store` never reaches one as true."""
+    answers = {
+        "codex": recorded("responses-xai-text-with-reasoning.1"),
+        "mock": stream(spoken()),
+        "claude": recorded("anthropic-text"),
+    }
+    provider.script(model, answers[target])
+    with client.responses.stream(model=f"{target}/{model}", input="hi") as got:
+        final = got.get_final_response()
+    assert final.status == "completed"
+    assert final.id.startswith("gen-")
+    assert final.model == f"{target}/{model}"
+    assert final.output_text
+    assert final.usage is not None
+    assert cost(final.usage) > 0
+    asked = provider.wait_for_request(model)
+    if target == "codex":
+        assert asked.json()["store"] is False
+        assert asked.line.startswith("POST /v1/responses ")
+
+
+def test_responses_refuse_what_is_kept_elsewhere(client: openai.OpenAI) -> None:
+    """Another tenant's response could be read under our key."""
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.responses.create(model="codex/m", input="hi", previous_response_id="resp_1")
+    assert refused.value.param == "previous_response_id"
+    with pytest.raises(openai.BadRequestError):
+        client.responses.create(model="codex/m", input="hi", store=True)
+
+
+def test_refusals_stop_each_client(edge: Edge, provider: Provider, model: str) -> None:
+    """Out of credit: Anthropic's is 402 billing_error, Responses' 429 insufficient_quota that is not to be tried again."""
+    poor = make_account(edge, f"poor-{model}", "0.000001")
+    claude = anthropic.Anthropic(base_url=f"http://127.0.0.1:{edge.port}/api", auth_token=poor.key, max_retries=2, timeout=20)
+    with pytest.raises(anthropic.APIStatusError) as billed:
+        claude.messages.create(model=f"claude/{model}", max_tokens=1000, messages=MESSAGES)
+    assert billed.value.status_code == 402
+    assert billed.value.body["error"]["type"] == "billing_error"  # type: ignore[index]
+    client = openai.OpenAI(base_url=edge.base_url, api_key=poor.key, max_retries=2, timeout=20)
+    with pytest.raises(openai.RateLimitError) as limited:
+        client.responses.create(model=f"codex/{model}", input="hi")
+    assert limited.value.code == "insufficient_quota"
+    assert limited.value.response.headers["x-should-retry"] == "false"
+    assert not provider.requests[model]
+
+
+def test_count_tokens_only_where_it_is_native(claude: anthropic.Anthropic, provider: Provider, model: str) -> None:
+    """It passes, free; a model that cannot count says so, and the client counts itself."""
+    provider.script(model, respond({"input_tokens": 14}))
+    assert claude.messages.count_tokens(model=f"claude/{model}", messages=MESSAGES).input_tokens == 14
+    with pytest.raises(anthropic.NotFoundError):
+        claude.messages.count_tokens(model=f"mock/{model}", messages=MESSAGES)
+
+
+def test_models_in_anthropics_shape(claude: anthropic.Anthropic) -> None:
+    """Claude Code looks for models at the same path."""
+    listed = claude.models.list(limit=1000)
+    assert "echo/echo-1" in [each.id for each in listed.data]
+    assert claude.models.retrieve("echo/echo-1").type == "model"
+
+
+def test_embeddings_in_every_encoding(client: openai.OpenAI) -> None:
+    """Base64, which the SDK asks for by itself, numbers, batches and tokens."""
+    one = client.embeddings.create(model="echo/echo-1", input=["a", "b"], dimensions=8)
+    plain = client.embeddings.create(model="echo/echo-1", input=["a", "b"], dimensions=8, encoding_format="float")
+    assert one.data[0].embedding == pytest.approx(plain.data[0].embedding, abs=1e-6)
+    assert [each.index for each in one.data] == [0, 1]
+    assert client.embeddings.create(model="echo/echo-1", input=[[1, 2, 3]]).usage.prompt_tokens == 3
+    assert cost(one.usage) > 0
+
+
+def test_media_by_echo(client: openai.OpenAI) -> None:
+    """Images, edits, speech, transcriptions and moderations, with OpenAI's SDK, offline."""
+    picture = client.images.generate(model="echo/echo-1", prompt="a cat")
+    assert picture.data
+    assert picture.data[0].b64_json
+    edited = client.images.edit(model="echo/echo-1", prompt="a hat", image=("a.png", io.BytesIO(b"\x89PNG"), "image/png"))
+    assert edited.data
+    said = client.audio.speech.create(model="echo/echo-1", input="one two three", voice="alloy")
+    tone = said.read()
+    assert tone.startswith(b"RIFF")
+    assert float(said.response.headers["x-tollway-cost"]) > 0
+    heard = client.audio.transcriptions.create(model="echo/echo-1", file=("a.wav", tone))
+    assert heard.text == "A sound of 1 seconds."
+    events = list(client.audio.transcriptions.create(model="echo/echo-1", file=("a.wav", tone), stream=True))
+    assert events[-1].type == "transcript.text.done"
+    assert client.audio.transcriptions.create(model="echo/echo-1", file=("a.wav", tone), response_format="text")
+    assert client.moderations.create(model="echo/echo-1", input="hi").results[0].flagged is False
+    assert client.completions.create(model="echo/echo-1", prompt="one two").choices[0].text == "one two"
