@@ -126,6 +126,7 @@ UPSTREAM: Final[dict[Format, str]] = {
     "gemini": "routing.translate.chat_on_gemini",
     "converse": "routing.translate.chat_on_converse",
     "responses": "routing.translate.chat_on_responses",
+    "cohere": "routing.translate.chat_on_cohere",
 }
 """Provider's format → the module of the pair that serves Chat on it."""
 DOWNSTREAM: Final[dict[Format, str]] = {

@@ -25,7 +25,7 @@ QUOTE, BRACKET, BRACE = b'"', b"[", b"{"
 
 
 def is_absent(raw: Raw | None) -> bool:
-    return raw is None or bytes(raw) == NULL
+    return raw is None or (len(raw) == 4 and bytes(raw) == NULL)
 
 
 def kind_of(raw: Raw | bytes) -> bytes:
@@ -106,7 +106,7 @@ class Reader:
 
     def text(self, raw: Raw | None, path: str) -> str:
         """A string, decoded; "" for one that is not there."""
-        if raw is None or bytes(raw) == NULL:
+        if raw is None or is_absent(raw):
             return ""
         try:
             text: str = _decode_str(raw)
@@ -116,7 +116,7 @@ class Reader:
 
     def literal(self, raw: Raw | None, path: str) -> bytes:
         """A string as it stands in the JSON; empty for one that is not there."""
-        if raw is None or bytes(raw) == NULL:
+        if raw is None or is_absent(raw):
             return b""
         if kind_of(raw) != QUOTE:
             raise self.wrong(path, "a string")

@@ -149,7 +149,7 @@ class GeminiToChat:
 
     def _count(self, usage: Usage) -> bytes:
         """The last one with counts is the one that counts; the first tells at once what the prompt came to."""
-        if not usage.chat.prompt:
+        if not usage.prompt_token_count:
             self._usage.traffic_type = usage.traffic_type or self._usage.traffic_type
             return b""
         usage.traffic_type = usage.traffic_type or self._usage.traffic_type

@@ -26,6 +26,7 @@ _FORMATS: dict[str, Format] = {
     "amazon-bedrock": "converse",
     "cohere": "cohere",
 }
+OF_OTHER_APIS = ("cohere-reranking",)
 HEAD_EVENTS, TAIL_EVENTS = 24, 10
 """Of a long recording: deltas stand alone, so what is left of it is a stream all the same."""
 
@@ -37,7 +38,8 @@ def format_of(name: str) -> Format:
 def names(kind: str, *formats: Format) -> list[str]:
     """The recordings of these formats; `kind` is "chunks.txt" or "json"."""
     paths = [*recordings.FOLDER.glob(f"*.{kind}"), *FOLDER.glob(f"*.{kind}")]
-    return sorted(path.name.removesuffix(f".{kind}") for path in paths if format_of(path.name) in formats)
+    found = sorted(path.name.removesuffix(f".{kind}") for path in paths if format_of(path.name) in formats)
+    return [name for name in found if name not in OF_OTHER_APIS]
 
 
 def _path(name: str, kind: str) -> Path:

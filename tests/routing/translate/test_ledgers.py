@@ -10,6 +10,7 @@ import pytest
 
 from routing.request.invalid import Invalid
 from routing.translate import Target, downstream_pair
+from routing.translate.chat_on_cohere.parameters import LEDGER as COHERE
 from routing.translate.chat_on_converse.parameters import LEDGER as CONVERSE
 from routing.translate.chat_on_gemini.parameters import LEDGER as GEMINI
 from routing.translate.chat_on_messages.parameters import LEDGER as MESSAGES
@@ -75,6 +76,7 @@ LEDGERS = [
         ("chat_on_gemini", GEMINI, CHAT),
         ("chat_on_converse", CONVERSE, CHAT),
         ("chat_on_responses", RESPONSES, CHAT),
+        ("chat_on_cohere", COHERE, CHAT),
         ("messages_on_chat", FROM_MESSAGES, MESSAGES_NAMES),
         ("responses_on_chat", FROM_RESPONSES, RESPONSES_NAMES),
     )
@@ -88,7 +90,7 @@ def test_published_names_have_a_rule(pair: str, ledger: Ledger, names: str) -> N
     assert [name for name in names.split() if name not in ledger] == []
 
 
-@pytest.mark.parametrize("format", ["messages", "gemini", "converse", "responses"])
+@pytest.mark.parametrize("format", ["messages", "gemini", "converse", "responses", "cohere"])
 def test_name_without_a_rule_is_refused(format: str) -> None:
     """Never dropped: the caller is told its path."""
     with pytest.raises(Invalid) as caught:

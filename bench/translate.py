@@ -1,0 +1,149 @@
+"""What translating costs: CPU time per streamed event, beside Chat's own rewrite; and per request of an agent, beside
+reading it as a Chat request, which is what any request costs.
+
+    python -m bench.translate
+
+Limits: one process, one event per read, texts with escapes mixed in; only ratios within one run are meant.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from routing.metering.meter import Meter
+from routing.request.envelope import read
+from routing.rewrite.answer import Identity
+from routing.rewrite.stream import StreamRewrite
+from routing.table.tariff import Tariff
+from routing.translate import HUB, Context, Format, Target, downstream_pair, upstream_pair
+from routing.translate.chain import Chain
+from routing.wire.members import decode_members
+from usage.flavor import Flavor
+from usage.record import Rates
+
+ROUNDS: Final = 9
+EVENTS: Final = 2_000
+CONTEXT: Final = Context("gen-1", "a/b", 5, 10)
+IDENTITY: Final = Identity("gen-1", "a/b", Flavor.OPENAI, "p")
+WORDS: Final = ("Hello", " wor", "ld, this", " is\\n", ' a \\"test\\"', " of", " some \u00e9", " text")
+CHAT: Final = (
+    'data: {"id":"chatcmpl-abc","object":"chat.completion.chunk","created":1700000000,"model":"gpt-4o","system_fingerprint":"fp",'
+    '"choices":[{"index":0,"delta":{"content":"%s"},"logprobs":null,"finish_reason":null}],"usage":null}\n\n'
+)
+MESSAGES: Final = (
+    'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"%s"}}\n\n'
+)
+RESPONSES: Final = (
+    'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","item_id":"msg_1","output_index":0,'
+    '"content_index":0,"delta":"%s","logprobs":[]}\n\n'
+)
+GEMINI: Final = (
+    'data: {"candidates":[{"content":{"parts":[{"text":"%s"}],"role":"model"},"index":0}],"usageMetadata":{"promptTokenCount":29,'
+    '"candidatesTokenCount":15,"totalTokenCount":44},"modelVersion":"gemini-3","responseId":"x"}\r\n\r\n'
+)
+COHERE: Final = 'event: content-delta\ndata: {"type":"content-delta","index":0,"delta":{"message":{"content":{"text":"%s"}}}}\n\n'
+OF: Final[dict[Format, str]] = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES, "gemini": GEMINI, "cohere": COHERE}
+
+
+def events_of(template: str) -> list[bytes]:
+    return [(template % word).encode() for word in WORDS] * (EVENTS // len(WORDS))
+
+
+def rewrite(include_usage: bool) -> StreamRewrite:
+    meter = Meter(Tariff(Rates(input=150_000, output=600_000)), 10)
+    return StreamRewrite(IDENTITY, meter, include_usage=include_usage, created=7, line_bytes_max=1 << 24)
+
+
+def chain(provider: Format, caller: Format) -> Chain:
+    upstream, downstream = upstream_pair(provider), downstream_pair(caller)
+    return Chain(
+        IDENTITY,
+        rewrite(downstream is not None),
+        upstream.machine(CONTEXT) if upstream else None,
+        downstream.machine(CONTEXT) if downstream else None,
+    )
+
+
+def per_event_us(make: Callable[[], Any], events: list[bytes]) -> float:
+    best = float("inf")
+    for _ in range(ROUNDS):
+        feed = make().feed
+        start = time.process_time()
+        for event in events:
+            feed(event)
+        best = min(best, time.process_time() - start)
+    return best / len(events) * 1e6
+
+
+def agent_request() -> bytes:
+    """Of the size and shape of Claude Code's for one word: blocks of instructions, twelve tools, 49 kB."""
+    schema = {
+        "type": "object",
+        "properties": {f"argument_{n}": {"type": "string", "description": "What it is for, in a line. " * 3} for n in range(6)},
+        "required": ["argument_0"],
+        "additionalProperties": False,
+    }
+    tools = [{"name": f"Tool{n}", "description": "How it is used.\n" * 110, "input_schema": schema} for n in range(12)]
+    system = [{"type": "text", "text": "You help with code. " * 170, "cache_control": {"type": "ephemeral"}} for _ in range(2)]
+    turns = [
+        {"role": "user", "content": [{"type": "text", "text": "<reminder>\n" + "x" * 1_500}, {"type": "text", "text": "ping"}]},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "Tool1", "input": {"argument_0": "a"}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "done\n" * 100}]},
+    ]
+    body = {
+        "model": "x",
+        "max_tokens": 32_000,
+        "stream": True,
+        "system": system,
+        "tools": tools,
+        "messages": turns,
+        "thinking": {"type": "adaptive"},
+        "output_config": {"effort": "high"},
+        "metadata": {"user_id": "u"},
+    }
+    return json.dumps(body).encode()
+
+
+def per_call_us(call: Callable[[], object]) -> float:
+    best = float("inf")
+    for _ in range(ROUNDS):
+        start = time.process_time()
+        for _ in range(200):
+            call()
+        best = min(best, time.process_time() - start)
+    return best / 200 * 1e6
+
+
+def main() -> None:
+    own = per_event_us(lambda: rewrite(False), events_of(CHAT))
+    print(f"{'stream, per event':40} {'us':>7} {'of Chat':>8}")
+    print(f"{'chat (its own rewrite)':40} {own:7.2f} {1:8.2f}")
+    for provider, template in OF.items():
+        if provider != "chat" and upstream_pair(provider) is None:
+            continue
+        for caller in ("chat", "messages", "responses"):
+            if caller != provider:
+                cost = per_event_us(lambda p=provider, c=caller: chain(p, c), events_of(template))  # type: ignore[misc]
+                print(f"{f'{caller} on {provider}':40} {cost:7.2f} {cost / own:8.2f}")
+    body, target = agent_request(), Target("p", "claude-sonnet-4-6", 64_000)
+    down, up = downstream_pair("messages"), upstream_pair("messages")
+    assert down is not None
+    assert up is not None
+    chat, again = down.request(body, target).body, down.request(body, Target("p", "m", traits=HUB)).body
+    split = per_call_us(lambda: read(chat))
+    print(f"\n{f'request of {len(body)} bytes':40} {'us':>7} {'of read':>8}")
+    print(f"{'read as a Chat request (envelope)':40} {split:7.1f} {1:8.2f}")
+    members = per_call_us(lambda: decode_members(body))
+    print(f"{'of which: top-level members':40} {members:7.1f} {members / split:8.2f}")
+    for name, call in (
+        ("messages on chat", lambda: down.request(body, target)),
+        ("chat on messages", lambda: up.request(again, target)),
+    ):
+        cost = per_call_us(call)
+        print(f"{name:40} {cost:7.1f} {cost / split:8.2f}")
+    assert len(chat) > len(body) // 2
+
+
+if __name__ == "__main__":
+    main()
