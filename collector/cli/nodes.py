@@ -106,7 +106,8 @@ def revoke(arguments: argparse.Namespace, store: Store, now: int) -> int:
         say(f"revoked {count} tokens of group {arguments.group}: its nodes go on, and no machine is added with one of these")
         return 0
     say(f"revoked {count} tokens of node {arguments.node}")
-    group = next((row.group for row in store.read(lambda tx: nodes.list_nodes(tx, now)) if row.node == arguments.node), "")
+    rows = store.read(lambda tx: nodes.list_nodes(tx, now))
+    group = next((row.group for row in rows if row.group and row.node.partition("@")[0] == arguments.node), "")
     if group:
         say(
             f"Group {group} does not admit it again under this name. Whoever has its machine may have the group's token too:"

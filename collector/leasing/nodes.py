@@ -72,9 +72,11 @@ def issue_token(tx: Tx, node: str, now_ms: int) -> str:
 
 def revoke_tokens(tx: Tx, node: str, now_ms: int) -> int:
     """Revoke all tokens of a node and its workers, which their group does not admit again; how many were valid."""
-    check_known(tx, node)
     workers = f"{node.replace('_', '~_')}@%"
     whose = "(node = ? OR node LIKE ? ESCAPE '~')"
+    if tx.row(f"SELECT node FROM nodes WHERE {whose}", node, workers) is None:
+        check_known(tx, node)
+    lock_node(tx, node, now_ms)  # a machine whose workers alone are known is known by its name from now on
     tx.run(f"UPDATE nodes SET revoked_ms = ? WHERE {whose}", now_ms, node, workers)
     return tx.run(f"UPDATE node_tokens SET revoked_ms = ? WHERE {whose} AND revoked_ms IS NULL", now_ms, node, workers)
 

@@ -145,3 +145,19 @@ def test_name_stays_with_the_folder(tmp_path: Path) -> None:
         audit = json.loads(run(collector, "audit", "--json"))
         (enrolled,) = [row for row in audit if row["action"] == "node.enrol"]
         assert (enrolled["actor"], enrolled["subject"], enrolled["from"]) == ("group edge", "edge-aaaa", "127.0.0.1")
+
+
+def test_workers_of_a_machine_enrol_each(tmp_path: Path) -> None:
+    """One machine, two workers, one group's token: each is a node of its own behind the machine's name; revoked with it."""
+    with Collector(tmp_path / "collector") as collector:
+        token = group_token(collector)
+        key = make_account(collector, "acme").key
+        with machine(tmp_path / "edge", collector, token, POD_NAME="edge-0", TOLLWAY_WORKERS="2") as edge:
+            wait_until(lambda: edge.log.count("serves in epoch") >= 2)
+            assert [ask(edge, key) for _ in range(8)] == [200] * 8
+            found = nodes(collector)
+            assert {name for name in found if found[name]["epoch"]} == {"edge-0@0", "edge-0@1"}
+            said = run(collector, "nodes", "revoke", "edge-0")
+            assert "revoked 2 tokens of node edge-0" in said
+            found = nodes(collector)
+            assert [found[name]["revoked"] for name in ("edge-0@0", "edge-0@1")] == [True, True]
