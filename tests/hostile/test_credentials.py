@@ -18,6 +18,8 @@ from starlette.routing import BaseRoute, Route
 import proxy
 from collector.accounts import accounts
 from collector.app import create_app
+from collector.dashboard.routes import Site
+from collector.lazy import Pages
 from collector.leasing import nodes
 from collector.service import Collector
 from collector.store.sqlite import SqliteStore
@@ -91,7 +93,9 @@ async def house(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyt
             yield House(http, list(app.routes), collector)
     else:
         async with proxy.lifespan(None), client_of(proxy.app) as http:
-            yield House(http, list(proxy.app.routes), collector)
+            routes = list(proxy.app.routes)
+            pages = Site(collector).routes if any(isinstance(route, Pages) for route in routes) else ()
+            yield House(http, [*(route for route in routes if not isinstance(route, Pages)), *pages], collector)
     await collector.shut_down()
 
 
