@@ -52,8 +52,11 @@ def fit(envelope: Envelope, provider: Provider, model: Model) -> Fit | Refusal:
 def is_billable(envelope: Envelope, provider: Provider, model: Model) -> Fit | Refusal:
     """`fit` for a request that is none of Chat's, or of which a translator makes another one: all of it must have a price."""
     options = envelope.options
-    refused = None if options is None else _unpriced(options, provider, model) or _kept(options, provider)
-    return AS_SENT if refused is None else refused
+    if options is None:
+        return AS_SENT
+    if envelope.search_tools and not envelope.requires_parameters and not model.has_search_price:
+        options = msgspec.structs.replace(options, search=None)
+    return _unpriced(options, provider, model) or _kept(options, provider) or AS_SENT
 
 
 def fit_attempts(envelope: Envelope, attempts: Sequence[Attempt]) -> "tuple[Sequence[Attempt], Mapping[str, Fit]] | Refusal":

@@ -56,7 +56,8 @@ def reserve(envelope: Envelope, model: Model) -> Reserve:
     extra = searches_max = 0
     if options is not None:
         extra = options.extra_completion * choices
-        searches_max = 0 if options.search is None else options.searches_max or model.searches_max
+        is_declined = bool(envelope.search_tools) and not model.has_search_price
+        searches_max = 0 if options.search is None or is_declined else options.searches_max or model.searches_max
     rates = model.tariff.possible(prompt_max, envelope.tier)
     if envelope.pieces is not None:
         return _with_pieces(envelope, prompt_max, own_cap * choices, rates)

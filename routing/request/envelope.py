@@ -55,6 +55,8 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     """Nothing is billed for it, whatever the model's price."""
     form: Any = None
     content_type: str = ""
+    search_tools: tuple[int, ...] = ()
+    """Places among the tools of those that search the web, where the model may do without: an offer."""
     heads: tuple[tuple[bytes, bytes], ...] = ()
     """The caller's headers that a provider of the same format is to get."""
 

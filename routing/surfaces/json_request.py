@@ -63,6 +63,24 @@ def state_in(members: Members, names: frozenset[str] = STATE) -> str | None:
     return next((name for name in members if name in names and is_there(members, name)), None)
 
 
+def declined(envelope: Envelope, asked: Asked) -> tuple[Members, tuple[str, ...], tuple[str, ...]]:
+    """(changes, members to leave out, paths to report) where a model without a price for it is offered to search the web."""
+    if not envelope.search_tools or asked.model.has_search_price:
+        return {}, (), ()
+    tools = msgspec.json.decode(envelope.members["tools"], type=list[Raw])
+    kept = [tool for at, tool in enumerate(tools) if at not in envelope.search_tools]
+    ignored = tuple(f"tools[{at}]" for at in envelope.search_tools)
+    return ({"tools": Raw(_encode(kept))}, (), ignored) if kept else ({}, ("tools", "tool_choice"), ignored)
+
+
+def is_choice_free(members: Members) -> bool:
+    """Whether the model may do without any of its tools."""
+    if not is_there(members, "tool_choice"):
+        return True
+    choice = msgspec.json.decode(members["tool_choice"])
+    return choice in ("auto", "none") or (isinstance(choice, dict) and choice.get("type") in ("auto", "none"))
+
+
 def priced(options: Options) -> Options | None:
     """None when nothing is asked for that costs more or is kept."""
     return None if options == Options() else options

@@ -23,7 +23,7 @@ from routing.rewrite.answer import Identity
 from routing.rewrite.messages import MessagesStream, error_body
 from routing.rewrite.messages import whole as whole_message
 from routing.surfaces import Asked, Call, Machine, Sent, Told, Whole, betas
-from routing.surfaces.json_request import body_for, checked, checks, first_of, is_there, missing, priced
+from routing.surfaces.json_request import body_for, checked, checks, declined, first_of, is_choice_free, is_there, missing, priced
 from routing.table.parameters import OURS
 from routing.wire.members import Members
 from routing.wire.objects import decode_objects, repeats_in_list
@@ -84,6 +84,7 @@ def envelope_of(members: Members, values: dict[str, Any], body: bytes, call: Cal
         preferences=preferences,
         tier="" if options is None else options.tier,
         cache_life="1h" if "1h" in lives else "",
+        search_tools=_searches(members) if options is not None and options.search else (),
         heads=tuple((name, value) for name, value in heads if value),
     )
 
@@ -96,6 +97,14 @@ def _options(members: Members, prompts: list[Prompt]) -> Options | None:
     if is_there(members, "tools"):
         _read_tools(members["tools"], options)
     return priced(options)
+
+
+def _searches(members: Members) -> tuple[int, ...]:
+    """Places of the tools that search, where the model may do without them."""
+    if not is_choice_free(members):
+        return ()
+    kinds = [_decode(tool["type"]) if is_there(tool, "type") else "" for tool in decode_objects(members["tools"])]
+    return tuple(at for at, kind in enumerate(kinds) if isinstance(kind, str) and _SEARCH.match(kind))
 
 
 def _read_tools(raw: Raw, options: Options) -> None:
@@ -133,7 +142,8 @@ def request(envelope: Envelope, asked: Asked) -> Sent:
         head += b"anthropic-beta: %b\r\n" % kept
     left_out = [] if envelope.preferences is None else list(envelope.preferences.ignored)
     left_out += [f"anthropic-beta={name}" for name in ignored]
-    return Sent(body_for(envelope, asked, changes, OURS), head, tuple(left_out))
+    more, drops, reported = declined(envelope, asked)
+    return Sent(body_for(envelope, asked, changes | more, (*OURS, *drops)), head, (*left_out, *reported))
 
 
 def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:

@@ -24,7 +24,7 @@ from routing.rewrite.answer import Identity
 from routing.rewrite.responses import ResponsesStream
 from routing.rewrite.responses import whole as whole_response
 from routing.surfaces import Asked, Call, Machine, Sent, Told, Whole
-from routing.surfaces.json_request import body_for, checked, checks, first_of, is_there, missing, priced
+from routing.surfaces.json_request import body_for, checked, checks, declined, first_of, is_choice_free, is_there, missing, priced
 from routing.table.parameters import OURS
 from routing.wire.members import Members
 from routing.wire.objects import decode_objects
@@ -80,6 +80,7 @@ def read(body: bytes, call: Call) -> Envelope:
         preferences=preferences,
         tier="" if options is None else options.tier,
         cache_life="12h" if "12h" in lives else "",
+        search_tools=_searches(members) if options is not None and options.search else (),
     )
 
 
@@ -113,6 +114,14 @@ def _reference(raw: Raw) -> str | None:
     return next((f"input[{at}]" for at in found), None)
 
 
+def _searches(members: Members) -> tuple[int, ...]:
+    """Places of the tools that search, where the model may do without them."""
+    if not is_choice_free(members):
+        return ()
+    kinds = [_decode(tool["type"]) if is_there(tool, "type") else "" for tool in decode_objects(members["tools"])]
+    return tuple(at for at, kind in enumerate(kinds) if isinstance(kind, str) and _SEARCH.match(kind))
+
+
 def _read_tools(raw: Raw, options: Options, calls_max: int | None) -> None:
     try:
         tools = decode_objects(raw)
@@ -142,10 +151,11 @@ def request(envelope: Envelope, asked: Asked) -> Sent:
         changes["max_output_tokens"] = Raw(b"%d" % asked.cap)
     elif cap is not None and cap_max is not None and cap > cap_max:
         changes["max_output_tokens"] = Raw(b"%d" % cap_max)
-    if envelope.options is not None and envelope.options.search and "max_tool_calls" not in envelope.members:
+    more, drops, reported = declined(envelope, asked)
+    if not reported and envelope.options is not None and envelope.options.search and "max_tool_calls" not in envelope.members:
         changes["max_tool_calls"] = Raw(b"%d" % asked.model.searches_max)
     left_out = () if envelope.preferences is None else envelope.preferences.ignored
-    return Sent(body_for(envelope, asked, changes, OURS), b"", tuple(left_out))
+    return Sent(body_for(envelope, asked, changes | more, (*OURS, *drops)), b"", (*left_out, *reported))
 
 
 def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:

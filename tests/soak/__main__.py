@@ -25,6 +25,7 @@ SOAKS = {
     "hostile": ("hostile", "soak", 8, "seconds of each attack on a running edge, with an honest caller beside it"),
     "framing": ("hostile", "framing", 1_000_000, "conversations that try to make two readers disagree on where a request ends"),
     "clients": ("clients", "soak", 100, "clients, unmodified, against a provider that refuses what OpenAI refuses"),
+    "agents": ("agents", "soak", 6, "pairs of Claude Code or Codex CLI, from npm, and a kind of provider"),
     "claims": ("claims", "soak", 200_000, "streams whose usage objects were mangled byte by byte"),
     "liars": ("liars", "soak", 10_000, "worlds in which providers lie about their usage and records are refused"),
     "smuggling": ("hostile", "smuggling", 5_000, "hostile conversations behind HAProxy and nginx, with honest callers between"),

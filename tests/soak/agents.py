@@ -1,0 +1,63 @@
+"""Claude Code and Codex CLI on each kind of provider: a turn with two parallel tool calls, and one without credit.
+
+`--count` runs that many of the pairs. The agents are installed from npm at the versions of tests/clients/npm/package.json.
+"""
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.clients import agents
+from tests.clients.environments import MADE
+from tests.processes import Edge, get, make_account
+from tests.provider import Provider
+from tests.soak.report import Report
+
+RUNS = {"claude": agents.run_claude, "codex": agents.run_codex}
+PACKAGE = Path(__file__).parents[1] / "clients" / "npm" / "package.json"
+
+
+def installed() -> Path:
+    """The folder with the agents' commands, installed if they are not there."""
+    folder = MADE / "agents"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "package.json").exists() or (folder / "package.json").read_text() != PACKAGE.read_text():
+        shutil.copy(PACKAGE, folder / "package.json")
+        subprocess.run(["npm", "install", "--no-fund", "--no-audit"], cwd=folder, check=True, capture_output=True)
+    return folder / "node_modules" / ".bin"
+
+
+def soak(report: Report, seed: int, count: int) -> None:
+    commands = installed()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Provider() as provider,
+        Edge(Path(folder), agents.TABLE.format(port=provider.port)) as edge,
+    ):
+        key, poor = make_account(edge, "caller", "1000.00").key, make_account(edge, "poor", "0.000001").key
+        pairs = [(agent, target) for agent in RUNS for target in agents.SPOKEN][:count]
+        for agent, target in pairs:
+            model = f"{agent}-{target}"
+            provider.script_by(model, agents.SPOKEN[target])
+            with tempfile.TemporaryDirectory() as home:
+                done = RUNS[agent](commands / agent, Path(home), edge.port, key, f"{target}/{model}", "run both commands")
+            asked = [request.body.decode() for request in provider.requests[model]]
+            assert agents.FINAL in done.stdout, (agent, target, done.stdout[-2000:], done.stderr[-2000:])
+            assert len(asked) == 2, (agent, target, len(asked))
+            assert all(command.removeprefix("echo ") in asked[1] for command in agents.COMMANDS), (agent, target)
+            report.say(f"{agent} on {target}", "two parallel calls, their results, a final answer: two requests")
+        for agent in {agent for agent, _ in pairs}:
+            before = refused(edge)
+            with tempfile.TemporaryDirectory() as home:
+                RUNS[agent](commands / agent, Path(home), edge.port, poor, "mock/never", "run both commands")
+            assert refused(edge) - before == 1, (agent, refused(edge) - before)
+            assert not provider.requests["never"]
+            report.say(f"{agent} without credit", "stops at one request")
+
+
+def refused(edge: Edge) -> int:
+    """How many requests were refused so far."""
+    text = get(edge.admin_port, "/metrics").body.decode()
+    lines = [line for line in text.splitlines() if 'status="402"' in line and line.startswith("tollway_requests_total{")]
+    return sum(int(float(line.rpartition(" ")[2])) for line in lines)
