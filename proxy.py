@@ -74,7 +74,8 @@ def open_embedded() -> Any:
     """The store of the embedded collector. StartProblem: there is none to be had."""
     try:
         from collector.leasing.grant import read_share
-        from collector.store.contract import StoreUnavailable, open_store
+        from collector.store.contract import StoreUnavailable
+        from collector.store.opening import open_store
         from collector.store.schema import SchemaTooNew
     except ModuleNotFoundError:
         raise StartProblem("there is no collector in this installation: set TOLLWAY_COLLECTOR_URL to where one runs") from None

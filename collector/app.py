@@ -26,7 +26,8 @@ from collector.ledger.ledger import TERMS
 from collector.service import Collector
 from collector.sinks.outbox import backlogs
 from collector.sinks.settings import read_sinks
-from collector.store.contract import Tx, open_store
+from collector.store.contract import Tx
+from collector.store.opening import open_store
 from usage.pricing import dollars
 from usage.protocol import Unreachable
 

@@ -36,7 +36,7 @@ class LazyApp:
         await self._app(scope, receive, send)
 
 
-class Pages(BaseRoute):
+class LazyPages(BaseRoute):
     """The dashboard as one route, which knows no more of it than where it begins."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -60,7 +60,7 @@ def pages(collector: Collector, is_leaving: Callable[[], bool]) -> list[BaseRout
     """The dashboard's routes, and the command line's. `is_leaving`: the process wants to stop, and open pages let it."""
     return [
         Route(COMMANDS, LazyApp("collector.api.command", lambda module: Router(module.routes(collector)))),
-        Pages(
+        LazyPages(
             LazyApp(
                 "collector.dashboard.routes",
                 lambda module: Router(module.Site(collector, is_leaving=is_leaving).routes, redirect_slashes=False),

@@ -19,7 +19,8 @@ from collector.app import create_app
 from collector.leasing.grant import read_share
 from collector.service import Collector
 from collector.sinks.settings import read_sinks
-from collector.store.contract import StoreUnavailable, open_store
+from collector.store.contract import StoreUnavailable
+from collector.store.opening import open_store
 from collector.store.schema import SchemaTooNew
 
 PORT_DEFAULT = 8100
@@ -29,7 +30,7 @@ LISTENING_LOOK_S, LISTENING_LOOKS_MAX = 0.02, 500
 log = logging.getLogger("tollway.collector")
 
 
-class StartProblem(Exception):
+class NoStart(Exception):
     """The collector cannot serve; one sentence says why."""
 
 
@@ -42,7 +43,7 @@ def serve(environ: Mapping[str, str] = os.environ) -> int:
         host, port = environ.get("HOST") or "0.0.0.0", read_port(environ)
         check_port(host, port)
         collector = open_collector(environ)
-    except StartProblem as problem:
+    except NoStart as problem:
         sys.stderr.write(f"tollway collector: {problem}\n")
         return 1
     asyncio.run(_serve(collector, host, port))
@@ -62,13 +63,13 @@ def open_collector(environ: Mapping[str, str]) -> Collector:
         shows_credit(environ)
         return Collector(open_store(environ), share_percent=read_share(environ), sinks=read_sinks(environ))
     except (StoreUnavailable, SchemaTooNew, ValueError) as error:
-        raise StartProblem(str(error)) from None
+        raise NoStart(str(error)) from None
 
 
 def read_port(environ: Mapping[str, str]) -> int:
     text = environ.get("PORT") or str(PORT_DEFAULT)
     if not text.isascii() or not text.isdigit() or len(text) > 5 or not 0 < int(text) < 65536:
-        raise StartProblem(f"PORT is {text[:40]!r}, which is no port number")
+        raise NoStart(f"PORT is {text[:40]!r}, which is no port number")
     return int(text)
 
 
@@ -78,7 +79,7 @@ def check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise StartProblem(f"port {port} of {host} cannot be listened on ({error.strerror}); PORT names another") from None
+            raise NoStart(f"port {port} of {host} cannot be listened on ({error.strerror}); PORT names another") from None
 
 
 async def _serve(collector: Collector, host: str, port: int) -> None:

@@ -20,7 +20,7 @@ TIMEOUT_S = 300.0
 PRIVATE_ENDS = (".internal", ".local", ".svc", ".cluster.local", ".localhost")
 
 
-class Target(msgspec.Struct, frozen=True):
+class RemoteCollector(msgspec.Struct, frozen=True):
     """A collector, and who asks."""
 
     url: str
@@ -57,7 +57,7 @@ def parted(words: Sequence[str]) -> tuple[str, list[str]]:
     return "", rest
 
 
-def target_of(url: str, environ: Mapping[str, str] = os.environ) -> Target:
+def target_of(url: str, environ: Mapping[str, str] = os.environ) -> RemoteCollector:
     """SettingError: there is no token, or it would go in the clear."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -75,7 +75,7 @@ def target_of(url: str, environ: Mapping[str, str] = os.environ) -> Target:
             "commands at a collector need an operator's token in TOLLWAY_OPERATOR_TOKEN, or in a file that"
             " TOLLWAY_OPERATOR_TOKEN_FILE names; `tollway operators create` at the collector makes one"
         )
-    return Target(url.rstrip("/"), token)
+    return RemoteCollector(url.rstrip("/"), token)
 
 
 def _is_near(host: str) -> bool:
@@ -86,7 +86,7 @@ def _is_near(host: str) -> bool:
     return address.is_loopback or address.is_private or address.is_link_local
 
 
-def send(target: Target, words: Sequence[str]) -> int:
+def send(target: RemoteCollector, words: Sequence[str]) -> int:
     """Do it there; the exit status. What cannot be undone is asked here, if somebody is there to be asked."""
     outcome = _ask(target, words)
     if outcome.question and sys.stdin.isatty() and sys.stderr.isatty():
@@ -101,7 +101,7 @@ def send(target: Target, words: Sequence[str]) -> int:
     return outcome.status
 
 
-def _ask(target: Target, words: Sequence[str]) -> _Outcome:
+def _ask(target: RemoteCollector, words: Sequence[str]) -> _Outcome:
     import httpx
 
     try:

@@ -13,7 +13,7 @@ from typing import Any
 from starlette.routing import Match
 
 from edge.downstream.http_error import _ANSWERS
-from edge.endpoints.router import BASES, Endpoint
+from edge.endpoints.router import BASES, PathEndpoint
 from edge.endpoints.routes import ACCOUNT_PATHS, routes
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +29,7 @@ def paths() -> set[tuple[str, str]]:
     node: Any = SimpleNamespace(paid=lambda entry: nobody)
     found = set()
     for route in routes(node, nobody):
-        assert isinstance(route.endpoint, Endpoint)
+        assert isinstance(route.endpoint, PathEndpoint)
         found |= {(method, route.path.replace("{model:path}", "{model}")) for method in route.endpoint.methods}
     return found
 

@@ -23,7 +23,7 @@ class Actor(msgspec.Struct, frozen=True):
     origin: str = ""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class AuditEntry(msgspec.Struct, frozen=True):
     """One line of the log. `detail` is a JSON object."""
 
     entry_id: int
@@ -49,7 +49,7 @@ def record(tx: Tx, actor: Actor, action: str, subject: str, detail: Mapping[str,
     )
 
 
-def entries(tx: Tx, since_ms: int = 0, subject: str = "", count_max: int = LISTED_MAX) -> list[Entry]:
+def entries(tx: Tx, since_ms: int = 0, subject: str = "", count_max: int = LISTED_MAX) -> list[AuditEntry]:
     """The newest `count_max` entries from `since_ms` (Unix time) on, oldest first; of one subject if it is named."""
     where, params = (" AND subject = ?", (subject,)) if subject else ("", ())
     rows = tx.rows(
@@ -59,7 +59,7 @@ def entries(tx: Tx, since_ms: int = 0, subject: str = "", count_max: int = LISTE
         *params,
         count_max,
     )
-    return [Entry(*row) for row in reversed(rows)]
+    return [AuditEntry(*row) for row in reversed(rows)]
 
 
 def _cut(text: str) -> str:

@@ -23,7 +23,7 @@ class StripeProblem(Exception):
     """Stripe cannot be asked, or does not do it; the message is for the operator's log and says nothing secret."""
 
 
-class Settings(msgspec.Struct, frozen=True):
+class StripeSettings(msgspec.Struct, frozen=True):
     """`TOLLWAY_STRIPE_KEY`, `TOLLWAY_STRIPE_WEBHOOK_SECRET`, `TOLLWAY_STRIPE_API`, `TOLLWAY_PUBLIC_URL`.
 
     Without a key it is off.
@@ -35,8 +35,8 @@ class Settings(msgspec.Struct, frozen=True):
     public_url: str = ""
 
     @staticmethod
-    def read(environ: Mapping[str, str] = os.environ) -> "Settings":
-        return Settings(
+    def read(environ: Mapping[str, str] = os.environ) -> "StripeSettings":
+        return StripeSettings(
             environ.get("TOLLWAY_STRIPE_KEY", ""),
             environ.get("TOLLWAY_STRIPE_WEBHOOK_SECRET", ""),
             environ.get("TOLLWAY_STRIPE_API") or "https://api.stripe.com",
@@ -44,14 +44,14 @@ class Settings(msgspec.Struct, frozen=True):
         )
 
 
-class Session(msgspec.Struct, frozen=True):
+class CheckoutSession(msgspec.Struct, frozen=True):
     """A Checkout Session: where the buyer pays."""
 
     id: str
     url: str
 
 
-def create_session(settings: Settings, account: str, cents: int, idempotency_key: str) -> Session:
+def create_session(settings: StripeSettings, account: str, cents: int, idempotency_key: str) -> CheckoutSession:
     """Ask Stripe for a session; blocks. StripeProblem."""
     import httpx
 
@@ -75,7 +75,7 @@ def create_session(settings: Settings, account: str, cents: int, idempotency_key
         raise StripeProblem(f"no answer that can be read ({type(error).__name__})") from error
     if reply.status_code != 200 or not isinstance(body.get("url"), str) or not isinstance(body.get("id"), str):
         raise StripeProblem(f"status {reply.status_code}")
-    return Session(body["id"], body["url"])
+    return CheckoutSession(body["id"], body["url"])
 
 
 def is_signed(secret: str, header: str, body: bytes, now_s: int) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 from collector.accounts.accounts import KEY_COLUMNS, key_from
 from collector.accounts.history import credits_of
 from collector.accounts.window import first_day
-from collector.alerts.state import Alert, Reading, after, has_fired
+from collector.alerts.state import Alert, Level, after, has_fired
 from collector.api.shapes import timestamp
 from collector.leasing.leasing import spent_in_window
 from collector.store.contract import Row, Tx
@@ -38,7 +38,7 @@ class Destination(msgspec.Struct, frozen=True):
     created_ms: int
 
 
-class Event(msgspec.Struct, frozen=True):
+class AlertEvent(msgspec.Struct, frozen=True):
     """What happened, as it is sent: `payload` is the whole body."""
 
     event_id: str
@@ -102,7 +102,7 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(12)}"
 
 
-def readings(tx: Tx, alerts: list[Alert], now_ms: int) -> Iterator[tuple[Alert, Reading, dict[str, Any]]]:
+def readings(tx: Tx, alerts: list[Alert], now_ms: int) -> Iterator[tuple[Alert, Level, dict[str, Any]]]:
     """Each alert with what it measures now, and the figures to tell; one whose key is gone measures nothing."""
     balances: dict[str, int] = {}
     for alert in alerts:
@@ -112,19 +112,19 @@ def readings(tx: Tx, alerts: list[Alert], now_ms: int) -> Iterator[tuple[Alert, 
                 balances[alert.account] = credits.available_nano + credits.leased_nano if credits else 0
             value = balances[alert.account]
             told = {"balance": dollars(value), "threshold": dollars(alert.threshold)}
-            yield alert, Reading(value), told
+            yield alert, Level(value), told
             continue
         row = tx.row(f"SELECT {KEY_COLUMNS} FROM keys WHERE key_id = ? AND account = ?", alert.key_id, alert.account)
         key = key_from(row) if row else None
         if key is None or key.limit_nano is None:
-            yield alert, Reading(0), {}
+            yield alert, Level(0), {}
             continue
         spent = spent_in_window(tx, key, now_ms)
         told = {
             "key_id": key.key_id, "key_name": key.name, "key_label": key.label, "spent": dollars(spent),
             "limit": dollars(key.limit_nano), "limit_reset": key.limit_reset, "threshold_percent": str(alert.threshold),
         }  # fmt: skip
-        yield alert, Reading(spent, key.limit_nano, first_day(key.limit_reset, now_ms)), told
+        yield alert, Level(spent, key.limit_nano, first_day(key.limit_reset, now_ms)), told
 
 
 def step(tx: Tx, now_ms: int) -> int:
@@ -150,10 +150,10 @@ def is_due(tx: Tx, now_ms: int) -> bool:
     return any(after(alert, reading, now_ms) != alert for alert, reading, _ in readings(tx, list_alerts(tx), now_ms))
 
 
-def emit(tx: Tx, account: str, alert_id: str, type: str, data: dict[str, Any], now_ms: int, only: str = "") -> Event:
+def emit(tx: Tx, account: str, alert_id: str, type: str, data: dict[str, Any], now_ms: int, only: str = "") -> AlertEvent:
     """Keep an event, and have it delivered to the account's destinations, or to one of them."""
     body = {"type": type, "timestamp": timestamp(now_ms), "data": {"account": account} | data}
-    event = Event(new_id("evt"), account, alert_id, type, msgspec.json.encode(body).decode(), now_ms)
+    event = AlertEvent(new_id("evt"), account, alert_id, type, msgspec.json.encode(body).decode(), now_ms)
     tx.run(
         "INSERT INTO alert_events (event_id, account, alert_id, type, payload, at_ms) VALUES (?, ?, ?, ?, ?, ?)",
         *msgspec.structs.astuple(event),
@@ -173,10 +173,10 @@ def deliver(tx: Tx, event_id: str, destination_id: str, now_ms: int) -> None:
     )
 
 
-def list_events(tx: Tx, account: str, count: int) -> list[Event]:
+def list_events(tx: Tx, account: str, count: int) -> list[AlertEvent]:
     """The newest events of an account, newest first."""
     return [
-        Event(*row)
+        AlertEvent(*row)
         for row in tx.rows(
             "SELECT event_id, account, alert_id, type, payload, at_ms FROM alert_events WHERE account = ?"
             " ORDER BY at_ms DESC, event_id LIMIT ?",
@@ -186,9 +186,9 @@ def list_events(tx: Tx, account: str, count: int) -> list[Event]:
     ]
 
 
-def find_event(tx: Tx, event_id: str) -> Event | None:
+def find_event(tx: Tx, event_id: str) -> AlertEvent | None:
     row = tx.row("SELECT event_id, account, alert_id, type, payload, at_ms FROM alert_events WHERE event_id = ?", event_id)
-    return Event(*row) if row else None
+    return AlertEvent(*row) if row else None
 
 
 def deliveries_of(tx: Tx, event_id: str) -> list[Row]:

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from collector.alerts.book import Destination, Event, disable_destination, find_destination, find_event
+from collector.alerts.book import AlertEvent, Destination, disable_destination, find_destination, find_event
 from collector.alerts.guard import Unsafe, post
 from collector.store.contract import Store, Tx
 
@@ -30,7 +30,7 @@ SMTP_TIMEOUT_S = 20.0
 SECRET_BYTES = 32
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class DeliveryOutcome(msgspec.Struct, frozen=True):
     """`status`: of HTTP, 250 for a mail that was taken, 0 when there was no answer."""
 
     status: int
@@ -51,7 +51,7 @@ def sign(secret: str, event_id: str, time_s: int, body: bytes) -> str:
     return "v1," + base64.b64encode(hmac.digest(key, f"{event_id}.{time_s}.".encode() + body, "sha256")).decode()
 
 
-def send_webhook(destination: Destination, event: Event, now_ms: int) -> Outcome:
+def send_webhook(destination: Destination, event: AlertEvent, now_ms: int) -> DeliveryOutcome:
     body, time_s = event.payload.encode(), now_ms // 1000
     headers = {
         "content-type": "application/json",
@@ -63,20 +63,20 @@ def send_webhook(destination: Destination, event: Event, now_ms: int) -> Outcome
     try:
         status = post(destination.target, body, headers)
     except Unsafe as error:
-        return Outcome(0, str(error))
+        return DeliveryOutcome(0, str(error))
     except OSError as error:
-        return Outcome(0, f"no answer ({type(error.__cause__ or error).__name__})")
-    return Outcome(status, "" if 200 <= status < 300 else f"answered {status}")
+        return DeliveryOutcome(0, f"no answer ({type(error.__cause__ or error).__name__})")
+    return DeliveryOutcome(status, "" if 200 <= status < 300 else f"answered {status}")
 
 
-def send_mail(destination: Destination, event: Event, now_ms: int) -> Outcome:
+def send_mail(destination: Destination, event: AlertEvent, now_ms: int) -> DeliveryOutcome:
     """By `TOLLWAY_SMTP_URL` (smtp://user:password@host:port, or smtps://), from `TOLLWAY_SMTP_FROM`."""
     import smtplib
     import ssl
 
     url = urlsplit(os.environ.get("TOLLWAY_SMTP_URL", ""))
     if url.scheme not in ("smtp", "smtps") or not url.hostname:
-        return Outcome(0, "mail is not set up here: TOLLWAY_SMTP_URL")
+        return DeliveryOutcome(0, "mail is not set up here: TOLLWAY_SMTP_URL")
     message = compose(destination.target, os.environ.get("TOLLWAY_SMTP_FROM") or f"tollway@{url.hostname}", event)
     context = ssl.create_default_context()
     try:
@@ -93,13 +93,13 @@ def send_mail(destination: Destination, event: Event, now_ms: int) -> Outcome:
                 server.login(unquote(url.username), unquote(url.password or ""))
             server.send_message(message)
     except smtplib.SMTPResponseException as error:
-        return Outcome(error.smtp_code, f"the mail server answered {error.smtp_code}")
+        return DeliveryOutcome(error.smtp_code, f"the mail server answered {error.smtp_code}")
     except (OSError, smtplib.SMTPException) as error:
-        return Outcome(0, f"the mail server did not take it ({type(error).__name__})")
-    return Outcome(250)
+        return DeliveryOutcome(0, f"the mail server did not take it ({type(error).__name__})")
+    return DeliveryOutcome(250)
 
 
-def compose(to: str, sender: str, event: Event) -> "EmailMessage":
+def compose(to: str, sender: str, event: AlertEvent) -> "EmailMessage":
     """Plain text, with the event's figures one a line; the same event has the same Message-ID."""
     from email.message import EmailMessage
 
@@ -121,7 +121,7 @@ def compose(to: str, sender: str, event: Event) -> "EmailMessage":
     return message
 
 
-SENDERS: dict[str, Callable[[Destination, Event, int], Outcome]] = {"webhook": send_webhook, "email": send_mail}
+SENDERS: dict[str, Callable[[Destination, AlertEvent, int], DeliveryOutcome]] = {"webhook": send_webhook, "email": send_mail}
 
 
 def deliver_due(store: Store, now_ms: int, roll: Callable[[], float] = random.random) -> int:
@@ -142,7 +142,7 @@ def deliver_due(store: Store, now_ms: int, roll: Callable[[], float] = random.ra
 def _deliver(
     store: Store, event_id: str, destination_id: str, attempts: int, due_ms: int, now_ms: int, roll: Callable[[], float]
 ) -> None:
-    def claim(tx: Tx) -> tuple[Destination | None, Event | None]:
+    def claim(tx: Tx) -> tuple[Destination | None, AlertEvent | None]:
         if not tx.run(
             "UPDATE deliveries SET attempts = attempts + 1, due_ms = ? WHERE event_id = ? AND destination_id = ?"
             " AND state = 'waiting' AND due_ms = ?",

@@ -20,7 +20,7 @@ class Unsafe(Exception):
     """The address may not be called; a sentence for its owner."""
 
 
-class Target(msgspec.Struct, frozen=True):
+class DeliveryTarget(msgspec.Struct, frozen=True):
     """An address, taken apart."""
 
     scheme: str
@@ -33,7 +33,7 @@ def may_be_private() -> bool:
     return os.environ.get("TOLLWAY_WEBHOOK_PRIVATE", "").lower() in ("yes", "true", "1")
 
 
-def parse(url: str) -> Target:
+def parse(url: str) -> DeliveryTarget:
     """Unsafe: it is no https address (or http, where private ones are allowed)."""
     try:
         parts = urlsplit(url)
@@ -46,7 +46,7 @@ def parse(url: str) -> Target:
     if parts.username or parts.password or parts.fragment:
         raise Unsafe("a webhook's address has no user, password or fragment in it")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(parts.scheme, host, port or (443 if parts.scheme == "https" else 80), path)
+    return DeliveryTarget(parts.scheme, host, port or (443 if parts.scheme == "https" else 80), path)
 
 
 def is_public(address: str) -> bool:
@@ -61,7 +61,7 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
-def resolve(target: Target) -> str:
+def resolve(target: DeliveryTarget) -> str:
     """The address to connect to; Unsafe when the name has one that is not public, or none."""
     try:
         found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)

@@ -29,7 +29,7 @@ class Alert(msgspec.Struct, frozen=True):
     created_ms: int = 0
 
 
-class Reading(msgspec.Struct, frozen=True):
+class Level(msgspec.Struct, frozen=True):
     """What is measured: a balance in `value`; or what a key has spent in `value` of `limit`, in the window that began on a day.
     A key without a limit has `limit` 0."""
 
@@ -38,7 +38,7 @@ class Reading(msgspec.Struct, frozen=True):
     window_day: int = 0
 
 
-def after(alert: Alert, reading: Reading, now_ms: int) -> Alert:
+def after(alert: Alert, reading: Level, now_ms: int) -> Alert:
     """The alert after a reading; it fired if its state became `fired`."""
     if alert.state == "armed":
         if not _is_crossed(alert, reading):
@@ -57,13 +57,13 @@ def has_fired(before: Alert, now: Alert) -> bool:
     return now.state == "fired" and (before.state == "armed" or now.window_day != before.window_day)
 
 
-def _is_crossed(alert: Alert, reading: Reading) -> bool:
+def _is_crossed(alert: Alert, reading: Level) -> bool:
     if alert.kind == "balance":
         return reading.value <= alert.threshold
     return reading.limit > 0 and reading.value * 100 >= reading.limit * alert.threshold
 
 
-def _is_well(alert: Alert, reading: Reading) -> bool:
+def _is_well(alert: Alert, reading: Level) -> bool:
     if alert.kind == "balance":
         return reading.value * TENTH >= alert.threshold * (TENTH + 1) and reading.value > alert.threshold
     return reading.limit <= 0 or reading.value * 100 * TENTH < reading.limit * alert.threshold * (TENTH - 1)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from collector.analytics.calendar import PERIODS, QUARTER_MAX, UnknownZone, bounds, zone
-from collector.analytics.query import DIMENSIONS, Line, Query, Sums, Table, Wrong
+from collector.analytics.query import DIMENSIONS, Query, QueryProblem, QueryRow, Result, Sums
 from collector.ingest.rollups import QUARTER_MS, QUARTERS_PER_DAY
 from collector.store.contract import MEASURES, Row, Tx, marks
 
@@ -25,27 +25,27 @@ Key = tuple[int, tuple[str, ...]]
 """(which period, group)"""
 
 
-def run(tx: Tx, query: Query, now_ms: int) -> Table:
+def run(tx: Tx, query: Query, now_ms: int) -> Result:
     """Answer a query on one snapshot; Wrong when it cannot be."""
     _check(query)
     first, end = query.start_ms // QUARTER_MS, -(-query.end_ms // QUARTER_MS)
     marks_at = bounds(query.every, first, end, zone(query.tz)) if end > first else [first]
     if len(marks_at) - 1 > PERIODS_MAX:
-        raise Wrong("every", f"at most {PERIODS_MAX} periods at once; ask for a shorter range or longer periods")
+        raise QueryProblem("every", f"at most {PERIODS_MAX} periods at once; ask for a shorter range or longer periods")
     read = _read_quarters if query.every in ("quarter", "hour") else _read_days
     sums = {key: row for key, row in read(tx, query, marks_at).items() if row[0]} if end > first else {}
     sums, ranks, has_other = _rank(sums, query)
     if len(sums) > LINES_MAX:
-        raise Wrong("by", f"more than {LINES_MAX} lines; ask for a shorter range, longer periods, or the top groups only")
+        raise QueryProblem("by", f"more than {LINES_MAX} lines; ask for a shorter range, longer periods, or the top groups only")
     lines = tuple(
-        Line(
+        QueryRow(
             marks_at[at] * QUARTER_MS, marks_at[at + 1] * QUARTER_MS, None if has_other and group == OTHER else group, Sums(*row)
         )
         for (at, group), row in sorted(sums.items(), key=lambda item: (item[0][0], ranks[item[0][1]]))
     )
     total = Sums(*(sum(row[at] for row in sums.values()) for at in range(_WIDTH)))
     periods = tuple((start * QUARTER_MS, stop * QUARTER_MS) for start, stop in pairwise(marks_at))
-    return Table(lines, total, first * QUARTER_MS, end * QUARTER_MS, periods, now_ms, complete_through_ms(tx, now_ms), has_other)
+    return Result(lines, total, first * QUARTER_MS, end * QUARTER_MS, periods, now_ms, complete_through_ms(tx, now_ms), has_other)
 
 
 OTHER: tuple[str, ...] = ("\0other",)
@@ -65,24 +65,24 @@ def _check(query: Query) -> None:
     try:
         zone(query.tz)
     except UnknownZone as error:
-        raise Wrong("tz", str(error)) from error
+        raise QueryProblem("tz", str(error)) from error
     if query.every and query.every not in PERIODS:
-        raise Wrong("every", f"a period is one of {', '.join(PERIODS)}, not {query.every[:40]!r}")
+        raise QueryProblem("every", f"a period is one of {', '.join(PERIODS)}, not {query.every[:40]!r}")
     for name in query.by:
         if name not in DIMENSIONS:
-            raise Wrong("by", f"group by {', '.join(DIMENSIONS)}, not {name[:40]!r}")
+            raise QueryProblem("by", f"group by {', '.join(DIMENSIONS)}, not {name[:40]!r}")
     if len(set(query.by)) != len(query.by):
-        raise Wrong("by", "name each group once")
+        raise QueryProblem("by", "name each group once")
     if query.rank_by not in MEASURES:
-        raise Wrong("rank_by", f"rank by one of {', '.join(MEASURES)}")
+        raise QueryProblem("rank_by", f"rank by one of {', '.join(MEASURES)}")
     if not 0 <= query.start_ms <= query.end_ms <= QUARTER_MAX * QUARTER_MS:
-        raise Wrong("start", "the range must end after it starts, and lie between 1970 and 9997")
+        raise QueryProblem("start", "the range must end after it starts, and lie between 1970 and 9997")
     if query.top < 0:
-        raise Wrong("top", "top is a number of groups, 0 for all")
+        raise QueryProblem("top", "top is a number of groups, 0 for all")
     if any(len(values) > FILTER_MAX for _, values in query.filters):
-        raise Wrong("filters", f"at most {FILTER_MAX} values of one kind")
+        raise QueryProblem("filters", f"at most {FILTER_MAX} values of one kind")
     if any("\0" in value for _, values in query.filters for value in values):
-        raise Wrong("filters", "a value has a NUL in it")
+        raise QueryProblem("filters", "a value has a NUL in it")
 
 
 def _where(query: Query) -> tuple[str, list[object]]:

@@ -12,7 +12,7 @@ DIMENSIONS = {"account": "account", "key": "key_id", "model": "model", "provider
 """What can be grouped and filtered by, and the column it is."""
 
 
-class Wrong(ValueError):
+class QueryProblem(ValueError):
     """The question cannot be answered; `param` names what is wrong with it."""
 
     def __init__(self, param: str, message: str) -> None:
@@ -68,7 +68,7 @@ class Sums(msgspec.Struct, frozen=True, gc=False):
 assert Sums.__struct_fields__ == MEASURES
 
 
-class Line(msgspec.Struct, frozen=True):
+class QueryRow(msgspec.Struct, frozen=True):
     """The sums of one period and group. `group` has a value for each of `Query.by`; None is all that are not in the top."""
 
     start_ms: int
@@ -77,14 +77,14 @@ class Line(msgspec.Struct, frozen=True):
     sums: Sums
 
 
-class Table(msgspec.Struct, frozen=True):
+class Result(msgspec.Struct, frozen=True):
     """The answer: lines by period, then by group as it ranks; and their total, which is what they add up to.
 
     `complete_through_ms`: whatever ended before then, on any node that lives, is in here; None when a node makes no such promise.
     `periods`: (start, end) of every period of the range, also of those in which nothing was used.
     """
 
-    lines: tuple[Line, ...]
+    lines: tuple[QueryRow, ...]
     total: Sums
     start_ms: int
     end_ms: int

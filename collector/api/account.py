@@ -15,7 +15,7 @@ from collector.accounts.accounts import Key, find_key
 from collector.accounts.window import day_from_date
 from collector.api.caller import ALL
 from collector.api.operation import Call, Operation
-from collector.api.problem import Problem, missing, wrong
+from collector.api.problem import ApiError, missing, wrong
 from collector.api.shapes import Amount, timestamp
 from collector.leasing.leasing import open_nano, purse_available
 from collector.store.contract import Tx
@@ -27,7 +27,7 @@ class Of(msgspec.Struct, frozen=True):
     account: str = ""
 
 
-class Credits(msgspec.Struct, frozen=True):
+class CreditAmounts(msgspec.Struct, frozen=True):
     """`total_credits` less `total_usage` is what is left: `available`, and `leased` to edges at the moment."""
 
     total_credits: Amount
@@ -37,7 +37,7 @@ class Credits(msgspec.Struct, frozen=True):
 
 
 class CreditsAnswer(msgspec.Struct, frozen=True):
-    data: Credits
+    data: CreditAmounts
 
 
 def read_credits(tx: Tx, call: Call) -> CreditsAnswer:
@@ -45,12 +45,12 @@ def read_credits(tx: Tx, call: Call) -> CreditsAnswer:
     if key is not None and key.limit_nano is not None:
         return CreditsAnswer(_of_purse(tx, key, call.now_ms))
     if key is not None and not shows_credit(os.environ):
-        raise Problem(403, "an inference key may not read the account's credit here; use a read or management key", "forbidden")
+        raise ApiError(403, "an inference key may not read the account's credit here; use a read or management key", "forbidden")
     credits = history.credits_of(tx, call.account)
     if credits is None:
         raise missing("account", "account")
     return CreditsAnswer(
-        Credits(*map(Amount, (credits.topped_nano, credits.spent_nano, credits.available_nano, credits.leased_nano)))
+        CreditAmounts(*map(Amount, (credits.topped_nano, credits.spent_nano, credits.available_nano, credits.leased_nano)))
     )
 
 
@@ -67,7 +67,7 @@ def _grantable(tx: Tx, key: Key, limit_left_nano: int, account_nano: int, now_ms
     return purse_available(tx, key, account_nano if shows_credit(os.environ) else limit_left_nano, now_ms)[0]
 
 
-def _of_purse(tx: Tx, key: Key, now_ms: int) -> Credits:
+def _of_purse(tx: Tx, key: Key, now_ms: int) -> CreditAmounts:
     """A key with a limit sees its limit as its credit, and what it may still take of it."""
     assert key.limit_nano is not None
     spent = history.key_usage(tx, key, now_ms)[_window_of(key.limit_reset)]
@@ -75,7 +75,7 @@ def _of_purse(tx: Tx, key: Key, now_ms: int) -> Credits:
     assert account is not None
     leased = open_nano(tx, key.account, key.purse)
     available = _grantable(tx, key, max(key.limit_nano - spent, 0), account.available_nano, now_ms)
-    return Credits(*map(Amount, (key.limit_nano, spent, available, leased)))
+    return CreditAmounts(*map(Amount, (key.limit_nano, spent, available, leased)))
 
 
 def _window_of(reset: str) -> str:

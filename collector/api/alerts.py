@@ -220,7 +220,7 @@ class EventAnswer(msgspec.Struct, frozen=True):
     data: EventRow
 
 
-def _tell(tx: Tx, event: book.Event) -> EventRow:
+def _tell(tx: Tx, event: book.AlertEvent) -> EventRow:
     deliveries = [
         DeliveryRow(destination_id, state, attempts, status or None, problem or None)
         for destination_id, state, attempts, status, problem in book.deliveries_of(tx, event.event_id)

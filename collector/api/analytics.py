@@ -15,7 +15,7 @@ from collector.accounts.window import DAY_MS
 from collector.analytics.calendar import local, zone
 from collector.analytics.engine import run
 from collector.analytics.paging import page
-from collector.analytics.query import DIMENSIONS, Line, Query, Sums, Table
+from collector.analytics.query import DIMENSIONS, Query, QueryRow, Result, Sums
 from collector.api.account import Of
 from collector.api.caller import READERS
 from collector.api.operation import Call, Operation
@@ -46,7 +46,7 @@ _ALIASES = {"provider_name": "provider", "api_key_id": "api_key", "key": "api_ke
 PERIODS = {"quarter_hour": "quarter", "hour": "hour", "day": "day", "week": "week", "month": "month", "year": "year"}
 
 
-class Filter(msgspec.Struct, frozen=True):
+class AnalyticsFilter(msgspec.Struct, frozen=True):
     """`operator`: eq or in. `field`: a dimension."""
 
     field: str
@@ -69,7 +69,7 @@ class OrderBy(msgspec.Struct, frozen=True):
 class AnalyticsQuery(msgspec.Struct, frozen=True):
     metrics: Annotated[list[str], msgspec.Meta(min_length=1, max_length=20)]
     dimensions: Annotated[list[str], msgspec.Meta(max_length=4)] = []
-    filters: Annotated[list[Filter], msgspec.Meta(max_length=20)] = []
+    filters: Annotated[list[AnalyticsFilter], msgspec.Meta(max_length=20)] = []
     granularity: str | None = None
     time_range: TimeRange | None = None
     timezone: str = "UTC"
@@ -135,7 +135,7 @@ def measures(sums: Sums, metrics: list[str]) -> dict[str, Any]:
     return {metric: Amount(sums.cost_nano) if metric == "usage" else getattr(sums, METRICS[metric][0]) for metric in metrics}
 
 
-def _metadata(table: Table, rows: int, body: AnalyticsQuery, spent_ms: float, cursor: str) -> Metadata:
+def _metadata(table: Result, rows: int, body: AnalyticsQuery, spent_ms: float, cursor: str) -> Metadata:
     through = table.complete_through_ms
     return Metadata(
         rows, bool(cursor), spent_ms, timestamp(table.as_of_ms), None if through is None else timestamp(through),
@@ -178,7 +178,7 @@ def _query_of(call: Call, body: AnalyticsQuery) -> Query:
     )
 
 
-def _ordered(lines: tuple[Line, ...], body: AnalyticsQuery) -> list[Line]:
+def _ordered(lines: tuple[QueryRow, ...], body: AnalyticsQuery) -> list[QueryRow]:
     if body.order_by is None:
         return list(lines)
     field, is_down = body.order_by.field, body.order_by.direction == "desc"
@@ -194,7 +194,7 @@ class Named(msgspec.Struct, frozen=True):
     display_label: str
 
 
-class Metric(msgspec.Struct, frozen=True):
+class AnalyticsMetric(msgspec.Struct, frozen=True):
     name: str
     display_label: str
     display_format: str
@@ -207,7 +207,7 @@ class Operator(msgspec.Struct, frozen=True):
 
 
 class Meta(msgspec.Struct, frozen=True):
-    metrics: list[Metric]
+    metrics: list[AnalyticsMetric]
     dimensions: list[Named]
     granularities: list[Named]
     operators: list[Operator]
@@ -220,7 +220,7 @@ class MetaAnswer(msgspec.Struct, frozen=True):
 def read_meta(tx: Tx, call: Call) -> MetaAnswer:
     return MetaAnswer(
         Meta(
-            [Metric(name, label, shown) for name, (_, label, shown) in METRICS.items()],
+            [AnalyticsMetric(name, label, shown) for name, (_, label, shown) in METRICS.items()],
             [Named(name, name.replace("_", " ")) for name in NAMES],
             [Named(name, name.replace("_", " ")) for name in PERIODS],
             [Operator("eq", "scalar"), Operator("in", "array")],

@@ -11,7 +11,7 @@ from collector.accounts.audit_log import Actor, record
 from collector.api.account import Of
 from collector.api.caller import MANAGERS
 from collector.api.operation import Call, Operation
-from collector.api.problem import Problem
+from collector.api.problem import ApiError
 from collector.api.shapes import Dollars, ms_of, nano_of, timestamp
 from collector.store.contract import Tx
 from usage.key import masked
@@ -48,7 +48,7 @@ def grant_code(tx: Tx, call: Call) -> CodeAnswer:
     authorization.check_callback(body.callback_url)
     authorization.check_challenge(body.code_challenge, body.code_challenge_method)
     if tx.row("SELECT account FROM accounts WHERE account = ?", call.account) is None:
-        raise Problem(404, "there is no such account", "not_found", "account")
+        raise ApiError(404, "there is no such account", "not_found", "account")
     terms = KeyTerms(
         body.key_label or "application",
         (),
@@ -61,7 +61,7 @@ def grant_code(tx: Tx, call: Call) -> CodeAnswer:
     return CodeAnswer(Code(code, 0, timestamp(call.now_ms)))
 
 
-class Exchange(msgspec.Struct, frozen=True):
+class CodeExchange(msgspec.Struct, frozen=True):
     code: Text
     code_verifier: Text
     code_challenge_method: Literal["S256"] | None = None
@@ -74,11 +74,11 @@ class Exchanged(msgspec.Struct, frozen=True):
     user_id: str | None
 
 
-def exchange(tx: Tx, call: Call) -> Exchanged | Problem:
+def exchange(tx: Tx, call: Call) -> Exchanged | ApiError:
     found = authorization.redeem_code(tx, call.body.code, call.body.code_verifier, call.now_ms)
     if found is None:
         # Returned, not raised: what used the code up has to be kept.
-        return Problem(403, "the code is unknown, used or too old, or the verifier is not that of its challenge", "invalid_grant")
+        return ApiError(403, "the code is unknown, used or old, or the verifier is not that of its challenge", "invalid_grant")
     key, account = found
     detail = {"account": account, "label": masked(key)}
     record(tx, Actor("application", call.caller.origin), "key.create", account, detail, call.now_ms)
@@ -91,7 +91,7 @@ OPERATIONS = (
         has_effect=True, errors=(404,),
     ),
     Operation(
-        "POST", "/auth/keys", "Change a code for its key", frozenset(), exchange, Exchanged, None, Exchange, has_effect=True,
+        "POST", "/auth/keys", "Change a code for its key", frozenset(), exchange, Exchanged, None, CodeExchange, has_effect=True,
         errors=(403,),
     ),
 )  # fmt: skip

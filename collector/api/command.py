@@ -16,13 +16,14 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from collector.accounts.audit_log import Actor
-from collector.api.caller import Caller, credential_of, identify
-from collector.api.problem import Problem
-from collector.cli.commands import UNCONFIRMED, apply, commands
+from collector.api.caller import ApiCaller, credential_of, identify
+from collector.api.problem import ApiError
+from collector.cli.account_commands import account_commands
+from collector.cli.execution import UNCONFIRMED, apply
 from collector.cli.printing import Console, console
 from collector.doors import note_refusal
 from collector.service import Collector
-from collector.store.contract import name_of_store
+from collector.store.opening import name_of_store
 from usage.decoding import UNREADABLE
 from usage.key import without_secrets
 from usage.protocol import Unreachable
@@ -43,7 +44,7 @@ class Command(msgspec.Struct, frozen=True):
     arguments: tuple[str, ...]
 
 
-class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+class CommandOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """The exit status, and what was printed on standard output and standard error; `question` when it wants a yes."""
 
     status: int
@@ -97,7 +98,7 @@ def routes(collector: Collector) -> list[BaseRoute]:
             far = _Far(actor, str(request.base_url).rstrip("/"))
             async with gate:
                 outcome = await asyncio.to_thread(_execute, collector, command.arguments, far)
-        except Problem as problem:
+        except ApiError as problem:
             return _json({"error": {"message": problem.message, "code": problem.code}}, problem.status)
         except Unreachable as error:
             return _json({"error": {"message": str(error), "code": "unavailable"}}, 503)
@@ -110,15 +111,15 @@ def _json(value: object, status: int) -> Response:
     return Response(msgspec.json.encode(value), status, media_type="application/json", headers={"cache-control": "no-store"})
 
 
-async def _operator(collector: Collector, request: Request) -> Caller:
+async def _operator(collector: Collector, request: Request) -> ApiCaller:
     try:
         secret = await credential_of(request, collector.marks)
         caller = await collector.read(lambda tx, now: identify(tx, secret, "", "", now))
-    except Problem as problem:
+    except ApiError as problem:
         note_refusal(collector.refusals, request, problem.message)
         raise
     if caller.role != "operator":
-        raise Problem(403, f"commands are for an operator's token (op_…), not for a key with the role {caller.role}", "forbidden")
+        raise ApiError(403, f"commands are for an operator's token (op_…), not for a key with role {caller.role}", "forbidden")
     return caller
 
 
@@ -127,17 +128,17 @@ async def _read(request: Request) -> Command:
     async for chunk in request.stream():
         body += chunk
         if len(body) > BODY_BYTES_MAX:
-            raise Problem(413, f"a command has at most {BODY_BYTES_MAX} bytes", "request_too_large")
+            raise ApiError(413, f"a command has at most {BODY_BYTES_MAX} bytes", "request_too_large")
     try:
         command = msgspec.json.decode(bytes(body), type=Command)
         if not any("\0" in word for word in command.arguments):
             return command
         raise ValueError("a NUL is in no argument")
     except (*UNREADABLE, ValueError):
-        raise Problem(400, 'send {"arguments": ["keys", "list"]}', "invalid_request") from None
+        raise ApiError(400, 'send {"arguments": ["keys", "list"]}', "invalid_request") from None
 
 
-def _execute(collector: Collector, words: tuple[str, ...], far: _Far) -> Outcome:
+def _execute(collector: Collector, words: tuple[str, ...], far: _Far) -> CommandOutcome:
     token = console.set(far)
     try:
         status = _run(collector, words)
@@ -145,7 +146,7 @@ def _execute(collector: Collector, words: tuple[str, ...], far: _Far) -> Outcome
         status = end.code if isinstance(end.code, int) else 2
     finally:
         console.reset(token)
-    return Outcome(status, "".join(far.said), "".join(far.noted), status == UNCONFIRMED)
+    return CommandOutcome(status, "".join(far.said), "".join(far.noted), status == UNCONFIRMED)
 
 
 def _run(collector: Collector, words: tuple[str, ...]) -> int:
@@ -153,6 +154,6 @@ def _run(collector: Collector, words: tuple[str, ...]) -> int:
         console.get().err(f"tollway: {ON_THE_MACHINE[words[0]]}\n")
         return 1
     parser: argparse.ArgumentParser = _Parser(prog="tollway", description="The account commands, at this collector.")
-    commands(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
+    account_commands(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
     arguments = parser.parse_args(words)
     return apply(arguments.command_of, arguments, collector.store, name_of_store(os.environ))

@@ -14,11 +14,11 @@ import msgspec
 from collector.accounts.window import DAY_MS
 from collector.analytics.calendar import local, zone
 from collector.analytics.engine import run
-from collector.analytics.query import Line, Query, Table
+from collector.analytics.query import Query, QueryRow, Result
 from collector.api.analytics import NAMES, PERIODS
 from collector.api.caller import READERS
 from collector.api.csv_cells import write_csv
-from collector.api.operation import Call, Operation, Plain
+from collector.api.operation import Call, Operation, PlainAnswer
 from collector.api.problem import wrong
 from collector.api.shapes import ms_of, timestamp
 from collector.ingest.rollups import QUARTER_MS
@@ -66,7 +66,7 @@ def _range(call: Call) -> tuple[int, int]:
     return start_ms, end_ms
 
 
-def export_usage(tx: Tx, call: Call) -> Plain:
+def export_usage(tx: Tx, call: Call) -> PlainAnswer:
     asked: UsageExport = call.query
     if asked.every not in PERIODS:
         raise wrong("every", f"every is one of {', '.join(PERIODS)}")
@@ -79,17 +79,17 @@ def export_usage(tx: Tx, call: Call) -> Plain:
               "reasoning_tokens", "cost_usd")  # fmt: skip
     tz = zone(asked.tz)
 
-    def row(line: Line) -> tuple[object, ...]:
+    def row(line: QueryRow) -> tuple[object, ...]:
         sums = line.sums
         return (
             *(local(at // QUARTER_MS, tz).isoformat() for at in (line.start_ms, line.end_ms)), *(line.group or ()),
             sums.requests, sums.errors, sums.prompt, sums.cached, sums.completion, sums.reasoning, money(sums.cost_nano),
         )  # fmt: skip
 
-    return Plain(write_csv(header, map(row, table.lines)), CSV, "usage.csv")
+    return PlainAnswer(write_csv(header, map(row, table.lines)), CSV, "usage.csv")
 
 
-def export_generations(tx: Tx, call: Call) -> Plain:
+def export_generations(tx: Tx, call: Call) -> PlainAnswer:
     from_ms, to_ms = _range(call)
     where, params = ("account = ? AND ", [call.caller.account]) if call.caller.account else ("", list[str]())
     rows = tx.rows(
@@ -117,7 +117,7 @@ def export_generations(tx: Tx, call: Call) -> Plain:
             record.upstream_id, record.user_agent,
         )  # fmt: skip
 
-    return Plain(write_csv(header, (row(_decode(payload)) for (payload,) in rows)), CSV, "generations.csv")
+    return PlainAnswer(write_csv(header, (row(_decode(payload)) for (payload,) in rows)), CSV, "generations.csv")
 
 
 FOCUS_COLUMNS = (
@@ -135,7 +135,7 @@ FOCUS_COLUMNS = (
 )  # fmt: skip
 
 
-def export_focus(tx: Tx, call: Call) -> Plain:
+def export_focus(tx: Tx, call: Call) -> PlainAnswer:
     start_ms, end_ms = _range(call)
     start_ms, end_ms = start_ms - start_ms % DAY_MS, -(-end_ms // DAY_MS) * DAY_MS
     table = run(
@@ -143,14 +143,14 @@ def export_focus(tx: Tx, call: Call) -> Plain:
         Query(call.caller.account or None, start_ms, end_ms, "UTC", "day", ("account", "key", "model", "provider")),
         call.now_ms,
     )
-    return Plain(write_csv(FOCUS_COLUMNS, _focus_rows(table)), CSV, "focus.csv")
+    return PlainAnswer(write_csv(FOCUS_COLUMNS, _focus_rows(table)), CSV, "focus.csv")
 
 
-def _focus_rows(table: Table) -> list[tuple[object, ...]]:
+def _focus_rows(table: Result) -> list[tuple[object, ...]]:
     return [tuple(_focus(line).get(name) for name in FOCUS_COLUMNS) for line in table.lines]
 
 
-def _focus(line: Line) -> dict[str, object]:
+def _focus(line: QueryRow) -> dict[str, object]:
     """A line of a day as a charge. The quantity has a decimal point, because FOCUS takes it for a decimal."""
     assert line.group is not None
     account, key, model, provider = line.group

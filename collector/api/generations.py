@@ -11,9 +11,9 @@ import msgspec
 
 from collector.accounts.history import SCAN_MAX, newest_first
 from collector.accounts.window import DAY_MS
-from collector.api.caller import ALL, Caller
+from collector.api.caller import ALL, ApiCaller
 from collector.api.operation import Call, Operation
-from collector.api.problem import Problem, wrong
+from collector.api.problem import ApiError, wrong
 from collector.api.shapes import Amount, PicoAmount, ms_of, timestamp
 from collector.store.contract import Tx
 from usage.gen_id import time_ms_of
@@ -30,7 +30,7 @@ class GenerationQuery(msgspec.Struct, frozen=True):
     account: str = ""
 
 
-class Generation(msgspec.Struct, frozen=True, kw_only=True):
+class GenerationDetail(msgspec.Struct, frozen=True, kw_only=True):
     """A generation; what we do not know is null. Amounts in dollars, times in milliseconds."""
 
     id: str
@@ -88,13 +88,13 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GenerationAnswer(msgspec.Struct, frozen=True):
-    data: Generation
+    data: GenerationDetail
 
 
 def read_generation(tx: Tx, call: Call) -> GenerationAnswer:
     gen_id = call.query.id
     if not gen_id:
-        raise Problem(400, "name the generation: /generation?id=gen-...", "missing_parameter", "id")
+        raise ApiError(400, "name the generation: /generation?id=gen-...", "missing_parameter", "id")
     drawn_ms = time_ms_of(gen_id)
     row = None if drawn_ms is None else tx.row("SELECT payload FROM records WHERE gen_id = ?", gen_id)
     record = _decode(row[0]) if row else None
@@ -103,19 +103,19 @@ def read_generation(tx: Tx, call: Call) -> GenerationAnswer:
     # What is on its way is waited for; what cannot be ours, or is somebody else's, is not.
     may_come = record is None and drawn_ms is not None and call.now_ms - DAY_MS < drawn_ms <= call.now_ms + DAY_MS
     message = "there is no such generation of this key or account; one that has just ended appears within seconds"
-    raise Problem(404, message, "not_found", "id", 1 if may_come else None)
+    raise ApiError(404, message, "not_found", "id", 1 if may_come else None)
 
 
-def _may_see(caller: Caller, record: UsageRecord) -> bool:
+def _may_see(caller: ApiCaller, record: UsageRecord) -> bool:
     if caller.key is not None:
         return record.key_id == caller.key.key_id and record.account == caller.account
     return not caller.account or record.account == caller.account
 
 
-def describe_generation(record: UsageRecord) -> Generation:
+def describe_generation(record: UsageRecord) -> GenerationDetail:
     """A record as /generation answers it."""
     tokens, total = record.tokens, Amount(record.cost_nano)
-    return Generation(
+    return GenerationDetail(
         id=record.gen_id,
         upstream_id=record.upstream_id or None,
         request_id=record.request_id or None,
@@ -166,7 +166,7 @@ class GenerationsQuery(msgspec.Struct, frozen=True, rename={"start": "from", "en
 class GenerationsAnswer(msgspec.Struct, frozen=True):
     """`next_cursor` null: there are no more."""
 
-    data: list[Generation]
+    data: list[GenerationDetail]
     next_cursor: str | None
 
 
@@ -179,7 +179,7 @@ def list_generations(tx: Tx, call: Call) -> GenerationsAnswer:
     key_id = call.caller.key.key_id if call.caller.key is not None else query.key_id
     wanted = {"model": query.model, "provider": query.provider, "key_id": key_id, "end_reason": query.end_reason}
     filters = {name: value for name, value in wanted.items() if value}
-    found: list[Generation] = []
+    found: list[GenerationDetail] = []
     last, seen = "", 0
     for record in newest_first(tx, call.caller.account, from_ms, to_ms, query.cursor):
         seen, last = seen + 1, record.gen_id

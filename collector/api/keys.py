@@ -16,7 +16,7 @@ from collector.accounts.window import DAY_MS
 from collector.api.account import Of, _window_of
 from collector.api.caller import MANAGERS, READERS
 from collector.api.operation import Call, Operation
-from collector.api.problem import Problem, missing, wrong
+from collector.api.problem import ApiError, missing, wrong
 from collector.api.shapes import Amount, Dollars, ms_of, nano_of, timestamp
 from collector.store.contract import Tx
 from usage.key import digest, mint
@@ -165,7 +165,7 @@ def remake_key(tx: Tx, entropy: bytes, kept: Any) -> str:
     """The key of a repeated creation."""
     text = mint(entropy, bytes.fromhex(accounts.deployment_secret(tx)))[0]
     if digest(text.encode()) != kept["data"]["hash"]:
-        raise Problem(409, "the key was made, but cannot be shown again; delete it and make another", "idempotency_conflict")
+        raise ApiError(409, "the key was made, but cannot be shown again; delete it and make another", "idempotency_conflict")
     return text
 
 
@@ -251,7 +251,7 @@ def remake_credential(tx: Tx, entropy: bytes, kept: Any) -> str:
     prefix = next(prefix for prefix, role in roles.PREFIXES.items() if role == kept["data"]["role"])
     text, credential_id = mint(entropy, bytes.fromhex(accounts.deployment_secret(tx)), prefix)
     if credential_id != kept["data"]["id"]:
-        raise Problem(409, "the key was made, but cannot be shown again; revoke it and make another", "idempotency_conflict")
+        raise ApiError(409, "the key was made, but cannot be shown again; revoke it and make another", "idempotency_conflict")
     return text
 
 

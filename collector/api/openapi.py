@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from collector.api.operation import Operation, Plain
+from collector.api.operation import Operation, PlainAnswer
 from collector.api.shapes import Amount, PicoAmount
 from usage.flavor import Flavor
 
@@ -101,7 +101,7 @@ def describe(operations: tuple[Operation, ...]) -> bytes:
 
 
 def _is_struct(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind is not Plain
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind is not PlainAnswer
 
 
 def _numbers(node: Any) -> Any:

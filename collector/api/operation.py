@@ -20,9 +20,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from collector.accounts.accounts import Mistake
-from collector.analytics.query import Wrong
-from collector.api.caller import ApiRole, Caller, credential_of, identify
-from collector.api.problem import Problem
+from collector.analytics.query import QueryProblem
+from collector.api.caller import ApiCaller, ApiRole, credential_of, identify
+from collector.api.problem import ApiError
 from collector.api.shapes import encode
 from collector.doors import is_same_origin, note_refusal
 from collector.service import Collector
@@ -40,7 +40,7 @@ UNSAFE = frozenset(("POST", "PATCH", "PUT", "DELETE"))
 class Call(msgspec.Struct, frozen=True):
     """What an operation is given: the caller, what was sent, decoded, and the time. `entropy` makes repeated secrets the same."""
 
-    caller: Caller
+    caller: ApiCaller
     query: Any
     body: Any
     path: Mapping[str, str]
@@ -54,11 +54,11 @@ class Call(msgspec.Struct, frozen=True):
     def account(self) -> str:
         """The account that is meant; an operator has to name one."""
         if not self.caller.account:
-            raise Problem(400, "name the account: ?account=...", "missing_parameter", "account")
+            raise ApiError(400, "name the account: ?account=...", "missing_parameter", "account")
         return self.caller.account
 
 
-class Plain(msgspec.Struct, frozen=True):
+class PlainAnswer(msgspec.Struct, frozen=True):
     """An answer that is not JSON."""
 
     content: bytes
@@ -104,22 +104,22 @@ async def serve(collector: Collector, operation: Operation, request: Request) ->
     """Answer one request; whatever is wrong is an error in the words of the API that was called."""
     try:
         response = await _answer(collector, operation, request)
-    except Problem as problem:
+    except ApiError as problem:
         if problem.status == 401:
             note_refusal(collector.refusals, request, str(problem))
         response = refuse(request, problem)
-    except Wrong as error:
-        response = refuse(request, Problem(400, str(error), "invalid_parameter", error.param))
+    except QueryProblem as error:
+        response = refuse(request, ApiError(400, str(error), "invalid_parameter", error.param))
     except Mistake as error:
-        response = refuse(request, Problem(400, str(error), "invalid_request"))
+        response = refuse(request, ApiError(400, str(error), "invalid_request"))
     except Unreachable as error:
         wait_s = int(error.retry_after_s or 1)
-        response = refuse(request, Problem(503, "the account cannot be read right now", "collector_unavailable", None, wait_s))
+        response = refuse(request, ApiError(503, "the account cannot be read right now", "collector_unavailable", None, wait_s))
     response.headers.setdefault("cache-control", "no-store")
     return response
 
 
-def refuse(request: Request, problem: Problem) -> Response:
+def refuse(request: Request, problem: ApiError) -> Response:
     body = error_body(flavor_of(request.url.path), problem.status, problem.message, problem.code, param=problem.param)
     response = Response(body, problem.status, media_type="application/json")
     if problem.status == 401:
@@ -134,14 +134,14 @@ async def _answer(collector: Collector, operation: Operation, request: Request) 
     account = request.query_params.get("account", "").replace("\0", "?")
     origin = request.client.host if request.client else ""
 
-    def admit(tx: Tx, now_ms: int) -> Caller:
+    def admit(tx: Tx, now_ms: int) -> ApiCaller:
         if not operation.roles:
-            return Caller("inference", "", "", origin)
+            return ApiCaller("inference", "", "", origin)
         caller = identify(tx, secret, account, origin, now_ms)
         if caller.role not in operation.roles:
-            raise Problem(403, _forbidden(caller, operation, request), "forbidden")
+            raise ApiError(403, _forbidden(caller, operation, request), "forbidden")
         if request.method in UNSAFE and not is_same_origin(request):
-            raise Problem(403, "a page of another site may not do this", "wrong_origin")
+            raise ApiError(403, "a page of another site may not do this", "wrong_origin")
         return caller
 
     await collector.read(admit)
@@ -161,7 +161,7 @@ async def _answer(collector: Collector, operation: Operation, request: Request) 
     status, answer = await _patiently(collector, lambda: transact(work), operation.patience_s)
     if isinstance(answer, Later):
         answer = await asyncio.to_thread(answer.ask)
-    if isinstance(answer, Problem):
+    if isinstance(answer, ApiError):
         raise answer
     return _respond(request, status, answer)
 
@@ -172,13 +172,13 @@ async def _patiently(collector: Collector, ask: Callable[[], Awaitable[T]], pati
     while True:
         try:
             return await ask()
-        except Problem as problem:
+        except ApiError as problem:
             left_s = until_s - time.monotonic()
             if problem.status != 404 or problem.retry_after_s is None or left_s <= 0 or not await collector.await_batch(left_s):
                 raise
 
 
-def _forbidden(caller: Caller, operation: Operation, request: Request) -> str:
+def _forbidden(caller: ApiCaller, operation: Operation, request: Request) -> str:
     if "management" in operation.roles and "read" not in operation.roles and request.url.path.startswith("/api/v1"):
         return "Only management keys can perform this operation"
     kinds = {"inference": "an inference key (sk_live_)", "read": "a read key (sk_read_)"}
@@ -187,7 +187,7 @@ def _forbidden(caller: Caller, operation: Operation, request: Request) -> str:
 
 
 def _respond(request: Request, status: int, answer: Any) -> Response:
-    if isinstance(answer, Plain):
+    if isinstance(answer, PlainAnswer):
         response = Response(answer.content, status, media_type=answer.media_type)
         basis = answer.content
         if answer.filename:
@@ -214,7 +214,7 @@ async def _read_body(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > BODY_BYTES_MAX:
-            raise Problem(413, f"a body has at most {BODY_BYTES_MAX} bytes", "too_large")
+            raise ApiError(413, f"a body has at most {BODY_BYTES_MAX} bytes", "too_large")
     return bytes(body)
 
 
@@ -227,7 +227,7 @@ def decode_query(kind: type[msgspec.Struct], request: Request) -> Any:
         if not values:
             continue
         if any("\0" in value for value in values):
-            raise Problem(400, f"{name} has a NUL in it", "invalid_parameter", name)
+            raise ApiError(400, f"{name} has a NUL in it", "invalid_parameter", name)
         if get_origin(hints[field]) is tuple:
             given[name] = [part for value in values for part in value.split(",") if part]
         else:
@@ -244,24 +244,24 @@ def decode_body(kind: type[msgspec.Struct], raw: bytes) -> Any:
     except msgspec.ValidationError as error:
         raise _not(error, "body") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem(400, "the body is not JSON", "invalid_json") from error
+        raise ApiError(400, "the body is not JSON", "invalid_json") from error
     if b"\\u0000" in raw or b"\0" in raw:
-        raise Problem(400, "the body has a NUL in it", "invalid_request")
+        raise ApiError(400, "the body has a NUL in it", "invalid_request")
     return body
 
 
-def _not(error: msgspec.ValidationError, where: str) -> Problem:
+def _not(error: msgspec.ValidationError, where: str) -> ApiError:
     message, _, path = str(error).partition(" - at ")
     param = path.strip("`$.") or None
     if param is None and "`" in message and "field" in message:
         param = message.split("`")[1]
-    return Problem(400, f"{message[:300]}{f' at {param}' if param else ''} in the {where}", "invalid_parameter", param)
+    return ApiError(400, f"{message[:300]}{f' at {param}' if param else ''} in the {where}", "invalid_parameter", param)
 
 
 def once(tx: Tx, call: Call, key: str, what: str, raw: bytes, operation: Operation) -> tuple[int, Any]:
     """Carry out what this `Idempotency-Key` was not yet used for; else the first answer again."""
     if len(key) > 255 or not key.isprintable():
-        raise Problem(400, "an Idempotency-Key has up to 255 printable characters", "invalid_parameter", "Idempotency-Key")
+        raise ApiError(400, "an Idempotency-Key has up to 255 printable characters", "invalid_parameter", "Idempotency-Key")
     holder = call.caller.key.digest if call.caller.key else call.caller.credential.digest if call.caller.credential else ""
     scope = f"{holder} {what}"
     fingerprint = hashlib.sha256(encode([call.caller.account, sorted(call.path.items())]) + raw).hexdigest()
@@ -278,7 +278,7 @@ def once(tx: Tx, call: Call, key: str, what: str, raw: bytes, operation: Operati
         )
         assert row is not None
         if row[0] != fingerprint:
-            raise Problem(422, "this Idempotency-Key was used for another request", "idempotency_conflict", "Idempotency-Key")
+            raise ApiError(422, "this Idempotency-Key was used for another request", "idempotency_conflict", "Idempotency-Key")
         kept: str = row[3]
         if operation.secret is not None:
             kept = kept.replace(_SECRET, operation.secret(tx, _entropy(call, row[1]), msgspec.json.decode(kept)))

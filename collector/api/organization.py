@@ -11,7 +11,7 @@ import msgspec
 from collector.analytics.calendar import QUARTER_S, UnknownZone, bounds, floor, zone
 from collector.analytics.engine import run
 from collector.analytics.paging import read, write
-from collector.analytics.query import Query, Sums, Wrong
+from collector.analytics.query import Query, QueryProblem, Sums
 from collector.api.caller import READERS
 from collector.api.operation import Call, Operation
 from collector.api.problem import wrong
@@ -70,7 +70,7 @@ class CostsQuery(msgspec.Struct, frozen=True):
     account: str = ""
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
+class OrganizationUsage(msgspec.Struct, frozen=True, kw_only=True):
     object: str = "organization.usage.completions.result"
     input_tokens: int
     output_tokens: int
@@ -107,7 +107,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 class UsageBucket(msgspec.Struct, frozen=True):
     start_time: int
     end_time: int
-    results: list[Usage]
+    results: list[OrganizationUsage]
     object: str = "bucket"
 
 
@@ -139,8 +139,8 @@ def read_usage(tx: Tx, call: Call) -> UsagePage:
     period, default, most = WIDTHS[asked.bucket_width]
     buckets, next_page = _buckets(tx, call, period, min(asked.limit or default, most), _USAGE_GROUPS, asked.models)
 
-    def result(group: dict[str, Any], sums: Sums) -> Usage:
-        return Usage(
+    def result(group: dict[str, Any], sums: Sums) -> OrganizationUsage:
+        return OrganizationUsage(
             input_tokens=sums.prompt,
             output_tokens=sums.completion,
             input_cached_tokens=sums.cached,
@@ -182,7 +182,7 @@ def _buckets(
     try:
         tz = zone(asked.tz)
     except UnknownZone as error:
-        raise Wrong("tz", str(error)) from error
+        raise QueryProblem("tz", str(error)) from error
     end_s = call.now_ms // 1000 if asked.end_time is None else asked.end_time
     if asked.start_time >= end_s:
         raise wrong("start_time", "start_time must be before end_time")

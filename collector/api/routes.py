@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from collector.api import account, alerts, analytics, authorize, exports, generations, keys, organization, topups
 from collector.api.openapi import describe
 from collector.api.operation import Operation, refuse, serve
-from collector.api.problem import Problem
+from collector.api.problem import ApiError
 from collector.service import Collector
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -57,7 +57,7 @@ class _Endpoint:
             response = Response(None, 204, {"allow": self._allow})
         else:
             message = f"{request.method[:20]} is not possible here; send {self._allow}"
-            response = refuse(request, Problem(405, message, "method_not_allowed"))
+            response = refuse(request, ApiError(405, message, "method_not_allowed"))
             response.headers["allow"] = self._allow
         await response(scope, receive, send)
 

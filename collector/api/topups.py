@@ -14,8 +14,8 @@ from collector.api.account import Of
 from collector.api.caller import MANAGERS, OPERATOR, READERS
 from collector.api.csv_cells import write_csv
 from collector.api.exports import CSV, Range, money
-from collector.api.operation import Call, Later, Operation, Plain
-from collector.api.problem import Problem, missing, wrong
+from collector.api.operation import Call, Later, Operation, PlainAnswer
+from collector.api.problem import ApiError, missing, wrong
 from collector.api.shapes import Amount, Dollars, ms_of, nano_of, timestamp
 from collector.store.contract import Tx
 from usage.pricing import dollars
@@ -89,7 +89,7 @@ def top_up(tx: Tx, call: Call) -> MadeAnswer:
     try:
         is_new = payments.pay(tx, call.account, amount_nano, call.body.ref, "operator", call.now_ms)
     except Mistake as error:
-        raise Problem(409, str(error), "ref_used", "ref") from error
+        raise ApiError(409, str(error), "ref_used", "ref") from error
     if is_new:
         detail = {"amount": dollars(amount_nano), "ref": call.body.ref}
         record(tx, call.caller.actor, "credit.add", call.account, detail, call.now_ms)
@@ -112,9 +112,9 @@ class CheckoutAnswer(msgspec.Struct, frozen=True):
 
 
 def check_out(tx: Tx, call: Call) -> Later:
-    settings = stripe.Settings.read()
+    settings = stripe.StripeSettings.read()
     if not settings.key:
-        raise Problem(404, "payments by card are not set up here; ask the operator for credit", "not_found")
+        raise ApiError(404, "payments by card are not set up here; ask the operator for credit", "not_found")
     cents, rest = divmod(nano_of(call.body.amount, "amount"), stripe.NANO_PER_CENT)
     if rest or not stripe.CENTS_MIN <= cents <= stripe.CENTS_MAX:
         raise wrong("amount", "amount must be whole cents, from 1.00 to 999999.99 dollars")
@@ -124,7 +124,7 @@ def check_out(tx: Tx, call: Call) -> Later:
         try:
             session = stripe.create_session(settings, account, cents, key)
         except stripe.StripeProblem as error:
-            raise Problem(502, f"Stripe did not open a checkout: {error}", "payment_provider_failed") from error
+            raise ApiError(502, f"Stripe did not open a checkout: {error}", "payment_provider_failed") from error
         return CheckoutAnswer(CheckoutPage(session.id, session.url))
 
     return Later(ask)
@@ -136,13 +136,13 @@ class Received(msgspec.Struct, frozen=True):
 
 
 def hear_stripe(tx: Tx, call: Call) -> Received:
-    secret = stripe.Settings.read().webhook_secret
+    secret = stripe.StripeSettings.read().webhook_secret
     if not stripe.is_signed(secret, call.headers.get("stripe-signature", ""), call.raw, call.now_ms // 1000):
-        raise Problem(400, "the signature does not vouch for this body, or is too old", "invalid_signature")
+        raise ApiError(400, "the signature does not vouch for this body, or is too old", "invalid_signature")
     try:
         paid = stripe.paid_by(call.raw)
     except stripe.StripeProblem as error:
-        raise Problem(400, str(error), "invalid_event") from error
+        raise ApiError(400, str(error), "invalid_event") from error
     if paid is None:
         return Received(True, False)
     is_new = payments.pay(tx, paid.account, paid.amount_nano, paid.ref, "stripe", call.now_ms)
@@ -152,7 +152,7 @@ def hear_stripe(tx: Tx, call: Call) -> Received:
     return Received(True, is_new)
 
 
-def export_statement(tx: Tx, call: Call) -> Plain:
+def export_statement(tx: Tx, call: Call) -> PlainAnswer:
     """Per month: what was paid in, each with its reference, and what was used of each model."""
     account = call.account
     end_ms = ms_of(call.query.end, "to") if call.query.end else call.now_ms
@@ -173,7 +173,7 @@ def export_statement(tx: Tx, call: Call) -> Plain:
         rows.append((f"{account}-{month:%Y-%m}", f"{month:%Y-%m-%d}", "usage", described, "", money(-line.sums.cost_nano)))
     rows.sort(key=lambda row: row[:3])
     header = ("invoice", "date", "kind", "description", "ref", "amount_usd")
-    return Plain(write_csv(header, rows), CSV, "invoices.csv")
+    return PlainAnswer(write_csv(header, rows), CSV, "invoices.csv")
 
 
 OPERATIONS = (

@@ -7,16 +7,14 @@ import argparse
 import datetime
 import re
 import time
-from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 from collector.accounts.window import DAY_MS
 from collector.analytics.calendar import zone
-from collector.store.contract import Store
+from collector.cli.execution import Command, run
 from usage.pricing import nano_from_dollars
 
 Subparsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
-Command = Callable[[argparse.Namespace, Store, int], int]
 Wrong = argparse.ArgumentTypeError
 _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": DAY_MS, "w": 7 * DAY_MS}
 _SPAN = re.compile(r"([0-9]{1,6})([mhdw])\Z", re.ASCII)
@@ -32,8 +30,6 @@ def add(
     json: bool = True,
 ) -> argparse.ArgumentParser:
     """Register a command. `makes_store`: it makes what is new, so it may make the books that it writes into."""
-    from collector.cli.commands import run
-
     parser = subparsers.add_parser(name, help=text, description=text)
     parser.set_defaults(run=lambda arguments: run(command, arguments), makes_store=makes_store, command_of=command)
     if json:

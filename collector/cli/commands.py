@@ -1,82 +1,14 @@
-"""The account commands of `tollway`: keys, credits, usage, nodes, operators, verify, audit, backup, collector.
-
-Rule: they work on the store itself (TOLLWAY_DATABASE, or `$TOLLWAY_DATA/collector.db`), whether a server runs or not, and say
-which that is. Rule: they make nothing that nobody asked for: books that are not there are made only by what makes something new
-in them, and that says so. Rule: what goes wrong is one clear sentence on stderr and exit status 1; 3: it wants a yes.
-"""
+"""The commands that `tollway` has where the collector is installed: those on accounts, and `collector`, which runs one."""
 
 import argparse
-import os
 
-from collector.accounts.accounts import Mistake
-from collector.cli import books, credits, keys, nodes, operators, sinks, usage
-from collector.cli.arguments import Command
-from collector.cli.printing import Unconfirmed, note
-from collector.service import now_ms
-from collector.store.contract import NoBooks, Store, StoreUnavailable, name_of_store, open_store
-from collector.store.schema import SchemaTooNew
-
-UNCONFIRMED = 3
-"""The exit status of a command that cannot be undone and that nobody said yes to."""
+from collector.cli.account_commands import account_commands
 
 
 def commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register the commands; each parser's `run` takes the parsed arguments and gives the exit status."""
-    for family in (keys, credits, usage, nodes, operators, sinks, books):
-        family.register(subparsers)
+    """Register them; each parser's `run` takes the parsed arguments and gives the exit status."""
+    account_commands(subparsers)
     subparsers.add_parser("collector", help="run a collector on its own (PORT, 8100)").set_defaults(run=_collector)
-
-
-def run(command: Command, arguments: argparse.Namespace) -> int:
-    """Open the store, run, close; every foreseeable trouble is one sentence."""
-    try:
-        store = _open(makes_store=arguments.makes_store)
-    except (StoreUnavailable, SchemaTooNew, Mistake, ValueError, OSError) as error:
-        note(f"tollway: {error}")
-        return 1
-    try:
-        return apply(command, arguments, store, name_of_store(os.environ))
-    finally:
-        store.close()
-
-
-def apply(command: Command, arguments: argparse.Namespace, store: Store, name: str) -> int:
-    """Run a command on an open store; `name` is what it is called in what is said."""
-    try:
-        status = command(arguments, store, now_ms())
-    except Unconfirmed as question:
-        note(f"tollway: {question}; this cannot be undone: say --yes if that is meant (books: {name})")
-        return UNCONFIRMED
-    except (Mistake, StoreUnavailable, ValueError, OSError) as error:
-        note(f"tollway: {error} (books: {name})")
-        return 1
-    note(f"books: {name}")
-    return status
-
-
-def _open(*, makes_store: bool) -> Store:
-    try:
-        return open_store(os.environ, makes=False)
-    except NoBooks:
-        if not makes_store or os.environ.get("TOLLWAY_COLLECTOR_URL"):
-            raise Mistake(_where_books_are()) from None
-    store = open_store(os.environ)
-    note(f"books were made: {name_of_store(os.environ)}")
-    return store
-
-
-def _where_books_are() -> str:
-    """There are none here."""
-    url = os.environ.get("TOLLWAY_COLLECTOR_URL")
-    if url:
-        return (
-            f"this machine is an edge of {url}, and has no books of its own: say --collector {url}, with an"
-            " operator's token in TOLLWAY_OPERATOR_TOKEN (`tollway operators create` at the collector makes one)"
-        )
-    return (
-        f"there are no books at {name_of_store(os.environ)}: TOLLWAY_DATA or TOLLWAY_DATABASE says where they are. The first"
-        " start of `tollway serve` or `tollway collector` makes them, and so does `tollway init`"
-    )
 
 
 def _collector(arguments: argparse.Namespace) -> int:

@@ -15,7 +15,8 @@ from collector.api.account import shows_credit
 from collector.leasing.grant import read_share
 from collector.leasing.nodes import list_nodes
 from collector.service import now_ms
-from collector.store.contract import NoBooks, Store, StoreUnavailable, Tx, name_of_store, open_store
+from collector.store.contract import NoBooks, Store, StoreUnavailable, Tx
+from collector.store.opening import name_of_store, open_store
 from collector.store.schema import VERSION, SchemaTooNew
 from usage.key import without_secrets
 from usage.pricing import dollars

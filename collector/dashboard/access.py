@@ -70,7 +70,7 @@ async def read_form(request: Request) -> dict[str, str]:
     return {name: values[0].replace("\0", "").strip() for name, values in fields.items()}
 
 
-class Attempts:
+class SignInAttempts:
     """Sign-ins that failed lately, by address. Bounded: the address unseen for longest is forgotten first."""
 
     def __init__(self) -> None:

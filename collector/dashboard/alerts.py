@@ -15,9 +15,9 @@ from collector.accounts.roles import Credential
 from collector.alerts import book
 from collector.alerts.state import Alert
 from collector.api import alerts as api
-from collector.api.caller import Caller
+from collector.api.caller import ApiCaller
 from collector.api.operation import Call
-from collector.api.problem import Problem
+from collector.api.problem import ApiError
 from collector.dashboard.access import Forbidden, read_form
 from collector.dashboard.visit import Visit
 from collector.store.contract import Row, Tx
@@ -27,18 +27,18 @@ EVENTS_SHOWN = 30
 Action = Callable[[Tx, Visit, dict[str, str], int], Any]
 
 
-class Told(msgspec.Struct, frozen=True):
+class Alarm(msgspec.Struct, frozen=True):
     """An event, and how each destination took it."""
 
-    event: book.Event
+    event: book.AlertEvent
     deliveries: list[Row]
 
 
 async def show(visit: Visit, **more: Any) -> Response:
     account = visit.account
 
-    def work(tx: Tx, now: int) -> tuple[list[Alert], list[book.Destination], list[Told], list[Key]]:
-        events = [Told(event, book.deliveries_of(tx, event.event_id)) for event in book.list_events(tx, account, EVENTS_SHOWN)]
+    def work(tx: Tx, now: int) -> tuple[list[Alert], list[book.Destination], list[Alarm], list[Key]]:
+        events = [Alarm(event, book.deliveries_of(tx, event.event_id)) for event in book.list_events(tx, account, EVENTS_SHOWN)]
         return book.list_alerts(tx, account), book.list_destinations(tx, account), events, list_keys(tx, account)
 
     alerts, destinations, events, keys = await visit.read(work)
@@ -58,7 +58,7 @@ async def change(visit: Visit) -> Response:
         raise Forbidden("there is no such thing to do", 400)
     try:
         outcome = await visit.write(lambda tx, now: make(tx, visit, fields, now))
-    except Problem as problem:
+    except ApiError as problem:
         return await show(visit, problem=str(problem))
     except ValueError as problem:
         return await show(visit, problem=str(problem))
@@ -70,7 +70,7 @@ async def change(visit: Visit) -> Response:
 def _call(visit: Visit, now_ms: int, body: Any = None, **path: str) -> Call:
     session = visit.session
     shown = Credential("", session.digest[:8], visit.account, session.role, visit.actor().name)
-    caller = Caller(session.role, visit.account, "", session.address, credential=shown)
+    caller = ApiCaller(session.role, visit.account, "", session.address, credential=shown)
     return Call(caller, None, body, path, now_ms, visit.desk.collector)
 
 

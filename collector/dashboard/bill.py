@@ -12,7 +12,7 @@ from usage.pricing import PICO_PER_NANO, cost_nano, dollars_of_pico
 from usage.record import Rates, Tokens, UsageRecord
 
 
-class Line(msgspec.Struct, frozen=True):
+class BillLine(msgspec.Struct, frozen=True):
     """`quantity` of `name` at `rate` pico-dollars each, which are said per `per` of them."""
 
     name: str
@@ -34,29 +34,29 @@ class Line(msgspec.Struct, frozen=True):
         return pico_dollars(self.pico)
 
 
-def bill_of(record: UsageRecord) -> list[Line]:
+def bill_of(record: UsageRecord) -> list[BillLine]:
     """The lines of what was charged; none where nothing was. A record from before a change of the rule is one line."""
     if record.cost_nano == 0:
         return []
     if record.cost_nano != cost_nano(record.tokens, record.rates):
-        return [Line("by the rule of that time", 1, record.cost_nano * PICO_PER_NANO, 1)]
+        return [BillLine("by the rule of that time", 1, record.cost_nano * PICO_PER_NANO, 1)]
     return lines_of(record.tokens, record.rates)
 
 
-def lines_of(tokens: Tokens, rates: Rates) -> list[Line]:
+def lines_of(tokens: Tokens, rates: Rates) -> list[BillLine]:
     """See `bill_of`."""
     fixed = [
-        Line("request", 1, rates.request, 1),
-        Line("searches", tokens.searches, rates.search, 1),
-        Line("seconds of sound", tokens.seconds, rates.second, 1),
-        Line("characters", tokens.characters, rates.character, 1),
-        Line("images", tokens.images, rates.image, 1),
+        BillLine("request", 1, rates.request, 1),
+        BillLine("searches", tokens.searches, rates.search, 1),
+        BillLine("seconds of sound", tokens.seconds, rates.second, 1),
+        BillLine("characters", tokens.characters, rates.character, 1),
+        BillLine("images", tokens.images, rates.image, 1),
     ]
     lines = [*_prompt(tokens, rates), *_completion(tokens, rates), *(line for line in fixed if line.rate)]
     return [line for line in lines if line.quantity]
 
 
-def _prompt(tokens: Tokens, rates: Rates) -> list[Line]:
+def _prompt(tokens: Tokens, rates: Rates) -> list[BillLine]:
     writes = min(tokens.cache_write, tokens.prompt)
     writes_12h = min(tokens.cache_write_12h, writes)
     writes_1h = min(tokens.cache_write_1h, writes - writes_12h)
@@ -75,7 +75,7 @@ def _prompt(tokens: Tokens, rates: Rates) -> list[Line]:
     image = rates.input if rates.image_prompt is None else rates.image_prompt
     plain = max(tokens.prompt - tokens.audio_prompt - tokens.image_prompt, 0)
     if not (tokens.audio_prompt or tokens.image_prompt):
-        return [*lines, Line("prompt", uncached, rates.input)]
+        return [*lines, BillLine("prompt", uncached, rates.input)]
     kinds = [
         (audio, tokens.audio_prompt, "prompt, sound"),
         (image, tokens.image_prompt, "prompt, images"),
@@ -84,7 +84,7 @@ def _prompt(tokens: Tokens, rates: Rates) -> list[Line]:
     return [*lines, *_dearest_first(uncached, kinds)[0]]
 
 
-def _completion(tokens: Tokens, rates: Rates) -> list[Line]:
+def _completion(tokens: Tokens, rates: Rates) -> list[BillLine]:
     plain = rates.output
     parts = tokens.reasoning + tokens.audio_completion + tokens.image_completion
     kinds = [
@@ -96,12 +96,12 @@ def _completion(tokens: Tokens, rates: Rates) -> list[Line]:
     return _dearest_first(tokens.completion, kinds)[0]
 
 
-def _dearest_first(whole: int, kinds: list[tuple[int, int, str]]) -> tuple[list[Line], int]:
+def _dearest_first(whole: int, kinds: list[tuple[int, int, str]]) -> tuple[list[BillLine], int]:
     lines = []
     for rate, count, name in sorted(kinds, key=itemgetter(0), reverse=True):
         taken = min(count, whole)
         whole -= taken
-        lines.append(Line(name, taken, rate))
+        lines.append(BillLine(name, taken, rate))
     return lines, whole
 
 

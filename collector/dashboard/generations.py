@@ -33,7 +33,7 @@ def is_new(gen_id: str, now_ms: int) -> bool:
     return drawn_ms is not None and abs(now_ms - drawn_ms) < NEW_MS
 
 
-class Filter(msgspec.Struct, frozen=True):
+class GenerationFilter(msgspec.Struct, frozen=True):
     """What a record must be; empty means anything."""
 
     model: str = ""
@@ -49,7 +49,7 @@ class Filter(msgspec.Struct, frozen=True):
 
 
 def page_of(
-    tx: Tx, account: str, wanted: Filter, before: str, now_ms: int, count: int = PAGE_ROWS
+    tx: Tx, account: str, wanted: GenerationFilter, before: str, now_ms: int, count: int = PAGE_ROWS
 ) -> tuple[list[UsageRecord], str]:
     """The next `count` records that `wanted` takes, the newest first, and before which id to go on; "" at the end."""
     found: list[UsageRecord] = []
@@ -62,7 +62,7 @@ def page_of(
 
 
 async def show_list(visit: Visit) -> Response:
-    wanted = Filter(visit.param("model"), visit.param("key"), visit.param("end"))
+    wanted = GenerationFilter(visit.param("model"), visit.param("key"), visit.param("end"))
     before, account = visit.param("before"), visit.account
     (records, following), keys = await visit.read(
         lambda tx, now: (page_of(tx, account, wanted, before, now), list_keys(tx, account))

@@ -18,7 +18,7 @@ STALE_MS = 30_000
 """A node that was not heard of for so long is shown as away."""
 
 
-class AccountRow(msgspec.Struct, frozen=True):
+class OperatorRow(msgspec.Struct, frozen=True):
     """One line of the list of accounts."""
 
     credits: history.Credits
@@ -28,7 +28,7 @@ class AccountRow(msgspec.Struct, frozen=True):
 async def show_accounts(visit: Visit, problem: str = "") -> Response:
     wanted = visit.param("q").strip()
 
-    def work(tx: Tx, now: int) -> list[AccountRow]:
+    def work(tx: Tx, now: int) -> list[OperatorRow]:
         like = f"%{wanted.lower()}%"
         rows = tx.rows("SELECT account FROM accounts WHERE LOWER(account) LIKE ? ORDER BY account LIMIT ?", like, ROWS_MAX)
         found = []
@@ -36,7 +36,7 @@ async def show_accounts(visit: Visit, problem: str = "") -> Response:
             credits = history.credits_of(tx, account)
             keys = tx.row("SELECT COUNT(*) FROM keys WHERE account = ? AND disabled = 0", account)
             if credits is not None and keys is not None:
-                found.append(AccountRow(credits, keys[0]))
+                found.append(OperatorRow(credits, keys[0]))
         return found
 
     accounts = await visit.read(work)

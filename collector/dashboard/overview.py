@@ -10,7 +10,7 @@ from collector.accounts import history
 from collector.accounts.accounts import list_keys
 from collector.analytics import engine
 from collector.analytics.query import Query, Sums
-from collector.dashboard.generations import Filter, page_of, tone_of
+from collector.dashboard.generations import GenerationFilter, page_of, tone_of
 from collector.dashboard.spans import DAY_MS, month_of, span_of, today_of
 from collector.dashboard.usage import METRICS, draw, lay_out, query_of
 from collector.dashboard.visit import Visit
@@ -61,7 +61,7 @@ async def show(visit: Visit) -> Response:
         credits = history.credits_of(tx, account)
         if credits is None:
             return None
-        records, _ = page_of(tx, account, Filter(), "", now, LATEST)
+        records, _ = page_of(tx, account, GenerationFilter(), "", now, LATEST)
         names = {key.key_id: key.name or key.label for key in list_keys(tx, account)}
         table = engine.run(tx, query_of(account, span, tz, "model", metric), now)
         return figures_of(tx, credits, now, tz), table, records, names

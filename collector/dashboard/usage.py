@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from collector.accounts.accounts import list_keys
 from collector.analytics import engine
-from collector.analytics.query import Query, Sums, Table
+from collector.analytics.query import Query, Result, Sums
 from collector.dashboard import figures
 from collector.dashboard.chart import SERIES_MAX, Bar, stacked_bars
 from collector.dashboard.spans import NAMES, Span, label, span_of, title
@@ -56,7 +56,7 @@ def query_of(account: str, span: Span, tz: ZoneInfo, group: str, metric: Metric)
     return Query(account, span.start_ms, span.end_ms, tz.key, span.every, (group,), top=SERIES_MAX - 1, rank_by=metric.measure)
 
 
-def lay_out(table: Table, span: Span, tz: ZoneInfo, metric: Metric, names: Mapping[str, str]) -> Sheet:
+def lay_out(table: Result, span: Span, tz: ZoneInfo, metric: Metric, names: Mapping[str, str]) -> Sheet:
     """The table with a cell for every period and group; `names` are those of groups that are shown by another one."""
     totals: dict[tuple[str, ...] | None, Sums] = {}
     cells: dict[tuple[int, tuple[str, ...] | None], Sums] = {}
@@ -88,7 +88,7 @@ async def show(visit: Visit) -> Response:
     metric, account, tz = METRICS[metric_name], visit.account, visit.zone
     span = span_of(visit.param("period"), visit.now_ms, tz)
 
-    def work(tx: Tx, now: int) -> tuple[Table, dict[str, str]]:
+    def work(tx: Tx, now: int) -> tuple[Result, dict[str, str]]:
         names = {key.key_id: key.name or key.label for key in list_keys(tx, account)} if group == "key" else {}
         return engine.run(tx, query_of(account, span, tz, group, metric), now), names
 

@@ -17,7 +17,7 @@ from collector.accounts.audit_log import Actor
 from collector.accounts.roles import Role
 from collector.analytics.calendar import UnknownZone, zone
 from collector.dashboard import figures
-from collector.dashboard.access import Attempts, Forbidden, check_origin, secret_of
+from collector.dashboard.access import Forbidden, SignInAttempts, check_origin, secret_of
 from collector.dashboard.assets import Assets
 from collector.dashboard.mark import mark_of
 from collector.dashboard.page import Pages
@@ -119,7 +119,7 @@ class Dashboard:
         self.edge_origin = edge_origin
         self.assets = Assets()
         self.pages = Pages(self.assets, edge_origin)
-        self.attempts = Attempts()
+        self.attempts = SignInAttempts()
 
     def route(self, path: str, handler: Handler, role: Role = "read", methods: tuple[str, ...] = ("GET",)) -> Route:
         """The route of a page that needs a session."""

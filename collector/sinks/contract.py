@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 
-class Event(msgspec.Struct, frozen=True):
+class SinkEvent(msgspec.Struct, frozen=True):
     """One usage fact. `body` is a CloudEvent 1.0 in JSON, structured mode."""
 
     event_id: str
@@ -25,7 +25,7 @@ class Unavailable(Exception):
         self.wait_s = wait_s
 
 
-class Rejected(Exception):
+class SinkRejected(Exception):
     """One or more of these events will never be taken, however often they are sent."""
 
 
@@ -34,7 +34,7 @@ class Sink(Protocol):
 
     name: str
 
-    def publish(self, events: Sequence[Event]) -> None:
+    def publish(self, events: Sequence[SinkEvent]) -> None:
         """Return when all of them are taken for good. Unavailable, Rejected."""
 
     def close(self) -> None: ...

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from collector.sinks.contract import Event
+from collector.sinks.contract import SinkEvent
 from usage.pricing import dollars, dollars_of_pico
 from usage.record import UsageRecord
 
@@ -20,10 +20,10 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(UsageRecord).decode
 
 
-def event_of(payload: str) -> Event:
+def event_of(payload: str) -> SinkEvent:
     """The event of a record as the store keeps it."""
     record = _decode(payload)
-    return Event(record.gen_id, _encode(cloud_event(record)))
+    return SinkEvent(record.gen_id, _encode(cloud_event(record)))
 
 
 def cloud_event(record: UsageRecord) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from collector.sinks.contract import Event, Rejected, Unavailable
+from collector.sinks.contract import SinkEvent, SinkRejected, Unavailable
 from collector.sinks.events import CONTENT_TYPE
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ class NatsSink:
         self._loop = asyncio.new_event_loop()
         self._client: Client | None = None
 
-    def publish(self, events: Sequence[Event]) -> None:
+    def publish(self, events: Sequence[SinkEvent]) -> None:
         self._loop.run_until_complete(self._publish(events))
 
-    async def _publish(self, events: Sequence[Event]) -> None:
+    async def _publish(self, events: Sequence[SinkEvent]) -> None:
         from nats import errors
         from nats.js.errors import NoStreamResponseError
 
@@ -49,7 +49,7 @@ class NatsSink:
                     if isinstance(problem, BaseException):
                         raise problem
         except errors.MaxPayloadError as error:
-            raise Rejected(str(error)) from None
+            raise SinkRejected(str(error)) from None
         except NoStreamResponseError:
             raise Unavailable(f"no JetStream stream listens to {self._subject}: `nats stream add` makes one") from None
         except (errors.Error, OSError, TimeoutError) as error:
@@ -64,7 +64,7 @@ class NatsSink:
             self._client = await nats.connect(self._url, allow_reconnect=False, connect_timeout=ACK_S_MAX, error_cb=_ignore)
         return self._client.jetstream(timeout=ACK_S_MAX)
 
-    async def _send(self, stream: "JetStreamContext", event: Event) -> None:
+    async def _send(self, stream: "JetStreamContext", event: SinkEvent) -> None:
         await stream.publish(self._subject, event.body, headers={"Nats-Msg-Id": event.event_id, "Content-Type": CONTENT_TYPE})
 
     async def _disconnect(self) -> None:

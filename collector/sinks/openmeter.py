@@ -6,7 +6,7 @@ Deduplication is the endpoint's, by `source` and `id`, as OpenMeter has it.
 
 from collections.abc import Sequence
 
-from collector.sinks.contract import Event, Rejected, Unavailable
+from collector.sinks.contract import SinkEvent, SinkRejected, Unavailable
 from collector.sinks.events import BATCH_CONTENT_TYPE
 
 TIMEOUT_S = 30.0
@@ -27,7 +27,7 @@ class OpenMeterSink:
         )
         self._client = httpx.Client(headers=headers, timeout=TIMEOUT_S)
 
-    def publish(self, events: Sequence[Event]) -> None:
+    def publish(self, events: Sequence[SinkEvent]) -> None:
         import httpx
 
         body = b"[" + b",".join(event.body for event in events) + b"]"
@@ -38,7 +38,7 @@ class OpenMeterSink:
         if answer.is_success:
             return
         if answer.status_code in REFUSED:
-            raise Rejected(f"answered {answer.status_code}: {answer.text[:200]}")
+            raise SinkRejected(f"answered {answer.status_code}: {answer.text[:200]}")
         wait = answer.headers.get("retry-after", "")
         raise Unavailable(f"answered {answer.status_code}", float(wait) if wait.isdigit() else 0.0)
 

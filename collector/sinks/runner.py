@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from collector.sinks import outbox
-from collector.sinks.contract import Event, Rejected, Sink, Unavailable
+from collector.sinks.contract import Sink, SinkEvent, SinkRejected, Unavailable
 from collector.sinks.events import event_of
 from collector.store.contract import Store, StoreUnavailable
 
@@ -75,11 +75,11 @@ class SinkRunner:
         self.published += len(events) - len(dead)
         return True
 
-    def _publish(self, events: Sequence[Event], payloads: Sequence[str], dead: list[str]) -> str:
+    def _publish(self, events: Sequence[SinkEvent], payloads: Sequence[str], dead: list[str]) -> str:
         """Publish what can be; what cannot is added to `dead`. Why, of the last one."""
         try:
             self.sink.publish(events)
-        except Rejected as error:
+        except SinkRejected as error:
             if len(events) == 1:
                 dead.append(payloads[0])
                 return str(error)

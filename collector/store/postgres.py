@@ -51,7 +51,7 @@ def _translate(sql: str) -> str:
     return sql.replace("?", "%s")
 
 
-class _Tx:
+class _PostgresTx:
     lock = " FOR UPDATE"
     has_lateral = True
 
@@ -190,7 +190,7 @@ def _once(
     connection: psycopg.Connection[Row], begin: str, work: Callable[[Any], T], months: frozenset[partitions.Month]
 ) -> tuple[T, frozenset[partitions.Month]]:
     """What `work` gave, and the months that have a partition now."""
-    tx = _Tx(connection, months)
+    tx = _PostgresTx(connection, months)
     try:
         connection.execute(begin)
         outcome = work(tx)
@@ -204,7 +204,7 @@ def _once(
     return outcome, tx.months
 
 
-def _bring_up_to_date(tx: _Tx, *, makes: bool) -> None:
+def _bring_up_to_date(tx: _PostgresTx, *, makes: bool) -> None:
     tx.row("SELECT pg_advisory_xact_lock(?)", _MIGRATION_LOCK)
     tx.run("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")
     row = tx.row("SELECT version FROM schema_version")

@@ -30,7 +30,7 @@ _SUMS = {
 }
 
 
-class _Tx:
+class _SqliteTx:
     lock = ""
     has_lateral = False
 
@@ -208,7 +208,7 @@ def _transact(connection: sqlite3.Connection, begin: str, work: Callable[[Any], 
             connection.execute("ROLLBACK")
         connection.execute(begin)
         try:
-            outcome = work(_Tx(connection))
+            outcome = work(_SqliteTx(connection))
             connection.execute("COMMIT")
         except BaseException:
             _roll_back(connection)

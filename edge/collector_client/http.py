@@ -172,9 +172,9 @@ def httpx_errors() -> tuple[type[Exception], ...]:
     return (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError, OSError, UnicodeError)
 
 
-class _Said(msgspec.Struct):
+class _CollectorError(msgspec.Struct):
     message: str = ""
-    error: "_Said | None" = None
+    error: "_CollectorError | None" = None
 
 
 def error_of(status: int, headers: "httpx.Headers", body: bytes) -> Refused | Unreachable:
@@ -199,7 +199,7 @@ def said_by(body: bytes) -> str:
     """The message in an error body, shortened: the collector's `{"code", "message"}`, or what stands before it and answers with
     `{"error": {"message"}}`. Empty when it is neither."""
     try:
-        found = msgspec.json.decode(body, type=_Said)
+        found = msgspec.json.decode(body, type=_CollectorError)
     except UNREADABLE:
         return ""
     return (found.message if found.error is None else found.error.message)[:200]

@@ -49,7 +49,7 @@ def backoff_s(failures: int, roll: float, retry_after_s: float | None) -> float:
     return jitter_s + min(retry_after_s or 0.0, RETRY_AFTER_MAX_S)
 
 
-class Lane:
+class OutboxCursor:
     """One outbox on its way: where to go on, and how much the collector takes at once."""
 
     __slots__ = ("lost_total", "next_seq", "outbox", "records_max", "shipped_s")

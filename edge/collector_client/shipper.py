@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from edge.collector_client.outbox import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Lane, Pause, backoff_s, pause
+from edge.collector_client.outbox import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, OutboxCursor, Pause, backoff_s, pause
 from edge.journal.journal import Journal
 from edge.journal.recovery.dead_letters import DeadLetter, DeadLetters
 from edge.journal.recovery.old_epoch import OldEpoch
@@ -27,7 +27,7 @@ from edge.tasks import Tasks
 from usage.protocol import Ack, Acquire, Batch, Close, CollectorClient, Refused, Unreachable
 from usage.record import UsageRecord, fitted
 
-__all__ = ["Lane", "Shipper"]
+__all__ = ["OutboxCursor", "Shipper"]
 
 log = logging.getLogger("tollway.shipper")
 STALLED_S = 60.0
@@ -74,10 +74,10 @@ class Shipper:
         self._unix_ms = unix_ms
         self._dice = dice
         self._pause = pause
-        self._own = Lane(journal, clock())
+        self._own = OutboxCursor(journal, clock())
         self._told_s = clock()
         self._tell_s = tell_s
-        self._old: deque[Lane] = deque()
+        self._old: deque[OutboxCursor] = deque()
         self._is_old_turn = False
         self._failures = 0
         self.left = ""
@@ -127,7 +127,7 @@ class Shipper:
 
     def adopt(self, old: OldEpoch) -> None:
         """Ship, close and remove this epoch too."""
-        self._old.append(Lane(old, self._clock()))
+        self._old.append(OutboxCursor(old, self._clock()))
         self._count_elsewhere()
         self._wake.set()
 
@@ -236,7 +236,7 @@ class Shipper:
         await self._pause(max(due_s, 0.001), self._wake)
         return 0.0
 
-    def _claim(self, lane: Lane, records: list[UsageRecord]) -> int:
+    def _claim(self, lane: OutboxCursor, records: list[UsageRecord]) -> int:
         """By when, in Unix milliseconds, the collector has all that was settled here, once it has this batch; 0: cannot say."""
         if lane is not self._own:
             return 0
@@ -252,7 +252,7 @@ class Shipper:
             bool(self._flushes) or own.waiting >= BATCH_RECORDS_MAX or self._journal.window_bytes >= BATCH_BYTES_MAX
         )
 
-    async def _step_old(self, lane: Lane) -> float:
+    async def _step_old(self, lane: OutboxCursor) -> float:
         old = lane.outbox
         assert isinstance(old, OldEpoch)
         if lane.waiting > 0:
@@ -269,14 +269,14 @@ class Shipper:
         self._count_elsewhere()
         return 0.0
 
-    async def _close(self, lane: Lane) -> bool:
+    async def _close(self, lane: OutboxCursor) -> bool:
         outbox = lane.outbox
         closed = await self._collector.close(Close(outbox.node, outbox.epoch, outbox.settled_seq))
         if not closed.closed:
             lane.next_seq = min(lane.next_seq, closed.acked_through + 1)
         return closed.closed
 
-    async def _ship(self, lane: Lane, records: list[UsageRecord], renew: tuple[Acquire, ...]) -> float:
+    async def _ship(self, lane: OutboxCursor, records: list[UsageRecord], renew: tuple[Acquire, ...]) -> float:
         outbox = lane.outbox
         try:
             ack = await self._collector.ingest(
@@ -305,7 +305,7 @@ class Shipper:
         await self._bury(lane, ack, records)
         return await self._take(lane, ack, records)
 
-    async def _take(self, lane: Lane, ack: Ack, records: list[UsageRecord]) -> float:
+    async def _take(self, lane: OutboxCursor, ack: Ack, records: list[UsageRecord]) -> float:
         """Apply an acknowledgement: never more than was sent, and never backwards for what we keep."""
         outbox = lane.outbox
         sent_through = records[-1].seq if records else lane.next_seq - 1
@@ -330,7 +330,7 @@ class Shipper:
             )
         return 0.0
 
-    async def _bury(self, lane: Lane, ack: Ack, records: list[UsageRecord]) -> None:
+    async def _bury(self, lane: OutboxCursor, ack: Ack, records: list[UsageRecord]) -> None:
         """Rejected records become dead letters, however long the disk takes, before they count as acknowledged.
 
         One that is rejected above a gap comes again with the rest, and counts then.

@@ -12,16 +12,22 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from edge.downstream.connection import Connection
+from typing import Protocol
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 ADMISSION = "tollway.admission"
 """In the state of an application's lifespan: the Admission that its server is to use."""
 LOG_S = 10.0
 log = logging.getLogger("tollway.downstream")
+
+
+class Admitted(Protocol):
+    """A connection."""
+
+    @property
+    def address(self) -> str: ...
+
+    def close(self) -> None: ...
 
 
 class Admission:
@@ -34,15 +40,15 @@ class Admission:
         self.evicted_total = 0
         self.refused_total = 0
         self._by_address: Counter[str] = Counter()
-        self._silent: OrderedDict[Connection, None] = OrderedDict()
+        self._silent: OrderedDict[Admitted, None] = OrderedDict()
         """Whose first request is not there yet, the longest waiting first."""
-        self._idle: OrderedDict[Connection, None] = OrderedDict()
+        self._idle: OrderedDict[Admitted, None] = OrderedDict()
         """Between two requests."""
         self._is_trusted: Callable[[str], bool] = lru_cache(4_096)(lambda address: is_within(address, trusted))
         self._logged_s = float("-inf")
         self._untold = 0
 
-    def admit(self, connection: "Connection", now_s: float) -> int:
+    def admit(self, connection: Admitted, now_s: float) -> int:
         """0, or the status with which it is refused."""
         self.open += 1
         address = connection.address
@@ -68,7 +74,7 @@ class Admission:
         connection.close()
         return True
 
-    def forget(self, connection: "Connection") -> None:
+    def forget(self, connection: Admitted) -> None:
         """It is closed."""
         self.open -= 1
         address = connection.address
@@ -77,12 +83,12 @@ class Admission:
             del self._by_address[address]
         self.take_up(connection)
 
-    def take_up(self, connection: "Connection") -> None:
+    def take_up(self, connection: Admitted) -> None:
         """It is being answered."""
         if self._silent.pop(connection, self) is self:
             self._idle.pop(connection, None)
 
-    def lay_down(self, connection: "Connection") -> None:
+    def lay_down(self, connection: Admitted) -> None:
         """It waits for its next request."""
         self._idle[connection] = None
 

@@ -8,22 +8,35 @@ Limits: a caller may send its next requests early: they wait as bytes, AHEAD_BYT
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from starlette.types import Scope
 
+from edge.downstream.admission import Admission
 from edge.downstream.hang_up import has_hung_up, has_refused, probe
 from edge.downstream.http_error import refusal
 from edge.downstream.reader import RequestReader
-from edge.downstream.request import CONTINUE, Request
-
-if TYPE_CHECKING:
-    from edge.downstream.server import Server
+from edge.downstream.request import CONTINUE, Host, Request
 
 AHEAD_BYTES_MAX = 65_536
 """Of later requests, while one is answered. Below it reading goes on, so that the caller's leaving is seen."""
 HALF_CLOSED_CHECKS_S = (0.05, 0.25, 0.5)
 """When it is looked at whether a caller that sent EOF refused our interim answer; then with every sweep."""
+
+
+class ConnectionHost(Host, Protocol):
+    """The server that has accepted a connection (`edge.downstream.server`)."""
+
+    admission: Admission
+    ahead_bytes: int
+    ahead_bytes_max: int
+
+    def admit(self, connection: "Connection") -> int:
+        """0, or the status with which it is refused."""
+
+    def forget(self, connection: "Connection") -> None: ...
+
+    def run(self, request: Request, scope: Scope) -> "asyncio.Task[None]": ...
 
 
 class Connection(asyncio.Protocol):
@@ -52,7 +65,7 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, server: "Server") -> None:
+    def __init__(self, server: ConnectionHost) -> None:
         self.server = server
         self.request: Request | None = None
         """Being answered."""

@@ -22,7 +22,7 @@ _ANSWERS = {
 _mint = IdGenerator()
 
 
-class Wrong(Exception):
+class BadRequest(Exception):
     """Raised in a parser callback: well-formed, and still not what we take for a request."""
 
     def __init__(self, status: int) -> None:

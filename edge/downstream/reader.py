@@ -9,19 +9,16 @@ Limits: a head of 64 KiB, and the same for whatever else is not body (chunk exte
 """
 
 import re
-from typing import TYPE_CHECKING
+from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
 from starlette.types import Scope
 
 from edge.downstream import CALLER
-from edge.downstream.http_error import HEAD_BYTES_MAX, Wrong
+from edge.downstream.http_error import HEAD_BYTES_MAX, BadRequest
 from edge.downstream.read_buffer import EMPTY_LINE, ReadBuffer
-from edge.downstream.request import Request
-
-if TYPE_CHECKING:
-    from edge.downstream.connection import Connection
+from edge.downstream.request import Channel, Request
 
 VERSIONS = ("1.1", "1.0")
 """The parser also reads 0.9, which has no headers, and 2.0, which has none of its own."""
@@ -37,6 +34,26 @@ CHUNKED_PIECE_BYTES = 16_384
 
 
 _is_plain_path = re.compile(rb"/[A-Za-z0-9/._~-]*").fullmatch
+
+
+class RequestOwner(Channel, Protocol):
+    """The connection that is read, as far as the reader tells it (`edge.downstream.connection`)."""
+
+    request: Request | None
+    is_closing: bool
+    peers: tuple[tuple[str, int] | None, tuple[str, int] | None]
+
+    def begin_head(self) -> None:
+        """The first byte of a request has come."""
+
+    def begin(self, request: Request, scope: Scope) -> None:
+        """A head is whole."""
+
+    def refuse(self, status: int) -> None:
+        """It is no request."""
+
+    def go_on_soon(self) -> None:
+        """More is left to be parsed than one turn should do."""
 
 
 class RequestReader:
@@ -63,7 +80,7 @@ class RequestReader:
         "reading",
     )
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: RequestOwner) -> None:
         self._connection = connection
         self._parser: HttpRequestParser | None = HttpRequestParser(self)
         self._buffer = ReadBuffer()
@@ -167,7 +184,7 @@ class RequestReader:
             self._resume()
         except HttpParserError as error:
             cause = error.__context__
-            wrong = cause.status if isinstance(cause, Wrong) else 400
+            wrong = cause.status if isinstance(cause, BadRequest) else 400
         if self._quiet_bytes > HEAD_BYTES_MAX:
             wrong = wrong or 431
         if wrong and not self._connection.is_closing:
@@ -200,10 +217,10 @@ class RequestReader:
         parser, connection, url = self._parser, self._connection, self._url
         assert parser is not None
         if self._quiet_bytes > HEAD_BYTES_MAX and sum(len(n) + len(v) + 4 for n, v in headers) + len(url) > HEAD_BYTES_MAX:
-            raise Wrong(431)
+            raise BadRequest(431)
         version = parser.get_http_version()
         if version not in VERSIONS or self._spaces != 2 or connection.request is not None:
-            raise Wrong(400)
+            raise BadRequest(400)
         is_old = version == "1.0"
         named = dict(headers)
         self._frame_body(headers, named, is_old)
@@ -244,20 +261,20 @@ class RequestReader:
         if b"transfer-encoding" in named:
             codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
             if is_old or length is not None or codings != [b"chunked"]:
-                raise Wrong(400)  # RFC 9112 6.1: HTTP/1.0 has none, and its framing is faulty, whatever follows
+                raise BadRequest(400)  # RFC 9112 6.1: HTTP/1.0 has none, and its framing is faulty, whatever follows
             self._body_left_bytes = -1
         elif length is None:
             self._body_left_bytes = 0
         else:
             if not length.isdigit() or (len(named) < len(headers) and [name for name, _ in headers].count(b"content-length") > 1):
-                raise Wrong(400)
+                raise BadRequest(400)
             self._body_left_bytes = int(length)
 
     def on_chunk_header(self) -> None:
         self._chunks += 1
         reading = self.reading
         if self._chunks > CHUNKS_MAX and reading is not None and self._chunks > CHUNKS_MAX + reading.fed_bytes // CHUNK_BYTES_MIN:
-            raise Wrong(400)
+            raise BadRequest(400)
 
     def on_body(self, body: bytes) -> None:
         self._quiet_bytes = 0
@@ -294,7 +311,7 @@ def _target(url: bytes) -> tuple[str, bytes, bytes]:
         try:
             parts = parse_url(url)
         except HttpParserError:
-            raise Wrong(400) from None
+            raise BadRequest(400) from None
         raw_path, query = parts.path or b"/", parts.query or b""
     if b"%" not in raw_path and raw_path.isascii():
         return raw_path.decode("ascii"), raw_path, query

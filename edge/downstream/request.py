@@ -9,13 +9,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 from starlette.types import Message
 
-if TYPE_CHECKING:
-    from edge.downstream.connection import Connection
+from edge.write_batch import WriteBatch
 
 UNREAD_BYTES_MAX = 131_072
 JOIN_BYTES_MAX = 65_536
@@ -32,10 +31,42 @@ class Misframed(Exception):
     """The application's response is not what it announced: a bug of ours. The connection is closed."""
 
 
+class Host(Protocol):
+    """The server that a request came to, as far as its response needs it (`edge.downstream.server`)."""
+
+    loop: asyncio.AbstractEventLoop
+    turn: WriteBatch
+    date: bytes
+    is_stopping: bool
+
+
+class Channel(Protocol):
+    """The connection that a request came on, as far as it acts on it (`edge.downstream.connection`)."""
+
+    transport: asyncio.Transport
+    drained: "asyncio.Future[None] | None"
+    hangs_up: bool
+
+    @property
+    def server(self) -> Host: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def answered(self, request: "Request") -> None:
+        """The response is written."""
+
+    def ended(self, request: "Request") -> None:
+        """The application has returned."""
+
+
 class Request(msgspec.Struct, eq=False):
     """`is_complete`: all of it was read. `is_answered`: the response is written. `is_gone`: nobody listens any more."""
 
-    connection: "Connection"
+    connection: Channel
     is_head: bool
     is_old: bool
     """HTTP/1.0: no chunks."""

@@ -36,7 +36,7 @@ _KEY_IN_URL = Refusal(
 )
 
 
-class Endpoint:
+class PathEndpoint:
     """An ASGI endpoint and the methods it takes; with another one the answer is 405 and names them."""
 
     def __init__(self, app: ASGIApp, *methods: str) -> None:
@@ -123,7 +123,7 @@ class ApiRouter(Router):
         served = [
             (method, route.path)
             for route in self.routes
-            if isinstance(route, Route) and isinstance(route.endpoint, Endpoint)
+            if isinstance(route, Route) and isinstance(route.endpoint, PathEndpoint)
             for method in route.endpoint.methods
         ]
         refusal = Refusal(404, "not_found", missing_message(scope["method"], scope["path"], served))

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route, request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from edge.endpoints.router import BASES, Endpoint
+from edge.endpoints.router import BASES, PathEndpoint
 from edge.node import Node
 from routing.plan.refusal import Refusal
 from routing.surfaces import SURFACES
@@ -63,7 +63,7 @@ def paid(node: Node) -> Mapping[str, ASGIApp]:
 def routes(node: Node, account: ASGIApp) -> list[Route]:
     """Every endpoint, the paid ones with their odd spellings included. `account` answers for accounts."""
     found = [
-        Route(base + path, Endpoint(Paid(node.paid(entry)), "POST"))
+        Route(base + path, PathEndpoint(Paid(node.paid(entry)), "POST"))
         for entry in SURFACES
         for path in entry.paths
         for base in BASES
@@ -71,7 +71,7 @@ def routes(node: Node, account: ASGIApp) -> list[Route]:
     for base in BASES:
         # What is spelled out goes first, or `/alerts/{id}` would answer for `/alerts/events`.
         paths = sorted(ACCOUNT_PATHS, key=lambda path: "{" in path)
-        found += [Route(base + path, Endpoint(account, *ACCOUNT_PATHS[path])) for path in paths]
+        found += [Route(base + path, PathEndpoint(account, *ACCOUNT_PATHS[path])) for path in paths]
         found += _model_routes(node, base)
     return found + _health_routes(node)
 
@@ -86,8 +86,8 @@ class Paid:
         return self._answer(scope, receive, send)
 
 
-def _get(answer: Callable[[Request], Awaitable[Response]]) -> Endpoint:
-    return Endpoint(request_response(answer), "GET")
+def _get(answer: Callable[[Request], Awaitable[Response]]) -> PathEndpoint:
+    return PathEndpoint(request_response(answer), "GET")
 
 
 def _json(body: bytes, status: int = 200) -> Response:

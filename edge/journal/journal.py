@@ -21,7 +21,7 @@ from edge.journal.files.files import Files
 from edge.journal.files.segment import Segment
 from edge.journal.open_intents import OpenIntents
 from edge.journal.syncer import Syncer
-from edge.journal.unshipped import Cursor, UnshippedBuffer
+from edge.journal.unshipped import UnshippedBuffer, UnshippedCursor
 from edge.write_batch import WriteBatch
 from usage.record import Tokens, UsageRecord, fitted
 
@@ -61,7 +61,7 @@ class Journal:
         self.disk = files.disk
         self.node_folder = files.node_folder
         self._window = UnshippedBuffer(window_bytes)
-        self._cursor = Cursor(files.disk, self._log.ranges)
+        self._cursor = UnshippedCursor(files.disk, self._log.ranges)
 
     @classmethod
     def open(

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from edge.journal.files.log import Log, SyncJob
 from edge.journal.open_intents import OpenIntents, Relocation
-from edge.journal.worker import Worker
+from edge.journal.worker import SyncWorker
 from edge.write_batch import WriteBatch
 
 log = logging.getLogger("tollway.journal")
@@ -26,7 +26,7 @@ PROBE_DELAYS_S = (0.05, 0.1, 0.25, 0.5, 1.0)
 class Syncer:
     """`failure` is empty while the disk takes what it is given. `timer` is None when nobody has been told to come yet."""
 
-    def __init__(self, name: str, files: Log, worker: Worker) -> None:
+    def __init__(self, name: str, files: Log, worker: SyncWorker) -> None:
         self.failure = ""
         self.timer: asyncio.TimerHandle | None = None
         self.running: dict[str, OpenIntents] = {}

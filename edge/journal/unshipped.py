@@ -16,7 +16,7 @@ Range = tuple[str, int | None]
 """A file and the offset up to which it is to be believed (None: its end)."""
 
 
-class Cursor:
+class UnshippedCursor:
     """Walks settlement lines forward. `ranges(seq)` names the files in which the record `seq` and its successors are."""
 
     def __init__(self, disk: Disk, ranges: Callable[[int], list[Range]]) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 Done = Callable[[Exception | None], None]
 
 
-class Worker:
+class SyncWorker:
     """`close` lets what was posted end; RuntimeError for what is posted later."""
 
     def __init__(self, name: str) -> None:

@@ -27,14 +27,14 @@ class _Tool(msgspec.Struct):
     function: _Function = _Function()
 
 
-class _Message(msgspec.Struct):
+class _EchoMessage(msgspec.Struct):
     role: str = ""
     content: Any = None
 
 
 class _Request(msgspec.Struct):
     model: str
-    messages: list[_Message]
+    messages: list[_EchoMessage]
     stream: bool | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None

@@ -40,7 +40,7 @@ LANES_MAX = 4_096
 _SENSITIVE = re.compile(r"key|token|secret|auth|cookie|credential|password", re.IGNORECASE)
 
 
-class Lane(msgspec.Struct, frozen=True):
+class ResolvedEndpoint(msgspec.Struct, frozen=True):
     """How requests reach one provider with one key: `head` is the request's head up to the value of content-length."""
 
     upstream: Upstream
@@ -86,14 +86,14 @@ class Table:
         self._known_secrets: dict[str, str] = {}
         """With those of tables before."""
         self._health: dict[str, Health] = {}
-        self._lanes: dict[tuple[str, str | None], Lane] = {}
-        self._endpoint_lanes: dict[tuple[str, str | None, str, str, bool], Lane] = {}
+        self._lanes: dict[tuple[str, str | None], ResolvedEndpoint] = {}
+        self._endpoint_lanes: dict[tuple[str, str | None, str, str, bool], ResolvedEndpoint] = {}
         self._use(parse(path.read_text(encoding="utf-8")))
 
     def _use(self, config: Config) -> None:
         secrets = resolve(_references(config))
         self._secrets = dict(secrets)
-        lanes: dict[tuple[str, str | None], Lane] = {}
+        lanes: dict[tuple[str, str | None], ResolvedEndpoint] = {}
         for provider in config.providers.values():
             for ref in provider.key_refs or (None,):
                 if ref is None:
@@ -132,7 +132,7 @@ class Table:
 
     def _lane(
         self, provider: Provider, secret: str | None, endpoint: Endpoint = CHAT, model: str = "", is_stream: bool = False
-    ) -> Lane:
+    ) -> ResolvedEndpoint:
         base = endpoint.base_url or provider.base_url
         target = Target(
             base.scheme,
@@ -149,7 +149,7 @@ class Table:
         sensitive = [value for name, value in provider.extra_headers if _SENSITIVE.search(name)]
         secrets = tuple(Secret(value) for value in (secret, *sensitive) if value)
         head = upstream_head_prefix(provider, secret, endpoint=endpoint, model=model, is_stream=is_stream)
-        return Lane(upstream, target, head, secrets)
+        return ResolvedEndpoint(upstream, target, head, secrets)
 
     def plan(
         self,
@@ -165,7 +165,7 @@ class Table:
             return self._routes.plan_with(model_id, wishes, allowed, self._health, now_s, roll, account)
         return self._routes.plan(model_id, allowed, self._health, now_s, roll, account)
 
-    def lane(self, attempt: Attempt, endpoint: Endpoint = CHAT, *, is_stream: bool = False) -> Lane:
+    def lane(self, attempt: Attempt, endpoint: Endpoint = CHAT, *, is_stream: bool = False) -> ResolvedEndpoint:
         """How an attempt reaches one of its provider's endpoints."""
         if endpoint is CHAT:
             return self._lanes[attempt.provider.name, attempt.key_ref]
@@ -201,7 +201,7 @@ class Table:
                 name = attempt.provider.name
                 log.warning("the key %s of %s rests for %.0f s: %s", attempt.key_ref or "-", name, rest_s, failure.reason)
 
-    def due(self, now_s: float) -> list[tuple[str, Lane]]:
+    def due(self, now_s: float) -> list[tuple[str, ResolvedEndpoint]]:
         """The scopes that are due for a trial at no cost, and how they are reached."""
         due = [scope for scope, each in self._health.items() if each.is_due(now_s)]
         lanes = ((scope, self._lane_of.get(" ".join(scope.split(" ")[:2]))) for scope in due)

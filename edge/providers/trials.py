@@ -11,7 +11,7 @@ import logging
 import time
 from time import monotonic
 
-from edge.providers.table import Lane, Table
+from edge.providers.table import ResolvedEndpoint, Table
 from edge.tasks import Tasks
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.failures.provider_error import failure_of_answer
@@ -44,7 +44,7 @@ class Trials:
                 self._running.add(scope)
                 self._tasks.spawn("trial", self._try(scope, lane))
 
-    async def _try(self, scope: str, lane: Lane) -> None:
+    async def _try(self, scope: str, lane: ResolvedEndpoint) -> None:
         try:
             failure = await ask(lane)
         finally:
@@ -56,7 +56,7 @@ class Trials:
             log.info("%s is not well yet: %s", scope.partition(" ")[0], failure.reason)
 
 
-async def ask(lane: Lane) -> Failure | None:
+async def ask(lane: ResolvedEndpoint) -> Failure | None:
     """One `GET /models`: None when the provider is there and takes the key."""
     line, _, fields = lane.head.partition(b"\r\n")
     path = line.split(b" ")[1].removesuffix(b"/chat/completions")

@@ -16,14 +16,14 @@ from typing import Any
 from edge.upstream import Target
 from edge.upstream.faults import DIAL_EXCEPTIONS, explain_dial
 from edge.upstream.tls import shared_context
-from edge.upstream.wire import Connection
+from edge.upstream.wire import UpstreamConnection
 from routing.failures.failure import AttemptFailed
 
 STAGGER_S = 0.25
 AddressInfo = tuple[Any, Any, int, str, Any]
 
 
-async def dial(loop: asyncio.AbstractEventLoop, connection: Connection, target: Target) -> None:
+async def dial(loop: asyncio.AbstractEventLoop, connection: UpstreamConnection, target: Target) -> None:
     """Connect `connection` to the target, or raise AttemptFailed with nothing sent."""
     try:
         context = shared_context(target.verify, target.ca_file) if target.scheme == "https" else None

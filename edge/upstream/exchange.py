@@ -5,17 +5,16 @@ Limits: a head of 64 KiB and 128 headers (Granian's and nginx's order of magnitu
 not body: interim responses, chunk extensions, trailers. At most about 128 KiB and one read of the socket wait unread.
 """
 
+import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from httptools import HttpParserError, HttpResponseParser
 
+from edge.upstream import Header
 from edge.upstream.response_buffer import ResponseBuffer
 from routing.failures.failure import Kind, Source
 from routing.wire.quiet import is_too_fine
-
-if TYPE_CHECKING:
-    from edge.upstream.wire import Connection
 
 HEAD_BYTES_MAX = 65_536
 HEADERS_MAX = 128
@@ -23,10 +22,26 @@ UNREAD_BYTES_MAX = 131_072
 _FRAMED = frozenset((b"content-length", b"transfer-encoding"))
 
 
+class Carrier(Protocol):
+    """The connection that a response comes in on, as far as the response acts on it (`edge.upstream.wire`)."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    is_writing: bool
+
+    def release(self, is_reusable: bool, headers: list[Header]) -> None:
+        """The response is complete."""
+
+    def resume_writing(self) -> None:
+        """Whoever writes the request looks again whether it is still wanted."""
+
+    def close(self) -> None: ...
+
+
 class WireExchange(ResponseBuffer):
     """The half that the connection and the parser write."""
 
-    _connection: "Connection | None" = None
+    _connection: Carrier | None = None
     _parser: HttpResponseParser | None = None
     _is_cut_short: bool = False
     _is_reusable: bool = True
@@ -38,7 +53,7 @@ class WireExchange(ResponseBuffer):
     """Called by the parser."""
 
     @classmethod
-    def on(cls, connection: "Connection") -> "WireExchange":
+    def on(cls, connection: Carrier) -> "WireExchange":
         """The exchange that what comes in on `connection` belongs to."""
         exchange = cls(connection.loop, _connection=connection)
         exchange.on_body = exchange.chunks.append

@@ -138,7 +138,7 @@ class HttpxExchange(ResponseBuffer, kw_only=True):
         except FOREIGN as error:
             self._task = None
             self.fail(explain(error), Source.UPSTREAM, str(error) or type(error).__name__, self.sent)
-        except _Unacceptable as error:
+        except _UnacceptableResponse as error:
             self._task = None
             self.fail(Kind.PROTOCOL, Source.UPSTREAM, str(error), self.sent)
         else:
@@ -171,7 +171,7 @@ class HttpxExchange(ResponseBuffer, kw_only=True):
         self._pieces += 1
         self._size += len(chunk)
         if is_too_fine(self._pieces, self._size):
-            raise _Unacceptable(f"{self._size} bytes of body in {self._pieces} pieces")
+            raise _UnacceptableResponse(f"{self._size} bytes of body in {self._pieces} pieces")
         self.wake(True)
         if self._pieces % BREATH_PIECES == 0:
             await asyncio.sleep(0)  # what httpcore has read already it gives without ever waiting
@@ -271,9 +271,9 @@ def _build_request(target: Target, head: bytes, body: Sequence[bytes | memoryvie
 def _check(headers: list[Header]) -> None:
     """What h11 lets pass and the native transport does not."""
     if len(headers) > HEADERS_MAX or sum(len(name) + len(value) + 4 for name, value in headers) > HEAD_BYTES_MAX:
-        raise _Unacceptable("head too large")
+        raise _UnacceptableResponse("head too large")
     if {name for name, _ in headers} >= {b"content-length", b"transfer-encoding"}:
-        raise _Unacceptable("both content-length and transfer-encoding")
+        raise _UnacceptableResponse("both content-length and transfer-encoding")
 
 
 async def _discard_surplus(stream: Any) -> None:
@@ -284,5 +284,5 @@ async def _discard_surplus(stream: Any) -> None:
         await connection.aclose()
 
 
-class _Unacceptable(Exception):
+class _UnacceptableResponse(Exception):
     """Well-formed to h11, and still not what we take for a response."""

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from edge.upstream import PoolStats, Target
 from edge.upstream.dial import dial
 from edge.upstream.exchange import WireExchange
-from edge.upstream.wire import Connection
+from edge.upstream.wire import UpstreamConnection
 from edge.write_batch import WriteBatch
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 
@@ -36,9 +36,9 @@ class HostPool:
         self.pool = pool
         self.target = target
         self.turn = pool.turn
-        self.idle: list[Connection] = []
+        self.idle: list[UpstreamConnection] = []
 
-    def park(self, connection: Connection) -> None:
+    def park(self, connection: UpstreamConnection) -> None:
         pool = self.pool
         now_s = pool.loop.time()
         if pool.is_closed or now_s - connection.born_s > AGE_S_MAX or len(self.idle) >= IDLE_MAX:
@@ -49,13 +49,13 @@ class HostPool:
         if pool.sweeper is None:
             pool.sweep_later()
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: UpstreamConnection) -> None:
         self.pool.connections.discard(connection)
         if connection in self.idle:
             self.idle.remove(connection)
         self.pool.note_loss()
 
-    def take(self) -> Connection | None:
+    def take(self) -> UpstreamConnection | None:
         """An idle connection that is still good."""
         now_s = self.pool.loop.time()
         while self.idle:
@@ -82,7 +82,7 @@ class NativeUpstream:
 
     def __init__(self, turn: WriteBatch | None = None) -> None:
         self.turn = turn or WriteBatch()
-        self.connections: set[Connection] = set()
+        self.connections: set[UpstreamConnection] = set()
         self.is_closed = False
         self.sweeper: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Future[None] | None = None
@@ -139,10 +139,10 @@ class NativeUpstream:
         shelf = self._shelves[target] = HostPool(self, target)
         return shelf
 
-    async def _dial(self, shelf: HostPool) -> Connection:
+    async def _dial(self, shelf: HostPool) -> UpstreamConnection:
         if self.is_closed:
             raise AttemptFailed(Failure(Kind.ABORTED, Source.PROXY, Sent.NOTHING, detail="shutting down"))
-        connection = Connection(shelf, self.loop, shelf.target.keepalive_s)
+        connection = UpstreamConnection(shelf, self.loop, shelf.target.keepalive_s)
         await dial(self.loop, connection, shelf.target)
         if self.is_closed or connection.is_lost:
             connection.close()

@@ -27,12 +27,12 @@ class Owner(Protocol):
 
     turn: WriteBatch
 
-    def park(self, connection: "Connection") -> None: ...
+    def park(self, connection: "UpstreamConnection") -> None: ...
 
-    def forget(self, connection: "Connection") -> None: ...
+    def forget(self, connection: "UpstreamConnection") -> None: ...
 
 
-class Connection(asyncio.Protocol):
+class UpstreamConnection(asyncio.Protocol):
     """The transport's side: passes bytes to the exchange under way; idle, takes any sign of life for the end."""
 
     __slots__ = (

@@ -37,7 +37,7 @@ class OutputDetails(msgspec.Struct, gc=False):
     thinking_tokens: Any = None
 
 
-class Usage(msgspec.Struct, gc=False):
+class AnthropicUsage(msgspec.Struct, gc=False):
     input_tokens: Any = None
     cache_read_input_tokens: Any = None
     cache_creation_input_tokens: Any = None
@@ -46,7 +46,7 @@ class Usage(msgspec.Struct, gc=False):
     output_tokens_details: OutputDetails | None = None
     server_tool_use: ServerToolUse | None = None
 
-    def merge(self, later: "Usage | None") -> None:
+    def merge(self, later: "AnthropicUsage | None") -> None:
         """Whatever `later` says replaces what was said before."""
         if later is not None:
             for name in self.__struct_fields__:

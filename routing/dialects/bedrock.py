@@ -29,7 +29,7 @@ class CacheDetail(msgspec.Struct, gc=False, rename="camel"):
     input_tokens: Any = None
 
 
-class Usage(msgspec.Struct, gc=False, rename="camel"):
+class BedrockUsage(msgspec.Struct, gc=False, rename="camel"):
     input_tokens: Any = None
     output_tokens: Any = None
     cache_read_input_tokens: Any = None

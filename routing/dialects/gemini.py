@@ -46,7 +46,7 @@ class Modality(msgspec.Struct, gc=False, rename="camel"):
     token_count: Any = None
 
 
-class Usage(msgspec.Struct, gc=False, rename="camel"):
+class GeminiUsage(msgspec.Struct, gc=False, rename="camel"):
     prompt_token_count: Any = None
     tool_use_prompt_token_count: Any = None
     cached_content_token_count: Any = None

@@ -16,7 +16,7 @@ import msgspec
 from routing.table import field
 from routing.table.endpoint import ECHO_ENDPOINTS, ECHO_FORMATS, BaseUrl
 from routing.table.entry import read_provider
-from routing.table.field import Table
+from routing.table.field import TomlTable
 from routing.table.parameters import OPENAI, taken
 from routing.table.positions import line_of, lines
 from routing.table.price_list import PIECES
@@ -84,7 +84,7 @@ def parse(text: str) -> Config:
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, arrays nested too deeply
         raise ConfigError((Problem("", 1, f"the text cannot be read as TOML: {error}"),)) from None
     found: list[tuple[Path, Wrong]] = []
-    config = _read(Table(document, (), found), hashlib.sha256(text.encode()).hexdigest()[:12])
+    config = _read(TomlTable(document, (), found), hashlib.sha256(text.encode()).hexdigest()[:12])
     if found:
         known = lines(text)
         problems = [Problem(dotted(path), line_of(path, known), wrong.message, wrong.hint) for path, wrong in found]
@@ -100,7 +100,7 @@ def _syntax_problem(message: str, text: str) -> Problem:
     return Problem("", int(place[1]), f"column {place[2]} is not valid TOML: {what[:1].lower()}{what[1:]}", _SYNTAX_HINT)
 
 
-def _read(table: Table, version: str) -> Config:
+def _read(table: TomlTable, version: str) -> Config:
     limits = _read_limits(table.table("limits"))
     tables = table.table("providers").tables()
     providers = {name: read_provider(inner, name, version) for name, inner in tables}
@@ -115,7 +115,7 @@ def _read(table: Table, version: str) -> Config:
     return Config(version, providers, aliases, limits, _has_free(providers), cors_origins)
 
 
-def _read_limits(table: Table) -> Limits:
+def _read_limits(table: TomlTable) -> Limits:
     defaults = Limits()
     taken: dict[str, Any] = {}
     for name in Limits.__struct_fields__:
@@ -158,7 +158,7 @@ def _has_free(providers: Mapping[str, Provider]) -> bool:
     return False
 
 
-def _blame_hidden_models(table: Table, provider: Provider, providers: dict[str, Provider]) -> None:
+def _blame_hidden_models(table: TomlTable, provider: Provider, providers: dict[str, Provider]) -> None:
     for key, model in provider.models.items():
         owner = _owner(providers, model.id)
         if owner is not None and owner.name != provider.name:
@@ -168,7 +168,7 @@ def _blame_hidden_models(table: Table, provider: Provider, providers: dict[str, 
             table.blame(wrong, "models", key)
 
 
-def _read_aliases(table: Table, providers: dict[str, Provider]) -> dict[str, tuple[str, ...]]:
+def _read_aliases(table: TomlTable, providers: dict[str, Provider]) -> dict[str, tuple[str, ...]]:
     written = {name: table.take(name, _targets, ()) for name in table.values}
     return {name: _resolve(table, name, written, providers) for name in written}
 
@@ -181,7 +181,7 @@ def _targets(value: Any) -> tuple[str, ...]:
     return field.items(field.text)(value)
 
 
-def _resolve(table: Table, name: str, written: dict[str, tuple[str, ...]], providers: dict[str, Provider]) -> tuple[str, ...]:
+def _resolve(table: TomlTable, name: str, written: dict[str, tuple[str, ...]], providers: dict[str, Provider]) -> tuple[str, ...]:
     """The model ids an alias leads to, through other aliases if need be, each once and in order."""
     if isinstance(_find(providers, name), Found):
         table.blame(Wrong("is already the id of a model", "choose another name"), name)

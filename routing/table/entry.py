@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from routing.table import field
 from routing.table.endpoint import CHAT, CHAT_ONLY, ECHO_ENDPOINTS, ECHO_FORMATS, FORMATS, BaseUrl, Endpoint
 from routing.table.endpoint import endpoint as known_endpoint
-from routing.table.field import Table
+from routing.table.field import TomlTable
 from routing.table.parameters import ALWAYS, NEVER_TAKEN, OPENAI, taken
 from routing.table.price_list import read_rates, read_tariff
 from routing.table.problem import Wrong, dotted, nearest
@@ -49,7 +49,7 @@ _FACTS: Final[tuple[tuple[str, Any, Any], ...]] = (
 """What a model may say of itself besides its prices: field, check, default."""
 
 
-def read_model(table: Table, provider_name: str, key: str, version: str, parameters: tuple[str, ...] = ()) -> Model:
+def read_model(table: TomlTable, provider_name: str, key: str, version: str, parameters: tuple[str, ...] = ()) -> Model:
     if not _MODEL_NAME.match(key):
         table.blame(Wrong("is no usable model name", "up to 200 printable ASCII characters without space"))
     own = {name: table.take(name, check, default) for name, check, default in _FACTS}
@@ -67,7 +67,7 @@ def read_model(table: Table, provider_name: str, key: str, version: str, paramet
     return model
 
 
-def read_provider(table: Table, name: str, version: str) -> Provider:
+def read_provider(table: TomlTable, name: str, version: str) -> Provider:
     """One provider. Where something is wrong, the default stands in for it, so that the rest can be checked too."""
     if not _NAME.match(name) or len(name) > 64:
         table.blame(Wrong("is no usable provider name", "letters, digits, '.', '_' and '-', in parts separated by '/'"))
@@ -105,7 +105,7 @@ def read_provider(table: Table, name: str, version: str) -> Provider:
     return provider
 
 
-def read_endpoints(table: Table, models: dict[str, Model], *, is_echo: bool = False) -> tuple[Endpoint, ...]:
+def read_endpoints(table: TomlTable, models: dict[str, Model], *, is_echo: bool = False) -> tuple[Endpoint, ...]:
     """`serves = ["chat", "messages"]`, and under `endpoints.NAME` what is not as the format's inventor has it."""
     serves = table.take("serves", field.items(field.one_of(*FORMATS)), ())
     tables = dict(table.table("endpoints").tables())
@@ -129,7 +129,7 @@ def read_endpoints(table: Table, models: dict[str, Model], *, is_echo: bool = Fa
     return found
 
 
-def _endpoint(table: Table, name: str, inner: Table | None) -> Endpoint:
+def _endpoint(table: TomlTable, name: str, inner: TomlTable | None) -> Endpoint:
     usual = CHAT if name == "chat" else known_endpoint(name)
     auth_header = "" if table.has("auth_header") else usual.auth_header
     if inner is None:
@@ -152,7 +152,7 @@ def _endpoint(table: Table, name: str, inner: Table | None) -> Endpoint:
     return endpoint
 
 
-def _body_members(table: Table) -> tuple[tuple[str, str], ...]:
+def _body_members(table: TomlTable) -> tuple[tuple[str, str], ...]:
     """`body = { anthropic_version = "vertex-2023-10-16" }`: members that each request needs."""
     inner = table.table("body")
     pairs = []
@@ -164,7 +164,7 @@ def _body_members(table: Table) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def _parameters(table: Table) -> tuple[str, ...]:
+def _parameters(table: TomlTable) -> tuple[str, ...]:
     """`["top_k", "-logit_bias"]`: what is taken beyond OpenAI's parameters, and what of those is not."""
     names = table.take("parameters", field.items(field.text), ())
     for name in names:
@@ -180,13 +180,13 @@ def _parameters(table: Table) -> tuple[str, ...]:
     return names
 
 
-def _base_url(table: Table, is_echo: bool) -> BaseUrl:
+def _base_url(table: TomlTable, is_echo: bool) -> BaseUrl:
     if is_echo:
         return table.take("base_url", field.base_url, _NOWHERE)
     return table.need("base_url", field.base_url, _NOWHERE, 'such as "https://api.openai.com/v1"')
 
 
-def _key_refs(table: Table, name: str, is_echo: bool) -> tuple[str, ...]:
+def _key_refs(table: TomlTable, name: str, is_echo: bool) -> tuple[str, ...]:
     pool = table.take("api_keys", field.items(field.key_ref), ())
     one = table.take("api_key", _key_or_none, ())
     if table.has("api_keys") and table.has("api_key"):
@@ -203,7 +203,7 @@ def _key_or_none(value: Any) -> tuple[str, ...]:
     return () if value == "none" else (field.key_ref(value),)
 
 
-def _unlisted(table: Table, version: str) -> Rates | None:
+def _unlisted(table: TomlTable, version: str) -> Rates | None:
     inner = table.table("unlisted")
     if not table.has("unlisted"):
         return None
@@ -212,7 +212,7 @@ def _unlisted(table: Table, version: str) -> Rates | None:
     return rates
 
 
-def _wire(table: Table) -> dict[str, Any]:
+def _wire(table: TomlTable) -> dict[str, Any]:
     """How it is reached: transport, TLS, clocks."""
     taken: dict[str, Any] = {
         "transport": table.take("transport", field.one_of("native", "httpx"), "native"),
@@ -229,7 +229,7 @@ def _wire(table: Table) -> dict[str, Any]:
     return taken
 
 
-def _quirks(table: Table) -> dict[str, Any]:
+def _quirks(table: TomlTable) -> dict[str, Any]:
     arithmetic = field.one_of("auto", "reasoning_included", "reasoning_excluded")
     return {
         "stream_options": table.take("stream_options", field.flag, True),
@@ -240,7 +240,7 @@ def _quirks(table: Table) -> dict[str, Any]:
     }
 
 
-def _extra_headers(table: Table, auth_header: str) -> tuple[tuple[str, str], ...]:
+def _extra_headers(table: TomlTable, auth_header: str) -> tuple[tuple[str, str], ...]:
     """Headers that go with every request to it; those that we write ourselves are refused."""
     inner = table.table("extra_headers")
     pairs = []

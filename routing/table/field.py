@@ -223,7 +223,7 @@ def proxy_url(value: Any) -> str:
     return written
 
 
-class Table:
+class TomlTable:
     """One table of the text, whose fields are taken one after the other; what is wrong with them is collected in `found`."""
 
     def __init__(self, values: object, path: Path, found: list[tuple[Path, Wrong]]) -> None:
@@ -258,14 +258,14 @@ class Table:
             self.blame(Wrong("is missing", hint), name)
         return self.take(name, check, default)
 
-    def table(self, name: str) -> "Table":
+    def table(self, name: str) -> "TomlTable":
         """A table inside this one; an empty one when it is absent."""
         self.known.append(name)
-        return Table(self.values.get(name, {}), (*self.path, name), self.found)
+        return TomlTable(self.values.get(name, {}), (*self.path, name), self.found)
 
-    def tables(self) -> "list[tuple[str, Table]]":
+    def tables(self) -> "list[tuple[str, TomlTable]]":
         """All members of a table of tables."""
-        return [(name, Table(values, (*self.path, name), self.found)) for name, values in self.values.items()]
+        return [(name, TomlTable(values, (*self.path, name), self.found)) for name, values in self.values.items()]
 
     def close(self) -> None:
         """No field may be left that nobody took."""

@@ -8,7 +8,7 @@ import re
 from typing import Any, Final
 
 from routing.table import field
-from routing.table.field import Table
+from routing.table.field import TomlTable
 from routing.table.problem import Wrong
 from routing.table.tariff import PLAIN_TIERS, Above, Tariff, scaled
 from usage.record import Rates
@@ -33,7 +33,7 @@ _OF_OUTPUT: Final = ("reasoning", "audio_completion", "image_completion")
 _ABOVE: Final = re.compile(r"above_([1-9][0-9]{0,8})(k?)\Z")
 
 
-def read_rates(table: Table, version: str, plain: Rates | None = None) -> Rates:
+def read_rates(table: TomlTable, version: str, plain: Rates | None = None) -> Rates:
     """The prices among a table's fields; the table stays open for its other fields. What is absent follows from `plain`."""
     if plain is None:
         both = {name: table.need(name, field.token_price, 0, _PRICE_HINT) for name in ("input", "output")}
@@ -60,7 +60,7 @@ def _in_proportion(plain: Rates, rate: str, both: dict[str, int]) -> int | None:
     return price if price is None or not before else -(-price * both[whole] // before)
 
 
-def read_tariff(table: Table, version: str) -> Tariff:
+def read_tariff(table: TomlTable, version: str) -> Tariff:
     """All prices of a model; the table stays open for its other fields."""
     rates = read_rates(table, version)
     above = _read_above(table, rates, version)
@@ -76,7 +76,7 @@ def read_tariff(table: Table, version: str) -> Tariff:
     return Tariff(rates, above, tiers)
 
 
-def _read_above(table: Table, rates: Rates, version: str) -> tuple[Above, ...]:
+def _read_above(table: TomlTable, rates: Rates, version: str) -> tuple[Above, ...]:
     """`above_272k = { input = "4", … }`, with the highest threshold first."""
     steps: list[Above] = []
     for name in table.values:

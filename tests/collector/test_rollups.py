@@ -176,7 +176,7 @@ async def test_store_of_the_first_release_is_brought_over(name: str, request: py
         patched.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
         for module in (schema, sqlite, postgres):
             patched.setattr(module, "VERSION", 1)
-        patched.setattr(postgres._Tx, "make_months", lambda *_: None)
+        patched.setattr(postgres._PostgresTx, "make_months", lambda *_: None)
         old = opened()
         for table in OLD:
             columns = [column for column in _columns(old, table) if column != "posting_id"]

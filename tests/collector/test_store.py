@@ -10,7 +10,8 @@ import pytest
 
 from collector.accounts import accounts
 from collector.store import postgres, schema, sqlite
-from collector.store.contract import Store, StoreUnavailable, open_store
+from collector.store.contract import Store, StoreUnavailable
+from collector.store.opening import open_store
 from collector.store.postgres import PostgresStore
 from collector.store.schema import SchemaTooNew
 from collector.store.sqlite import SqliteStore
@@ -134,7 +135,7 @@ def test_keys_from_before_marks_stay_usable(
         old.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
         old.setattr(schema, "VERSION", 1)
         old.setattr(home, "VERSION", 1)
-        old.setattr(postgres._Tx, "make_months", lambda *_: None)
+        old.setattr(postgres._PostgresTx, "make_months", lambda *_: None)
         store = opened()
         store.write(
             lambda tx: tx.run(

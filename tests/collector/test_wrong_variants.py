@@ -21,7 +21,7 @@ from collector.ledger import bookkeeping, ledger
 from collector.ledger.audit import verify
 from collector.ledger.ledger import LeaseKey
 from collector.store.contract import Store
-from collector.store.sqlite import SqliteStore, _Tx
+from collector.store.sqlite import SqliteStore, _SqliteTx
 from tests.collector.facts import NOON_MS, Caller, available_nano, make_fact, spent_nano
 from usage.key import digest
 from usage.protocol import Acquire, Batch, Boot, Close, Refused, Return
@@ -179,7 +179,7 @@ def test_collector_on_either_database_lives_through_the_same_world(store: Store)
     live_through(store, 77, 300)
 
 
-def _insert_again(tx: _Tx, rows: Sequence[Any]) -> set[str]:
+def _insert_again(tx: _SqliteTx, rows: Sequence[Any]) -> set[str]:
     """No deduplication."""
     tx.run_many("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
     return {row[0] for row in rows}
@@ -220,7 +220,7 @@ def _return_each_time(tx: Any, message: Return, now_ms: int) -> Any:
 RIGHT_GRANT, RIGHT_CLOSE, RIGHT_RETURN = leasing.grant_credit, leasing.close, leasing.take_back
 
 WRONG: dict[str, tuple[Any, str, Any]] = {
-    "no deduplication": (_Tx, "insert_records", _insert_again),
+    "no deduplication": (_SqliteTx, "insert_records", _insert_again),
     "acknowledged across a gap": (ingest, "advance", _acked_across_a_gap),
     "acknowledgement goes back": (ingest, "advance", _acked_from_the_batch),
     "give-back at expiry": (leasing, "grant_credit", _give_back_at_expiry),

@@ -7,7 +7,7 @@ import pytest
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from edge.endpoints.router import ApiRouter, Endpoint, has_key, tidy
+from edge.endpoints.router import ApiRouter, PathEndpoint, has_key, tidy
 from edge.relay.responses import send_whole
 
 pytestmark = pytest.mark.anyio
@@ -72,7 +72,7 @@ async def test_endpoint_that_fails() -> None:
         raise RuntimeError("secret")
 
     router = ApiRouter(None)
-    router.serve({}, [Route("/v1/a", Endpoint(fails, "GET")), Route("/v1/b", Endpoint(fails_late, "GET"))], tuple)
+    router.serve({}, [Route("/v1/a", PathEndpoint(fails, "GET")), Route("/v1/b", PathEndpoint(fails_late, "GET"))], tuple)
     start, body = await call(router, "/v1/a")
     assert start["status"] == 500
     assert json.loads(body["body"])["error"]["code"] == "internal_error"
@@ -115,6 +115,6 @@ async def test_head_is_checked_on_every_path(path: str, headers: tuple[Header, .
         await send_whole(send, 200, [], b"{}")
 
     router = ApiRouter(None)
-    router.serve({}, [Route(path, Endpoint(served, "GET"))] if path != "/nowhere" else [], tuple)
+    router.serve({}, [Route(path, PathEndpoint(served, "GET"))] if path != "/nowhere" else [], tuple)
     assert (await call(router, path, headers=headers))[0]["status"] == status
     assert (await call(router, path))[0]["status"] == (404 if path == "/nowhere" else 200)

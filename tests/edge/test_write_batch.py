@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from edge.downstream.server import Server
 from edge.journal import Journal
-from edge.journal.worker import Worker
+from edge.journal.worker import SyncWorker
 from edge.relay.context import CancelReason, RequestContext
 from edge.relay.watchdog import Watchdog
 from edge.tasks import Tasks
@@ -335,7 +335,7 @@ async def test_nothing_is_appended_behind_a_commit_that_failed() -> None:
 
 async def test_work_for_a_thread_that_has_ended_is_refused() -> None:
     """Rather than waited for, for ever."""
-    worker = Worker("test")
+    worker = SyncWorker("test")
     await worker.run(lambda: None)
     worker.close()
     with pytest.raises(RuntimeError, match="after shutdown"):
@@ -376,7 +376,7 @@ async def test_caller_who_left_before_anybody_listened_is_gone() -> None:
 )
 async def test_journal_thread_outlives_whatever_a_job_raises(problem: BaseException) -> None:
     """Nothing would become durable any more, in silence: the job fails as the disk would, and the next one is done."""
-    worker = Worker("test")
+    worker = SyncWorker("test")
 
     def fail() -> None:
         raise problem

@@ -19,11 +19,11 @@ import proxy
 from collector.accounts import accounts
 from collector.app import create_app
 from collector.dashboard.routes import Site
-from collector.lazy import Pages
+from collector.lazy import LazyPages
 from collector.leasing import nodes
 from collector.service import Collector
 from collector.store.sqlite import SqliteStore
-from edge.endpoints.router import Endpoint
+from edge.endpoints.router import PathEndpoint
 from usage import key as keys
 
 pytestmark = pytest.mark.anyio
@@ -94,8 +94,8 @@ async def house(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyt
     else:
         async with proxy.lifespan(None), client_of(proxy.app) as http:
             routes = list(proxy.app.routes)
-            pages = Site(collector).routes if any(isinstance(route, Pages) for route in routes) else ()
-            yield House(http, [*(route for route in routes if not isinstance(route, Pages)), *pages], collector)
+            pages = Site(collector).routes if any(isinstance(route, LazyPages) for route in routes) else ()
+            yield House(http, [*(route for route in routes if not isinstance(route, LazyPages)), *pages], collector)
     await collector.shut_down()
 
 
@@ -109,7 +109,7 @@ def asked(routes: list[BaseRoute]) -> list[tuple[str, str, str]]:
     for route in routes:
         assert isinstance(route, Route), "a kind of route that this test does not know how to try"
         endpoint = route.endpoint
-        methods = endpoint.methods if isinstance(endpoint, Endpoint) else route.methods or ("GET", "POST", "PATCH", "DELETE")
+        methods = endpoint.methods if isinstance(endpoint, PathEndpoint) else route.methods or ("GET", "POST", "PATCH", "DELETE")
         path = re.sub(r"\{[^}]*\}", "x", route.path)
         found += [(method, route.path, path) for method in methods if method != "HEAD"]
     return found

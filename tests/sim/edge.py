@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from edge.collector_client.outbox import Lane
+from edge.collector_client.outbox import OutboxCursor
 from edge.collector_client.shipper import Shipper
 from edge.credit.wallet import Wallet
 from edge.journal import Journal
@@ -86,7 +86,7 @@ class Tray:
 class SimShipper(Shipper):
     """Rejected records are the world's affair; here the wallets are told of them, and they are let go."""
 
-    async def _bury(self, lane: Lane, ack: Ack, records: list[UsageRecord]) -> None:
+    async def _bury(self, lane: OutboxCursor, ack: Ack, records: list[UsageRecord]) -> None:
         rejected = {one.seq for one in ack.rejected if lane.next_seq <= one.seq <= ack.acked_through}
         if lane.outbox.epoch == self._journal.epoch:
             self._on_rejected([record for record in records if record.seq in rejected])
@@ -134,7 +134,7 @@ class Process:
         self.epoch = 0
         self.journal: Journal | None = None
         self.shipper: SimShipper | None = None
-        self.lanes: list[Lane] = []
+        self.lanes: list[OutboxCursor] = []
         self.talks: dict[int, Coroutine[Any, Any, Any]] = {}
         self.busy: dict[int, int] = {}
         self.wallets: dict[str, Wallet] = {}
@@ -178,7 +178,7 @@ class Process:
         self.shipper = SimShipper(
             journal, Wire(), Tasks(), on_ack=self.on_ack, on_rejected=self.on_rejected, clock=self.clock, dice=lambda: 0.5
         )
-        self.lanes = [Lane(Tray(journal), self.clock())]
+        self.lanes = [OutboxCursor(Tray(journal), self.clock())]
         self.to_adopt = [epoch for epoch in self.recovery.epochs() if epoch != booted.epoch]
 
     # Credit, as `edge.credit.credit` does it.
@@ -240,10 +240,10 @@ class Process:
         self.to_adopt.pop(0)
         if old is None:
             return 0
-        self.lanes.append(Lane(Tray(old), self.clock()))
+        self.lanes.append(OutboxCursor(Tray(old), self.clock()))
         return epoch
 
-    def speak(self, lane: Lane) -> Coroutine[Any, Any, Any] | None:
+    def speak(self, lane: OutboxCursor) -> Coroutine[Any, Any, Any] | None:
         """What this lane has to say to the collector now."""
         shipper = self.shipper
         assert shipper is not None
@@ -266,7 +266,7 @@ class Process:
             wallet.rode_s = now_s
         return tuple(self.acquire(wallet, 0, 1) for wallet in low)
 
-    async def leave(self, lane: Lane) -> None:
+    async def leave(self, lane: OutboxCursor) -> None:
         """Close the epoch of a lane at the collector, and remove its folder."""
         assert self.shipper is not None
         assert isinstance(lane.outbox, Tray)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from edge.collector_client.outbox import Lane
+from edge.collector_client.outbox import OutboxCursor
 from edge.credit.wallet import Wallet
 from edge.journal.files.folder import EpochInUse
 from tests.sim.books import Violation
@@ -88,7 +88,7 @@ class Traffic(Ground):
             if id(lane) not in process.busy:
                 self.open_talk(process, lane)
 
-    def open_talk(self, process: Process, lane: Lane) -> bool:
+    def open_talk(self, process: Process, lane: OutboxCursor) -> bool:
         """False when this lane has nothing to say."""
         coroutine = self.within(process, lambda: process.speak(lane))
         if coroutine is None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from collector.analytics.engine import run
-from collector.analytics.query import Query, Table
+from collector.analytics.query import Query, Result
 from collector.ingest.rollups import QUARTER_MS, Group, by_day
 from collector.store.contract import MEASURES, Store, Tx
 from tests.soak.ledger import open_postgres, open_sqlite
@@ -57,7 +57,7 @@ def _fill(store: Store, dice: random.Random, generations: int) -> None:
         store.write(work)
 
 
-def _timed(draw: Callable[[], Table]) -> tuple[float, Table]:
+def _timed(draw: Callable[[], Result]) -> tuple[float, Result]:
     times = []
     for _ in range(5):
         started_s = time.perf_counter()

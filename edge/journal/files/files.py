@@ -7,7 +7,7 @@ from edge.journal.files.disk import Disk
 from edge.journal.files.folder import create_epoch, remove_epoch
 from edge.journal.files.log import Log
 from edge.journal.files.segment import Segment
-from edge.journal.worker import Worker
+from edge.journal.worker import SyncWorker
 
 
 class Files:
@@ -19,7 +19,7 @@ class Files:
         self.node_folder = f"{root}/{node}"
         self._acked = AckedFile(disk, self.folder)
         self.log = Log(disk, self.folder, segment_bytes, syncs=syncs)
-        self.worker = Worker("journal")
+        self.worker = SyncWorker("journal")
 
     @property
     def acked_through(self) -> int:

@@ -6,7 +6,7 @@ from edge.journal.files.acknowledged import AckedFile
 from edge.journal.files.disk import Disk
 from edge.journal.files.folder import remove_epoch
 from edge.journal.recovery.scan import Scan, SegmentFacts
-from edge.journal.unshipped import Cursor, Range
+from edge.journal.unshipped import Range, UnshippedCursor
 from usage.record import Rates, Tokens, UsageRecord
 
 
@@ -26,7 +26,7 @@ class OldEpoch:
         self._late = dict(found.late)
         self._segments: list[SegmentFacts] = found.segments
         self._acked_file = AckedFile(disk, folder)
-        self._cursor = Cursor(disk, self._ranges)
+        self._cursor = UnshippedCursor(disk, self._ranges)
 
     def __repr__(self) -> str:
         return f"<OldEpoch {self.node}/{self.epoch} settled={self.settled_seq} acked={self.acked_through}>"

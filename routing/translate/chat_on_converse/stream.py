@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from routing.dialects.bedrock import FINISH, TIERS, Usage
+from routing.dialects.bedrock import FINISH, TIERS, BedrockUsage
 from routing.rewrite.reshape import answer_of
 from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
@@ -58,7 +58,7 @@ class Event(msgspec.Struct, gc=False, rename="camel"):
     start: Block | None = None
     delta: Block | None = None
     stop_reason: str | None = None
-    usage: Usage | None = None
+    usage: BedrockUsage | None = None
     service_tier: Tier | None = None
 
 
@@ -73,7 +73,7 @@ class Output(msgspec.Struct, gc=False):
 class Answer(msgspec.Struct, gc=False, rename="camel"):
     output: Output | None = None
     stop_reason: str | None = None
-    usage: Usage | None = None
+    usage: BedrockUsage | None = None
     service_tier: Tier | None = None
 
 
@@ -100,7 +100,7 @@ class ConverseToChat:
         self._tools: dict[int, Tool] = {}
         self._thoughts: dict[int, int] = {}
         self._stop = ""
-        self._usage: Usage | None = None
+        self._usage: BedrockUsage | None = None
         self._tier = ""
         self._is_over = False
 
@@ -147,7 +147,7 @@ class ConverseToChat:
                 self._stop = event.stop_reason or "end_turn"
                 return self._conclude() if self._usage is not None else b""
             case "metadata":
-                self.count(event.usage or Usage(), event.service_tier)
+                self.count(event.usage or BedrockUsage(), event.service_tier)
                 return self._conclude() if self._stop else b""
             case "messageStart":
                 return b""
@@ -156,7 +156,7 @@ class ConverseToChat:
                 return self._writer.error(_error({":exception-type": other}, payload))
         return b""
 
-    def count(self, usage: Usage, tier: Tier | None) -> None:
+    def count(self, usage: BedrockUsage, tier: Tier | None) -> None:
         self._usage = usage
         self._tier = TIERS.get(tier.type, "") if tier is not None else ""
 

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from routing.dialects.gemini import Usage, finish_of
+from routing.dialects.gemini import GeminiUsage, finish_of
 from routing.rewrite.reshape import answer_of
 from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
@@ -71,7 +71,7 @@ class Feedback(msgspec.Struct, gc=False, rename="camel"):
 class Response(msgspec.Struct, gc=False, rename="camel"):
     candidates: list[Candidate] | None = None
     prompt_feedback: Feedback | None = None
-    usage_metadata: Usage | None = None
+    usage_metadata: GeminiUsage | None = None
     model_version: Raw = ABSENT
     response_id: Raw = ABSENT
     error: Raw = ABSENT
@@ -100,7 +100,7 @@ class GeminiToChat:
         self._writer = ChunkWriter(context.created_s)
         self._is_named = False
         self._said: dict[int, Said] = {}
-        self._usage = Usage()
+        self._usage = GeminiUsage()
         self._has_usage = False
         self._is_over = False
 
@@ -147,7 +147,7 @@ class GeminiToChat:
         self.is_framing = False
         return self._writer.error(error)
 
-    def _count(self, usage: Usage) -> bytes:
+    def _count(self, usage: GeminiUsage) -> bytes:
         """The last one with counts is the one that counts; the first tells at once what the prompt came to."""
         if not usage.prompt_token_count:
             self._usage.traffic_type = usage.traffic_type or self._usage.traffic_type

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from routing.dialects.anthropic import FINISH, Usage
+from routing.dialects.anthropic import FINISH, AnthropicUsage
 from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
 from routing.translate.events import ABSENT, NOTHING, Payloads, view
@@ -51,7 +51,7 @@ class Block(msgspec.Struct, gc=False):
 class Message(msgspec.Struct, gc=False):
     id: Raw = ABSENT
     model: Raw = ABSENT
-    usage: Usage | None = None
+    usage: AnthropicUsage | None = None
 
 
 class Event(msgspec.Struct, gc=False):
@@ -60,7 +60,7 @@ class Event(msgspec.Struct, gc=False):
     delta: Delta | None = None
     content_block: Block | None = None
     message: Message | None = None
-    usage: Usage | None = None
+    usage: AnthropicUsage | None = None
     error: Raw = ABSENT
 
 
@@ -113,7 +113,7 @@ class MessagesToChat:
         self.is_framing = False
         self._payloads = Payloads()
         self._writer = ChunkWriter(context.created_s)
-        self._usage = Usage()
+        self._usage = AnthropicUsage()
         self._tools: dict[int, Tool] = {}
         self._thoughts: dict[int, int] = {}
         self._frame: Frame | None = None

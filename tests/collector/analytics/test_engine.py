@@ -10,7 +10,7 @@ import pytest
 from collector.analytics.calendar import PERIODS, bounds, zone
 from collector.analytics.engine import run
 from collector.analytics.paging import page
-from collector.analytics.query import DIMENSIONS, Line, Query, Table, Wrong
+from collector.analytics.query import DIMENSIONS, Query, QueryProblem, QueryRow, Result
 from collector.ingest.rollups import QUARTER_MS, measures_of
 from collector.service import Collector
 from tests.collector.analytics.test_calendar import ZONES
@@ -59,7 +59,7 @@ def counted(facts: Iterable[UsageRecord], query: Query, start: int, end: int) ->
     return found
 
 
-def lines(table: Table) -> dict[Any, tuple[int, ...]]:
+def lines(table: Result) -> dict[Any, tuple[int, ...]]:
     return {(line.start_ms, line.group): msgspec.structs.astuple(line.sums) for line in table.lines}
 
 
@@ -113,7 +113,7 @@ async def test_pages_are_the_table_cut_up(collector: Collector, facts: list[Usag
     query = Query("acme", NOON_MS - 60 * DAY_MS, NOON_MS, "UTC", "day", ("model", "key"))
     table = collector.store.read(lambda tx: run(tx, query, NOON_MS))
     for size in (1, 7, 1_000):
-        seen: list[Line] = []
+        seen: list[QueryRow] = []
         cursor = ""
         while True:
             part, cursor = page(table.lines, cursor, size)
@@ -122,7 +122,7 @@ async def test_pages_are_the_table_cut_up(collector: Collector, facts: list[Usag
                 break
         assert tuple(seen) == table.lines
     for cursor in ("x", "!!", "e30", "\xff", "W10"):
-        with pytest.raises(Wrong):
+        with pytest.raises(QueryProblem):
             page(table.lines, cursor, 5)
 
 
@@ -150,7 +150,7 @@ async def test_range_is_widened_to_quarters(collector: Collector, facts: list[Us
 )
 async def test_wrong_question_names_what_is_wrong(collector: Collector, change: dict[str, Any], param: str) -> None:
     query = msgspec.structs.replace(Query("acme", NOON_MS - DAY_MS, NOON_MS), **change)
-    with pytest.raises(Wrong) as caught:
+    with pytest.raises(QueryProblem) as caught:
         collector.store.read(lambda tx: run(tx, query, NOON_MS))
     assert caught.value.param == param
 

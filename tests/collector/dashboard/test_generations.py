@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from collector.dashboard.generations import Filter, page_of
+from collector.dashboard.generations import GenerationFilter, page_of
 from tests.collector.dashboard.conftest import Browser
 from tests.collector.facts import NOON_MS, Node, at_time, make_caller
 
@@ -24,7 +24,7 @@ async def test_list_goes_by_start_and_on_from_any_record(browser: Browser) -> No
     before = ""
     while True:
         records, before = await browser.collector.read(
-            lambda tx, now, before=before: page_of(tx, "acme", Filter(), before, now, 3)  # type: ignore[misc]
+            lambda tx, now, before=before: page_of(tx, "acme", GenerationFilter(), before, now, 3)  # type: ignore[misc]
         )
         found += [record.gen_id for record in records]
         if not before:

@@ -7,7 +7,7 @@ import pytest
 
 from collector.service import Collector
 from collector.sinks import outbox
-from collector.sinks.contract import Event, Rejected, Unavailable
+from collector.sinks.contract import SinkEvent, SinkRejected, Unavailable
 from collector.sinks.runner import SinkRunner
 from collector.store.contract import Store
 from tests.collector.facts import Clock, Node, make_caller
@@ -20,17 +20,17 @@ class ListSink:
     name = "list"
 
     def __init__(self) -> None:
-        self.events: list[Event] = []
+        self.events: list[SinkEvent] = []
         self.poison: set[str] = set()
         self.is_away = False
         self.calls = 0
 
-    def publish(self, events: Sequence[Event]) -> None:
+    def publish(self, events: Sequence[SinkEvent]) -> None:
         self.calls += 1
         if self.is_away:
             raise Unavailable("away")
         if any(event.event_id in self.poison for event in events):
-            raise Rejected("a bad fact")
+            raise SinkRejected("a bad fact")
         self.events += events
 
     def close(self) -> None: ...

@@ -18,7 +18,7 @@ import nats
 import pytest
 
 from collector.sinks import outbox
-from collector.sinks.contract import Event, Rejected, Unavailable
+from collector.sinks.contract import SinkEvent, SinkRejected, Unavailable
 from collector.sinks.nats import NatsSink
 from collector.sinks.openmeter import OpenMeterSink
 from collector.sinks.runner import SinkRunner
@@ -216,12 +216,12 @@ def test_nats_without_a_stream_waits_and_says_what_is_missing(jetstream: JetStre
     """A subject that no stream listens to keeps nothing: the event is not taken."""
     sink = NatsSink(jetstream.url, SUBJECT)
     with pytest.raises(Unavailable, match="nats stream add"):
-        sink.publish([Event("gen-1", b"{}")])
+        sink.publish([SinkEvent("gen-1", b"{}")])
     jetstream.add_stream()
-    sink.publish([Event("gen-1", b"{}"), Event("gen-1", b"{}")])
+    sink.publish([SinkEvent("gen-1", b"{}"), SinkEvent("gen-1", b"{}")])
     assert jetstream.ids() == ["gen-1"]
-    with pytest.raises(Rejected):
-        sink.publish([Event("gen-2", b"x" * (2 << 20))])
+    with pytest.raises(SinkRejected):
+        sink.publish([SinkEvent("gen-2", b"x" * (2 << 20))])
     sink.close()
 
 
@@ -259,7 +259,7 @@ def endpoint() -> Iterator[tuple[str, type[Endpoint]]]:
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [(400, Rejected), (413, Rejected), (429, Unavailable), (500, Unavailable), (401, Unavailable)]
+    ("status", "error"), [(400, SinkRejected), (413, SinkRejected), (429, Unavailable), (500, Unavailable), (401, Unavailable)]
 )
 def test_openmeter_statuses(endpoint: tuple[str, type[Endpoint]], status: int, error: type[Exception]) -> None:
     """What never helps is refused for good; what an operator or time mends waits, as long as it says."""
@@ -267,10 +267,10 @@ def test_openmeter_statuses(endpoint: tuple[str, type[Endpoint]], status: int, e
     sink = OpenMeterSink(url, "secret")
     handler.script[:] = [(status, {"retry-after": "7"})]
     with pytest.raises(error) as caught:
-        sink.publish([Event("gen-1", b'{"id":"gen-1"}')])
+        sink.publish([SinkEvent("gen-1", b'{"id":"gen-1"}')])
     if isinstance(caught.value, Unavailable):
         assert caught.value.wait_s == 7
-    sink.publish([Event("gen-1", b'{"id":"gen-1"}'), Event("gen-2", b'{"id":"gen-2"}')])
+    sink.publish([SinkEvent("gen-1", b'{"id":"gen-1"}'), SinkEvent("gen-2", b'{"id":"gen-2"}')])
     assert handler.taken == [{"id": "gen-1"}, {"id": "gen-2"}]
     assert handler.heads[-1]["content-type"] == "application/cloudevents-batch+json"
     assert handler.heads[-1]["authorization"] == "Bearer secret"
@@ -280,7 +280,7 @@ def test_openmeter_statuses(endpoint: tuple[str, type[Endpoint]], status: int, e
 def test_openmeter_that_is_not_there_waits() -> None:
     sink = OpenMeterSink(f"http://127.0.0.1:{free_port()}/")
     with pytest.raises(Unavailable, match="no answer"):
-        sink.publish([Event("gen-1", b"{}")])
+        sink.publish([SinkEvent("gen-1", b"{}")])
     sink.close()
 
 
