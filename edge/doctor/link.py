@@ -132,5 +132,7 @@ def _skew(collector_ms: int) -> Iterator[Finding]:
     if not collector_ms or abs(skew_ms) <= TOLERANCE_MS:
         yield ok("clock", "agrees with the collector's")
         return
-    said = f"{abs(skew_ms) // 1000} s {'ahead of' if skew_ms > 0 else 'behind'} the collector's, by which keys and windows go"
+    said = (
+        f"{round(abs(skew_ms) / 1000)} s {'ahead of' if skew_ms > 0 else 'behind'} the collector's, by which keys and windows go"
+    )
     yield warn("clock", said, "set the clock of the machine that is wrong (chrony, systemd-timesyncd)")
