@@ -106,7 +106,7 @@ class Settings(msgspec.Struct, frozen=True):
             providers=Path(environ.get("TOLLWAY_PROVIDERS", "./providers.toml")),
             collector_url=url.rstrip("/") if url else None,
             node=environ.get("TOLLWAY_NODE") or None,
-            node_token=_secret(environ, "TOLLWAY_NODE_TOKEN"),
+            node_token=secret_of(environ, "TOLLWAY_NODE_TOKEN"),
             machine=environ.get("FLY_MACHINE_ID") or environ.get("POD_NAME") or "",
             durability=cast(Durability, durability),
             journal_bytes_max=_number(environ, "TOLLWAY_JOURNAL_BYTES_MAX", 2 << 30, 1 << 50),
@@ -125,7 +125,7 @@ class Settings(msgspec.Struct, frozen=True):
         )
 
 
-def _secret(environ: Mapping[str, str], name: str) -> str | None:
+def secret_of(environ: Mapping[str, str], name: str) -> str | None:
     """The value, or what the file holds that `file:PATH` names."""
     value = environ.get(name) or None
     if value is None or not value.startswith("file:"):

@@ -12,6 +12,7 @@ import msgspec
 from collector.accounts.accounts import NAME, Mistake
 from collector.accounts.audit_log import Actor, record
 from collector.leasing.instance import refuse_double
+from collector.leasing.leasing import lock_node
 from collector.leasing.nodes import digest_of, issue_token
 from collector.store.contract import Tx
 from usage.protocol import GROUP_PREFIX, Enrol, Refused
@@ -81,12 +82,14 @@ def enrol(tx: Tx, token: str, message: Enrol, origin: str, now_ms: int) -> str:
         raise Refused("bad_node_token", f"a token of group {group} makes nodes named {group}-…, not {node!r}")
     if not 0 < len(message.instance) <= INSTANCE_CHARS_MAX or not message.instance.isalnum():
         raise Refused("invalid", "instance is up to 64 letters and digits")
-    known = tx.row("SELECT node_group FROM nodes WHERE node = ?" + tx.lock, node)
+    was_there = tx.row("SELECT node FROM nodes WHERE node = ?", node) is not None
+    lock_node(tx, node, now_ms)
     machine = node.partition("@")[0]
     is_revoked = tx.row("SELECT node FROM nodes WHERE node IN (?, ?) AND revoked_ms IS NOT NULL", node, machine)
     if is_revoked is not None:
         raise Refused("bad_node_token", f"node {machine} was revoked; `tollway nodes create {machine}` admits it again")
-    if known is not None and known[0] != group:
+    known = tx.row("SELECT node_group FROM nodes WHERE node = ?", node)
+    if known is None or known[0] not in ((group,) if was_there else (group, "")):
         raise Refused("bad_node_token", f"node {node} is there already and not of group {group}: name this machine otherwise")
     refuse_double(tx, node, message.instance, now_ms)
     tx.run("UPDATE node_tokens SET revoked_ms = ? WHERE node = ? AND revoked_ms IS NULL", now_ms, node)
