@@ -14,11 +14,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from edge.endpoints.router import BASES, PathEndpoint
 from edge.node import Node
 from routing.plan.refusal import Refusal
-from routing.surfaces import SURFACES
+from routing.surfaces import BETA_BASES, SURFACES
 from usage.flavor import Flavor, flavor_of
 
 MODELS_PER_PAGE = 1_000
-PAID_PATHS = tuple(base + path for entry in SURFACES for path in entry.paths for base in BASES)
+PAID = tuple(
+    (base + path, entry)
+    for entry in SURFACES
+    for path in entry.paths
+    for base in ((*BASES, *BETA_BASES) if "{" in path else BASES)
+)
+"""Path → surface, of all that is paid."""
 ACCOUNT_PATHS: Mapping[str, tuple[str, ...]] = {
     "/credits": ("GET",),
     "/key": ("GET",),
@@ -57,17 +63,12 @@ ACCOUNT_PATHS: Mapping[str, tuple[str, ...]] = {
 
 def paid(node: Node) -> Mapping[str, ASGIApp]:
     """The paid endpoints by their path."""
-    return {base + path: node.paid(entry) for entry in SURFACES for path in entry.paths for base in BASES if "{" not in path}
+    return {path: node.paid(entry) for path, entry in PAID if "{" not in path}
 
 
 def routes(node: Node, account: ASGIApp) -> list[Route]:
     """Every endpoint, the paid ones with their odd spellings included. `account` answers for accounts."""
-    found = [
-        Route(base + path, PathEndpoint(Paid(node.paid(entry)), "POST"))
-        for entry in SURFACES
-        for path in entry.paths
-        for base in BASES
-    ]
+    found = [Route(path, PathEndpoint(Paid(node.paid(entry)), "POST")) for path, entry in PAID]
     for base in BASES:
         # What is spelled out goes first, or `/alerts/{id}` would answer for `/alerts/events`.
         paths = sorted(ACCOUNT_PATHS, key=lambda path: "{" in path)

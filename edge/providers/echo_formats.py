@@ -29,6 +29,8 @@ _CONTENT_TYPE: Final = re.compile(rb"\r\ncontent-type: ([^\r\n]+)\r\n", re.IGNOR
 
 def answer(path: str, head: bytes, body: bytes) -> Answer:
     """What goes back. ValueError, KeyError, TypeError: the request cannot be read."""
+    if path.startswith("/models/"):
+        return _gemini(path.partition(":")[2], body)
     return _BY_PATH[path](head, body)
 
 
@@ -193,6 +195,29 @@ def _completions(head: bytes, body: bytes) -> Answer:
 def _count_tokens(head: bytes, body: bytes) -> Answer:
     asked = json.loads(body)
     return _json({"input_tokens": _tokens(json.dumps(asked["messages"])) + _tokens(asked.get("system") or "")})
+
+
+def _gemini(action: str, body: bytes) -> Answer:
+    asked = json.loads(body)
+    if action.startswith("embedContent"):
+        return _json({"embedding": {"values": _vector(json.dumps(asked["content"]), DIMENSIONS)}})
+    parts = asked["contents"][-1]["parts"] if isinstance(asked["contents"], list) else asked["contents"]["parts"]
+    said = " ".join(str(part.get("text", "(something)")) for part in (parts if isinstance(parts, list) else [parts]))
+    cap = int((asked.get("generationConfig") or {}).get("maxOutputTokens") or 1_000_000)
+    words = said.split()
+    kept, finish = words[:cap], "STOP" if len(words) <= cap else "MAX_TOKENS"
+    prompt = _tokens(json.dumps(asked["contents"]))
+    usage = {"promptTokenCount": prompt, "candidatesTokenCount": len(kept), "totalTokenCount": prompt + len(kept)}
+    common = {"modelVersion": "echo", "responseId": "echo"}
+
+    def candidate(text: str, **more: Any) -> dict[str, Any]:
+        return {"content": {"parts": [{"text": text}], "role": "model"}, "index": 0, **more}
+
+    if not action.startswith("stream"):
+        return _json({"candidates": [candidate(" ".join(kept), finishReason=finish)], "usageMetadata": usage, **common})
+    events: list[dict[str, Any]] = [{"candidates": [candidate(word + " ")], **common} for word in kept]
+    events.append({"candidates": [candidate("", finishReason=finish)], "usageMetadata": usage, **common})
+    return EVENTS, [b"data: %b\r\n\r\n" % json.dumps(event).encode() for event in events]
 
 
 _BY_PATH: Final[dict[str, Callable[[bytes, bytes], Answer]]] = {

@@ -104,7 +104,7 @@ class Relay:
             arrival, digest = self._arrive(scope)
             if arrival.request_id is not None:
                 request_id = arrival.request_id
-            call = Call(scope["path"], scope["headers"])
+            call = Call(scope["path"], scope["headers"], scope.get("query_string", b""))
             await self._serve(arrival, digest, call, gen_id, request_id, context)
         except Denied as denied:
             self._books.metrics.count_refused(denied.refusal.status)

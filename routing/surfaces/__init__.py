@@ -27,6 +27,7 @@ class Call(NamedTuple):
 
     path: str
     headers: Headers
+    query: bytes = b""
 
     def header(self, name: bytes) -> bytes:
         """The value of a header (the last one), empty when there is none."""
@@ -141,6 +142,12 @@ class Entry(NamedTuple):
     """Under which name its SDKs read the request's id, beside ours."""
 
 
+def _gemini(*actions: str) -> tuple[str, ...]:
+    return tuple(f"/models/{{model:path}}:{action}" for action in actions)
+
+
+BETA_BASES: Final = ("/v1beta", "/api/v1beta")
+"""Where Google's SDKs look for what has the model in its path, beside the bases of all."""
 SURFACES: Final = (
     Entry("chat", "routing.surfaces.chat", ("/chat/completions",)),
     Entry("messages", "routing.surfaces.messages", ("/messages",), b"request-id"),
@@ -155,6 +162,8 @@ SURFACES: Final = (
     Entry("speech", "routing.surfaces.speech", ("/audio/speech",)),
     Entry("transcriptions", "routing.surfaces.transcriptions", ("/audio/transcriptions",)),
     Entry("translations", "routing.surfaces.transcriptions", ("/audio/translations",)),
+    Entry("gemini", "routing.surfaces.gemini", _gemini("generateContent", "streamGenerateContent")),
+    Entry("gemini_embeddings", "routing.surfaces.gemini_embeddings", _gemini("embedContent")),
 )
 CHAT: Final = SURFACES[0]
 

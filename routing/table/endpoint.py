@@ -123,7 +123,7 @@ CHAT_ONLY: Final = (CHAT,)
 """What a provider offers that does not say what it offers."""
 ECHO_FORMATS: Final = (
     *("chat", "count_tokens", "completions", "embeddings", "moderations", "rerank", "images", "image_edits", "speech"),
-    *("transcriptions", "translations"),
+    *("transcriptions", "translations", "gemini", "gemini_embeddings"),
 )
 ECHO_ENDPOINTS: Final = tuple(map(endpoint, ECHO_FORMATS))
 """What the built-in provider answers in."""

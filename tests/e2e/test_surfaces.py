@@ -7,6 +7,7 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+from google import genai
 
 from tests.answers import Answer, respond, spoken, stream
 from tests.processes import Account, Edge, make_account
@@ -222,3 +223,18 @@ def test_media_by_echo(client: openai.OpenAI) -> None:
     assert client.audio.transcriptions.create(model="echo/echo-1", file=("a.wav", tone), response_format="text")
     assert client.moderations.create(model="echo/echo-1", input="hi").results[0].flagged is False
     assert client.completions.create(model="echo/echo-1", prompt="one two").choices[0].text == "one two"
+
+
+def test_gemini_with_googles_sdk(edge: Edge, account: Account) -> None:
+    """Whole and streamed, with the key in Google's own header; a model that is not there is said in Google's words."""
+    made = genai.Client(api_key=account.key, http_options={"base_url": f"http://127.0.0.1:{edge.port}"})
+    answer = made.models.generate_content(model="echo/echo-1", contents="one two")
+    assert answer.text == "one two"
+    assert answer.response_id is not None
+    assert answer.response_id.startswith("gen-")
+    pieces = list(made.models.generate_content_stream(model="echo/echo-1", contents="one two"))
+    assert "".join(piece.text or "" for piece in pieces).split() == ["one", "two"]
+    assert pieces[-1].usage_metadata is not None
+    with pytest.raises(genai.errors.ClientError) as refused:
+        made.models.generate_content(model="nobody/nothing", contents="x")
+    assert (refused.value.code, refused.value.status) == (404, "NOT_FOUND")

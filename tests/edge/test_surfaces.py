@@ -20,6 +20,8 @@ ASKS: dict[str, dict[str, Any]] = {
     "rerank": {"query": "a b", "documents": ["a", "b c", "d"]},
     "images": {"prompt": "a cat"},
     "speech": {"input": "one two three", "voice": "alloy"},
+    "gemini": {"contents": [{"role": "user", "parts": [{"text": "one two three"}]}]},
+    "gemini_embeddings": {"content": {"parts": [{"text": "one"}]}},
     "count_tokens": {"messages": [{"role": "user", "content": "one two three"}]},
 }
 FORMS: dict[str, dict[str, Any]] = {
@@ -27,7 +29,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "transcriptions": {"file": (b"a.wav", b"RIFF" + bytes(40)), "response_format": "json"},
     "translations": {"file": (b"a.wav", b"RIFF" + bytes(40))},
 }
-STREAMED = ("chat", "messages", "responses", "completions", "images")
+STREAMED = ("chat", "messages", "responses", "completions", "images", "gemini")
 
 
 def form(fields: dict[str, Any]) -> tuple[bytes, bytes]:
@@ -49,7 +51,10 @@ def asked(entry: Entry, **more: Any) -> tuple[bytes, bytes]:
 async def ask_on(rig: Rig, entry: Entry, body: bytes, kind: bytes) -> Caller:
     headers = [(b"host", b"edge.test"), (b"authorization", b"Bearer " + rig.key.encode()), (b"content-type", kind)]
     caller = Caller(body, headers)
-    caller.scope["path"] = "/v1" + entry.paths[0]
+    caller.scope["path"] = "/v1" + entry.paths[-1].replace("{model:path}", "echo/echo-1")
+    if b"stream" not in body and entry.format == "gemini":
+        caller.scope["path"] = "/v1beta" + entry.paths[0].replace("{model:path}", "echo/echo-1")
+    caller.scope["query_string"] = b"alt=sse"
     await rig.relay.on(entry)(caller.scope, caller.receive, caller.send)
     return caller
 
@@ -66,7 +71,8 @@ async def test_surface_answers_with_its_cost_and_settles(tmp_path: Path, entry: 
         assert record.cost_nano > 0 or entry.format in ("moderations", "count_tokens") or record.tokens.total == 0
         if answer.headers[b"content-type"].startswith(b"application/json") and entry.format != "count_tokens":
             told = answer.json()
-            assert told["usage"]["cost"] * 1e9 == pytest.approx(record.cost_nano)
+            usage = told.get("usage") or told["usageMetadata"]
+            assert usage["cost"] * 1e9 == pytest.approx(record.cost_nano)
             if "model" in told:
                 assert told["model"] == "echo/echo-1"
         elif entry.format != "count_tokens":

@@ -1,0 +1,165 @@
+"""Gemini's generateContent, passed on: the stream and the whole answer with our id, model and cost.
+
+Rule: each event is a whole answer of its own; the one with the finish waits for the body's end, so that its usage and cost are
+the last word. Usage is Google's; `cost` is added to it. Source: Google's GenerateContentResponse; recorded streams.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from routing.dialects.gemini import Usage, finish_of
+from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
+from routing.metering.meter import Meter
+from routing.plan.refusal import Refusal
+from routing.rewrite.answer import Identity, failure_of_error
+from routing.rewrite.named_events import NamedEvents, usage_with_cost
+from routing.wire.members import REFUSED, Members, decode_members, replace
+from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
+
+_encode: Final = msgspec.json.encode
+_NOTHING: Final = (b"", b"null")
+STATUSES: Final = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    402: "FAILED_PRECONDITION",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    413: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    502: "INTERNAL",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+class _Candidate(msgspec.Struct, gc=False):
+    finish_reason: Any = msgspec.field(default=None, name="finishReason")
+    index: Any = 0
+
+
+class _Answer(msgspec.Struct, gc=False):
+    candidates: list[_Candidate] | None = None
+    usage: Raw = msgspec.field(default=Raw(b""), name="usageMetadata")
+    feedback: Raw = msgspec.field(default=Raw(b""), name="promptFeedback")
+    response_id: Any = msgspec.field(default=None, name="responseId")
+    error: Raw = Raw(b"")
+
+
+_decode_answer: Final = msgspec.json.Decoder(_Answer).decode
+_decode_usage: Final = msgspec.json.Decoder(Usage).decode
+
+
+def observe(usage: Raw, meter: Meter) -> None:
+    """Google's usage, in OpenAI's sense."""
+    if bytes(usage) not in _NOTHING:
+        try:
+            told = _decode_usage(usage)
+        except REFUSED:
+            return
+        meter.tier = told.tier or meter.tier
+        meter.observe_usage(told.chat.json)
+
+
+def counts_of(meter: Meter) -> dict[str, int]:
+    tokens = meter.bill().tokens
+    return {
+        "promptTokenCount": tokens.prompt,
+        "candidatesTokenCount": tokens.completion - tokens.reasoning,
+        "totalTokenCount": tokens.total,
+    }
+
+
+def _named(identity: Identity) -> Members:
+    return {"responseId": identity.id_json, "modelVersion": identity.model_json}
+
+
+def error_body(refusal: Refusal) -> bytes:
+    """An error in Google's words."""
+    status = STATUSES.get(refusal.status, "UNKNOWN")
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": refusal.code.upper(), "domain": "tollway"}
+    return _encode({"error": {"code": refusal.status, "message": refusal.message, "status": status, "details": [info]}})
+
+
+class GeminiStream(NamedEvents):
+    """One stream."""
+
+    def __init__(self, identity: Identity, meter: Meter, *, created: int, line_bytes_max: int, choices: int = 1) -> None:
+        super().__init__(identity, meter, created=created, line_bytes_max=line_bytes_max)
+        self._choices = choices
+        self._finished: set[int] = set()
+        self._held: list[bytes] = []
+        """What came from the finish on."""
+
+    def _take(self, kind: str, payload: bytes) -> bytes | None:
+        try:
+            answer, members = _decode_answer(payload), decode_members(payload)
+        except REFUSED:
+            self._count(payload)
+            return None
+        if bytes(answer.error) not in _NOTHING:
+            return self._end_with(bytes(answer.error))
+        if isinstance(answer.response_id, str):
+            self.upstream_id = self.upstream_id or answer.response_id[:FOREIGN_CHARS_MAX]
+        self._count(payload)
+        observe(answer.usage, self.meter)
+        for candidate in answer.candidates or ():
+            self.has_begun = True
+            if isinstance(candidate.finish_reason, str) and candidate.finish_reason:
+                self._finished.add(candidate.index if isinstance(candidate.index, int) else 0)
+                self.finish_reason = finish_of(candidate.finish_reason)[:SHORT_CHARS_MAX]
+        if not answer.candidates and bytes(answer.feedback) not in _NOTHING:
+            # The prompt was refused: there is no candidate, and the prompt is billed.
+            self.has_begun, self.finish_reason = True, "content_filter"
+            self._finished = set(range(self._choices))
+        self.is_finished = len(self._finished) >= self._choices
+        named = replace(payload, members, {name: value for name, value in _named(self._identity).items() if name in members})
+        if not self.is_finished:
+            return named
+        if self._held:
+            self._out.append(b"data: %b\r\n\r\n" % self._held.pop())
+        self._held.append(named)
+        return b""
+
+    def _conclude(self) -> None:
+        if self._held:
+            payload = self._held.pop()
+            members = decode_members(payload)
+            usage = usage_with_cost(members.get("usageMetadata"), self.meter, counts_of(self.meter))
+            self._out.append(b"data: %b\r\n\r\n" % replace(payload, members, {"usageMetadata": usage}))
+            self.is_done = True
+
+    def cut(self) -> bytes:
+        """See `Machine`."""
+        usage = usage_with_cost(Raw(_encode(counts_of(self.meter))), self.meter, {})
+        end: dict[str, Any] = {
+            "candidates": [{"content": {"parts": [], "role": "model"}, "finishReason": "MAX_TOKENS", "index": 0}],
+            "usageMetadata": usage,
+        }
+        return self._drain() + b"data: %b\r\n\r\n" % _encode(end | _named(self._identity))
+
+    def fail(self, refusal: Refusal) -> bytes:
+        """See `Machine`."""
+        return self._drain() + b"data: %b\r\n\r\n" % error_body(refusal)
+
+
+def whole(body: bytes, identity: Identity, meter: Meter, *names: str) -> tuple[bytes, str, str]:
+    """A whole answer as the caller gets it, its finish and the provider's id; it has one of `names`. AttemptFailed."""
+    try:
+        answer, members = _decode_answer(body), decode_members(body)
+    except REFUSED:
+        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
+    if bytes(answer.error) not in _NOTHING:
+        raise AttemptFailed(failure_of_error(bytes(answer.error), Sent.REQUEST))
+    if not any(name in members for name in names):
+        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail=f"no {names[0]}"))
+    meter.observe_text(bytes(members.get("candidates", b"")))
+    observe(answer.usage, meter)
+    reasons = [each.finish_reason for each in answer.candidates or () if isinstance(each.finish_reason, str)]
+    values = {name: value for name, value in _named(identity).items() if name in members}
+    values["usageMetadata"] = usage_with_cost(members.get("usageMetadata"), meter, counts_of(meter))
+    upstream_id = answer.response_id[:FOREIGN_CHARS_MAX] if isinstance(answer.response_id, str) else ""
+    return replace(body, members, values), finish_of(reasons[0])[:SHORT_CHARS_MAX] if reasons else "", upstream_id

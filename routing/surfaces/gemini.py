@@ -1,0 +1,160 @@
+"""Google's generateContent and streamGenerateContent: the model and the action stand in the path.
+
+Rule: what refers to something kept at Google (a cached content, a file) is refused. Rule: of the two spellings that Google reads
+(`maxOutputTokens`, `max_output_tokens`) only its own is taken, so that none can undo what was read.
+Limits: a stream is one of events (`alt=sse`, as Google's SDKs ask for); the growing JSON array is not made.
+"""
+
+import re
+from typing import Any, Final, Literal
+from urllib.parse import parse_qs
+
+import msgspec
+from msgspec import Raw
+
+from routing.metering.meter import Meter
+from routing.plan.refusal import Refusal
+from routing.request.envelope import Envelope, members_of
+from routing.request.invalid import Invalid
+from routing.request.names import words
+from routing.request.options import Options
+from routing.rewrite.answer import Identity
+from routing.rewrite.gemini import GeminiStream, error_body
+from routing.rewrite.gemini import whole as whole_answer
+from routing.surfaces import Asked, Call, Machine, Sent, Told, Whole
+from routing.surfaces.json_request import body_for, is_there, missing, priced
+from usage.flavor import Flavor
+
+ANSWERS: Final[Literal["json", "bytes"]] = "json"
+ACTIONS: Final = re.compile(r"/models/(.+):(generateContent|streamGenerateContent)\Z")
+_SNAKE: Final = words(
+    "generation_config system_instruction cached_content tool_config safety_settings service_tier max_output_tokens "
+    "candidate_count file_data file_uri inline_data function_declarations google_search code_execution"
+)
+_KEPT: Final = ("files/", "gs://", "cachedContents/")
+_FREE_TOOLS: Final = frozenset(("functionDeclarations",))
+_decode: Final = msgspec.json.decode
+
+
+def model_in(path: str, actions: re.Pattern[str]) -> tuple[str, str]:
+    """(model, action) of a path. Invalid."""
+    found = actions.search(path)
+    if found is None:
+        raise Invalid(
+            "the path must name a model and what to do, such as /models/google/gemini-3.8-flash:generateContent", "model"
+        )
+    return found[1], found[2]
+
+
+class Seen:
+    """What a prompt has beside its text."""
+
+    def __init__(self) -> None:
+        self.inline: list[int] = []
+        self.remote = 0
+        self.state: str | None = None
+
+    def look(self, value: Any, path: str) -> None:
+        """Invalid: a name that can be read in two ways."""
+        level = [(value, path)]
+        while level:
+            node, at = level.pop()
+            if isinstance(node, list):
+                level += [(each, f"{at}[{index}]") for index, each in enumerate(node)]
+            elif isinstance(node, dict):
+                for name, inner in node.items():
+                    if name in _SNAKE:
+                        raise Invalid(
+                            f"'{at}.{name}' must be written as Google's API has it, in camel case", at, "ambiguous_member"
+                        )
+                    if name == "inlineData" and isinstance(inner, dict):
+                        self.inline.append(len(str(inner.get("data", ""))))
+                    elif name == "fileData" and isinstance(inner, dict):
+                        self.remote += 1
+                        uri = str(inner.get("fileUri", ""))
+                        if uri.startswith(_KEPT) or "generativelanguage.googleapis.com" in uri:
+                            self.state = self.state or f"{at}.fileData.fileUri"
+                    elif name not in ("args", "response", "parameters", "parametersJsonSchema"):
+                        level.append((inner, f"{at}.{name}"))
+
+
+def read(body: bytes, call: Call) -> Envelope:
+    model, action = model_in(call.path, ACTIONS)
+    members = members_of(body)
+    if snake := sorted(members.keys() & _SNAKE):
+        raise Invalid(f"'{snake[0]}' must be written as Google's API has it, in camel case", snake[0], "ambiguous_member")
+    if not is_there(members, "contents"):
+        raise missing("contents", "a list of at least one content")
+    stream = action == "streamGenerateContent"
+    if stream and parse_qs(call.query.decode("latin-1")).get("alt") != ["sse"]:
+        raise Invalid("send ?alt=sse: a stream is one of server-sent events", "alt")
+    seen = Seen()
+    try:
+        config = _decode(members["generationConfig"]) if is_there(members, "generationConfig") else {}
+        for name in ("contents", "systemInstruction", "tools", "generationConfig"):
+            if is_there(members, name):
+                seen.look(_decode(members[name]), name)
+        tools = _decode(members["tools"]) if is_there(members, "tools") else []
+        tier = _decode(members["serviceTier"]) if is_there(members, "serviceTier") else ""
+    except (msgspec.DecodeError, RecursionError) as problem:
+        raise Invalid(f"the body cannot be read: {problem}", code="invalid_json") from None
+    if not isinstance(config, dict):
+        raise Invalid("'generationConfig' must be an object", "generationConfig")
+    options = Options(state="cachedContent" if is_there(members, "cachedContent") else seen.state)
+    options.tier = "" if str(tier).upper() in ("", "STANDARD") else str(tier).lower()
+    options.tier_param = "serviceTier"
+    _read_tools(tools, options)
+    return Envelope(
+        model=model,
+        members=members,
+        bytes_total=len(body),
+        stream=stream,
+        include_usage=True,
+        max_tokens=_count(config, "maxOutputTokens"),
+        choices=_count(config, "candidateCount") or 1,
+        prompt_bytes=sum(len(members[name]) for name in ("contents", "systemInstruction", "tools") if name in members),
+        remote_others=seen.remote,
+        inline_media=tuple(seen.inline),
+        options=priced(options),
+        tier=options.tier,
+    )
+
+
+def _count(config: dict[str, Any], name: str) -> int | None:
+    value = config.get(name)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise Invalid(f"'generationConfig.{name}' must be a whole number of at least 1", f"generationConfig.{name}")
+    return value
+
+
+def _read_tools(tools: Any, options: Options) -> None:
+    for at, tool in enumerate(tools if isinstance(tools, list) else ()):
+        for name in tool if isinstance(tool, dict) else ():
+            if name in _FREE_TOOLS:
+                continue
+            path = f"tools[{at}].{name}"
+            if name != "googleSearch":
+                raise Invalid(f"'{path}' runs at the provider and has no price here", path, "unpriced_option")
+            options.search = options.search or path
+
+
+def request(envelope: Envelope, asked: Asked) -> Sent:
+    members, changes = envelope.members, {}
+    cap, cap_max = envelope.max_tokens, asked.model.max_output_tokens
+    wanted = asked.cap if cap is None else cap_max if cap_max is not None and cap > cap_max else None
+    if wanted is not None:
+        config = _decode(members["generationConfig"]) if is_there(members, "generationConfig") else {}
+        changes["generationConfig"] = Raw(msgspec.json.encode(config | {"maxOutputTokens": wanted}))
+    return Sent(body_for(envelope, asked, changes, ("model",)))
+
+
+def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:
+    return GeminiStream(identity, meter, created=created, line_bytes_max=line_bytes_max, choices=envelope.choices)
+
+
+def whole(body: bytes, identity: Identity, meter: Meter, content_type: str) -> Whole:
+    return Whole(*whole_answer(body, identity, meter, "candidates", "promptFeedback"))
+
+
+def told(refusal: Refusal, flavor: Flavor, request_id: str) -> Told:
+    return Told(refusal.status, error_body(refusal), [])
