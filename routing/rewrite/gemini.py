@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from routing.dialects.gemini import Usage, finish_of
+from routing.dialects.gemini import GeminiUsage, finish_of
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
@@ -50,7 +50,7 @@ class _Answer(msgspec.Struct, gc=False):
 
 
 _decode_answer: Final = msgspec.json.Decoder(_Answer).decode
-_decode_usage: Final = msgspec.json.Decoder(Usage).decode
+_decode_usage: Final = msgspec.json.Decoder(GeminiUsage).decode
 
 
 def observe(usage: Raw, meter: Meter) -> None:
