@@ -80,7 +80,7 @@ class Node:
         self.mint = IdGenerator(self.clock)
         self.native = NativeUpstream(self.turn)
         self._httpx = LazyUpstream()
-        self.table = Table(settings.providers, self.native, self._httpx)
+        self.table = Table(settings.providers, self.native, self._httpx, settings.region)
         limits = self.table.config.limits
         self.admission = admission_of(settings)
         memory = memory_bytes() // settings.workers

@@ -86,6 +86,8 @@ class Settings(msgspec.Struct, frozen=True):
     drain_notice_s: int = 5
     drain_grace_s: int = 20
     machine: str = ""
+    region: str = ""
+    """Where this machine is, for a route's `when.region`: TOLLWAY_REGION, or Fly's."""
 
     @staticmethod
     def read(environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -108,6 +110,7 @@ class Settings(msgspec.Struct, frozen=True):
             node=environ.get("TOLLWAY_NODE") or None,
             node_token=secret_of(environ, "TOLLWAY_NODE_TOKEN"),
             machine=environ.get("FLY_MACHINE_ID") or environ.get("POD_NAME") or "",
+            region=environ.get("TOLLWAY_REGION") or environ.get("FLY_REGION") or "",
             durability=cast(Durability, durability),
             journal_bytes_max=_number(environ, "TOLLWAY_JOURNAL_BYTES_MAX", 2 << 30, 1 << 50),
             server=cast(ServerName, server),

@@ -13,11 +13,12 @@ import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 
 import msgspec
 
 from edge.providers.echo import EchoUpstream
+from edge.providers.observed import Observed
 from edge.upstream import Target, Upstream
 from routing.failures.cause import ABOUT_KEY
 from routing.failures.failure import Failure
@@ -26,10 +27,13 @@ from routing.plan.health import Changes, Health, begin, end
 from routing.plan.plan import Attempt, Plan, Routes
 from routing.plan.preferences import Preferences
 from routing.plan.refusal import Refusal
+from routing.plan.situation import situation_of
+from routing.request.envelope import Envelope
 from routing.table.config import Config, parse
 from routing.table.endpoint import CHAT, Endpoint
 from routing.table.problem import ConfigError
 from routing.table.provider import Provider
+from routing.table.route import ANYWHERE
 from routing.views.catalog import Catalog
 from routing.wire.headers import upstream_head_prefix
 
@@ -76,8 +80,10 @@ def _read_secret(place: str) -> str:
 class Table:
     """One providers.toml and what was made of it. Health outlives a reload, by provider and key."""
 
-    def __init__(self, path: Path, native: Upstream, httpx_upstream: "LazyUpstream") -> None:
+    def __init__(self, path: Path, native: Upstream, httpx_upstream: "LazyUpstream", region: str = "") -> None:
         self._path = path
+        self._region = region
+        self.observed = Observed()
         self._upstreams = {"native": native, "echo": EchoUpstream()}
         self._httpx = httpx_upstream
         self._salt = os.urandom(16)
@@ -153,17 +159,44 @@ class Table:
 
     def plan(
         self,
-        model_id: str,
+        envelope: Envelope,
         allowed: tuple[str, ...],
         now_s: float,
         roll: float,
         account: str,
-        wishes: Preferences | None = None,
     ) -> Plan | Refusal:
-        """Where an account's request for `model_id` may go."""
+        """Where an account's request may go."""
+        model_id, wishes = envelope.model, envelope.preferences
+        if self.config.routes or wishes is not None:
+            return self._plan_with(model_id, wishes, envelope, allowed, now_s, roll, account)
+        return self._routes.plan(model_id, allowed, self._health, now_s, roll, account, speeds=self.observed.first_token_s)
+
+    def _plan_with(
+        self,
+        model_id: str,
+        wishes: Preferences | None,
+        envelope: Envelope,
+        allowed: tuple[str, ...],
+        now_s: float,
+        roll: float,
+        account: str,
+    ) -> Plan | Refusal:
+        """What depends on the request: its route's conditions, its conversation, what its caller wishes."""
+        observed, situation, kept = self.observed, ANYWHERE, ""
+        route = self._routes.route_of(model_id)
+        is_sticky = route is not None and bool(route.sticky_s)
+        if route is not None or (wishes is not None and wishes.models and self.config.routes):
+            situation = situation_of(envelope, self._region, int(time() // 3_600 % 24), account, is_sticky=is_sticky)
+        if route is not None and situation.conversation:
+            kept = observed.kept(route.id, situation.conversation, now_s)
+        state = (self._health, now_s, roll, account, situation, observed.first_token_s, kept)
         if wishes is not None:
-            return self._routes.plan_with(model_id, wishes, allowed, self._health, now_s, roll, account)
-        return self._routes.plan(model_id, allowed, self._health, now_s, roll, account)
+            plan = self._routes.plan_with(model_id, wishes, allowed, *state)
+        else:
+            plan = self._routes.plan(model_id, allowed, *state)
+        if route is not None and situation.conversation and isinstance(plan, Plan):
+            observed.keep(route.id, situation.conversation, plan.attempts[0].model.id, now_s + route.sticky_s)
+        return plan
 
     def lane(self, attempt: Attempt, endpoint: Endpoint = CHAT, *, is_stream: bool = False) -> ResolvedEndpoint:
         """How an attempt reaches one of its provider's endpoints."""
@@ -186,8 +219,11 @@ class Table:
 
     def end(self, attempt: Attempt, failure: Failure | None, began_s: float, account: str) -> None:
         """An attempt that began at `began_s` has ended, well (None) or not: let the next plans know."""
+        now_s = monotonic()
+        if failure is None:
+            self.observed.answered(attempt, now_s - began_s, now_s)
         if self._health or failure is not None:
-            changes = end(self._health, attempt.scopes, failure, monotonic(), began_s, account)
+            changes = end(self._health, attempt.scopes, failure, now_s, began_s, account)
             if failure is not None and failure.is_answer and failure.cause in ABOUT_KEY:
                 self._tell(attempt, failure, changes)
             self._note(changes)

@@ -168,8 +168,7 @@ class Relay:
             raise Denied(Refusal(400, invalid.code, invalid.message, param=invalid.param)) from None
         if is_late and envelope.stream and caller is not None and caller.says_no_more:
             raise CallerLeft  # most likely; there is no time to find out
-        wishes = envelope.preferences
-        plan = table.plan(envelope.model, policy.models, context.started_s, random.random(), policy.account, wishes)
+        plan = table.plan(envelope, policy.models, context.started_s, random.random(), policy.account)
         if isinstance(plan, Refusal):
             raise Denied(plan)
         if plan.model_id != envelope.model:

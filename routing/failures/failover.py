@@ -75,6 +75,30 @@ def may_stand_in(failure: Failure, *, on_moderated: bool = False) -> bool:
     return remedy is not Remedy.REQUEST and (remedy is not Remedy.JUDGE or on_moderated)
 
 
+def reason_of(failure: Failure) -> str:
+    """Under which of a route's reasons (`routing.table.route.REASONS`) a failure falls; empty: it is the request's."""
+    if not failure.is_answer:
+        return "unavailable"
+    match failure.cause:
+        case Cause.OVERLOADED | Cause.UNAVAILABLE | Cause.TIMED_OUT | Cause.UNEXPECTED:
+            return "unavailable"
+        case Cause.RATE_LIMITED:
+            return "limited"
+        case Cause.EXHAUSTED | Cause.UNAFFORDABLE | Cause.CREDENTIALS | Cause.FORBIDDEN:
+            return "exhausted"
+        case Cause.MODEL_GONE | Cause.MODEL_UNKNOWN:
+            return "gone"
+        case Cause.TOO_LONG | Cause.TOO_LARGE:
+            return "too_long"
+        case Cause.UNSUPPORTED:
+            return "unsupported"
+        case Cause.MODERATED:
+            return "refused"
+        case Cause.INVALID:
+            return ""
+    assert_never(failure.cause)
+
+
 def is_final(failure: Failure) -> bool:
     """Whether nothing may follow: it may have been billed, the caller has seen of it, or it is not the provider's doing."""
     if failure.source is Source.CLIENT or failure.sent is Sent.HEAD:
@@ -105,7 +129,7 @@ def next_attempt(attempts: Sequence[Attempt], at: int, past: Past) -> int | None
     Not more than the most generous `attempts_max` are tried, but for refusals, which cost nothing and a moment: a pool of dead
     keys is gone through to the one that lives. `attempts_max = 1` turns all of it off.
     """
-    attempts_max = max(attempt.provider.attempts_max for attempt in attempts)
+    attempts_max = attempts[at].policy.attempts_max or max(attempt.provider.attempts_max for attempt in attempts)
     spent = sum(not failure.is_answer or remedy_of(failure.cause) is Remedy.TIME for _, failure in past)
     if attempts_max == 1 or spent >= attempts_max or is_final(past[-1][1]):
         return None
@@ -117,8 +141,11 @@ def may_follow(candidate: Attempt, failed: Attempt, failure: Failure) -> bool:
     """Whether `candidate` may be tried after `failed` ended so."""
     is_same_model = candidate.provider.name == failed.provider.name and candidate.model.name == failed.model.name
     is_same_key = candidate.scopes.key == failed.scopes.key
+    on = candidate.stands_in_on
+    if on is not None and failed.stands_in_on is None and reason_of(failure) not in on:
+        return False
     if is_same_model:
         return may_repeat(failure) if is_same_key else may_move(failure)
     if is_same_key and failure.is_answer and failure.cause in ABOUT_KEY:
         return False
-    return may_move(failure) or may_stand_in(failure)
+    return may_move(failure) or may_stand_in(failure, on_moderated=on is not None and "refused" in on)

@@ -15,11 +15,13 @@ import msgspec
 from routing.plan.health import Health, Scopes
 from routing.plan.preferences import Preferences
 from routing.plan.refusal import Refusal
-from routing.plan.unplanned import none_admitted, not_allowed, not_found, not_offered, unavailable
+from routing.plan.situation import Speeds, targets_now
+from routing.plan.unplanned import no_target, none_admitted, not_allowed, not_found, not_offered, unavailable
 from routing.table.config import MODEL_ID_CHARS_MAX, Config, Found, find
 from routing.table.endpoint import CHAT
 from routing.table.model_id import Ids
 from routing.table.provider import Model, Provider
+from routing.table.route import ANYWHERE, DEFAULT_POLICY, Choice, Route, RoutePolicy, Situation
 from usage.record import Rates
 
 ROWS_MAX: Final = 4_096
@@ -28,6 +30,7 @@ SAME_TARGET_ATTEMPTS: Final = 2
 """A lone target with a lone key is asked again, so that a request that never left may."""
 ATTEMPTS_LISTED_MAX: Final = 16
 _NO_DIGESTS: Final[Mapping[str, str]] = {}
+NO_SPEEDS: Final[Speeds] = {}
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -40,6 +43,9 @@ class Attempt(msgspec.Struct, frozen=True):
     scopes: Scopes
     is_plain_chat: bool = True
     """Whether it is asked as Chat at the usual place."""
+    policy: RoutePolicy = DEFAULT_POLICY
+    stands_in_on: frozenset[str] | None = None
+    """For which reasons it may be asked; None: it is a target, so for each that moving may mend."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -51,6 +57,14 @@ class Plan(msgspec.Struct, frozen=True):
 
 Target = tuple[Attempt, ...]
 """One model with each key that may be tried, in the order of trial."""
+
+
+class _Branch(msgspec.Struct, frozen=True):
+    """An id whose targets depend on the request."""
+
+    route: Route
+    model_id: str
+    wishes: Preferences | None = None
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -72,7 +86,9 @@ class Routes:
         self.config = config
         self.offered = offered
         self._digests = digests
-        self._rows: dict[str, _Row | Refusal] = {}
+        self._rows: dict[str, _Row | Refusal | _Branch] = {}
+        self._branches: dict[tuple[str, ...], _Row | Refusal] = {}
+        """Of routes, by the id and the targets in their order."""
         self._ids = Ids(config)
 
     def __repr__(self) -> str:
@@ -86,14 +102,20 @@ class Routes:
         now_s: float,
         roll: float,
         account: str = "",
+        situation: Situation = ANYWHERE,
+        speeds: Speeds = NO_SPEEDS,
+        kept: str = "",
     ) -> Plan | Refusal:
-        """The plan for one request of an account. `roll` in [0, 1) spreads requests over a provider's keys.
+        """The plan for one request of an account. `roll` in [0, 1) spreads requests over targets and keys.
 
-        `models_allowed` are the model ids, or prefixes ending in `*`, that the caller's key may use; empty means all.
+        `models_allowed` are the model ids, or prefixes ending in `*`, that the caller's key may use; empty means all. `kept` is
+        the target that this conversation stays with, where its route is sticky.
         """
         row = self._rows.get(model_id)
         if row is None:
             row = self._remember(model_id)
+        if isinstance(row, _Branch):
+            row = self._branch(row, roll, situation, speeds, kept)
         if isinstance(row, Refusal):
             return row
         if models_allowed and not _is_allowed(row.model_id, row.target_ids, models_allowed):
@@ -109,38 +131,76 @@ class Routes:
         now_s: float,
         roll: float,
         account: str = "",
+        situation: Situation = ANYWHERE,
+        speeds: Speeds = NO_SPEEDS,
+        kept: str = "",
     ) -> Plan | Refusal:
         """As `plan`, for a caller who names models to fall back to, or has wishes about providers. Every model that may be asked
         must be allowed by itself."""
         target_ids: list[str] = []
         missing: Refusal | None = None
         for each in dict.fromkeys((model_id, *wishes.models)):
-            planned = self.plan(each, models_allowed, {}, now_s, roll)
+            planned = self.plan(each, models_allowed, {}, now_s, roll, "", situation, speeds, kept)
             if isinstance(planned, Plan):
-                target_ids += self._targets_of(each)
+                target_ids += dict.fromkeys(attempt.model.id for attempt in planned.attempts)
             elif planned.code == "provider_not_configured":
                 missing = planned
             else:
                 return planned
         if missing is not None and not target_ids:
             return missing
-        row = _row_of(
-            self.config, self.offered, self._ids.meant(model_id).id, tuple(dict.fromkeys(target_ids)), wishes, self._digests
-        )
+        meant = self._ids.meant(model_id).id
+        row = self._row_of(meant, tuple(dict.fromkeys(target_ids)), wishes, speeds, self.config.routes.get(meant))
         return row if isinstance(row, Refusal) else _turned(row, health, now_s, roll, account)
 
-    def _targets_of(self, model_id: str) -> tuple[str, ...]:
-        row = self._rows.get(model_id) or self._row(model_id)
-        return row.target_ids if isinstance(row, _Row) else ()
+    def route_of(self, model_id: str) -> Route | None:
+        """The route that this id is called by; None where none is."""
+        row = self._rows.get(model_id)
+        if row is None:
+            row = self._remember(model_id)
+        return row.route if isinstance(row, _Branch) else None
 
-    def _row(self, model_id: str) -> "_Row | Refusal":
+    def _row(self, model_id: str) -> "_Row | Refusal | _Branch":
         meant = self._ids.meant(model_id)
         if meant.refusal is not None:
             return meant.refusal
-        wishes = Preferences(sorts_by_price=True) if meant.sorts_by_price else None
-        return _row_of(self.config, self.offered, meant.id, self.config.aliases.get(meant.id, (meant.id,)), wishes, self._digests)
+        sorts = meant.sorts_by_price or meant.sorts_by_speed
+        wishes = Preferences(sorts_by_price=meant.sorts_by_price, sorts_by_speed=meant.sorts_by_speed) if sorts else None
+        route = self.config.routes.get(meant.id)
+        if route is not None:
+            return _Branch(route, meant.id, wishes)
+        aliased = self.config.aliases.get(meant.id)
+        if aliased is not None and meant.sorts_by_speed and len(aliased) > 1:
+            choices = tuple(Choice(each) for each in aliased)
+            return _Branch(Route(meant.id, choices, policy=self.config.policy), meant.id, wishes)
+        return self._row_of(meant.id, aliased or (meant.id,), wishes, NO_SPEEDS, None)
 
-    def _remember(self, model_id: str) -> "_Row | Refusal":
+    def _branch(self, branch: _Branch, roll: float, situation: Situation, speeds: Speeds, kept: str) -> "_Row | Refusal":
+        """The row of a route for one request: which targets there are now, and in which order."""
+        route = branch.route
+        target_ids = (*targets_now(route, situation, roll, speeds, self._price_of, kept), *route.fallback)
+        if not target_ids:
+            return no_target(branch.model_id)
+        if branch.wishes is not None:
+            return self._row_of(branch.model_id, target_ids, branch.wishes, speeds, route)
+        key = (branch.model_id, *target_ids)
+        row = self._branches.get(key)
+        if row is None:
+            if len(self._branches) >= ROWS_MAX:
+                self._branches.clear()
+            row = self._branches[key] = self._row_of(branch.model_id, target_ids, None, speeds, route)
+        return row
+
+    def _price_of(self, model_id: str) -> int:
+        found = find(self.config, model_id)
+        return found.model.rates.input + found.model.rates.output if isinstance(found, Found) else 0
+
+    def _row_of(
+        self, model_id: str, target_ids: tuple[str, ...], wishes: Preferences | None, speeds: Speeds, route: Route | None
+    ) -> "_Row | Refusal":
+        return _row_of(self.config, self.offered, model_id, target_ids, wishes, self._digests, speeds, route)
+
+    def _remember(self, model_id: str) -> "_Row | Refusal | _Branch":
         row = self._row(model_id)
         if len(self._rows) >= ROWS_MAX:
             self._rows.clear()
@@ -182,6 +242,8 @@ def _row_of(
     target_ids: tuple[str, ...],
     wishes: Preferences | None,
     digests: Mapping[str, str],
+    speeds: Speeds = NO_SPEEDS,
+    route: Route | None = None,
 ) -> _Row | Refusal:
     found = [(target_id, find(config, target_id)) for target_id in target_ids]
     known = [each for _, each in found if isinstance(each, Found)]
@@ -191,13 +253,16 @@ def _row_of(
     if not usable:
         return not_offered(model_id, known)
     if wishes is not None and wishes.chooses:
-        admitted = [each for each in usable if wishes.admits(each.provider.name, each.model.rates)]
+        admitted = [each for each in usable if wishes.admits(each.provider, each.model.rates)]
         if not admitted:
-            return none_admitted(model_id, usable)
-        usable = sorted(admitted, key=lambda each: wishes.rank(each.provider.name, each.model.rates))
+            return none_admitted(config, model_id, usable, wishes)
+        usable = sorted(
+            admitted, key=lambda each: wishes.rank(each.provider.name, each.model.rates, speeds.get(each.model.id, 0))
+        )
         usable = usable if wishes.allows_fallbacks or wishes.models else usable[:1]
-    targets = [_target(each, offered, digests) for each in usable]
-    attempts_max = max(each.provider.attempts_max for each in usable)
+    policy = config.policy if route is None else route.policy
+    targets = [_target(each, offered, digests, policy, _stands_in_on(each.model.id, route)) for each in usable]
+    attempts_max = policy.attempts_max or max(each.provider.attempts_max for each in usable)
     turns = range(max(map(len, targets)))
     rotations = tuple(tuple(_rotated(target, turn) for target in targets) for turn in turns)
     plans = tuple(Plan(model_id, _laid_out(rotation, attempts_max)) for rotation in rotations)
@@ -205,13 +270,22 @@ def _row_of(
     return _Row(rotations, plans, attempts_max, tuple(each.model.id for each in usable), scopes, model_id)
 
 
-def _target(found: Found, offered: frozenset[str], digests: Mapping[str, str]) -> Target:
+def _stands_in_on(model_id: str, route: Route | None) -> frozenset[str] | None:
+    if route is None or model_id not in route.fallback or any(each.to == model_id for each in route.choices):
+        return None
+    return route.fallback_on
+
+
+def _target(
+    found: Found, offered: frozenset[str], digests: Mapping[str, str], policy: RoutePolicy, stands_in_on: frozenset[str] | None
+) -> Target:
     provider, model = found.provider, found.model
     keys: list[str | None] = [ref for ref in provider.key_refs if ref in offered]
     scopes = [_scopes(found, digests.get(key or "", key)) for key in keys or [None]]
     is_plain = provider.endpoint_of(model, "chat") is CHAT
     return tuple(
-        Attempt(provider, model, key, model.rates, each, is_plain) for key, each in zip(keys or [None], scopes, strict=True)
+        Attempt(provider, model, key, model.rates, each, is_plain, policy, stands_in_on)
+        for key, each in zip(keys or [None], scopes, strict=True)
     )
 
 

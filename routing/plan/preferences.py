@@ -1,7 +1,7 @@
 """What a caller may say about the way its request takes: OpenRouter's `models`, `provider` and `route`.
 
-Rule: what this table can tell (names, order, prices, parameters) is obeyed; a demand that it cannot tell (where data is kept, how
-a model is quantized) is refused; a mere wish that it cannot tell is reported as ignored.
+Rule: what this table can tell (names, order, prices, parameters, what providers do with data) is obeyed; a demand that it cannot
+tell (how a model is quantized) is refused; a mere wish that it cannot tell is reported as ignored.
 Limits: the ids and names that are asked for are bounded in number.
 """
 
@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from routing.request.invalid import Invalid
+from routing.table.provider import ECHO, Provider
 from routing.wire.members import Members
 from usage.pricing import dollars_to
 from usage.record import Rates
@@ -33,16 +34,34 @@ class Preferences(msgspec.Struct):
     allows_fallbacks: bool = True
     requires_parameters: bool = False
     sorts_by_price: bool = False
+    sorts_by_speed: bool = False
+    denies_collection: bool = False
+    """Only who does not train on what it is sent."""
+    demands_zdr: bool = False
+    """Only who keeps nothing of what it is sent."""
     price_max: dict[str, int] = {}
     ignored: tuple[str, ...] = ()
 
     @property
     def chooses(self) -> bool:
         """Whether it says anything about providers."""
-        return bool(self.order or self.only or self.ignore or self.sorts_by_price or self.price_max or not self.allows_fallbacks)
+        return bool(
+            self.order
+            or self.only
+            or self.ignore
+            or self.sorts_by_price
+            or self.sorts_by_speed
+            or self.denies_collection
+            or self.demands_zdr
+            or self.price_max
+            or not self.allows_fallbacks
+        )
 
-    def admits(self, provider: str, rates: Rates) -> bool:
+    def admits(self, asked: Provider, rates: Rates) -> bool:
         """Whether a provider at these prices may be asked at all."""
+        provider = asked.name
+        if (self.denies_collection and not keeps_from_training(asked)) or (self.demands_zdr and not keeps_nothing(asked)):
+            return False
         if self.only and not _is_among(provider, self.only):
             return False
         if _is_among(provider, self.ignore):
@@ -51,10 +70,21 @@ class Preferences(msgspec.Struct):
             return False
         return all(_rate(rates, name) <= most for name, most in self.price_max.items())
 
-    def rank(self, provider: str, rates: Rates) -> tuple[int, int]:
+    def rank(self, provider: str, rates: Rates, first_token_s: float = 0.0) -> tuple[int, float]:
         """What sorts providers: those named first come first."""
         named = next((at for at, name in enumerate(self.order) if _is_among(provider, (name,))), len(self.order))
+        if self.sorts_by_speed:
+            return named, first_token_s
         return named, rates.input + rates.output if self.sorts_by_price else 0
+
+
+def keeps_from_training(provider: Provider) -> bool:
+    """Whether the operator says so of it; echo sends nothing anywhere."""
+    return provider.data.trains is False or provider.dialect == ECHO
+
+
+def keeps_nothing(provider: Provider) -> bool:
+    return provider.data.retains_days == 0 or provider.dialect == ECHO
 
 
 def _rate(rates: Rates, name: str) -> int:
@@ -135,10 +165,16 @@ def _sort(wishes: Preferences, param: str, value: Any) -> None:
     by = value.get("by") if isinstance(value, dict) else value
     if by not in ("price", "throughput", "latency", "exacto"):
         raise Invalid(f"'{param}' must be 'price', 'throughput' or 'latency'", param)
-    if by == "price":
-        wishes.sorts_by_price = True
-    else:
+    if by == "exacto":
         _wish(wishes, param, value)
+    else:
+        wishes.sorts_by_price, wishes.sorts_by_speed = by == "price", by != "price"
+
+
+def _data_collection(wishes: Preferences, param: str, value: Any) -> None:
+    if value not in ("allow", "deny"):
+        raise Invalid(f"'{param}' must be 'allow' or 'deny'", param)
+    wishes.denies_collection = value == "deny"
 
 
 _PRICES: Final = {
@@ -192,8 +228,8 @@ _PREFERENCES: Final[dict[str, Callable[[Preferences, str, Any], None]]] = {
     "require_parameters": _flag("requires_parameters"),
     "sort": _sort,
     "max_price": _max_price,
-    "data_collection": _unknowable("allow"),
-    "zdr": _unknowable(False),
+    "data_collection": _data_collection,
+    "zdr": _flag("demands_zdr"),
     "enforce_distillable_text": _unknowable(False),
     "quantizations": _unknowable([]),
     "preferred_min_throughput": _wish,

@@ -8,6 +8,7 @@ from typing import Final
 
 from routing.failures.cause import Cause
 from routing.plan.health import Health, is_ours
+from routing.plan.preferences import Preferences, keeps_from_training, keeps_nothing
 from routing.plan.refusal import Refusal
 from routing.table.config import MODEL_ID_CHARS_MAX, Config, Found, NotFound
 from routing.table.provider import Provider
@@ -68,9 +69,21 @@ def _likeness(asked: str, known: str) -> float:
     return (head + tail) / longest
 
 
-def none_admitted(model_id: str, usable: list[Found]) -> Refusal:
+def no_target(model_id: str) -> Refusal:
+    message = f"no target of {model_id} is for a request such as this one; its operator can add one without a condition"
+    return Refusal(404, "no_target", message, param="model")
+
+
+def none_admitted(config: Config, model_id: str, usable: list[Found], wishes: Preferences) -> Refusal:
     names = sorted({each.provider.name for each in usable})
     message = f"'provider' leaves nobody to ask for {model_id}, which is served by {' and '.join(names)} here"
+    for asked, is_met, what in (
+        (wishes.denies_collection, keeps_from_training, "does not train on what it is sent"),
+        (wishes.demands_zdr, keeps_nothing, "keeps nothing of what it is sent"),
+    ):
+        if asked and not any(is_met(each.provider) for each in usable):
+            known = [each.name for each in config.providers.values() if is_met(each)]
+            message += f"; this proxy's table says of {' and '.join(known) or 'no provider'} that it {what}"
     return Refusal(404, "no_allowed_provider", message, param="provider", metadata={"providers": names})
 
 

@@ -17,12 +17,15 @@ from routing.table import field
 from routing.table.endpoint import ECHO_ENDPOINTS, ECHO_FORMATS, BaseUrl
 from routing.table.entry import read_provider
 from routing.table.field import TomlTable
+from routing.table.likeness import with_inherited
 from routing.table.parameters import OPENAI, taken
 from routing.table.positions import line_of, lines
 from routing.table.price_list import PIECES
 from routing.table.problem import ConfigError as ConfigError
 from routing.table.problem import Path, Problem, Wrong, dotted, nearest
 from routing.table.provider import ECHO, Model, Provider
+from routing.table.route import DEFAULT_POLICY, Route, RoutePolicy
+from routing.table.route_entry import read_default_policy, read_policies, read_routes
 from routing.table.tariff import Tariff
 from usage.pricing import pico_per_token
 from usage.record import Rates
@@ -61,6 +64,15 @@ class Config(msgspec.Struct, frozen=True):
     """Whether anything can be called that costs nothing."""
     cors_origins: tuple[str, ...] = ()
     """Origins (scheme, host, port) of pages that may call from a browser; `*` is any."""
+    routes: dict[str, Route] = {}
+    """By what callers ask for: a name of its own, or a model's id."""
+    policy: RoutePolicy = DEFAULT_POLICY
+    """Of what no route says otherwise."""
+
+    def targets_of(self, model_id: str) -> tuple[str, ...]:
+        """The ids of models that a name may lead to: its own, an alias's, a route's."""
+        route = self.routes.get(model_id)
+        return self.aliases.get(model_id, (model_id,)) if route is None else route.model_ids
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -87,7 +99,11 @@ def parse(text: str) -> Config:
     config = _read(TomlTable(document, (), found), hashlib.sha256(text.encode()).hexdigest()[:12])
     if found:
         known = lines(text)
-        problems = [Problem(dotted(path), line_of(path, known), wrong.message, wrong.hint) for path, wrong in found]
+        problems = [
+            Problem(dotted(path), line_of(path, known), wrong.message, wrong.hint)
+            for path, wrong in found
+            if not _is_inherited(path, document)
+        ]
         raise ConfigError(tuple(sorted(problems, key=lambda problem: problem.line)))
     return config
 
@@ -100,19 +116,40 @@ def _syntax_problem(message: str, text: str) -> Problem:
     return Problem("", int(place[1]), f"column {place[2]} is not valid TOML: {what[:1].lower()}{what[1:]}", _SYNTAX_HINT)
 
 
+def _is_inherited(path: Path, document: dict[str, Any]) -> bool:
+    """Whether it is a model's that the provider takes over from another, where it is a problem already."""
+    if len(path) < 4 or path[0] != "providers" or path[2] != "models":
+        return False
+    provider = document["providers"].get(path[1])
+    return isinstance(provider, dict) and "like" in provider and path[3] not in provider.get("models", {})
+
+
 def _read(table: TomlTable, version: str) -> Config:
     limits = _read_limits(table.table("limits"))
-    tables = table.table("providers").tables()
+    providers_table = table.table("providers")
+    providers_table.values = with_inherited(providers_table)
+    tables = providers_table.tables()
     providers = {name: read_provider(inner, name, version) for name, inner in tables}
     providers.setdefault(ECHO, echo(version))
     for name, inner in tables:
         _blame_hidden_models(inner, providers[name], providers)
     aliases = _read_aliases(table.table("aliases"), providers)
+    policies = read_policies(table.table("policies"))
+    policy = read_default_policy(table.table("defaults"), policies)
+    known = (*(model.id for each in providers.values() for model in each.models.values()), *aliases)
+    routes = read_routes(
+        table.table("routes"),
+        policies,
+        policy,
+        lambda name: isinstance(_find(providers, name), Found),
+        known,
+        frozenset(aliases),
+    )
     cors = table.table("cors")
     cors_origins = cors.take("origins", field.items(field.origin), ())
     cors.close()
     table.close()
-    return Config(version, providers, aliases, limits, _has_free(providers), cors_origins)
+    return Config(version, providers, aliases, limits, _has_free(providers), cors_origins, routes, policy)
 
 
 def _read_limits(table: TomlTable) -> Limits:

@@ -18,6 +18,7 @@ from routing.table.parameters import ALWAYS, NEVER_TAKEN, OPENAI, taken
 from routing.table.price_list import read_rates, read_tariff
 from routing.table.problem import Wrong, dotted, nearest
 from routing.table.provider import ECHO, Model, Provider
+from routing.table.route_entry import read_data_terms
 from routing.wire.headers import OWN_HEADERS
 from usage.record import Rates
 
@@ -89,6 +90,7 @@ def read_provider(table: TomlTable, name: str, version: str) -> Provider:
         models=models,
         unlisted=_unlisted(table, version),
         endpoints=read_endpoints(table, models, is_echo=is_echo),
+        data=read_data_terms(table.table("data")),
         **_wire(table),
         **_quirks(table),
     )

@@ -71,6 +71,15 @@ def seconds(value: Any) -> float:
     return float(value)
 
 
+def share(value: Any) -> float:
+    """A part of the whole, from 0 to 1."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise Wrong(f"is {kind_of(value)}; a number from 0 to 1 is expected", "such as 0.5, without quotes")
+    if not 0 <= value <= 1:
+        raise Wrong(f"is {value:g}; a number from 0 to 1 is expected", "such as 0.5 for a half")
+    return float(value)
+
+
 def one_of(*choices: str) -> Check[Any]:
     def check(value: Any) -> str:
         if value in choices and isinstance(value, str):

@@ -29,6 +29,7 @@ class Meant(msgspec.Struct, frozen=True):
     id: str
     refusal: Refusal | None = None
     sorts_by_price: bool = False
+    sorts_by_speed: bool = False
 
 
 class Ids:
@@ -38,7 +39,7 @@ class Ids:
         self._config = config
         models = [model.id for provider in config.providers.values() for model in provider.models.values()]
         self._by_fold: dict[str, str] = {}
-        for each in (*config.aliases, *models):
+        for each in dict.fromkeys((*config.aliases, *config.routes, *models)):
             # Two that differ in nothing but their case are each called as they are written.
             self._by_fold[each.lower()] = "" if each.lower() in self._by_fold else each
         self._providers = {name.lower(): name for name in config.providers}
@@ -56,7 +57,7 @@ class Ids:
             return Meant(model_id)
         suffix = suffix.lower()
         if suffix in _SERVED:
-            return Meant(known, sorts_by_price=suffix == "floor")
+            return Meant(known, sorts_by_price=suffix == "floor", sorts_by_speed=suffix == "nitro")
         if suffix == "free" and self._is_free(known):
             return Meant(known)
         code = "unpriced_option" if suffix == "online" else "model_not_found"
@@ -65,7 +66,9 @@ class Ids:
         return Meant(known, Refusal(status, code, message, param="model", metadata={"suggestions": [known]}))
 
     def _is_known(self, model_id: str) -> bool:
-        return model_id in self._config.aliases or isinstance(find(self._config, model_id), Found)
+        return (
+            model_id in self._config.routes or model_id in self._config.aliases or isinstance(find(self._config, model_id), Found)
+        )
 
     def _written(self, model_id: str) -> str | None:
         """The id as the table writes it."""
@@ -81,7 +84,7 @@ class Ids:
         return None
 
     def _is_free(self, model_id: str) -> bool:
-        for target in self._config.aliases.get(model_id, (model_id,)):
+        for target in self._config.targets_of(model_id):
             found = find(self._config, target)
             if not isinstance(found, Found) or found.model.rates.input or found.model.rates.output or found.model.rates.request:
                 return False

@@ -10,6 +10,7 @@ import msgspec
 
 from routing.table.endpoint import CHAT_ONLY, FORMATS, BaseUrl, Endpoint
 from routing.table.parameters import OPENAI
+from routing.table.route import DataTerms
 from routing.table.tariff import Tariff
 from usage.record import Rates
 
@@ -89,6 +90,8 @@ class Provider(msgspec.Struct, frozen=True):
     """Names that it takes beyond OpenAI's, and with a minus in front those of OpenAI's that it does not."""
     models: dict[str, Model] = {}
     unlisted: Rates | None = None
+    data: DataTerms = DataTerms()
+    """What it does with what it is sent, as far as the operator says."""
     endpoints: tuple[Endpoint, ...] = CHAT_ONLY
     """What it offers, in order of preference."""
 

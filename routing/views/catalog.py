@@ -134,7 +134,8 @@ class Catalog:
                 continue
             for model in provider.models.values():
                 self._models[model.id] = (provider, model)
-        for alias, targets in config.aliases.items():
+        ways = {name: route.model_ids for name, route in config.routes.items() if name not in self._models}
+        for alias, targets in {**config.aliases, **ways}.items():
             known = [self._models[target] for target in targets if target in self._models]
             if known:
                 self._models[alias] = known[0]
