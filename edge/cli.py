@@ -17,7 +17,7 @@ import msgspec
 
 from edge.data_folder import StartProblem
 from edge.drain import LEFT
-from edge.providers.table import resolve
+from edge.providers.secrets import resolve
 from edge.settings import WORKERS_MAX, SettingError, Settings
 from routing.table.config import Config, ConfigError, parse
 from usage.key import without_secrets

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edge.doctor.finding import Finding, fail, ok, warn
-from edge.providers.table import resolve
+from edge.providers.secrets import resolve
 from edge.settings import Settings
 from routing.table.config import Config, ConfigError, parse
 from routing.table.provider import ECHO

@@ -6,7 +6,7 @@ Rule: all of it may be lost; it makes answers faster and cheaper, not right or w
 from math import inf
 
 from routing.plan.plan import Attempt
-from routing.plan.speed import Speed
+from routing.routes.speed import Speed
 
 CONVERSATIONS_MAX = 65_536
 TARGETS_MAX = 4_096

@@ -19,6 +19,7 @@ import msgspec
 
 from edge.providers.echo import EchoUpstream
 from edge.providers.observed import Observed
+from edge.providers.secrets import resolve
 from edge.upstream import Target, Upstream
 from routing.failures.cause import ABOUT_KEY
 from routing.failures.failure import Failure
@@ -27,13 +28,13 @@ from routing.plan.health import Changes, Health, begin, end
 from routing.plan.plan import Attempt, Plan, Routes
 from routing.plan.preferences import Preferences
 from routing.plan.refusal import Refusal
-from routing.plan.situation import situation_of
 from routing.request.envelope import Envelope
+from routing.routes.route import ANYWHERE
+from routing.routes.situation import situation_of
 from routing.table.config import Config, parse
 from routing.table.endpoint import CHAT, Endpoint
 from routing.table.problem import ConfigError
 from routing.table.provider import Provider
-from routing.table.route import ANYWHERE
 from routing.views.catalog import Catalog
 from routing.wire.headers import upstream_head_prefix
 
@@ -52,29 +53,6 @@ class ResolvedEndpoint(msgspec.Struct, frozen=True):
     head: bytes
     secrets: tuple[Secret, ...] = ()
     """What stands in the head and may not be told."""
-
-
-def resolve(references: frozenset[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The secrets that `env:NAME` and `file:PATH` stand for; those that lead nowhere are left out."""
-    secrets = {}
-    for reference in references:
-        kind, _, place = reference.partition(":")
-        secret = environ.get(place, "") if kind == "env" else _read_secret(place)
-        if secret.strip():
-            secrets[reference] = secret.strip()
-    return secrets
-
-
-def _read_secret(place: str) -> str:
-    """The file's content. A provider whose key file is empty or cannot be read drops out, so that is said."""
-    try:
-        secret = Path(place).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        log.warning("the key file %s cannot be read, so what needs it is not offered: %s", place, error)
-        return ""
-    if not secret.strip():
-        log.warning("the key file %s is empty, so what needs it is not offered", place)
-    return secret
 
 
 class Table:

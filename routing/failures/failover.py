@@ -76,7 +76,7 @@ def may_stand_in(failure: Failure, *, on_moderated: bool = False) -> bool:
 
 
 def reason_of(failure: Failure) -> str:
-    """Under which of a route's reasons (`routing.table.route.REASONS`) a failure falls; empty: it is the request's."""
+    """Under which of a route's reasons (`routing.routes.route.REASONS`) a failure falls; empty: it is the request's."""
     if not failure.is_answer:
         return "unavailable"
     match failure.cause:

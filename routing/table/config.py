@@ -13,19 +13,19 @@ from typing import Any, Final
 
 import msgspec
 
+from routing.routes.entry import read_default_policy, read_policies, read_routes
+from routing.routes.likeness import with_inherited
+from routing.routes.route import DEFAULT_POLICY, Route, RoutePolicy
 from routing.table import field
 from routing.table.endpoint import ECHO_ENDPOINTS, ECHO_FORMATS, BaseUrl
 from routing.table.entry import read_provider
 from routing.table.field import TomlTable
-from routing.table.likeness import with_inherited
 from routing.table.parameters import OPENAI, taken
 from routing.table.positions import line_of, lines
 from routing.table.price_list import PIECES
 from routing.table.problem import ConfigError as ConfigError
 from routing.table.problem import Path, Problem, Wrong, dotted, nearest
 from routing.table.provider import ECHO, Model, Provider
-from routing.table.route import DEFAULT_POLICY, Route, RoutePolicy
-from routing.table.route_entry import read_default_policy, read_policies, read_routes
 from routing.table.tariff import Tariff
 from usage.pricing import pico_per_token
 from usage.record import Rates

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from routing.routes.entry import read_data_terms
 from routing.table import field
 from routing.table.endpoint import CHAT, CHAT_ONLY, ECHO_ENDPOINTS, ECHO_FORMATS, FORMATS, BaseUrl, Endpoint
 from routing.table.endpoint import endpoint as known_endpoint
@@ -18,7 +19,6 @@ from routing.table.parameters import ALWAYS, NEVER_TAKEN, OPENAI, taken
 from routing.table.price_list import read_rates, read_tariff
 from routing.table.problem import Wrong, dotted, nearest
 from routing.table.provider import ECHO, Model, Provider
-from routing.table.route_entry import read_data_terms
 from routing.wire.headers import OWN_HEADERS
 from usage.record import Rates
 

@@ -8,9 +8,9 @@ from typing import Final, Literal
 
 import msgspec
 
+from routing.routes.route import DataTerms
 from routing.table.endpoint import CHAT_ONLY, FORMATS, BaseUrl, Endpoint
 from routing.table.parameters import OPENAI
-from routing.table.route import DataTerms
 from routing.table.tariff import Tariff
 from usage.record import Rates
 

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from routing.failures.cause import Cause
 from routing.plan.health import Health
-from routing.plan.plan import ROWS_MAX, Plan, Routes, _Row, plan
+from routing.plan.plan import ROWS_MAX, Plan, Routes, plan
 from routing.plan.preferences import Preferences
 from routing.plan.refusal import Refusal
+from routing.plan.row import PlanRow
 from routing.plan.unplanned import missing_keys, suggestions
 from routing.table.config import parse
 from routing.table.endpoint import BaseUrl
@@ -204,7 +205,7 @@ def test_suggestions_are_few(model_id: str) -> None:
 
 
 _SCOPES = sorted(
-    {scope for model in ("both", "many") for row in [ROUTES._remember(model)] if isinstance(row, _Row) for scope in row.scopes}
+    {scope for model in ("both", "many") for row in [ROUTES._remember(model)] if isinstance(row, PlanRow) for scope in row.scopes}
 )
 
 

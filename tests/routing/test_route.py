@@ -13,11 +13,11 @@ from routing.plan.health import Health
 from routing.plan.plan import Plan, Routes
 from routing.plan.preferences import Preferences
 from routing.plan.refusal import Refusal
-from routing.plan.situation import conversation_of, situation_of
-from routing.plan.speed import Speed
 from routing.request.envelope import read
+from routing.routes.route import Situation
+from routing.routes.situation import conversation_of, situation_of
+from routing.routes.speed import Speed
 from routing.table.config import ConfigError, parse
-from routing.table.route import Situation
 
 TEXT = """
 [providers.openai]

@@ -6,10 +6,7 @@ Rule: each target must be a model that can be called; a name that leads nowhere 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from routing.table import field
-from routing.table.field import TomlTable
-from routing.table.problem import Wrong, nearest
-from routing.table.route import (
+from routing.routes.route import (
     ALWAYS,
     BALANCES,
     DEFAULT_POLICY,
@@ -23,6 +20,9 @@ from routing.table.route import (
     RoutePolicy,
     When,
 )
+from routing.table import field
+from routing.table.field import TomlTable
+from routing.table.problem import Wrong, nearest
 
 IsModel = Callable[[str], bool]
 DAYS_MAX = 36_500

@@ -3,7 +3,7 @@
 Rule: a conversation that has a target keeps it while that is one of the route's; what was cached there is cheaper and faster.
 Strategy of `fastest`: the better of two drawn by chance, so that a target that has become slow is noticed and one that has
 become fast is found, and not all callers run to the same one (the power of two choices). The speeds are peak-EWMA
-(`routing.plan.speed`).
+(`routing.routes.speed`).
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from itertools import accumulate
 import msgspec
 
 from routing.request.envelope import Envelope
-from routing.table.route import Route, Situation
+from routing.routes.route import Route, Situation
 
 Speeds = Mapping[str, float]
 """Seconds to the first token, by the id of the model; what is not known is not in it."""

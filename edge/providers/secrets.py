@@ -1,0 +1,34 @@
+"""The secrets that the table refers to: in the environment, or in files that may change while we run.
+
+Rule: a secret is read here and nowhere else, and never told; its place may be, to the operator.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+log = logging.getLogger("tollway.table")
+
+
+def resolve(references: frozenset[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The secrets that `env:NAME` and `file:PATH` stand for; those that lead nowhere are left out."""
+    secrets = {}
+    for reference in references:
+        kind, _, place = reference.partition(":")
+        secret = environ.get(place, "") if kind == "env" else _read_secret(place)
+        if secret.strip():
+            secrets[reference] = secret.strip()
+    return secrets
+
+
+def _read_secret(place: str) -> str:
+    """The file's content. A provider whose key file is empty or cannot be read drops out, so that is said."""
+    try:
+        secret = Path(place).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        log.warning("the key file %s cannot be read, so what needs it is not offered: %s", place, error)
+        return ""
+    if not secret.strip():
+        log.warning("the key file %s is empty, so what needs it is not offered", place)
+    return secret

@@ -1,0 +1,195 @@
+"""One row of the plans: the targets of an id laid out as attempts, and the way around what is closed.
+
+Rule: the targets are asked in their order, and each has its turn before any target's second key; how many are asked,
+`routing.failures.failover` says. Rule: a request is a trial only where nothing that is well is left, or after a trial at no cost.
+Limits: a plan has at most ATTEMPTS_LISTED_MAX attempts.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from routing.plan.health import Health, Scopes
+from routing.plan.preferences import Preferences
+from routing.plan.refusal import Refusal
+from routing.plan.unplanned import none_admitted, not_found, not_offered, unavailable
+from routing.routes.route import DEFAULT_POLICY, Route, RoutePolicy
+from routing.routes.situation import Speeds
+from routing.table.config import Config, Found, find
+from routing.table.endpoint import CHAT
+from routing.table.provider import Model, Provider
+from usage.record import Rates
+
+SAME_TARGET_ATTEMPTS: Final = 2
+"""A lone target with a lone key is asked again, so that a request that never left may."""
+ATTEMPTS_LISTED_MAX: Final = 16
+NO_SPEEDS: Final[Speeds] = {}
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One try: this model of this provider with this key (None: it needs none)."""
+
+    provider: Provider
+    model: Model
+    key_ref: str | None
+    rates: Rates
+    scopes: Scopes
+    is_plain_chat: bool = True
+    """Whether it is asked as Chat at the usual place."""
+    policy: RoutePolicy = DEFAULT_POLICY
+    stands_in_on: frozenset[str] | None = None
+    """For which reasons it may be asked; None: it is a target, so for each that moving may mend."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """`model_id` is what the caller asked for; `attempts` is never empty."""
+
+    model_id: str
+    attempts: tuple[Attempt, ...]
+
+
+Target = tuple[Attempt, ...]
+"""One model with each key that may be tried, in the order of trial."""
+
+
+class PlanRow(msgspec.Struct, frozen=True):
+    """What is known of an id beforehand: its targets and plan for each rotation of the keys."""
+
+    rotations: tuple[tuple[Target, ...], ...]
+    plans: tuple[Plan, ...]
+    attempts_max: int
+    target_ids: tuple[str, ...]
+    scopes: frozenset[str]
+    model_id: str
+
+
+def turned(row: PlanRow, health: Mapping[str, Health], now_s: float, roll: float, account: str) -> Plan | Refusal:
+    """The plan of a row, its keys rotated by the roll, around what is closed."""
+    turn = int(roll * len(row.plans)) if len(row.plans) > 1 else 0
+    if health and not row.scopes.isdisjoint(health):
+        return _plan_around(row, turn, health, now_s, account)
+    return row.plans[turn]
+
+
+def is_offered(provider: Provider, offered: frozenset[str]) -> bool:
+    """Whether there is a key for it, or it needs none."""
+    return not provider.key_refs or not offered.isdisjoint(provider.key_refs)
+
+
+def row_of(
+    config: Config,
+    offered: frozenset[str],
+    model_id: str,
+    target_ids: tuple[str, ...],
+    wishes: Preferences | None,
+    digests: Mapping[str, str],
+    speeds: Speeds = NO_SPEEDS,
+    route: Route | None = None,
+) -> PlanRow | Refusal:
+    found = [(target_id, find(config, target_id)) for target_id in target_ids]
+    known = [each for _, each in found if isinstance(each, Found)]
+    if not known:
+        return not_found(config, model_id, found[0][1])
+    usable = [each for each in known if is_offered(each.provider, offered)]
+    if not usable:
+        return not_offered(model_id, known)
+    if wishes is not None and wishes.chooses:
+        admitted = [each for each in usable if wishes.admits(each.provider, each.model.rates)]
+        if not admitted:
+            return none_admitted(config, model_id, usable, wishes)
+        usable = sorted(
+            admitted, key=lambda each: wishes.rank(each.provider.name, each.model.rates, speeds.get(each.model.id, 0))
+        )
+        usable = usable if wishes.allows_fallbacks or wishes.models else usable[:1]
+    policy = config.policy if route is None else route.policy
+    targets = [_target(each, offered, digests, policy, _stands_in_on(each.model.id, route)) for each in usable]
+    attempts_max = policy.attempts_max or max(each.provider.attempts_max for each in usable)
+    turns = range(max(map(len, targets)))
+    rotations = tuple(tuple(_rotated(target, turn) for target in targets) for turn in turns)
+    plans = tuple(Plan(model_id, _laid_out(rotation, attempts_max)) for rotation in rotations)
+    scopes = frozenset(scope for target in targets for attempt in target for scope in attempt.scopes.all)
+    return PlanRow(rotations, plans, attempts_max, tuple(each.model.id for each in usable), scopes, model_id)
+
+
+def _stands_in_on(model_id: str, route: Route | None) -> frozenset[str] | None:
+    if route is None or model_id not in route.fallback or any(each.to == model_id for each in route.choices):
+        return None
+    return route.fallback_on
+
+
+def _target(
+    found: Found, offered: frozenset[str], digests: Mapping[str, str], policy: RoutePolicy, stands_in_on: frozenset[str] | None
+) -> Target:
+    provider, model = found.provider, found.model
+    keys: list[str | None] = [ref for ref in provider.key_refs if ref in offered]
+    scopes = [_scopes(found, digests.get(key or "", key)) for key in keys or [None]]
+    is_plain = provider.endpoint_of(model, "chat") is CHAT
+    return tuple(
+        Attempt(provider, model, key, model.rates, each, is_plain, policy, stands_in_on)
+        for key, each in zip(keys or [None], scopes, strict=True)
+    )
+
+
+def _scopes(found: Found, key: str | None) -> Scopes:
+    key_scope = f"{found.provider.name} {key or ''}"
+    name = found.model.name if found.model.is_listed else "*"
+    return Scopes(found.provider.name, key_scope, f"{key_scope} {name}", found.model.is_listed)
+
+
+def _rotated(target: Target, turn: int) -> Target:
+    turn %= len(target)
+    return target[turn:] + target[:turn]
+
+
+def _laid_out(targets: tuple[Target, ...], attempts_max: int) -> tuple[Attempt, ...]:
+    """The attempts in order: every target gets one, as far as they go round; then the first ones get more, a key each. Behind
+    those stands the rest, for when the first ones are refused at no cost."""
+    if len(targets) == 1 and len(targets[0]) == 1:
+        return targets[0] * min(SAME_TARGET_ATTEMPTS, attempts_max)
+    spare = attempts_max - len(targets)
+    attempts: list[Attempt] = []
+    rest: list[Attempt] = []
+    for target in targets[:attempts_max]:
+        more = min(max(spare, 0), len(target) - 1)
+        spare -= more
+        attempts += target[: 1 + more]
+        rest += target[1 + more :]
+    for target in targets[attempts_max:]:
+        rest += target
+    return tuple(attempts + rest)[: ATTEMPTS_LISTED_MAX if attempts_max > 1 else 1]
+
+
+def _plan_around(row: PlanRow, turn: int, health: Mapping[str, Health], now_s: float, account: str) -> Plan | Refusal:
+    """The plan without what is open now, and with what needs a trial behind all that is well."""
+    rotation = row.rotations[turn]
+    known = {id(each): _ill(each, health, now_s, account) for target in rotation for each in target}
+    if not any(known.values()):
+        return row.plans[turn]
+    opened = {at: [each for each in ill if each.is_open(now_s, account)] for at, ill in known.items()}
+    well = _only(rotation, lambda attempt: not known[id(attempt)])
+    trials = _only(rotation, lambda attempt: known[id(attempt)] and not opened[id(attempt)])
+    model_id = row.plans[turn].model_id
+    if well and row.attempts_max > 1:
+        behind = tuple(attempt for target in trials for attempt in target)
+        return Plan(model_id, (_laid_out(well, row.attempts_max) + behind)[:ATTEMPTS_LISTED_MAX])
+    if well or trials:
+        return Plan(model_id, _laid_out(well or trials, row.attempts_max))
+    closed = list(opened.values())
+    wait_s = min(max(each.open_until_s for each in ill) for ill in closed) - now_s
+    return unavailable(model_id, wait_s, closed)
+
+
+def _ill(attempt: Attempt, health: Mapping[str, Health], now_s: float, account: str) -> list[Health]:
+    """What speaks against trying it now: what is open, and what is half-open and not proved to be well again."""
+    known = (health.get(scope) for scope in attempt.scopes.all)
+    return [
+        each
+        for each in known
+        if each is not None and (each.is_open(now_s, account) or (each.is_half_open(now_s, account) and not each.is_proved))
+    ]
+
+
+def _only(rotation: tuple[Target, ...], is_kept: Callable[[Attempt], object]) -> tuple[Target, ...]:
+    kept = (tuple(attempt for attempt in target if is_kept(attempt)) for target in rotation)
+    return tuple(target for target in kept if target)
