@@ -129,7 +129,7 @@ def _do_elsewhere(arguments: Sequence[str], own: frozenset[str], *, has_books: b
         if command in own or not command:
             raise Trouble(f"{command or 'a command'} is for this machine; --collector takes account commands, such as keys list")
         return send(target_of(named), words)
-    if environ.get("TOLLWAY_OPERATOR_TOKEN") or environ.get("TOLLWAY_OPERATOR_TOKEN_FILE") or not has_books:
+    if environ.get("TOLLWAY_OPERATOR_TOKEN") or not has_books:
         sys.stderr.write(f"at {without_secrets(url)}:\n")
         return send(target_of(url), words)
     return None

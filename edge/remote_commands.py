@@ -8,12 +8,11 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 
-from edge.settings import SettingError
+from edge.settings import SettingError, secret_of
 from usage.key import without_secrets
 
 TIMEOUT_S = 300.0
@@ -64,16 +63,11 @@ def target_of(url: str, environ: Mapping[str, str] = os.environ) -> RemoteCollec
         raise SettingError(f"{without_secrets(url)!r} is no address of a collector, such as https://collector.example")
     if parts.scheme == "http" and not _is_near(parts.hostname):
         raise SettingError(f"http:// would carry the operator's token to {parts.hostname} in the clear: use https or a tunnel")
-    token, file = environ.get("TOLLWAY_OPERATOR_TOKEN", ""), environ.get("TOLLWAY_OPERATOR_TOKEN_FILE", "")
-    if not token and file:
-        try:
-            token = Path(file).read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingError(f"TOLLWAY_OPERATOR_TOKEN_FILE cannot be read: {error}") from None
+    token = secret_of(environ, "TOLLWAY_OPERATOR_TOKEN") or ""
     if not token.startswith("op_"):
         raise SettingError(
-            "commands at a collector need an operator's token in TOLLWAY_OPERATOR_TOKEN, or in a file that"
-            " TOLLWAY_OPERATOR_TOKEN_FILE names; `tollway operators create` at the collector makes one"
+            "commands at a collector need an operator's token in TOLLWAY_OPERATOR_TOKEN, or file:PATH there; `tollway operators"
+            " create` at the collector makes one"
         )
     return RemoteCollector(url.rstrip("/"), token)
 

@@ -118,6 +118,9 @@ def test_token_goes_nowhere_else(collector: Collector, token: str, tmp_path: Pat
         assert (done.returncode in (1, 2), sentence in done.stderr, token in done.stderr) == (True, True, False), done.stderr
     done = far(collector.origin, "", "keys", "list")
     assert (done.returncode, "TOLLWAY_OPERATOR_TOKEN" in done.stderr) == (2, True)
+    (tmp_path / "token").write_text(f"{token}\n")
+    assert far(collector.origin, f"file:{tmp_path}/token", "keys", "list").returncode == 0
+    assert "cannot be read" in far(collector.origin, "file:/nowhere", "keys", "list").stderr
     done = far(collector.origin, "sk_live_x", "keys", "list")
     assert done.returncode == 2
 
