@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from collector.accounts import accounts, audit_log
 from collector.accounts.accounts import NAME, KeyTerms
 from collector.accounts.marks import Marks
@@ -22,6 +24,7 @@ from collector.ingest import ingest
 from collector.ingest.rejections import kind_of
 from collector.leasing import leasing, recall
 from collector.leasing.grant import SHARE_PERCENT
+from collector.limits.board import LimitBoard
 from collector.store.contract import Store, StoreDamaged, StoreUnavailable, T, Tx
 from usage.key import masked
 from usage.pricing import dollars
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from collector.sinks.runner import SinkRunner
 
 M = TypeVar("M", Boot, Acquire, Batch, Return, Close, Poll)
+A = TypeVar("A", Ack, Polled)
 
 
 def now_ms() -> int:
@@ -87,6 +91,7 @@ class Collector:
         self.clock_ms = clock_ms
         self.counts = {"records": 0, "rejected": 0, "batches": 0, "grants": 0}
         self.marks = Marks(self.read)
+        self.limits = LimitBoard()
         self.refusals = Throttle()
         """Of credentials, at all doors together."""
         self.rejected_by_kind: Counter[str] = Counter()
@@ -161,7 +166,7 @@ class Collector:
             reason = ack.rejected[0].reason
             log.error("%d records of node %s are rejected, the first because: %s", len(ack.rejected), message.node, reason)
         self.counts["grants"] += len(ack.leases)
-        return ack
+        return self._with_shares(ack, message)
 
     async def await_batch(self, timeout_s: float) -> bool:
         """Until another batch came in here, or may have at a collector beside us. False at once when too many wait already."""
@@ -187,6 +192,7 @@ class Collector:
         _check_numbers(message.epoch, message.final_seq)
         closed = await self.write(lambda tx, now: leasing.close(tx, message, now))
         if closed.closed:
+            self.limits.drop(message.node, message.epoch)
             log.info("epoch %d of node %s is closed after %d records", message.epoch, message.node, message.final_seq)
         return closed
 
@@ -195,7 +201,13 @@ class Collector:
         polled, is_stale = await self.read(lambda tx, now: recall.poll(tx, message, now))
         if is_stale:
             await self.write(lambda tx, now: recall.see(tx, message, now))
-        return polled
+        return self._with_shares(polled, message)
+
+    def _with_shares(self, answer: A, message: Batch | Poll) -> A:
+        """The answer, and with it what the limits that were reported have for this process."""
+        if not message.limits:
+            return answer
+        return msgspec.structs.replace(answer, limits=self.limits.answer(message.node, message.epoch, message.limits))
 
     async def create_account(self, account: str) -> bool:
         return await self.write(lambda tx, now: accounts.create_account(tx, account, now))

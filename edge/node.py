@@ -30,6 +30,7 @@ from edge.journal.files.disk import Disk
 from edge.journal.files.folder import epochs
 from edge.limits.capacity import connections_max, memory_bytes, raise_descriptors
 from edge.limits.fair_start import FairStart
+from edge.limits.limiter import RateLimiter
 from edge.limits.overload import Overload
 from edge.providers.table import LazyUpstream, Table
 from edge.providers.trials import Trials
@@ -85,6 +86,7 @@ class Node:
         self.admission = admission_of(settings)
         memory = memory_bytes() // settings.workers
         self.overload = Overload(memory, _resident_bytes)
+        self.limiter = RateLimiter()
         self.in_flight = MemoryBudget(
             body_budget(limits.inflight_body_bytes_max, limits.body_bytes_max, memory),
             min(self.admission.connections_max, memory // REQUEST_MEMORY_SHARE),
@@ -179,6 +181,7 @@ class Node:
             key_version=booted.key_version,
             on_contact=lambda: shipper.resume(),
             unix=self.clock,
+            limiter=self.limiter,
         )
         self.shipper = shipper = Shipper(
             journal,
@@ -189,11 +192,13 @@ class Node:
             on_rejected=credit.unsettle,
             ship_interval_s=booted.ship_interval_s,
             unix_ms=self.clock.now_ms,
+            limiter=self.limiter,
         )
         shipper.start()
         self.recovery = recovery = Recovery(folder, self.name)
         self._runners += [
             tasks.supervise("credit", credit.run),
+            tasks.supervise("limits", lambda: self.limiter.reports.run(credit.poll)),
             tasks.supervise("recovery", lambda: recovery.run(booted.epoch, shipper.adopt)),
         ]
         self.epochs_lost = await asyncio.to_thread(self._find_lost, booted, recovery)
@@ -205,7 +210,7 @@ class Node:
             settings.durability == "strict",
             limits.finish_timeout_s,
         )
-        books = AccountingContext(self.name, booted.epoch, journal, credit, self.metrics)
+        books = AccountingContext(self.name, booted.epoch, journal, credit, self.metrics, self.limiter)
         deployment = Deployment.of(booted)
         self.authenticator = Authenticator(credit, deployment, self.clock)
         self._relay = Relay(

@@ -25,6 +25,7 @@ from collector.ledger.ledger import (
     settle,
 )
 from collector.ledger.ledger import top_up as topped_up
+from collector.limits.board import LimitBoard
 from usage.lease import leased_part
 from usage.protocol import (
     Ack,
@@ -71,6 +72,7 @@ class Office:
     """All the books of a collector. `clock_ms` is Unix time in milliseconds, set by its owner."""
 
     def __init__(self) -> None:
+        self.limits = LimitBoard(started_s=-60.0)
         self.clock_ms = 1_700_000_000_000
         self.tables = Tables()
         self.keys: dict[str, Policy] = {}
@@ -190,7 +192,8 @@ class Office:
             if (lease.node, lease.epoch) == (message.node, message.epoch)
             and not wanted.isdisjoint((lease.purse, lease.purse.partition("/")[0]))
         }
-        return Polled(is_newest, tuple(sorted(recalled)))
+        shares = self.limits.answer(message.node, message.epoch, message.limits)
+        return Polled(is_newest, tuple(sorted(recalled)), limits=shares)
 
     def end_epoch(self, node: str, number: int, state: str) -> None:
         """Close or forfeit."""

@@ -18,7 +18,7 @@ from edge.endpoints.routes import ACCOUNT_PATHS, routes
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "api.md").read_text()
-MAKERS = {"Refusal", "_refusal", "Invalid", "Problem"}
+MAKERS = {"Refusal", "_refusal", "Invalid", "ApiError"}
 CODE = re.compile(r"[a-z]+(?:_[a-z]+)+\Z")
 NOT_A_CODE = {"api_key_hash", "response_format"}
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from usage.limit import LimitReport, LimitShare, LimitTerms
 from usage.record import UsageRecord
 
 RECORDS_MAX = 5_000
@@ -96,6 +97,9 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     models: tuple[str, ...] = ()
     expires_ms: int | None = None
     label: str = ""
+    limits: LimitTerms | None = None
+    account_limits: LimitTerms | None = None
+    """What was set for the key, and for its account; where nothing was, the edge's table says."""
 
 
 class Acquire(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -151,6 +155,7 @@ class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
     records: tuple[UsageRecord, ...] = ()
     renew: tuple[Acquire, ...] = ()
     complete_ms: int = 0
+    limits: tuple[LimitReport, ...] = ()
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -175,6 +180,7 @@ class Ack(msgspec.Struct, frozen=True, omit_defaults=True):
     balances: tuple[Balance, ...] = ()
     revoked: tuple[str, ...] = ()
     """Digests of keys whose policy changed since the last batch: forget them and ask again."""
+    limits: tuple[LimitShare, ...] = ()
 
 
 class Return(msgspec.Struct, frozen=True):
@@ -197,6 +203,7 @@ class Poll(msgspec.Struct, frozen=True):
     node: str
     epoch: int
     key_version: int = 0
+    limits: tuple[LimitReport, ...] = ()
 
 
 class Polled(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -212,6 +219,7 @@ class Polled(msgspec.Struct, frozen=True, omit_defaults=True):
     key_version: int = 0
     now_ms: int = 0
     """As in Booted."""
+    limits: tuple[LimitShare, ...] = ()
 
 
 class Close(msgspec.Struct, frozen=True):

@@ -16,10 +16,12 @@ from collector.ledger.bookkeeping import lock_accounts, post
 from collector.ledger.ledger import TOPPED_NANO_MAX, correct, top_up
 from collector.store.contract import Row, Tx
 from usage.key import ENTROPY_BYTES, digest, masked, mint
+from usage.limit import NO_LIMITS, LimitTerms, narrowed
 from usage.pricing import dollars
 from usage.protocol import Policy
 
 DEPLOYMENT_BYTES = 32
+_decode_limits = msgspec.json.Decoder(LimitTerms).decode
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}\Z", re.ASCII)
 
 
@@ -49,6 +51,9 @@ class Key(msgspec.Struct, frozen=True):
     created_ms: int = 0
     updated_ms: int | None = None
     deleted: bool = False
+    limits: LimitTerms = NO_LIMITS
+    account_limits: LimitTerms = NO_LIMITS
+    """Its account's, kept with each of its keys."""
 
     @property
     def purse(self) -> str:
@@ -64,9 +69,11 @@ class Key(msgspec.Struct, frozen=True):
             self.account,
             self.purse,
             self.disabled or self.deleted,
-            self.models,
+            narrowed(self.models, self.account_limits.models),
             self.expires_ms,
             self.name or self.label,
+            None if self.limits.is_empty else self.limits,
+            None if self.account_limits.is_empty else self.account_limits,
         )
 
 
@@ -78,10 +85,12 @@ class KeyTerms(msgspec.Struct, frozen=True):
     limit_nano: int | None = None
     limit_reset: str = "none"
     expires_ms: int | None = None
+    limits: LimitTerms = NO_LIMITS
 
 
 KEY_COLUMNS = (
-    "digest, key_id, account, label, name, models, limit_nano, limit_reset, disabled, expires_ms, created_ms, updated_ms, deleted"
+    "digest, key_id, account, label, name, models, limit_nano, limit_reset, disabled, expires_ms, created_ms, updated_ms,"
+    " deleted, rate_limits, account_limits"
 )
 
 
@@ -90,7 +99,16 @@ def key_from(row: Row) -> Key:
     key_digest, key_id, account, label, name, models, limit_nano, limit_reset, disabled, expires_ms, created_ms, *later = row
     listed = tuple(models.split(",")) if models else ()
     known = (key_digest, key_id, account, label, name, listed, limit_nano, limit_reset, bool(disabled), expires_ms, created_ms)
-    return Key(*known, later[0], bool(later[1]))
+    return Key(*known, later[0], bool(later[1]), limits_from(later[2]), limits_from(later[3]))
+
+
+def limits_from(text: str) -> LimitTerms:
+    """Limits as they are stored; empty: none."""
+    return _decode_limits(text) if text else NO_LIMITS
+
+
+def limits_text(terms: LimitTerms) -> str:
+    return "" if terms == NO_LIMITS else msgspec.json.encode(terms).decode()
 
 
 def find_key(tx: Tx, key_digest: str) -> Key | None:
@@ -136,6 +154,13 @@ def check_terms(terms: KeyTerms) -> None:
         raise Mistake(f"limit reset is one of {', '.join(RESETS)}, not {terms.limit_reset!r}")
     if any(not model or "," in model for model in terms.models):
         raise Mistake("each of the models is a model id, or a prefix ending in '*'")
+    check_limits(terms.limits)
+
+
+def check_limits(terms: LimitTerms) -> None:
+    """Mistake for limits that cannot be meant."""
+    if problem := terms.problem():
+        raise Mistake(problem)
 
 
 def create_key(tx: Tx, account: str, terms: KeyTerms, now_ms: int, entropy: bytes = b"") -> str:
@@ -151,7 +176,7 @@ def create_key(tx: Tx, account: str, terms: KeyTerms, now_ms: int, entropy: byte
         entropy = b""
         made = tx.run(
             f"INSERT INTO keys ({KEY_COLUMNS}, version, marked)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, NULL, 0, 0, 1) ON CONFLICT DO NOTHING",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, NULL, 0, ?, ?, 0, 1) ON CONFLICT DO NOTHING",
             digest(key.encode()),
             key_id,
             account,
@@ -162,6 +187,8 @@ def create_key(tx: Tx, account: str, terms: KeyTerms, now_ms: int, entropy: byte
             terms.limit_reset,
             terms.expires_ms,
             now_ms,
+            limits_text(terms.limits),
+            limits_text(account_limits(tx, account)),
         )
         if made:
             return key
@@ -200,17 +227,33 @@ def revoke_key(tx: Tx, key_id: str) -> Key:
 
 
 def change_key(tx: Tx, key: Key, now_ms: int) -> None:
-    """Keep what may change of a key: name, models, limit and its reset, expiry, whether it is disabled or deleted.
+    """Keep what may change of a key: name, models, limits and the reset, expiry, whether it is disabled or deleted.
 
     Nodes ask anew for its policy.
     """
-    check_terms(KeyTerms(key.name, key.models, key.limit_nano, key.limit_reset, key.expires_ms))
+    check_terms(KeyTerms(key.name, key.models, key.limit_nano, key.limit_reset, key.expires_ms, key.limits))
     tx.run(
         "UPDATE keys SET name = ?, models = ?, limit_nano = ?, limit_reset = ?, expires_ms = ?, disabled = ?, deleted = ?,"
-        " updated_ms = ?, version = ? WHERE key_id = ?",
+        " rate_limits = ?, updated_ms = ?, version = ? WHERE key_id = ?",
         *(key.name, ",".join(key.models), key.limit_nano, key.limit_reset, key.expires_ms, int(key.disabled), int(key.deleted)),
-        *(now_ms, _next_version(tx), key.key_id),
+        *(limits_text(key.limits), now_ms, _next_version(tx), key.key_id),
     )
+
+
+def account_limits(tx: Tx, account: str) -> LimitTerms:
+    """What all keys of an account may use together."""
+    row = tx.row("SELECT rate_limits FROM accounts WHERE account = ?", account)
+    return limits_from(row[0]) if row else NO_LIMITS
+
+
+def set_account_limits(tx: Tx, account: str, terms: LimitTerms) -> None:
+    """Limit an account; nodes ask anew for the policies of its keys. Mistake: there is no such account."""
+    check_limits(terms)
+    text = limits_text(terms)
+    if not tx.run("UPDATE accounts SET rate_limits = ? WHERE account = ?", text, account):
+        raise Mistake(f"there is no account {account!r}")
+    for (key_id,) in tx.rows("SELECT key_id FROM keys WHERE account = ? AND deleted = 0 ORDER BY key_id", account):
+        tx.run("UPDATE keys SET account_limits = ?, version = ? WHERE key_id = ?", text, _next_version(tx), key_id)
 
 
 def _next_version(tx: Tx) -> int:

@@ -10,21 +10,34 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from collector.accounts import accounts, history, roles
-from collector.accounts.accounts import Key, KeyTerms, Mistake, change_key, create_key, find_key, list_keys
+from collector.accounts.accounts import (
+    Key,
+    KeyTerms,
+    Mistake,
+    account_limits,
+    change_key,
+    create_key,
+    find_key,
+    limits_text,
+    list_keys,
+    set_account_limits,
+)
 from collector.accounts.audit_log import record
 from collector.accounts.window import DAY_MS
 from collector.api.account import Of, _window_of
-from collector.api.caller import MANAGERS, READERS
+from collector.api.caller import MANAGERS, OPERATOR, READERS
 from collector.api.operation import Call, Operation
 from collector.api.problem import ApiError, missing, wrong
 from collector.api.shapes import Amount, Dollars, ms_of, nano_of, timestamp
 from collector.store.contract import Tx
 from usage.key import digest, mint
+from usage.limit import NO_LIMITS, LimitTerms
 from usage.pricing import dollars
 
 PAGE = 100
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Reset = Literal["daily", "weekly", "monthly"]
+ModelPattern = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
 class ListQuery(msgspec.Struct, frozen=True):
@@ -62,6 +75,7 @@ class KeyRow(msgspec.Struct, frozen=True):
     models: list[str]
     last_used_at: str | None
     external_user: str | None = None
+    rate_limits: LimitTerms = NO_LIMITS
 
 
 class KeysAnswer(msgspec.Struct, frozen=True):
@@ -85,19 +99,28 @@ class CreateKey(msgspec.Struct, frozen=True):
     limit_reset: Reset | None = None
     include_byok_in_limit: bool | None = None
     expires_at: str | None = None
-    models: list[Annotated[str, msgspec.Meta(min_length=1, max_length=200)]] = []
+    models: list[ModelPattern] = []
     workspace_id: str | None = None
     creator_user_id: str | None = None
+    rate_limits: LimitTerms | None = None
 
 
 class UpdateKey(msgspec.Struct, frozen=True):
-    """What is left out stays as it is; null takes the limit, or its reset, away."""
+    """What is left out stays as it is; null takes the limit, its reset, or all rate limits away."""
 
     name: Name | msgspec.UnsetType = msgspec.UNSET
     disabled: bool | msgspec.UnsetType = msgspec.UNSET
     limit: Dollars | msgspec.UnsetType | None = msgspec.UNSET
     limit_reset: Reset | msgspec.UnsetType | None = msgspec.UNSET
     include_byok_in_limit: bool | msgspec.UnsetType = msgspec.UNSET
+    models: list[ModelPattern] | msgspec.UnsetType = msgspec.UNSET
+    rate_limits: LimitTerms | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class AccountLimits(msgspec.Struct, frozen=True):
+    """What all keys of the account may use together, as the operator set it; without any, the edges' table says."""
+
+    data: LimitTerms
 
 
 class Deleted(msgspec.Struct, frozen=True):
@@ -115,7 +138,7 @@ def describe_key(tx: Tx, key: Key, now_ms: int) -> KeyRow:
         Amount(spent["usage"]), Amount(spent["usage_daily"]), Amount(spent["usage_weekly"]), Amount(spent["usage_monthly"]),
         0, 0, 0, 0, timestamp(key.created_ms), None if key.updated_ms is None else timestamp(key.updated_ms),
         None if key.expires_ms is None else timestamp(key.expires_ms), None, key.account, key.key_id, list(key.models),
-        None if last_day is None else timestamp(last_day * DAY_MS),
+        None if last_day is None else timestamp(last_day * DAY_MS), None, key.limits,
     )  # fmt: skip
 
 
@@ -143,11 +166,14 @@ def create(tx: Tx, call: Call) -> NewKey:
     if expires_ms is not None and expires_ms <= call.now_ms:
         raise wrong("expires_at", "expires_at has passed already")
     limit_nano = None if body.limit is None else nano_of(body.limit, "limit")
-    terms = KeyTerms(body.name, tuple(body.models), limit_nano, body.limit_reset or "none", expires_ms)
+    limits = limits_of(body.rate_limits)
+    terms = KeyTerms(body.name, tuple(body.models), limit_nano, body.limit_reset or "none", expires_ms, limits)
     text = create_key(tx, call.account, terms, call.now_ms, call.entropy)
     key = find_key(tx, digest(text.encode()))
     assert key is not None
     detail = {"account": key.account, "name": key.name, "limit": _said(key.limit_nano), "limit_reset": key.limit_reset}
+    if key.limits != NO_LIMITS:
+        detail["rate_limits"] = limits_text(key.limits)
     record(tx, call.caller.actor, "key.create", key.key_id, detail, call.now_ms)
     return NewKey(describe_key(tx, key, call.now_ms), text)
 
@@ -181,11 +207,49 @@ def update(tx: Tx, call: Call) -> OneKey:
         changed["limit_nano"] = None if body.limit is None else nano_of(body.limit, "limit")
     if body.limit_reset is not msgspec.UNSET:
         changed["limit_reset"] = body.limit_reset or "none"
+    if body.models is not msgspec.UNSET:
+        changed["models"] = tuple(body.models)
+    if body.rate_limits is not msgspec.UNSET:
+        changed["limits"] = limits_of(body.rate_limits)
     after = msgspec.structs.replace(key, updated_ms=call.now_ms, **changed)
     change_key(tx, after, call.now_ms)
-    told = {name: _said(value) if name == "limit_nano" else str(value) for name, value in changed.items()}
+    told = {name: _told(name, value) for name, value in changed.items()}
     record(tx, call.caller.actor, "key.update", key.key_id, told, call.now_ms)
     return OneKey(describe_key(tx, after, call.now_ms))
+
+
+def _told(name: str, value: Any) -> str:
+    """A change as the audit log has it."""
+    if name == "limits":
+        return limits_text(value)
+    if name == "models":
+        return ",".join(value)
+    return _said(value) if name == "limit_nano" else str(value)
+
+
+def limits_of(terms: LimitTerms | None) -> LimitTerms:
+    """What a body asks for. Problem 400 for what cannot be meant; models are the key's own member."""
+    if terms is None:
+        return NO_LIMITS
+    if problem := terms.problem():
+        raise wrong("rate_limits", problem)
+    if terms.models:
+        raise wrong("rate_limits", 'models stand beside rate_limits: "models": [...]')
+    return terms
+
+
+def read_account_limits(tx: Tx, call: Call) -> AccountLimits:
+    return AccountLimits(account_limits(tx, call.account))
+
+
+def set_limits(tx: Tx, call: Call) -> AccountLimits:
+    _check_account(tx, call.account)
+    terms: LimitTerms = call.body
+    if problem := terms.problem():
+        raise wrong("rate_limits", problem)
+    set_account_limits(tx, call.account, terms)
+    record(tx, call.caller.actor, "account.limits", call.account, {"rate_limits": limits_text(terms)}, call.now_ms)
+    return AccountLimits(terms)
 
 
 def delete(tx: Tx, call: Call) -> Deleted:
@@ -275,6 +339,13 @@ OPERATIONS = (
         "PATCH", "/keys/{hash}", "Change a key", MANAGERS, update, OneKey, Of, UpdateKey, has_effect=True, errors=(404,)
     ),
     Operation("DELETE", "/keys/{hash}", "Delete a key", MANAGERS, delete, Deleted, Of, has_effect=True, errors=(404,)),
+    Operation(
+        "GET", "/rate_limits", "What all keys of the account may use together", READERS, read_account_limits, AccountLimits, Of
+    ),
+    Operation(
+        "PUT", "/rate_limits", "Limit the account", OPERATOR, set_limits, AccountLimits, Of, LimitTerms, has_effect=True,
+        errors=(404,),
+    ),
     Operation(
         "GET", "/credentials", "Keys that read and manage the account", MANAGERS, read_credentials, CredentialsAnswer, Of
     ),

@@ -23,6 +23,7 @@ from collector.leasing import enrolment
 from collector.leasing.nodes import PREFIX, TOKEN_CHARS, node_of_token
 from collector.service import Collector, check_owner
 from usage.decoding import UNREADABLE, reason_of
+from usage.limit import LimitReport
 from usage.protocol import (
     MESSAGE_BYTES_MAX,
     MESSAGES,
@@ -60,6 +61,7 @@ class _LooseBatch(msgspec.Struct, frozen=True):
     records: tuple[msgspec.Raw, ...] = ()
     renew: tuple[Acquire, ...] = ()
     complete_ms: int = 0
+    limits: tuple[LimitReport, ...] = ()
 
 
 class _LooseRecord(msgspec.Struct, frozen=True):
@@ -209,4 +211,5 @@ def _decode_batch(body: bytes) -> tuple[Batch, tuple[Rejected, ...]]:
                 unreadable.append(Rejected(named.seq, named.gen_id, f"not a usage record: {reason_of(error)}"))
     except UNREADABLE as error:
         raise Refused("invalid", f"not an ingest message: {reason_of(error)}") from error
-    return Batch(loose.node, loose.epoch, tuple(records), loose.renew, loose.complete_ms), tuple(unreadable)
+    batch = Batch(loose.node, loose.epoch, tuple(records), loose.renew, loose.complete_ms, loose.limits)
+    return batch, tuple(unreadable)

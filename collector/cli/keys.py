@@ -17,6 +17,7 @@ from collector.accounts.roles import Credential
 from collector.accounts.window import RESETS
 from collector.api.shapes import timestamp
 from collector.cli.arguments import add, dollars_of, expiry_of, family, limit_of, models_or_refusal, span_of
+from collector.cli.limits import limit_arguments, terms_of
 from collector.cli.printing import credit_in, note, operator, say, show, show_one
 from collector.store.contract import Store, Tx
 from usage.key import digest, is_well_formed
@@ -44,6 +45,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         default="inference",
         help="inference: calls models; read, management: reads, or manages, the account over the API and pays for nothing",
     )
+    limit_arguments(create)
     listing = add(actions, "list", list_keys, "all keys, masked")
     listing.add_argument("--account", default="")
     add(actions, "show", show_key, "one key: its terms, and what it has spent").add_argument("id")
@@ -66,7 +68,9 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def create_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
     if arguments.role != "inference":
         return _create_credential(arguments, store, now)
-    terms = KeyTerms(arguments.name, arguments.models, arguments.limit, arguments.limit_reset, arguments.expires)
+    terms = KeyTerms(
+        arguments.name, arguments.models, arguments.limit, arguments.limit_reset, arguments.expires, terms_of(arguments)
+    )
 
     def work(tx: Tx) -> tuple[str, Key, bool]:
         is_new = accounts.create_account(tx, arguments.account, now)
@@ -221,7 +225,7 @@ def rotate_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
         old = _key(tx, arguments.id)
         if not old.is_usable(now):
             raise Mistake(f"{old.label} is revoked or has expired: make a new key instead")
-        terms = KeyTerms(old.name, old.models, old.limit_nano, old.limit_reset, old.expires_ms)
+        terms = KeyTerms(old.name, old.models, old.limit_nano, old.limit_reset, old.expires_ms, old.limits)
         text = accounts.create_key(tx, old.account, terms, now)
         made = accounts.find_key(tx, digest(text.encode()))
         assert made is not None

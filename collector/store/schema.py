@@ -115,6 +115,11 @@ MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
         "CREATE INDEX outbox_sink ON outbox (sink, state, row_id)",
         "CREATE TABLE sinks (sink TEXT PRIMARY KEY, skipped BIGINT NOT NULL DEFAULT 0)",
     ),
+    (
+        "ALTER TABLE keys ADD COLUMN rate_limits TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE keys ADD COLUMN account_limits TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE accounts ADD COLUMN rate_limits TEXT NOT NULL DEFAULT ''",
+    ),
 )
 
 VERSION = len(MIGRATIONS)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from usage.limit import LimitReport
 from usage.protocol import Acquire, Acquired, CollectorClient, Poll, Polled, Refused, Return, Unreachable
 
 T = TypeVar("T")
@@ -48,9 +49,9 @@ class CollectorSession:
             if not isinstance(problem.__cause__, Refused):
                 raise
 
-    async def poll(self, key_version: int) -> Polled:
+    async def poll(self, key_version: int, limits: tuple[LimitReport, ...] = ()) -> Polled:
         """Raises Unreachable."""
-        return await self._answer(self._collector.poll(Poll(self.node, self.epoch, key_version)))
+        return await self._answer(self._collector.poll(Poll(self.node, self.epoch, key_version, limits)))
 
     async def _answer(self, call: Coroutine[Any, Any, T]) -> T:
         try:

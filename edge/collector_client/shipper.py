@@ -23,6 +23,7 @@ from edge.collector_client.outbox import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Out
 from edge.journal.journal import Journal
 from edge.journal.recovery.dead_letters import DeadLetter, DeadLetters
 from edge.journal.recovery.old_epoch import OldEpoch
+from edge.limits.limiter import RateLimiter
 from edge.tasks import Tasks
 from usage.protocol import Ack, Acquire, Batch, Close, CollectorClient, Refused, Unreachable
 from usage.record import UsageRecord, fitted
@@ -49,6 +50,7 @@ class Shipper:
         renewals: Callable[[], tuple[Acquire, ...]] = tuple,
         on_refused: Callable[[Refused], None] = lambda refusal: None,
         on_rejected: Callable[[list[UsageRecord]], None] = lambda records: None,
+        limiter: RateLimiter | None = None,
         ship_interval_s: float = 1.0,
         tell_s: float = TELL_S,
         clock: Callable[[], float] = time.monotonic,
@@ -69,6 +71,7 @@ class Shipper:
         self._tasks = tasks
         self._on_refused = on_refused
         self._on_rejected = on_rejected
+        self._limiter = limiter or RateLimiter()
         self._interval_s = ship_interval_s
         self._clock = clock
         self._unix_ms = unix_ms
@@ -278,13 +281,16 @@ class Shipper:
 
     async def _ship(self, lane: OutboxCursor, records: list[UsageRecord], renew: tuple[Acquire, ...]) -> float:
         outbox = lane.outbox
+        reports = self._limiter.reports.take() if lane is self._own else ()
         try:
             ack = await self._collector.ingest(
-                Batch(outbox.node, outbox.epoch, tuple(records), renew, self._claim(lane, records))
+                Batch(outbox.node, outbox.epoch, tuple(records), renew, self._claim(lane, records), reports)
             )
         except Unreachable as error:
+            self._limiter.reports.lose(reports)
             return self._failed(error)
         except Refused as error:
+            self._limiter.reports.lose(reports)
             if error.code == "too_large" and lane.records_max > 1 and len(records) > 1:
                 lane.records_max = len(records) // 2
                 lane.shipped_s = float("-inf")
@@ -298,6 +304,7 @@ class Shipper:
                 log.error("record %s is too large for the collector and goes without its texts", shorter.gen_id)
                 return await self._ship(lane, [shorter], renew)
             return self._failed(error)
+        self._limiter.reports.hear(reports, ack.limits)
         self._failures = 0
         self.batches_total += 1
         self.records_total += len(records)

@@ -18,6 +18,7 @@ from edge.clock import Clock
 from edge.collector_client.session import CollectorSession
 from edge.credit.acquire import HoldAnswer, PendingAcquire
 from edge.credit.wallet import RIDE_S, Wallet
+from edge.limits.limiter import RateLimiter
 from edge.tasks import Tasks
 from usage.protocol import Ack, Acquire, Acquired, CollectorClient, Policy, Unreachable
 from usage.record import UsageRecord
@@ -55,7 +56,9 @@ class Credit:
         on_contact: Callable[[], None] = lambda: None,
         unix: Clock | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        limiter: RateLimiter | None = None,
     ) -> None:
+        self._limiter = limiter or RateLimiter(clock)
         self._desk = CollectorSession(node, epoch, collector, on_fenced, salt)
         self._tasks = tasks
         self._clock = clock
@@ -331,12 +334,15 @@ class Credit:
         """Ask the collector what it has to say: return what it calls back, forget keys that changed, live on if it says so."""
         self._polled_s = sent_s = self._clock()
         sent_ns = time.time_ns()
+        reports = self._limiter.reports.take()
         try:
-            polled = await self._desk.poll(self._key_version)
+            polled = await self._desk.poll(self._key_version, reports)
             self._unix.learn(polled.now_ms, sent_ns, time.time_ns())
         except Unreachable as problem:
             self.problem = str(problem)
+            self._limiter.reports.lose(reports)
             return
+        self._limiter.reports.hear(reports, polled.limits)
         was_away, self.problem, self.contact_s = bool(self.problem), "", sent_s
         policies = self._keyring.policies
         for digest in polled.changed:

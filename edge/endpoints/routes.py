@@ -34,6 +34,7 @@ ACCOUNT_PATHS: Mapping[str, tuple[str, ...]] = {
     "/activity": ("GET",),
     "/keys": ("GET", "POST"),
     "/keys/{hash}": ("GET", "PATCH", "DELETE"),
+    "/rate_limits": ("GET", "PUT"),
     "/credentials": ("GET", "POST"),
     "/credentials/{id}": ("DELETE",),
     "/analytics/query": ("POST",),

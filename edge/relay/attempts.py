@@ -102,6 +102,7 @@ class Attempts:
                 await forward.keep_alive()
                 asked_s = monotonic()
             else:
+                generation.books.limiter.provider_rates.hear(attempt, exchange.headers)
                 generation.report_to(partial(table.end, attempt, began_s=asked_s, account=account))
                 return
         raise AssertionError("a plan has at least one attempt")

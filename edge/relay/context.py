@@ -18,6 +18,7 @@ import msgspec
 from starlette.types import Receive, Send
 
 from edge.downstream import Caller
+from edge.limits.claim import LimitClaim
 from edge.upstream import Exchange
 from routing.failures.failure import Failure, Kind, Sent, Source
 from routing.table.provider import Provider
@@ -97,6 +98,8 @@ class RequestContext(msgspec.Struct, eq=False):
     """The caller is gone, and the provider's answer is read on for its usage."""
     held: Held | None = None
     """What its account takes of the edge, this request included; None before its key is known."""
+    limits: LimitClaim | None = None
+    """What it was admitted with by limits, where any apply; it holds its permits until it ends."""
     body_bytes: int = 0
     """Claimed for its body."""
     received_bytes: int = 0
@@ -117,6 +120,10 @@ class RequestContext(msgspec.Struct, eq=False):
     def admit(self, held: Held) -> None:
         """It has a place among the requests under way; `held` is what its account takes of the edge with it."""
         self.held = held
+
+    def limit(self, claim: LimitClaim) -> None:
+        """It is admitted by the limits of its key, account and provider."""
+        self.limits = claim
 
     def claim(self, size: int) -> None:
         """So many more bytes are held for its body."""

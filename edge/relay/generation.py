@@ -15,6 +15,8 @@ import msgspec
 
 from edge.credit.credit import Credit
 from edge.journal import Intent, Journal
+from edge.limits.claim import LimitClaim
+from edge.limits.limiter import RateLimiter
 from edge.telemetry.metrics import Metrics
 from routing.failures.failure import Failure
 from routing.failures.redaction import Secret
@@ -46,9 +48,12 @@ class Consumed(enum.Enum):
 class AccountingContext:
     """Where a generation is written down: the journal, the credit it is paid from, the counters."""
 
-    __slots__ = ("credit", "epoch", "journal", "metrics", "node")
+    __slots__ = ("credit", "epoch", "journal", "limiter", "metrics", "node")
 
-    def __init__(self, node: str, epoch: int, journal: Journal, credit: Credit, metrics: Metrics) -> None:
+    def __init__(
+        self, node: str, epoch: int, journal: Journal, credit: Credit, metrics: Metrics, limiter: RateLimiter | None = None
+    ) -> None:
+        self.limiter = limiter or RateLimiter()
         self.node = node
         self.epoch = epoch
         self.journal = journal
@@ -107,6 +112,8 @@ class Generation(msgspec.Struct, eq=False):
     """Told what breaks behind the first event of an answer."""
     secrets: tuple[Secret, ...] = ()
     """What was sent to the provider that answers, and may not be told."""
+    claim: LimitClaim | None = None
+    """What it was admitted with by limits; its settlement corrects the tokens."""
 
     def begin(self) -> None:
         """Write the intent. JournalUnavailable: nothing may be sent."""
@@ -199,6 +206,8 @@ class Generation(msgspec.Struct, eq=False):
         self.attempt = attempt
         self.envelope = answered_by(self.envelope, attempt.model.id)
         provider = attempt.provider
+        if self.claim is not None:
+            self.claim.turn_to(provider.name)
         self.meter.turn_to(attempt.model.tariff, provider.usage_arithmetic, trusts_served_tier=provider.trusts_served_tier)
 
     def asking(self, now_s: float, secrets: tuple[Secret, ...]) -> None:
@@ -307,6 +316,8 @@ class Generation(msgspec.Struct, eq=False):
         )
         books.journal.settle(record)
         books.credit.settle(policy.purse, self.hold_nano, bill.cost_nano)
+        if self.claim is not None:
+            self.claim.settle(bill.tokens.prompt, bill.tokens.completion)
         metrics = books.metrics
         metrics.count(record)
         if bill.fault:

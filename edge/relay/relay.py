@@ -72,6 +72,7 @@ class Relay:
         starts: FairStart | None = None,
     ) -> None:
         self._authenticator = Authenticator(books.credit, deployment or Deployment(), mint.clock)
+        self._limiter = books.limiter
         self._failed = failed or FailedAuthentications()
         self._table = table
         self._entry = CHAT
@@ -110,7 +111,7 @@ class Relay:
             self._books.metrics.count_refused(denied.refusal.status)
             if denied.refusal.status == 401:
                 self._failed.note(scope, denied.refusal.message)
-            await self._tell(denied.refusal, context, gen_id, request_id)
+            await self._tell(denied.refusal, context, gen_id, request_id, denied.headers)
             if context.is_reading_body or not context.body_bytes:
                 context.refuse_body()
                 await discard_body(receive)
@@ -129,6 +130,8 @@ class Relay:
         finally:
             self._watch.end(context)
             self._in_flight.leave(context)
+            if context.limits is not None:
+                context.limits.end()
 
     def _arrive(self, scope: Scope) -> tuple[Arrival, str | Reason]:
         """What the head says, and whose key is in it. Denied: it is no head for us."""
@@ -138,10 +141,13 @@ class Relay:
             raise Denied(arrival)
         return arrival, digest_of(arrival.authorization)
 
-    async def _tell(self, refusal: Refusal, context: RequestContext, gen_id: str, request_id: str) -> None:
+    async def _tell(
+        self, refusal: Refusal, context: RequestContext, gen_id: str, request_id: str, more: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
         """A refusal, in the words of this surface's clients."""
+        more = more if context.limits is None else context.limits.headers()
         told = self._surface.told(refusal, context.flavor, request_id)
-        await send_told(context.send, refusal, told, id_headers(gen_id, request_id))
+        await send_told(context.send, refusal, told, [*id_headers(gen_id, request_id), *more])
 
     async def _serve(
         self, arrival: Arrival, digest: str | Reason, call: Call, gen_id: str, request_id: str, context: RequestContext
@@ -177,8 +183,14 @@ class Relay:
         if isinstance(admitted, Refusal):
             raise Denied(admitted)
         attempts, fits, adapters = admitted
-        need = reserve(envelope, attempts[0].model)
-        hold_nano = need.full_nano
+        need, prompt = reserve(envelope, attempts[0].model), estimate_prompt(envelope, attempts[0].model)
+        if self._limiter.applies(policy, table.config):
+            first = attempts[0]
+            attempts, claim = await self._limiter.admit(policy, table.config, attempts, prompt, need.completion_max)
+            context.limit(claim)
+            if attempts[0] is not first:
+                need, prompt = reserve(envelope, attempts[0].model), estimate_prompt(envelope, attempts[0].model)
+        first, hold_nano = attempts[0], need.full_nano
         if not credit.hold(policy.purse, hold_nano):
             attempts, need, hold_nano = await self._hold_cold(policy, envelope, attempts)
         completion_max, cap = allowance(need, hold_nano)
@@ -197,7 +209,7 @@ class Relay:
             arrival.user_agent,
             Meter(
                 attempt.model.tariff,
-                estimate_prompt(envelope, attempt.model),
+                prompt if attempt is first else estimate_prompt(envelope, attempt.model),
                 attempt.provider.usage_arithmetic,
                 bounds_of(need, completion_max),
                 envelope.tier,
@@ -210,6 +222,7 @@ class Relay:
             cap,
             fits,
             adapters,
+            claim=context.limits,
         )
         if envelope.pieces is not None:
             generation.meter.expect(envelope.pieces, envelope.pieces_likely)

@@ -157,6 +157,8 @@ class BufferedForwarder:
         )
         if generation.adapter is not None:
             headers = self._own_headers(headers, generation.adapter)
+        if generation.claim is not None:
+            headers += generation.claim.headers()
         if context.caller is None or not context.caller.answer(exchange.status, headers, answer):
             await _send_whole(context, exchange.status, headers, answer)
 

@@ -145,6 +145,11 @@ def _of_windows(headers: Headers, now_unix_s: float) -> float | None:
     return max(used_up) if used_up else min(others, default=None)
 
 
+def reset_of(value: bytes, now_unix_s: float) -> float | None:
+    """Seconds until the end of a window, as the value of a `…-reset-…` header says it; None when it cannot be read."""
+    return _reset(value.decode("latin-1").strip(), now_unix_s) if value else None
+
+
 def _reset(text: str, now_unix_s: float) -> float | None:
     """A window's end: seconds, a Go duration, an epoch in seconds or milliseconds, a date."""
     number = _number(text)

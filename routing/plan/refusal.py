@@ -4,6 +4,7 @@ Rule: a refusal says what would be right. It is a value, so whoever decides does
 sends it (`usage.flavor` knows the words of each API) does not need to know why.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -37,9 +38,10 @@ class Refusal(msgspec.Struct, frozen=True):
 class Denied(Exception):
     """The request is answered with `refusal` and goes no further."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: Refusal, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
         super().__init__(refusal.message)
         self.refusal = refusal
+        self.headers = tuple(headers)
 
 
 def refusal_of(failure: Failure, provider_name: str) -> Refusal:

@@ -20,6 +20,7 @@ from routing.table import field
 from routing.table.endpoint import ECHO_ENDPOINTS, ECHO_FORMATS, BaseUrl
 from routing.table.entry import read_provider
 from routing.table.field import TomlTable
+from routing.table.limit_terms import read_rate_limits
 from routing.table.parameters import OPENAI, taken
 from routing.table.positions import line_of, lines
 from routing.table.price_list import PIECES
@@ -27,6 +28,7 @@ from routing.table.problem import ConfigError as ConfigError
 from routing.table.problem import Path, Problem, Wrong, dotted, nearest
 from routing.table.provider import ECHO, Model, Provider
 from routing.table.tariff import Tariff
+from usage.limit import NO_LIMITS, LimitTerms
 from usage.pricing import pico_per_token
 from usage.record import Rates
 
@@ -53,6 +55,13 @@ class Limits(msgspec.Struct, frozen=True):
     line_bytes_max: int = 16 * MIB
 
 
+class RateLimits(msgspec.Struct, frozen=True):
+    """What every key and every account may use, where nothing else was set for it."""
+
+    key: LimitTerms = NO_LIMITS
+    account: LimitTerms = NO_LIMITS
+
+
 class Config(msgspec.Struct, frozen=True):
     """The routing table. `version` names the text it was read from; `aliases` lead straight to model ids, in fallback order."""
 
@@ -68,6 +77,7 @@ class Config(msgspec.Struct, frozen=True):
     """By what callers ask for: a name of its own, or a model's id."""
     policy: RoutePolicy = DEFAULT_POLICY
     """Of what no route says otherwise."""
+    rate_limits: RateLimits = RateLimits()
 
     def targets_of(self, model_id: str) -> tuple[str, ...]:
         """The ids of models that a name may lead to: its own, an alias's, a route's."""
@@ -148,8 +158,11 @@ def _read(table: TomlTable, version: str) -> Config:
     cors = table.table("cors")
     cors_origins = cors.take("origins", field.items(field.origin), ())
     cors.close()
+    rates = table.table("rate_limits")
+    rate_limits = RateLimits(read_rate_limits(rates.table("key")), read_rate_limits(rates.table("account")))
+    rates.close()
     table.close()
-    return Config(version, providers, aliases, limits, _has_free(providers), cors_origins, routes, policy)
+    return Config(version, providers, aliases, limits, _has_free(providers), cors_origins, routes, policy, rate_limits)
 
 
 def _read_limits(table: TomlTable) -> Limits:

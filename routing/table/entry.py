@@ -15,6 +15,7 @@ from routing.table import field
 from routing.table.endpoint import CHAT, CHAT_ONLY, ECHO_ENDPOINTS, ECHO_FORMATS, FORMATS, BaseUrl, Endpoint
 from routing.table.endpoint import endpoint as known_endpoint
 from routing.table.field import TomlTable
+from routing.table.limit_terms import read_rate_limits
 from routing.table.parameters import ALWAYS, NEVER_TAKEN, OPENAI, taken
 from routing.table.price_list import read_rates, read_tariff
 from routing.table.problem import Wrong, dotted, nearest
@@ -89,6 +90,7 @@ def read_provider(table: TomlTable, name: str, version: str) -> Provider:
         parameters=parameters,
         models=models,
         unlisted=_unlisted(table, version),
+        rate_limits=read_rate_limits(table.table("rate_limits")),
         endpoints=read_endpoints(table, models, is_echo=is_echo),
         data=read_data_terms(table.table("data")),
         **_wire(table),

@@ -12,6 +12,7 @@ from routing.routes.route import DataTerms
 from routing.table.endpoint import CHAT_ONLY, FORMATS, BaseUrl, Endpoint
 from routing.table.parameters import OPENAI
 from routing.table.tariff import Tariff
+from usage.limit import NO_LIMITS, LimitTerms
 from usage.record import Rates
 
 ECHO: Final = "echo"
@@ -88,6 +89,8 @@ class Provider(msgspec.Struct, frozen=True):
     """Whether callers may use what is kept under our key: only where that key is one tenant's."""
     parameters: tuple[str, ...] = ()
     """Names that it takes beyond OpenAI's, and with a minus in front those of OpenAI's that it does not."""
+    rate_limits: LimitTerms = NO_LIMITS
+    """What all edges together may ask of it in a minute, or at once."""
     models: dict[str, Model] = {}
     unlisted: Rates | None = None
     data: DataTerms = DataTerms()

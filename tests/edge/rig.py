@@ -14,6 +14,7 @@ from typing import Any
 
 from edge.credit.credit import Credit
 from edge.journal import Journal
+from edge.limits.limiter import RateLimiter
 from edge.providers.table import LazyUpstream, Table
 from edge.relay.body import MemoryBudget
 from edge.relay.generation import AccountingContext
@@ -209,14 +210,17 @@ class Rig:
     async def __aenter__(self) -> "Rig":
         epoch = self.office.boot(Boot("n", "boot")).epoch
         self.journal = Journal.open(str(self._folder / "journal"), "n", epoch, durability=self._durability)
-        self.credit = Credit("n", epoch, self.collector, self.tasks)
+        self.limiter = RateLimiter()
+        self.credit = Credit("n", epoch, self.collector, self.tasks, limiter=self.limiter)
+        self._asking = self.tasks.spawn("limits", self.limiter.reports.run(self.credit.poll))
         self.metrics = Metrics()
-        books = AccountingContext("n", epoch, self.journal, self.credit, self.metrics)
+        books = AccountingContext("n", epoch, self.journal, self.credit, self.metrics, self.limiter)
         bounds = Bounds(1 << 26, 1 << 24, 15.0, self._durability == "strict")
         self.relay = Relay(self.table, books, self.watch, IdGenerator(), self.in_flight, bounds)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        self._asking.cancel()
         await self.tasks.drain(1.0)
         await self.journal.aclose()
 

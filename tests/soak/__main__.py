@@ -30,6 +30,8 @@ SOAKS = {
     "liars": ("liars", "soak", 10_000, "worlds in which providers lie about their usage and records are refused"),
     "smuggling": ("hostile", "smuggling", 5_000, "hostile conversations behind HAProxy and nginx, with honest callers between"),
     "provider-fuzz": ("provider", "soak", 50_000, "bodies of arbitrary bytes from a provider, through the relay"),
+    "limits": ("limits", "soak", 180, "seconds at each load of a limit shared by three edges, one of them cut off"),
+    "permits": ("limits", "permits", 1_000_000, "admissions, ends and crashes; permits held are requests running"),
     "prices": ("prices", "soak", 1_000_000, "prices against exact fractions"),
 }
 

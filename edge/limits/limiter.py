@@ -1,0 +1,278 @@
+"""Lets requests in within the limits of their key, their account and the provider that is asked; and asks the collector for more.
+
+Rule: one call at admission (`admit`), one at settlement (`LimitClaim.settle`), one at the end (`LimitClaim.end`), and nothing in
+between. Without any limit that applies, admission is one look. What is refused is refused at once, unless the collector may well
+give what is missing: then one question is shared by all who wait, at most WAIT_S.
+Rule: a limit in shadow refuses nothing; what it would have refused is counted.
+Limits: what nobody used for FORGET_S is forgotten, once there is much of it.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Final
+
+import msgspec
+
+from edge.limits.claim import PROVIDER, LimitClaim, LimitedScope, headers_of
+from edge.limits.completions import Completions
+from edge.limits.permits import PermitPool
+from edge.limits.provider_rates import ProviderRates
+from edge.limits.quota import Quota
+from edge.limits.reports import Reports
+from routing.plan.limits import limited, unverifiable
+from routing.plan.plan import Attempt
+from routing.plan.refusal import Denied, Refusal
+from routing.table.config import Config
+from usage.limit import LimitTerms, Unit, overlaid
+from usage.protocol import Policy
+
+WAIT_S: Final = 0.5
+FORGET_S: Final = 120.0
+SCOPES_KEPT: Final = 4_096
+
+
+class BoundLimits(msgspec.Struct, frozen=True):
+    """What applies to a key, as long as its policy and the table are the same."""
+
+    policy: Policy
+    config: Config
+    scopes: tuple[LimitedScope, ...]
+
+
+class RateLimiter:
+    """All limits of keys, accounts and providers at this edge. `clock` gives seconds, monotonic."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._config: Config | None = None
+        self._has_defaults = False
+        self._bound: dict[str, BoundLimits] = {}
+        self._scopes: dict[str, LimitedScope] = {}
+        self._providers: dict[str, LimitedScope] = {}
+        self.provider_rates = ProviderRates(clock)
+        self.reports = Reports(clock)
+        self.refused: Counter[tuple[str, str]] = Counter()
+        """By scope's kind and limit."""
+        self.shadowed: Counter[tuple[str, str]] = Counter()
+        """Those that would have been refused, if the limit were not in shadow."""
+
+    def __repr__(self) -> str:
+        return f"<RateLimiter {len(self._scopes)} scopes, {len(self._providers)} providers>"
+
+    # What applies.
+
+    def applies(self, policy: Policy, config: Config) -> bool:
+        """Whether there is anything to look at for this key."""
+        if config is not self._config:
+            self._follow(config)
+        return (
+            self._has_defaults
+            or policy.limits is not None
+            or policy.account_limits is not None
+            or bool(self._providers or self.provider_rates)
+        )
+
+    def _follow(self, config: Config) -> None:
+        """A table is in force: what it sets applies from now on, and what was used counts on."""
+        self._config = config
+        self._has_defaults = not (config.rate_limits.key.is_empty and config.rate_limits.account.is_empty)
+        self._providers = {
+            name: self._scope(f"{PROVIDER}{name}", provider.rate_limits, self._providers.get(name))
+            for name, provider in config.providers.items()
+            if not provider.rate_limits.is_empty
+        }
+
+    def provider_scope(self, provider: str) -> LimitedScope | None:
+        """The limits that the table sets for a provider."""
+        return self._providers.get(provider)
+
+    def bind(self, policy: Policy, config: Config) -> tuple[LimitedScope, ...]:
+        """The limits of a key and its account."""
+        bound = self._bound.get(policy.key_id)
+        if bound is not None and bound.policy is policy and bound.config is config:
+            return bound.scopes
+        defaults = config.rate_limits
+        wanted = (
+            (f"key:{policy.key_id}", overlaid(policy.limits, defaults.key)),
+            (f"account:{policy.account}", overlaid(policy.account_limits, defaults.account)),
+        )
+        if len(self._bound) >= SCOPES_KEPT:
+            self._forget()
+        scopes = []
+        for name, terms in wanted:
+            if not terms.is_empty:
+                self._scopes[name] = scope = self._scope(name, terms, self._scopes.get(name))
+                scopes.append(scope)
+        self._bound[policy.key_id] = BoundLimits(policy, config, tuple(scopes))
+        return tuple(scopes)
+
+    def _scope(self, name: str, terms: LimitTerms, known: LimitedScope | None) -> LimitedScope:
+        if known is not None and known.terms == terms:
+            return known
+        now_s = self._clock()
+
+        def quota(unit: Unit, old: Quota | None) -> Quota | None:
+            limit = terms.of(unit)
+            if limit is None:
+                return None
+            if old is None:
+                return Quota(name, unit, limit, now_s, is_hard=terms.hard)
+            old.limit, old.is_hard = limit, terms.hard
+            return old
+
+        permits = None
+        if terms.concurrent_requests is not None:
+            permits = known.concurrent if known is not None else None
+            permits = permits or PermitPool(name, terms.concurrent_requests, now_s)
+            permits.limit, permits.is_hard = terms.concurrent_requests, terms.hard
+        return LimitedScope(
+            name,
+            terms,
+            quota("requests", None if known is None else known.requests),
+            quota("tokens", None if known is None else known.tokens),
+            permits,
+            known.completions if known is not None else Completions(),
+        )
+
+    def _forget(self) -> None:
+        """What nobody uses; what is used is bound again when it is used next."""
+        now_s = self._clock()
+        self._bound.clear()
+        for name, scope in tuple(self._scopes.items()):
+            touched = [quota.touched_s for quota in scope.quotas]
+            touched += [scope.concurrent.touched_s] if scope.concurrent is not None else []
+            is_held = scope.concurrent is not None and scope.concurrent.holders
+            if not is_held and now_s - max(touched) > FORGET_S:
+                del self._scopes[name]
+
+    # Admission.
+
+    async def admit(
+        self, policy: Policy, config: Config, attempts: Sequence[Attempt], prompt: int, completion_max: int
+    ) -> tuple[Sequence[Attempt], LimitClaim]:
+        """The attempts that providers' limits leave, and what the request is admitted with. Denied: 429, or 503 for a hard limit
+        that cannot be verified. `prompt` tokens and up to `completion_max` are what it may use."""
+        scopes = self.bind(policy, config)
+        costs = [self._cost(scope, prompt, completion_max) for scope in scopes]
+        if scopes and (refusal := await self._refusal(scopes, costs)) is not None:
+            raise Denied(self._counted(refusal), headers_of(scopes, self._clock()))
+        if self._providers or self.provider_rates:
+            attempts = await self._passable(attempts, prompt, completion_max)
+            if scopes and (refusal := self._judge(scopes, costs)[0]) is not None:
+                # Others came while a provider's limit was waited for.
+                raise Denied(self._counted(refusal), headers_of(scopes, self._clock()))
+        provider = attempts[0].provider.name
+        own = self._providers.get(provider)
+        cost = max(costs, default=0) or self._cost(own, prompt, completion_max) if own is not None or costs else prompt
+        claim = LimitClaim(self, cost, provider, [], [])
+        now_s = self._clock()
+        for scope, tokens in zip(scopes, costs, strict=True):
+            self.take(claim, scope, tokens, now_s)
+        if own is not None:
+            self.take(claim, own, cost, now_s)
+        return attempts, claim
+
+    def take(self, claim: LimitClaim, scope: LimitedScope, tokens: int, now_s: float) -> None:
+        """Debit one scope, and hold its permit."""
+        claim.scopes.append(scope)
+        reports = self.reports
+        if scope.requests is not None:
+            scope.requests.take(1, now_s, is_away=reports.is_away)
+            reports.look(scope.requests)
+        if scope.tokens is not None:
+            slot = scope.tokens.take(tokens, now_s, is_away=reports.is_away)
+            claim.debits.append((scope.tokens, slot, tokens))
+            reports.look(scope.tokens)
+        if scope.concurrent is not None:
+            scope.concurrent.take(claim, now_s)
+            reports.look(scope.concurrent)
+
+    def _cost(self, scope: LimitedScope | None, prompt: int, completion_max: int) -> int:
+        """Tokens to debit."""
+        if scope is None or scope.terms.count == "worst":
+            return prompt + completion_max
+        return prompt + min(scope.completions.usual, completion_max)
+
+    async def _refusal(self, scopes: Sequence[LimitedScope], costs: Sequence[int]) -> Refusal | None:
+        """Why not, after asking if that may help; None: it is admitted."""
+        refusal, is_hopeful = self._judge(scopes, costs)
+        until_s = self._clock() + WAIT_S
+        is_answered = False
+        while refusal is not None and is_hopeful and not self.reports.is_away:
+            try:
+                async with asyncio.timeout(max(until_s - self._clock(), 0)):
+                    await self.reports.heard.wait()
+            except TimeoutError:
+                # Nobody has answered anything: whoever comes next is not let wait for that again.
+                self.reports.is_away = self.reports.is_away or not is_answered
+                return self._judge(scopes, costs)[0]
+            is_answered = True
+            refusal, is_hopeful = self._judge(scopes, costs)
+        return refusal
+
+    def _judge(self, scopes: Sequence[LimitedScope], costs: Sequence[int]) -> tuple[Refusal | None, bool]:
+        """(why not, whether the collector may well give all that is missing). What is short is noted, so that it is asked for."""
+        now_s, reports = self._clock(), self.reports
+        refusal: Refusal | None = None
+        is_hopeful = True
+        for scope, tokens in zip(scopes, costs, strict=True):
+            for quota, cost in ((scope.requests, 1), (scope.tokens, tokens)):
+                if quota is None or quota.may(cost, now_s, is_away=reports.is_away):
+                    continue
+                quota.refuse(min(cost, quota.limit), now_s)
+                reports.want(quota)
+                is_hopeful = is_hopeful and cost <= quota.limit and quota.is_hopeful(cost, now_s)
+                refusal = refusal or self._told(scope, self._short(quota, cost, now_s), is_hopeful=is_hopeful)
+            permits = scope.concurrent
+            if permits is not None and not permits.may(now_s, is_away=reports.is_away):
+                permits.refuse(now_s)
+                reports.want(permits)
+                is_hopeful = is_hopeful and permits.is_hopeful(now_s)
+                refusal = refusal or self._told(scope, self._full(permits), is_hopeful=is_hopeful)
+        return refusal, is_hopeful
+
+    def _told(self, scope: LimitedScope, refusal: Refusal, *, is_hopeful: bool) -> Refusal | None:
+        if not scope.terms.shadow or (is_hopeful and not self.reports.is_away):
+            return refusal
+        assert refusal.metadata is not None
+        self.shadowed[refusal.metadata["scope"], refusal.metadata["limit"]] += 1
+        return None
+
+    def _short(self, quota: Quota, cost: int, now_s: float) -> Refusal:
+        if self.reports.is_away and quota.is_hard:
+            return unverifiable(quota.scope, quota.unit)
+        remaining, reset_s = quota.remaining(now_s), quota.reset_s(now_s)
+        return limited(quota.scope, quota.unit, quota.limit, remaining, reset_s, cost, quota.wait_s(cost, now_s))
+
+    def _full(self, permits: PermitPool) -> Refusal:
+        if self.reports.is_away and permits.is_hard:
+            return unverifiable(permits.scope, permits.unit)
+        return limited(permits.scope, permits.unit, permits.limit, permits.remaining(), 1.0, 1, 1.0)
+
+    async def _passable(self, attempts: Sequence[Attempt], prompt: int, completion_max: int) -> Sequence[Attempt]:
+        """Those whose provider's limits, ours and its own, leave room now. Denied: none."""
+        kept: list[Attempt] = []
+        refusal: Refusal | None = None
+        known: dict[str, Refusal | None] = {}
+        for attempt in attempts:
+            name = attempt.provider.name
+            problem = self.provider_rates.refusal(attempt, prompt, self._clock())
+            if problem is None and (scope := self._providers.get(name)) is not None:
+                if name not in known:
+                    known[name] = await self._refusal([scope], [self._cost(scope, prompt, completion_max)])
+                problem = known[name]
+            if problem is None:
+                kept.append(attempt)
+            refusal = refusal or problem
+        if not kept:
+            assert refusal is not None
+            raise Denied(self._counted(refusal))
+        self.provider_rates.take(kept[0], prompt, self._clock())
+        return kept
+
+    def _counted(self, refusal: Refusal) -> Refusal:
+        metadata = refusal.metadata or {}
+        self.refused[metadata.get("scope", "provider"), metadata.get("limit", "its_own")] += 1
+        return refusal

@@ -1,0 +1,58 @@
+"""A limit over three real edges, one of them cut off; and what an operator sets, by command line and API, while they run."""
+
+import asyncio
+import random
+import time
+
+from tests.processes import Edge, make_account, post, run, run_json
+from tests.soak.limits import EDGES, three_edges
+
+ASK = {"model": "echo/echo-1", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def test_limit_holds_over_edges_and_partition() -> None:
+    """In seven seconds 60 callers ask for far more than 300 a minute, and one of three edges loses its collector: what is
+    admitted stays within the limit, a tenth, and that edge's third. The long form is `scripts/soak limits`."""
+    with three_edges(7, limit=300) as house:
+
+        async def story() -> None:
+            async def cut() -> None:
+                await asyncio.sleep(2.0)
+                house.links[0].is_cut = True
+
+            async with asyncio.TaskGroup() as group:
+                group.create_task(cut())
+                group.create_task(house.call(9_000, 7.0, 60, random.Random(1)))
+
+        asyncio.run(story())
+        assert not house.others
+        assert 0.7 * 300 <= len(house.admitted) <= (1.1 + 1 / EDGES) * 300
+        assert house.refused
+
+
+def test_limits_are_set_while_an_edge_serves(edge: Edge, server: str) -> None:
+    """By command line for a key and its account, by API for a key; a running edge follows within seconds. `limits show` has
+    them, the audit log who set them."""
+    name = f"limited-{server}"
+    account = make_account(edge, name)
+    assert "x-ratelimit-limit-requests" not in post(edge.port, ASK, account.headers).headers
+    run(edge, "limits", "set", "--account", name, "--requests-per-minute", "30", "--tokens-per-minute", "90000")
+    told = _until_told(edge, account.headers, "30")
+    assert told["x-ratelimit-limit-tokens"] == "90000"
+    run(edge, "limits", "set", "--key", account.key_id, "--requests-per-minute", "10")
+    _until_told(edge, account.headers, "10")
+    rows = run_json(edge, "limits", "show", name)
+    assert [(row["scope"], row["requests_per_minute"]) for row in rows] == [("account", 30), ("key", 10)]
+    actions = [row["action"] for row in run_json(edge, "audit", "--subject", name)]
+    assert "account.limits" in actions
+
+
+def _until_told(edge: Edge, headers: dict[str, str], limit: str) -> dict[str, str]:
+    """The headers of the first answer that names this limit."""
+    until_s = time.monotonic() + 6.0
+    while time.monotonic() < until_s:
+        told = post(edge.port, ASK, headers).headers
+        if told.get("x-ratelimit-limit-requests") == limit:
+            return told
+        time.sleep(0.2)  # as a caller would ask again
+    raise AssertionError(f"no answer named the limit {limit}")
