@@ -6,7 +6,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from bench import forwarders, gateways, mock, plot, report, tollway
+import msgspec
+
+from bench import ablations, forwarders, gateways, mock, plot, report, tollway
 from bench.measure import FULL, QUICK, encode, run_session
 from bench.peer import Peer, install
 
@@ -33,6 +35,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--only", metavar="A,B", default=",".join(PEERS), help=f"which, of {', '.join(PEERS)}")
     parser.add_argument("--quick", action="store_true", help="one short round, 1,000 open streams: under two minutes")
     parser.add_argument("--install", action="store_true", help="install Envoy, LiteLLM and Portkey into bench/out first")
+    parser.add_argument(
+        "--ablations", action="store_true", help="what each speed-up with a plain route beside it is worth, instead"
+    )
     parser.add_argument("--keep", action="store_true", help=f"also write bench/{', bench/'.join(RESULTS)}")
     arguments = parser.parse_args()
     arguments.only = [name.strip() for name in arguments.only.split(",")]
@@ -51,13 +56,15 @@ def main() -> int:
     if lacking:
         print(f"The benchmark cannot run: {lacking}.", file=sys.stderr)
         return 1
+    if arguments.ablations:
+        _weigh_ablations(out, keep=arguments.keep, quick=arguments.quick)
+        return 0
     if arguments.install:
         for peer in peers:
             if peer.missing(out) and peer.installation(out):
                 say(f"installing {peer.name}")
                 install(peer, out)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, mock.FILES_MAX) if most > 0 else mock.FILES_MAX, most))
+    _raise_files()
     session = run_session(peers, out, QUICK if arguments.quick else FULL, say)
     text, picture = report.write_markdown(session), plot.draw(report.summaries(session))
     for folder in [out] + [HERE] * arguments.keep:
@@ -65,6 +72,21 @@ def main() -> int:
             (folder / name).write_bytes(content)
     print(text)
     return 0
+
+
+def _weigh_ablations(out: Path, *, keep: bool, quick: bool) -> None:
+    _raise_files()
+    rows = ablations.run(out, 2 if quick else 9, 2.0 if quick else 3.0, say)
+    text = ablations.report(rows)
+    for folder in [out] + [HERE] * keep:
+        (folder / "ABLATIONS.md").write_text(text)
+        (folder / "ablations.json").write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=1))
+    print(text)
+
+
+def _raise_files() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, mock.FILES_MAX) if most > 0 else mock.FILES_MAX, most))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The load: wrk for plain requests, and a small client of our own for streams, paced or held open.
 
 Rule: the client runs in this process, outside every measured process tree. It counts events and throws the bytes away.
+Rule: each request has an `x-request-id` and an `x-forwarded-for` of its own, as behind any load balancer.
 Limits: an event whose `data:` is cut by a read boundary is not counted; at the sizes sent here none is.
 """
 
@@ -8,8 +9,9 @@ import asyncio
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import cast
 
@@ -37,10 +39,12 @@ LATE_MS = 20
 """So much lateness is made up for; what comes later than that is not sent in a burst."""
 WRK_SCRIPT = """
 {schedule}
-wrk.method = "POST"
-wrk.path = "{path}"
-wrk.body = [==[{body}]==]
-{headers}
+local before, after = {before}, {after}
+local number, format, floor = 0, string.format, math.floor
+function request()
+  number = number + 1
+  return format("%s%010d\\r\\nx-forwarded-for: 203.0.%d.%d%s", before, number, floor(number / 250) % 250, number % 250, after)
+end
 done = function(summary, latency, requests)
   io.write(string.format(
     '\\nRESULT {{"requests":%d,"duration_us":%d,"p50_us":%f,"p99_us":%f,"bad_status":%d,"bad_socket":%d}}\\n',
@@ -69,15 +73,18 @@ class Target:
             request["stream"] = True
         return json.dumps(request, separators=(",", ":"))
 
-    def request(self, body: str) -> bytes:
-        headers = {
-            "host": f"127.0.0.1:{self.port}",
-            "content-type": "application/json",
-            **self.headers,
-            "content-length": str(len(body)),
-        }
+    def around(self, body: str) -> tuple[str, str]:
+        """What stands of a request before the number in its `x-request-id` and after its `x-forwarded-for`."""
+        headers = {"host": f"127.0.0.1:{self.port}", "content-type": "application/json", **self.headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        return f"POST {self.path} HTTP/1.1\r\n{head}\r\n{body}".encode()
+        before = f"POST {self.path} HTTP/1.1\r\n{head}x-request-id: bench-"
+        return before, f"\r\ncontent-length: {len(body)}\r\n\r\n{body}"
+
+    def requests(self, body: str) -> Iterator[bytes]:
+        """One request after another, each with a head of its own."""
+        before, after = self.around(body)
+        for number in count():
+            yield f"{before}{number:010d}\r\nx-forwarded-for: 203.0.{number // 250 % 250}.{number % 250}{after}".encode()
 
 
 @dataclass(frozen=True)
@@ -94,15 +101,13 @@ class Plain:
 
 def send_plain(target: Target, connections: int, duration_s: float, folder: Path, rate: int = 0) -> Plain:
     """A round of wrk over `connections`: `rate` requests a second, evenly spaced; 0: each with the answer to the last one."""
-    headers = {"content-type": "application/json", **target.headers}
-    lines = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in headers.items())
+    before, after = target.around(target.body())
     script = folder / "wrk.lua"
     script.write_text(
         WRK_SCRIPT.format(
             schedule=SCHEDULE.format(gap_ms=1e3 / rate, late_ms=LATE_MS) if rate else "",
-            path=target.path,
-            body=target.body(),
-            headers=lines,
+            before=json.dumps(before),  # as Lua writes a string of ASCII, too
+            after=json.dumps(after),
         )
     )
     argv = [
@@ -137,8 +142,8 @@ class Tally:
 class Stream(asyncio.Protocol):
     """One connection that asks for a stream, and for the next when it has ended. `on_answer` is called once, whatever comes."""
 
-    def __init__(self, request: bytes, tally: Tally, on_answer: Callable[[], None] | None = None) -> None:
-        self._request = request
+    def __init__(self, requests: Iterator[bytes], tally: Tally, on_answer: Callable[[], None] | None = None) -> None:
+        self._requests = requests
         self._tally = tally
         self._on_answer = on_answer
         self._is_head = True
@@ -152,7 +157,7 @@ class Stream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are not its subclasses
-        self._transport.write(self._request)
+        self._transport.write(next(self._requests))
 
     def data_received(self, data: bytes) -> None:
         if self._is_head:
@@ -168,7 +173,7 @@ class Stream(asyncio.Protocol):
         if data.endswith(b"0\r\n\r\n") and self._transport is not None:
             self._tally.ended += 1
             self._is_head = True
-            self._transport.write(self._request)
+            self._transport.write(next(self._requests))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._is_closed:
@@ -205,11 +210,11 @@ def send_paced(target: Target, streams: int, duration_s: float, cpu_s: Callable[
     """Keep `streams` paced streams running and read `cpu_s` at both ends of a window of `duration_s` after the warm-up."""
 
     async def run() -> Paced:
-        tally, request = Tally(), target.request(target.body(stream=True))
+        tally, requests = Tally(), target.requests(target.body(stream=True))
         loop = asyncio.get_running_loop()
         slots: list[Stream] = []
         for _ in range(streams):
-            _, stream = await loop.create_connection(lambda: Stream(request, tally), "127.0.0.1", target.port)
+            _, stream = await loop.create_connection(lambda: Stream(requests, tally), "127.0.0.1", target.port)
             slots.append(stream)
             await asyncio.sleep(CHUNKS * GAP_S / streams)  # so that not all streams beat at the same moment
         await asyncio.sleep(CHUNKS * GAP_S)
@@ -238,7 +243,7 @@ def hold_open(target: Target, streams: int, timeout_s: float, memory: Callable[[
     """Open `streams` streams that fall silent after one chunk, as many as are open in time, and read the memory meanwhile."""
 
     async def run() -> Held:
-        tally, request = Tally(), target.request(target.body(stream=True, held=True))
+        tally, requests = Tally(), target.requests(target.body(stream=True, held=True))
         loop = asyncio.get_running_loop()
         opening = asyncio.Semaphore(OPENING_MAX)
         slots: list[Stream] = []
@@ -248,7 +253,7 @@ def hold_open(target: Target, streams: int, timeout_s: float, memory: Callable[[
                 while len(slots) < streams:
                     await opening.acquire()
                     _, stream = await loop.create_connection(
-                        lambda: Stream(request, tally, opening.release), "127.0.0.1", target.port
+                        lambda: Stream(requests, tally, opening.release), "127.0.0.1", target.port
                     )
                     slots.append(stream)
                 for _ in range(OPENING_MAX):  # all permits are back when everybody has an answer

@@ -11,18 +11,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 
-def _no_answer(patch: Callable[[Any, str, Any], None]) -> None:
-    from edge.downstream.request import Request
-
-    patch(Request, "answer", lambda self, status, headers, body: False)
-
-
-def _no_push(patch: Callable[[Any, str, Any], None]) -> None:
-    from edge.downstream.request import Request
-
-    patch(Request, "push", lambda self, body: False)
-
-
 def _no_pour(patch: Callable[[Any, str, Any], None]) -> None:
     from edge.relay.stream import StreamForwarder
 
@@ -47,8 +35,6 @@ def _no_paid(patch: Callable[[Any, str, Any], None]) -> None:
 
 
 SWITCHES: dict[str, Callable[[Callable[[Any, str, Any], None]], None]] = {
-    "answer": _no_answer,
-    "push": _no_push,
     "pour": _no_pour,
     "swap": _no_swap,
     "paid": _no_paid,

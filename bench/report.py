@@ -22,9 +22,10 @@ together; then each load goes to one proxy after another, and the next load foll
 one each time, with {paced_each} turns of paced streams in each. A figure is the median of the turns; a ratio is the median of
 each turn's own ratio (beside it the least and the most), because the machine's mood changes from minute to minute. *CPU* is
 user plus system time of the proxy's whole process tree, read from /proc, divided by the requests or chunks that arrived
-meanwhile. *JSON request*: wrk, {concurrent} connections, a chat request of about 200 bytes, an answer of about 600. *At
-{rates} a second*: sent on a schedule, evenly spaced to the millisecond, so that every proxy gets the same load whatever its
-latency; one that answers less than {kept:.0%} of it has no figure. *Flat out*: the next request with each answer, so that
+meanwhile. *JSON request*: wrk, {concurrent} connections, a chat request of about 200 bytes, an answer of about 600; as behind
+any load balancer, each request has an `x-request-id` and an `x-forwarded-for` of its own. *At {rates} a second*: sent on a
+schedule, evenly spaced to the millisecond, so that every proxy gets the same load whatever its latency; one that answers
+less than {kept:.0%} of it has no figure. *Flat out*: the next request with each answer, so that
 each gets as much as it can take. *Paced chunk*: {streams} streams at once, each of {chunks} chunks, {gap_ms:g} ms apart, a
 new one when it ends, so the cost of the request is in it, spread over its chunks. *Added latency*: against the provider asked
 directly, at 1 and at {concurrent} at once. *Memory*: RSS (PSS) of the tree after the rounds. *Cold start*: from the start of

@@ -8,11 +8,11 @@ Limits: HTTP/1.1 and 1.0, no TLS, no upgrades: it stands behind a load balancer.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 CALLER = "tollway.caller"
-"""The ASGI extension that does without coroutines: `scope["extensions"][CALLER]` is a Caller."""
+"""The ASGI extension that says whose request it is: `scope["extensions"][CALLER]` is a Caller."""
 
 READER_TIMEOUT = "tollway.reader_timeout_s"
 """In the state of an application's lifespan: how many seconds a caller may take nothing of an answer that is written."""
@@ -30,10 +30,3 @@ class Caller(Protocol):
     @property
     def says_no_more(self) -> bool:
         """The connection is half-closed: a whole answer may still be wanted, a stream is not."""
-
-    def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
-        """A whole response, written in this turn; False, and nothing done, when it has to go by `send`. `headers` without those
-        that frame it."""
-
-    def push(self, body: bytes) -> bool:
-        """The middle of a stream, written in this turn; False, and nothing done, when it has to go by `send`."""

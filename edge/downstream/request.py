@@ -168,44 +168,22 @@ class Request(msgspec.Struct, eq=False):
 
     async def send(self, message: Message) -> None:
         """Returns when the connection takes more. What is sent to a caller who has gone is nothing."""
+        connection = self.connection
+        if self._takes_chunks and message.get("more_body", False):
+            body: bytes = message.get("body", b"")
+            if body:
+                connection.server.turn.write(connection.transport, b"%x\r\n%b\r\n" % (len(body), body))
+            if connection.drained is not None:
+                await connection.drained
+            return
         if self.is_gone or self.is_answered:
             return
         if message["type"] == "http.response.start":
             self._start = message
             return
-        body: bytes = message.get("body", b"")
-        more: bool = message.get("more_body", False)
-        connection = self.connection
-        if more and self._takes_chunks:
-            if body:
-                connection.write(b"%x\r\n%b\r\n" % (len(body), body))
-        else:
-            self._write(body, more)
+        self._write(message.get("body", b""), message.get("more_body", False))
         if connection.drained is not None and not self.is_answered:
             await connection.drained
-
-    def answer(self, status: int, headers: Headers, body: bytes) -> bool:
-        """A whole response, written at once; False, and nothing done, when it has to go by `send`."""
-        connection = self.connection
-        server = connection.server
-        start = _STATUS_LINES.get(status)
-        is_plain = self.keeps_alive and not (self.is_gone or self.has_begun or self.is_head or self.is_old or server.is_stopping)
-        if not is_plain or self.expects_continue or start is None or status in _BODILESS or len(body) >= JOIN_BYTES_MAX:
-            return False
-        lines = _spell(headers)
-        self.has_begun = self.is_answered = True
-        head = (start, server.date, lines, len(body), body)
-        server.turn.write(connection.transport, b"%b%b%bcontent-length: %d\r\n\r\n%b" % head)
-        connection.answered(self)
-        return True
-
-    def push(self, body: bytes) -> bool:
-        """The middle of a chunked response, written at once; False, and nothing done, when it has to go by `send`."""
-        connection = self.connection
-        if connection.drained is not None or not self._takes_chunks:
-            return False
-        connection.server.turn.write(connection.transport, b"%x\r\n%b\r\n" % (len(body), body))
-        return True
 
     def _write(self, body: bytes, more: bool) -> None:
         """What is not the middle of a chunked response."""
@@ -241,15 +219,13 @@ class Request(msgspec.Struct, eq=False):
         self._start = None
         self.has_begun = True
         self._has_body = status not in _BODILESS and not self.is_head
-        length: int | None = None
-        kept = []
-        for name, value in headers:
-            if name == b"content-length":
-                length = int(value)
-            elif name == b"connection":
-                self.keeps_alive = self.keeps_alive and value.lower() != b"close"
-                continue
-            kept.append((name, value))
+        named = dict(headers)
+        told = named.get(b"content-length")
+        length = None if told is None else int(told)
+        kept = list(headers)
+        if b"connection" in named:
+            self.keeps_alive = self.keeps_alive and named[b"connection"].lower() != b"close"
+            kept = [header for header in headers if header[0] != b"connection"]
         if length is None and self._has_body:
             if not more:
                 length = body_bytes

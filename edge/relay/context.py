@@ -9,7 +9,7 @@ one flag, and reads no clock.
 
 import asyncio
 import enum
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from math import inf
 from time import monotonic
 from typing import Any, Final, assert_never
@@ -198,11 +198,10 @@ class RequestContext(msgspec.Struct, eq=False):
         """The response head goes out."""
         self.is_answered = True
 
-    def push(self, body: bytes) -> bool:
-        """A part of the answer has come and goes out in this turn; False, and only noted: it has to go by `send`."""
+    def pass_on(self, body: bytes) -> Awaitable[None]:
+        """A part of the answer has come; the `send` that it goes out by."""
         self.has_progress = True
-        caller = self.caller
-        return caller is not None and caller.push(body)
+        return self.send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def send_body(self, body: bytes, more_body: bool) -> None:
         """Send, and let the watchdog know since when that waits for the caller to read."""

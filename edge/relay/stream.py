@@ -226,20 +226,16 @@ class StreamForwarder:
                 self._handed = sent
                 self._exchange.poke()
             elif sent:
-                if not self.context.push(sent):
-                    self._send_on(sent)
+                self._sending = begin(self.context.pass_on(sent))
+                if self._sending is not None:
+                    self.context.begin_sending()
+                    self._exchange.poke()
             else:
                 self.context.heard()
         except Exception as problem:
             self._problem = problem
             self._exchange.poke()
         return True
-
-    def _send_on(self, sent: bytes) -> None:
-        self._sending = begin(self.context.send({"type": "http.response.body", "body": sent, "more_body": True}))
-        if self._sending is not None:
-            self.context.begin_sending()
-            self._exchange.poke()
 
     async def _see_to_poke(self) -> None:
         """Why the task was woken: something went wrong in `_pour`, the caller reads slowly, or it is time for a comment."""

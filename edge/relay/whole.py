@@ -159,8 +159,7 @@ class BufferedForwarder:
             headers = self._own_headers(headers, generation.adapter)
         if generation.claim is not None:
             headers += generation.claim.headers()
-        if context.caller is None or not context.caller.answer(exchange.status, headers, answer):
-            await _send_whole(context, exchange.status, headers, answer)
+        await _send_whole(context, exchange.status, headers, answer)
 
     def _own_headers(self, headers: Headers, adapter: Adapter) -> Headers:
         """Of an answer that is none of Chat's: the id under the name that its SDKs read; its type and cost where it has no room

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -348,12 +348,6 @@ class Gone:
     is_gone = says_no_more = True
     on_leave: Callable[[], None] | None = None
     task: asyncio.Task[None] | None = None
-
-    def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
-        return False
-
-    def push(self, body: bytes) -> bool:
-        return False
 
 
 async def test_caller_who_left_before_anybody_listened_is_gone() -> None:

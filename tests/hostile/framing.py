@@ -306,7 +306,7 @@ def served_by_ours(reads: list[bytes]) -> tuple[list[Asked], bool]:
             body = _received(request)
             query = b"?" + scope["query_string"] if scope["query_string"] else b""
             asked.append(Asked(scope["method"], scope["raw_path"] + query, body))
-            assert request.answer(200, (), b"") or _step(request)
+            _step(request)
     return asked, any(data.startswith(b"HTTP/1.1 4") for data in wire.written)
 
 
@@ -319,14 +319,13 @@ def _received(request: Request) -> bytes:
     raise AssertionError("it has to be waited for")
 
 
-def _step(request: Request) -> bool:
+def _step(request: Request) -> None:
     for message in ({"type": "http.response.start", "status": 200, "headers": []}, {"type": "http.response.body"}):
         coroutine = request.send(message)
         try:
             coroutine.send(None)
         except StopIteration:
             continue
-    return True
 
 
 def differs(reads: list[bytes]) -> str:
