@@ -69,7 +69,7 @@ def paid(node: Node) -> Mapping[str, ASGIApp]:
 
 def routes(node: Node, account: ASGIApp) -> list[Route]:
     """Every endpoint, the paid ones with their odd spellings included. `account` answers for accounts."""
-    found = [Route(path, PathEndpoint(Paid(node.paid(entry)), "POST")) for path, entry in PAID]
+    found = [Route(path, PathEndpoint(PaidEndpoint(node.paid(entry)), "POST")) for path, entry in PAID]
     for base in BASES:
         # What is spelled out goes first, or `/alerts/{id}` would answer for `/alerts/events`.
         paths = sorted(ACCOUNT_PATHS, key=lambda path: "{" in path)
@@ -78,7 +78,7 @@ def routes(node: Node, account: ASGIApp) -> list[Route]:
     return found + _health_routes(node)
 
 
-class Paid:
+class PaidEndpoint:
     """A surface's way in for Starlette's router, which takes a function for something else than a raw ASGI endpoint."""
 
     def __init__(self, answer: ASGIApp) -> None:

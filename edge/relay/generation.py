@@ -25,9 +25,8 @@ from routing.plan.fit import AS_SENT, NO_FITS, Fit
 from routing.plan.plan import Attempt
 from routing.plan.reserve import allowance, bounds_of, reserve
 from routing.request.envelope import Envelope, Invalid, answered_by
-from routing.surfaces import Asked
-from routing.surfaces import Sent as SentRequest
-from routing.surfaces.adapter import NO_ADAPTERS, NO_MEMO, Adapter, Memo
+from routing.surfaces import Asked, ProviderRequest
+from routing.surfaces.adapter import NO_ADAPTERS, NO_MEMO, Adapter, AdapterMemo
 from routing.surfaces.chat import request as chat_request
 from routing.table.endpoint import CHAT
 from usage.protocol import Policy
@@ -93,7 +92,7 @@ class Generation(msgspec.Struct, eq=False):
     """What to change in the request for a model, by its id."""
     adapters: Mapping[str, Adapter] = NO_ADAPTERS
     """How the request is served by a model, by its id; no entry: as Chat, which came as Chat."""
-    memo: Memo = NO_MEMO
+    memo: AdapterMemo = NO_MEMO
     """What the answer's translators need of the request."""
     ignored: tuple[str, ...] = ()
     """Paths of what was left out of the request."""
@@ -151,7 +150,7 @@ class Generation(msgspec.Struct, eq=False):
         """How the attempt that is tried serves the request; None: Chat as Chat."""
         return self.adapters.get(self.attempt.model.id)
 
-    def request(self, *, has_stream_options: bool) -> SentRequest:
+    def request(self, *, has_stream_options: bool) -> ProviderRequest:
         """What the provider of this attempt is sent. Invalid: it cannot be asked for this."""
         attempt = self.attempt
         adapter = self.adapters.get(attempt.model.id)

@@ -40,7 +40,7 @@ from routing.plan.plan import Attempt
 from routing.plan.refusal import Denied, Refusal, refusal_of
 from routing.plan.reserve import Reserve, allowance, bounds_of, completion_within, reserve
 from routing.request.envelope import Envelope, Invalid, answered_by
-from routing.surfaces import CHAT, Call, Entry, Surface, surface_of
+from routing.surfaces import CHAT, CallerRequest, Entry, Surface, surface_of
 from routing.surfaces.adapter import admit
 from routing.wire.headers import Arrival, validate
 from usage.flavor import flavor_of
@@ -105,7 +105,7 @@ class Relay:
             arrival, digest = self._arrive(scope)
             if arrival.request_id is not None:
                 request_id = arrival.request_id
-            call = Call(scope["path"], scope["headers"], scope.get("query_string", b""))
+            call = CallerRequest(scope["path"], scope["headers"], scope.get("query_string", b""))
             await self._serve(arrival, digest, call, gen_id, request_id, context)
         except Denied as denied:
             self._books.metrics.count_refused(denied.refusal.status)
@@ -150,7 +150,7 @@ class Relay:
         await send_told(context.send, refusal, told, [*id_headers(gen_id, request_id), *more])
 
     async def _serve(
-        self, arrival: Arrival, digest: str | Reason, call: Call, gen_id: str, request_id: str, context: RequestContext
+        self, arrival: Arrival, digest: str | Reason, call: CallerRequest, gen_id: str, request_id: str, context: RequestContext
     ) -> None:
         table, limits = self._table, self._table.config.limits
         policy = self._books.credit.find(digest) if isinstance(digest, str) else None

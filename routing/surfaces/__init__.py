@@ -22,7 +22,7 @@ from usage.flavor import Flavor
 Headers = list[tuple[bytes, bytes]]
 
 
-class Call(NamedTuple):
+class CallerRequest(NamedTuple):
     """What a request says outside of its body. `path` as ASGI has it: decoded, without the query."""
 
     path: str
@@ -63,7 +63,7 @@ class Asked(NamedTuple):
     fit: Fit = AS_SENT
 
 
-class Sent(NamedTuple):
+class ProviderRequest(NamedTuple):
     """A request as it goes to a provider of the same format: the body in parts, lines for its head, and what was left out."""
 
     body: list[bytes | memoryview]
@@ -116,10 +116,10 @@ class Surface(Protocol):
 
     ANSWERS: Literal["json", "bytes"]
 
-    def read(self, body: bytes, call: Call) -> Envelope:
+    def read(self, body: bytes, call: CallerRequest) -> Envelope:
         """What decides. Invalid."""
 
-    def request(self, envelope: Envelope, asked: Asked) -> Sent:
+    def request(self, envelope: Envelope, asked: Asked) -> ProviderRequest:
         """For a provider of the same format. Calling it again gives the same."""
 
     def machine(self, identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:

@@ -24,7 +24,7 @@ from routing.request.envelope import read as read_chat
 from routing.rewrite.answer import Identity, dressed, open_answer, rewrite_answer
 from routing.rewrite.reshape import events_of
 from routing.rewrite.stream import StreamRewrite
-from routing.surfaces import CHAT, SURFACES, Asked, Entry, Machine, Sent, Surface, Whole, surface_of
+from routing.surfaces import CHAT, SURFACES, Asked, Entry, Machine, ProviderRequest, Surface, Whole, surface_of
 from routing.table.endpoint import Endpoint
 from routing.table.provider import Model, Provider
 from routing.translate import HUB, Context, DownstreamPair, Target, UpstreamPair, downstream_pair, upstream_pair
@@ -34,7 +34,7 @@ from usage.flavor import Flavor
 _encode: Final = msgspec.json.encode
 
 
-class Memo(NamedTuple):
+class AdapterMemo(NamedTuple):
     """What the translators of an answer need of its request."""
 
     upstream: Any = None
@@ -55,7 +55,7 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
     def is_translated(self) -> bool:
         return self.upstream is not None or self.downstream is not None
 
-    def request(self, envelope: Envelope, asked: Asked) -> tuple[Sent, Memo]:
+    def request(self, envelope: Envelope, asked: Asked) -> tuple[ProviderRequest, AdapterMemo]:
         """What goes to the provider. Invalid: the target cannot be asked for this. Calling it again gives the same."""
         if self.upstream is None and self.downstream is None:
             sent = self.surface.request(envelope, asked)
@@ -91,7 +91,7 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
             ignored += translated.ignored
             memo = translated.memo
             body = [_placed(translated.body, asked.endpoint)]
-        return Sent(body, asked.endpoint.head, tuple(dict.fromkeys(ignored))), Memo(memo, downstream_memo)
+        return ProviderRequest(body, asked.endpoint.head, tuple(dict.fromkeys(ignored))), AdapterMemo(memo, downstream_memo)
 
     def _target(self, envelope: Envelope, asked: Asked, *, is_last: bool) -> Target:
         return Target(
@@ -104,7 +104,7 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
         )
 
     def machine(
-        self, identity: Identity, meter: Meter, envelope: Envelope, memo: Memo, created: int, line_bytes_max: int
+        self, identity: Identity, meter: Meter, envelope: Envelope, memo: AdapterMemo, created: int, line_bytes_max: int
     ) -> Machine:
         """What a stream goes through."""
         if self.upstream is None and self.downstream is None:
@@ -129,7 +129,7 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
             envelope.choices,
         )
 
-    def whole(self, body: bytes, identity: Identity, meter: Meter, memo: Memo, content_type: str) -> Whole:
+    def whole(self, body: bytes, identity: Identity, meter: Meter, memo: AdapterMemo, content_type: str) -> Whole:
         """A whole answer. AttemptFailed."""
         if self.upstream is None and self.downstream is None:
             return self.surface.whole(body, identity, meter, content_type)
@@ -142,7 +142,7 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
             answer = self.downstream.whole(answer, _with(context, memo.downstream))
         return Whole(answer, reading.chunk.finish_reason, reading.chunk.upstream_id)
 
-    def streamed(self, body: bytes, identity: Identity, meter: Meter, memo: Memo) -> tuple["Adapter", bytes]:
+    def streamed(self, body: bytes, identity: Identity, meter: Meter, memo: AdapterMemo) -> tuple["Adapter", bytes]:
         """A whole answer where a stream was asked for: who goes on with it, and the stream that says the same. AttemptFailed."""
         if self.is_passed:
             # It may be an error; an answer that passes has no other shape.
@@ -154,7 +154,7 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
         return msgspec.structs.replace(self, upstream=None), events_of(body, open_answer(body))
 
     def assembler(
-        self, identity: Identity, meter: Meter, envelope: Envelope, memo: Memo, created: int, line_bytes_max: int
+        self, identity: Identity, meter: Meter, envelope: Envelope, memo: AdapterMemo, created: int, line_bytes_max: int
     ) -> Machine:
         """For a stream where a whole answer was asked for: it makes Chat of it. AttemptFailed: it passes, so it has no other
         shape."""
@@ -168,7 +168,7 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
             )
         return hub.machine(plain, meter, msgspec.structs.replace(envelope, include_usage=True), memo, created, line_bytes_max)
 
-    def assembled(self, chat: bytes, identity: Identity, meter: Meter, memo: Memo) -> bytes:
+    def assembled(self, chat: bytes, identity: Identity, meter: Meter, memo: AdapterMemo) -> bytes:
         """The whole answer of what an assembler made."""
         answer = dressed(chat, open_answer(chat), self._within(identity), meter)
         if self.downstream is None:
@@ -193,7 +193,7 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
         return Identity(identity.gen_id, identity.model, Flavor.OPENAI, identity.provider, identity.created_s)
 
 
-NO_MEMO: Final = Memo()
+NO_MEMO: Final = AdapterMemo()
 
 
 def _with(context: Context, memo: Any) -> Context:

@@ -13,18 +13,18 @@ from routing.request.envelope import Envelope
 from routing.request.envelope import read as read_envelope
 from routing.rewrite.answer import Identity, open_answer, rewrite_answer
 from routing.rewrite.stream import StreamRewrite
-from routing.surfaces import Asked, Call, Machine, Sent, Told, Whole
+from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Told, Whole
 from usage.flavor import Flavor
 
 ANSWERS: Final[Literal["json", "bytes"]] = "json"
 
 
-def read(body: bytes, call: Call) -> Envelope:
+def read(body: bytes, call: CallerRequest) -> Envelope:
     return read_envelope(body)
 
 
-def request(envelope: Envelope, asked: Asked) -> Sent:
-    return Sent(
+def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
+    return ProviderRequest(
         rewrite(
             envelope,
             asked.model.name,

@@ -17,7 +17,7 @@ from routing.request.names import words
 from routing.request.options import read_options
 from routing.rewrite.answer import Identity, open_answer, rewrite_answer
 from routing.rewrite.completions import CompletionsStream
-from routing.surfaces import Asked, Call, Machine, Sent, Whole
+from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Whole
 from routing.surfaces.json_request import body_for, checked, checks, first_of, is_there, missing, priced
 from routing.surfaces.no_stream import told as told
 from routing.table.parameters import OURS
@@ -40,7 +40,7 @@ _ORDINARY: Final = words(
 )
 
 
-def read(body: bytes, call: Call) -> Envelope:
+def read(body: bytes, call: CallerRequest) -> Envelope:
     members = members_of(body)
     values = checked(members, _CHECKS)
     if not is_there(members, "prompt"):
@@ -78,12 +78,12 @@ def _prompts(raw: Raw) -> int:
     return 1 if isinstance(values[0], int) else len(values)
 
 
-def request(envelope: Envelope, asked: Asked) -> Sent:
+def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
     changes = {"max_tokens": Raw(b"%d" % (envelope.max_tokens or TOKENS_DEFAULT))}
     drops = set(OURS) - ({"stream_options"} if envelope.stream else set())
     if envelope.stream and asked.has_stream_options:
         changes["stream_options"] = Raw(b'{"include_usage":true}')
-    return Sent(body_for(envelope, asked, changes, drops))
+    return ProviderRequest(body_for(envelope, asked, changes, drops))
 
 
 def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:

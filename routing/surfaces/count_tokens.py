@@ -13,7 +13,7 @@ from routing.request.envelope import Envelope, members_of
 from routing.request.invalid import Invalid
 from routing.rewrite.answer import Identity
 from routing.rewrite.plain import opened
-from routing.surfaces import Asked, Call, Sent, Whole
+from routing.surfaces import Asked, CallerRequest, ProviderRequest, Whole
 from routing.surfaces.json_request import is_there, missing
 from routing.surfaces.messages import envelope_of
 from routing.surfaces.messages import request as request_message
@@ -24,7 +24,7 @@ from usage.record import Tokens
 ANSWERS: Final[Literal["json", "bytes"]] = "json"
 
 
-def read(body: bytes, call: Call) -> Envelope:
+def read(body: bytes, call: CallerRequest) -> Envelope:
     members = members_of(body)
     if not is_there(members, "messages"):
         raise missing("messages", "a list of at least one message")
@@ -33,7 +33,7 @@ def read(body: bytes, call: Call) -> Envelope:
     return msgspec.structs.replace(envelope_of(members, {}, body, call), pieces=Tokens(), choices=0, is_free=True)
 
 
-def request(envelope: Envelope, asked: Asked) -> Sent:
+def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
     return request_message(envelope, asked)
 
 

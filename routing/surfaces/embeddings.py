@@ -18,7 +18,7 @@ from routing.request.options import read_options
 from routing.request.prompt import read_prompt
 from routing.rewrite.answer import Identity
 from routing.rewrite.plain import dressed, id_of, observe, opened
-from routing.surfaces import Asked, Call, Sent, Whole
+from routing.surfaces import Asked, CallerRequest, ProviderRequest, Whole
 from routing.surfaces.json_request import body_for, checked, checks, is_there, missing, priced
 from routing.surfaces.no_stream import machine as machine
 from routing.surfaces.no_stream import told as told
@@ -38,7 +38,7 @@ _TokenId = Annotated[int, Meta(ge=0, le=2**31)]
 _decode_input: Final = msgspec.json.Decoder(str | list[str | _TokenId | list[_TokenId] | dict[str, Raw]]).decode
 
 
-def read(body: bytes, call: Call) -> Envelope:
+def read(body: bytes, call: CallerRequest) -> Envelope:
     members = members_of(body)
     checked(members, _CHECKS)
     if not is_there(members, "input"):
@@ -75,9 +75,9 @@ def _check_input(members: Members) -> None:
         raise Invalid(f"'input' must not have more than {INPUTS_MAX} entries: send them in several requests", "input")
 
 
-def request(envelope: Envelope, asked: Asked) -> Sent:
+def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
     left_out = () if envelope.preferences is None else envelope.preferences.ignored
-    return Sent(body_for(envelope, asked, None, OURS), b"", tuple(left_out))
+    return ProviderRequest(body_for(envelope, asked, None, OURS), b"", tuple(left_out))
 
 
 def whole(body: bytes, identity: Identity, meter: Meter, content_type: str) -> Whole:

@@ -5,8 +5,8 @@ from typing import Final
 
 from routing.request.envelope import Envelope
 from routing.request.invalid import Invalid
-from routing.surfaces import Asked, Sent
-from routing.wire.multipart import Form, Part, written
+from routing.surfaces import Asked, ProviderRequest
+from routing.wire.multipart import Form, FormPart, written
 
 _TRUE: Final = ("true", "1", "True")
 _FALSE: Final = ("false", "0", "False", "")
@@ -39,13 +39,13 @@ def count_in(form: Form, name: str, most: int) -> int:
     return int(text)
 
 
-def form_for(envelope: Envelope, asked: Asked) -> Sent:
+def form_for(envelope: Envelope, asked: Asked) -> ProviderRequest:
     """The form with the provider's name of the model, every other part as it came."""
     form: Form = envelope.form
-    parts: list[Part] = []
+    parts: list[FormPart] = []
     for part in form.parts:
         if part.name != "model":
             parts.append(part)
         elif not asked.endpoint.has_model_in_path:
             parts.append(part._replace(content=memoryview(asked.model.name.encode())))
-    return Sent(written(form, parts), b"content-type: %b\r\n" % form.content_type.encode() + asked.endpoint.head)
+    return ProviderRequest(written(form, parts), b"content-type: %b\r\n" % form.content_type.encode() + asked.endpoint.head)

@@ -21,7 +21,7 @@ from routing.request.options import Options
 from routing.rewrite.answer import Identity
 from routing.rewrite.gemini import GeminiStream, error_body
 from routing.rewrite.gemini import whole as whole_answer
-from routing.surfaces import Asked, Call, Machine, Sent, Told, Whole
+from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Told, Whole
 from routing.surfaces.json_request import body_for, is_there, missing, priced
 from usage.flavor import Flavor
 
@@ -78,7 +78,7 @@ class Seen:
                         level.append((inner, f"{at}.{name}"))
 
 
-def read(body: bytes, call: Call) -> Envelope:
+def read(body: bytes, call: CallerRequest) -> Envelope:
     model, action = model_in(call.path, ACTIONS)
     members = members_of(body)
     if snake := sorted(members.keys() & _SNAKE):
@@ -138,14 +138,14 @@ def _read_tools(tools: Any, options: Options) -> None:
             options.search = options.search or path
 
 
-def request(envelope: Envelope, asked: Asked) -> Sent:
+def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
     members, changes = envelope.members, {}
     cap, cap_max = envelope.max_tokens, asked.model.max_output_tokens
     wanted = asked.cap if cap is None else cap_max if cap_max is not None and cap > cap_max else None
     if wanted is not None:
         config = _decode(members["generationConfig"]) if is_there(members, "generationConfig") else {}
         changes["generationConfig"] = Raw(msgspec.json.encode(config | {"maxOutputTokens": wanted}))
-    return Sent(body_for(envelope, asked, changes, ("model",)))
+    return ProviderRequest(body_for(envelope, asked, changes, ("model",)))
 
 
 def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:

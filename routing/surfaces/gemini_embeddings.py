@@ -13,7 +13,7 @@ from routing.request.envelope import Envelope, members_of
 from routing.request.invalid import Invalid
 from routing.rewrite.answer import Identity
 from routing.rewrite.gemini import whole as whole_answer
-from routing.surfaces import Asked, Call, Sent, Whole
+from routing.surfaces import Asked, CallerRequest, ProviderRequest, Whole
 from routing.surfaces.gemini import Seen, model_in
 from routing.surfaces.gemini import told as told
 from routing.surfaces.json_request import body_for, is_there, missing
@@ -23,7 +23,7 @@ ANSWERS: Final[Literal["json", "bytes"]] = "json"
 _ACTIONS: Final = re.compile(r"/models/(.+):(embedContent)\Z")
 
 
-def read(body: bytes, call: Call) -> Envelope:
+def read(body: bytes, call: CallerRequest) -> Envelope:
     model, _ = model_in(call.path, _ACTIONS)
     members = members_of(body)
     if not is_there(members, "content"):
@@ -45,8 +45,8 @@ def read(body: bytes, call: Call) -> Envelope:
     )
 
 
-def request(envelope: Envelope, asked: Asked) -> Sent:
-    return Sent(body_for(envelope, asked, None, ("model",)))
+def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
+    return ProviderRequest(body_for(envelope, asked, None, ("model",)))
 
 
 def whole(body: bytes, identity: Identity, meter: Meter, content_type: str) -> Whole:

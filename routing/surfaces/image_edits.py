@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from routing.request.envelope import Envelope
 from routing.request.invalid import Invalid
-from routing.surfaces import Asked, Call, Sent
+from routing.surfaces import Asked, CallerRequest, ProviderRequest
 from routing.surfaces.forms import count_in, flag_in, form_for, model_in
 from routing.surfaces.images import machine as machine
 from routing.surfaces.images import whole as whole
@@ -19,7 +19,7 @@ ANSWERS: Final[Literal["json", "bytes"]] = "json"
 IMAGES_MAX: Final = 16
 
 
-def read(body: bytes, call: Call) -> Envelope:
+def read(body: bytes, call: CallerRequest) -> Envelope:
     form = read_form(body, call.header(b"content-type").decode("latin-1"))
     files = [part for part in form.parts if part.filename is not None]
     given = [part for part in files if part.name in ("image", "image[]")]
@@ -40,5 +40,5 @@ def read(body: bytes, call: Call) -> Envelope:
     )
 
 
-def request(envelope: Envelope, asked: Asked) -> Sent:
+def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
     return form_for(envelope, asked)

@@ -17,7 +17,7 @@ from routing.request.options import read_options
 from routing.rewrite.answer import Identity
 from routing.rewrite.media_events import MediaEvents
 from routing.rewrite.plain import dressed, id_of, observe, opened
-from routing.surfaces import Asked, Call, Machine, Sent, Whole
+from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Whole
 from routing.surfaces.json_request import body_for, checked, checks, is_there, missing, priced
 from routing.surfaces.no_stream import told as told
 from routing.table.parameters import OURS
@@ -39,7 +39,7 @@ _ORDINARY: Final = words(
 _decode_data: Final = msgspec.json.Decoder(list[Raw]).decode
 
 
-def read(body: bytes, call: Call) -> Envelope:
+def read(body: bytes, call: CallerRequest) -> Envelope:
     members = members_of(body)
     values = checked(members, _CHECKS)
     if not is_there(members, "prompt"):
@@ -60,8 +60,8 @@ def read(body: bytes, call: Call) -> Envelope:
     )
 
 
-def request(envelope: Envelope, asked: Asked) -> Sent:
-    return Sent(body_for(envelope, asked, None, OURS))
+def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
+    return ProviderRequest(body_for(envelope, asked, None, OURS))
 
 
 def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:

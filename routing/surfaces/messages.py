@@ -22,7 +22,7 @@ from routing.request.prompt import Prompt, read_prompt
 from routing.rewrite.answer import Identity
 from routing.rewrite.messages import MessagesStream, error_body
 from routing.rewrite.messages import whole as whole_message
-from routing.surfaces import Asked, Call, Machine, Sent, Told, Whole, betas
+from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Told, Whole, betas
 from routing.surfaces.json_request import body_for, checked, checks, declined, first_of, is_choice_free, is_there, missing, priced
 from routing.table.parameters import OURS
 from routing.wire.members import Members
@@ -50,7 +50,7 @@ _FILLED_LIST: Final = re.compile(rb"\[[ \t\r\n]*[^\] \t\r\n]")
 _decode: Final = msgspec.json.decode
 
 
-def read(body: bytes, call: Call) -> Envelope:
+def read(body: bytes, call: CallerRequest) -> Envelope:
     members = members_of(body)
     values = checked(members, _CHECKS)
     if not is_there(members, "messages"):
@@ -62,7 +62,7 @@ def read(body: bytes, call: Call) -> Envelope:
     return envelope_of(members, values, body, call)
 
 
-def envelope_of(members: Members, values: dict[str, Any], body: bytes, call: Call) -> Envelope:
+def envelope_of(members: Members, values: dict[str, Any], body: bytes, call: CallerRequest) -> Envelope:
     """From members that were checked. Invalid."""
     prompts = [read_prompt(members[name], name) for name in _PROMPT if first_of(members, name) in (b"[", b"{")]
     preferences = read_preferences(members) if not members.keys().isdisjoint(OURS) else None
@@ -129,7 +129,7 @@ def _read_tools(raw: Raw, options: Options) -> None:
             options.searches_max = (options.searches_max or 0) + uses
 
 
-def request(envelope: Envelope, asked: Asked) -> Sent:
+def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
     changes: Members = {}
     cap_max = asked.model.max_output_tokens
     if envelope.max_tokens is not None and cap_max is not None and envelope.max_tokens > cap_max:
@@ -143,7 +143,7 @@ def request(envelope: Envelope, asked: Asked) -> Sent:
     left_out = [] if envelope.preferences is None else list(envelope.preferences.ignored)
     left_out += [f"anthropic-beta={name}" for name in ignored]
     more, drops, reported = declined(envelope, asked)
-    return Sent(body_for(envelope, asked, changes | more, (*OURS, *drops)), head, (*left_out, *reported))
+    return ProviderRequest(body_for(envelope, asked, changes | more, (*OURS, *drops)), head, (*left_out, *reported))
 
 
 def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:

@@ -12,7 +12,7 @@ from routing.request.options import read_options
 from routing.request.prompt import read_prompt
 from routing.rewrite.answer import Identity
 from routing.rewrite.plain import dressed, id_of, observe, opened
-from routing.surfaces import Asked, Call, Sent, Whole
+from routing.surfaces import Asked, CallerRequest, ProviderRequest, Whole
 from routing.surfaces.json_request import body_for, first_of, is_there, missing, priced
 from routing.surfaces.no_stream import machine as machine
 from routing.surfaces.no_stream import told as told
@@ -20,7 +20,7 @@ from routing.surfaces.no_stream import told as told
 ANSWERS: Final[Literal["json", "bytes"]] = "json"
 
 
-def read(body: bytes, call: Call) -> Envelope:
+def read(body: bytes, call: CallerRequest) -> Envelope:
     members = members_of(body)
     if not is_there(members, "input"):
         raise missing("input", "a text, or a list of texts or parts")
@@ -42,8 +42,8 @@ def read(body: bytes, call: Call) -> Envelope:
     )
 
 
-def request(envelope: Envelope, asked: Asked) -> Sent:
-    return Sent(body_for(envelope, asked))
+def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
+    return ProviderRequest(body_for(envelope, asked))
 
 
 def whole(body: bytes, identity: Identity, meter: Meter, content_type: str) -> Whole:

@@ -18,7 +18,7 @@ from routing.request.names import words
 from routing.request.options import read_options
 from routing.rewrite.answer import Identity
 from routing.rewrite.plain import dressed, id_of, observe, opened
-from routing.surfaces import Asked, Call, Sent, Whole
+from routing.surfaces import Asked, CallerRequest, ProviderRequest, Whole
 from routing.surfaces.json_request import body_for, checked, checks, is_there, missing, priced
 from routing.surfaces.no_stream import machine as machine
 from routing.surfaces.no_stream import told as told
@@ -55,7 +55,7 @@ class _Meta(msgspec.Struct, gc=False):
 _decode_meta: Final = msgspec.json.Decoder(_Meta).decode
 
 
-def read(body: bytes, call: Call) -> Envelope:
+def read(body: bytes, call: CallerRequest) -> Envelope:
     members = members_of(body)
     checked(members, _CHECKS)
     if not is_there(members, "query"):
@@ -84,8 +84,8 @@ def read(body: bytes, call: Call) -> Envelope:
     )
 
 
-def request(envelope: Envelope, asked: Asked) -> Sent:
-    return Sent(body_for(envelope, asked, None, OURS))
+def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
+    return ProviderRequest(body_for(envelope, asked, None, OURS))
 
 
 def whole(body: bytes, identity: Identity, meter: Meter, content_type: str) -> Whole:

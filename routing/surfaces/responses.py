@@ -23,7 +23,7 @@ from routing.request.prompt import Prompt, read_prompt
 from routing.rewrite.answer import Identity
 from routing.rewrite.responses import ResponsesStream
 from routing.rewrite.responses import whole as whole_response
-from routing.surfaces import Asked, Call, Machine, Sent, Told, Whole
+from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Told, Whole
 from routing.surfaces.json_request import body_for, checked, checks, declined, first_of, is_choice_free, is_there, missing, priced
 from routing.table.parameters import OURS
 from routing.wire.members import Members
@@ -54,7 +54,7 @@ _WAIT_S_MIN: Final = 5.0
 _decode: Final = msgspec.json.decode
 
 
-def read(body: bytes, call: Call) -> Envelope:
+def read(body: bytes, call: CallerRequest) -> Envelope:
     members = members_of(body)
     values = checked(members, _CHECKS)
     if not is_there(members, "input"):
@@ -142,7 +142,7 @@ def _read_tools(raw: Raw, options: Options, calls_max: int | None) -> None:
         options.searches_max = calls_max or options.searches_max
 
 
-def request(envelope: Envelope, asked: Asked) -> Sent:
+def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
     changes: Members = {"store": Raw(b"false")}
     cap, cap_max = envelope.max_tokens, asked.model.max_output_tokens
     if asked.provider.allow_state and "store" in envelope.members:
@@ -155,7 +155,7 @@ def request(envelope: Envelope, asked: Asked) -> Sent:
     if not reported and envelope.options is not None and envelope.options.search and "max_tool_calls" not in envelope.members:
         changes["max_tool_calls"] = Raw(b"%d" % asked.model.searches_max)
     left_out = () if envelope.preferences is None else envelope.preferences.ignored
-    return Sent(body_for(envelope, asked, changes | more, (*OURS, *drops)), b"", (*left_out, *reported))
+    return ProviderRequest(body_for(envelope, asked, changes | more, (*OURS, *drops)), b"", (*left_out, *reported))
 
 
 def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:

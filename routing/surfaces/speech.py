@@ -14,7 +14,7 @@ from routing.request.names import words
 from routing.request.options import read_options
 from routing.rewrite.answer import Identity, failure_of_error
 from routing.rewrite.media_events import MediaEvents
-from routing.surfaces import Asked, Call, Machine, Sent, Whole
+from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Whole
 from routing.surfaces.json_request import body_for, checked, checks, missing, priced
 from routing.surfaces.no_stream import told as told
 from usage.record import Tokens
@@ -32,7 +32,7 @@ _CHECKS: Final = checks(
 _ORDINARY: Final = words("model input voice instructions response_format speed stream_format language")
 
 
-def read(body: bytes, call: Call) -> Envelope:
+def read(body: bytes, call: CallerRequest) -> Envelope:
     members = members_of(body)
     values = checked(members, _CHECKS)
     if not values.get("input"):
@@ -49,8 +49,8 @@ def read(body: bytes, call: Call) -> Envelope:
     )
 
 
-def request(envelope: Envelope, asked: Asked) -> Sent:
-    return Sent(body_for(envelope, asked))
+def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
+    return ProviderRequest(body_for(envelope, asked))
 
 
 def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:

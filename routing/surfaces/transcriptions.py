@@ -16,7 +16,7 @@ from routing.request.invalid import Invalid
 from routing.rewrite.answer import Identity
 from routing.rewrite.media_events import MediaEvents, observe_usage
 from routing.rewrite.plain import dressed, id_of, opened
-from routing.surfaces import Asked, Call, Machine, Sent, Whole
+from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Whole
 from routing.surfaces.forms import flag_in, form_for, model_in
 from routing.surfaces.no_stream import told as told
 from routing.wire.multipart import read_form
@@ -35,7 +35,7 @@ class _Answer(msgspec.Struct, gc=False):
 _decode: Final = msgspec.json.Decoder(_Answer).decode
 
 
-def read(body: bytes, call: Call) -> Envelope:
+def read(body: bytes, call: CallerRequest) -> Envelope:
     form = read_form(body, call.header(b"content-type").decode("latin-1"))
     file = form.one("file")
     if file is None or file.filename is None or not file.content:
@@ -58,7 +58,7 @@ def read(body: bytes, call: Call) -> Envelope:
     )
 
 
-def request(envelope: Envelope, asked: Asked) -> Sent:
+def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
     return form_for(envelope, asked)
 
 

@@ -25,7 +25,7 @@ _DISPOSITION: Final = re.compile(
 _TYPE: Final = re.compile(rb"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:\s*;[\x20-\x7e]*)?\Z")
 
 
-class Part(NamedTuple):
+class FormPart(NamedTuple):
     """`filename`: None for a field that is no file; as it came. `kind`: its content-type, empty when none is told."""
 
     name: str
@@ -44,9 +44,9 @@ class Part(NamedTuple):
 
 class Form(NamedTuple):
     boundary: str
-    parts: tuple[Part, ...]
+    parts: tuple[FormPart, ...]
 
-    def one(self, name: str) -> Part | None:
+    def one(self, name: str) -> FormPart | None:
         """The part of that name. Invalid: there are several."""
         found = [part for part in self.parts if part.name == name]
         if len(found) > 1:
@@ -77,7 +77,7 @@ def read_form(body: bytes, content_type: str) -> Form:
     if not body.startswith(mark):
         raise _wrong("it does not begin with its boundary")
     view = memoryview(body)
-    parts: list[Part] = []
+    parts: list[FormPart] = []
     at = len(mark)
     while not body.startswith(b"--", at):
         if len(parts) >= PARTS_MAX:
@@ -97,7 +97,7 @@ def read_form(body: bytes, content_type: str) -> Form:
     return Form(boundary, tuple(parts))
 
 
-def _part(head: bytes, content: memoryview) -> Part:
+def _part(head: bytes, content: memoryview) -> FormPart:
     name, filename, kind = None, None, b""
     for line in head.split(b"\r\n"):
         key, colon, value = line.partition(b":")
@@ -119,10 +119,10 @@ def _part(head: bytes, content: memoryview) -> Part:
         raise _wrong("a part has no name, or one that is not ASCII")
     if filename is None and len(content) > FIELD_BYTES_MAX:
         raise _wrong(f"'{name.decode()}' has more than {FIELD_BYTES_MAX} bytes and is no file")
-    return Part(name.decode(), content, filename, kind)
+    return FormPart(name.decode(), content, filename, kind)
 
 
-def written(form: Form, parts: Iterable[Part]) -> list[bytes | memoryview]:
+def written(form: Form, parts: Iterable[FormPart]) -> list[bytes | memoryview]:
     """The body of these parts, in pieces to be sent one after another."""
     pieces: list[bytes | memoryview] = []
     mark = b"--" + form.boundary.encode()
