@@ -159,6 +159,7 @@ class Node:
         self._runners = [
             self.tasks.supervise("watch", self.watch.run),
             self.tasks.supervise("table", self.table.watch),
+            self.tasks.supervise("tokens", self.table.keep_tokens),
             self.tasks.supervise("trials", Trials(self.table, self.tasks).run),
         ]
         joining = self.tasks.supervise("join", self._join)

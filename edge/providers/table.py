@@ -14,9 +14,11 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
 from time import monotonic, time
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from edge.providers.doors import Door, SignedDoor, TokenDoor, token_source
 from edge.providers.echo import EchoUpstream
 from edge.providers.observed import Observed
 from edge.providers.secrets import resolve
@@ -38,6 +40,9 @@ from routing.table.provider import Provider
 from routing.views.catalog import Catalog
 from routing.wire.headers import upstream_head_prefix
 
+if TYPE_CHECKING:
+    from edge.providers.tokens import Tokens, TokenSource
+
 log = logging.getLogger("tollway.table")
 LOOK_S = 2.0
 LANES_MAX = 4_096
@@ -53,6 +58,11 @@ class ResolvedEndpoint(msgspec.Struct, frozen=True):
     head: bytes
     secrets: tuple[Secret, ...] = ()
     """What stands in the head and may not be told."""
+    door: Door | None = None
+    """What else lets a request in, beside its head."""
+    authority: str = ""
+    path: str = ""
+    """Host and path, as they are signed."""
 
 
 class Table:
@@ -68,6 +78,9 @@ class Table:
         self._seen = self._stamp()
         self._secrets: dict[str, str] = {}
         self._known_secrets: dict[str, str] = {}
+        self._tokens: Tokens | None = None
+        self._needs_tokens = asyncio.Event()
+        self._token_sources: dict[str, TokenSource] = {}
         """With those of tables before."""
         self._health: dict[str, Health] = {}
         self._lanes: dict[tuple[str, str | None], ResolvedEndpoint] = {}
@@ -130,10 +143,33 @@ class Table:
             provider.http2,
         )
         upstream = self._httpx.get() if provider.transport == "httpx" else self._upstreams[_native_or_echo(provider)]
+        door = None if provider.auth == "key" else self._door(provider, secret)
         sensitive = [value for name, value in provider.extra_headers if _SENSITIVE.search(name)]
         secrets = tuple(Secret(value) for value in (secret, *sensitive) if value)
-        head = upstream_head_prefix(provider, secret, endpoint=endpoint, model=model, is_stream=is_stream)
-        return ResolvedEndpoint(upstream, target, head, secrets)
+        shown = secret if door is None else None
+        head = upstream_head_prefix(provider, shown, endpoint=endpoint, model=model, is_stream=is_stream)
+        path = base.path + endpoint.target(model, is_stream=is_stream)
+        return ResolvedEndpoint(upstream, target, head, secrets, door, base.authority, path)
+
+    def _door(self, provider: Provider, secret: str | None) -> Door:
+        """ValueError: the secret is none of that kind."""
+        if provider.auth == "sigv4":
+            return SignedDoor(secret or "", provider.region, provider.service)
+        from edge.providers.tokens import Tokens
+
+        self._tokens = self._tokens or Tokens()
+        self._needs_tokens.set()
+        ref = f"{provider.name} {self._digest(secret or '')}"
+        if ref not in self._token_sources:
+            self._token_sources[ref] = cast("TokenSource", token_source(provider, secret))
+            self._tokens.keep(self._token_sources)
+        return TokenDoor(self._tokens, ref)
+
+    async def keep_tokens(self) -> None:
+        """Fetch tokens ahead of time, if any are needed, until cancelled."""
+        await self._needs_tokens.wait()
+        assert self._tokens is not None
+        await self._tokens.run()
 
     def plan(
         self,

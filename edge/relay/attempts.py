@@ -132,6 +132,8 @@ class Attempts:
         else:
             lane = table.lane(attempt, adapter.endpoint, is_stream=generation.envelope.stream)
         body, extra_head, _ = generation.request(has_stream_options=has_stream_options)
+        if lane.door is not None:
+            extra_head += await lane.door.lines(lane.authority, lane.path, body)
         length = sum(map(len, body))
         asked_s = monotonic()
         exchange: Exchange | None = None

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 import msgspec
-from msgspec import Raw
 
 from routing.failures.failure import AttemptFailed, Failure, Kind, Source
 from routing.failures.failure import Sent as SentState
@@ -25,10 +24,10 @@ from routing.rewrite.answer import Identity, dressed, open_answer, rewrite_answe
 from routing.rewrite.reshape import events_of
 from routing.rewrite.stream import StreamRewrite
 from routing.surfaces import CHAT, SURFACES, Asked, Entry, Machine, ProviderRequest, Surface, Whole, surface_of
+from routing.surfaces.json_request import placed
 from routing.table.endpoint import Endpoint
 from routing.table.provider import Model, Provider
 from routing.translate import HUB, Context, DownstreamPair, Target, UpstreamPair, downstream_pair, upstream_pair
-from routing.wire.members import decode_members
 from usage.flavor import Flavor
 
 _encode: Final = msgspec.json.encode
@@ -90,7 +89,7 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
             translated = self.upstream.request(b"".join(body), self._target(envelope, asked, is_last=True))
             ignored += translated.ignored
             memo = translated.memo
-            body = [_placed(translated.body, asked.endpoint)]
+            body = placed([translated.body], asked.endpoint)
         return ProviderRequest(body, asked.endpoint.head, tuple(dict.fromkeys(ignored))), AdapterMemo(memo, downstream_memo)
 
     def _target(self, envelope: Envelope, asked: Asked, *, is_last: bool) -> Target:
@@ -198,16 +197,6 @@ NO_MEMO: Final = AdapterMemo()
 
 def _with(context: Context, memo: Any) -> Context:
     return context if memo is None else msgspec.structs.replace(context, memo=memo)
-
-
-def _placed(body: bytes, endpoint: Endpoint) -> bytes:
-    """A translated body as the endpoint wants it: without the model that its path names, with members of its own."""
-    if not (endpoint.has_model_in_path or endpoint.body):
-        return body
-    members = decode_members(body)
-    if endpoint.has_model_in_path:
-        members.pop("model", None)
-    return _encode(members | {name: Raw(_encode(text)) for name, text in endpoint.body})
 
 
 def adapter_of(entry: Entry, provider: Provider, model: Model) -> Adapter | None:

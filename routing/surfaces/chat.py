@@ -14,6 +14,8 @@ from routing.request.envelope import read as read_envelope
 from routing.rewrite.answer import Identity, open_answer, rewrite_answer
 from routing.rewrite.stream import StreamRewrite
 from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Told, Whole
+from routing.surfaces.json_request import placed
+from routing.table.endpoint import CHAT
 from usage.flavor import Flavor
 
 ANSWERS: Final[Literal["json", "bytes"]] = "json"
@@ -24,19 +26,18 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
 
 
 def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
-    return ProviderRequest(
-        rewrite(
-            envelope,
-            asked.model.name,
-            cap=asked.cap,
-            cap_max=asked.model.max_output_tokens,
-            cap_field=asked.model.max_tokens_field or asked.provider.max_tokens_field,
-            has_stream_options=asked.has_stream_options,
-            fit=asked.fit,
-        ),
-        b"",
-        asked.fit.ignored,
+    body = rewrite(
+        envelope,
+        asked.model.name,
+        cap=asked.cap,
+        cap_max=asked.model.max_output_tokens,
+        cap_field=asked.model.max_tokens_field or asked.provider.max_tokens_field,
+        has_stream_options=asked.has_stream_options,
+        fit=asked.fit,
     )
+    if asked.endpoint is not CHAT:
+        body = placed(body, asked.endpoint)
+    return ProviderRequest(body, b"", asked.fit.ignored)
 
 
 def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:

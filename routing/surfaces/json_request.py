@@ -15,7 +15,8 @@ from routing.request.invalid import Invalid
 from routing.request.names import STATE
 from routing.request.options import Options
 from routing.surfaces import Asked
-from routing.wire.members import Members
+from routing.table.endpoint import Endpoint
+from routing.wire.members import Members, decode_members
 
 Checks = Mapping[str, tuple[Any, str]]
 """Member → (its decoder, what it must be)."""
@@ -102,3 +103,13 @@ def body_for(
     if changes:
         values |= changes
     return encoded(values, envelope.bytes_total)
+
+
+def placed(body: list[bytes | memoryview], endpoint: Endpoint) -> list[bytes | memoryview]:
+    """A translated body as the endpoint wants it: without the model that its path names, with members of its own."""
+    if not (endpoint.has_model_in_path or endpoint.body):
+        return body
+    members = decode_members(b"".join(body))
+    if endpoint.has_model_in_path:
+        members.pop("model", None)
+    return [_encode(members | {name: Raw(_encode(text)) for name, text in endpoint.body})]

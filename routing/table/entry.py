@@ -218,7 +218,14 @@ def _unlisted(table: TomlTable, version: str) -> Rates | None:
 
 def _wire(table: TomlTable) -> dict[str, Any]:
     """How it is reached: transport, TLS, clocks."""
+    auth = table.take("auth", field.one_of("key", "sigv4", "google", "entra"), "key")
+    if auth == "sigv4" and not table.has("region"):
+        table.blame(Wrong("needs a region", 'write region = "us-east-1"'), "auth")
     taken: dict[str, Any] = {
+        "auth": auth,
+        "auth_scope": table.take("auth_scope", field.text, ""),
+        "region": table.take("region", field.text, ""),
+        "service": table.take("service", field.text, "bedrock"),
         "transport": table.take("transport", field.one_of("native", "httpx"), "native"),
         "http2": table.take("http2", field.flag, False),
         "proxy": table.take("proxy", field.proxy_url, None),

@@ -69,6 +69,13 @@ class Provider(msgspec.Struct, frozen=True):
     verify: bool = True
     auth_header: str = "authorization: Bearer"
     """`name` or `name: Scheme`; the secret follows."""
+    auth: Literal["key", "sigv4", "google", "entra"] = "key"
+    """How a request is let in: a key in a header, a signature over it, or a token that is fetched."""
+    auth_scope: str = ""
+    """Of a token of Entra's."""
+    region: str = ""
+    """Of AWS, for a signature."""
+    service: str = "bedrock"
     extra_headers: tuple[tuple[str, str], ...] = ()
     connect_timeout_s: float = 5.0
     first_byte_timeout_s: float = 300.0

@@ -191,9 +191,11 @@ class Caller:
 class Rig:
     """Use as an asynchronous context manager. `credit_nano` is what the account has."""
 
-    def __init__(self, folder: Path, *, credit_nano: int = 10**9, extra: str = "", durability: str = "os") -> None:
+    def __init__(
+        self, folder: Path, *, credit_nano: int = 10**9, extra: str = "", more: str = "", durability: str = "os"
+    ) -> None:
         table = folder / "providers.toml"
-        table.write_text(TABLE.format(extra=extra))
+        table.write_text(TABLE.format(extra=extra) + more)
         self.key, key_id = key.mint(os.urandom(32))
         self.office = Office()
         self.office.open_account("acct", credit_nano)
