@@ -101,7 +101,7 @@ def _ask(target: RemoteCollector, words: Sequence[str]) -> _Outcome:
     try:
         answer = httpx.post(
             f"{target.url}/operator/v1/command",
-            content=msgspec.json.encode({"arguments": list(words)}),
+            content=msgspec.json.encode({"arguments": list(words), "url": target.url}),
             headers={"authorization": f"Bearer {target.token}", "content-type": "application/json"},
             timeout=httpx.Timeout(TIMEOUT_S, connect=10.0),
             follow_redirects=False,

@@ -39,9 +39,10 @@ ON_THE_MACHINE = {
 
 
 class Command(msgspec.Struct, frozen=True):
-    """What stands behind `tollway` on the command line."""
+    """What stands behind `tollway` on the command line; `url` is where the operator reaches this collector, for links."""
 
     arguments: tuple[str, ...]
+    url: str = ""
 
 
 class CommandOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -95,7 +96,7 @@ def routes(collector: Collector) -> list[BaseRoute]:
             caller = await _operator(collector, request)
             command = await _read(request)
             actor = Actor(caller.actor.name, request.client.host if request.client else "")
-            far = _Far(actor, str(request.base_url).rstrip("/"))
+            far = _Far(actor, command.url or str(request.base_url).rstrip("/"))
             async with gate:
                 outcome = await asyncio.to_thread(_execute, collector, command.arguments, far)
         except ApiError as problem:
