@@ -21,7 +21,7 @@ class TokenHolder(Protocol):
 class Door(Protocol):
     """`lines`: what is added to the head of one request. AttemptFailed: nothing can be."""
 
-    async def lines(self, host: str, target: str, body: Sequence[bytes | memoryview]) -> bytes: ...
+    async def lines(self, host: str, target: str, body: Sequence[bytes | memoryview], method: str = "POST") -> bytes: ...
 
 
 class TokenDoor:
@@ -33,7 +33,7 @@ class TokenDoor:
         self._tokens = tokens
         self._ref = ref
 
-    async def lines(self, host: str, target: str, body: Sequence[bytes | memoryview]) -> bytes:
+    async def lines(self, host: str, target: str, body: Sequence[bytes | memoryview], method: str = "POST") -> bytes:
         from edge.providers.tokens import TokenError
 
         try:
@@ -55,8 +55,8 @@ class SignedDoor:
 
         self._signer = Signer(read_credentials(secret), region, service)
 
-    async def lines(self, host: str, target: str, body: Sequence[bytes | memoryview]) -> bytes:
-        signed = self._signer.headers("POST", host, target, body, time.time())
+    async def lines(self, host: str, target: str, body: Sequence[bytes | memoryview], method: str = "POST") -> bytes:
+        signed = self._signer.headers(method, host, target, body, time.time())
         return "".join([f"{name}: {value}\r\n" for name, value in signed]).encode("ascii")
 
 

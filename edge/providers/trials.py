@@ -62,7 +62,11 @@ async def ask(lane: ResolvedEndpoint) -> Failure | None:
     path = line.split(b" ")[1].removesuffix(b"/chat/completions")
     try:
         async with asyncio.timeout(TRIAL_S):
-            exchange = await lane.upstream.open(lane.target, b"GET %b/models HTTP/1.1\r\n%b0\r\n\r\n" % (path, fields), ())
+            more = b""
+            if lane.door is not None:
+                more = await lane.door.lines(lane.authority, f"{path.decode('ascii')}/models", (), "GET")
+            head = b"GET %b/models HTTP/1.1\r\n%b0\r\n%b\r\n" % (path, fields, more)
+            exchange = await lane.upstream.open(lane.target, head, ())
             try:
                 while not await exchange.head():
                     pass

@@ -2,13 +2,17 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edge.providers.sigv4 import Credentials, Signer, canonical_request, payload_hash
 from edge.providers.tokens import TokenRequest, Tokens
+from edge.providers.trials import ask
 from tests.edge.rig import JSON, Play, Rig
+from tests.routing.wire.frames import frame
 
 pytestmark = pytest.mark.anyio
 ANSWER = (
@@ -104,3 +108,80 @@ async def test_door_of_vertex_has_a_token_and_claude_in_its_path(tmp_path: Path)
         assert body["anthropic_version"] == "vertex-2023-10-16"
         assert "model" not in body
         assert body["messages"][0]["role"] == "user"
+
+
+def is_signed(head: bytes, body: bytes, credentials: Credentials) -> bool:
+    """Whether a head has the signature that AWS would make of the same request."""
+    first, *lines = head.decode().split("\r\n")
+    method, target, _ = first.split(" ")
+    headers = dict(each.split(": ", 1) for each in lines if each)
+    hashed = payload_hash([body])
+    signed = [(name, headers[name]) for name in ("host", "x-amz-content-sha256", "x-amz-date")]
+    request, names = canonical_request(method, target, signed, hashed)
+    now_s = datetime.strptime(headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    signer = Signer(credentials, "eu-west-1", "bedrock")
+    return headers["authorization"] == signer.authorization(request, names, now_s) and headers["x-amz-content-sha256"] == hashed
+
+
+CONVERSE = """
+[providers.nova]
+base_url = "https://bedrock-runtime.eu-west-1.amazonaws.com"
+api_key = "env:DOOR_AWS"
+auth = "sigv4"
+region = "eu-west-1"
+serves = ["converse"]
+[providers.nova.models."amazon.nova-2-lite-v1:0"]
+input = "1"
+output = "2"
+"""
+FRAMES = b"".join(
+    [
+        frame("messageStart", {"role": "assistant"}),
+        frame("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "hi"}}),
+        frame("messageStop", {"stopReason": "end_turn"}),
+        frame("metadata", {"usage": {"inputTokens": 5, "outputTokens": 1}}),
+    ]
+)
+
+
+async def test_converse_is_signed_and_its_frames_become_a_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model's colon is quoted in the path and signed so; what comes back is a Chat stream with its cost, settled."""
+    monkeypatch.setenv("DOOR_AWS", "AKID:topsecret")
+    async with Rig(tmp_path, more=CONVERSE) as rig:
+        heads: list[bytes] = []
+        stage_open = rig.stage.open
+
+        async def remembering(target: Any, head: bytes, body: Any) -> Any:
+            heads.append(head)
+            return await stage_open(target, head, body)
+
+        rig.stage.open = remembering  # type: ignore[method-assign]
+        play = Play(200, [(b"content-type", b"application/vnd.amazon.eventstream")], [FRAMES])
+        answer = await rig.ask(play, model="nova/amazon.nova-2-lite-v1:0", stream=True)
+        assert answer.status == 200
+        assert b'"content":"hi"' in answer.body
+        assert answer.body.endswith(b"data: [DONE]\n\n")
+        assert heads[0].startswith(b"POST /model/amazon.nova-2-lite-v1%3A0/converse-stream HTTP/1.1\r\n")
+        assert is_signed(heads[0], play.asked, Credentials("AKID", "topsecret"))
+        assert not is_signed(heads[0], play.asked + b" ", Credentials("AKID", "topsecret"))
+        record = rig.records[-1]
+        assert (record.tokens.prompt, record.tokens.completion, record.end_reason) == (5, 1, "completed")
+
+
+async def test_trial_goes_through_the_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that rested is tried with a list of models that is signed as what it is, a GET without a body."""
+    monkeypatch.setenv("DOOR_AWS", "AKID:topsecret")
+    async with Rig(tmp_path, more=DOORS) as rig:
+        heads: list[bytes] = []
+        stage_open = rig.stage.open
+
+        async def remembering(target: Any, head: bytes, body: Any) -> Any:
+            heads.append(head)
+            return await stage_open(target, head, body)
+
+        rig.stage.open = remembering  # type: ignore[method-assign]
+        rig.stage.plays = [Play(200, JSON, [b"{}"])]
+        lane = rig.table._lanes["aws", "env:DOOR_AWS"]
+        assert await ask(lane) is None
+        assert heads[0].startswith(b"GET /openai/v1/models HTTP/1.1\r\n")
+        assert is_signed(heads[0], b"", Credentials("AKID", "topsecret"))
