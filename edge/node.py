@@ -32,6 +32,7 @@ from edge.limits.capacity import connections_max, memory_bytes, raise_descriptor
 from edge.limits.fair_start import FairStart
 from edge.limits.limiter import RateLimiter
 from edge.limits.overload import Overload
+from edge.providers.reload import Reloader
 from edge.providers.table import LazyUpstream, Table
 from edge.providers.trials import Trials
 from edge.readiness import Readiness, judge
@@ -82,6 +83,7 @@ class Node:
         self.native = NativeUpstream(self.turn)
         self._httpx = LazyUpstream()
         self.table = Table(settings.providers, self.native, self._httpx, settings.region)
+        self.reloader = Reloader(settings.providers, self.table)
         limits = self.table.config.limits
         self.admission = admission_of(settings)
         memory = memory_bytes() // settings.workers
@@ -158,8 +160,8 @@ class Node:
         """Begin to serve. Waits a moment for the collector, then goes on joining in the background."""
         self._runners = [
             self.tasks.supervise("watch", self.watch.run),
-            self.tasks.supervise("table", self.table.watch),
             self.tasks.supervise("tokens", self.table.keep_tokens),
+            self.tasks.supervise("table", self.reloader.watch),
             self.tasks.supervise("trials", Trials(self.table, self.tasks).run),
         ]
         joining = self.tasks.supervise("join", self._join)
@@ -336,7 +338,7 @@ class Node:
 
     def reload(self) -> None:
         """Read providers.toml now, whether or not it seems to have changed."""
-        self.table.reload()
+        self.tasks.spawn("reload", self.reloader.reload())
 
     def gauges(self) -> dict[str, float]:
         """What is true at this moment, for /metrics."""
@@ -359,6 +361,12 @@ class Node:
             "caller_connections_refused_total": self.admission.refused_total,
         }
         gauges["epochs_lost"] = self.epochs_lost
+        outcome = self.reloader.outcome
+        gauges["config_last_reload_success"] = float(outcome.succeeded)
+        gauges["config_last_reload_success_timestamp_seconds"] = self.reloader.used_s
+        gauges[f'config_info{{version="{outcome.version}"}}'] = 1.0
+        gauges["config_reloads_total"] = self.reloader.used_total
+        gauges["config_reloads_refused_total"] = self.reloader.refused_total
         if self.recovery is not None:
             gauges["orphans_total"] = self.recovery.orphans_total
             gauges["orphans_charged_nano"] = self.recovery.orphans_charged_nano

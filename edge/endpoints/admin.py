@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
@@ -32,6 +33,10 @@ def routes(node: Node) -> list[Route]:
 
     async def readyz(request: Request) -> Response:
         readiness = node.readiness()
+        if "verbose" in request.query_params:
+            facts = {**msgspec.json.decode(readiness.body()), "config": node.reloader.outcome}
+            body = msgspec.json.format(msgspec.json.encode(facts), indent=2) + b"\n"
+            return Response(body, 200 if readiness.is_ready else 503, media_type="application/json")
         return Response(readiness.body(), 200 if readiness.is_ready else 503, media_type="application/json")
 
     async def metrics(request: Request) -> Response:

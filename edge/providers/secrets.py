@@ -11,24 +11,25 @@ from pathlib import Path
 log = logging.getLogger("tollway.table")
 
 
-def resolve(references: frozenset[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def resolve(references: frozenset[str], environ: Mapping[str, str] = os.environ, *, is_quiet: bool = False) -> dict[str, str]:
     """The secrets that `env:NAME` and `file:PATH` stand for; those that lead nowhere are left out."""
     secrets = {}
     for reference in references:
         kind, _, place = reference.partition(":")
-        secret = environ.get(place, "") if kind == "env" else _read_secret(place)
+        secret = environ.get(place, "") if kind == "env" else _read_secret(place, is_quiet=is_quiet)
         if secret.strip():
             secrets[reference] = secret.strip()
     return secrets
 
 
-def _read_secret(place: str) -> str:
+def _read_secret(place: str, *, is_quiet: bool) -> str:
     """The file's content. A provider whose key file is empty or cannot be read drops out, so that is said."""
     try:
         secret = Path(place).read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
-        log.warning("the key file %s cannot be read, so what needs it is not offered: %s", place, error)
+        if not is_quiet:
+            log.warning("the key file %s cannot be read, so what needs it is not offered: %s", place, error)
         return ""
-    if not secret.strip():
+    if not secret.strip() and not is_quiet:
         log.warning("the key file %s is empty, so what needs it is not offered", place)
     return secret

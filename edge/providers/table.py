@@ -21,8 +21,9 @@ import msgspec
 from edge.providers.doors import Door, SignedDoor, TokenDoor, token_source
 from edge.providers.echo import EchoUpstream
 from edge.providers.observed import Observed
-from edge.providers.secrets import resolve
+from edge.providers.reload import Sources, Unusable, sources_of
 from edge.upstream import Target, Upstream
+from edge.upstream.tls import shared_context
 from routing.failures.cause import ABOUT_KEY
 from routing.failures.failure import Failure
 from routing.failures.redaction import Secret
@@ -35,7 +36,6 @@ from routing.routes.route import ANYWHERE
 from routing.routes.situation import situation_of
 from routing.table.config import Config, parse
 from routing.table.endpoint import CHAT, Endpoint
-from routing.table.problem import ConfigError
 from routing.table.provider import Provider
 from routing.views.catalog import Catalog
 from routing.wire.headers import upstream_head_prefix
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from edge.providers.tokens import Tokens, TokenSource
 
 log = logging.getLogger("tollway.table")
-LOOK_S = 2.0
 LANES_MAX = 4_096
 """Of endpoints with the model in their path, whose names callers may choose."""
 _SENSITIVE = re.compile(r"key|token|secret|auth|cookie|credential|password", re.IGNORECASE)
@@ -75,8 +74,6 @@ class Table:
         self._upstreams = {"native": native, "echo": EchoUpstream()}
         self._httpx = httpx_upstream
         self._salt = os.urandom(16)
-        self._seen = self._stamp()
-        self._secrets: dict[str, str] = {}
         self._known_secrets: dict[str, str] = {}
         self._tokens: Tokens | None = None
         self._needs_tokens = asyncio.Event()
@@ -85,27 +82,42 @@ class Table:
         self._health: dict[str, Health] = {}
         self._lanes: dict[tuple[str, str | None], ResolvedEndpoint] = {}
         self._endpoint_lanes: dict[tuple[str, str | None, str, str, bool], ResolvedEndpoint] = {}
-        self._use(parse(path.read_text(encoding="utf-8")))
-
-    def _use(self, config: Config) -> None:
-        secrets = resolve(_references(config))
-        self._secrets = dict(secrets)
-        lanes: dict[tuple[str, str | None], ResolvedEndpoint] = {}
-        for provider in config.providers.values():
-            for ref in provider.key_refs or (None,):
-                if ref is None:
-                    lanes[provider.name, ref] = self._lane(provider, None)
-                elif ref in secrets:
-                    try:
-                        lanes[provider.name, ref] = self._lane(provider, secrets[ref])
-                    except ValueError as error:
-                        log.error("%s is not used: %s", ref, error)
-                        del secrets[ref]
+        self._ca_versions: dict[str, str] = {}
+        self._is_in_force = False
+        text = path.read_bytes()
+        config = parse(text.decode())
         self.config = config
-        self.offered = frozenset(secrets)
-        self.catalog = Catalog(config, self.offered)
-        digests = {ref: self._digest(secret) for ref, secret in secrets.items()}
-        self._routes = Routes(config, self.offered, digests)
+        self.adopt(config, sources_of(text, config))
+
+    def adopt(self, config: Config, sources: Sources) -> None:
+        """Use it from now on. Everything is made before anything is changed: ValueError leaves what was."""
+        secrets = dict(sources.secrets)
+        lanes: dict[tuple[str, str | None], ResolvedEndpoint] = {}
+        versions, self._ca_versions = self._ca_versions, sources.certificates
+        try:
+            for provider in config.providers.values():
+                if self._is_in_force:
+                    _prove_authorities(provider, sources)
+                for ref in provider.key_refs or (None,):
+                    if ref is None:
+                        lanes[provider.name, ref] = self._lane(provider, None)
+                    elif ref in secrets:
+                        try:
+                            lanes[provider.name, ref] = self._lane(provider, secrets[ref])
+                        except ValueError as error:
+                            log.error("%s is not used: %s", ref, error)
+                            del secrets[ref]
+            offered = frozenset(secrets)
+            catalog = Catalog(config, offered)
+            digests = {ref: self._digest(secret) for ref, secret in secrets.items()}
+            routes = Routes(config, offered, digests)
+            for name in (*config.aliases, *config.routes):
+                routes.plan(name, (), {}, 0.0, 0.0)
+        except BaseException:
+            self._ca_versions = versions
+            raise
+        self.config, self.sources, self.offered, self.catalog, self._routes = config, sources, offered, catalog, routes
+        self._is_in_force = True
         self._forget_other_keys(config, digests)
         # Requests that were planned with the last table still find their lanes.
         self._lanes = self._lanes | lanes
@@ -141,6 +153,7 @@ class Table:
             provider.ca_file,
             provider.proxy,
             provider.http2,
+            self._ca_versions.get(provider.ca_file or "", ""),
         )
         upstream = self._httpx.get() if provider.transport == "httpx" else self._upstreams[_native_or_echo(provider)]
         door = None if provider.auth == "key" else self._door(provider, secret)
@@ -270,41 +283,15 @@ class Table:
             else:
                 self._health[scope] = health
 
-    async def watch(self) -> None:
-        """Look at the file and its keys' files every other second until cancelled; use them when they changed and are right."""
-        last = self._secrets
-        while True:
-            await asyncio.sleep(LOOK_S)
-            stamp, secrets = self._stamp(), resolve(_references(self.config))
-            # A key's file that is empty at one look is being written; at two, it is empty.
-            is_rotated = secrets != self._secrets and (secrets.keys() >= self._secrets.keys() or secrets == last)
-            if stamp != self._seen or is_rotated:
-                self._seen = stamp
-                self.reload()
-            last = secrets
 
-    def reload(self) -> None:
-        """Read the file now. Problems are logged; the table in force then stays."""
-        try:
-            self._use(parse(self._path.read_text(encoding="utf-8")))
-        except ConfigError as error:
-            log.error("%s is not used, the last good one keeps serving:\n%s", self._path, error)
-        except (OSError, ValueError, RecursionError) as error:
-            # ValueError: not UTF-8, or a number that Python does not convert; RecursionError: nested too deeply.
-            log.error("%s cannot be read, the last good one keeps serving: %s", self._path, error)
-        else:
-            log.info("%s is in force, version %s", self._path, self.config.version)
-
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            facts = self._path.stat()
-        except OSError:
-            return None
-        return facts.st_mtime_ns, facts.st_size, facts.st_ino
-
-
-def _references(config: Config) -> frozenset[str]:
-    return frozenset(ref for provider in config.providers.values() for ref in provider.key_refs)
+def _prove_authorities(provider: Provider, sources: Sources) -> None:
+    """Unusable: nobody could be believed. At the start a file that is not right costs its provider alone, and is told by it."""
+    if provider.ca_file is None or provider.transport == "httpx":
+        return
+    try:
+        shared_context(provider.verify, provider.ca_file, sources.certificates.get(provider.ca_file, ""))
+    except (OSError, ValueError) as error:
+        raise Unusable(f"providers.{provider.name}.ca_file: {provider.ca_file} holds no certificates: {error}") from None
 
 
 class LazyUpstream:

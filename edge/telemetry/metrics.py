@@ -104,5 +104,5 @@ class Metrics:
         lines += self.first_byte_s.lines("tollway_time_to_first_byte_seconds")
         lines += self.overhead_s.lines("tollway_overhead_seconds")
         for name, value in gauges.items():
-            lines += [f"# TYPE tollway_{name} gauge", f"tollway_{name} {value:g}"]
+            lines += [f"# TYPE tollway_{name.partition('{')[0]} gauge", f"tollway_{name} {value:.15g}"]
         return "\n".join(lines) + "\n"

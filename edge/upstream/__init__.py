@@ -33,6 +33,8 @@ class Target(msgspec.Struct, frozen=True, cache_hash=True):
     ca_file: str | None = None
     proxy: str | None = None
     http2: bool = False
+    ca_version: str = ""
+    """What `ca_file` holds: with other certificates it is another target, whose connections are made anew."""
 
 
 class PoolStats(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ AddressInfo = tuple[Any, Any, int, str, Any]
 async def dial(loop: asyncio.AbstractEventLoop, connection: UpstreamConnection, target: Target) -> None:
     """Connect `connection` to the target, or raise AttemptFailed with nothing sent."""
     try:
-        context = shared_context(target.verify, target.ca_file) if target.scheme == "https" else None
+        context = shared_context(target.verify, target.ca_file, target.ca_version) if target.scheme == "https" else None
         async with asyncio.timeout(target.connect_timeout_s):
             addresses = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
             winner = await race(loop, addresses)

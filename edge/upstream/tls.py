@@ -8,10 +8,11 @@ Limits: without a system store of authorities (a bare container image) certifi's
 """
 
 import ssl
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 NAMES_MAX = 1024
+CONTEXTS_MAX = 64
 
 
 class ReachableObject(ssl.SSLObject):
@@ -50,9 +51,10 @@ class ReusingContext(ssl.SSLContext):
             self._sessions[server_hostname] = session
 
 
-@cache
-def shared_context(verify: bool, ca_file: str | None) -> ReusingContext:
-    """The context of all connections that believe the same authorities, so that they share sessions."""
+@lru_cache(CONTEXTS_MAX)
+def shared_context(verify: bool, ca_file: str | None, version: str = "") -> ReusingContext:
+    """The context of all connections that believe the same authorities, so that they share sessions. `version` tells what the
+    file holds: another content is another context."""
     return build_context(verify, ca_file)
 
 

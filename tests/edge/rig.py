@@ -15,6 +15,7 @@ from typing import Any
 from edge.credit.credit import Credit
 from edge.journal import Journal
 from edge.limits.limiter import RateLimiter
+from edge.providers.reload import read, sources_of
 from edge.providers.table import LazyUpstream, Table
 from edge.relay.body import MemoryBudget
 from edge.relay.generation import AccountingContext
@@ -54,6 +55,12 @@ output = "4"
 [aliases]
 both = ["p/m", "q/m"]
 """
+
+
+def reread(table: Table, path: Path) -> None:
+    """What a reload does, at once."""
+    config = read(path.read_bytes())
+    table.adopt(config, sources_of(path.read_bytes(), config))
 
 
 class Play:

@@ -7,6 +7,7 @@ from time import monotonic
 
 import pytest
 
+from edge.providers.reload import Reloader
 from edge.providers.table import LazyUpstream, Table
 from edge.upstream import Upstream
 from edge.upstream.httpx_transport import HttpxUpstream
@@ -15,7 +16,7 @@ from routing.plan.health import Health
 from tests.answers import Answer, Delay, End, Gate, completion, event, head, respond, spoken, stream
 from tests.edge.failures import BEHAVIOURS, Behaviour, oai, table
 from tests.edge.patience import until
-from tests.edge.rig import Caller, Rig
+from tests.edge.rig import Caller, Rig, reread
 from tests.processes import free_port
 from tests.provider import Provider, Request
 
@@ -300,17 +301,17 @@ async def test_right_key_in_the_file_is_used_at_once(rig: FailoverRig) -> None:
     refused = await rig.request("lone/m")
     assert (refused.status, refused.headers.get(b"retry-after"), refused.headers[b"x-should-retry"]) == (502, None, b"false")
     (rig.folder / "ill").write_text("well-key-now\n")
-    rig.table.reload()
+    reread(rig.table, rig.folder / "providers.toml")
     assert (await rig.request("lone/m")).status == 200
     assert rig.health == {}
 
 
 async def test_rotated_key_is_seen_without_a_change_of_the_table(rig: FailoverRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file behind `file:` is looked at like the table itself."""
-    monkeypatch.setattr("edge.providers.table.LOOK_S", 0.01)
+    monkeypatch.setattr("edge.providers.reload.LOOK_S", 0.01)
     rig.script(BEHAVIOURS[0].answer)
     assert (await rig.request("lone/m")).status == 502
-    watching = rig.tasks.spawn("watch", rig.table.watch())
+    watching = rig.tasks.spawn("watch", Reloader(rig.folder / "providers.toml", rig.table).watch())
     (rig.folder / "ill").write_text("well-key-now")
     await until(lambda: rig.health == {})
     assert (await rig.request("lone/m")).status == 200

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.edge.rig import JSON, SSE, Caller, Play, Rig
+from tests.edge.rig import JSON, SSE, Caller, Play, Rig, reread
 from usage.record import Tokens
 
 pytestmark = pytest.mark.anyio
@@ -77,7 +77,7 @@ def asked(play: Play) -> dict[str, Any]:
 async def rig_of(folder: Path, credit_nano: int) -> Rig:
     rig = Rig(folder, credit_nano=credit_nano)
     (folder / "providers.toml").write_text(TABLE)
-    rig.table.reload()
+    reread(rig.table, rig._folder / "providers.toml")
     return rig
 
 

@@ -12,6 +12,7 @@ from edge.providers.trials import Trials, ask
 from edge.upstream.httpx_transport import HttpxUpstream
 from tests.answers import Answer, End, completion, respond
 from tests.edge.patience import until
+from tests.edge.rig import reread
 from tests.edge.test_failover import FailoverRig
 from tests.provider import Provider, Request
 
@@ -120,6 +121,6 @@ async def test_key_that_is_gone_is_not_tried(rig: FailoverRig) -> None:
     rig.script(respond(b"", 401))
     assert (await rig.request("lone/m")).status == 502
     (rig.folder / "ill").write_text("another")
-    rig.table.reload()
+    reread(rig.table, rig.folder / "providers.toml")
     assert rig.health == {}
     assert isinstance(Table(rig.folder / "providers.toml", rig.native, LazyUpstream()).due(0.0), list)
