@@ -158,8 +158,23 @@ def _add_own(subparsers: Subparsers, app: Any, prepare: Prepare) -> None:
     )
     serve_parser.set_defaults(run=lambda options: _serve(app, prepare, options.workers))
     check_parser = subparsers.add_parser("check", help="check providers.toml and say what it offers")
-    check_parser.add_argument("file", nargs="?", type=Path)
-    check_parser.set_defaults(run=_check)
+    _add_check(check_parser)
+    difference_parser = subparsers.add_parser("diff", help="say what the difference between two tables means for callers")
+    difference_parser.add_argument("old", type=Path)
+    difference_parser.add_argument("new", type=Path)
+    difference_parser.add_argument("--json", action="store_true", help="machine-readable")
+    difference_parser.set_defaults(run=_diff)
+    format_parser = subparsers.add_parser("fmt", help="format providers.toml, comments kept")
+    format_parser.add_argument("file", nargs="?", type=Path)
+    format_parser.add_argument("--check", action="store_true", help="change nothing; exit status 1 if something would change")
+    format_parser.set_defaults(run=_format)
+    prices_parser = subparsers.add_parser("prices", help="prices of the table beside the public list")
+    update_parser = prices_parser.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser(
+        "update", help="show what differs from genai-prices; --write takes it over"
+    )
+    update_parser.add_argument("file", nargs="?", type=Path)
+    update_parser.add_argument("--write", action="store_true", help="take the list's prices over")
+    update_parser.set_defaults(run=_update_prices)
     explain_parser = subparsers.add_parser("explain", help="say where a model id would be sent, and at what price")
     explain_parser.add_argument("model")
     explain_parser.set_defaults(run=_explain)
@@ -179,13 +194,25 @@ def _add_own(subparsers: Subparsers, app: Any, prepare: Prepare) -> None:
     ship_parser.set_defaults(run=_journal_ship)
 
 
-def _load(path: Path) -> tuple[Config, frozenset[str]]:
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", nargs="?", type=Path)
+    parser.add_argument("--strict", action="store_true", help="an environment variable that is not set counts too")
+    parser.add_argument("--online", action="store_true", help="ask each provider, with each key, what models it has")
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+    parser.set_defaults(run=_check)
+
+
+def _text_of(path: Path) -> str:
     try:
-        config = parse(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise Trouble(f"{path} does not exist: copy providers.toml there or set TOLLWAY_PROVIDERS to where it is") from None
     except (OSError, UnicodeDecodeError) as error:
         raise Trouble(f"{path} cannot be read: {error}") from None
+
+
+def _load(path: Path) -> tuple[Config, frozenset[str]]:
+    config = parse(_text_of(path))
     references = frozenset(ref for provider in config.providers.values() for ref in provider.key_refs)
     return config, frozenset(resolve(references))
 
@@ -223,12 +250,31 @@ def _say_listening(port: int) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from routing.views.explanation import describe
+    from edge.commands.check import check
 
     path = options.file or Settings.read().providers
-    config, offered = _load(path)
-    sys.stdout.write("".join(f"{line}\n" for line in describe(config, offered)))
-    return 0
+    return check(path, _text_of(path), is_strict=options.strict, is_online=options.online, as_json=options.json)
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from edge.commands.compare import compare
+
+    return compare(_text_of(options.old), _text_of(options.new), as_json=options.json)
+
+
+def _format(options: argparse.Namespace) -> int:
+    from edge.commands.format import format_file
+
+    path = options.file or Settings.read().providers
+    parse(_text_of(path))
+    return format_file(path, is_check=options.check)
+
+
+def _update_prices(options: argparse.Namespace) -> int:
+    from edge.commands.prices import update
+
+    path = options.file or Settings.read().providers
+    return update(path, _text_of(path), writes=options.write)
 
 
 def _explain(options: argparse.Namespace) -> int:

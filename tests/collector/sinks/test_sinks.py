@@ -163,6 +163,9 @@ def publish_all(runner: SinkRunner, on_round: Callable[[int], None] = lambda rou
     raise AssertionError("the outbox did not empty")
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # nats-py leaves the writer of a killed server open
 @pytest.mark.parametrize(
     ("count", "kills"),
     [pytest.param(1_000, 2, id="short"), pytest.param(100_000, 10, id="long", marks=pytest.mark.deep)],

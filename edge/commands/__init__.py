@@ -1,0 +1,1 @@
+"""What the commands for the routing table do: check, diff, fmt, prices."""

@@ -1,0 +1,125 @@
+"""Two routing tables in terms of callers: what can no longer be called, what is new, what costs otherwise, where it goes instead.
+
+Rule: an edit is told by what callers will notice, not by its lines. Pure: two tables in, lines out.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from routing.table.config import Config
+from routing.table.provider import Model, Provider
+from routing.views.explanation import prices
+
+_OF_PROVIDER: Final = (
+    "connect_timeout_s",
+    "first_byte_timeout_s",
+    "idle_timeout_s",
+    "total_timeout_s",
+    "attempts_max",
+    "on_disconnect",
+    "transport",
+    "verify",
+    "allow_state",
+    "trusts_served_tier",
+    "usage_arithmetic",
+    "max_tokens_field",
+    "auth_header",
+    "parameters",
+)
+_OF_MODEL: Final = ("name", "context_tokens", "max_output_tokens", "image_tokens_max", "input_modalities", "output_modalities")
+
+
+def difference(old: Config, new: Config) -> list[str]:
+    """`- openai/gpt-4o: is gone`, `~ openai/gpt-4o: input …`; empty when no caller notices anything."""
+    return [*_models(old, new), *_aliases(old, new), *_providers(old, new), *_limits(old, new)]
+
+
+def _models_of(config: Config) -> dict[str, Model]:
+    return {model.id: model for provider in config.providers.values() for model in provider.models.values()}
+
+
+def _models(old: Config, new: Config) -> Iterator[str]:
+    before, after = _models_of(old), _models_of(new)
+    for model_id in sorted(before.keys() | after.keys()):
+        was, now = before.get(model_id), after.get(model_id)
+        if now is None:
+            assert was is not None
+            yield f"- {model_id}: is gone{_instead(model_id, new)}"
+        elif was is None:
+            yield f"+ {model_id}: {prices(now.rates)}"
+        else:
+            yield from _changed(model_id, was, now)
+
+
+def _instead(model_id: str, new: Config) -> str:
+    provider = new.providers.get(model_id.partition("/")[0])
+    return ", and is called at the price for unlisted models" if provider is not None and provider.unlisted is not None else ""
+
+
+def _changed(model_id: str, was: Model, now: Model) -> Iterator[str]:
+    if prices(was.rates) != prices(now.rates):
+        yield f"~ {model_id}: {prices(was.rates)} -> {prices(now.rates)}"
+    elif _tariff(was) != _tariff(now):
+        yield f"~ {model_id}: other prices for long prompts or service tiers"
+    for name in _OF_MODEL:
+        before, after = getattr(was, name), getattr(now, name)
+        if before != after:
+            yield f"~ {model_id}: {name} {_told(before)} -> {_told(after)}"
+
+
+def _tariff(model: Model) -> list[object]:
+    """Its prices without the version of the table that they were read from."""
+    tariffs = {"": model.tariff} | model.tariff.tiers
+    return [(name, prices(t.rates), [(step.tokens, prices(step.rates)) for step in t.above]) for name, t in tariffs.items()]
+
+
+def _aliases(old: Config, new: Config) -> Iterator[str]:
+    for name in sorted(old.aliases.keys() | new.aliases.keys()):
+        was, now = old.aliases.get(name), new.aliases.get(name)
+        if was == now:
+            continue
+        if now is None:
+            yield f"- {name}: the alias is gone"
+        elif was is None:
+            yield f"+ {name}: an alias of {', '.join(now)}"
+        else:
+            lost = [target for target in was if target not in now]
+            won = [target for target in now if target not in was]
+            parts = [f"loses {', '.join(lost)}"] * bool(lost) + [f"gains {', '.join(won)}"] * bool(won)
+            yield f"~ {name}: {'; '.join(parts) or 'the order is now ' + ', '.join(now)}"
+
+
+def _providers(old: Config, new: Config) -> Iterator[str]:
+    for name in sorted(old.providers.keys() & new.providers.keys()):
+        yield from _of_provider(old.providers[name], new.providers[name])
+
+
+def _of_provider(was: Provider, now: Provider) -> Iterator[str]:
+    if was.base_url != now.base_url:
+        yield f"~ provider {now.name}: is asked at {now.base_url.text} instead of {was.base_url.text}"
+    if was.key_refs != now.key_refs:
+        yield f"~ provider {now.name}: keys {_told(was.key_refs)} -> {_told(now.key_refs)}"
+    if (was.unlisted is None) != (now.unlisted is None):
+        state = "have a price" if now.unlisted else "cannot be called any more"
+        yield f"~ provider {now.name}: models that are not listed {state}"
+    elif was.unlisted is not None and now.unlisted is not None and prices(was.unlisted) != prices(now.unlisted):
+        yield f"~ provider {now.name}: unlisted models {prices(was.unlisted)} -> {prices(now.unlisted)}"
+    for field in _OF_PROVIDER:
+        before, after = getattr(was, field), getattr(now, field)
+        if before != after:
+            yield f"~ provider {now.name}: {field} {_told(before)} -> {_told(after)}"
+
+
+def _limits(old: Config, new: Config) -> Iterator[str]:
+    for name in new.limits.__struct_fields__:
+        before, after = getattr(old.limits, name), getattr(new.limits, name)
+        if before != after:
+            yield f"~ limits: {name} {_told(before)} -> {_told(after)}"
+    if old.cors_origins != new.cors_origins:
+        yield f"~ cors: origins {_told(old.cors_origins)} -> {_told(new.cors_origins)}"
+
+
+def _told(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "unknown" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

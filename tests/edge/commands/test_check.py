@@ -1,0 +1,142 @@
+"""`tollway check` on wrong files: each says where, what is wrong and what would be right, with a status that CI can use."""
+
+import json
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from edge.commands.check import check
+from routing.table.advice import advise, is_private
+from routing.table.config import ConfigError, parse
+from tests.processes import free_port
+
+WRONG = sorted((Path(__file__).parent / "wrong").glob("*.toml"))
+SHIPPED = Path(__file__).parents[3] / "providers.toml"
+PRICED = 'unlisted = { input = "1", output = "2" }\n'
+
+
+def checked(path: Path, capsys: pytest.CaptureFixture[str], **options: bool) -> tuple[int, str]:
+    """The exit status and what is printed, the table's version aside."""
+    try:
+        status = check(path, path.read_text(), **{"is_strict": False, "is_online": False, "as_json": False} | options)
+    except ConfigError as error:
+        return 2, f"{error}\n"
+    lines = capsys.readouterr().out.splitlines()
+    return status, "".join(f"{line}\n" for line in lines if not line.startswith("table "))
+
+
+@pytest.mark.parametrize("path", WRONG, ids=lambda path: path.stem)
+def test_wrong_file_is_explained(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each file beside its golden answer; none passes."""
+    status, said = checked(path, capsys)
+    assert f"exit {status}\n{said}" == path.with_suffix(".txt").read_text()
+    assert status in (1, 2)
+    assert "line " in said or "missing: " in said
+
+
+def test_wrong_files_are_sixty() -> None:
+    """So many are kept, and no secret that stands in one of them is repeated."""
+    assert len(WRONG) >= 60
+    assert not any("hunter2" in path.read_text() or "gsk_abc" in path.read_text() for path in WRONG[0].parent.glob("*.txt"))
+
+
+def test_shipped_table_has_no_advice() -> None:
+    text = SHIPPED.read_text()
+    assert advise(parse(text), text) == []
+
+
+def test_check_strict_counts_missing_variables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A laptop seldom has all keys; CI that deploys should."""
+    path = tmp_path / "providers.toml"
+    path.write_text('[providers.p]\nbase_url = "https://p.example"\napi_key = "env:TOLLWAY_NOT_SET"\n' + PRICED)
+    assert checked(path, capsys)[0] == 0
+    status, said = checked(path, capsys, is_strict=True)
+    assert (status, "missing: env:TOLLWAY_NOT_SET: set TOLLWAY_NOT_SET in the environment" in said) == (1, True)
+    status = check(path, path.read_text(), is_strict=True, is_online=False, as_json=True)
+    assert [found["path"] for found in json.loads(capsys.readouterr().out)["findings"]] == ["env:TOLLWAY_NOT_SET"]
+
+
+@pytest.mark.parametrize(
+    ("host", "is_inside"),
+    [
+        ("localhost", True),
+        ("vllm", True),
+        ("ollama.lan", True),
+        ("llm.default.svc.cluster.local", True),
+        ("10.0.0.8", True),
+        ("192.168.1.4", True),
+        ("fd00::1", True),
+        ("8.8.8.8", False),
+        ("api.example.com", False),
+        ("internal.example.com", False),
+    ],
+)
+def test_private_host(host: str, is_inside: bool) -> None:
+    assert is_private(host) is is_inside
+
+
+class Models(BaseHTTPRequestHandler):
+    """A provider that knows one key."""
+
+    def do_GET(self) -> None:
+        is_right = self.headers.get("authorization") == "Bearer right" and self.path == "/v1/models"
+        self.send_response(200 if is_right else 401)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def provider() -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Models)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield int(server.server_address[1])
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_check_online_names_the_step_that_fails(
+    provider: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A right key, a wrong one, a port where nobody is, a name that nobody has, TLS with who does not speak it."""
+    monkeypatch.setenv("RIGHT", "right")
+    monkeypatch.setenv("WRONG", "wrong")
+    keys = 'api_keys = ["env:RIGHT", "env:WRONG"]\n'
+    places = {
+        "there": (f"http://127.0.0.1:{provider}/v1", keys),
+        "nobody": (f"http://127.0.0.1:{free_port()}/v1", 'api_key = "none"\n'),
+        "nameless": ("https://no-such-host.invalid/v1", 'api_key = "none"\n'),
+        "plain": (f"https://127.0.0.1:{provider}/v1", 'api_key = "none"\n'),
+    }
+    path = tmp_path / "providers.toml"
+    path.write_text("".join(f'[providers.{name}]\nbase_url = "{url}"\n{key}{PRICED}' for name, (url, key) in places.items()))
+    status = check(path, path.read_text(), is_strict=False, is_online=True, as_json=True)
+    said = json.loads(capsys.readouterr().out)
+    answers = {(answer["provider"], answer["key"]): answer for answer in said["online"]}
+    assert status == 1
+    assert answers["there", "env:RIGHT"]["problem"] == ""
+    assert answers["there", "env:WRONG"]["problem"] == "the key is refused with 401"
+    assert [answers[name, ""]["step"] for name in ("nobody", "nameless", "plain")] == ["TCP", "DNS", "TLS"]
+    assert "right" not in str(said)
+
+
+def test_check_online_of_a_silent_provider_ends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody listens and says nothing: the step has an end."""
+    monkeypatch.setattr("edge.commands.online.STEP_S_MAX", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        path = tmp_path / "providers.toml"
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        path.write_text(f'[providers.p]\nbase_url = "{url}"\napi_key = "none"\n{PRICED}')
+        assert check(path, path.read_text(), is_strict=False, is_online=True, as_json=False) == 1
+        assert "p (no key): fails at GET /models: ReadTimeout" in capsys.readouterr().out
+    shutil.rmtree(tmp_path)
