@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from edge.providers.table import resolve
+from edge.providers.secrets import resolve
 from routing.table.advice import Advice, advise
 from routing.table.config import Config, ConfigError, parse
 from routing.views.explanation import describe

@@ -23,8 +23,6 @@ IMAGES = {
     "collector": (Path("collector/Dockerfile"), Path("collector/fly.toml"), {"usage", "collector"}),
 }
 PRESENT = [name for name, (dockerfile, _, _) in IMAGES.items() if (ROOT / dockerfile).exists()]
-OPTIONAL = {"genai_prices", "tomlkit"}
-"""What a command needs that is no part of serving; without them it says how to get them."""
 DISTRIBUTIONS = {"nats": "nats-py"}
 """Packages that are not called like the distribution that brings them."""
 HOUSE = {"proxy", "edge", "routing", "usage", "collector"}
@@ -126,7 +124,7 @@ def test_image_imports_on_its_own(image: str, dockerfile: Dockerfile, tmp_path: 
     assert all(file.startswith(str(tmp_path)) for file in loaded.values()), loaded
 
 
-OF_EXTRAS = {"cryptography"}
+OF_EXTRAS = {"cryptography", "genai_prices", "tomlkit"}
 """Of what pyproject names as an extra: who needs it is told to install it, and the image is built with it then."""
 
 
@@ -141,7 +139,7 @@ def test_image_requirements_cover_its_imports(image: str, dockerfile: Dockerfile
                 imported |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
                 imported.add(node.module.split(".")[0])
-    foreign = imported - HOUSE - OF_EXTRAS - OPTIONAL - set(sys.stdlib_module_names)
+    foreign = imported - HOUSE - OF_EXTRAS - set(sys.stdlib_module_names)
     assert {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in foreign} <= set(locked)
 
 
