@@ -24,14 +24,9 @@ def _no_swap(patch: Callable[[Any, str, Any], None]) -> None:
 
 
 def _no_paid(patch: Callable[[Any, str, Any], None]) -> None:
-    from edge.endpoints.router import ApiRouter
+    from edge import process
 
-    plain = ApiRouter.serve
-
-    def serve(self: ApiRouter, paid: Any, routes: Any, origins: Any) -> None:
-        plain(self, {}, routes, origins)
-
-    patch(ApiRouter, "serve", serve)
+    patch(process, "paid_paths", lambda node: {})
 
 
 SWITCHES: dict[str, Callable[[Callable[[Any, str, Any], None]], None]] = {

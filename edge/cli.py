@@ -14,46 +14,45 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
+from starlette.types import ASGIApp
 
-from edge.data_folder import StartProblem
+from edge.data_folder import StartProblem, locked, node_name
 from edge.drain import LEFT
+from edge.process import Edge
 from edge.providers.secrets import resolve
 from edge.settings import WORKERS_MAX, SettingError, Settings
 from routing.table.config import Config, ConfigError, parse
 from usage.key import without_secrets
 
 Subparsers = Any
-AddCommands = Callable[[Subparsers], None]
-Prepare = Callable[[Settings], None]
+Part = Callable[[str], Any]
+"""Module → that module of the collector; None where no collector is installed."""
 
 
 class Trouble(Exception):
     """A command cannot do what it was asked; the text is what the operator reads."""
 
 
-def greeting(key: str, login: str, port: int) -> str:
+def greet(port: int, key: str, login: str) -> None:
     """What the first start prints: the demo key, a first request that works as pasted, and a link that signs in once."""
     body = '{"model":"echo/echo-1","messages":[{"role":"user","content":"Hello, Tollway"}]}'
-    return (
+    sys.stdout.write(
         "account demo was made with 5.00 dollars of credit; its key is shown only now\n"
         f"key: {key}\n"
         f"curl -sS http://127.0.0.1:{port}/api/v1/chat/completions -H 'Authorization: Bearer {key}' "
         f"-H 'Content-Type: application/json' -d '{body}'\n"
         f"dashboard: http://127.0.0.1:{port}/dashboard/login/{login}\n"
     )
+    sys.stdout.flush()
 
 
 def run(
     arguments: Sequence[str],
-    app: Any,
-    prepare: Prepare,
-    add_commands: AddCommands | None = None,
-    doctor_of_books: Callable[[], Any] = lambda: None,
+    app: ASGIApp,
+    edge: Edge,
+    part: Part,
 ) -> int:
-    """Run one command; the exit code. `prepare` finds out, before anything listens, what would keep `app` from serving.
-
-    `add_commands` and `doctor_of_books` are the collector's part, where it is installed.
-    """
+    """Run one command; the exit code. `serve` serves `app`, which answers from `edge`; account commands are the collector's."""
     parser = Parser(prog="tollway", description="The Tollway proxy: serve it, check it, look into it.")
     parser.add_argument("--version", action=_Version, nargs=0, help="say which release this is")
     parser.add_argument(
@@ -62,17 +61,18 @@ def run(
         help="do an account command at the collector there, with an operator's token in TOLLWAY_OPERATOR_TOKEN",
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_own(subparsers, app, prepare)
+    _add_own(subparsers, app, edge, part)
     own = frozenset(subparsers.choices)
-    if add_commands is not None and (not arguments or arguments[0] not in own - {"completion"}):
-        # Not for `serve`: what the other commands need is a tenth of its start.
-        add_commands(subparsers)
+    # Not for `serve`: what the other commands need is a tenth of its start.
+    needs_all = not arguments or arguments[0] not in own - {"completion"}
+    if needs_all and (accounts := part("cli.commands")) is not None:
+        accounts.commands(subparsers)
     try:
         status = _do_elsewhere(arguments, own, has_books=len(subparsers.choices) > len(own))
         if status is not None:
             return status
         options = parser.parse_args(arguments)
-        options.parser, options.doctor_of_books = parser, doctor_of_books
+        options.parser, options.part = parser, part
         code = options.run(options)
         sys.stdout.flush()
     except (Trouble, SettingError, StartProblem, ConfigError) as trouble:
@@ -121,7 +121,7 @@ def _do_elsewhere(arguments: Sequence[str], own: frozenset[str], *, has_books: b
     is_named = any(word == "--collector" or word.startswith("--collector=") for word in arguments)
     if not is_named and not (url and arguments and arguments[0] not in own and not arguments[0].startswith("-")):
         return None
-    from edge.remote_commands import parted, send, target_of
+    from edge.commands.remote import parted, send, target_of
 
     named, words = parted(arguments)
     command = next((word for word in words if not word.startswith("-")), "")
@@ -138,17 +138,18 @@ def _do_elsewhere(arguments: Sequence[str], own: frozenset[str], *, has_books: b
 def _examine(options: argparse.Namespace) -> int:
     from edge.doctor.doctor import run
 
-    return run(options.role, options.doctor_of_books(), as_json=options.json)
+    books = options.part("cli.doctor")
+    return run(options.role, books and books.look_at_books, as_json=options.json)
 
 
 def _complete(options: argparse.Namespace) -> int:
-    from edge.completion import script
+    from edge.commands.completion import script
 
     sys.stdout.write(script(options.shell, options.parser))
     return 0
 
 
-def _add_own(subparsers: Subparsers, app: Any, prepare: Prepare) -> None:
+def _add_own(subparsers: Subparsers, app: ASGIApp, edge: Edge, part: Part) -> None:
     serve_parser = subparsers.add_parser("serve", help="run the proxy in the foreground")
     serve_parser.add_argument(
         "--workers",
@@ -156,7 +157,7 @@ def _add_own(subparsers: Subparsers, app: Any, prepare: Prepare) -> None:
         metavar="N",
         help="processes on this machine's cores, on one port, each a node of its own; needs TOLLWAY_COLLECTOR_URL (default: one)",
     )
-    serve_parser.set_defaults(run=lambda options: _serve(app, prepare, options.workers))
+    serve_parser.set_defaults(run=lambda options: _serve(app, edge, part, options.workers))
     check_parser = subparsers.add_parser("check", help="check providers.toml and say what it offers")
     _add_check(check_parser)
     difference_parser = subparsers.add_parser("diff", help="say what the difference between two tables means for callers")
@@ -222,7 +223,22 @@ def _log_to_stderr() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every call to the collector
 
 
-def _serve(app: Any, prepare: Prepare, workers: int | None) -> int:
+def _prepare(settings: Settings, part: Part) -> None:
+    """StartProblem, SettingError: what would keep this process from serving, said before anything listens."""
+    with locked(settings.data):
+        node_name(settings)
+        if settings.collector_url is not None:
+            return
+        embedded = part("embedded")
+        if embedded is None:
+            raise StartProblem("there is no collector in this installation: set TOLLWAY_COLLECTOR_URL to where one runs")
+        try:
+            embedded.open_books().close()
+        except embedded.CannotEmbed as problem:
+            raise StartProblem(str(problem)) from None
+
+
+def _serve(app: ASGIApp, edge: Edge, part: Part, workers: int | None) -> int:
     from edge.downstream.server import StartFailed
     from edge.serve import PortTaken, serve
 
@@ -237,11 +253,11 @@ def _serve(app: Any, prepare: Prepare, workers: int | None) -> int:
             from edge.workers.supervisor import supervise
 
             return supervise(settings, count, lambda: _say_listening(settings.port))
-        prepare(settings)
-        serve(app, settings, lambda: None if settings.listen_fd is not None else _say_listening(settings.port))
+        _prepare(settings, part)
+        serve(app, edge, settings, lambda: None if settings.listen_fd is not None else _say_listening(settings.port))
     except (PortTaken, StartFailed) as problem:
         raise Trouble(str(problem)) from None
-    return LEFT if app.node is not None and app.node.left else 0
+    return LEFT if edge.node is not None and edge.node.left else 0
 
 
 def _say_listening(port: int) -> None:

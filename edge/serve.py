@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import uvloop
+from starlette.types import ASGIApp
 
 from edge.downstream.server import HEAD_TIMEOUT_S, Server
 from edge.drain import Drain
@@ -37,12 +38,20 @@ Listening = Callable[[], None]
 
 
 class Leaver(Protocol):
-    """What an application offers that wants to leave in good order; the attribute `node` of it, None until it has started."""
+    """What wants to leave in good order."""
 
     @property
     def drain(self) -> Drain: ...
     async def finish_requests(self) -> None: ...
     def reload(self) -> None: ...
+
+
+class NodeOwner(Protocol):
+    """Who runs the node (`edge.process.Edge`)."""
+
+    @property
+    def node(self) -> Leaver | None:
+        """None until it has started."""
 
 
 class PortTaken(Exception):
@@ -111,8 +120,10 @@ async def _find_listening(host: str, port: int, on_listening: Listening) -> None
 class Leaving:
     """What signals do. `closes_early`: the server can stop to listen while it still serves what it has."""
 
-    def __init__(self, app: Any, stop: Stop, *, closes_early: bool, on_leaving: Callable[[], None] = lambda: None) -> None:
-        self._app = app
+    def __init__(
+        self, owner: NodeOwner, stop: Stop, *, closes_early: bool, on_leaving: Callable[[], None] = lambda: None
+    ) -> None:
+        self._owner = owner
         self._stop = stop
         self._closes_early = closes_early
         self._on_leaving = on_leaving
@@ -120,8 +131,7 @@ class Leaving:
 
     @property
     def _node(self) -> Leaver | None:
-        node: Leaver | None = getattr(self._app, "node", None)
-        return node
+        return self._owner.node
 
     def on_signal(self, *, has_notice: bool) -> None:
         node = self._node
@@ -154,7 +164,7 @@ class Leaving:
             self._stop()
 
 
-async def _serve(app: Any, settings: Settings, on_listening: Listening) -> None:
+async def _serve(app: ASGIApp, owner: NodeOwner, settings: Settings, on_listening: Listening) -> None:
     is_native = settings.server != "granian"
     serving, stop = (_native if is_native else _granian)(app, settings, on_listening)
     # What is loaded by now stays; requests make no cycles, so the collector need not look for them every 700 objects.
@@ -163,7 +173,7 @@ async def _serve(app: Any, settings: Settings, on_listening: Listening) -> None:
     gc.set_threshold(10_000, 20, 50)
     sys.setswitchinterval(SWITCH_S)
     loop = asyncio.get_running_loop()
-    leaving = Leaving(app, stop, closes_early=is_native, on_leaving=lambda: notify(settings.notify_socket, STOPPING))
+    leaving = Leaving(owner, stop, closes_early=is_native, on_leaving=lambda: notify(settings.notify_socket, STOPPING))
     loop.add_signal_handler(signal.SIGTERM, lambda: leaving.on_signal(has_notice=True))
     loop.add_signal_handler(signal.SIGINT, lambda: leaving.on_signal(has_notice=False))
     loop.add_signal_handler(signal.SIGHUP, leaving.on_reload)
@@ -172,7 +182,7 @@ async def _serve(app: Any, settings: Settings, on_listening: Listening) -> None:
     await serving
 
 
-def serve(app: Any, settings: Settings, on_listening: Listening = lambda: None) -> None:
+def serve(app: ASGIApp, owner: NodeOwner, settings: Settings, on_listening: Listening = lambda: None) -> None:
     """Serve until a signal says to stop. `on_listening` is called once, when callers can connect."""
     if settings.listen_fd is None:
         check_port(settings.host, settings.port)
@@ -182,4 +192,4 @@ def serve(app: Any, settings: Settings, on_listening: Listening = lambda: None) 
             notify(settings.notify_socket, READY)
         on_listening()
 
-    uvloop.run(_serve(app, settings, say))
+    uvloop.run(_serve(app, owner, settings, say))

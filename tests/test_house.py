@@ -17,36 +17,44 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("collector", "edge", "routing", "usage")
 FILE_LINES_MAX, ROOM_LINES_MAX, ROOM_FILES_MAX = 300, 2_000, 12
 LONG_FILES: dict[str, int] = {
-    "collector/api/operation.py": 330,
+    "collector/api/keys.py": 380,
+    "collector/api/operation.py": 320,
     "collector/leasing/leasing.py": 320,
-    "collector/service.py": 330,
+    "collector/service.py": 340,
+    "edge/cli.py": 340,
     "edge/collector_client/shipper.py": 420,
     "edge/credit/credit.py": 410,
-    "edge/downstream/connection.py": 340,
-    "edge/downstream/reader.py": 340,
+    "edge/downstream/connection.py": 330,
+    "edge/downstream/reader.py": 330,
     "edge/node.py": 410,
-    "edge/relay/generation.py": 340,
-    "edge/relay/relay.py": 350,
+    "edge/providers/table.py": 330,
+    "edge/relay/generation.py": 350,
+    "edge/relay/relay.py": 360,
     "edge/relay/stream.py": 380,
-    "routing/rewrite/event_rewrite.py": 330,
+    "routing/rewrite/event_rewrite.py": 320,
     "routing/translate/responses_on_chat/stream.py": 370,
 }
 LARGE_ROOMS: dict[str, int] = {
-    "collector/api": 3300,
+    "collector/api": 3400,
     "collector/dashboard": 2200,
     "edge/relay": 2400,
+    "routing/rewrite": 2300,
 }
 CROWDED_ROOMS: dict[str, int] = {
     "collector/api": 18,
-    "collector/cli": 13,
+    "collector/cli": 14,
     "collector/dashboard": 22,
-    "edge": 13,
     "edge/relay": 13,
-    "routing/rewrite": 13,
-    "routing/surfaces": 17,
+    "routing/rewrite": 14,
+    "routing/surfaces": 19,
+    "routing/table": 13,
     "routing/translate": 13,
 }
-SAME_NAMES: dict[str, int] = {"Call": 2, "Paid": 2, "Sent": 2, "_Event": 2}
+SAME_NAMES: dict[str, int] = {
+    "Tokens": 2,
+    "_Answer": 2,
+    "_Event": 2,
+}
 """Classes that share a name, by how many do."""
 FOREIGN_WORDS = ("routing/translate", "routing/dialects")
 SLACK = 0.1

@@ -1,1 +1,1 @@
-"""What the commands for the routing table do: check, diff, fmt, prices."""
+"""Commands of `tollway` that need more than a function (`edge.cli` has the rest)."""

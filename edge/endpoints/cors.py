@@ -13,6 +13,7 @@ from edge.relay.responses import Headers, send_refusal, send_whole
 from routing.plan.refusal import Refusal
 from usage.flavor import Flavor
 
+Origins = tuple[str, ...]
 ANY = "*"
 PREFLIGHT_S = b"7200"
 """The most that Chromium keeps a preflight's answer."""
@@ -31,7 +32,7 @@ def origin_of(headers: Headers) -> str | None:
 class Cors:
     """One request, and whether the page it comes from may make it; `origin` is None for whoever is no browser."""
 
-    def __init__(self, origin: str | None, origins: tuple[str, ...]) -> None:
+    def __init__(self, origin: str | None, origins: Origins) -> None:
         self.origin = origin
         self._origins = origins
         self.is_allowed = origin is not None and (ANY in origins or origin.lower() in origins)

@@ -9,6 +9,7 @@ import asyncio
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
@@ -145,4 +146,4 @@ async def serve_facts(scope: Scope, receive: Receive, send: Send) -> None:
 
 if __name__ == "__main__":
     server = "granian" if sys.argv[1] == "granian" else "native"
-    serve(app, Settings.read({"HOST": "127.0.0.1", "PORT": sys.argv[2], "TOLLWAY_SERVER": server}))
+    serve(app, SimpleNamespace(node=None), Settings.read({"HOST": "127.0.0.1", "PORT": sys.argv[2], "TOLLWAY_SERVER": server}))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 import proxy
 from collector.accounts import accounts
@@ -23,7 +23,7 @@ from collector.lazy import LazyPages
 from collector.leasing import nodes
 from collector.service import Collector
 from collector.store.sqlite import SqliteStore
-from edge.endpoints.router import PathEndpoint
+from edge.endpoints.front import PathEndpoint
 from usage import key as keys
 
 pytestmark = pytest.mark.anyio
@@ -92,8 +92,10 @@ async def house(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyt
         async with client_of(app) as http:
             yield House(http, list(app.routes), collector)
     else:
-        async with proxy.lifespan(None), client_of(proxy.app) as http:
-            routes = list(proxy.app.routes)
+        behind: Any = proxy.app.app
+        async with proxy.lifespan(behind), client_of(proxy.app) as http:
+            mounted: Any = proxy.edge._pages
+            routes = [*(route for route in behind.routes if not isinstance(route, Mount)), *mounted.routes]
             pages = Site(collector).routes if any(isinstance(route, LazyPages) for route in routes) else ()
             yield House(http, [*(route for route in routes if not isinstance(route, LazyPages)), *pages], collector)
     await collector.shut_down()

@@ -1,13 +1,15 @@
 """From a path to an endpoint: what is decided about paths, queries and failures; tests/e2e/test_flavors.py has the answers."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edge.endpoints.router import ApiRouter, PathEndpoint, has_key, tidy
+from edge.endpoints.front import IN_WORDS, Front, PathEndpoint, has_key, tidy
 from edge.relay.responses import send_whole
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +48,21 @@ Header = tuple[bytes, bytes]
 HOST = (b"host", b"edge.test")
 
 
-async def call(router: ApiRouter, path: str, method: str = "GET", headers: tuple[Header, ...] = (HOST,)) -> list[Message]:
+class Behind:
+    """What stands behind a front; no browser may call."""
+
+    def __init__(self, paid: Mapping[str, ASGIApp]) -> None:
+        self.paid = paid
+
+    def origins(self) -> tuple[str, ...]:
+        return ()
+
+
+def front(paid: Mapping[str, ASGIApp], routes: list[Route]) -> Front:
+    return Front(Starlette(routes=routes, exception_handlers=IN_WORDS), Behind(paid))
+
+
+async def call(router: Front, path: str, method: str = "GET", headers: tuple[Header, ...] = (HOST,)) -> list[Message]:
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -71,8 +87,7 @@ async def test_endpoint_that_fails() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise RuntimeError("secret")
 
-    router = ApiRouter(None)
-    router.serve({}, [Route("/v1/a", PathEndpoint(fails, "GET")), Route("/v1/b", PathEndpoint(fails_late, "GET"))], tuple)
+    router = front({}, [Route("/v1/a", PathEndpoint(fails, "GET")), Route("/v1/b", PathEndpoint(fails_late, "GET"))])
     start, body = await call(router, "/v1/a")
     assert start["status"] == 500
     assert json.loads(body["body"])["error"]["code"] == "internal_error"
@@ -88,8 +103,7 @@ async def test_paid_path_is_answered_by_itself() -> None:
         seen.append(send)
         await send_whole(send, 200, [], b"{}")
 
-    router = ApiRouter(None)
-    router.serve({"/v1/chat/completions": chat}, [], tuple)
+    router = front({"/v1/chat/completions": chat}, [])
     assert dict((await call(router, "/v1/chat/completions", "POST"))[0]["headers"]) == {b"content-length": b"2"}
     assert seen[0].__qualname__ == "call.<locals>.send"
     assert (await call(router, "/v1/chat/completions", "GET"))[0]["status"] == 404
@@ -114,7 +128,6 @@ async def test_head_is_checked_on_every_path(path: str, headers: tuple[Header, .
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
         await send_whole(send, 200, [], b"{}")
 
-    router = ApiRouter(None)
-    router.serve({}, [Route(path, PathEndpoint(served, "GET"))] if path != "/nowhere" else [], tuple)
+    router = front({}, [Route(path, PathEndpoint(served, "GET"))] if path != "/nowhere" else [])
     assert (await call(router, path, headers=headers))[0]["status"] == status
     assert (await call(router, path))[0]["status"] == (404 if path == "/nowhere" else 200)

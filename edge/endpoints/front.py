@@ -7,14 +7,16 @@ Strategy: the paid path is one look-up; everything else, and every browser where
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Protocol
 from urllib.parse import parse_qsl
 
-from starlette.routing import BaseRoute, Route, Router
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edge.endpoints.cors import Cors, origin_of
+from edge.endpoints.cors import Cors, Origins, origin_of
 from edge.relay.ids import IdGenerator
 from edge.relay.responses import Headers, send_refusal, send_whole
 from routing.plan.refusal import Refusal
@@ -36,6 +38,9 @@ _KEY_IN_URL = Refusal(
 )
 
 
+_FAILED = Refusal(500, "internal_error", "this edge failed; the request id helps to find out why")
+
+
 class PathEndpoint:
     """An ASGI endpoint and the methods it takes; with another one the answer is 405 and names them."""
 
@@ -55,38 +60,37 @@ class PathEndpoint:
             await send_refusal(send, Refusal(405, "method_not_allowed", message), flavor_of(scope["path"]), [self._allow])
 
 
-class ApiRouter(Router):
-    """The application. `serve` gives it its endpoints; until then there is nothing to be found."""
+class FrontOwner(Protocol):
+    """What stands behind the front (`edge.process`)."""
 
-    def __init__(self, lifespan: Any) -> None:
-        super().__init__(lifespan=lifespan, redirect_slashes=False, default=self._not_found)
-        self.node: Any = None
-        """Who leaves when the process is told to (`edge.serve`); set when it has started."""
-        self._paid: Mapping[str, ASGIApp] = {}
-        self._mint = IdGenerator()
-        self._origins: Callable[[], tuple[str, ...]] = tuple
+    paid: Mapping[str, ASGIApp]
 
-    def serve(self, paid: Mapping[str, ASGIApp], routes: Sequence[BaseRoute], origins: Callable[[], tuple[str, ...]]) -> None:
-        """`paid`: by path, answered by themselves from the first byte on; `origins`: of the browsers that may call, now."""
-        self.routes[:] = routes
-        self._paid = paid
-        self._origins = origins
+    def origins(self) -> Origins: ...
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
+
+class Front:
+    """The application as a server sees it: `app` behind what all answers have in common, and the paid paths beside it."""
+
+    def __init__(self, app: ASGIApp, owner: FrontOwner) -> None:
+        self.app = app
+        self._owner = owner
+        self._ids = IdGenerator()
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            return super().__call__(scope, receive, send)
-        chat = self._paid.get(scope["path"]) if scope["method"] == "POST" else None
-        if chat is None or scope["query_string"] or self._origins():
+            return self.app(scope, receive, send)
+        paid = self._owner.paid.get(scope["path"]) if scope["method"] == "POST" else None
+        if paid is None or scope["query_string"] or self._owner.origins():
             return self._answer(scope, receive, send)
-        return chat(scope, receive, send)
+        return paid(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The long way."""
         flavor = flavor_of(scope["path"])
-        request_id = own_request_id(scope["headers"]) or "req-" + self._mint.draw()
+        request_id = own_request_id(scope["headers"]) or "req-" + self._ids.draw()
         reply = Reply(send, [(b"x-request-id", request_id.encode())])
         is_api = scope["path"].startswith(BASES)
-        cors = Cors(origin_of(scope["headers"]), self._origins()) if is_api else None
+        cors = Cors(origin_of(scope["headers"]), self._owner.origins()) if is_api else None
         if cors is not None:
             reply.headers += cors.headers()
         if cors is not None and cors.origin is not None:
@@ -105,29 +109,38 @@ class ApiRouter(Router):
                 return
             if not scope["path"].isprintable():
                 # Starlette's patterns end with `$`, which lets one line feed pass.
-                await self._not_found(scope, receive, reply.send)
+                message = missing_message(scope["method"], scope["path"], ())
+                await send_refusal(reply.send, Refusal(404, "not_found", message), flavor, [])
                 return
             path = tidy(scope["path"]) if is_api else scope["path"]
-            await super().__call__(scope if path == scope["path"] else {**scope, "path": path}, receive, reply.send)
+            await self.app(scope if path == scope["path"] else {**scope, "path": path}, receive, reply.send)
         except Exception:
             # The outer ring: what we did not foresee is answered plainly, and never with a traceback.
             log.exception("request %s failed", request_id)
             if not reply.has_begun:
-                message = "this edge failed; the request id helps to find out why"
-                await send_refusal(reply.send, Refusal(500, "internal_error", message), flavor, [])
+                await send_refusal(reply.send, _FAILED, flavor, [])
 
-    async def _not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":  # a websocket
-            await send({"type": "websocket.close", "code": 1000})
-            return
-        served = [
-            (method, route.path)
-            for route in self.routes
-            if isinstance(route, Route) and isinstance(route.endpoint, PathEndpoint)
-            for method in route.endpoint.methods
-        ]
-        refusal = Refusal(404, "not_found", missing_message(scope["method"], scope["path"], served))
-        await send_refusal(send, refusal, flavor_of(scope["path"]), [])
+
+async def not_found(request: Request, problem: Exception) -> Response:
+    """404, with what there is."""
+    served = [
+        (method, route.path)
+        for route in request.app.routes
+        if isinstance(route, Route) and isinstance(route.endpoint, PathEndpoint)
+        for method in route.endpoint.methods
+    ]
+    path: str = request.scope["path"]
+    refusal = Refusal(404, "not_found", missing_message(request.method, path, served))
+    return Response(refusal.body(flavor_of(path)), 404, media_type="application/json")
+
+
+async def failed(request: Request, problem: Exception) -> Response:
+    """500 for what we did not foresee; `Front` logs it."""
+    return Response(_FAILED.body(flavor_of(request.scope["path"])), 500, media_type="application/json")
+
+
+IN_WORDS = {404: not_found, Exception: failed}
+"""For Starlette's `exception_handlers`: in the words of the API that was called."""
 
 
 class Reply:
