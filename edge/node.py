@@ -28,6 +28,7 @@ from edge.drain import Drain
 from edge.journal import EpochInUse, Journal, Recovery
 from edge.journal.files.disk import Disk
 from edge.journal.files.folder import epochs
+from edge.journal.recovery.lost_epochs import find_lost
 from edge.limits.capacity import connections_max, memory_bytes, raise_descriptors
 from edge.limits.fair_start import FairStart
 from edge.limits.limiter import RateLimiter
@@ -114,6 +115,8 @@ class Node:
         """There with the first epoch, and until the process ends: an account can be read while the edge drains."""
         self.failed_authentications = FailedAuthentications(settings.client_address_header, settings.trusted_proxies)
         self._relay: Relay | None = None
+        self._begun: tuple[Booted, Journal, Credit, Recovery] | None = None
+        """With the first epoch."""
         self._relays: dict[str, tuple[Relay, Relay]] = {}
         """Format → Chat's relay, and what was made of it."""
         self._refusal = _JOINING
@@ -169,10 +172,40 @@ class Node:
         await asyncio.wait({joining}, timeout=JOIN_WAIT_S)
 
     async def _join(self) -> None:
-        settings, tasks = self._settings, self.tasks
+        settings = self._settings
         settings.data.mkdir(parents=True, exist_ok=True)
         folder = str(settings.data / "journal")
-        booted, journal = await self._open_journal(folder)
+        if self._begun is None:
+            self._begun = self._begin(folder, *await self._open_journal(folder))
+        booted, journal, credit, recovery = self._begun
+        self.epochs_lost = await asyncio.to_thread(find_lost, recovery, self.name, booted.open_epochs)
+        limits = self.table.config.limits
+        bounds = Bounds(
+            limits.response_bytes_max,
+            limits.line_bytes_max,
+            limits.keepalive_comment_s,
+            settings.durability == "strict",
+            limits.finish_timeout_s,
+        )
+        books = AccountingContext(self.name, booted.epoch, journal, credit, self.metrics, self.limiter)
+        deployment = Deployment.of(booted)
+        self.authenticator = Authenticator(credit, deployment, self.clock)
+        self._relay = Relay(
+            self.table,
+            books,
+            self.watch,
+            self.mint,
+            self.in_flight,
+            bounds,
+            deployment,
+            self.failed_authentications,
+            FairStart(self.turn),
+        )
+        log.info("node %s serves in epoch %d", self.name, booted.epoch)
+
+    def _begin(self, folder: str, booted: Booted, journal: Journal) -> tuple[Booted, Journal, Credit, Recovery]:
+        """What an epoch is served with. Once: `_join` may be started again, and another epoch would leave this one open."""
+        tasks = self.tasks
         journal.join(self.turn)
         self.journal = journal
         self.credit = credit = Credit(
@@ -204,43 +237,7 @@ class Node:
             tasks.supervise("limits", lambda: self.limiter.reports.run(credit.poll)),
             tasks.supervise("recovery", lambda: recovery.run(booted.epoch, shipper.adopt)),
         ]
-        self.epochs_lost = await asyncio.to_thread(self._find_lost, booted, recovery)
-        limits = self.table.config.limits
-        bounds = Bounds(
-            limits.response_bytes_max,
-            limits.line_bytes_max,
-            limits.keepalive_comment_s,
-            settings.durability == "strict",
-            limits.finish_timeout_s,
-        )
-        books = AccountingContext(self.name, booted.epoch, journal, credit, self.metrics, self.limiter)
-        deployment = Deployment.of(booted)
-        self.authenticator = Authenticator(credit, deployment, self.clock)
-        self._relay = Relay(
-            self.table,
-            books,
-            self.watch,
-            self.mint,
-            self.in_flight,
-            bounds,
-            deployment,
-            self.failed_authentications,
-            FairStart(self.turn),
-        )
-        log.info("node %s serves in epoch %d", self.name, booted.epoch)
-
-    def _find_lost(self, booted: Booted, recovery: Recovery) -> int:
-        """How many epochs of this node are open at the collector and have no journal here: their credit stays there."""
-        lost = sorted(set(booted.open_epochs) - set(recovery.epochs()))
-        if lost:
-            log.warning(
-                "epochs %s of node %s are open at the collector and their journals are not on this disk: what they leased stays"
-                " leased. If that disk is gone for good, `tollway nodes forfeit %s` returns it",
-                ", ".join(map(str, lost)),
-                self.name,
-                self.name,
-            )
-        return len(lost)
+        return booted, journal, credit, recovery
 
     async def _open_journal(self, folder: str) -> tuple[Booted, Journal]:
         """An epoch and its journal. A collector that was restored from a backup may give an epoch that is known here: ask again.

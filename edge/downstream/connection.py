@@ -118,8 +118,8 @@ class Connection(asyncio.Protocol):
 
     def _look_whether_it_stays(self, request: Request) -> None:
         """A caller that has left while its connection waited to be accepted is not worked for."""
-        peer: socket.socket = self.transport.get_extra_info("socket")
-        if request.is_complete and has_hung_up(peer):
+        peer: socket.socket | None = self.transport.get_extra_info("socket")
+        if request.is_complete and peer is not None and has_hung_up(peer):
             self.hangs_up = True
             if not request.is_old:
                 probe(peer)

@@ -9,7 +9,7 @@ one flag, and reads no clock.
 
 import asyncio
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from math import inf
 from time import monotonic
 from typing import Any, Final, assert_never
@@ -114,6 +114,8 @@ class RequestContext(msgspec.Struct, eq=False):
     mark: Callable[[], None] | None = None
     """Leaves a progress mark of what was counted so far, once per look."""
     watcher: "asyncio.Task[Any] | None" = None
+    keep_alive: "Callable[[], Coroutine[Any, Any, None]] | None" = None
+    """Sends a stream's caller a sign of life, while no provider is there yet whose exchange could be poked for it."""
 
     # The request's body, and what it holds of the edge.
 
@@ -193,6 +195,10 @@ class RequestContext(msgspec.Struct, eq=False):
         self.mark = mark
 
     # The caller's side.
+
+    def comment_with(self, keep_alive: "Callable[[], Coroutine[Any, Any, None]]") -> None:
+        """Its answer is a stream, so it can be told to wait from now on."""
+        self.keep_alive = keep_alive
 
     def answer(self) -> None:
         """The response head goes out."""

@@ -82,6 +82,7 @@ class StreamForwarder:
         self._sending: Begun | None = None
         self._identity = self._make_identity()
         self.is_open = False
+        context.comment_with(self.keep_alive)
 
     def _make_identity(self) -> Identity:
         generation = self.generation

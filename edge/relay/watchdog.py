@@ -67,6 +67,9 @@ class Watchdog:
                 context.cancel(CancelReason.READER_TOO_SLOW)
         elif context.exchange is not None:
             self._look_at_provider(context, now_s)
+        elif context.keep_alive is not None and now_s - context.sent_s >= self._comment_s and context.cancel_reason is None:
+            # It dials, or a large request goes up: nobody but its own task waits there, and that one cannot be woken.
+            self._tasks.spawn("comment", context.keep_alive())
 
     def _look_at_body(self, context: RequestContext, now_s: float) -> None:
         """Each `body_timeout_s` has to bring something: not the average since the beginning, which a quick start pays for."""

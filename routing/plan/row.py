@@ -157,7 +157,8 @@ def _laid_out(targets: tuple[Target, ...], attempts_max: int) -> tuple[Attempt, 
         rest += target[1 + more :]
     for target in targets[attempts_max:]:
         rest += target
-    return tuple(attempts + rest)[: ATTEMPTS_LISTED_MAX if attempts_max > 1 else 1]
+    # With attempts_max = 1 too: the first may not be able to serve this request, or be too dear, which is found out later.
+    return tuple(attempts + rest)[:ATTEMPTS_LISTED_MAX]
 
 
 def _plan_around(row: PlanRow, turn: int, health: Mapping[str, Health], now_s: float, account: str) -> Plan | Refusal:

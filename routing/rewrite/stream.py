@@ -129,10 +129,14 @@ class StreamRewrite(EventRewrite):
         if start is not None and data.startswith(start) and data.find(b"\n") == len(data) - 2 and data.endswith(b"\n\n"):
             rest = data[len(start) :]
             if self._is_clear and b"\r" not in rest and _find_decisive(rest) is None:
-                self.meter.observe_text(rest)
-                if self._lessons:
-                    self._learn_plain(start, rest)
-                return self._new_start + rest
+                meter = self.meter
+                deltas = meter.deltas
+                meter.observe_text(rest)
+                if meter.deltas != deltas:
+                    if self._lessons:
+                        self._learn_plain(start, rest)
+                    return self._new_start + rest
+                # Without a text it may be anything, also no JSON: it is read.
         if len(data) > SLICE_BYTES:
             return self._scan_slices(data)
         out = self._out
@@ -144,10 +148,12 @@ class StreamRewrite(EventRewrite):
             if start is not None and line.startswith(start) and not (self._held or self._pending):
                 rest = line[len(start) :]
                 if _find_decisive(rest) is None:
+                    counted = self.meter.deltas
                     self.meter.observe_text(rest)
-                    out += (self._new_start, rest)
-                    is_framing = False
-                    continue
+                    if self.meter.deltas != counted:
+                        out += (self._new_start, rest)
+                        is_framing = False
+                        continue
             elif self._is_openrouter and not (self._held or self._pending):
                 self._swappable = self._plain
                 if sent := self.swap(line + b"\n"):

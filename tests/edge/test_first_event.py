@@ -4,14 +4,14 @@ import asyncio
 import gzip
 import json
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from edge.upstream import Header
+from edge.upstream import Header, Target
 from routing.failures.failure import Kind, Sent
 from tests.edge.rig import JSON, SSE, Caller, Play, Rig, Step, broken
 from tests.edge.test_relay import ANSWER, COST_NANO, DONE, STREAM, USED, chunk, transport
@@ -283,6 +283,32 @@ async def test_failure_after_comments_is_told_in_the_stream(rig: Rig) -> None:
     assert b"[DONE]" not in caller.body
     assert [(record.cost_nano, record.status) for record in rig.records] == [(0, 400)]
     assert rig.held_nano == 0
+
+
+async def test_comments_keep_a_caller_whose_provider_is_dialled(rig: Rig) -> None:
+    """Nothing can be poked there: a connection that is being made, or a large request that goes up."""
+    rig.relay._bounds = msgspec.structs.replace(rig.relay._bounds, comment_s=0.0)
+    is_there, dialled, dial = asyncio.Event(), asyncio.Event(), rig.stage.open
+
+    async def slowly(target: Target, head: bytes, body: Sequence[bytes | memoryview]) -> Play:
+        dialled.set()
+        await is_there.wait()
+        return await dial(target, head, body)
+
+    rig.stage.open = slowly  # type: ignore[method-assign]
+    rig.stage.plays = [Play(200, SSE, STREAM), Play(200, JSON, [ANSWER])]
+    caller, whole = rig.caller(stream=True), rig.caller()
+    tasks = [rig.start(caller), rig.start(whole)]
+    await dialled.wait()
+    for count in (2, 3):
+        rig.look(16.0)
+        await until_sent(caller, count)
+    assert caller.body == b": keep-alive\n\n" * 2
+    assert not whole.sent
+    is_there.set()
+    await asyncio.gather(*tasks)
+    assert text_of(caller) == "hello"
+    assert (caller.status, whole.status) == (200, 200)
 
 
 async def test_caller_of_a_whole_answer_gets_no_comments(rig: Rig) -> None:

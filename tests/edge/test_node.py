@@ -189,6 +189,39 @@ async def test_folder_that_cannot_be_written_boots_no_epoch(tmp_path: Path, monk
         assert counting[0].boots == 1
 
 
+async def test_joining_that_fails_half_way_keeps_its_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is started again and goes on with what it has: one boot, one journal, one task of each name; a folder that cannot be
+    read for what earlier epochs left is no reason not to serve."""
+    from edge.auth.authenticator import Deployment
+    from edge.journal import Recovery
+
+    counting: list[Counting] = []
+    failures = [RuntimeError("injected"), MemoryError("injected")]
+    original = Deployment.of
+
+    def of(booted: Booted) -> Any:
+        if failures:
+            raise failures.pop()
+        return original(booted)
+
+    def epochs(recovery: Recovery) -> list[int]:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def wrap(collector: CollectorClient) -> Any:
+        counting.append(Counting(collector))
+        return counting[0]
+
+    monkeypatch.setattr(Deployment, "of", of)
+    monkeypatch.setattr(Recovery, "epochs", epochs)
+    async with started(tmp_path, wrap) as (node, _):
+        await until(lambda: node._relay is not None)
+        assert counting[0].boots == 1
+        assert node.metrics.restarts["join"] == 2
+        assert len(list((tmp_path / "data" / "journal").glob("*/[0-9]*"))) == 1
+        names = [task.get_name() for task in asyncio.all_tasks()]
+        assert [names.count(name) for name in ("credit", "shipper", "recovery")] == [1, 1, 1]
+
+
 async def test_record_that_cannot_be_shipped_for_long_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A failure to ship is a warning at first; after a lease's life nothing may be served in silence, so readiness is red."""
     from edge import readiness as module

@@ -44,7 +44,18 @@ cache_write_1h = "20"
 search = "0.001"
 above_1k = { input = "20", output = "40" }
 tiers = { flex = { input = "5", output = "10" }, priority = { input = "20", output = "40" } }
+[providers.once]
+base_url = "http://once.test/v1"
+api_key = "none"
+attempts_max = 1
+models.m = { input = "100", output = "2000", max_output_tokens = 50 }
+[providers.frank]
+base_url = "http://frank.test/v1"
+api_key = "none"
+attempts_max = 1
+models.m = { input = "1", output = "2", max_output_tokens = 100 }
 [aliases]
+once = ["once/m", "frank/m"]
 rising = ["cheap/m", "dear/m"]
 falling = ["dear/m", "cheap/m"]
 """
@@ -126,6 +137,16 @@ async def test_alias_whose_first_target_is_too_dear_is_served_by_the_second(tmp_
     async with await rig_of(tmp_path, 50_000_000) as rig:
         caller = await rig.ask(good(), model="falling", max_tokens=40)
         assert (caller.status, rig.records[0].provider) == (200, "cheap")
+
+
+@pytest.mark.parametrize(("credit_nano", "served_by"), [(10**9, "once"), (50_000_000, "frank")])
+async def test_alias_that_tries_once_tries_what_can_serve_the_request(tmp_path: Path, credit_nano: int, served_by: str) -> None:
+    """`attempts_max = 1` is about failures: a target that is too dear, or that has no price for what is asked, was not tried."""
+    async with await rig_of(tmp_path, credit_nano) as rig:
+        caller = await rig.ask(good(), model="once", max_tokens=40)
+        assert (caller.status, rig.records[-1].provider) == (200, served_by)
+        assert (await rig.ask(busy(), model="once", max_tokens=40)).status == 503
+        assert len(rig.stage.targets) == 2
 
 
 async def test_alias_of_which_nothing_can_be_paid_says_what_the_cheapest_needs(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ class Case(NamedTuple):
 COUNTED = (10, 1)
 FAILED = ("hi", None, "error", "")
 CUT = ("hithere", None, "cut", "stop", 2)
+DEEP = chunk("", x=1).replace(b":1}", b":" + b"[" * 9_000 + b"}")
 CASES = [
     # Usage, exactly once, whatever the order.
     Case("plain", event(HI, STOP, USAGE) + DONE),
@@ -122,7 +123,9 @@ CASES = [
     Case("a line that is not data", event(HI) + b"retry: 3000\nid: 7\n\n" + event(STOP, USAGE) + DONE),
     # Unreadable: passed, and not free.
     Case("a text that is no JSON", event(HI, b"not json", STOP, USAGE) + DONE),
-    Case("deep nesting", event(HI, chunk("", x=1).replace(b":1}", b":" + b"[" * 9_000 + b"}"), STOP, USAGE) + DONE),
+    Case(
+        "deep nesting", event(HI, chunk("", x=1).replace(b":1}", b":" + b"[" * 9_000 + b"}"), STOP, USAGE) + DONE, usage=(3, 2275)
+    ),
     # Errors, in their forms.
     Case("error", event(HI, ERROR, HI), end="error", usage=None, finish=""),
     Case("error behind the finish", event(HI, STOP, ERROR), end="error", usage=None),

@@ -404,3 +404,20 @@ def test_stream_with_an_error_behind_its_finish_loses_no_chunk() -> None:
     sent = rewrite.feed(events(SAYS, STOPS, b'{"error":{"code":500}}'))
     assert [event["choices"][0]["finish_reason"] for event in payloads(sent)] == [None, "stop"]
     assert rewrite.error
+
+
+@pytest.mark.parametrize(
+    "rest", [b'"index":0,"delta":{"content":"cut', b'"index":0,"delta":{"conte', b"\xff\xfe word word word", b"[[[[["]
+)
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_broken_json_behind_a_known_beginning_is_counted(rest: bytes, is_alone: bool) -> None:
+    """However alike its beginning is to that of the chunks before: what passes unread is counted by its bytes."""
+    plain = b'data: {"id":"u","model":"m","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}]}\n\n'
+    broken = plain[: plain.index(b"[{") + 2] + rest + b"\n\n"
+    rewrite = rewriter()
+    for _ in range(3):
+        rewrite.feed(plain)
+    counted = rewrite.meter.text_bytes
+    rewrite.feed(broken if is_alone else broken + plain)
+    assert rewrite.meter.text_bytes - counted >= len(rest)
+    assert rewrite.meter.deltas == (4 if is_alone else 5)
