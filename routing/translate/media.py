@@ -8,6 +8,8 @@ import binascii
 import re
 from typing import Final, Literal, NamedTuple
 
+from msgspec import Raw
+
 from routing.translate.reader import Object, Reader, encode
 
 _DATA: Final = re.compile(rb'"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[^;,"]*)*)(;base64)?,')
@@ -98,7 +100,7 @@ def _file(inner: Object, path: str, reader: Reader) -> Media:
 def _located(media: Media, literal: bytes, path: str, reader: Reader) -> Media:
     """With what a `data:` address holds, or the address."""
     if b"\\" in literal:
-        literal = encode(reader.value(literal))  # type: ignore[arg-type]
+        literal = encode(reader.text(Raw(literal), path))
     found = _DATA.match(literal)
     if found is None:
         if not literal.startswith((b'"https://', b'"http://')):

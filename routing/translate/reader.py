@@ -122,8 +122,42 @@ class Reader:
             raise self.wrong(path, "a string")
         return bytes(raw)
 
-    def value(self, raw: Raw) -> Any:
-        return _decode(raw)
+    def value(self, raw: Raw, path: str) -> Any:
+        try:
+            return _decode(raw)
+        except REFUSED:
+            raise self.wrong(path, "JSON that can be read") from None
+
+    def number(self, raw: Raw, path: str) -> float:
+        value = self.value(raw, path)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.wrong(path, "a number")
+        return value
+
+    def cap(self, members: Members) -> int | None:
+        """The smaller one of a Chat request's output caps."""
+        caps = []
+        for name in ("max_completion_tokens", "max_tokens"):
+            if (raw := members.get(name)) is not None:
+                value = self.value(raw, name)
+                if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                    raise self.wrong(name, "a whole number of at least 1")
+                caps.append(value)
+        return min(caps, default=None)
+
+    def strings(self, raw: Raw, path: str) -> list[str]:
+        """A list of strings, or one."""
+        value = self.value(raw, path)
+        found = [value] if isinstance(value, str) else value
+        if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+            raise self.wrong(path, "a string or a list of strings")
+        return found
+
+    def needed(self, members: Members, name: str) -> Raw:
+        """A member without which there is no request."""
+        if (raw := members.get(name)) is None:
+            raise self.wrong(name, "there: a list of at least one message")
+        return raw
 
     def rest(self, members: Object, known: frozenset[str], path: str) -> None:
         """Whatever of an object is not known is an offer that is declined, unless it says nothing."""

@@ -23,22 +23,21 @@ def request(body: bytes, target: Target) -> Translated:
     """Invalid."""
     reader = Reader(target)
     members, copied = reader.top(body, LEDGER)
-    messages = [_message(turn, reader) for turn in turns_of(members["messages"], reader)]
+    messages = [_message(turn, reader) for turn in turns_of(reader.needed(members, "messages"), reader)]
     sent: Members = {"model": Raw(encode(target.model)), "messages": Raw(encode([each for each in messages if each]))}
-    caps = [int(bytes(raw)) for name in ("max_completion_tokens", "max_tokens") if (raw := members.get(name)) is not None]
-    if caps:
-        sent["max_tokens"] = Raw(b"%d" % min(caps))
+    cap = reader.cap(members)
+    if cap is not None:
+        sent["max_tokens"] = Raw(b"%d" % cap)
     sent |= copied
     if "stop" in members:
-        value = reader.value(members["stop"])
-        sent["stop_sequences"] = Raw(encode([value] if isinstance(value, str) else value))
+        sent["stop_sequences"] = Raw(encode(reader.strings(members["stop"], "stop")))
     _add_tools(sent, members, reader)
     _add_format(sent, members, reader)
     asked = reasoning_of(members, reader)
     if asked.is_off:
         sent["thinking"] = Raw(b'{"type":"disabled"}')
     elif not asked.says_nothing:
-        cap = min(caps) if caps else target.max_output_tokens or CAP_UNKNOWN
+        cap = cap or target.max_output_tokens or CAP_UNKNOWN
         budget = asked.max_tokens if asked.max_tokens is not None else int(cap * SHARES[asked.effort or "medium"])
         sent["thinking"] = Raw(b'{"type":"enabled","token_budget":%d}' % max(budget, 1))
     return Translated(encode(sent), tuple(reader.ignored))

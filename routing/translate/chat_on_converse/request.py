@@ -24,7 +24,7 @@ def request(body: bytes, target: Target) -> Translated:
     reader = Reader(target)
     members, sent = reader.top(body, LEDGER)
     conversation = Conversation(reader)
-    conversation.read(members["messages"])
+    conversation.read(reader.needed(members, "messages"))
     if conversation.system:
         sent["system"] = Raw(b"[%b]" % b",".join(conversation.system))
     sent["messages"] = Raw(conversation.json())
@@ -41,8 +41,8 @@ def request(body: bytes, target: Target) -> Translated:
 
 
 def _cap(members: Members, reader: Reader) -> int | None:
-    caps = [int(bytes(raw)) for name in ("max_completion_tokens", "max_tokens") if (raw := members.get(name)) is not None]
-    return min(caps) if caps else reader.target.max_output_tokens
+    cap = reader.cap(members)
+    return cap or reader.target.max_output_tokens
 
 
 def _add_tools(sent: Members, members: Members, reader: Reader, *, has_calls: bool) -> None:
@@ -87,7 +87,7 @@ def _add_config(sent: Members, members: Members, reader: Reader) -> None:
     if (cap := _cap(members, reader)) is not None:
         config["maxTokens"] = cap
     if "temperature" in members:
-        if reader.value(members["temperature"]) > 1:
+        if reader.number(members["temperature"], "temperature") > 1:
             raise reader.unsupported(
                 "temperature", "it takes 0 to 1, and a smaller value than was asked for would be another answer"
             )
@@ -95,8 +95,7 @@ def _add_config(sent: Members, members: Members, reader: Reader) -> None:
     if "top_p" in members:
         config["topP"] = members["top_p"]
     if "stop" in members:
-        value = reader.value(members["stop"])
-        config["stopSequences"] = [value] if isinstance(value, str) else value
+        config["stopSequences"] = reader.strings(members["stop"], "stop")
     if config:
         sent["inferenceConfig"] = Raw(encode(config))
 

@@ -32,7 +32,7 @@ def request(body: bytes, target: Target) -> Translated:
     members, _ = reader.top(body, LEDGER)
     traits = target.traits if target.traits is not None else traits_of(target.model)
     contents = Contents(reader, "signatures" in traits)
-    contents.read(members["messages"])
+    contents.read(reader.needed(members, "messages"))
     sent: Members = {}
     if contents.system:
         sent["systemInstruction"] = Raw(b'{"parts":[%b]}' % b",".join(contents.system))
@@ -79,16 +79,15 @@ def _add_tools(sent: Members, members: Members, reader: Reader) -> None:
 
 def _config(members: Members, reader: Reader) -> dict[str, Any]:
     config: dict[str, Any] = {there: members[here] for here, there in CONFIG.items() if here in members}
-    caps = [int(bytes(raw)) for name in ("max_completion_tokens", "max_tokens") if (raw := members.get(name)) is not None]
-    if caps:
-        config["maxOutputTokens"] = min(caps)
+    cap = reader.cap(members)
+    if cap is not None:
+        config["maxOutputTokens"] = cap
     elif reader.target.max_output_tokens:
         config["maxOutputTokens"] = reader.target.max_output_tokens
     if (stop := members.get("stop")) is not None:
-        value = reader.value(stop)
-        config["stopSequences"] = [value] if isinstance(value, str) else value
+        config["stopSequences"] = reader.strings(stop, "stop")
     if (raw := members.get("modalities")) is not None:
-        wanted = [str(each).upper() for each in reader.value(raw)]
+        wanted = [each.upper() for each in reader.strings(raw, "modalities")]
         if not set(wanted) <= {"TEXT", "IMAGE"}:
             raise reader.unsupported("modalities", "it answers in text and pictures here")
         config["responseModalities"] = wanted

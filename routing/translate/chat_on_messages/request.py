@@ -30,9 +30,9 @@ def request(body: bytes, target: Target) -> Translated:
     reader = Reader(target)
     members, sent = reader.top(body, LEDGER)
     traits = target.traits if target.traits is not None else traits_of(target.model)
-    sent = {"model": Raw(encode(target.model)), "max_tokens": Raw(b"%d" % _cap(members, target)), **sent}
+    sent = {"model": Raw(encode(target.model)), "max_tokens": Raw(b"%d" % _cap(members, target, reader)), **sent}
     conversation = Conversation(reader, "mid_system" in traits)
-    conversation.read(members["messages"])
+    conversation.read(reader.needed(members, "messages"))
     if conversation.system:
         sent["system"] = Raw(b"[%b]" % b",".join(conversation.system))
     sent["messages"] = Raw(conversation.json())
@@ -50,10 +50,10 @@ def request(body: bytes, target: Target) -> Translated:
     return Translated(encode(sent), tuple(reader.ignored))
 
 
-def _cap(members: Members, target: Target) -> int:
+def _cap(members: Members, target: Target, reader: Reader) -> int:
     """The output cap, which has to be there and must not be 0."""
-    caps = [int(bytes(raw)) for name in ("max_completion_tokens", "max_tokens") if (raw := members.get(name)) is not None]
-    return min(caps) if caps else target.max_output_tokens or MAX_TOKENS_UNKNOWN
+    cap = reader.cap(members)
+    return cap or target.max_output_tokens or MAX_TOKENS_UNKNOWN
 
 
 def _add_tools(sent: Members, members: Members, reader: Reader, traits: frozenset[str]) -> None:
@@ -100,7 +100,7 @@ def _add_sampling(sent: Members, members: Members, reader: Reader, traits: froze
         raw = members.get(name)
         if raw is None:
             continue
-        value = reader.value(raw)
+        value = reader.number(raw, name)
         if "no_sampling" in traits:
             if value == 1:
                 continue
@@ -111,8 +111,7 @@ def _add_sampling(sent: Members, members: Members, reader: Reader, traits: froze
     if "top_k" in sent and "no_sampling" in traits:
         raise reader.unsupported("top_k", "this model samples in its own way; leave it out")
     if (stop := members.get("stop")) is not None:
-        value = reader.value(stop)
-        stops = [value] if isinstance(value, str) else value
+        stops = reader.strings(stop, "stop")
         if any(not each.strip() for each in stops):
             raise reader.unsupported("stop", "a stop sequence there must not be white space only")
         sent["stop_sequences"] = Raw(encode(stops))

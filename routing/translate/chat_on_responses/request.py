@@ -23,17 +23,17 @@ def request(body: bytes, target: Target) -> Translated:
     reader = Reader(target)
     members, copied = reader.top(body, LEDGER)
     items = Items(reader)
-    items.read(members["messages"])
+    items.read(reader.needed(members, "messages"))
     sent: Members = {"model": Raw(encode(target.model)), "input": Raw(b"[%b]" % b",".join(items.out)), "store": Raw(b"false")}
-    caps = [int(bytes(raw)) for name in ("max_completion_tokens", "max_tokens") if (raw := members.get(name)) is not None]
-    if caps:
-        sent["max_output_tokens"] = Raw(b"%d" % min(caps))
+    cap = reader.cap(members)
+    if cap is not None:
+        sent["max_output_tokens"] = Raw(b"%d" % cap)
     _add_tools(sent, members, reader)
     if "tools" not in sent:
         copied.pop("parallel_tool_calls", None)
     sent |= copied
     _add_text(sent, members, reader)
-    _add_reasoning(sent, members, reader, min(caps) if caps else target.max_output_tokens or CAP_UNKNOWN)
+    _add_reasoning(sent, members, reader, cap or target.max_output_tokens or CAP_UNKNOWN)
     return Translated(encode(sent), tuple(reader.ignored))
 
 

@@ -112,9 +112,8 @@ def named(name: str, names: dict[str, str]) -> str:
 def _add_stops(sent: Members, members: Members, reader: Reader) -> None:
     if is_absent(raw := members.get("stop_sequences")):
         return
-    stops = reader.value(raw)  # type: ignore[arg-type]
-    if not isinstance(stops, list) or not all(isinstance(each, str) for each in stops):
-        raise reader.wrong("stop_sequences", "a list of strings")
+    assert raw is not None
+    stops = reader.strings(raw, "stop_sequences")
     if len(stops) > STOPS_MAX:
         raise reader.unsupported("stop_sequences", f"it takes up to {STOPS_MAX}")
     if stops:

@@ -114,9 +114,8 @@ def _check_include(members: Members, reader: Reader) -> None:
     """What the answer should have beside itself. Encrypted thoughts it has anyway."""
     if is_absent(raw := members.get("include")):
         return
-    wanted = reader.value(raw)  # type: ignore[arg-type]
-    if not isinstance(wanted, list):
-        raise reader.wrong("include", "a list of strings")
+    assert raw is not None
+    wanted = reader.strings(raw, "include")
     for at, each in enumerate(wanted):
         if each == "message.output_text.logprobs":
             raise reader.unsupported(f"include[{at}]", "log probabilities are not told")
