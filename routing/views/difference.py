@@ -6,6 +6,7 @@ Rule: an edit is told by what callers will notice, not by its lines. Pure: two t
 from collections.abc import Iterator
 from typing import Final
 
+from routing.routes.route import Route
 from routing.table.config import Config
 from routing.table.provider import Model, Provider
 from routing.views.explanation import prices
@@ -31,7 +32,7 @@ _OF_MODEL: Final = ("name", "context_tokens", "max_output_tokens", "image_tokens
 
 def difference(old: Config, new: Config) -> list[str]:
     """`- openai/gpt-4o: is gone`, `~ openai/gpt-4o: input …`; empty when no caller notices anything."""
-    return [*_models(old, new), *_aliases(old, new), *_providers(old, new), *_limits(old, new)]
+    return [*_models(old, new), *_aliases(old, new), *_routes(old, new), *_providers(old, new), *_limits(old, new)]
 
 
 def _models_of(config: Config) -> dict[str, Model]:
@@ -87,6 +88,39 @@ def _aliases(old: Config, new: Config) -> Iterator[str]:
             won = [target for target in now if target not in was]
             parts = [f"loses {', '.join(lost)}"] * bool(lost) + [f"gains {', '.join(won)}"] * bool(won)
             yield f"~ {name}: {'; '.join(parts) or 'the order is now ' + ', '.join(now)}"
+
+
+def _routes(old: Config, new: Config) -> Iterator[str]:
+    for name in sorted(old.routes.keys() | new.routes.keys()):
+        was, now = old.routes.get(name), new.routes.get(name)
+        if was == now:
+            continue
+        if now is None:
+            yield f"- {name}: the route is gone"
+        elif was is None:
+            yield f"+ {name}: a route to {', '.join(now.model_ids)}"
+        else:
+            yield from _of_route(was, now)
+
+
+def _of_route(was: Route, now: Route) -> Iterator[str]:
+    lost = [target for target in was.model_ids if target not in now.model_ids]
+    won = [target for target in now.model_ids if target not in was.model_ids]
+    if lost or won:
+        parts = [f"loses {', '.join(lost)}"] * bool(lost) + [f"gains {', '.join(won)}"] * bool(won)
+        yield f"~ {now.id}: {'; '.join(parts)}"
+    elif was.choices != now.choices:
+        yield f"~ {now.id}: other shares or conditions for the same targets"
+    elif was.fallback != now.fallback:
+        yield f"~ {now.id}: fallbacks are now {', '.join(now.fallback) or 'none'}"
+    if was.fallback_on != now.fallback_on:
+        yield f"~ {now.id}: fallback_on is now {', '.join(sorted(now.fallback_on))}"
+    for field in ("balance", "sticky_s"):
+        before, after = getattr(was, field), getattr(now, field)
+        if before != after:
+            yield f"~ {now.id}: {field} {_told(before)} -> {_told(after)}"
+    if was.policy != now.policy:
+        yield f"~ {now.id}: is served under another policy"
 
 
 def _providers(old: Config, new: Config) -> Iterator[str]:

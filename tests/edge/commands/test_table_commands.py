@@ -56,6 +56,10 @@ c = { input = "1", output = "2" }
 [aliases]
 fast = ["p/a", "p/b"]
 slow = "p/c"
+[routes.r]
+targets = [{ to = "p/a" }, { to = "p/b" }]
+[routes.s]
+targets = [{ to = "p/a" }]
 """
 NEW = """[providers.p]
 base_url = "https://q.example"
@@ -68,6 +72,12 @@ d = { input = "1", output = "2" }
 [aliases]
 fast = ["p/a", "p/d"]
 new = "p/d"
+[routes.r]
+targets = [{ to = "p/a" }]
+fallback = ["p/d"]
+balance = "cheapest"
+[routes.t]
+targets = [{ to = "p/b" }]
 [limits]
 header_count_max = 80
 """
@@ -124,6 +134,10 @@ def test_difference_is_told_in_terms_of_callers(capsys: pytest.CaptureFixture[st
         "~ fast: loses p/b; gains p/d",
         "+ new: an alias of p/d",
         "- slow: the alias is gone",
+        "~ r: loses p/b; gains p/d",
+        "~ r: balance in_order -> cheapest",
+        "- s: the route is gone",
+        "+ t: a route to p/b",
         "~ provider p: is asked at https://q.example instead of https://p.example",
         "~ provider p: idle_timeout_s 60 -> 90",
         "~ limits: header_count_max 64 -> 80",
