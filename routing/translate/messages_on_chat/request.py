@@ -9,6 +9,7 @@ from typing import Any, Final
 from msgspec import Raw
 
 from routing.translate import Target, Translated, tool_ids
+from routing.translate.chat_accents import traits_of
 from routing.translate.messages_on_chat.parameters import LEDGER
 from routing.translate.messages_on_chat.turns import Turns
 from routing.translate.reader import QUOTE, Reader, encode, is_absent, kind_of
@@ -26,7 +27,7 @@ def request(body: bytes, target: Target) -> Translated:
     """Invalid."""
     reader = Reader(target)
     members, copied = reader.top(body, LEDGER)
-    traits = target.traits if target.traits is not None else frozenset()
+    traits = traits_of(target)
     names: dict[str, str] = {}
     sent: Members = {"model": members.get("model", Raw(b'""'))}
     if "messages" not in members:

@@ -226,7 +226,11 @@ class Turns:
                     reader.decline(place)
                 case _:
                     raise reader.unsupported(place, f"a block of type '{kind[:40]}' is none that it knows")
-        message: dict[str, Any] = {"role": "assistant", "content": Raw(self._content(parts) or b"null"), **thoughts.members()}
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": Raw(self._content(parts) or b"null"),
+            **thoughts.members(bool(calls)),
+        }
         if calls:
             message["tool_calls"] = calls
         if parts or calls or len(message) > 2:
@@ -279,9 +283,10 @@ class Thoughts:
         else:
             self._reader.decline("messages[].content[].thinking")
 
-    def members(self) -> dict[str, Any]:
+    def members(self, has_calls: bool) -> dict[str, Any]:
+        """Plain thoughts belong to the tool loop that they led to; elsewhere who wants them back wants them gone."""
         found: dict[str, Any] = {}
-        if self._plain:
+        if self._plain and has_calls:
             found["reasoning_content"] = Raw(joined(self._plain))
         if self._details:
             found["reasoning_details"] = self._details

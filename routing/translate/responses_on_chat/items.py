@@ -48,6 +48,9 @@ class Items:
             said, self._said = self._said, {}
             texts = said.pop("content", [])
             content = Raw(self._content(texts) if texts else b"null")
+            if "tool_calls" not in said:
+                # Plain thoughts belong to the tool loop that they led to; elsewhere who wants them back wants them gone.
+                said.pop("reasoning_content", None)
             self.out.append(encode({"role": "assistant", "content": content, **said}))
 
     def _item(self, item: Object, path: str) -> None:

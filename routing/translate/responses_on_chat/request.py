@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from routing.translate import Target, Translated
+from routing.translate.chat_accents import traits_of
 from routing.translate.reader import Reader, encode, is_absent
 from routing.translate.responses_on_chat.items import Items
 from routing.translate.responses_on_chat.parameters import LEDGER
@@ -48,7 +49,7 @@ def request(body: bytes, target: Target) -> Translated:
     """Invalid."""
     reader = Reader(target)
     members, copied = reader.top(body, LEDGER)
-    traits = target.traits if target.traits is not None else frozenset()
+    traits = traits_of(target)
     tools = Tools(reader)
     tools.read(members.get("tools"))
     items = Items(reader, traits, tools)

@@ -382,8 +382,16 @@ def test_reasoning_content_goes_back_to_who_wants_it() -> None:
         {"type": "thinking", "thinking": "hm", "signature": ""},
         {"type": "tool_use", "id": "t", "name": "f", "input": {}},
     ]}]  # fmt: skip
-    sent = from_messages(Target("deepseek", "m", traits=frozenset(("reasoning_content",))), messages=messages)
-    assert sent["messages"][1]["reasoning_content"] == "hm"
+    for target in (Target("deepseek", "m"), Target("own", "kimi-k3"), Target("x", "m", traits=frozenset(("reasoning_content",)))):
+        sent = from_messages(target, messages=messages)
+        assert sent["messages"][1]["reasoning_content"] == "hm"
+    messages[1]["content"][1] = {"type": "text", "text": "so"}  # type: ignore[index]
+    assert "reasoning_content" not in from_messages(Target("deepseek", "m"), messages=messages)["messages"][1]
+    items = [
+        {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "hm"}]},
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+    ]
+    assert from_responses(Target("deepseek", "m"), input=[*HI, *items])["messages"][1]["reasoning_content"] == "hm"
 
 
 def test_ids_for_mistral_are_nine_letters_and_digits() -> None:
@@ -393,7 +401,7 @@ def test_ids_for_mistral_are_nine_letters_and_digits() -> None:
         {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_01", "name": "f", "input": {}}]},
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_01", "content": "k"}]},
     ]
-    sent = from_messages(Target("mistral", "m", traits=frozenset(("short_ids",))), messages=messages)["messages"]
+    sent = from_messages(Target("mistral", "mistral-large-4"), messages=messages)["messages"]
     made = sent[1]["tool_calls"][0]["id"]
     assert sent[2]["tool_call_id"] == made
     assert len(made) == 9
