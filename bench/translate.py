@@ -9,11 +9,15 @@ Limits: one process, one event per read, texts with escapes mixed in; only ratio
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from routing.metering.meter import Meter
 from routing.request.envelope import read
 from routing.rewrite.answer import Identity
+from routing.rewrite.gemini import GeminiStream
+from routing.rewrite.messages import MessagesStream
+from routing.rewrite.responses import ResponsesStream
 from routing.rewrite.stream import StreamRewrite
 from routing.table.tariff import Tariff
 from routing.translate import HUB, Context, Format, Target, downstream_pair, upstream_pair
@@ -50,9 +54,20 @@ def events_of(template: str) -> list[bytes]:
     return [(template % word).encode() for word in WORDS] * (EVENTS // len(WORDS))
 
 
+PASSED: Final[dict[Format, Callable[..., Any]]] = {
+    "messages": MessagesStream,
+    "responses": ResponsesStream,
+    "gemini": GeminiStream,
+}
+"""Format → what a stream goes through where the provider speaks the caller's format."""
+
+
+def new_meter() -> Meter:
+    return Meter(Tariff(Rates(input=150_000, output=600_000)), 10)
+
+
 def rewrite(include_usage: bool) -> StreamRewrite:
-    meter = Meter(Tariff(Rates(input=150_000, output=600_000)), 10)
-    return StreamRewrite(IDENTITY, meter, include_usage=include_usage, created=7, line_bytes_max=1 << 24)
+    return StreamRewrite(IDENTITY, new_meter(), include_usage=include_usage, created=7, line_bytes_max=1 << 24)
 
 
 def chain(provider: Format, caller: Format) -> Chain:
@@ -118,6 +133,9 @@ def per_call_us(call: Callable[[], object]) -> float:
 def main() -> None:
     own = per_event_us(lambda: rewrite(False), events_of(CHAT))
     print(f"{'stream, per event':40} {'us':>7} {'of Chat':>8}")
+    for passed_format, passed in PASSED.items():
+        us = per_event_us(partial(passed, IDENTITY, new_meter(), created=7, line_bytes_max=1 << 24), events_of(OF[passed_format]))
+        print(f"{f'{passed_format}, passed on':40} {us:7.2f} {us / own:8.2f}")
     print(f"{'chat (its own rewrite)':40} {own:7.2f} {1:8.2f}")
     for provider, template in OF.items():
         if provider != "chat" and upstream_pair(provider) is None:

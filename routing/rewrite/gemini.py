@@ -4,6 +4,7 @@ Rule: each event is a whole answer of its own; the one with the finish waits for
 the last word. Usage is Google's; `cost` is added to it. Source: Google's GenerateContentResponse; recorded streams.
 """
 
+import re
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,8 @@ from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
 
 _encode: Final = msgspec.json.encode
 _NOTHING: Final = (b"", b"null")
+_NAMES: Final = re.compile(rb'"(responseId|modelVersion)"\s*:\s*"[^"\\]*"')
+_find_decisive: Final = re.compile(rb'"(?:finishReason|error|promptFeedback)"').search
 STATUSES: Final = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -91,10 +94,20 @@ class GeminiStream(NamedEvents):
         super().__init__(identity, meter, created=created, line_bytes_max=line_bytes_max)
         self._choices = choices
         self._finished: set[int] = set()
+        self._names: list[tuple[bytes, bytes]] = []
+        """The provider's members with names, as it writes them, and ours."""
+        self._unread = b""
         self._held: list[bytes] = []
         """What came from the finish on."""
 
     def _take(self, kind: str, payload: bytes) -> bytes | None:
+        if self._names and not self._held and _find_decisive(payload) is None:
+            # One more piece of text: the names are where they were, and of its usage a later one is the last word.
+            self._count(payload)
+            self._unread = payload
+            for old, new in self._names:
+                payload = payload.replace(old, new)
+            return payload
         try:
             answer, members = _decode_answer(payload), decode_members(payload)
         except REFUSED:
@@ -118,11 +131,30 @@ class GeminiStream(NamedEvents):
         self.is_finished = len(self._finished) >= self._choices
         named = replace(payload, members, {name: value for name, value in _named(self._identity).items() if name in members})
         if not self.is_finished:
+            self._learn_names(payload)
             return named
         if self._held:
             self._out.append(b"data: %b\r\n\r\n" % self._held.pop())
         self._held.append(named)
         return b""
+
+    def _learn_names(self, payload: bytes) -> None:
+        """How this provider writes the two members that change."""
+        ours = {name.encode(): bytes(value) for name, value in _named(self._identity).items()}
+        self._names = [(found[0], b'"%b":%b' % (found[1], ours[found[1]])) for found in _NAMES.finditer(payload)]
+
+    def _observe_unread(self) -> None:
+        """The usage of the last piece that was passed without being read."""
+        if self._unread:
+            payload, self._unread = self._unread, b""
+            try:
+                observe(_decode_answer(payload).usage, self.meter)
+            except REFUSED:
+                return
+
+    def finish(self) -> bytes:
+        self._observe_unread()
+        return super().finish()
 
     def _conclude(self) -> None:
         if self._held:
@@ -134,6 +166,7 @@ class GeminiStream(NamedEvents):
 
     def cut(self) -> bytes:
         """See `Machine`."""
+        self._observe_unread()
         usage = usage_with_cost(Raw(_encode(counts_of(self.meter))), self.meter, {})
         end: dict[str, Any] = {
             "candidates": [{"content": {"parts": [], "role": "model"}, "finishReason": "MAX_TOKENS", "index": 0}],
@@ -143,6 +176,7 @@ class GeminiStream(NamedEvents):
 
     def fail(self, refusal: Refusal) -> bytes:
         """See `Machine`."""
+        self._observe_unread()
         return self._drain() + b"data: %b\r\n\r\n" % error_body(refusal)
 
 
