@@ -125,7 +125,7 @@ _KINDS: Final = _names(
         Cause.FORBIDDEN: "permission_error permission_denied permission_denied_error",
         Cause.MODEL_UNKNOWN: "not_found_error not_found",
         Cause.OVERLOADED: "unavailable",
-        Cause.INVALID: "invalid_request_error invalid_argument bad_request validation_error",
+        Cause.INVALID: "invalid_request_error invalid_argument bad_request validation_error validationexception",
     }
 )
 """Types so general that words go before them; asked only where there is no status, inside a 200."""
