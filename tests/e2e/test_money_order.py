@@ -1,0 +1,83 @@
+"""The first rule of money, on the branch that production takes: no request before its intent, no end of an answer before its
+settlement. A whole process, its own server and granian, small and large requests, whole answers and streams.
+
+Strategy: each write of the journal takes a while (tests/e2e/slow_disk.py). The provider reads the journal on the disk when a
+request is there, and the caller when an answer has ended; what was sent too early has no line yet. Each mistake is seen to be
+caught.
+"""
+
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.answers import Answer, completion, respond, spoken, stream
+from tests.e2e.conftest import providers_toml
+from tests.processes import Edge, ask, make_account
+from tests.provider import Provider, Request
+
+SMALL, LARGE = 20, 200_000
+SHAPES = list(itertools.product((SMALL, LARGE), (False, True)))
+
+
+def journal(edge: Edge) -> str:
+    """All that the kernel has of it."""
+    return "".join(
+        path.read_text(errors="replace") for path in sorted((edge.folder / "data" / "journal").rglob("*")) if path.is_file()
+    )
+
+
+@contextmanager
+def running(provider: Provider, folder: Path, server: str, mistake: str) -> Iterator[Edge]:
+    edge = Edge(folder, providers_toml(provider), TOLLWAY_SERVER=server)
+    edge.command = [sys.executable, "-m", "tests.e2e.slow_disk", mistake, "serve"]
+    with edge:
+        yield edge
+
+
+def out_of_order(provider: Provider, edge: Edge) -> list[str]:
+    """What came too early, of one request of each shape."""
+    account = make_account(edge, "orderly", "50.00")
+    found: list[str] = []
+    for asked, (size, is_stream) in enumerate(SHAPES, 1):
+        name = f"{'stream' if is_stream else 'whole'} of {size} bytes"
+
+        def answer(request: Request, name: str = name, asked: int = asked, is_stream: bool = is_stream) -> Answer:
+            if journal(edge).count(' {"i":') < asked:
+                found.append(f"request before its intent: {name}")
+            return stream(spoken()) if is_stream else respond(completion())
+
+        provider.script_by("order", answer)
+        members = {"model": "mock/order", "stream": is_stream, "max_tokens": 9}
+        body = json.dumps(members | {"messages": [{"role": "user", "content": "x" * size}]})
+        reply = ask(edge.port, "POST", "/v1/chat/completions", headers=account.headers, body=body.encode())
+        settled = journal(edge).count(' {"s":')
+        assert reply.status == 200, (name, reply.body)
+        if settled < asked:
+            found.append(f"answer before its settlement: {name}")
+    return found
+
+
+def test_nothing_goes_out_before_its_line(provider: Provider, server: str, tmp_path: Path) -> None:
+    """Eight orders are looked at under each server."""
+    with running(provider, tmp_path, server, "none") as edge:
+        assert out_of_order(provider, edge) == []
+
+
+@pytest.mark.parametrize(
+    ("server_kind", "mistake", "caught"),
+    [
+        ("native", "answer_past_the_commit", "answer before its settlement: whole of 20 bytes"),
+        ("native", "request_past_the_commit", "request before its intent: stream of 20 bytes"),
+        ("native", "commit_that_does_nothing_before_a_request", "request before its intent: stream of 200000 bytes"),
+        ("granian", "commit_with_nobody_behind_it", "answer before its settlement: whole of 20 bytes"),
+    ],
+)
+def test_mistake_in_the_order_is_caught(provider: Provider, tmp_path: Path, server_kind: str, mistake: str, caught: str) -> None:
+    """By the same look at the journal."""
+    with running(provider, tmp_path, server_kind, mistake) as edge:
+        assert caught in out_of_order(provider, edge)
