@@ -22,7 +22,7 @@ def slow_down() -> None:
         time.sleep(WRITE_S)
         return plain(fd, data)
 
-    Disk.write = staticmethod(write)  # type: ignore[assignment]
+    Disk.write = staticmethod(write)
 
 
 def _writes_past(takes: Callable[[Any], bool]) -> None:

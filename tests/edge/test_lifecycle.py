@@ -1,0 +1,42 @@
+"""What a request holds is given back when it ends, however it ends, and the first reason for its end stands."""
+
+from pathlib import Path
+
+import pytest
+
+from edge.relay.context import CancelReason
+from routing.failures.failure import Sent
+from tests.edge.rig import JSON, Play, Rig, broken
+
+pytestmark = pytest.mark.anyio
+ANSWER = b'{"id":"x","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'
+
+
+@pytest.mark.parametrize("outcome", ["answer", "failure", "refusal"])
+async def test_request_that_has_ended_holds_nothing(tmp_path: Path, outcome: str) -> None:
+    """Neither a place nor bytes of the edge, nor credit."""
+    async with Rig(tmp_path) as rig:
+        play: Play | Exception = broken(Sent.REQUEST) if outcome == "failure" else Play(200, JSON, [ANSWER])
+        held: list[int] = []
+        rig.stage.on_open = lambda: held.append(rig.in_flight.held_requests)
+        members = {"max_tokens": -1} if outcome == "refusal" else {}
+        caller = await rig.ask(play, **members)
+        assert caller.status == {"answer": 200, "failure": 502, "refusal": 400}[outcome]
+        assert held == ([] if outcome == "refusal" else [1])
+        assert (rig.in_flight.held_requests, rig.in_flight.held_bytes, rig.held_nano) == (0, 0, 0)
+        assert not rig.watch.contexts
+
+
+async def test_first_reason_for_an_end_stands(tmp_path: Path) -> None:
+    """A caller who leaves while the process drains has not been cut, and the other way round."""
+    async with Rig(tmp_path) as rig:
+        play = Play(200, JSON, [], ends=False)
+        rig.stage.plays = [play]
+        request = rig.start(rig.caller())
+        await play.is_waiting.wait()
+        (context,) = rig.watch.contexts
+        context.cancel(CancelReason.DRAINING)
+        context.cancel(CancelReason.CALLER_LEFT)
+        assert context.cancel_reason is CancelReason.DRAINING
+        assert (await request).status == 503
+        assert [record.end_reason for record in rig.records] == ["proxy_error"]

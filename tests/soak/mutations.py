@@ -1,0 +1,252 @@
+"""Mistakes in money, bytes and lifecycle, each of which the tests have to catch: a line of the product replaced by a wrong one.
+
+Rule: a mutation is caught when a test fails; a test that cannot be collected, or a line that is not there any more, is a fault of
+this list. Strategy: the tests that are near are named, so that all of it takes minutes; `--count N` tries the first N.
+"""
+
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.soak.report import Report
+
+ROOT = Path(__file__).parents[2]
+FAILED = 1
+"""pytest's exit status when tests ran, and failed."""
+
+
+class Mutation(NamedTuple):
+    """In `path`, `right` stands once and becomes `wrong`; `tests` have to notice."""
+
+    path: str
+    right: str
+    wrong: str
+    tests: str
+
+
+_LEASE, _PRICING, _LEDGER = "tests/usage/test_lease.py", "tests/usage/test_pricing.py", "tests/collector/test_ledger.py"
+_CREDIT, _RELAY, _BATCH = "tests/edge/test_credit.py", "tests/edge/test_relay.py", "tests/edge/test_write_batch.py"
+_JOURNAL, _BODY, _BOUNDS = "tests/edge/test_journal.py", "tests/edge/test_body.py", "tests/routing/test_claims.py"
+_INGEST, _LEASING, _FIRST = "tests/collector/test_ingest.py", "tests/collector/test_leasing.py", "tests/edge/test_first_event.py"
+
+MUTATIONS = (
+    # Money: what a lease, a price and the ledger are.
+    Mutation("usage/lease.py", "self.held_nano - hold_nano,", "self.held_nano,", _LEASE),
+    Mutation("usage/lease.py", "self.held_nano + amount_nano,", "self.held_nano,", _LEASE),
+    Mutation("usage/lease.py", "self.settled_nano + leased_part(hold_nano, cost_nano)", "self.settled_nano + cost_nano", _LEASE),
+    Mutation("usage/lease.py", "self.settled_nano - leased_part(hold_nano, cost_nano)", "self.settled_nano - cost_nano", _LEASE),
+    Mutation("usage/lease.py", "self.granted_nano - amount_nano,", "self.granted_nano,", _LEASE),
+    Mutation("usage/lease.py", "return now_s < self.admit_until_s", "return True", f"{_LEASE} {_CREDIT}"),
+    Mutation(
+        "usage/lease.py",
+        "            max(self.admit_until_s, admit_until_s),",
+        "            admit_until_s,",
+        f"{_LEASE} {_CREDIT}",
+    ),
+    Mutation(
+        "usage/pricing.py",
+        "return -(-cost_pico(tokens, rates) // PICO_PER_NANO)",
+        "return cost_pico(tokens, rates) // PICO_PER_NANO",
+        _PRICING,
+    ),
+    Mutation("usage/pricing.py", "kinds.sort(reverse=True)", "kinds.sort()", _PRICING),
+    Mutation("usage/pricing.py", "taken = count if count < whole else whole", "taken = count", _PRICING),
+    Mutation(
+        "usage/pricing.py",
+        "fixed = rates.request + searches_max * rates.search",
+        "fixed = rates.request",
+        f"{_PRICING} tests/routing/test_reserve.py",
+    ),
+    Mutation(
+        "collector/ledger/ledger.py",
+        '(LEASED, REVENUE): (("spent_nano", 1), ("settled_nano", 1)),',
+        '(LEASED, REVENUE): (("spent_nano", 1),),',
+        _LEDGER,
+    ),
+    Mutation(
+        "collector/ledger/ledger.py",
+        '(LEASED, AVAILABLE): (("available_nano", 1), ("returned_nano", 1)),',
+        '(LEASED, AVAILABLE): (("available_nano", 1),),',
+        _LEDGER,
+    ),
+    Mutation("collector/ledger/ledger.py", "leased_nano = min(leased_nano, open_nano)", "leased_nano = leased_nano", _LEDGER),
+    Mutation(
+        "collector/ledger/ledger.py",
+        "returned_nano = min(amount_nano, open_nano)",
+        "returned_nano = amount_nano",
+        f"{_LEDGER} {_LEASING}",
+    ),
+    Mutation(
+        "collector/ledger/ledger.py",
+        "taken_nano = min(cost_nano, available_nano)",
+        "taken_nano = cost_nano",
+        f"{_LEDGER} {_INGEST}",
+    ),
+    Mutation(
+        "collector/ledger/ledger.py",
+        "taken_nano = min(amount_nano, available_nano)",
+        "taken_nano = amount_nano",
+        f"{_LEDGER} tests/collector/test_account_api.py",
+    ),
+    # Money: what the collector gives, and books once.
+    Mutation(
+        "collector/leasing/leasing.py",
+        "if repeated is not None or message.want_nano == 0",
+        "if message.want_nano == 0",
+        f"{_LEASING} tests/collector/test_wrong_variants.py",
+    ),
+    Mutation("collector/leasing/leasing.py", "if acked_through < message.final_seq:", "if False:", _LEASING),
+    Mutation("collector/leasing/leasing.py", 'if state != "open":', "if False:", _LEASING),
+    Mutation(
+        "collector/ingest/ingest.py",
+        "return [record for record in by_id.values() if record.gen_id in new], number",
+        "return accepted, number",
+        _INGEST,
+    ),
+    Mutation(
+        "collector/ingest/ingest.py",
+        "available[account] -= sum(entry.amount_nano for entry in made if entry.debit == AVAILABLE)",
+        "pass",
+        f"{_INGEST} {_LEDGER}",
+    ),
+    # Money: what an edge spends.
+    Mutation(
+        "edge/credit/wallet.py",
+        "if now_s >= lease.admit_until_s or amount_nano > lease.granted_nano - lease.settled_nano - lease.held_nano:",
+        "if now_s >= lease.admit_until_s:",
+        _CREDIT,
+    ),
+    Mutation(
+        "edge/credit/wallet.py",
+        "if self.ask is None or granted.grant_id != self.ask.grant_id or granted.purse != self.purse:",
+        "if granted.purse != self.purse:",
+        _CREDIT,
+    ),
+    Mutation("edge/credit/wallet.py", "self.lease = self.lease.after_return(amount_nano)", "pass", _CREDIT),
+    Mutation(
+        "edge/credit/wallet.py",
+        "grant_id = self.ask.grant_id if self.ask is not None else proposed_id",
+        "grant_id = proposed_id",
+        _CREDIT,
+    ),
+    Mutation(
+        "edge/relay/generation.py",
+        "books.credit.settle(policy.purse, self.hold_nano, bill.cost_nano)",
+        "books.credit.settle(policy.purse, self.hold_nano, 0)",
+        _RELAY,
+    ),
+    Mutation("edge/relay/generation.py", "        if self.is_settled:\n            return\n", "", f"{_RELAY} {_FIRST}"),
+    Mutation(
+        "edge/relay/generation.py",
+        "        self.consumed = Consumed.NOTHING\n",
+        "",
+        f"{_RELAY} {_FIRST} tests/edge/test_failover.py",
+    ),
+    Mutation("edge/relay/generation.py", "        self.consumed = Consumed.PROMPT\n", "", f"{_RELAY} {_FIRST}"),
+    Mutation("routing/metering/bounds.py", "elif prompt > bounds.prompt_ceiling:", "elif False:", _BOUNDS),
+    Mutation(
+        "routing/metering/bounds.py",
+        "elif completion > max(bounds.completion_ceiling(parts.reasoning), ours.completion):",
+        "elif False:",
+        _BOUNDS,
+    ),
+    Mutation("routing/metering/bounds.py", "searches=min(parts.searches, searches_max),", "searches=parts.searches,", _BOUNDS),
+    # Order: no request before its intent, no end of an answer before its settlement.
+    Mutation("edge/write_batch.py", 'refusal = "" if self.commit is None else self.commit()', 'refusal = ""', _BATCH),
+    Mutation("edge/write_batch.py", "if refusal and request is not None:", "if False:", _BATCH),
+    Mutation(
+        "edge/downstream/connection.py",
+        "self.server.turn.write(self.transport, data)",
+        "self.transport.write(data)",
+        "tests/e2e/test_money_order.py",
+    ),
+    Mutation(
+        "edge/relay/attempts.py",
+        "if not lane.upstream.commits and (problem := generation.books.journal.commit()):",
+        "if (problem := generation.books.journal.failure):",
+        _RELAY,
+    ),
+    Mutation(
+        "edge/journal/syncer.py", "if self.turn is None or not self.turn.takes_answers:", "if False:", f"{_BATCH} {_JOURNAL}"
+    ),
+    Mutation(
+        "edge/journal/syncer.py",
+        "        self._waiting += settled\n        return self.failure",
+        "        return self.failure",
+        f"{_BATCH} {_JOURNAL}",
+    ),
+    Mutation(
+        "edge/journal/syncer.py",
+        "return self._syncs and (self._log.durable_position < position or self.shippable_seq < seq)",
+        "return False",
+        f"{_JOURNAL} {_BATCH}",
+    ),
+    # Lifecycle: what is released, ended and heard.
+    Mutation("edge/relay/body.py", "self.held_bytes -= size", "pass", _BODY),
+    Mutation("edge/relay/body.py", "self.held_requests -= 1", "pass", _BODY),
+    Mutation("edge/relay/relay.py", "self._in_flight.leave(context)", "pass", "tests/edge/test_lifecycle.py"),
+    Mutation("edge/node.py", "if not await self.credit.drain():", "if False:", "tests/edge/test_node.py"),
+    Mutation(
+        "edge/relay/context.py",
+        "        if self.cancel_reason is not None:\n            return\n        self.cancel_reason = reason",
+        "        self.cancel_reason = reason",
+        "tests/edge/test_lifecycle.py",
+    ),
+    Mutation("edge/relay/context.py", "            self.exchange.poke()\n        elif", "            pass\n        elif", _RELAY),
+    Mutation("edge/relay/context.py", "        elif caller.is_gone:\n            self.leave()\n", "", _BATCH),
+    Mutation("edge/relay/watchdog.py", "if now_s - context.sending_since_s > self._reader_timeout_s:", "if False:", _RELAY),
+    Mutation("edge/relay/watchdog.py", "elif now_s - context.heard_s > context.silence_s_max:", "elif False:", _RELAY),
+    # Bytes: what goes out is what came in.
+    Mutation("routing/wire/sse.py", 'if lines and lines[-1][-1:] != b"\\n":', "if False:", "tests/routing/test_sse.py"),
+    Mutation("routing/wire/sse.py", 'data = b"".join((*self.pieces, data))', "pass", "tests/routing/test_sse.py"),
+    Mutation(
+        "edge/relay/stream.py",
+        "await self._finish(sent + rewrite.fail(refusal_of(failure, generation.attempt.provider.name)))",
+        "await self._finish(sent)",
+        f"{_RELAY} {_FIRST}",
+    ),
+)
+
+
+def apply(tree: Path, mutation: Mutation) -> str:
+    """Make the mistake in `tree`; the text before it."""
+    path = tree / mutation.path
+    text = path.read_text()
+    assert text.count(mutation.right) == 1, f"{mutation.path}: {mutation.right!r} is there {text.count(mutation.right)} times"
+    path.write_text(text.replace(mutation.right, mutation.wrong))
+    return text
+
+
+def is_caught(tree: Path, mutation: Mutation) -> bool:
+    """Whether a named test fails with the mistake in."""
+    text = apply(tree, mutation)
+    try:
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutation.tests.split()]
+        done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=600, check=False)
+    finally:
+        (tree / mutation.path).write_text(text)
+    assert done.returncode in (0, FAILED), f"{mutation.path}: the tests did not run:\n{done.stdout[-2_000:]}"
+    return done.returncode == FAILED
+
+
+def soak(report: Report, seed: int, count: int) -> None:
+    """The first `count` mutations, in an order of the seed's; each has to be caught."""
+    chosen = list(MUTATIONS)
+    random.Random(seed).shuffle(chosen)
+    survived = []
+    with tempfile.TemporaryDirectory(prefix="tollway-mutations-") as folder:
+        tree = Path(folder) / "tree"
+        shutil.copytree(
+            ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv*", "__pycache__", "node_modules", ".mypy_cache", "out")
+        )
+        for mutation in chosen[:count]:
+            caught = is_caught(tree, mutation)
+            report.say("caught" if caught else "SURVIVED", f"{mutation.path}: {mutation.wrong.strip()[:80]!r}")
+            if not caught:
+                survived.append(mutation)
+    assert not survived, survived
+    report.say("mutations", f"{len(chosen[:count])}, each caught")
