@@ -24,8 +24,8 @@ HUB: Final = frozenset(("cache_control", "reasoning_details", "is_error", "tool_
 """The traits of Chat where another pair follows: what a caller's format has and plain Chat has not is kept for that pair.
 
 Of a provider that speaks Chat itself, the table says which of these it knows, and further:
-reasoning_content: thoughts of earlier turns are sent back to it (DeepSeek, Moonshot). short_ids: tool calls have ids of nine
-letters and digits (Mistral). parts: a text may be a list of parts everywhere.
+reasoning_content: thoughts that led to calls of tools are sent back to it (DeepSeek, Moonshot). short_ids: tool calls have ids
+of nine letters and digits (Mistral).
 """
 
 
