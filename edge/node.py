@@ -46,6 +46,7 @@ from edge.relay.watchdog import Watchdog
 from edge.settings import Settings
 from edge.tasks import Tasks
 from edge.telemetry.metrics import Metrics
+from edge.telemetry.observers import Observers
 from edge.upstream.pool import NativeUpstream
 from edge.write_batch import WriteBatch
 from routing.plan.refusal import Refusal
@@ -90,6 +91,7 @@ class Node:
         memory = memory_bytes() // settings.workers
         self.overload = Overload(memory, _resident_bytes)
         self.limiter = RateLimiter()
+        self.observers = Observers(settings, name)
         self.in_flight = MemoryBudget(
             body_budget(limits.inflight_body_bytes_max, limits.body_bytes_max, memory),
             min(self.admission.connections_max, memory // REQUEST_MEMORY_SHARE),
@@ -167,6 +169,7 @@ class Node:
             self.tasks.supervise("table", self.reloader.watch),
             self.tasks.supervise("trials", Trials(self.table, self.tasks).run),
         ]
+        self.observers.start(self.tasks)
         joining = self.tasks.supervise("join", self._join)
         self._runners.append(joining)
         await asyncio.wait({joining}, timeout=JOIN_WAIT_S)
@@ -187,7 +190,7 @@ class Node:
             settings.durability == "strict",
             limits.finish_timeout_s,
         )
-        books = AccountingContext(self.name, booted.epoch, journal, credit, self.metrics, self.limiter)
+        books = AccountingContext(self.name, booted.epoch, journal, credit, self.metrics, self.limiter, self.observers.told)
         deployment = Deployment.of(booted)
         self.authenticator = Authenticator(credit, deployment, self.clock)
         self._relay = Relay(
@@ -318,6 +321,7 @@ class Node:
                 left.append("leased credit was not returned")
             if not await self.shipper.drain(SHIP_S_MAX):
                 left.append(self.shipper.left)
+        await self.observers.close()
         self.left = "; ".join(left)
         drain = self.drain
         log.log(
@@ -361,7 +365,6 @@ class Node:
         outcome = self.reloader.outcome
         gauges["config_last_reload_success"] = float(outcome.succeeded)
         gauges["config_last_reload_success_timestamp_seconds"] = self.reloader.used_s
-        gauges[f'config_info{{version="{outcome.version}"}}'] = 1.0
         gauges["config_reloads_total"] = self.reloader.used_total
         gauges["config_reloads_refused_total"] = self.reloader.refused_total
         if self.recovery is not None:

@@ -14,6 +14,8 @@ import msgspec
 
 Durability = Literal["os", "group", "strict"]
 ServerName = Literal["native", "granian"]
+RequestLogForm = Literal["off", "auto", "json", "text"]
+RequestLogLevel = Literal["info", "warning", "error"]
 LISTEN_FD, ADMIN_FD, SUPERVISOR_FD = "TOLLWAY_LISTEN_FD", "TOLLWAY_ADMIN_FD", "TOLLWAY_SUPERVISOR_FD"
 """What a supervisor says to its workers; nobody else sets these."""
 WORKERS = "TOLLWAY_WORKERS"
@@ -59,6 +61,9 @@ class Settings(msgspec.Struct, frozen=True):
     `supervisor_fd` a pipe whose other end it holds; `workers` how many processes share this machine.
     `notify_socket` is systemd's. `node_token` may be in a file (`file:PATH`).
 
+    `log_requests`: a line per paid request on stdout, as JSON, as text, or what suits where it goes ("auto"); `log_level` is the
+    least that is told. `otlp_url`: where spans of requests go whose callers sample them.
+
     `drain_notice_s`: how long, told to go, it serves on with a red readiness, so that the balancer sees it. `drain_grace_s`: how
     long after that signal running requests may go on; the platform's own limit (kill_timeout, TimeoutStopSec,
     terminationGracePeriodSeconds) should be 15 s more, for what is shipped then.
@@ -83,6 +88,9 @@ class Settings(msgspec.Struct, frozen=True):
     supervisor_fd: int | None = None
     workers: int = 1
     notify_socket: str | None = None
+    log_requests: RequestLogForm = "off"
+    log_level: RequestLogLevel = "info"
+    otlp_url: str | None = None
     drain_notice_s: int = 5
     drain_grace_s: int = 20
     machine: str = ""
@@ -124,6 +132,9 @@ class Settings(msgspec.Struct, frozen=True):
             trusted_proxies=_networks(environ.get("TOLLWAY_TRUSTED_PROXIES", "private")),
             connections_per_address=_number(environ, "TOLLWAY_CONNECTIONS_PER_ADDRESS", 0, 1_000_000) or None,
             client_address_header=_header(environ.get("TOLLWAY_CLIENT_ADDRESS_HEADER", "")),
+            log_requests=cast(RequestLogForm, _word(environ, "TOLLWAY_LOG_REQUESTS", "off", ("off", "auto", "json", "text"))),
+            log_level=cast(RequestLogLevel, _word(environ, "TOLLWAY_LOG_LEVEL", "info", ("info", "warning", "error"))),
+            otlp_url=_http_url(environ, "TOLLWAY_OTLP_URL"),
             admin=_address(environ.get("TOLLWAY_ADMIN", ""), _number(environ, "PORT", 8000, 65_535)),
         )
 
@@ -173,6 +184,20 @@ def _header(text: str) -> bytes | None:
     if text and not re.fullmatch(r"[A-Za-z0-9-]{1,64}", text):
         raise SettingError(f"TOLLWAY_CLIENT_ADDRESS_HEADER must be a header's name such as x-forwarded-for, not {text!r}")
     return text.lower().encode() or None
+
+
+def _word(environ: Mapping[str, str], name: str, default: str, words: tuple[str, ...]) -> str:
+    text = environ.get(name) or default
+    if text not in words:
+        raise SettingError(f"{name} must be {', '.join(words[:-1])} or {words[-1]}, not {text!r}")
+    return text
+
+
+def _http_url(environ: Mapping[str, str], name: str) -> str | None:
+    text = environ.get(name) or None
+    if text is not None and not text.startswith(("http://", "https://")):
+        raise SettingError(f"{name} must begin with http:// or https://, not {text!r}")
+    return text
 
 
 def _number(environ: Mapping[str, str], name: str, default: int, most: int, least: int = 1) -> int:

@@ -136,6 +136,8 @@ class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     error: str = ""
     tier: str = ""
     upstream_cost_pico: int | None = None
+    trace: str = ""
+    """The caller's W3C trace, if it sent one: `<trace id>-<its span's id>-<flags>`, in hexadecimal."""
 
 
 FREE_TEXTS = ("finish_reason", "request_id", "upstream_id", "user_agent", "error", "tier")

@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from edge.auth.key_cache import KeyCache
+from edge.auth.policies import LIFE_S
 from edge.clock import Clock
 from edge.collector_client.session import CollectorSession
 from edge.credit.acquire import HoldAnswer, PendingAcquire
@@ -160,6 +161,11 @@ class Credit:
             "wallets": len(leases),
             "keys": len(self._keyring.policies),
         }
+
+    def lease_life_s(self, now_s: float) -> float:
+        """For how long the wallet that ends first still admits without the collector; the whole life when there is none."""
+        leases = [wallet.lease for wallet in self._wallets.values() if wallet.lease.free_nano]
+        return min((lease.admit_until_s - now_s for lease in leases), default=LIFE_S)
 
     async def look_up(self, digest: str, has_mark: bool = True) -> Policy | None:
         """The policy of a key, asked of the collector; None: there is no such key. Raises Unreachable, within 500 ms."""

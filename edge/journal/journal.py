@@ -235,6 +235,11 @@ class Journal:
         return self._log.bytes
 
     @property
+    def oldest_unshipped_ms(self) -> int:
+        """When the oldest unacknowledged record in memory was settled, in Unix milliseconds; 0: there is none."""
+        return self._window.oldest_ms
+
+    @property
     def window_bytes(self) -> int:
         """What the newest unacknowledged records in memory amount to, as lines."""
         return self._window.bytes

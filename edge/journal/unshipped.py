@@ -79,6 +79,11 @@ class UnshippedBuffer:
     def bytes(self) -> int:
         return self._ends[-1] - self._forgotten_bytes if self._ends else 0
 
+    @property
+    def oldest_ms(self) -> int:
+        """When the oldest record held was settled, in Unix milliseconds; 0: there is none."""
+        return self._records[0].started_ms + self._records[0].latency_ms if self._records else 0
+
     def put(self, record: UsageRecord, size: int) -> None:
         ends = self._ends
         end = (ends[-1] if ends else self._forgotten_bytes) + size

@@ -283,6 +283,21 @@ class Table:
             else:
                 self._health[scope] = health
 
+    def closed(self, now_s: float) -> list[tuple[str, str, str]]:
+        """What no request is sent to now: (provider, what of it, why), each as often as it is so."""
+        kinds = ("provider", "key", "target")
+        shown = ((scope.split(" "), health) for scope, health in self._health.items() if now_s < health.open_until_s)
+        return [(parts[0], kinds[min(len(parts), 3) - 1], health.cause.value if health.cause else "") for parts, health in shown]
+
+    def key_states(self) -> dict[tuple[str, str], int]:
+        """How many keys of each provider can be read."""
+        states: dict[tuple[str, str], int] = {}
+        for name, provider in self.config.providers.items():
+            for ref in provider.key_refs:
+                at = (name, "offered" if ref in self.offered else "missing")
+                states[at] = states.get(at, 0) + 1
+        return states
+
 
 def _prove_authorities(provider: Provider, sources: Sources) -> None:
     """Unusable: nobody could be believed. At the start a file that is not right costs its provider alone, and is told by it."""

@@ -87,6 +87,7 @@ class Attempts:
                     generation.failed(monotonic())
                 # From when the request came: what it tries again is still in flight with what came beside it.
                 table.end(attempt, failure, began_s, account)
+                generation.books.metrics.failures[attempt.provider.name, failure.reason] += 1
                 past.append((attempt, failure))
                 is_over = context.cancel_reason is not None or context.has_left
                 at = None if is_over else next_attempt(attempts, at, past)

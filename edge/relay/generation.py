@@ -9,6 +9,7 @@ said anything) the prompt's estimate.
 
 import enum
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import assert_never
 
 import msgspec
@@ -47,12 +48,21 @@ class Consumed(enum.Enum):
 class AccountingContext:
     """Where a generation is written down: the journal, the credit it is paid from, the counters."""
 
-    __slots__ = ("credit", "epoch", "journal", "limiter", "metrics", "node")
+    __slots__ = ("credit", "epoch", "journal", "limiter", "metrics", "node", "told")
 
     def __init__(
-        self, node: str, epoch: int, journal: Journal, credit: Credit, metrics: Metrics, limiter: RateLimiter | None = None
+        self,
+        node: str,
+        epoch: int,
+        journal: Journal,
+        credit: Credit,
+        metrics: Metrics,
+        limiter: RateLimiter | None = None,
+        told: Callable[[UsageRecord], None] | None = None,
     ) -> None:
+        """`told` is given each record, for the log and traces."""
         self.limiter = limiter or RateLimiter()
+        self.told = told
         self.node = node
         self.epoch = epoch
         self.journal = journal
@@ -111,6 +121,8 @@ class Generation(msgspec.Struct, eq=False):
     """Told what breaks behind the first event of an answer."""
     secrets: tuple[Secret, ...] = ()
     """What was sent to the provider that answers, and may not be told."""
+    trace: str = ""
+    """Of the caller's (`usage.trace`), empty when it sent none."""
     claim: LimitClaim | None = None
     """What it was admitted with by limits; its settlement corrects the tokens."""
 
@@ -232,6 +244,12 @@ class Generation(msgspec.Struct, eq=False):
         self.finish_reason = finish_reason
         self.upstream_id = upstream_id
 
+    def timing(self) -> tuple[bytes, bytes]:
+        """The `server-timing` header up to now: milliseconds that the provider took, and that we did."""
+        total_s = (self.first_byte_s or monotonic()) - self.started_s
+        own_s = max(total_s - self.upstream_s, 0.0)
+        return b"server-timing", b"upstream;dur=%.1f, edge;dur=%.2f" % (self.upstream_s * 1000, own_s * 1000)
+
     def report_to(self, report: Callable[[Failure | None], None]) -> None:
         """The attempt has answered, which is told now; what breaks behind it will be told to the same."""
         self.report = report
@@ -312,13 +330,16 @@ class Generation(msgspec.Struct, eq=False):
             error=error,
             tier=bill.tier,
             upstream_cost_pico=bill.upstream_cost_pico,
+            trace=self.trace,
         )
         books.journal.settle(record)
         books.credit.settle(policy.purse, self.hold_nano, bill.cost_nano)
         if self.claim is not None:
             self.claim.settle(bill.tokens.prompt, bill.tokens.completion)
         metrics = books.metrics
-        metrics.count(record)
+        metrics.count(record, self.trace[:32])
+        if books.told is not None:
+            books.told(record)
         if bill.fault:
             metrics.claims.report(record.provider, bill.fault, now_s)
         if bill.upstream_cost_pico is not None:

@@ -46,6 +46,7 @@ from routing.wire.headers import Arrival, validate
 from usage.flavor import flavor_of
 from usage.pricing import dollars
 from usage.protocol import Policy
+from usage.trace import onward, trace_of
 
 log = logging.getLogger("tollway.relay")
 BODY_BYTES_UNPAID = 65_536
@@ -108,7 +109,7 @@ class Relay:
             call = CallerRequest(scope["path"], scope["headers"], scope.get("query_string", b""))
             await self._serve(arrival, digest, call, gen_id, request_id, context)
         except Denied as denied:
-            self._books.metrics.count_refused(denied.refusal.status)
+            self._books.metrics.count_refused(denied.refusal.status, denied.refusal.code)
             if denied.refusal.status == 401:
                 self._failed.note(scope, denied.refusal.message)
             await self._tell(denied.refusal, context, gen_id, request_id, denied.headers)
@@ -194,6 +195,7 @@ class Relay:
         if not credit.hold(policy.purse, hold_nano):
             attempts, need, hold_nano = await self._hold_cold(policy, envelope, attempts)
         completion_max, cap = allowance(need, hold_nano)
+        trace = trace_of(arrival.forwarded) if arrival.forwarded else ""
         attempt = attempts[0]
         generation = Generation(
             self._books,
@@ -218,10 +220,11 @@ class Relay:
                 need.searches_min,
                 attempt.provider.trusts_served_tier,
             ),
-            arrival.forwarded,
+            onward(arrival.forwarded, gen_id) if trace else arrival.forwarded,
             cap,
             fits,
             adapters,
+            trace=trace,
             claim=context.limits,
         )
         if envelope.pieces is not None:

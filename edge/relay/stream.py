@@ -276,6 +276,7 @@ class StreamForwarder:
         )
         if (adapter := generation.adapter) is not None and adapter.id_header:
             headers.append((adapter.id_header, generation.request_id.encode()))
+        headers.append(generation.timing())
         if generation.claim is not None:
             headers += generation.claim.headers()
         await self.context.send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -157,6 +157,7 @@ class BufferedForwarder:
         )
         if generation.adapter is not None:
             headers = self._own_headers(headers, generation.adapter)
+        headers.append(generation.timing())
         if generation.claim is not None:
             headers += generation.claim.headers()
         await _send_whole(context, exchange.status, headers, answer)

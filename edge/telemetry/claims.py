@@ -10,11 +10,13 @@ from collections.abc import Iterator
 
 import msgspec
 
+from edge.telemetry.exposition import Family, counter, gauge
 from routing.metering.meter import Bill
 from usage.pricing import PICO_PER_NANO, dollars
 
 log = logging.getLogger("tollway.claims")
 WARN_S = 60.0
+MODELS_SHOWN = 100
 
 
 class Compared(msgspec.Struct):
@@ -56,26 +58,26 @@ class Claims:
         compared.ours_pico += bill.cost_nano * PICO_PER_NANO
         compared.theirs_pico += bill.upstream_cost_pico
 
-    def lines(self) -> Iterator[str]:
-        """The exposition for Prometheus."""
-        yield "# TYPE tollway_usage_bounded_total counter"
-        for provider, count in sorted(self.bounded.items()):
-            yield f'tollway_usage_bounded_total{{provider="{provider}"}} {count}'
-        rows = [(_label(model), compared) for model, compared in sorted(self.compared.items())]
-        yield "# TYPE tollway_upstream_cost_dollars_total counter"
-        for model, compared in rows:
-            yield f'tollway_upstream_cost_dollars_total{{model="{model}"}} {_dollars(compared.theirs_pico)}'
-        yield "# TYPE tollway_upstream_cost_difference_dollars gauge"
-        for model, compared in rows:
-            difference = _dollars(compared.theirs_pico - compared.ours_pico)
-            yield f'tollway_upstream_cost_difference_dollars{{model="{model}"}} {difference}'
+    def families(self) -> Iterator[Family]:
+        """The exposition for Prometheus: of all models, those that were used most."""
+        bounded = sorted(self.bounded.items())
+        yield counter(
+            "tollway_usage_bounded", "Claims of a usage that could not be.", (({"provider": at}, count) for at, count in bounded)
+        )
+        most = sorted(self.compared, key=lambda model: -self.compared[model].generations)[:MODELS_SHOWN]
+        rows = [(model, self.compared[model]) for model in sorted(most)]
+        yield counter(
+            "tollway_upstream_cost_dollars",
+            "What providers say that they bill.",
+            (({"model": model}, _dollars(compared.theirs_pico)) for model, compared in rows),
+        )
+        yield gauge(
+            "tollway_upstream_cost_difference_dollars",
+            "What providers say that they bill beyond what we charge.",
+            (({"model": model}, _dollars(compared.theirs_pico - compared.ours_pico)) for model, compared in rows),
+        )
 
 
-def _label(text: str) -> str:
-    """A model's name may have what ends a label."""
-    return text.replace("\\", r"\\").replace('"', r"\"")
-
-
-def _dollars(pico: int) -> str:
+def _dollars(pico: int) -> float:
     """To the nano-dollar, which is what a sum of charges is rounded to."""
-    return dollars(pico // PICO_PER_NANO)
+    return float(dollars(pico // PICO_PER_NANO))

@@ -6,12 +6,17 @@ from decimal import Decimal
 import pytest
 
 from edge.telemetry.claims import WARN_S, Claims
+from edge.telemetry.exposition import written
 from routing.metering.meter import Bill
 from usage.record import Rates, Tokens
 
 
 def figures(claims: Claims) -> dict[str, str]:
-    return dict(line.rsplit(" ", 1) for line in claims.lines() if not line.startswith("#"))
+    return dict(line.rstrip("\n").rsplit(" ", 1) for line in lines(claims) if not line.startswith("#"))
+
+
+def lines(claims: Claims) -> list[str]:
+    return [line for family in claims.families() for line in written(family, is_open=False)]
 
 
 def test_claim_that_cannot_be_is_told_once_a_minute_and_counted_always(caplog: pytest.LogCaptureFixture) -> None:
@@ -51,4 +56,4 @@ def test_model_with_a_quote_in_its_name_breaks_no_exposition() -> None:
     """A label is escaped as Prometheus reads it."""
     claims = Claims()
     claims.compare('p/a"b\\c', Bill(Tokens(1), Rates(), 0, "provider", "", 0))
-    assert r'tollway_upstream_cost_dollars_total{model="p/a\"b\\c"} 0' in list(claims.lines())
+    assert r'tollway_upstream_cost_dollars_total{model="p/a\"b\\c"} 0' in [line.rstrip("\n") for line in lines(claims)]

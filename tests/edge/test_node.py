@@ -19,6 +19,7 @@ from collector.store.sqlite import SqliteStore
 from edge.node import Node
 from edge.settings import Settings
 from edge.tasks import Tasks
+from edge.telemetry.exposition import written
 from tests.collector.facts import make_caller, make_fact
 from usage.protocol import Boot, Booted, CollectorClient, Unreachable
 
@@ -126,7 +127,8 @@ async def test_supervised_tasks_that_die_live_again(kind: int, tmp_path: Path, c
                 await until(lambda: set(node.metrics.restarts) == set(node.tasks.supervised) - {"join"} >= SUPERVISED)
             assert await node.shipper.flush(5.0)
         assert node.readiness().is_ready
-        assert 'tollway_task_restarts_total{task="shipper"} 1' in node.metrics.text({})
+        lines = [line for family in node.metrics.families() for line in written(family, is_open=False)]
+        assert 'tollway_task_restarts_total{task="shipper"} 1\n' in lines
         kept = await collector.read(lambda tx, now: tx.rows("SELECT gen_id FROM records"))
         assert sorted(kept) == sorted((fact.gen_id,) for fact in settled)
     said = [entry.getMessage() for entry in caplog.records]

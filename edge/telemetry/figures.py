@@ -1,0 +1,123 @@
+"""What is true of a node at this moment, each figure with what it means; and the whole exposition of the node.
+
+Rule: a figure that is told has its line in FIGURES, so that nobody scrapes a number without an explanation.
+"""
+
+import platform
+import time
+from collections import Counter
+from collections.abc import Iterator
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from edge.telemetry.exposition import Family, counter, gauge
+
+if TYPE_CHECKING:
+    from edge.node import Node
+
+VERSION: Final = "0.1.0"
+UNEXPLAINED: Final = "Not explained yet."
+FIGURES: Final[dict[str, str]] = {
+    "ready": "Whether this edge wants traffic.",
+    "open_requests": "Requests under way.",
+    "body_bytes_held": "Bytes of requests' bodies in memory.",
+    "upstream_connections_open": "Connections to providers.",
+    "upstream_connections_idle": "Of them, those that wait for a request.",
+    "upstream_connections_opened_total": "Connections to providers that were opened.",
+    "upstream_connections_reused_total": "Requests that found an open connection.",
+    "resident_bytes": "Memory of this process.",
+    "failed_authentications_total": "Requests with no valid key.",
+    "loop_lag_seconds": "How late the event loop's timers are, averaged over a second.",
+    "overloaded": "Whether new paid work is refused because of this process' own trouble.",
+    "caller_connections_open": "Callers' connections.",
+    "caller_connections_max": "As many as there may be.",
+    "caller_connections_evicted_total": "Connections that did nothing and were closed for new ones.",
+    "caller_connections_refused_total": "Connections that were refused.",
+    "epochs_lost": "Epochs that are open at the collector and have no journal here.",
+    "orphans_total": "Requests of a process that died, settled by recovery.",
+    "orphans_charged_nano": "What they were charged, in nano-dollars.",
+    "orphans_lost_nano_max": "What they may have cost beyond that: the house's loss, at most.",
+    "journal_pending_records": "Records that wait to be shipped.",
+    "journal_pending_bytes": "Their bytes on the disk.",
+    "journal_max_bytes": "Bytes that the journal may have; near them new paid work is refused.",
+    "journal_faults_total": "Writes and syncs of the journal that failed.",
+    "oldest_unshipped_seconds": "Age of the oldest record that the collector does not have; 0: it has all.",
+    "shipper_failing_seconds": "For how long nothing could be shipped.",
+    "records_shipped_total": "Records that the collector took.",
+    "records_rejected_total": "Records that the collector will never take: dead letters.",
+    "records_shortened_total": "Records that were sent without their texts.",
+    "records_lost_total": "Records that the journal could not yield again.",
+    "fenced": "Whether another process runs as this node.",
+    "collector_silent_seconds": "Since when the collector has not answered a poll.",
+    "credit_free_nano": "Leased credit that nobody holds, in nano-dollars.",
+    "credit_held_nano": "Leased credit that running requests hold, in nano-dollars.",
+    "credit_overage_nano": "What providers used beyond what was held, in nano-dollars.",
+    "credit_wallets": "Purses that have a wallet here.",
+    "credit_keys": "Keys that are known here.",
+    "credit_calls_total": "Calls to the collector for keys and credit.",
+    "lease_life_seconds_min": "Seconds for which the shortest lease still admits without the collector.",
+    "limits_active": "Rate limits in use here.",
+    "limit_asks_total": "Reports of limits to the collector.",
+    "limits_away": "Whether limits go on without the collector.",
+    "log_lines_dropped_total": "Lines of the request log that could not be written in time.",
+    "spans_exported_total": "Requests whose spans were sent.",
+    "spans_dropped_total": "Requests whose spans are lost.",
+    "config_last_reload_success": "Whether the last providers.toml that was read is in force.",
+    "config_reloads_total": "Tables that were put in force.",
+    "config_reloads_refused_total": "Tables that were wrong and are not in force.",
+    "config_last_reload_success_timestamp_seconds": "When a table was last put in force.",
+}
+
+
+def values(node: "Node") -> Iterator[tuple[str, float]]:
+    """Every figure by its name in FIGURES."""
+    limits = node.limiter.reports
+    yield from node.gauges().items()
+    yield "limits_active", len(limits)
+    yield "limit_asks_total", limits.asks_total
+    yield "limits_away", limits.is_away
+    traces = node.observers.traces
+    yield "log_lines_dropped_total", node.observers.log.dropped_total
+    yield "spans_exported_total", traces.exported_total if traces is not None else 0
+    yield "spans_dropped_total", traces.dropped_total if traces is not None else 0
+    if node.journal is not None:
+        yield "journal_max_bytes", node.journal.bytes_max
+    if node.shipper is not None:
+        oldest_ms = 0 if node.journal is None else node.journal.oldest_unshipped_ms
+        age_s = max(time.time() - oldest_ms / 1000, 0.0) if oldest_ms else 0.0
+        yield "oldest_unshipped_seconds", max(age_s, node.shipper.failing_s)
+        yield "records_shipped_total", node.shipper.records_total
+    if node.credit is not None:
+        now_s = monotonic()
+        yield "fenced", node.credit.is_fenced
+        yield "collector_silent_seconds", max(now_s - node.credit.contact_s, 0.0)
+        yield "lease_life_seconds_min", max(node.credit.lease_life_s(now_s), 0.0)
+
+
+def families(node: "Node") -> Iterator[Family]:
+    """All that a scrape tells."""
+    for name, value in dict(values(node)).items():
+        text = FIGURES.get(name, UNEXPLAINED)
+        if name.endswith("_total"):
+            yield counter(f"tollway_{name.removesuffix('_total')}", text, [({}, float(value))])
+        else:
+            yield gauge(f"tollway_{name}", text, [({}, float(value))])
+    yield gauge("tollway_build_info", "What runs.", [({"version": VERSION, "python": platform.python_version()}, 1.0)])
+    yield gauge("tollway_config_info", "The table in force, by its digest.", [({"version": node.reloader.outcome.version}, 1.0)])
+    closed: Counter[tuple[str, str, str]] = Counter(node.table.closed(monotonic()))
+    yield gauge(
+        "tollway_closed",
+        "What is closed to requests: providers, keys or targets, and why.",
+        (({"provider": at, "scope": scope, "cause": cause}, count) for (at, scope, cause), count in sorted(closed.items())),
+    )
+    yield gauge(
+        "tollway_provider_keys",
+        "Keys of the table, by whether they can be read.",
+        (({"provider": at, "state": state}, count) for (at, state), count in sorted(node.table.key_states().items())),
+    )
+    for name, text, counts in (
+        ("tollway_limit_refused", "Requests refused by a limit.", node.limiter.refused),
+        ("tollway_limit_shadowed", "Requests that a limit in shadow would have refused.", node.limiter.shadowed),
+    ):
+        yield counter(name, text, (({"scope": at, "limit": limit}, n) for (at, limit), n in sorted(counts.items())))
+    yield from node.metrics.families()
