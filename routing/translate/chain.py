@@ -17,7 +17,7 @@ class Chain:
     With a `downstream` translator, which tells the usage in its own place, the `rewrite` is one that includes usage.
     """
 
-    __slots__ = ("_choices", "_downstream", "_identity", "_kept", "_rewrite", "_upstream", "is_framing", "is_notable")
+    __slots__ = ("_choices", "_downstream", "_identity", "_rewrite", "_upstream", "is_framing", "is_notable")
 
     def __init__(
         self,
@@ -32,8 +32,6 @@ class Chain:
         self._upstream = upstream
         self._downstream = downstream
         self._choices = choices
-        self._kept = b""
-        """Behind `[DONE]`, until its event has ended: the caller's last event must not go out before the stream is over."""
         self.is_framing = False
         self.is_notable = False
 
@@ -106,16 +104,11 @@ class Chain:
                 self.is_notable, rewrite.is_notable = True, False
         if downstream is None:
             return sent
-        if rewrite.is_done:
-            self._kept += sent
-            if not rewrite.is_over:
-                return b""
-            sent, self._kept = self._kept, b""
         return downstream.feed(sent) if sent else b""
 
     def finish(self) -> bytes:
         """The provider's body ended, or is not waited for any longer."""
-        sent, self._kept = self._kept, b""
+        sent = b""
         if self._upstream is not None:
             rest = self._upstream.finish()
             if rest:
