@@ -34,6 +34,8 @@ class Ablation(msgspec.Struct, frozen=True):
     what: str
     server: str = "native"
     base: str = "/v1"
+    is_price: bool = False
+    """Not a speed-up: what it costs to be watched, with limits, a log line and figures on."""
 
 
 ABLATIONS = (
@@ -44,6 +46,8 @@ ABLATIONS = (
     Ablation("pour", "chunk", "the same under granian", server="granian"),
     Ablation("swap", "chunk", "a chunk that is like the last but for its text is not read"),
     Ablation("swap", "chunk", "the same for OpenRouter's flavour", base="/api/v1"),
+    Ablation("watched", "request", "limits, `gen_ai` figures, a log line, `server-timing`", is_price=True),
+    Ablation("watched", "chunk", "the same, per chunk", is_price=True),
 )
 
 
@@ -66,29 +70,44 @@ def run(out: Path, rounds: int, window_s: float, say: Callable[[str], None]) -> 
     rows = [Row(ablation) for ablation in ABLATIONS]
     with ExitStack() as stack:
         mock_port = stack.enter_context(mock.running(work / "mock"))
-        started: dict[tuple[str, str], Running] = {}
+        started: dict[tuple[str, str, bool], Running] = {}
         for ablation in ABLATIONS:
             for switch in ("", ablation.switch):
-                if (key := (switch, ablation.server)) not in started:
-                    folder = work / f"{switch or 'all'}-{ablation.server}"
-                    started[key] = stack.enter_context(running(_peer(switch, ablation.server), out, folder, mock_port))
+                if (key := (switch, ablation.server, ablation.is_price)) not in started:
+                    folder = work / f"{switch or 'all'}-{ablation.server}{'-watched' * ablation.is_price}"
+                    peer = _peer(switch, ablation.server, is_watched=ablation.is_price)
+                    started[key] = stack.enter_context(running(peer, out, folder, mock_port))
         for runner in started.values():
             send_plain(runner.target, CONNECTIONS, 1, work)
         for number in range(rounds):
             for row in rows:
                 pair = [(row.with_us, ""), (row.without_us, row.ablation.switch)]
                 for kept, switch in pair if number % 2 else reversed(pair):
-                    kept.append(_measure(started[switch, row.ablation.server], row.ablation, window_s, work))
+                    kept.append(
+                        _measure(started[switch, row.ablation.server, row.ablation.is_price], row.ablation, window_s, work)
+                    )
             say(f"round {number + 1} of {rounds} done")
     return rows
 
 
-def _peer(switch: str, server: str) -> Peer:
-    """Ourselves without one speed-up."""
+LIMITS = """
+[rate_limits.key]
+requests_per_minute = 100_000_000
+tokens_per_minute = 100_000_000_000
+concurrent_requests = 100_000
+"""
+
+
+def _peer(switch: str, server: str, *, is_watched: bool = False) -> Peer:
+    """Ourselves without one speed-up; or watched, with and without what that takes."""
 
     def configure(out: Path, folder: Path, port: int, mock_port: int) -> Launch:
         launch = tollway.EMBEDDED_PEER.configure(out, folder, port, mock_port)
         argv = [sys.executable, "-m", "bench.plain", switch, "serve"]
+        if is_watched:
+            table = folder / "providers.toml"
+            table.write_text(table.read_text() + LIMITS)
+            launch = Launch(launch.argv, launch.target, launch.env | {"TOLLWAY_LOG_REQUESTS": "json"})
         return Launch(argv, launch.target, launch.env | {"TOLLWAY_SERVER": server, "PYTHONPATH": str(Path(__file__).parents[1])})
 
     return Peer(f"without {switch or 'nothing'}", "", configure, lambda out: None, lambda out: "")
@@ -142,5 +161,7 @@ def table(rows: Sequence[Row]) -> str:
         fast, plain = statistics.median(row.with_us), statistics.median(row.without_us)
         per = f"{ablation.load}{', granian' * (ablation.server == 'granian')}{', /api/v1' * (ablation.base != '/v1')}"
         verdict = "stays" if row.worth >= STAYS_MIN else "goes"
+        if ablation.is_price:
+            verdict = "within its price" if -row.worth <= STAYS_MIN else "costs too much"
         lines.append(f"| `{ablation.switch}` ({per}): {ablation.what} | {fast:.1f} | {plain:.1f} | {row.worth:.1%} | {verdict} |")
     return "\n".join(lines) + "\n"

@@ -29,10 +29,24 @@ def _no_paid(patch: Callable[[Any, str, Any], None]) -> None:
     patch(process, "paid_paths", lambda node: {})
 
 
+def _not_watched(patch: Callable[[Any, str, Any], None]) -> None:
+    """Not a speed-up, but a price: limits, the `gen_ai` figures, the request's log line, `server-timing`."""
+    from edge.limits.limiter import RateLimiter
+    from edge.relay.generation import Generation
+    from edge.telemetry.gen_ai import GenAi
+    from edge.telemetry.observers import Observers
+
+    patch(RateLimiter, "applies", lambda self, policy, config: False)
+    patch(Generation, "timing", lambda self, timing=(b"server-timing", b"edge;dur=0"): timing)
+    patch(GenAi, "count", lambda self, record, trace_id="": None)
+    patch(Observers, "told", None)
+
+
 SWITCHES: dict[str, Callable[[Callable[[Any, str, Any], None]], None]] = {
     "pour": _no_pour,
     "swap": _no_swap,
     "paid": _no_paid,
+    "watched": _not_watched,
 }
 
 

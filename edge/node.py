@@ -89,12 +89,12 @@ class Node:
         limits = self.table.config.limits
         self.admission = admission_of(settings)
         memory = memory_bytes() // settings.workers
-        self.overload = Overload(memory, _resident_bytes)
+        self.overload = Overload(memory, _resident_bytes, limits.loop_lag_max_s)
         self.limiter = RateLimiter()
         self.observers = Observers(settings, name)
         self.in_flight = MemoryBudget(
             body_budget(limits.inflight_body_bytes_max, limits.body_bytes_max, memory),
-            min(self.admission.connections_max, memory // REQUEST_MEMORY_SHARE),
+            min(self.admission.connections_max, memory // REQUEST_MEMORY_SHARE, limits.open_requests_max),
             self.overload,
         )
         self.watch = Watchdog(

@@ -17,11 +17,12 @@ log = logging.getLogger("tollway.overload")
 
 class Overload:
     """`reason`: why nothing new is taken, or nothing. `resident` gives the bytes of memory that this process has; `memory_max`
-    is what it may have, 0 for no bound."""
+    is what it may have, 0 for no bound; `lag_s_max` is how late the loop may be, averaged over a second."""
 
-    __slots__ = ("_memory_max", "_resident", "lag_s", "reason")
+    __slots__ = ("_lag_s_max", "_memory_max", "_resident", "lag_s", "reason")
 
-    def __init__(self, memory_max: int = 0, resident: Callable[[], int] = int) -> None:
+    def __init__(self, memory_max: int = 0, resident: Callable[[], int] = int, lag_s_max: float = LAG_S_MAX) -> None:
+        self._lag_s_max = lag_s_max
         self._memory_max = memory_max
         self._resident = resident
         self.lag_s = 0.0
@@ -31,7 +32,7 @@ class Overload:
         """A timer of the event loop came `late_s` after it was due."""
         self.lag_s += (late_s - self.lag_s) * LAG_WEIGHT
         reason = ""
-        if self.lag_s > LAG_S_MAX:
+        if self.lag_s > self._lag_s_max:
             reason = "it is late with what it has"
         elif self._memory_max and self._resident() > self._memory_max * MEMORY_SHARE_MAX:
             reason = "its memory is nearly used up"

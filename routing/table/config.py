@@ -53,6 +53,10 @@ class Limits(msgspec.Struct, frozen=True):
     finish_timeout_s: float = 2.0
     response_bytes_max: int = 64 * MIB
     line_bytes_max: int = 16 * MIB
+    open_requests_max: int = 65_536
+    """Of all accounts, streams included."""
+    loop_lag_max_s: float = 1.0
+    """Of the event loop's timers, averaged over a second."""
 
 
 class RateLimits(msgspec.Struct, frozen=True):

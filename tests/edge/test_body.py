@@ -242,3 +242,13 @@ def test_overload_by_memory() -> None:
         resident[0] = size
         overload.tick(0.0)
         assert bool(overload.reason) == is_over
+
+
+def test_lag_that_sheds_is_the_operators_choice() -> None:
+    """50 ms on a machine that does nothing else; a second where others share it."""
+    strict, usual = Overload(lag_s_max=0.05), Overload()
+    for overload in (strict, usual):
+        for _ in range(8):
+            overload.tick(0.08)
+    assert strict.reason
+    assert not usual.reason

@@ -1,0 +1,90 @@
+"""Limits at the collector: what is shared out, and what a process that ends gives back."""
+
+from collector.limits.board import REPORTS_MAX, LimitBoard
+from collector.limits.shared import NODE_S, PERMIT_TTL_S, TTL_S
+from usage.limit import LimitReport, LimitShare
+
+
+class Clock:
+    now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Desk:
+    """A board and its clock, past its learning."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.board = LimitBoard(self.clock, started_s=0.0)
+
+    def rate(self, node: str, spent: int, want: int, recent: int | None = None, ceiling: int = 0, limit: int = 100) -> LimitShare:
+        report = LimitReport("key:k", "requests", limit, spent, spent if recent is None else recent, want, max(ceiling, spent))
+        (share,) = self.board.answer(node, 1, (report,))
+        return share
+
+    def permits(self, node: str, kept: int, want: int, limit: int = 10) -> int:
+        report = LimitReport("key:k", "concurrent", limit, 0, 0, want, kept)
+        (share,) = self.board.answer(node, 1, (report,))
+        return share.ceiling
+
+
+def test_rates_are_shared_up_to_the_limit_and_a_tenth() -> None:
+    """What is ahead of one node is not given to another, and comes free when it lapses."""
+    desk = Desk()
+    first = desk.rate("a", 0, 80)
+    assert first.ceiling == 80
+    second = desk.rate("b", 0, 80)
+    assert (second.ceiling, second.nodes) == (30, 2)
+    desk.clock.now_s += TTL_S + 1
+    assert desk.rate("b", 0, 80).ceiling == 80
+
+
+def test_repeated_report_gives_nothing_twice() -> None:
+    """A ceiling is absolute: the same report brings the same room."""
+    desk = Desk()
+    assert [desk.rate("a", 0, 110).ceiling for _ in range(3)] == [110, 110, 110]
+
+
+def test_what_was_used_counts_for_a_minute_after_a_node_is_silent() -> None:
+    desk = Desk()
+    desk.rate("a", 100, 0)
+    assert desk.rate("b", 0, 50).ceiling == 10
+    desk.clock.now_s += NODE_S + 1
+    assert desk.rate("b", 0, 50).ceiling == 50
+
+
+def test_permits_are_never_given_twice() -> None:
+    """Ten in all; only who says it keeps fewer has fewer; a silent node's are free after their life, an ended one's too."""
+    desk = Desk()
+    assert desk.permits("a", 0, 7) == 7
+    assert desk.permits("b", 0, 7) == 3
+    assert desk.permits("a", 2, 2) == 2
+    assert desk.permits("b", 3, 9) == 8
+    desk.board.drop("b", 1)
+    assert desk.permits("a", 2, 10) == 10
+    desk.clock.now_s += PERMIT_TTL_S + 1
+    assert desk.permits("c", 0, 10) == 10
+
+
+def test_board_that_begins_gives_little() -> None:
+    """Nobody has reported yet, so nobody gets much."""
+    board = LimitBoard(Clock())
+    (share,) = board.answer("a", 1, (LimitReport("key:k", "requests", 100, 0, 0, 90),))
+    assert share.ceiling == 10
+    (permit,) = board.answer("a", 1, (LimitReport("key:k", "concurrent", 10, 0, 0, 9),))
+    assert permit.ceiling == 5
+
+
+def test_reports_that_cannot_be_meant_are_passed_over() -> None:
+    """A node that is wrong, or lies, costs nobody else their limit, and bounded work."""
+    board = LimitBoard(Clock(), started_s=0.0)
+    wrong = (
+        LimitReport("key:k", "requests", 0, 0, 0, 5),
+        LimitReport("", "requests", 5),
+        LimitReport("key:k", "requests", 5, 0, -3, 5),
+        LimitReport("k" * 300, "tokens", 5),
+    )
+    assert board.answer("a", 1, wrong) == ()
+    assert len(board.answer("a", 1, tuple(LimitReport(f"key:{n}", "requests", 5) for n in range(REPORTS_MAX + 5)))) == REPORTS_MAX
