@@ -118,7 +118,7 @@ class Office:
             self.boots[message.node, message.boot_id] = known
             self.epochs[message.node, known] = Epoch(self.clock_ms)
         older = [e for (n, e), row in self.epochs.items() if n == message.node and e < known and row.state == "open"]
-        return Booted(known, open_epochs=tuple(sorted(older)))
+        return Booted(known, open_epochs=tuple(sorted(older)), now_ms=self.clock_ms)
 
     def acquire(self, message: Acquire) -> Acquired:
         if message.want_nano and self._is_fenced(message.node, message.epoch):
@@ -193,7 +193,7 @@ class Office:
             and not wanted.isdisjoint((lease.purse, lease.purse.partition("/")[0]))
         }
         shares = self.limits.answer(message.node, message.epoch, message.limits)
-        return Polled(is_newest, tuple(sorted(recalled)), limits=shares)
+        return Polled(is_newest, tuple(sorted(recalled)), now_ms=self.clock_ms, limits=shares)
 
     def end_epoch(self, node: str, number: int, state: str) -> None:
         """Close or forfeit."""

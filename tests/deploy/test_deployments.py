@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.machine import Machine, Started
+from tests.deploy.machine import VENV, Machine, Started
 from tests.deploy.network import Network, is_possible
 from tests.deploy.platforms import Container, Unit, manifests, seconds
 from tests.deploy.test_images import ROOT, Dockerfile
@@ -252,7 +252,7 @@ def start_unit(
     """A service: its state and credentials folders, its user, its commands; up when it says so."""
     unit = Unit.read(path)
     assert unit.one("DynamicUser") == "yes"
-    machine.mount(ROOT, "/opt/tollway")
+    machine.mount(VENV, "/opt/tollway/.venv")
     machine.mount(ROOT, str(ROOT))
     state = f"/var/lib/{unit.one('StateDirectory')}"
     machine.mount(volume(machine.folder / "state", DYNAMIC_USER, DYNAMIC_USER, 0o700), state, is_writable=True)

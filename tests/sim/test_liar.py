@@ -22,6 +22,7 @@ class LyingTwin(LyingWorld, TwinWorld):
     """The same lies before the real collector's transactions."""
 
 
+@pytest.mark.timeout(300)  # many worlds, on all cores
 def test_worlds_with_liars_keep_every_invariant() -> None:
     """Nobody pays more than holds and named terms allow, no edge is locked; `python -m tests.sim --liar --seed K` shows one."""
     report = run_many(0, SEEDS, STEPS, world_type=LyingWorld)
