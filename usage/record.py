@@ -97,6 +97,14 @@ class Rates(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, cache_has
     image: int = 0
 
 
+class Abandoned(msgspec.Struct, frozen=True, gc=False):
+    """A provider that had the request when another was asked in its place. It may bill up to `hold_nano` to the house."""
+
+    provider: str
+    upstream_model: str
+    hold_nano: int
+
+
 class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What one generation used and cost. `gen_id` is its permanent primary key; `seq` is gap-free per (node, epoch).
 
@@ -138,6 +146,8 @@ class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     upstream_cost_pico: int | None = None
     trace: str = ""
     """The caller's W3C trace, if it sent one: `<trace id>-<its span's id>-<flags>`, in hexadecimal."""
+    abandoned: tuple[Abandoned, ...] = ()
+    """Who was asked and not waited for; the house pays them."""
 
 
 FREE_TEXTS = ("finish_reason", "request_id", "upstream_id", "user_agent", "error", "tier")

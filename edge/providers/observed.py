@@ -4,8 +4,11 @@ Rule: all of it may be lost; it makes answers faster and cheaper, not right or w
 """
 
 from math import inf
+from time import monotonic
 
+from routing.failures.failure import Failure
 from routing.plan.plan import Attempt
+from routing.plan.storm import Storm, is_refusal_of_load, may_repeat_now, shed_failure
 from routing.routes.speed import Speed
 
 CONVERSATIONS_MAX = 65_536
@@ -19,6 +22,59 @@ class Observed:
         self.first_token_s: dict[str, float] = {}
         self._speeds: dict[str, Speed] = {}
         self._kept: dict[tuple[str, str], tuple[str, float]] = {}
+        self._asking: dict[str, int] = {}
+        self._repeating: dict[str, int] = {}
+        self._storms: dict[str, tuple[Storm, Failure]] = {}
+
+    def ask(self, provider: str) -> None:
+        """A request is under way to this provider, until `told`."""
+        self._asking[provider] = self._asking.get(provider, 0) + 1
+
+    def told(self, provider: str) -> None:
+        """It has begun to answer, or failed."""
+        self._asking[provider] -= 1
+
+    def begin_repeat(self, attempt: Attempt) -> bool:
+        """Whether the same may be asked again now; it then is, until `end_repeat`."""
+        provider = attempt.provider.name
+        repeating = self._repeating.get(provider, 0)
+        if not may_repeat_now(self._asking.get(provider, 0), repeating, attempt.policy.retry_budget):
+            return False
+        self._repeating[provider] = repeating + 1
+        return True
+
+    def end_repeat(self, attempt: Attempt) -> None:
+        self._repeating[attempt.provider.name] -= 1
+
+    def shed(self, attempt: Attempt, roll: float) -> Failure | None:
+        """What a request to this target fails with unsent, because most of the last ones were refused; None: send it."""
+        if not self._storms:
+            return None
+        storm = self._storms.get(attempt.scopes.target)
+        if storm is None:
+            return None
+        # What is not sent counts as asked: so the part that is sent follows the part that is accepted.
+        now_s = monotonic()
+        if roll < storm[0].shed(now_s):
+            self._storms[attempt.scopes.target] = (storm[0].after(now_s, accepted=False), storm[1])
+            return shed_failure(storm[1])
+        return None
+
+    def count(self, attempt: Attempt, failure: Failure | None, now_s: float) -> None:
+        """An attempt was accepted (None), or refused; other failures say nothing of its load."""
+        scope = attempt.scopes.target
+        known = self._storms.get(scope)
+        if failure is not None and is_refusal_of_load(failure):
+            if known is None and len(self._storms) >= TARGETS_MAX:
+                self._storms.clear()
+            storm = Storm(0.0, 0.0, now_s) if known is None else known[0]
+            self._storms[scope] = (storm.after(now_s, accepted=False), failure)
+        elif failure is None and known is not None:
+            storm = known[0].after(now_s, accepted=True)
+            if storm.is_over:
+                del self._storms[scope]
+            else:
+                self._storms[scope] = (storm, known[1])
 
     def answered(self, attempt: Attempt, first_token_s: float, now_s: float) -> None:
         """An answer of this target has begun, so many seconds after it was asked."""

@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Sequence
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import Protocol
 
@@ -67,15 +68,22 @@ class Attempts:
         A target that the credit does not pay for is passed over; what is held pays for the first.
         """
         table, generation, context = self._table, forward.generation, forward.context
-        account = generation.policy.account
+        account, observed = generation.policy.account, table.observed
+        is_repeating = False
         began_s = asked_s = monotonic()
         past: list[tuple[Attempt, Failure]] = []
         at: int | None = 0
         while at is not None:
             attempt = attempts[at]
+            is_repeat, is_repeating = is_repeating, False
             generation.turn_to(attempt)
             table.begin(attempt, account)
+            if (limit_s := attempt.policy.first_token_timeout_s) is not None and generation.envelope.stream:
+                context.expect_first_token(asked_s + limit_s if _is_followed(attempts, at) else inf)
+            observed.ask(attempt.provider.name)
             try:
+                if (shed := observed.shed(attempt, random.random())) is not None:
+                    raise AttemptFailed(shed)
                 exchange = await self._ask(attempt, forward, attempt.provider.stream_options)
                 if not 200 <= exchange.status < 300:
                     exchange = await self._ask_without_options(exchange, attempt, forward)
@@ -83,29 +91,50 @@ class Attempts:
             except AttemptFailed as failed:
                 failure = failed.failure
                 context.leave_provider()
+                context.move_on()
+                if failure.is_abandoned:
+                    generation.abandon()
                 if failure.is_answer or not (failure.source is Source.CLIENT or context.has_left):
                     generation.failed(monotonic())
                 # From when the request came: what it tries again is still in flight with what came beside it.
-                table.end(attempt, failure, began_s, account)
+                if failure.sent is not Sent.NOTHING or not failure.is_answer:
+                    table.end(attempt, failure, began_s, account)
                 generation.books.metrics.failures[attempt.provider.name, failure.reason] += 1
                 past.append((attempt, failure))
                 is_over = context.cancel_reason is not None or context.has_left
                 at = None if is_over else next_attempt(attempts, at, past)
                 while at is not None and not (generation.suits(attempts[at]) and await generation.cover(attempts[at])):
                     at = next_attempt(attempts, at, past)
+                if at is not None and attempts[at] is attempt:
+                    is_repeating = observed.begin_repeat(attempt)
+                    at = (
+                        at
+                        if is_repeating
+                        else next((each for each in range(at, len(attempts)) if attempts[each] is not attempt), None)
+                    )
                 if at is None:
                     raise
                 generation.books.metrics.retries[attempt.provider.name] += 1
                 if attempts[at] is attempt:
-                    await asyncio.sleep(max(random.uniform(0.05, 0.25), failure.retry_after_s or 0.0))
+                    try:
+                        await asyncio.sleep(max(random.uniform(0.05, 0.25), failure.retry_after_s or 0.0))
+                    except asyncio.CancelledError:
+                        observed.end_repeat(attempt)
+                        raise
                     if context.cancel_reason is not None:
+                        observed.end_repeat(attempt)
                         raise AttemptFailed(failure_of(context.cancel_reason, Sent.NOTHING)) from failed
                 await forward.keep_alive()
                 asked_s = monotonic()
             else:
                 generation.books.limiter.provider_rates.hear(attempt, exchange.headers)
+                context.expect_first_token(inf)
                 generation.report_to(partial(table.end, attempt, began_s=asked_s, account=account))
                 return
+            finally:
+                observed.told(attempt.provider.name)
+                if is_repeat:
+                    observed.end_repeat(attempt)
         raise AssertionError("a plan has at least one attempt")
 
     async def _ask_without_options(self, exchange: Exchange, attempt: Attempt, forward: Forwarder) -> Exchange:
@@ -156,6 +185,11 @@ class Attempts:
             raise
         coding = coding_of(exchange.headers)
         return exchange if not coding else DecodedExchange(exchange, coding, table.config.limits.response_bytes_max)
+
+
+def _is_followed(attempts: Sequence[Attempt], at: int) -> bool:
+    """Whether there is another target behind this one, to be asked in its place."""
+    return any(each.scopes.target != attempts[at].scopes.target for each in attempts[at + 1 :])
 
 
 async def _error_body(exchange: Exchange, context: RequestContext) -> bytes:

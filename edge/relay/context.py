@@ -32,6 +32,7 @@ class CancelReason(enum.Enum):
     BODY_TOO_SLOW = "the request's body did not arrive in time"
     READER_TOO_SLOW = "the caller stopped reading"
     FIRST_BYTE = "the provider did not begin to answer in time"
+    FIRST_TOKEN = "another provider is asked, since the first token has not come"
     IDLE = "the provider sent nothing for too long"
     TOTAL = "the answer took too long as a whole"
     DRAINING = "this process leaves"
@@ -50,6 +51,8 @@ def failure_of(reason: CancelReason, sent: Sent) -> Failure:
             return Failure(Kind.TIMEOUT_TOTAL, Source.CLIENT, sent)
         case CancelReason.FIRST_BYTE:
             return Failure(Kind.TIMEOUT_FIRST_BYTE, Source.UPSTREAM, sent)
+        case CancelReason.FIRST_TOKEN:
+            return Failure(Kind.TIMEOUT_FIRST_BYTE, Source.UPSTREAM, sent, is_abandoned=True)
         case CancelReason.IDLE:
             return Failure(Kind.TIMEOUT_IDLE, Source.UPSTREAM, sent)
         case CancelReason.TOTAL:
@@ -111,6 +114,8 @@ class RequestContext(msgspec.Struct, eq=False):
     deadline_s: float = inf
     silence_s_max: float = inf
     silence_reason: CancelReason = CancelReason.FIRST_BYTE
+    first_token_by_s: float = inf
+    """When another provider is asked; comments do not count."""
     mark: Callable[[], None] | None = None
     """Leaves a progress mark of what was counted so far, once per look."""
     watcher: "asyncio.Task[Any] | None" = None
@@ -168,6 +173,18 @@ class RequestContext(msgspec.Struct, eq=False):
         self.heard_s = now_s
         self.silence_s_max = silence_s_max
         self.silence_reason = reason
+
+    def expect_first_token(self, by_s: float) -> None:
+        """Another provider is asked from then on; inf: no more."""
+        self.first_token_by_s = by_s
+
+    def move_on(self) -> None:
+        """Another provider is asked in place of one that was too slow; a caller that has left meanwhile has left."""
+        self.first_token_by_s = inf
+        if self.cancel_reason is CancelReason.FIRST_TOKEN:
+            self.cancel_reason = None
+            if self.caller is not None and self.caller.is_gone:
+                self.leave()
 
     def leave_provider(self) -> None:
         """No provider is waited for: a cancellation cancels the task."""

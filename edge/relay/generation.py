@@ -31,7 +31,7 @@ from routing.surfaces.adapter import NO_ADAPTERS, NO_MEMO, Adapter, AdapterMemo
 from routing.surfaces.chat import request as chat_request
 from routing.table.endpoint import CHAT
 from usage.protocol import Policy
-from usage.record import EndReason, Rates, Tokens, UsageRecord
+from usage.record import Abandoned, EndReason, Rates, Tokens, UsageRecord
 
 
 class Consumed(enum.Enum):
@@ -116,6 +116,7 @@ class Generation(msgspec.Struct, eq=False):
     upstream_s: float = 0.0
     """How long providers were waited for, until then."""
     is_settled: bool = False
+    abandoned: tuple[Abandoned, ...] = ()
     marked_tokens: int = 0
     report: Callable[[Failure | None], None] = _nobody
     """Told what breaks behind the first event of an answer."""
@@ -266,6 +267,14 @@ class Generation(msgspec.Struct, eq=False):
         if self.waiting_since_s:
             self._waited(now_s)
 
+    def abandon(self) -> None:
+        """Another provider is asked in place of this one, which has the request: what it bills is the house's, never the
+        caller's, and at most what was held for it."""
+        attempt = self.attempt
+        self.abandoned += (Abandoned(attempt.provider.name, attempt.model.name, self.hold_nano),)
+        self.books.metrics.abandoned[attempt.provider.name] += 1
+        self.books.metrics.abandoned_nano[attempt.provider.name] += self.hold_nano
+
     def _waited(self, now_s: float) -> None:
         self.upstream_s += now_s - self.waiting_since_s
         self.waiting_since_s = 0.0
@@ -331,6 +340,7 @@ class Generation(msgspec.Struct, eq=False):
             tier=bill.tier,
             upstream_cost_pico=bill.upstream_cost_pico,
             trace=self.trace,
+            abandoned=self.abandoned,
         )
         books.journal.settle(record)
         books.credit.settle(policy.purse, self.hold_nano, bill.cost_nano)

@@ -84,6 +84,8 @@ class Watchdog:
     def _look_at_provider(self, context: RequestContext, now_s: float) -> None:
         if now_s >= context.deadline_s:
             context.cancel(CancelReason.TOTAL)
+        elif now_s >= context.first_token_by_s:
+            context.cancel(CancelReason.FIRST_TOKEN)
         elif now_s - context.heard_s > context.silence_s_max:
             context.cancel(context.silence_reason)
         elif now_s - context.sent_s >= self._comment_s and context.exchange is not None:

@@ -37,6 +37,9 @@ class Metrics:
         """Attempts that came to nothing, by provider and reason."""
         self.refusals: defaultdict[str, int] = defaultdict(int)
         """By code."""
+        self.abandoned: defaultdict[str, int] = defaultdict(int)
+        self.abandoned_nano: defaultdict[str, int] = defaultdict(int)
+        """What providers that were not waited for may bill to the house, at most."""
         self.restarts: defaultdict[str, int] = defaultdict(int)
         """Of supervised tasks."""
         self.first_byte_s = Histogram(SECONDS)
@@ -109,6 +112,16 @@ class Metrics:
             "tollway_task_restarts",
             "Supervised tasks that failed and were started again.",
             (({"task": at}, n) for at, n in sorted(self.restarts.items())),
+        )
+        yield counter(
+            "tollway_abandoned",
+            "Attempts that were not waited for, because the first token did not come.",
+            (({"provider": at}, n) for at, n in sorted(self.abandoned.items())),
+        )
+        yield counter(
+            "tollway_abandoned_nano_dollars_max",
+            "What those may bill to the house, at most, in nano-dollars.",
+            (({"provider": at}, n) for at, n in sorted(self.abandoned_nano.items())),
         )
         yield from self.claims.families()
         yield self.first_byte_s.family("tollway_time_to_first_byte_seconds", "Seconds to the first part of an answer.")

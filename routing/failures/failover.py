@@ -53,7 +53,7 @@ def remedy_of(cause: Cause) -> Remedy:
 
 def may_repeat(failure: Failure) -> bool:
     """Whether the same request may be sent again to the same target with the same key."""
-    if is_final(failure):
+    if is_final(failure) or failure.is_abandoned:
         return False
     if not failure.is_answer:
         return True
@@ -101,6 +101,8 @@ def reason_of(failure: Failure) -> str:
 
 def is_final(failure: Failure) -> bool:
     """Whether nothing may follow: it may have been billed, the caller has seen of it, or it is not the provider's doing."""
+    if failure.is_abandoned:
+        return False
     if failure.source is Source.CLIENT or failure.sent is Sent.HEAD:
         return True
     match failure.kind:

@@ -77,6 +77,8 @@ class Failure(msgspec.Struct, frozen=True):
     code: str = ""
     param: str | None = None
     told_cause: Cause | None = None
+    is_abandoned: bool = False
+    """We left it, and pay for what it bills (a route's `abandoned`)."""
 
     @property
     def is_answer(self) -> bool:

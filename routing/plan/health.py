@@ -20,13 +20,12 @@ import msgspec
 
 from routing.failures.cause import ABOUT_ACCOUNT, ABOUT_KEY, Cause
 from routing.failures.failure import Failure, Kind, Sent, Source
+from routing.routes.route import Breaker
 
 FAILURES_MAX: Final = 5
 """So many failures in a row open the breaker."""
 ACCOUNT_FAILURES_MAX: Final = 3
 """So many of them may be one account's for the others to be kept out too; so it takes two accounts."""
-COOL_DOWN_S: Final = 2.0
-COOL_DOWN_S_MAX: Final = 60.0
 KEY_COOL_DOWN_S: Final = 60.0
 KEY_COOL_DOWN_S_MAX: Final = 900.0
 """A rejected key is seldom accepted a minute later."""
@@ -37,6 +36,13 @@ LIMITED_S_MAX: Final = 3_600.0
 """A longer wait is not believed at once: after an hour it is asked again."""
 TRIAL_S: Final = 10.0
 """A trial that has not ended by then makes room for the next."""
+
+BREAKER: Final = Breaker()
+"""Where no policy says otherwise."""
+COOL_DOWN_S: Final = BREAKER.cool_down_s
+COOL_DOWN_S_MAX: Final = BREAKER.cool_down_s_max
+
+NOT_PASSIVE: Final = ABOUT_ACCOUNT | {Cause.MODEL_GONE, Cause.MODEL_UNKNOWN, Cause.RATE_LIMITED}
 
 Changes = tuple[tuple[str, "Health | None"], ...]
 """Scope → its new health, None when it is well again: what to write into the mapping."""
@@ -73,6 +79,7 @@ class Health(msgspec.Struct, frozen=True):
     needs_trial: bool = True
     is_proved: bool = False
     """A trial at no cost went well, so a caller's request may be the next."""
+    breaker: Breaker = BREAKER
     next_free_s: float = 0.0
     """No trial at no cost before that."""
 
@@ -80,12 +87,19 @@ class Health(msgspec.Struct, frozen=True):
         """Whether an account's requests are kept out while it is open."""
         if self.accounts is None:
             return True
-        shared = sum(min(count, ACCOUNT_FAILURES_MAX) for _, count in self.accounts)
-        return shared >= FAILURES_MAX or any(name == account and count >= FAILURES_MAX for name, count in self.accounts)
+        own_max = max(min(ACCOUNT_FAILURES_MAX, self.breaker.failures - 1), 1)
+        shared = sum(min(count, own_max) for _, count in self.accounts)
+        most = self.breaker.failures
+        return shared >= most or any(name == account and count >= most for name, count in self.accounts)
 
     def is_open(self, now_s: float, account: str = "") -> bool:
         """Whether nothing of the account's may be sent there now."""
         return now_s < self.open_until_s and self.concerns(account)
+
+    @property
+    def is_passive(self) -> bool:
+        """Whether it is closed for failures alone: nobody has said that it will not serve, nor for how long."""
+        return self.needs_trial and self.cause not in NOT_PASSIVE
 
     def is_half_open(self, now_s: float, account: str = "") -> bool:
         """Whether it was open and the next request is a trial."""
@@ -114,7 +128,7 @@ class Health(msgspec.Struct, frozen=True):
         accounts = self._accounts_after(failure, account, counts=counts)
         cause = failure.cause if failure.is_answer else None
         failed_s = now_s if is_new else self.failed_s
-        after = Health(failures, self.open_until_s, cause, failed_s, accounts, needs_trial=not is_limit)
+        after = Health(failures, self.open_until_s, cause, failed_s, accounts, needs_trial=not is_limit, breaker=self.breaker)
         until_s = now_s + after._cool_s(failure, is_new=is_new)
         return msgspec.structs.replace(after, open_until_s=until_s) if until_s > max(now_s, self.open_until_s) else after
 
@@ -137,8 +151,10 @@ class Health(msgspec.Struct, frozen=True):
             return 0.0
         if failure.is_answer and failure.cause is Cause.CREDENTIALS:
             return _doubled(KEY_COOL_DOWN_S, self.failures - 1, KEY_COOL_DOWN_S_MAX)
-        if self.failures >= FAILURES_MAX:
-            return max(_doubled(COOL_DOWN_S, self.failures - FAILURES_MAX, COOL_DOWN_S_MAX), min(stated_s, COOL_DOWN_S_MAX))
+        breaker = self.breaker
+        if self.failures >= breaker.failures:
+            longest_s = breaker.cool_down_s_max
+            return max(_doubled(breaker.cool_down_s, self.failures - breaker.failures, longest_s), min(stated_s, longest_s))
         return 0.0
 
 
@@ -207,6 +223,7 @@ def end(
     now_s: float,
     began_s: float = float("inf"),
     account: str = "",
+    breaker: Breaker = BREAKER,
 ) -> Changes:
     """What to note when an attempt that began at `began_s` has ended, well (None) or not.
 
@@ -218,4 +235,7 @@ def end(
     scope = blamed(scopes, failure)
     if scope is None:
         return ()
-    return ((scope, health.get(scope, _WELL).after_failure(failure, now_s, began_s, account)),)
+    known_health = health.get(scope, _WELL)
+    if known_health.breaker is not breaker:
+        known_health = msgspec.structs.replace(known_health, breaker=breaker)
+    return ((scope, known_health.after_failure(failure, now_s, began_s, account)),)

@@ -171,6 +171,7 @@ def _plan_around(row: PlanRow, turn: int, health: Mapping[str, Health], now_s: f
     well = _only(rotation, lambda attempt: not known[id(attempt)])
     trials = _only(rotation, lambda attempt: known[id(attempt)] and not opened[id(attempt)])
     model_id = row.plans[turn].model_id
+    trials += _reopened(rotation, known, now_s, account)
     if well and row.attempts_max > 1:
         behind = tuple(attempt for target in trials for attempt in target)
         return Plan(model_id, (_laid_out(well, row.attempts_max) + behind)[:ATTEMPTS_LISTED_MAX])
@@ -179,6 +180,25 @@ def _plan_around(row: PlanRow, turn: int, health: Mapping[str, Health], now_s: f
     closed = list(opened.values())
     wait_s = min(max(each.open_until_s for each in ill) for ill in closed) - now_s
     return unavailable(model_id, wait_s, closed)
+
+
+def _reopened(rotation: tuple[Target, ...], known: Mapping[int, list[Health]], now_s: float, account: str) -> tuple[Target, ...]:
+    """Targets that failures alone have closed, as far as those are more than the policy's part of all: the one that would open
+    next first. When all are closed this is panic mode: somebody is asked, since no answer is worse than a failed attempt."""
+    closed: list[tuple[float, Target]] = []
+    for target in rotation:
+        ill = [[each for each in known[id(attempt)] if each.is_open(now_s, account)] for attempt in target]
+        if all(ill) and any(all(each.is_passive for each in one) for one in ill):
+            passive = [
+                (max(each.open_until_s for each in one), attempt)
+                for one, attempt in zip(ill, target, strict=True)
+                if all(each.is_passive for each in one)
+            ]
+            closed.append((min(until for until, _ in passive), tuple(attempt for _, attempt in passive)))
+    if len(rotation) < 2 or not closed:
+        return ()
+    most = int(len(rotation) * rotation[0][0].policy.breaker.closed_at_most)
+    return tuple(target for _, target in sorted(closed, key=lambda each: each[0])[: max(len(closed) - most, 0)])
 
 
 def _ill(attempt: Attempt, health: Mapping[str, Health], now_s: float, account: str) -> list[Health]:

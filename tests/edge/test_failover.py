@@ -392,3 +392,53 @@ async def test_content_of_one_account_closes_nothing_for_others(rig: FailoverRig
         await rig.request("lone/m")
     assert "target" in rig.rests("acct")
     assert rig.rests("another") == {}
+
+
+PATIENT = """
+[routes.quick]
+targets = ["lone/m", "well/m"]
+policy = "impatient"
+[policies.impatient]
+first_token_timeout_s = 0.5
+abandoned = "ours"
+"""
+
+
+COMMENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n: working\n\n"
+
+
+@pytest.mark.parametrize("said", [(), (COMMENTS,)], ids=["nothing", "comments"])
+async def test_first_token_that_does_not_come_is_not_waited_for(rig: FailoverRig, said: Answer) -> None:
+    """Another target answers; the caller pays its answer alone, and who was left is in the record, for the house to pay."""
+    file = rig.folder / "providers.toml"
+    file.write_text(file.read_text() + PATIENT)
+    reread(rig.table, file)
+    rig.script((*said, Gate("never")))
+    caller = rig.caller(model="quick", stream=True)
+    running = rig.start(caller)
+    await until(lambda: rig.asked == ["ill"] and any(each.exchange is not None for each in rig.watch.contexts))
+    rig.look(1.0)
+    await running
+    assert caller.status == 200
+    assert b"[DONE]" in caller.body
+    assert rig.asked == ["ill", "well"]
+    check_charge(rig, is_answered=True)
+    (record,) = rig.records
+    assert [(each.provider, each.hold_nano > record.cost_nano) for each in record.abandoned] == [("lone", True)]
+    assert rig.metrics.abandoned == {"lone": 1}
+
+
+async def test_first_token_of_a_lone_target_is_waited_for(rig: FailoverRig) -> None:
+    """Nobody else can be asked, so nothing is given up."""
+    file = rig.folder / "providers.toml"
+    file.write_text(file.read_text() + PATIENT + '[defaults]\npolicy = "impatient"\n')
+    reread(rig.table, file)
+    rig.script((Gate("later"), *stream(spoken())))
+    caller = rig.caller(model="lone/m", stream=True)
+    running = rig.start(caller)
+    await until(lambda: rig.asked == ["ill"] and any(each.exchange is not None for each in rig.watch.contexts))
+    rig.look(1.0)
+    rig.provider.release("later")
+    await running
+    assert (caller.status, rig.asked) == (200, ["ill"])
+    assert rig.records[0].abandoned == ()
