@@ -51,7 +51,7 @@ def look_at_books(environ: Mapping[str, str]) -> Iterator[Finding]:
     try:
         yield from _inside(store, name)
     except StoreUnavailable as error:
-        yield "fail", name, str(error), "restore the newest backup (collector/OPERATIONS.md)"
+        yield "fail", name, str(error), "restore the newest backup (docs/operations.md)"
     finally:
         store.close()
 
@@ -105,8 +105,8 @@ def _file_problem(environ: Mapping[str, str]) -> tuple[str, str] | None:
         finally:
             connection.close()
     except sqlite3.Error as error:
-        return f"cannot be read: {error}", "restore the newest backup (collector/OPERATIONS.md)"
-    return None if said == ["ok"] else (f"damaged: {said[0]}", "restore the newest backup (collector/OPERATIONS.md)")
+        return f"cannot be read: {error}", "restore the newest backup (docs/operations.md)"
+    return None if said == ["ok"] else (f"damaged: {said[0]}", "restore the newest backup (docs/operations.md)")
 
 
 def _inside(store: Store, name: str) -> Iterator[Finding]:

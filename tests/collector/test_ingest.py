@@ -206,3 +206,10 @@ async def test_facts_of_a_lost_future_are_charged_and_the_gap_is_shown(
     assert store.write(lambda tx: accept_gaps(tx, "fra-1", NOON_MS)) == 39 + 3
     assert (await node.link.ingest(node.batch([node.fact(46, caller)]))).acked_through == 46
     assert broken_checks == []
+
+
+async def test_facts_of_one_batch_share_what_is_available(collector: Collector, store: Store) -> None:
+    """Two that no lease pays for: the second gets what the first has left, and the rest is our loss, by name."""
+    caller, node = await make_caller(collector), await Node(collector).boot()
+    await node.link.ingest(node.batch([node.fact(1, caller, 700_000), node.fact(2, caller, 700_000)]))
+    assert (available_nano(store), absorbed_nano(store)) == (0, 400_000)

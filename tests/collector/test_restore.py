@@ -58,7 +58,7 @@ async def test_restored_snapshot_takes_what_edges_still_have_and_shows_what_is_g
 
 
 async def test_postgres_dump_restores_to_the_same_books(postgres_server: Any, postgres_url: str, tmp_path: Path) -> None:
-    """pg_dump and pg_restore, as OPERATIONS.md says; the copy verifies and takes a fact a second time without charging it."""
+    """pg_dump and pg_restore, as docs/operations.md has it; the copy verifies and takes a fact twice without charging it."""
     collector = Collector(PostgresStore.open(postgres_url), Clock())
     caller, node = await make_caller(collector), await Node(collector).boot()
     await node.acquire(caller, 10_000)

@@ -27,6 +27,16 @@ async def test_request_that_has_ended_holds_nothing(tmp_path: Path, outcome: str
         assert not rig.watch.contexts
 
 
+async def test_charge_is_spent_from_the_lease(tmp_path: Path) -> None:
+    """What a request used is gone from the credit on this node, and nothing else is."""
+    async with Rig(tmp_path) as rig:
+        await rig.ask(Play(200, JSON, [ANSWER]))
+        before = rig.credit.totals()["free_nano"]
+        await rig.ask(Play(200, JSON, [ANSWER]))
+        assert rig.records[-1].cost_nano > 0
+        assert before - rig.credit.totals()["free_nano"] == rig.records[-1].cost_nano
+
+
 async def test_first_reason_for_an_end_stands(tmp_path: Path) -> None:
     """A caller who leaves while the process drains has not been cut, and the other way round."""
     async with Rig(tmp_path) as rig:

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from collector.service import Collector
+from collector.store.contract import Tx
 from collector.store.sqlite import SqliteStore
 from edge.node import Node
 from edge.settings import Settings
@@ -294,3 +295,37 @@ async def test_store_that_is_damaged_turns_readiness_red_at_once(tmp_path: Path)
         assert "database disk image is malformed" in node.readiness().problems[0]
         collector.write = original  # type: ignore[method-assign]
         await until(lambda: node.readiness().is_ready, 10.0)
+
+
+async def test_credit_goes_back_though_the_epoch_cannot_be_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaving returns what is free by itself: closing the epoch would, but that may have to wait for the next start."""
+
+    class NeverCloses(Counting):
+        def __getattr__(self, name: str) -> Any:
+            async def refuse(message: Any) -> Any:
+                raise Unreachable("the link is down")
+
+            return refuse if name == "close" else getattr(self._collector, name)
+
+    async with started(tmp_path, lambda collector: NeverCloses(collector)) as (node, collector):
+        caller = await make_caller(collector)
+        assert node.credit is not None
+        policy = await node.credit.look_up(caller.digest, True)
+        assert policy is not None
+        answer = await node.credit.hold_cold(policy, 1_000, 1_000)
+        assert answer.held_nano == 1_000
+        node.credit.settle(policy.purse, 1_000, 0)
+        assert await collector.read(lambda tx, now: available(tx)) < 1_000_000
+        await node.stop()
+        monkeypatch.setattr(node, "stop", nothing)  # it has stopped
+        assert await collector.read(lambda tx, now: available(tx)) == 1_000_000
+
+
+async def nothing() -> None:
+    """Done already."""
+
+
+def available(tx: Tx) -> int:
+    row = tx.row("SELECT available_nano FROM accounts WHERE account = ?", "acme")
+    assert row is not None
+    return int(row[0])

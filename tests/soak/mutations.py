@@ -137,7 +137,7 @@ MUTATIONS = (
         "edge/relay/generation.py",
         "books.credit.settle(policy.purse, self.hold_nano, bill.cost_nano)",
         "books.credit.settle(policy.purse, self.hold_nano, 0)",
-        _RELAY,
+        "tests/edge/test_lifecycle.py",
     ),
     Mutation("edge/relay/generation.py", "        if self.is_settled:\n            return\n", "", f"{_RELAY} {_FIRST}"),
     Mutation(
