@@ -288,12 +288,16 @@ def _with_pieces(tokens: Tokens, pieces: Tokens) -> Tokens:
 
 def _set_detail(members: Members, name: str, part: bytes, value: int) -> None:
     """One part in an object of parts; what is no object is replaced by one, unless there is nothing to say."""
-    if not value and bytes(members.get(name, b"")) in (b"null", b"{}"):
+    raw = members.get(name)
+    if raw is None:
+        members[name] = Raw(b'{"%b":%d}' % (part, value))
+        return
+    if not value and bytes(raw) in (b"null", b"{}"):
         return
     key = part.decode()
     try:
-        details = decode_members(members[name])
-    except (KeyError, *REFUSED):
+        details = decode_members(raw)
+    except REFUSED:
         details = {}
     if not details or bytes(details.get(key, b"0")) != b"%d" % value:
         details[key] = Raw(b"%d" % value)
