@@ -179,6 +179,14 @@ def _add_own(subparsers: Subparsers, app: ASGIApp, edge: Edge, part: Part) -> No
     explain_parser = subparsers.add_parser("explain", help="say where a model id would be sent, and at what price")
     explain_parser.add_argument("model")
     explain_parser.set_defaults(run=_explain)
+    reload_parser = subparsers.add_parser(
+        "reload", help="let the edge of this machine use providers.toml now, and say how it went"
+    )
+    reload_parser.add_argument("--force", action="store_true", help="although most providers would be gone")
+    reload_parser.set_defaults(run=_reload)
+    state_parser = subparsers.add_parser("status", help="what the edge of this machine serves, and what rests")
+    state_parser.add_argument("--json", action="store_true", help="machine-readable")
+    state_parser.set_defaults(run=_status)
     doctor_parser = subparsers.add_parser("doctor", help="look for all that can be wrong with this machine, and say what helps")
     doctor_parser.add_argument("role", nargs="?", choices=("edge", "collector"), default="edge", help="what this machine is")
     doctor_parser.add_argument("--json", action="store_true", help="machine-readable")
@@ -299,6 +307,18 @@ def _explain(options: argparse.Namespace) -> int:
     config, offered = _load(Settings.read().providers)
     sys.stdout.write("".join(f"{line}\n" for line in explain(config, offered, options.model)))
     return 0
+
+
+def _reload(options: argparse.Namespace) -> int:
+    from edge.commands.control import reload
+
+    return reload(Settings.read().admin, force=options.force)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from edge.commands.control import status
+
+    return status(Settings.read().admin, as_json=options.json)
 
 
 def _journal_ship(options: argparse.Namespace) -> int:

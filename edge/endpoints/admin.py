@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from edge.downstream.server import Server
+from edge.endpoints.control import control_routes
 from edge.node import Node
 from edge.settings import Settings
 from edge.telemetry.exposition import OPEN, PLAIN, is_open_wanted, written
@@ -46,7 +47,8 @@ def routes(node: Node) -> list[Route]:
     async def metrics(request: Request) -> Response:
         return await scraped(node, request.headers.get("accept", ""))
 
-    return [Route(path, answer) for path, answer in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics))]
+    plain = (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics))
+    return [*(Route(path, answer) for path, answer in plain), *control_routes(node)]
 
 
 async def scraped(node: Node, accept: str) -> Response:

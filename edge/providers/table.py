@@ -272,6 +272,19 @@ class Table:
         lanes = ((scope, self._lane_of.get(" ".join(scope.split(" ")[:2]))) for scope in due)
         return [(scope, lane) for scope, lane in lanes if lane is not None]
 
+    def resting(self, now_s: float) -> list[dict[str, object]]:
+        """What is closed now, for the operator: keys by their references, never by what they are."""
+        refs = {self._digest(secret): ref for ref, secret in self._known_secrets.items()}
+        rows: list[dict[str, object]] = []
+        for scope, each in self._health.items():
+            provider, key, model = (*scope.split(" "), "", "")[:3]
+            if now_s < each.open_until_s:
+                cause = each.cause.value if each.cause is not None else "no answer"
+                closed_for_s = round(each.open_until_s - now_s, 1)
+                row = {"provider": provider, "key": refs.get(key, key), "model": model, "closed_for_s": closed_for_s}
+                rows.append({**row, "failures": each.failures, "cause": cause})
+        return rows
+
     def tried(self, scope: str, failure: Failure | None) -> None:
         """A trial at no cost has ended, well (None) or not."""
         known = self._health.get(scope)
