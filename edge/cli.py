@@ -23,6 +23,7 @@ from edge.providers.secrets import resolve
 from edge.settings import WORKERS_MAX, SettingError, Settings
 from routing.table.config import Config, ConfigError, parse
 from usage.key import without_secrets
+from usage.release import VERSION
 
 Subparsers = Any
 Part = Callable[[str], Any]
@@ -100,16 +101,8 @@ class Parser(argparse.ArgumentParser):
 
 
 class _Version(argparse.Action):
-    """Looked up when it is asked for."""
-
     def __call__(self, *_: object) -> NoReturn:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            release = version("tollway")
-        except PackageNotFoundError:  # run from a folder that nobody installed
-            release = "of this folder"
-        sys.stdout.write(f"tollway {release}\n")
+        sys.stdout.write(f"tollway {VERSION}\n")
         raise SystemExit(0)
 
 

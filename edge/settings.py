@@ -13,6 +13,7 @@ from typing import Literal, cast
 import msgspec
 
 Durability = Literal["os", "group", "strict"]
+"""When a record may be shipped: "os", once in the kernel; "group", once on disk; "strict", and the response ends only then."""
 ServerName = Literal["native", "granian"]
 RequestLogForm = Literal["off", "auto", "json", "text"]
 RequestLogLevel = Literal["info", "warning", "error"]

@@ -27,7 +27,7 @@ from collector.api.shapes import encode
 from collector.doors import is_same_origin, note_refusal
 from collector.service import Collector
 from collector.store.contract import Tx
-from usage.flavor import error_body, flavor_of
+from usage.flavor import Flavor, error_body, flavor_of
 from usage.protocol import Unreachable
 
 T = TypeVar("T")
@@ -88,7 +88,7 @@ class Operation(msgspec.Struct, frozen=True):
     body: type[msgspec.Struct] | None = None
     status: int = 200
     has_effect: bool = False
-    bases: tuple[str, ...] = ("/api/v1", "/v1")
+    bases: tuple[str, ...] = (Flavor.OPENROUTER.value, Flavor.OPENAI.value)
     errors: tuple[int, ...] = ()
     patience_s: float = 0.0
     """How long a 404 waits for what may be on its way."""

@@ -3,7 +3,7 @@ it."""
 
 from edge.journal.entries import Intent, Mark
 from edge.journal.files.folder import EpochInUse
-from edge.journal.journal import Durability, Journal, JournalUnavailable
+from edge.journal.journal import Journal, JournalUnavailable
 from edge.journal.recovery.recovery import Recovery
 
-__all__ = ["Durability", "EpochInUse", "Intent", "Journal", "JournalUnavailable", "Mark", "Recovery"]
+__all__ = ["EpochInUse", "Intent", "Journal", "JournalUnavailable", "Mark", "Recovery"]

@@ -11,7 +11,6 @@ intent.
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import msgspec
 
@@ -22,11 +21,9 @@ from edge.journal.files.segment import Segment
 from edge.journal.open_intents import OpenIntents
 from edge.journal.syncer import Syncer
 from edge.journal.unshipped import UnshippedBuffer, UnshippedCursor
+from edge.settings import Durability
 from edge.write_batch import WriteBatch
 from usage.record import Tokens, UsageRecord, fitted
-
-Durability = Literal["os", "group", "strict"]
-"""When a record may be shipped: "os", once in the kernel; "group", once on disk; "strict", and the response ends only then."""
 
 BYTES_MAX = 2 << 30
 SEGMENT_BYTES = 16 << 20

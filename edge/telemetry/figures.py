@@ -11,11 +11,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from edge.telemetry.exposition import Family, counter, gauge
+from usage.release import VERSION
 
 if TYPE_CHECKING:
     from edge.node import Node
 
-VERSION: Final = "0.1.0"
 UNEXPLAINED: Final = "Not explained yet."
 FIGURES: Final[dict[str, str]] = {
     "ready": "Whether this edge wants traffic.",

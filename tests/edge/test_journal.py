@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from edge.journal import EpochInUse, Journal, JournalUnavailable
-from edge.journal.journal import Durability
 from edge.journal.recovery.recovery import Recovery
 from edge.journal.status import status
+from edge.settings import Durability
 from tests.disks import FaultyDisk, RememberingDisk
 from tests.edge.generations import gen_id, intent, record
 from tests.edge.patience import until

@@ -14,9 +14,9 @@ from edge.collector_client.outbox import OutboxCursor
 from edge.collector_client.shipper import Shipper
 from edge.credit.wallet import Wallet
 from edge.journal import Journal
-from edge.journal.journal import Durability
 from edge.journal.recovery.old_epoch import OldEpoch
 from edge.journal.recovery.recovery import Recovery
+from edge.settings import Durability
 from edge.tasks import Tasks
 from tests.sim.disk import SimDisk
 from usage.protocol import Ack, Acquire, Batch, Boot, Booted, Close, Closed, Granted, Poll, Polled, Return, Returned
