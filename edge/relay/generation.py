@@ -25,11 +25,10 @@ from routing.metering.meter import Bill, Meter
 from routing.plan.fit import AS_SENT, NO_FITS, Fit
 from routing.plan.plan import Attempt
 from routing.plan.reserve import allowance, bounds_of, reserve
+from routing.request.body import rewrite
 from routing.request.envelope import Envelope, Invalid, answered_by
-from routing.surfaces import Asked, ProviderRequest
+from routing.surfaces import Asked
 from routing.surfaces.adapter import NO_ADAPTERS, NO_MEMO, Adapter, AdapterMemo
-from routing.surfaces.chat import request as chat_request
-from routing.table.endpoint import CHAT
 from usage.protocol import Policy
 from usage.record import Abandoned, EndReason, Rates, Tokens, UsageRecord
 
@@ -163,19 +162,29 @@ class Generation(msgspec.Struct, eq=False):
         """How the attempt that is tried serves the request; None: Chat as Chat."""
         return self.adapters.get(self.attempt.model.id)
 
-    def request(self, *, has_stream_options: bool) -> ProviderRequest:
-        """What the provider of this attempt is sent. Invalid: it cannot be asked for this."""
-        attempt = self.attempt
-        adapter = self.adapters.get(attempt.model.id)
-        if adapter is None:
-            sent = chat_request(
-                self.envelope, Asked(attempt.provider, attempt.model, CHAT, self.cap, has_stream_options, self.fit)
-            )
-        else:
-            asked = Asked(attempt.provider, attempt.model, adapter.endpoint, self.cap, has_stream_options, self.fit)
+    def request(self, *, has_stream_options: bool) -> tuple[list[bytes | memoryview], bytes, tuple[str, ...]]:
+        """The body that the provider of this attempt is sent, lines for its head, and what was left out. Invalid: it cannot be
+        asked for this."""
+        attempt, fit = self.attempt, self.fit
+        adapter = self.adapters.get(attempt.model.id) if self.adapters else None
+        if adapter is not None:
+            asked = Asked(attempt.provider, attempt.model, adapter.endpoint, self.cap, has_stream_options, fit)
             sent, self.memo = adapter.request(self.envelope, asked)
-        self.ignored = sent.ignored
-        return sent
+            self.ignored = sent.ignored
+            return sent
+        # Chat as Chat, as most requests are: what `routing.surfaces.chat` would say, without its values in between.
+        model = attempt.model
+        self.ignored = fit.ignored
+        body = rewrite(
+            self.envelope,
+            model.name,
+            cap=self.cap,
+            cap_max=model.max_output_tokens,
+            cap_field=model.max_tokens_field or attempt.provider.max_tokens_field,
+            has_stream_options=has_stream_options,
+            fit=fit,
+        )
+        return body, b"", fit.ignored
 
     def suits(self, attempt: Attempt) -> bool:
         """Whether the request can be said to this attempt's provider at all."""

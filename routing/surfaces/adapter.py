@@ -225,9 +225,13 @@ NO_ADAPTERS: Final[Adapters] = {}
 def admit(entry: Entry, envelope: Envelope, attempts: Sequence[Attempt]) -> Admitted | Refusal:
     """The attempts that can serve a request on this surface, with what to change and how it goes, by the model's id; the first
     refusal when none can."""
-    if entry is CHAT and all(attempt.is_plain_chat for attempt in attempts):
-        fitted = fit_attempts(envelope, attempts)
-        return fitted if isinstance(fitted, Refusal) else (*fitted, NO_ADAPTERS)
+    if entry is CHAT:
+        for attempt in attempts:
+            if not attempt.is_plain_chat:
+                break
+        else:
+            fitted = fit_attempts(envelope, attempts)
+            return fitted if isinstance(fitted, Refusal) else (*fitted, NO_ADAPTERS)
     fits: dict[str, Fit] = {}
     adapters: dict[str, Adapter] = {}
     refused: dict[str, Refusal] = {}
