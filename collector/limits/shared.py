@@ -106,9 +106,12 @@ class SharedLimit:
         given = sum(each.ceiling for each in self.shares.values() if now_s < each.until_s)
         is_learning = now_s - self.started_s < LEARNING_S
         most = max(self.limit // (2 * len(self.shares)), 1) if is_learning else self.limit
-        more = max(min(min(report.want, most) - share.ceiling, self.limit - given), 0)
+        is_green = given * 100 < self._strict and report.want > 0
+        want = max(report.want, self.limit * GREEN_PERCENT // 100 // len(self.shares)) if is_green else report.want
+        more = max(min(min(want, most) - share.ceiling, self.limit - given), 0)
         share.ceiling += more
-        return LimitShare(report.scope, report.unit, share.ceiling, PERMIT_TTL_S, given + more, len(self.shares))
+        nodes = len(self.shares)
+        return LimitShare(report.scope, report.unit, share.ceiling, PERMIT_TTL_S, given + more, nodes, is_green)
 
     def _forget(self, now_s: float) -> None:
         silent = [process for process, share in self.shares.items() if now_s - share.seen_s > NODE_S]

@@ -13,7 +13,7 @@ from edge.limits.completions import Completions
 from edge.limits.permits import PermitPool
 from edge.limits.quota import Quota
 from routing.plan.limits import Headers, limit_headers
-from usage.limit import LimitTerms
+from usage.limit import PERIOD_S, LimitTerms
 
 PROVIDER = "provider:"
 
@@ -27,6 +27,7 @@ class LimitedScope(msgspec.Struct, eq=False):
     tokens: Quota | None
     concurrent: PermitPool | None
     completions: Completions
+    is_providers: bool = False
 
     @property
     def quotas(self) -> list[Quota]:
@@ -83,10 +84,11 @@ class LimitClaim(msgspec.Struct, eq=False):
 def headers_of(scopes: Sequence[LimitedScope], now_s: float) -> Headers:
     """Of each unit, the limit of the caller's that has least left; a provider's is not the caller's to know."""
     found: Headers = []
-    own = [scope for scope in scopes if not scope.name.startswith(PROVIDER)]
+    own = [scope for scope in scopes if not scope.is_providers]
     for quotas in ([scope.requests for scope in own], [scope.tokens for scope in own]):
         limits = [quota for quota in quotas if quota is not None]
         if limits:
             tight = min(limits, key=lambda quota: quota.remaining(now_s)) if len(limits) > 1 else limits[0]
-            found += limit_headers(tight.unit, tight.limit, tight.remaining(now_s), tight.reset_s(now_s))
+            used = tight.used(now_s)
+            found += limit_headers(tight.unit, tight.limit, max(tight.limit - used, 0), min(used / tight.limit, 1.0) * PERIOD_S)
     return found

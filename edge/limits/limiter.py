@@ -134,6 +134,7 @@ class RateLimiter:
             quota("tokens", None if known is None else known.tokens),
             permits,
             known.completions if known is not None else Completions(),
+            name.startswith(PROVIDER),
         )
 
     def _forget(self) -> None:
@@ -156,8 +157,10 @@ class RateLimiter:
         that cannot be verified. `prompt` tokens and up to `completion_max` are what it may use."""
         scopes = self.bind(policy, config)
         costs = [self._cost(scope, prompt, completion_max) for scope in scopes]
-        if scopes and (refusal := await self._refusal(scopes, costs)) is not None:
-            raise Denied(self._counted(refusal), headers_of(scopes, self._clock()))
+        if scopes and (judged := self._judge(scopes, costs))[0] is not None:
+            refusal = await self._refusal(scopes, costs, judged)
+            if refusal is not None:
+                raise Denied(self._counted(refusal), headers_of(scopes, self._clock()))
         if self._providers or self.provider_rates:
             attempts = await self._passable(attempts, prompt, completion_max)
             if scopes and (refusal := self._judge(scopes, costs)[0]) is not None:
@@ -195,9 +198,11 @@ class RateLimiter:
             return prompt + completion_max
         return prompt + min(scope.completions.usual, completion_max)
 
-    async def _refusal(self, scopes: Sequence[LimitedScope], costs: Sequence[int]) -> Refusal | None:
+    async def _refusal(
+        self, scopes: Sequence[LimitedScope], costs: Sequence[int], judged: tuple[Refusal | None, bool]
+    ) -> Refusal | None:
         """Why not, after asking if that may help; None: it is admitted."""
-        refusal, is_hopeful = self._judge(scopes, costs)
+        refusal, is_hopeful = judged
         until_s = self._clock() + WAIT_S
         is_answered = False
         while refusal is not None and is_hopeful and not self.reports.is_away:
@@ -261,7 +266,8 @@ class RateLimiter:
             problem = self.provider_rates.refusal(attempt, prompt, self._clock())
             if problem is None and (scope := self._providers.get(name)) is not None:
                 if name not in known:
-                    known[name] = await self._refusal([scope], [self._cost(scope, prompt, completion_max)])
+                    cost = [self._cost(scope, prompt, completion_max)]
+                    known[name] = await self._refusal([scope], cost, self._judge([scope], cost))
                 problem = known[name]
             if problem is None:
                 kept.append(attempt)

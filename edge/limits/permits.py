@@ -20,7 +20,20 @@ RESET_S: Final = 1.0
 class PermitPool:
     """A limit on requests at once; `holders` are the requests that run."""
 
-    __slots__ = ("_unmet", "holders", "is_hard", "limit", "nodes", "permits", "scope", "touched_s", "unit", "until_s", "used_all")
+    __slots__ = (
+        "_is_green",
+        "_unmet",
+        "holders",
+        "is_hard",
+        "limit",
+        "nodes",
+        "permits",
+        "scope",
+        "touched_s",
+        "unit",
+        "until_s",
+        "used_all",
+    )
 
     def __init__(self, scope: str, limit: int, now_s: float, *, is_hard: bool = False) -> None:
         self.scope = scope
@@ -34,6 +47,8 @@ class PermitPool:
         self.touched_s = now_s
         self.used_all = 0
         self._unmet = 0
+        self._is_green = False
+        """There is plenty, so what is not needed need not go back."""
 
     def __repr__(self) -> str:
         return f"<PermitPool {self.scope} {len(self.holders)} of {self.permits}, limit {self.limit}>"
@@ -74,7 +89,10 @@ class PermitPool:
         running = len(self.holders)
         is_wanted = running > 0 or now_s - self.touched_s < IDLE_S
         want = min(running + max(running // SPARE_SHARE, 1) + self._unmet, self.limit) if is_wanted else 0
-        self.permits = max(min(self.permits, want), running) if now_s < self.until_s else running
+        if not now_s < self.until_s:
+            self.permits = running
+        elif not (self._is_green and is_wanted):
+            self.permits = max(min(self.permits, want), running)
         self._unmet = 0
         return LimitReport(self.scope, self.unit, self.limit, want=want, ceiling=self.permits)
 
@@ -84,6 +102,7 @@ class PermitPool:
         self.until_s = asked_s + share.ttl_s
         self.nodes = max(share.nodes, 1)
         self.used_all = share.used
+        self._is_green = share.is_green
 
     def is_idle(self, now_s: float) -> bool:
         return not self.holders and not self.permits and now_s - self.touched_s >= IDLE_S

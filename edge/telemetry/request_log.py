@@ -1,7 +1,7 @@
 """One line per request that a provider was asked for, from its record: JSON, or on a terminal as a person reads it.
 
-Rule: what is written is in FIELDS; never a prompt, a key, a header or a text that a caller chose, but its request id. Rule: the
-line is written from the record when it is settled, by a thread that is not the event loop's: the request pays an append.
+Rule: what is written is in RequestLine; never a prompt, a key, a header or a text that a caller chose, but its request id.
+Rule: the line is written from the record when it is settled, by a thread that is not the event loop's: a request pays an append.
 Limits: what the thread cannot write in time is dropped beyond WAITING_MAX lines, and counted.
 """
 
@@ -9,52 +9,87 @@ import logging
 import sys
 import threading
 from collections import deque
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 import msgspec
 
 from usage.pricing import dollars
 from usage.record import UsageRecord
 
-FIELDS: Final = (
-    "gen_id",
-    "request_id",
-    "account",
-    "key_id",
-    "model",
-    "provider",
-    "upstream_model",
-    "status",
-    "end_reason",
-    "finish_reason",
-    "usage_source",
-    "stream",
-    "attempts",
-    "latency_ms",
-    "ttft_ms",
-    "error",
-    "tier",
-    "node",
-    "trace",
-)
-TOKENS: Final = ("prompt", "completion", "cached", "cache_write", "reasoning")
 WAITING_MAX: Final = 20_000
 EVERY_S: Final = 0.2
 log = logging.getLogger("tollway.requests")
 _encode = msgspec.json.Encoder().encode
 
 
+class RequestLine(msgspec.Struct, omit_defaults=True, gc=False):
+    """The allowlist: what a line may say, and in this order."""
+
+    time_ms: int
+    level: str
+    event: str
+    gen_id: str
+    status: int
+    model: str
+    provider: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost: str
+    latency_ms: int
+    ttft_ms: int
+    stream: bool
+    attempts: int
+    end_reason: str
+    account: str
+    key_id: str
+    request_id: str
+    upstream_model: str
+    usage_source: str
+    node: str
+    finish_reason: str = ""
+    error: str = ""
+    tier: str = ""
+    trace: str = ""
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
 def line_of(record: UsageRecord) -> bytes:
-    """The record as a line of JSON. Whose fault nobody's is is `info`, an answer that failed `warning`."""
-    facts: dict[str, Any] = {"time_ms": record.started_ms + record.latency_ms, "level": level_of(record), "event": "request"}
-    for name in FIELDS:
-        value = getattr(record, name)
-        if value != "":
-            facts[name] = value
-    for name in TOKENS:
-        facts[f"{name}_tokens"] = getattr(record.tokens, name)
-    facts["cost"] = dollars(record.cost_nano)
-    return _encode(facts)
+    """The record as a line of JSON. What is nobody's fault is `info`, an answer that failed `warning`, ours `error`."""
+    tokens = record.tokens
+    return _encode(
+        RequestLine(
+            record.started_ms + record.latency_ms,
+            level_of(record),
+            "request",
+            record.gen_id,
+            record.status,
+            record.model,
+            record.provider,
+            tokens.prompt,
+            tokens.completion,
+            dollars(record.cost_nano),
+            record.latency_ms,
+            record.ttft_ms,
+            record.stream,
+            record.attempts,
+            record.end_reason,
+            record.account,
+            record.key_id,
+            record.request_id,
+            record.upstream_model,
+            record.usage_source,
+            record.node,
+            record.finish_reason,
+            record.error,
+            record.tier,
+            record.trace,
+            tokens.cached,
+            tokens.cache_write,
+            tokens.reasoning,
+        )
+    )
 
 
 def level_of(record: UsageRecord) -> str:

@@ -6,6 +6,7 @@ Sources: OpenAI's guide on rate limits (names of the headers, Go's durations, `t
 openai-node obey waits up to 60 s.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from routing.plan.refusal import Refusal
@@ -54,8 +55,18 @@ def unverifiable(scope: str, unit: Unit) -> Refusal:
 
 def limit_headers(unit: Unit, allowed: int, remaining: int, reset_s: float) -> Headers:
     """The three headers of one unit."""
-    limit, left, reset = _FIELDS[unit]
-    return [(limit, b"%d" % allowed), (left, b"%d" % remaining), (reset, duration(reset_s).encode("ascii"))]
+    _, left, reset = _FIELDS[unit]
+    return [_limit_header(unit, allowed), (left, b"%d" % remaining), (reset, _duration_of(round(reset_s * 1000)))]
+
+
+@lru_cache(1_024)
+def _limit_header(unit: Unit, allowed: int) -> tuple[bytes, bytes]:
+    return _FIELDS[unit][0], b"%d" % allowed
+
+
+@lru_cache(4_096)
+def _duration_of(milliseconds: int) -> bytes:
+    return duration(milliseconds / 1000).encode("ascii")
 
 
 def duration(seconds: float) -> str:
