@@ -89,6 +89,18 @@ def test_journal_reads_from_segments_what_memory_forgot() -> None:
     assert found == list(range(1, 201))
 
 
+def test_journal_gives_what_one_place_has() -> None:
+    """However many are asked for, the first call ends where memory begins, and the second has all the rest."""
+    journal = open_journal(RememberingDisk(), window_bytes=3_000)
+    for number in range(1, 201):
+        run_generation(journal, number)
+    journal.sync_now()
+    on_disk = [one.seq for one in journal.read(1, ALL, ALL)]
+    assert 0 < len(on_disk) < 200
+    in_memory = [one.seq for one in journal.read(on_disk[-1] + 1, ALL, ALL)]
+    assert on_disk + in_memory == list(range(1, 201))
+
+
 def test_settle_with_another_seq_gets_the_right_one() -> None:
     """A gap in the numbers would hold up every later record for ever, so the journal numbers for itself."""
     journal = open_journal(RememberingDisk())
