@@ -5,6 +5,7 @@ what else it sends waits, first come, first served, and the accounts take turns:
 it does not wait behind the flood.
 Strategy: who waits is let go a few at a time, with the sockets looked at in between, so callers that leave while they wait are
 seen to have left, and cost next to nothing.
+Rule: of bodies that take long to read, one is read in a turn.
 Limits: what is read and authenticated before is not shared out; one account may have WAITING_MAX waiting.
 """
 
@@ -20,12 +21,14 @@ TURN_S = 0.03
 AT_ONCE = 8
 """Of those that wait, begin in one turn."""
 WAITING_MAX = 2_048
+LARGE_BYTES = 1_048_576
+"""A body of so many takes milliseconds to be read, one of 32 MiB a tenth of a second."""
 
 
 class FairStart:
     """For one event loop. `turn` knows when the turn began."""
 
-    __slots__ = ("_begun", "_is_releasing", "_late_s", "_turn", "_waiting")
+    __slots__ = ("_begun", "_is_releasing", "_large", "_late_s", "_turn", "_waiting")
 
     def __init__(self, turn: WriteBatch) -> None:
         self._turn = turn
@@ -35,6 +38,7 @@ class FairStart:
         """Accounts that have begun one more in the late turn that began at `_late_s`."""
         self._late_s = 0.0
         self._is_releasing = False
+        self._large = asyncio.Lock()
 
     @property
     def waiting(self) -> int:
@@ -61,6 +65,11 @@ class FairStart:
             loop.call_soon(self._release, loop)
         await mine
         return True
+
+    async def wait_for_large(self) -> None:
+        """Before a body of LARGE_BYTES is read: one in a turn, with the sockets looked at in between, whoever sent them."""
+        async with self._large:
+            await asyncio.sleep(0)
 
     def _may_begin(self, account: str, now_s: float) -> bool:
         """Whether an account of which none waits may begin one."""

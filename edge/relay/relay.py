@@ -20,7 +20,7 @@ from edge.auth.client_address import FailedAuthentications
 from edge.auth.header import Reason, digest_of
 from edge.downstream import CALLER
 from edge.journal import JournalUnavailable
-from edge.limits.fair_start import FairStart
+from edge.limits.fair_start import LARGE_BYTES, FairStart
 from edge.providers.table import Table
 from edge.relay.attempts import Attempts, Forwarder
 from edge.relay.body import CallerLeft, MemoryBudget, discard_body, read_body
@@ -170,6 +170,8 @@ class Relay:
             await self._see_to_credit(policy)
         body = await read_body(context.receive, context, self._in_flight, limits.body_bytes_max, arrival.content_length)
         try:
+            if len(body) >= LARGE_BYTES:
+                await self._starts.wait_for_large()
             envelope = self._surface.read(body, call)
         except Invalid as invalid:
             raise Denied(Refusal(400, invalid.code, invalid.message, param=invalid.param)) from None

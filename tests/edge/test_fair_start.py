@@ -1,6 +1,7 @@
 """Who begins next when the loop is late: accounts take turns, and a flood waits behind itself."""
 
 import asyncio
+import itertools
 from time import monotonic
 
 import pytest
@@ -95,3 +96,22 @@ async def test_account_has_a_bound_of_waiting(turn: Turn) -> None:
     assert isinstance(refused, Denied)
     assert (refused.refusal.status, refused.refusal.retry_after_s) == (503, 1.0)
     assert len(log) == WAITING_MAX + 1
+
+
+async def test_large_bodies_are_read_one_in_a_turn(turn: Turn) -> None:
+    """Seven that come whole at once do not make one turn of seven times as long."""
+    starts, log = FairStart(turn), list[str]()
+
+    async def read(name: str) -> None:
+        await starts.wait_for_large()
+        log.append(name)
+
+    async def look() -> None:
+        while len([one for one in log if one != "turn"]) < 7:
+            log.append("turn")
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(read(str(number)) for number in range(7)), look())
+    read_at = [at for at, one in enumerate(log) if one != "turn"]
+    assert [log[at] for at in read_at] == [str(number) for number in range(7)]
+    assert all(later - earlier > 1 for earlier, later in itertools.pairwise(read_at))
