@@ -23,8 +23,8 @@ UNMARKED_SHARE = 8
 class KeyCache:
     """Policies by digest, and the look-ups under way."""
 
-    def __init__(self, desk: CollectorSession, tasks: Tasks, clock: Callable[[], float]) -> None:
-        self._desk = desk
+    def __init__(self, session: CollectorSession, tasks: Tasks, clock: Callable[[], float]) -> None:
+        self._session = session
         self._tasks = tasks
         self._clock = clock
         self.policies = Policies()
@@ -83,7 +83,9 @@ class KeyCache:
         try:
             async with gate:
                 asked_s = self._clock()
-                acquired = await self._desk.acquire(Acquire(self._desk.node, self._desk.epoch, self._desk.next_id(), digest))
+                acquired = await self._session.acquire(
+                    Acquire(self._session.node, self._session.epoch, self._session.next_id(), digest)
+                )
             self.policies.learn(digest, acquired.policy, asked_s)
         except Unreachable as problem:
             return problem

@@ -60,12 +60,12 @@ class Credit:
         limiter: RateLimiter | None = None,
     ) -> None:
         self._limiter = limiter or RateLimiter(clock)
-        self._desk = CollectorSession(node, epoch, collector, on_fenced, salt)
+        self._session = CollectorSession(node, epoch, collector, on_fenced, salt)
         self._tasks = tasks
         self._clock = clock
         self._unix = unix or Clock()
-        self._keyring = KeyCache(self._desk, tasks, clock)
-        self.find = self._keyring.find
+        self._key_cache = KeyCache(self._session, tasks, clock)
+        self.find = self._key_cache.find
         """The policy of a key that was looked up before, without asking."""
         self._wallets: dict[str, Wallet] = {}
         self._low: dict[str, Wallet] = {}
@@ -83,17 +83,18 @@ class Credit:
         """What providers used beyond what was held for it, since the process began."""
 
     def __repr__(self) -> str:
-        return f"<Credit {self._desk.node}/{self._desk.epoch} {len(self._wallets)} wallets, {len(self._keyring.policies)} keys>"
+        session, keys = self._session, self._key_cache.policies
+        return f"<Credit {session.node}/{session.epoch} {len(self._wallets)} wallets, {len(keys)} keys>"
 
     @property
     def is_fenced(self) -> bool:
         """Whether a newer process of this node has taken over."""
-        return self._desk.is_fenced
+        return self._session.is_fenced
 
     @property
     def calls_total(self) -> int:
         """Calls made to the collector about keys and credit so far."""
-        return self._desk.calls_total
+        return self._session.calls_total
 
     # The warm path.
 
@@ -102,7 +103,7 @@ class Credit:
         if not amount_nano:
             return True
         wallet = self._wallets.get(purse)
-        if wallet is None or self._desk.is_fenced:
+        if wallet is None or self._session.is_fenced:
             return False
         now_s = self._clock()
         is_held = wallet.hold(amount_nano, now_s)
@@ -113,7 +114,7 @@ class Credit:
     def hold_up_to(self, purse: str, min_nano: int, want_nano: int) -> int:
         """Reserve as much as this node has between the two; 0 when it has less than `min_nano` (which is at least 1)."""
         wallet = self._wallets.get(purse)
-        if wallet is None or self._desk.is_fenced:
+        if wallet is None or self._session.is_fenced:
             return 0
         now_s = self._clock()
         held_nano = wallet.hold_up_to(min_nano, want_nano, now_s)
@@ -124,7 +125,7 @@ class Credit:
     def has_some(self, purse: str) -> bool:
         """Whether this node has any credit of it that nobody holds."""
         wallet = self._wallets.get(purse)
-        return wallet is not None and wallet.lease.free_nano > 0 and not self._desk.is_fenced
+        return wallet is not None and wallet.lease.free_nano > 0 and not self._session.is_fenced
 
     def settle(self, purse: str, hold_nano: int, cost_nano: int) -> None:
         """A hold ends, `cost_nano` of it is spent, the rest is free again."""
@@ -159,7 +160,7 @@ class Credit:
             "held_nano": sum(lease.held_nano for lease in leases),
             "overage_nano": self._overage_nano,
             "wallets": len(leases),
-            "keys": len(self._keyring.policies),
+            "keys": len(self._key_cache.policies),
         }
 
     def lease_life_s(self, now_s: float) -> float:
@@ -169,7 +170,7 @@ class Credit:
 
     async def look_up(self, digest: str, has_mark: bool = True) -> Policy | None:
         """The policy of a key, asked of the collector; None: there is no such key. Raises Unreachable, within 500 ms."""
-        return await self._keyring.look_up(digest, has_mark)
+        return await self._key_cache.look_up(digest, has_mark)
 
     # Credit.
 
@@ -218,7 +219,7 @@ class Credit:
 
     @property
     def _is_closed(self) -> bool:
-        return self._desk.is_fenced or self.is_draining
+        return self._session.is_fenced or self.is_draining
 
     def _renew(self, wallet: Wallet, now_s: float) -> None:
         """Ask in the background: on the next usage batch if one is due, else by a call of its own."""
@@ -253,11 +254,11 @@ class Credit:
             if wallet is not None and balance.available_nano > 0:
                 wallet.exhausted = None
         for digest in ack.revoked:
-            self._keyring.policies.forget(digest)
+            self._key_cache.policies.forget(digest)
 
     def _acquire(self, wallet: Wallet, want_nano: int, min_nano: int, now_s: float) -> Acquire:
-        ask = wallet.next_ask(self._desk.next_id(), want_nano, min_nano, now_s)
-        return Acquire(self._desk.node, self._desk.epoch, ask.grant_id, ask.digest, ask.want_nano, ask.min_nano)
+        ask = wallet.next_ask(self._session.next_id(), want_nano, min_nano, now_s)
+        return Acquire(self._session.node, self._session.epoch, ask.grant_id, ask.digest, ask.want_nano, ask.min_nano)
 
     def _fly(self, wallet: Wallet) -> PendingAcquire:
         flight = self._flights[wallet.purse] = PendingAcquire()
@@ -271,8 +272,8 @@ class Credit:
             sent_s = self._clock()
             min_nano = max(flight.min_nano - wallet.lease.free_nano, 1)
             message = self._acquire(wallet, flight.want_nano, min_nano, sent_s)
-            acquired = await self._desk.acquire(message)
-            self._keyring.policies.learn(message.digest, acquired.policy, sent_s)
+            acquired = await self._session.acquire(message)
+            self._key_cache.policies.learn(message.digest, acquired.policy, sent_s)
             flight.problem = self._absorb(wallet, flight, acquired, sent_s)
         except Unreachable as problem:
             flight.problem = problem
@@ -302,7 +303,7 @@ class Credit:
 
     async def _give_back(self, wallet: Wallet) -> None:
         """All that is free, and what was not answered before. Raises Unreachable."""
-        wallet.begin_return(self._desk.next_id())
+        wallet.begin_return(self._session.next_id())
         for return_id in tuple(wallet.returning):
             await self._send_return(wallet, return_id)
 
@@ -310,7 +311,7 @@ class Credit:
         """Raises Unreachable; then the same return is sent again later."""
         amount_nano = wallet.returning.get(return_id)
         if amount_nano is not None:
-            await self._desk.give_back(return_id, wallet.purse, amount_nano)
+            await self._session.give_back(return_id, wallet.purse, amount_nano)
             wallet.end_return(return_id)
 
     async def tend(self) -> None:
@@ -342,7 +343,7 @@ class Credit:
         sent_ns = time.time_ns()
         reports = self._limiter.reports.take()
         try:
-            polled = await self._desk.poll(self._key_version, reports)
+            polled = await self._session.poll(self._key_version, reports)
             self._unix.learn(polled.now_ms, sent_ns, time.time_ns())
         except Unreachable as problem:
             self.problem = str(problem)
@@ -350,7 +351,7 @@ class Credit:
             return
         self._limiter.reports.hear(reports, polled.limits)
         was_away, self.problem, self.contact_s = bool(self.problem), "", sent_s
-        policies = self._keyring.policies
+        policies = self._key_cache.policies
         for digest in polled.changed:
             policies.forget(digest)
         self._key_version = polled.key_version

@@ -225,7 +225,7 @@ class Table:
             observed.keep(route.id, situation.conversation, plan.attempts[0].model.id, now_s + route.sticky_s)
         return plan
 
-    def lane(self, attempt: Attempt, endpoint: Endpoint = CHAT, *, is_stream: bool = False) -> ResolvedEndpoint:
+    def resolve(self, attempt: Attempt, endpoint: Endpoint = CHAT, *, is_stream: bool = False) -> ResolvedEndpoint:
         """How an attempt reaches one of its provider's endpoints."""
         if endpoint is CHAT:
             return self._lanes[attempt.provider.name, attempt.key_ref]

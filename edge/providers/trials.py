@@ -39,14 +39,14 @@ class Trials:
 
     def look(self) -> None:
         """Start what is due."""
-        for scope, lane in self._table.due(monotonic()):
+        for scope, resolved in self._table.due(monotonic()):
             if scope not in self._running:
                 self._running.add(scope)
-                self._tasks.spawn("trial", self._try(scope, lane))
+                self._tasks.spawn("trial", self._try(scope, resolved))
 
-    async def _try(self, scope: str, lane: ResolvedEndpoint) -> None:
+    async def _try(self, scope: str, resolved: ResolvedEndpoint) -> None:
         try:
-            failure = await ask(lane)
+            failure = await ask(resolved)
         finally:
             self._running.discard(scope)
         self._table.tried(scope, failure)
@@ -56,17 +56,17 @@ class Trials:
             log.info("%s is not well yet: %s", scope.partition(" ")[0], failure.reason)
 
 
-async def ask(lane: ResolvedEndpoint) -> Failure | None:
+async def ask(resolved: ResolvedEndpoint) -> Failure | None:
     """One `GET /models`: None when the provider is there and takes the key."""
-    line, _, fields = lane.head.partition(b"\r\n")
+    line, _, fields = resolved.head.partition(b"\r\n")
     path = line.split(b" ")[1].removesuffix(b"/chat/completions")
     try:
         async with asyncio.timeout(TRIAL_S):
             more = b""
-            if lane.door is not None:
-                more = await lane.door.lines(lane.authority, f"{path.decode('ascii')}/models", (), "GET")
+            if resolved.door is not None:
+                more = await resolved.door.lines(resolved.authority, f"{path.decode('ascii')}/models", (), "GET")
             head = b"GET %b/models HTTP/1.1\r\n%b0\r\n%b\r\n" % (path, fields, more)
-            exchange = await lane.upstream.open(lane.target, head, ())
+            exchange = await resolved.upstream.open(resolved.target, head, ())
             try:
                 while not await exchange.head():
                     pass

@@ -158,21 +158,21 @@ class Attempts:
         table, generation, context = self._table, forward.generation, forward.context
         adapter = generation.adapter
         if adapter is None:
-            lane = table.lane(attempt)
+            resolved = table.resolve(attempt)
         else:
-            lane = table.lane(attempt, adapter.endpoint, is_stream=generation.envelope.stream)
+            resolved = table.resolve(attempt, adapter.endpoint, is_stream=generation.envelope.stream)
         body, extra_head, _ = generation.request(has_stream_options=has_stream_options)
-        if lane.door is not None:
-            extra_head += await lane.door.lines(lane.authority, lane.path, body)
+        if resolved.door is not None:
+            extra_head += await resolved.door.lines(resolved.authority, resolved.path, body)
         length = sum(map(len, body))
         asked_s = monotonic()
         exchange: Exchange | None = None
-        generation.asking(asked_s, lane.secrets)
+        generation.asking(asked_s, resolved.secrets)
         try:
-            if not lane.upstream.commits and (problem := generation.books.journal.commit()):
+            if not resolved.upstream.commits and (problem := generation.books.journal.commit()):
                 raise AttemptFailed(Failure(Kind.JOURNAL, Source.PROXY, Sent.NOTHING, detail=problem))
-            head = b"%b%d\r\n%b%b\r\n" % (lane.head, length, extra_head, generation.forwarded)
-            exchange = await lane.upstream.open(lane.target, head, body)
+            head = b"%b%d\r\n%b%b\r\n" % (resolved.head, length, extra_head, generation.forwarded)
+            exchange = await resolved.upstream.open(resolved.target, head, body)
             context.await_provider(exchange, asked_s, attempt.provider.first_byte_timeout_s, CancelReason.FIRST_BYTE)
             generation.asked()
             while not await exchange.head():

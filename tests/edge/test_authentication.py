@@ -50,14 +50,14 @@ class House:
         self.gate = asyncio.Event()
         self.gate.set()
         self.authenticator = Authenticator(self.credit, deployment, Clock())
-        ask = self.credit._desk._collector.acquire
+        ask = self.credit._session._collector.acquire
 
         async def acquire(message: Acquire) -> Acquired:
             self.asked.append(message)
             await self.gate.wait()
             return await ask(message)
 
-        self.credit._desk._collector.acquire = acquire  # type: ignore[method-assign]
+        self.credit._session._collector.acquire = acquire  # type: ignore[method-assign]
 
     def add(self, secret: bytes = b"") -> bytes:
         header, digest = bearer(secret)

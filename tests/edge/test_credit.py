@@ -311,7 +311,7 @@ async def test_keys_invented_cost_bounded_memory_and_calls() -> None:
     desk.now_s += MISSING_S + 1
     assert await desk.credit.look_up("nobody") is None
     assert len(desk.collector.of(Acquire)) == 2
-    policies = desk.credit._keyring.policies
+    policies = desk.credit._key_cache.policies
     for number in range(MISSING_MAX + 500):
         policies.learn(f"x{number}", None, desk.now_s)
     assert len(policies._missing) == MISSING_MAX

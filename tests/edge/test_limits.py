@@ -48,7 +48,7 @@ async def test_limit_is_told_on_every_answer(rig: Rig) -> None:
     assert not [name for name in (await ask(rig)).headers if name.startswith(b"x-ratelimit")]
     rig.credit.find(key.digest(rig.key.encode()))
     limit(rig, LimitTerms(requests_per_minute=100, tokens_per_minute=1_000_000))
-    rig.credit._keyring.policies.forget(key.digest(rig.key.encode()))
+    rig.credit._key_cache.policies.forget(key.digest(rig.key.encode()))
     whole = await ask(rig)
     names = [f"x-ratelimit-{what}-{unit}".encode() for unit in ("requests", "tokens") for what in ("limit", "remaining", "reset")]
     assert [name for name in whole.headers if name.startswith(b"x-ratelimit")] == names
@@ -103,7 +103,7 @@ async def test_tokens_are_debited_at_admission_and_corrected_at_settlement(rig: 
     assert 512 <= asked[0] <= 600
     assert left(caller, "tokens") == 100_000 - 15
     limit(rig, LimitTerms(tokens_per_minute=100_000, count="worst"))
-    rig.credit._keyring.policies.forget(key.digest(rig.key.encode()))
+    rig.credit._key_cache.policies.forget(key.digest(rig.key.encode()))
     await ask(rig, max_tokens=1_000)
     assert 1_015 <= asked[1] <= 1_100
 

@@ -48,7 +48,7 @@ class Folder:
     def sent_key(self) -> bytes:
         plan = self.table.plan(ASKED, (), 0.0, 0.0, "")
         assert isinstance(plan, Plan)
-        return self.table.lane(plan.attempts[0]).head
+        return self.table.resolve(plan.attempts[0]).head
 
 
 @pytest.fixture
