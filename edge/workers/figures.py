@@ -1,7 +1,7 @@
 """The workers' figures as one: their expositions added up.
 
 Rule: counters, histograms and gauges of several processes of one machine are sums (open requests, resident bytes, how many are
-ready). Where a sum makes no sense (a lag, an age, a bound) the largest one stands for the machine.
+ready). Where a sum makes no sense (a lag, an age, a bound) the largest one stands for the machine; the smallest of what is left.
 Limits: exemplars are left out; each belongs to one process. Source: the Prometheus text exposition format, OpenMetrics 1.0.
 """
 
@@ -9,7 +9,20 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 
-LARGEST = ("_lag_seconds", "_failing_seconds", "_age_seconds", "_time_seconds", "_max", "_info", "_version")
+LARGEST = (
+    "_lag_seconds",
+    "_failing_seconds",
+    "_unshipped_seconds",
+    "_silent_seconds",
+    "_timestamp_seconds",
+    "_away",
+    "_age_seconds",
+    "_time_seconds",
+    "_max",
+    "_info",
+    "_version",
+)
+SMALLEST = ("_seconds_min", "_reload_success")
 END = "# EOF"
 ANSWER_BYTES_MAX = 16 << 20
 ANSWER_S_MAX = 5.0
@@ -48,6 +61,8 @@ def _parted(line: str) -> tuple[str, float]:
 def _joined(name: str, seen: float | None, value: float) -> float:
     if seen is None:
         return value
+    if name.endswith(SMALLEST):
+        return min(seen, value)
     return max(seen, value) if name.endswith(LARGEST) else seen + value
 
 

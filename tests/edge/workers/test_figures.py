@@ -45,3 +45,15 @@ def test_figures_of_one_worker_are_its_own() -> None:
     """Nothing is changed where there is nothing to add, but for the way numbers are spelled."""
     assert add_up([ONE]) == ONE.replace("0.500000", "0.5")
     assert add_up([]) == ""
+
+
+def test_what_is_left_is_the_smallest_and_what_waits_the_oldest() -> None:
+    """A lease that ends, a reload that failed, a record that waits: the worker that is worst off stands for the machine."""
+    one = "tollway_lease_life_seconds_min 20\ntollway_config_last_reload_success 1\ntollway_oldest_unshipped_seconds 3\n"
+    two = "tollway_lease_life_seconds_min 500\ntollway_config_last_reload_success 0\ntollway_oldest_unshipped_seconds 90\n"
+    told = dict(line.split(" ") for line in add_up((one, two)).splitlines())
+    assert told == {
+        "tollway_lease_life_seconds_min": "20",
+        "tollway_config_last_reload_success": "0",
+        "tollway_oldest_unshipped_seconds": "90",
+    }
