@@ -171,6 +171,11 @@ def _add_own(subparsers: Subparsers, app: ASGIApp, edge: Edge, part: Part) -> No
     update_parser.set_defaults(run=_update_prices)
     explain_parser = subparsers.add_parser("explain", help="say where a model id would be sent, and at what price")
     explain_parser.add_argument("model")
+    explain_parser.add_argument("--body", type=Path, metavar="FILE", help="a request, for a route's conditions and its wishes")
+    explain_parser.add_argument("--at", type=int, choices=range(24), metavar="HOUR", help="at this hour UTC (default: now)")
+    explain_parser.add_argument("--roll", type=_roll, default=0.0, metavar="R", help="the dice, from 0 to below 1 (default: 0)")
+    explain_parser.add_argument("--region", help="as in this region (default: this machine's)")
+    explain_parser.add_argument("--json", action="store_true", help="machine-readable")
     explain_parser.set_defaults(run=_explain)
     reload_parser = subparsers.add_parser(
         "reload", help="let the edge of this machine use providers.toml now, and say how it went"
@@ -294,12 +299,24 @@ def _update_prices(options: argparse.Namespace) -> int:
     return update(path, _text_of(path), writes=options.write)
 
 
-def _explain(options: argparse.Namespace) -> int:
-    from routing.views.explanation import explain
+def _roll(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
+    return value
 
-    config, offered = _load(Settings.read().providers)
-    sys.stdout.write("".join(f"{line}\n" for line in explain(config, offered, options.model)))
-    return 0
+
+def _explain(options: argparse.Namespace) -> int:
+    from edge.commands.explain import BadRequest, run
+
+    settings = Settings.read()
+    config, offered = _load(settings.providers)
+    region = settings.region if options.region is None else options.region
+    about = {"body": options.body, "hour_utc": options.at, "roll": options.roll, "region": region, "as_json": options.json}
+    try:
+        return run(config, offered, options.model, **about)
+    except BadRequest as problem:
+        raise Trouble(str(problem)) from None
 
 
 def _reload(options: argparse.Namespace) -> int:
