@@ -47,6 +47,8 @@ class Routes:
         self._rows: dict[str, PlanRow | Refusal | _Branch] = {}
         self._branches: dict[tuple[str, ...], PlanRow | Refusal] = {}
         """Of routes, by the id and the targets in their order."""
+        self._wished: dict[tuple[object, ...], PlanRow | Refusal] = {}
+        """Of callers' preferences, by the targets that they choose among."""
         self._ids = Ids(config)
 
     def __repr__(self) -> str:
@@ -108,7 +110,15 @@ class Routes:
         if missing is not None and not target_ids:
             return missing
         meant = self._ids.meant(model_id).id
-        row = self._row_of(meant, tuple(dict.fromkeys(target_ids)), wishes, speeds, self.config.routes.get(meant))
+        targets = tuple(dict.fromkeys(target_ids))
+        key = (meant, targets, wishes.key)
+        row = None if wishes.sorts_by_speed else self._wished.get(key)
+        if row is None:
+            if len(self._wished) >= ROWS_MAX:
+                self._wished.clear()
+            row = self._row_of(meant, targets, wishes, speeds, self.config.routes.get(meant))
+            if len(model_id) <= MODEL_ID_CHARS_MAX and not wishes.sorts_by_speed:
+                self._wished[key] = row
         return row if isinstance(row, Refusal) else turned(row, health, now_s, roll, account)
 
     def route_of(self, model_id: str) -> Route | None:

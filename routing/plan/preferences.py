@@ -43,6 +43,12 @@ class Preferences(msgspec.Struct):
     ignored: tuple[str, ...] = ()
 
     @property
+    def key(self) -> tuple[object, ...]:
+        """What tells two of them apart that choose differently among the same targets."""
+        flags = (self.allows_fallbacks, self.sorts_by_price, self.denies_collection, self.demands_zdr, bool(self.models))
+        return self.order, self.only, self.ignore, flags, tuple(self.price_max.items())
+
+    @property
     def chooses(self) -> bool:
         """Whether it says anything about providers."""
         return bool(

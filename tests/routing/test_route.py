@@ -253,6 +253,20 @@ def test_route_wrong(text: str, problem: str) -> None:
     assert problem in str(wrong.value)
 
 
+def test_route_wishes_that_were_seen_are_a_look_up() -> None:
+    """Equal wishes are the same plan object; others are others, and speed is looked at each time."""
+
+    def wished(speeds: dict[str, float], **wishes: Any) -> Plan:
+        planned = ROUTES.plan_with("cheap", Preferences(**wishes), (), {}, 0.0, 0.0, speeds=speeds)
+        assert isinstance(planned, Plan)
+        return planned
+
+    assert wished({}, only=("azure",)) is wished({}, only=("azure",)) is not wished({}, only=("openai",))
+    assert wished({"other/small": 9.0}, sorts_by_speed=True).attempts[0].model.id != "other/small"
+    assert wished({"openai/gpt-4o": 9.0, "azure/gpt-4o": 8.0}, sorts_by_speed=True).attempts[0].model.id == "other/small"
+    assert wished({}).attempts[0].model.id == "other/small"
+
+
 def test_route_plan_is_one_look_up_without_wishes() -> None:
     """The same plan object again: nothing is made for a request."""
     assert ROUTES.plan("cheap", (), {}, 0.0, 0.3) is ROUTES.plan("cheap", (), {}, 0.0, 0.3)
