@@ -1,5 +1,11 @@
 """Fixtures that every test may use."""
 
+import faulthandler
+import os
+import threading
+import time
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -13,3 +19,32 @@ def anyio_backend() -> str:
 # A busy machine must not turn a property into a stop-watch.
 settings.register_profile("tollway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tollway")
+
+
+HANG_S = float(os.environ.get("TOLLWAY_TEST_HANG_S", "150"))
+"""After `timeout` (pyproject.toml) has failed a test it may hang again while it is torn down, where pytest-timeout looks
+no more: then the run ends, with the stacks of all threads. Long forms of tests bring their own limits (`-m deep`)."""
+_begun_s = time.monotonic()
+
+
+def _watch(stderr_fd: int) -> None:
+    while time.monotonic() - _begun_s < HANG_S:
+        time.sleep(1.0)
+    with os.fdopen(stderr_fd, "w") as stderr:
+        stderr.write(f"a test, or its end, takes longer than {HANG_S:g} s: the run ends here\n")
+        faulthandler.dump_traceback(file=stderr)
+        stderr.flush()
+    os._exit(1)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if "not deep" in session.config.option.markexpr:
+        threading.Thread(target=_watch, args=(os.dup(2),), daemon=True).start()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Iterator[None]:
+    """Each test begins the time anew."""
+    global _begun_s
+    _begun_s = time.monotonic()
+    return (yield)

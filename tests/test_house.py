@@ -21,7 +21,7 @@ LONG_FILES: dict[str, int] = {
     "collector/api/operation.py": 320,
     "collector/leasing/leasing.py": 320,
     "collector/service.py": 340,
-    "edge/cli.py": 350,
+    "edge/cli.py": 370,
     "edge/collector_client/shipper.py": 420,
     "edge/credit/credit.py": 420,
     "edge/downstream/connection.py": 330,
@@ -54,6 +54,7 @@ CROWDED_ROOMS: dict[str, int] = {
     "routing/translate": 14,
 }
 SAME_NAMES: dict[str, int] = {
+    "BadRequest": 2,
     "Tokens": 2,
     "_Answer": 2,
     "_Event": 2,

@@ -4,6 +4,7 @@ Rule: a mutation is caught when a test fails; a test that cannot be collected, o
 this list. Strategy: the tests that are near are named, so that all of it takes minutes; `--count N` tries the first N.
 """
 
+import os
 import random
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ from typing import NamedTuple
 from tests.soak.report import Report
 
 ROOT = Path(__file__).parents[2]
+ENV = os.environ | {"TOLLWAY_TEST_HANG_S": "60"}
+"""A mistake that makes a test hang is caught when the run ends for it."""
 FAILED = 1
 """pytest's exit status when tests ran, and failed."""
 
@@ -225,8 +228,19 @@ def is_caught(tree: Path, mutation: Mutation) -> bool:
     """Whether a named test fails with the mistake in."""
     text = apply(tree, mutation)
     try:
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutation.tests.split()]
-        done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=600, check=False)
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-o",
+            "timeout=20",
+            *mutation.tests.split(),
+        ]
+        done = subprocess.run(command, cwd=tree, env=ENV, capture_output=True, text=True, timeout=600, check=False)
     finally:
         (tree / mutation.path).write_text(text)
     assert done.returncode in (0, FAILED), f"{mutation.path}: the tests did not run:\n{done.stdout[-2_000:]}"
