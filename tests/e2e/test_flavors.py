@@ -136,7 +136,7 @@ def test_answer(edge: Edge, account: Account, provider: Provider, model: str) ->
 
 
 @pytest.mark.parametrize("base", BASES)
-@pytest.mark.parametrize("path", ["/embeddings", "/nothing", "/chat", "/chat/completions/x", ""])
+@pytest.mark.parametrize("path", ["/files", "/nothing", "/chat", "/chat/completions/x", ""])
 def test_path_not_served(edge: Edge, account: Account, base: str, path: str) -> None:
     """404 says what there is and which base address to set."""
     for method in ("GET", "POST"):
