@@ -300,22 +300,20 @@ def _update_prices(options: argparse.Namespace) -> int:
 
 
 def _roll(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
-    return value
+    if 0 <= float(text) < 1:
+        return float(text)
+    raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from edge.commands.explain import BadRequest, run
+    from edge.commands.explain import UnreadableRequest, run
 
     settings = Settings.read()
     config, offered = _load(settings.providers)
-    region = settings.region if options.region is None else options.region
-    about = {"body": options.body, "hour_utc": options.at, "roll": options.roll, "region": region, "as_json": options.json}
+    about = {"body": options.body, "hour_utc": options.at, "roll": options.roll, "as_json": options.json}
     try:
-        return run(config, offered, options.model, **about)
-    except BadRequest as problem:
+        return run(config, offered, options.model, region=options.region or settings.region, **about)
+    except UnreadableRequest as problem:
         raise Trouble(str(problem)) from None
 
 

@@ -14,7 +14,7 @@ from routing.views.decision import decision
 from routing.views.explanation import explain
 
 
-class BadRequest(Exception):
+class UnreadableRequest(Exception):
     """The request's body is none; the text says why."""
 
 
@@ -50,9 +50,9 @@ def _envelope(body: Path) -> Envelope:
     try:
         return read(body.read_bytes())
     except OSError as error:
-        raise BadRequest(f"{body} cannot be read: {error.strerror}") from None
+        raise UnreadableRequest(f"{body} cannot be read: {error.strerror}") from None
     except Invalid as invalid:
-        raise BadRequest(f"{body} is no request: {invalid.message}") from None
+        raise UnreadableRequest(f"{body} is no request: {invalid.message}") from None
 
 
 def _lines(told: dict[str, object]) -> list[str]:
