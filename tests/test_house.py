@@ -54,7 +54,6 @@ CROWDED_ROOMS: dict[str, int] = {
     "routing/translate": 14,
 }
 SAME_NAMES: dict[str, int] = {
-    "BadRequest": 2,
     "Tokens": 2,
     "_Answer": 2,
     "_Event": 2,
