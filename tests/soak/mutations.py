@@ -169,7 +169,7 @@ MUTATIONS = (
     ),
     Mutation(
         "edge/relay/attempts.py",
-        "if not lane.upstream.commits and (problem := generation.books.journal.commit()):",
+        "if not resolved.upstream.commits and (problem := generation.books.journal.commit()):",
         "if (problem := generation.books.journal.failure):",
         _RELAY,
     ),
