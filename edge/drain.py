@@ -1,5 +1,6 @@
 """How this process leaves: readiness turns red while it still serves, then nothing more is taken, then what runs may end.
 
+Requests alone: credit goes back in `edge.credit.credit.Credit.drain`, records go out in `Shipper.drain`.
 Rule: the balancer is told first, for `notice_s`; running requests have until `grace_s` after the signal. What still runs then is
 cut: each stream with its error event, each settled, so that it is shipped with the rest.
 Rule: whoever is told a second time to go hurries: no notice, no grace.

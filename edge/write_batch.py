@@ -18,7 +18,7 @@ from routing.failures.failure import Kind, Sent, Source
 
 log = logging.getLogger("tollway.turn")
 WRITE_BATCH = "tollway.turn"
-"""In the state of an ASGI application's lifespan: the Turn that its server is to write through."""
+"""In the state of an ASGI application's lifespan: the WriteBatch that its server is to write through."""
 HELD_MAX = 32
 LARGE_BYTES = 65_536
 

@@ -13,7 +13,7 @@ from typing import Protocol, cast
 from starlette.types import Scope
 
 from edge.downstream.admission import Admission
-from edge.downstream.hang_up import has_hung_up, has_refused, probe
+from edge.downstream.half_closed import has_hung_up, has_refused, probe
 from edge.downstream.http_error import refusal
 from edge.downstream.reader import RequestReader
 from edge.downstream.request import CONTINUE, Host, Request

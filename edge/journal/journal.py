@@ -5,7 +5,7 @@ Rule: a settlement is never refused and never shed. When the disk refuses it, it
 waits is bounded, because no new intent is admitted meanwhile.
 Rule: only what is as durable as `durability` promises is shipped, so a `seq` that the collector has seen is never given out
 again.
-Strategy: one write() per turn of the event loop (`edge.write_batch`) on the hot path; what waits for the medium is the Keeper's.
+Strategy: one write() per turn of the event loop (`edge.write_batch`) on the hot path; what waits for the medium is the Syncer's.
 Limits: near `bytes_max` progress marks are shed first, then intents are refused; a settlement's room is reserved with its
 intent.
 """
@@ -53,8 +53,8 @@ class Journal:
         self._log = files.log
         self._append = files.log.append
         self._is_strict = durability == "strict"
-        self._keeper = Syncer(f"{node}/{epoch}", files.log, files.worker)
-        self._running = self._keeper.running
+        self._syncer = Syncer(f"{node}/{epoch}", files.log, files.worker)
+        self._running = self._syncer.running
         self.disk = files.disk
         self.node_folder = files.node_folder
         self._window = UnshippedBuffer(window_bytes)
@@ -87,58 +87,58 @@ class Journal:
 
     def join(self, turn: WriteBatch) -> None:
         """Write with the turn, one write for all its lines, instead of one for each line."""
-        self._keeper.turn = turn
+        self._syncer.turn = turn
         turn.commit = self.commit
 
     def commit(self) -> str:
         """Put what was journaled in this turn into the kernel; returns why nothing may be dispatched, or nothing."""
-        return self._keeper.commit()
+        return self._syncer.commit()
 
     # What the relay calls, once or a few times per request.
 
     def intent(self, intent: Intent) -> None:
         """Into the kernel by the end of the turn (without one: now), or JournalUnavailable."""
-        keeper, running = self._keeper, self._running
-        if keeper.failure:
-            raise JournalUnavailable(keeper.failure)
+        syncer, running = self._syncer, self._running
+        if syncer.failure:
+            raise JournalUnavailable(syncer.failure)
         if self.is_full:
             raise JournalUnavailable(f"the journal has reached its {self.bytes_max} bytes")
         line = intent_line(intent)
         home = self._log.head
-        keeper.put(line)
-        if keeper.turn is None and keeper.commit():
-            raise JournalUnavailable(keeper.failure)
+        syncer.put(line)
+        if syncer.turn is None and syncer.commit():
+            raise JournalUnavailable(syncer.failure)
         running[intent.gen_id] = OpenIntents(home, line)
         home.open_intents += 1
-        if keeper.timer is None:
-            keeper.schedule()
+        if syncer.timer is None:
+            syncer.schedule()
 
     def progress(self, gen_id: str, tokens: Tokens) -> None:
         """A mark for recovery, in the one write of this turn: the marks of all streams cost little more than one. Shed when the
         disk refuses or the journal is nearly full."""
-        running, keeper = self._running.get(gen_id), self._keeper
+        running, syncer = self._running.get(gen_id), self._syncer
         if running is None:
             return
-        if keeper.failure or self._log.bytes + self.bytes_elsewhere > self.bytes_max // 10 * 9:
+        if syncer.failure or self._log.bytes + self.bytes_elsewhere > self.bytes_max // 10 * 9:
             self.marks_shed_total += 1
             return
         line = mark_line(gen_id, tokens)
-        keeper.put(line)
-        if keeper.turn is None and keeper.commit():
+        syncer.put(line)
+        if syncer.turn is None and syncer.commit():
             self.marks_shed_total += 1
             return
         running.mark = line
-        if keeper.timer is None:
-            keeper.schedule()
+        if syncer.timer is None:
+            syncer.schedule()
 
     def next_seq(self) -> int:
         """The `seq` of the record that will be settled next. Asking does not use it up."""
-        return self._keeper.settled_seq + 1
+        return self._syncer.settled_seq + 1
 
     def settle(self, record: UsageRecord) -> None:
         """Keep the record, whatever the disk says. Its `seq` should be `next_seq()`; with another it is given the right one."""
-        keeper = self._keeper
-        seq = keeper.settled_seq + 1
+        syncer = self._syncer
+        seq = syncer.settled_seq + 1
         if record.seq != seq:
             record = msgspec.structs.replace(record, seq=seq)
         try:
@@ -147,20 +147,20 @@ class Journal:
             # A settlement is never refused: it loses the texts that make it too long.
             record = fitted(record)
             line = settlement_line(record)
-        keeper.settled_seq = seq
+        syncer.settled_seq = seq
         self._window.put(record, len(line))
         running = self._running.pop(record.gen_id, None)
         if running is not None:
             running.home.open_intents -= 1
             running.home.seq_needed = seq
-        keeper.keep(line, seq)
-        if keeper.timer is None:
-            keeper.schedule()
+        syncer.keep(line, seq)
+        if syncer.timer is None:
+            syncer.schedule()
 
     async def durable(self) -> None:
         """With durability "strict", return when everything appended so far is on disk, however long that takes; else at once."""
         if self._is_strict:
-            await self._keeper.wait()
+            await self._syncer.wait()
 
     # What the shipper calls.
 
@@ -171,8 +171,8 @@ class Journal:
         the next call goes on from there.
         """
         if seq >= self._window.first_seq:
-            return self._window.read(seq, self._keeper.shippable_seq, records_max, bytes_max)
-        return self._cursor.read(seq, min(self._keeper.shippable_seq, self._window.first_seq - 1), records_max, bytes_max)
+            return self._window.read(seq, self._syncer.shippable_seq, records_max, bytes_max)
+        return self._cursor.read(seq, min(self._syncer.shippable_seq, self._window.first_seq - 1), records_max, bytes_max)
 
     async def ack(self, acked_through: int) -> None:
         """The collector has everything through `acked_through`: keep that durably, then delete what nobody needs any more.
@@ -193,28 +193,28 @@ class Journal:
     @property
     def on_shippable(self) -> Callable[[], None] | None:
         """Called when more records may be shipped than before."""
-        return self._keeper.on_shippable
+        return self._syncer.on_shippable
 
     @on_shippable.setter
     def on_shippable(self, call: Callable[[], None] | None) -> None:
-        self._keeper.on_shippable = call
+        self._syncer.on_shippable = call
 
     # Facts for metrics.
 
     @property
     def settled_seq(self) -> int:
         """The last `seq` given out."""
-        return self._keeper.settled_seq
+        return self._syncer.settled_seq
 
     @property
     def shippable_seq(self) -> int:
         """Records through this are as durable as they have to be before the collector may see them."""
-        return self._keeper.shippable_seq
+        return self._syncer.shippable_seq
 
     @property
     def failure(self) -> str:
         """Why intents are refused at the moment; empty when they are not (the byte limit is apart)."""
-        return self._keeper.failure
+        return self._syncer.failure
 
     @property
     def is_full(self) -> bool:
@@ -223,12 +223,12 @@ class Journal:
 
     @property
     def faults_total(self) -> int:
-        return self._keeper.faults_total
+        return self._syncer.faults_total
 
     @property
     def pending_records(self) -> int:
         """Settled and not acknowledged."""
-        return self._keeper.settled_seq - self.acked_through
+        return self._syncer.settled_seq - self.acked_through
 
     @property
     def pending_bytes(self) -> int:
@@ -256,30 +256,30 @@ class Journal:
 
         `remove`: the epoch is closed at the collector, nothing is needed.
         """
-        await self._keeper.settle_down()
+        await self._syncer.settle_down()
         self.close(remove=remove)
 
     def close(self, *, remove: bool = False) -> None:
         """`aclose` without an event loop."""
         if not remove:
             self.sync_now()
-        self._keeper.close()
+        self._syncer.close()
         self._files.close(remove=remove)
 
     def sync_now(self) -> bool:
         """Make everything durable, waiting for the medium; True when it worked. Not beside a running loop."""
-        return self._keeper.sync_now()
+        return self._syncer.sync_now()
 
     # Inside: letting go of what was acknowledged.
 
     def _advance(self, acked_through: int) -> None:
-        assert acked_through <= self._keeper.settled_seq, "the collector acknowledged what was never settled"
+        assert acked_through <= self._syncer.settled_seq, "the collector acknowledged what was never settled"
         self.acked_through = max(self.acked_through, acked_through)
         self._window.forget(self.acked_through)
 
     def _take_released(self) -> list[Segment]:
         released = self._log.take_released(self._files.acked_through)
-        if len(self._log.segments) > SEGMENTS_PINNED_MAX and not self._keeper.failure:
+        if len(self._log.segments) > SEGMENTS_PINNED_MAX and not self._syncer.failure:
             self._unpin(self._log.segments[0])
         return released
 
@@ -287,7 +287,7 @@ class Journal:
         """Write the intents that alone keep the oldest segment once more, so that it may go when they are durable."""
         if segment.seq_needed > self._files.acked_through or not segment.open_intents:
             return
-        if self._keeper.commit():
+        if self._syncer.commit():
             return
         for running in self._running.values():
             if running.home is segment:
@@ -295,11 +295,11 @@ class Journal:
                 try:
                     self._append(running.lines)
                 except OSError as error:
-                    self._keeper.fail(error)
+                    self._syncer.fail(error)
                     return
                 running.home = home
                 home.open_intents += 1
                 segment.open_intents -= 1
         segment.safe_position = self._log.position
-        if self._keeper.timer is None:
-            self._keeper.schedule()
+        if self._syncer.timer is None:
+            self._syncer.schedule()

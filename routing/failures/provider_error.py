@@ -13,8 +13,8 @@ import msgspec
 
 from routing.failures.cause import Cause
 from routing.failures.cause_table import cause_of
-from routing.failures.error_body import BODY_BYTES_MAX, ErrorBody, read_error_body
 from routing.failures.failure import Failure, Kind, Sent, Source
+from routing.failures.provider_error_body import BODY_BYTES_MAX, ErrorBody, read_error_body
 from routing.failures.redaction import Secret, hidden
 from routing.failures.retry_after import Headers, stated_wait_s, until_s
 

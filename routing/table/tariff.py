@@ -1,4 +1,4 @@
-"""Which of a model's prices apply: those of the service tier, and of the prompt's size.
+"""Which of a model's prices apply: those of the service tier, and of the prompt's size. `price_list` reads them from the table.
 
 Rule: a threshold is a cliff. A prompt of more tokens than it, cached ones included, pays its prices for all the request's tokens.
 Rule: the tier that the answer names decides, else the one that was asked for; but a tier that nobody asked for is never charged

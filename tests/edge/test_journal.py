@@ -250,7 +250,7 @@ def test_failed_sync_that_is_simply_repeated_is_caught() -> None:
     disk.refuse["sync"] = errno.EIO
     journal.sync_now()
     del disk.refuse["sync"]
-    keeper = journal._keeper
+    keeper = journal._syncer
     keeper.failure = ""
     assert journal.sync_now()
     assert journal.shippable_seq == 1

@@ -301,7 +301,7 @@ async def test_what_waited_for_the_disk_is_written_before_what_came_last() -> No
     disk.refuse["write"] = errno.ENOSPC
     journal.settle(record(1, journal.next_seq()))
     assert journal.commit()
-    keeper = journal._keeper
+    keeper = journal._syncer
     job = keeper._begin()
     journal.settle(record(2, journal.next_seq()))
     assert journal.commit()

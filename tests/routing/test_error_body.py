@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.failures.error_body import BODY_BYTES_MAX, MESSAGE_CHARS_MAX, read_error_body
+from routing.failures.provider_error_body import BODY_BYTES_MAX, MESSAGE_CHARS_MAX, read_error_body
 
 
 @pytest.mark.parametrize(
