@@ -39,6 +39,7 @@ from edge.providers.trials import Trials
 from edge.readiness import Readiness, judge
 from edge.relay.body import MemoryBudget, body_budget
 from edge.relay.generation import AccountingContext
+from edge.relay.idempotency import TOTAL_BYTES_MAX, IdempotencyKeys
 from edge.relay.ids import IdGenerator
 from edge.relay.relay import LEAVING, Relay
 from edge.relay.responses import Bounds, send_refusal
@@ -105,6 +106,7 @@ class Node:
             comment_s=limits.keepalive_comment_s,
             overload=self.overload,
         )
+        self.idempotency = IdempotencyKeys(min(TOTAL_BYTES_MAX, memory // 32))
         self.drain = Drain(self.watch, settings.drain_notice_s, settings.drain_grace_s)
         self.left = ""
         """What `stop` could not bring to an end; empty when nothing waits for the next start."""
@@ -203,6 +205,7 @@ class Node:
             deployment,
             self.failed_authentications,
             FairStart(self.turn),
+            self.idempotency,
         )
         log.info("node %s serves in epoch %d", self.name, booted.epoch)
 

@@ -17,7 +17,10 @@ Origins = tuple[str, ...]
 ANY = "*"
 PREFLIGHT_S = b"7200"
 """The most that Chromium keeps a preflight's answer."""
-EXPOSED = b"x-request-id, x-generation-id, retry-after, x-should-retry, openai-processing-ms, x-tollway-ignored, x-tollway-cost"
+EXPOSED = (
+    b"x-request-id, x-generation-id, retry-after, x-should-retry, openai-processing-ms, x-tollway-ignored, x-tollway-cost,"
+    b" idempotency-replayed"
+)
 METHODS = b"GET, HEAD, POST, PATCH, DELETE"
 _FIELD_NAMES = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+(?:[ \t]*,[ \t]*[A-Za-z0-9!#$%&'*+.^_`|~-]+)*\Z")
 _NAMES_BYTES_MAX = 4_096

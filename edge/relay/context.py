@@ -19,6 +19,7 @@ from starlette.types import Receive, Send
 
 from edge.downstream import Caller
 from edge.limits.claim import LimitClaim
+from edge.relay.idempotency import IdempotencyClaim
 from edge.upstream import Exchange
 from routing.failures.failure import Failure, Kind, Sent, Source
 from routing.table.provider import Provider
@@ -103,6 +104,8 @@ class RequestContext(msgspec.Struct, eq=False):
     """What its account takes of the edge, this request included; None before its key is known."""
     limits: LimitClaim | None = None
     """What it was admitted with by limits, where any apply; it holds its permits until it ends."""
+    idempotency: IdempotencyClaim | None = None
+    """Of its Idempotency-Key, if it has one."""
     body_bytes: int = 0
     """Claimed for its body."""
     received_bytes: int = 0
@@ -131,6 +134,10 @@ class RequestContext(msgspec.Struct, eq=False):
     def limit(self, claim: LimitClaim) -> None:
         """It is admitted by the limits of its key, account and provider."""
         self.limits = claim
+
+    def claim_idempotency(self, claim: IdempotencyClaim) -> None:
+        """It is the one that is carried out under its Idempotency-Key."""
+        self.idempotency = claim
 
     def claim(self, size: int) -> None:
         """So many more bytes are held for its body."""

@@ -115,6 +115,8 @@ class Generation(msgspec.Struct, eq=False):
     upstream_s: float = 0.0
     """How long providers were waited for, until then."""
     is_settled: bool = False
+    has_bought: bool = False
+    """Whether its settlement was of a complete answer, or of something that costs."""
     abandoned: tuple[Abandoned, ...] = ()
     marked_tokens: int = 0
     report: Callable[[Failure | None], None] = _nobody
@@ -317,6 +319,7 @@ class Generation(msgspec.Struct, eq=False):
         if self.waiting_since_s:
             self._waited(now_s)
         bill = self.charge()
+        self.has_bought = end_reason == "completed" or bill.cost_nano > 0
         books, policy, attempt = self.books, self.policy, self.attempt
         record = UsageRecord(
             gen_id=self.gen_id,

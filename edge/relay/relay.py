@@ -27,11 +27,12 @@ from edge.relay.body import CallerLeft, MemoryBudget, discard_body, read_body
 from edge.relay.context import CancelReason, RequestContext, failure_of
 from edge.relay.end_reason import end_reason_of
 from edge.relay.generation import AccountingContext, Generation
+from edge.relay.idempotency import REPLAYED, IdempotencyKeys, KeptAnswer, fingerprint_of
 from edge.relay.ids import IdGenerator
 from edge.relay.responses import Bounds, id_headers, send_told
 from edge.relay.stream import StreamForwarder
 from edge.relay.watchdog import Watchdog
-from edge.relay.whole import BufferedForwarder
+from edge.relay.whole import BufferedForwarder, send_in_pieces
 from edge.write_batch import WriteBatch
 from routing.failures.failure import AttemptFailed, Kind, Sent, status_of
 from routing.failures.provider_error import without_secrets
@@ -71,6 +72,7 @@ class Relay:
         deployment: Deployment | None = None,
         failed: FailedAuthentications | None = None,
         starts: FairStart | None = None,
+        idempotency: IdempotencyKeys | None = None,
     ) -> None:
         self._authenticator = Authenticator(books.credit, deployment or Deployment(), mint.clock)
         self._limiter = books.limiter
@@ -86,6 +88,7 @@ class Relay:
         self._in_flight = in_flight
         self._bounds = bounds
         self._starts = starts or FairStart(WriteBatch())
+        self._idempotency = IdempotencyKeys() if idempotency is None else idempotency
 
     def on(self, entry: Entry) -> "Relay":
         """The same of another surface."""
@@ -112,7 +115,7 @@ class Relay:
             self._books.metrics.count_refused(denied.refusal.status, denied.refusal.code)
             if denied.refusal.status == 401:
                 self._failed.note(scope, denied.refusal.message)
-            await self._tell(denied.refusal, context, gen_id, request_id, denied.headers)
+            await self._tell(denied.refusal, context, denied.gen_id or gen_id, request_id, denied.headers)
             if context.is_reading_body or not context.body_bytes:
                 context.refuse_body()
                 await discard_body(receive)
@@ -133,6 +136,8 @@ class Relay:
             self._in_flight.leave(context)
             if context.limits is not None:
                 context.limits.end()
+            if context.idempotency is not None:
+                context.idempotency.end()
 
     def _arrive(self, scope: Scope) -> tuple[Arrival, str | Reason]:
         """What the head says, and whose key is in it. Denied: it is no head for us."""
@@ -172,6 +177,10 @@ class Relay:
         try:
             if len(body) >= LARGE_BYTES:
                 await self._starts.wait_for_large()
+            if arrival.idempotency_key is not None and await self._repeats(
+                arrival.idempotency_key, policy, call, body, gen_id, context
+            ):
+                return
             envelope = self._surface.read(body, call)
         except Invalid as invalid:
             raise Denied(Refusal(400, invalid.code, invalid.message, param=invalid.param)) from None
@@ -232,6 +241,19 @@ class Relay:
         if envelope.pieces is not None:
             generation.meter.expect(envelope.pieces, envelope.pieces_likely)
         await self._answer(attempts, generation, context)
+
+    async def _repeats(
+        self, name: bytes, policy: Policy, call: CallerRequest, body: bytes, gen_id: str, context: RequestContext
+    ) -> bool:
+        """Whether it was answered with what its Idempotency-Key has bought before. Denied: it may not be carried out."""
+        fingerprint = fingerprint_of(call, body)
+        found = self._idempotency.claim(policy.digest, policy.account, name, fingerprint, gen_id, monotonic())
+        if not isinstance(found, KeptAnswer):
+            context.claim_idempotency(found)
+            return False
+        context.answer()
+        await send_in_pieces(context, found.status, [*found.headers, REPLAYED], found.body)
+        return True
 
     async def _wait_for_start(self, account: str, context: RequestContext) -> None:
         """CallerLeft: the caller has left meanwhile."""
@@ -313,6 +335,8 @@ class Relay:
         finally:
             if not generation.is_settled:
                 generation.settle("proxy_error", 500, monotonic())
+            if context.idempotency is not None and generation.has_bought:
+                context.idempotency.spend(monotonic())
 
     async def _interrupted(self, context: RequestContext, gen_id: str, request_id: str) -> None:
         assert context.task is not None

@@ -146,21 +146,26 @@ class BufferedForwarder:
         assert exchange is not None
         if context.has_left:
             generation.settle("cancelled", 499, monotonic())
-            return
-        generation.settle("completed", exchange.status, monotonic())
-        if self._bounds.is_strict:
+        else:
+            generation.settle("completed", exchange.status, monotonic())
+        if self._bounds.is_strict and not context.has_left:
             await generation.books.journal.durable()
-        self.is_open = True
-        context.answer()
         headers = to_downstream(
             exchange.headers, generation.gen_id.encode(), generation.request_id.encode(), generation.ignored, is_stream=False
         )
         if generation.adapter is not None:
             headers = self._own_headers(headers, generation.adapter)
+        if context.idempotency is not None:
+            # Before it goes out: who is cut off while it does, or has left and was read on for, asks again.
+            context.idempotency.keep(exchange.status, headers, answer, monotonic())
+        if context.has_left:
+            return
+        self.is_open = True
+        context.answer()
         headers.append(generation.timing())
         if generation.claim is not None:
             headers += generation.claim.headers()
-        await _send_whole(context, exchange.status, headers, answer)
+        await send_in_pieces(context, exchange.status, headers, answer)
 
     def _own_headers(self, headers: Headers, adapter: Adapter) -> Headers:
         """Of an answer that is none of Chat's: the id under the name that its SDKs read; its type and cost where it has no room
@@ -179,7 +184,7 @@ class BufferedForwarder:
         raise AssertionError(failure)
 
 
-async def _send_whole(context: RequestContext, status: int, headers: Headers, body: bytes) -> None:
+async def send_in_pieces(context: RequestContext, status: int, headers: Headers, body: bytes) -> None:
     """Piece by piece, so that a caller who takes none of them is noticed (`Watchdog`), whatever the server keeps to itself."""
     start = {"type": "http.response.start", "status": status, "headers": [*headers, (b"content-length", b"%d" % len(body))]}
     await context.send(start)

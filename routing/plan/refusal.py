@@ -36,12 +36,14 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Denied(Exception):
-    """The request is answered with `refusal` and goes no further."""
+    """The request is answered with `refusal` and goes no further. `gen_id`: of the generation it is about, if it is another
+    one's."""
 
-    def __init__(self, refusal: Refusal, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    def __init__(self, refusal: Refusal, headers: Sequence[tuple[bytes, bytes]] = (), gen_id: str = "") -> None:
         super().__init__(refusal.message)
         self.refusal = refusal
         self.headers = tuple(headers)
+        self.gen_id = gen_id
 
 
 def refusal_of(failure: Failure, provider_name: str) -> Refusal:

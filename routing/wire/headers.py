@@ -27,7 +27,8 @@ TO_UPSTREAM: Final = {
 }
 """A caller's headers that a provider gets, with the shape they must have; in another shape they are dropped, as W3C asks.
 
-Not `idempotency-key`: all callers share our account at the provider, so equal keys of two would give one the other's answer.
+Not `idempotency-key`, which is obeyed here (`edge.relay.idempotency`): all callers share our account at the provider, so equal
+keys of two would give one the other's answer.
 Not `openai-beta` and its like: what a beta does and costs is the operator's to decide (`extra_headers`).
 """
 
@@ -65,6 +66,8 @@ class Arrival(msgspec.Struct, gc=False):
     user_agent: str = ""
     forwarded: bytes = b""
     api_key: bytes | None = None
+    idempotency_key: bytes | None = None
+    """As it came; what it may be is the paid path's to say (`edge.relay.idempotency`)."""
 
 
 def validate(headers: Headers, header_count_max: int = 64, http_version: str = "1.1") -> Arrival | Refusal:
@@ -98,7 +101,7 @@ def validate(headers: Headers, header_count_max: int = 64, http_version: str = "
     return arrival if _SELDOM.isdisjoint(fields) else _with_seldom(arrival, fields)
 
 
-_SELDOM: Final = frozenset((*KEY_HEADERS, b"transfer-encoding", b"content-encoding", *TO_UPSTREAM))
+_SELDOM: Final = frozenset((*KEY_HEADERS, b"transfer-encoding", b"content-encoding", b"idempotency-key", *TO_UPSTREAM))
 
 
 def _with_seldom(arrival: Arrival, fields: Fields) -> Arrival | Refusal:
@@ -113,6 +116,7 @@ def _with_seldom(arrival: Arrival, fields: Fields) -> Arrival | Refusal:
     if not _is_identity(fields.get(b"content-encoding", b"")):
         message = "a compressed body is not read: send it without a Content-Encoding"
         return _refusal("unsupported_content_encoding", message, 415)
+    arrival.idempotency_key = fields.get(b"idempotency-key")
     for name, shape in TO_UPSTREAM.items():
         value = fields.get(name)
         if value is not None and shape.match(value):
@@ -191,6 +195,12 @@ def _same_key(first: bytes, second: bytes) -> bytes | Refusal:
     return _disagreement() if first and second and first != second else first or second
 
 
+def _same_name(first: bytes, second: bytes) -> bytes | Refusal:
+    if first == second:
+        return first
+    return _refusal("invalid_idempotency_key", "the request has two Idempotency-Key headers that differ: send one")
+
+
 def _same_length(first: bytes, second: bytes) -> bytes | Refusal:
     if _LENGTH.match(first) and _LENGTH.match(second) and int(first) == int(second):
         return first
@@ -204,6 +214,7 @@ _CHOICES: Final[dict[bytes, Callable[[bytes, bytes], bytes | Refusal]]] = {
     b"content-length": _same_length,
     b"transfer-encoding": lambda *_: _repeated_coding(),
     b"content-encoding": lambda first, second: second if _is_identity(first) else first,
+    b"idempotency-key": _same_name,
     b"x-request-id": lambda first, second: first if _REQUEST_ID.match(first) else second,
     **{
         name: lambda first, second, shape=shape: first if shape.match(first) else second  # type: ignore[misc]

@@ -50,7 +50,7 @@ def test_arrival_ordinary() -> None:
         (b"tracestate", b"a=1"),
     )
     forwarded = b"traceparent: " + TRACE + b"\r\ntracestate: a=1\r\n"
-    assert arrival == Arrival(HOST[1], b"Bearer k", "req-1", 12, False, "OpenAI/Python ?", forwarded)
+    assert arrival == Arrival(HOST[1], b"Bearer k", "req-1", 12, False, "OpenAI/Python ?", forwarded, None, b"1")
 
 
 def test_arrival_chunked() -> None:

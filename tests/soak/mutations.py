@@ -35,6 +35,7 @@ _LEASE, _PRICING, _LEDGER = "tests/usage/test_lease.py", "tests/usage/test_prici
 _CREDIT, _RELAY, _BATCH = "tests/edge/test_credit.py", "tests/edge/test_relay.py", "tests/edge/test_write_batch.py"
 _JOURNAL, _BODY, _BOUNDS = "tests/edge/test_journal.py", "tests/edge/test_body.py", "tests/routing/test_claims.py"
 _INGEST, _LEASING, _FIRST = "tests/collector/test_ingest.py", "tests/collector/test_leasing.py", "tests/edge/test_first_event.py"
+_NAMES = "tests/edge/test_idempotency.py"
 
 MUTATIONS = (
     # Money: what a lease, a price and the ledger are.
@@ -115,6 +116,21 @@ MUTATIONS = (
         "available[account] -= sum(entry.amount_nano for entry in made if entry.debit == AVAILABLE)",
         "pass",
         f"{_INGEST} {_LEDGER}",
+    ),
+    # Money: what an Idempotency-Key buys once.
+    Mutation(
+        "edge/relay/idempotency.py",
+        "entry = self._running[entry_id] = _Entry(entry_id, account, fingerprint, gen_id)",
+        "entry = _Entry(entry_id, account, fingerprint, gen_id)",
+        _NAMES,
+    ),
+    Mutation("edge/relay/idempotency.py", 'digest.encode() + b"\\n" + name', 'account.encode() + b"\\n" + name', _NAMES),
+    Mutation("edge/relay/idempotency.py", "if known.fingerprint != fingerprint:", "if False:", _NAMES),
+    Mutation(
+        "edge/relay/generation.py",
+        'self.has_bought = end_reason == "completed" or bill.cost_nano > 0',
+        'self.has_bought = end_reason == "completed"',
+        _NAMES,
     ),
     # Money: what an edge spends.
     Mutation(
