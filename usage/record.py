@@ -4,7 +4,8 @@ Rule: a record carries everything its cost was computed from, so history can be 
 Limits: counts are non-negative integers; money is integer nano-dollars, rates are integer pico-dollars. No float anywhere.
 """
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import msgspec
 
@@ -105,6 +106,16 @@ class Abandoned(msgspec.Struct, frozen=True, gc=False):
     hold_nano: int
 
 
+class Tried(msgspec.Struct, frozen=True, gc=False):
+    """A provider that was asked and did not answer. `status` is its HTTP status, 0 when it gave none; `reason` one
+    word of ours."""
+
+    provider: str
+    upstream_model: str
+    reason: str
+    status: int = 0
+
+
 class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What one generation used and cost. `gen_id` is its permanent primary key; `seq` is gap-free per (node, epoch).
 
@@ -148,8 +159,13 @@ class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The caller's W3C trace, if it sent one: `<trace id>-<its span's id>-<flags>`, in hexadecimal."""
     abandoned: tuple[Abandoned, ...] = ()
     """Who was asked and not waited for; the house pays them."""
+    route: str = ""
+    """The alias, route or model that the caller asked for, where what was asked at a provider has another id."""
+    tried: tuple[Tried, ...] = ()
+    """The attempts that came to nothing, in order; the one that answered, if any did, is the record's own provider."""
 
 
+ANSWERED = "answered"
 FREE_TEXTS = ("finish_reason", "request_id", "upstream_id", "user_agent", "error", "tier")
 """Members with a text that a provider or a caller chose, on which no money hangs."""
 
@@ -158,3 +174,31 @@ def fitted(record: UsageRecord) -> UsageRecord:
     """The record with its free texts cut, so that it is below RECORD_BYTES_MAX whoever wrote them; itself if they are short."""
     long = {name: text[:FOREIGN_CHARS_MAX] for name in FREE_TEXTS if len(text := getattr(record, name)) > FOREIGN_CHARS_MAX}
     return msgspec.structs.replace(record, **long) if long else record
+
+
+def outcome(
+    tried: Sequence[Tried], provider: str, upstream_model: str, attempts: int, status: int, ended: str = ANSWERED
+) -> dict[str, Any]:
+    """Who was asked and who answered: the one object that an answer's metadata, /generation and the dashboard show.
+
+    `attempt`: the number of the one that answered, null where none did; `attempts`, each with what came of it: `status` is
+    the provider's (0: it gave none), `result` is "answered" or one word for why not.
+
+    `attempts` counts the one that is not in `tried`, if there is one; `status` and `ended` are its.
+    """
+    rows: list[dict[str, Any]] = [
+        {"provider": each.provider, "model": each.upstream_model, "status": each.status, "result": each.reason} for each in tried
+    ]
+    if attempts > len(tried):
+        rows.append({"provider": provider, "model": upstream_model, "status": status, "result": ended})
+    has_answer = bool(rows) and rows[-1]["result"] == ANSWERED
+    return {"attempt": len(rows) if has_answer else None, "attempts": rows}
+
+
+def outcome_of(record: UsageRecord) -> dict[str, Any]:
+    """A record's."""
+    has_begun = bool(record.ttft_ms or record.upstream_id or record.status == 200)
+    status, ended = (200, ANSWERED) if has_begun else (record.status, record.error or record.end_reason)
+    # A record of before there was `tried` knows of its last attempt alone.
+    attempts = record.attempts if len(record.tried) >= record.attempts else len(record.tried) + 1
+    return outcome(record.tried, record.provider, record.upstream_model, attempts, status, ended)

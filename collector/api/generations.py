@@ -17,7 +17,7 @@ from collector.api.problem import ApiError, wrong
 from collector.api.shapes import Amount, PicoAmount, ms_of, timestamp
 from collector.store.contract import Tx
 from usage.gen_id import time_ms_of
-from usage.record import UsageRecord
+from usage.record import UsageRecord, outcome_of
 
 GENERATION_WAIT_S = 3.0
 """An edge ships each second; so a generation that ended is there through any edge before this is over, or its edge is away."""
@@ -28,6 +28,23 @@ _decode = msgspec.json.Decoder(UsageRecord).decode
 class GenerationQuery(msgspec.Struct, frozen=True):
     id: str = ""
     account: str = ""
+
+
+class RoutedAttempt(msgspec.Struct, frozen=True):
+    """`status`: the provider's, 0 where it gave none. `result`: "answered", or one word for why not."""
+
+    provider: str
+    model: str
+    status: int
+    result: str
+
+
+class Routing(msgspec.Struct, frozen=True):
+    """How an answer came about. `attempt`: the number of the one that answered, null where none did."""
+
+    requested: str
+    attempt: int | None
+    attempts: list[RoutedAttempt]
 
 
 class GenerationDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +94,7 @@ class GenerationDetail(msgspec.Struct, frozen=True, kw_only=True):
     num_search_results: int | None = None
     num_fetches: int | None = None
     router: str | None = None
+    routing: Routing
     session_id: str | None = None
     service_tier: str | None = None
     data_region: str = "global"
@@ -146,6 +164,8 @@ def describe_generation(record: UsageRecord) -> GenerationDetail:
         upstream_inference_cost=None if record.upstream_cost_pico is None else PicoAmount(record.upstream_cost_pico),
         service_tier=record.tier or None,
         key_id=record.key_id,
+        router=record.route or None,
+        routing=msgspec.convert({"requested": record.route or record.model, **outcome_of(record)}, Routing),
     )
 
 

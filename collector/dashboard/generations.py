@@ -17,7 +17,7 @@ from collector.dashboard.bill import bill_of, pico_dollars
 from collector.dashboard.visit import Visit
 from collector.store.contract import Tx
 from usage.gen_id import time_ms_of
-from usage.record import UsageRecord
+from usage.record import UsageRecord, outcome_of
 
 PAGE_ROWS = 50
 LOOKED_AT_MAX = 5_000
@@ -87,6 +87,7 @@ async def show_one(visit: Visit) -> Response:
         text = "There is no such generation in this account; a new one appears within seconds."
         return visit.desk.plain("Not found", text, 404, visit.link("/dashboard/generations"), "To the generations")
     values: dict[str, Any] = {"record": record, "lines": bill_of(record), "charged": explain_charge(record)}
+    values["asked"] = outcome_of(record)["attempts"]
     if record.upstream_cost_pico is not None:
         values["upstream_cost"] = f"${pico_dollars(record.upstream_cost_pico)}"
     return visit.render("generation.html", {**values, "tone": tone_of})

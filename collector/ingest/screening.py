@@ -20,7 +20,7 @@ GEN_ID_SLACK_MS = 86_400_000
 """How far the time in a generation's id and `started_ms` may lie apart: a request can wait, and a clock can be set."""
 
 _COUNTS = Tokens.__struct_fields__
-_TEXTS = ("account", "key_id", "purse", "model", "provider", "upstream_model")
+_TEXTS = ("account", "key_id", "purse", "model", "provider", "upstream_model", "route")
 _kind_of = attrgetter(*_TEXTS, "rates")
 
 

@@ -60,7 +60,7 @@ def _lines(told: dict[str, object]) -> list[str]:
     if isinstance(refused, dict):
         return [f"{told['requested']}: refused with {refused['status']} {refused['code']}", f"  {refused['message']}"]
     lines = [f"{told['requested']}: {told['strategy']}, here {told['region'] or 'no region'}"]
-    attempts = told["attempts"]
+    attempts = told["plan"]
     assert isinstance(attempts, list)
     for number, each in enumerate(attempts, 1):
         key = f"with the key {each['key']}" if each["key"] else "without a key"

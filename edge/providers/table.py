@@ -10,11 +10,11 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from time import monotonic, time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -38,6 +38,7 @@ from routing.table.config import Config, parse
 from routing.table.endpoint import CHAT, Endpoint
 from routing.table.provider import Provider
 from routing.views.catalog import Catalog
+from routing.views.decision import decision_taken
 from routing.wire.headers import upstream_head_prefix
 
 if TYPE_CHECKING:
@@ -224,6 +225,11 @@ class Table:
         if route is not None and situation.conversation and isinstance(plan, Plan):
             observed.keep(route.id, situation.conversation, plan.attempts[0].model.id, now_s + route.sticky_s)
         return plan
+
+    def decision(self, envelope: Envelope, plan: Plan, admitted: Sequence[Attempt], roll: float, account: str) -> dict[str, Any]:
+        """How a request was routed, for the caller who wants to read it (`routing.views.decision`)."""
+        situation = situation_of(envelope, self._region, int(time() // 3_600 % 24), account, is_sticky=False)
+        return decision_taken(self._routes, envelope.model, situation, roll, envelope.preferences, plan.attempts, admitted)
 
     def resolve(self, attempt: Attempt, endpoint: Endpoint = CHAT, *, is_stream: bool = False) -> ResolvedEndpoint:
         """How an attempt reaches one of its provider's endpoints."""

@@ -101,6 +101,7 @@ class Attempts:
                     table.end(attempt, failure, began_s, account)
                 generation.books.metrics.failures[attempt.provider.name, failure.reason] += 1
                 past.append((attempt, failure))
+                generation.note(failure)
                 is_over = context.cancel_reason is not None or context.has_left
                 at = None if is_over else next_attempt(attempts, at, past)
                 while at is not None and not (generation.suits(attempts[at]) and await generation.cover(attempts[at])):

@@ -10,7 +10,7 @@ said anything) the prompt's estimate.
 import enum
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 
@@ -27,10 +27,13 @@ from routing.plan.plan import Attempt
 from routing.plan.reserve import allowance, bounds_of, reserve
 from routing.request.body import rewrite
 from routing.request.envelope import Envelope, Invalid, answered_by
+from routing.rewrite.answer import NO_MEMBERS
 from routing.surfaces import Asked
 from routing.surfaces.adapter import NO_ADAPTERS, NO_MEMO, Adapter, AdapterMemo
+from routing.views.decision import metadata_of
+from routing.wire.members import Members
 from usage.protocol import Policy
-from usage.record import Abandoned, EndReason, Rates, Tokens, UsageRecord
+from usage.record import Abandoned, EndReason, Rates, Tokens, Tried, UsageRecord
 
 
 class Consumed(enum.Enum):
@@ -127,6 +130,12 @@ class Generation(msgspec.Struct, eq=False):
     """Of the caller's (`usage.trace`), empty when it sent none."""
     claim: LimitClaim | None = None
     """What it was admitted with by limits; its settlement corrects the tokens."""
+    requested: str = ""
+    """The id that the caller asked for."""
+    decided: tuple[str, dict[str, Any]] | None = None
+    """Where the caller wants to read how it was routed: under which name, and the decision."""
+    tried: tuple[Tried, ...] = ()
+    """The attempts that came to nothing."""
 
     def begin(self) -> None:
         """Write the intent. JournalUnavailable: nothing may be sent."""
@@ -286,6 +295,15 @@ class Generation(msgspec.Struct, eq=False):
         self.books.metrics.abandoned[attempt.provider.name] += 1
         self.books.metrics.abandoned_nano[attempt.provider.name] += self.hold_nano
 
+    def note(self, failure: Failure) -> None:
+        """Why the attempt came to nothing, for the record and the answer's metadata."""
+        attempt = self.attempt
+        self.tried += (Tried(attempt.provider.name, attempt.model.name, failure.reason, failure.status),)
+
+    def metadata(self) -> Members:
+        """What the answer of this attempt says of how it came about, by its member's name; nothing where nobody asked."""
+        return NO_MEMBERS if self.decided is None else metadata_of(*self.decided, self.tried, self.attempt)
+
     def _waited(self, now_s: float) -> None:
         self.upstream_s += now_s - self.waiting_since_s
         self.waiting_since_s = 0.0
@@ -353,6 +371,8 @@ class Generation(msgspec.Struct, eq=False):
             upstream_cost_pico=bill.upstream_cost_pico,
             trace=self.trace,
             abandoned=self.abandoned,
+            route=self.requested if self.requested != attempt.model.id else "",
+            tried=self.tried,
         )
         books.journal.settle(record)
         books.credit.settle(policy.purse, self.hold_nano, bill.cost_nano)

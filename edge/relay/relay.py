@@ -186,7 +186,8 @@ class Relay:
             raise Denied(Refusal(400, invalid.code, invalid.message, param=invalid.param)) from None
         if is_late and envelope.stream and caller is not None and caller.says_no_more:
             raise CallerLeft  # most likely; there is no time to find out
-        plan = table.plan(envelope, policy.models, context.started_s, random.random(), policy.account)
+        roll, sent = random.random(), envelope
+        plan = table.plan(envelope, policy.models, context.started_s, roll, policy.account)
         if isinstance(plan, Refusal):
             raise Denied(plan)
         if plan.model_id != envelope.model:
@@ -196,6 +197,9 @@ class Relay:
             raise Denied(admitted)
         attempts, fits, adapters = admitted
         need, prompt = reserve(envelope, attempts[0].model), estimate_prompt(envelope, attempts[0].model)
+        decided = None
+        if arrival.metadata:
+            decided = arrival.metadata, table.decision(sent, plan, attempts, roll, policy.account)
         if self._limiter.applies(policy, table.config):
             first = attempts[0]
             attempts, claim = await self._limiter.admit(policy, table.config, attempts, prompt, need.completion_max)
@@ -237,6 +241,8 @@ class Relay:
             adapters,
             trace=trace,
             claim=context.limits,
+            requested=envelope.model,
+            decided=decided,
         )
         if envelope.pieces is not None:
             generation.meter.expect(envelope.pieces, envelope.pieces_likely)

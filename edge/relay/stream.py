@@ -87,7 +87,9 @@ class StreamForwarder:
     def _make_identity(self) -> Identity:
         generation = self.generation
         provider = generation.attempt.provider.name
-        return Identity(generation.gen_id, generation.envelope.model, self.context.flavor, provider)
+        return Identity(
+            generation.gen_id, generation.envelope.model, self.context.flavor, provider, metadata=generation.metadata()
+        )
 
     def _machine(self, adapter: Adapter | None = None) -> Machine:
         generation, created, line_bytes_max = self.generation, int(time.time()), self._bounds.line_bytes_max

@@ -70,7 +70,7 @@ class BufferedForwarder:
     def _identity(self, flavor: Flavor) -> Identity:
         generation = self.generation
         provider, created_s = generation.attempt.provider.name, generation.started_ms // 1000
-        return Identity(generation.gen_id, generation.envelope.model, flavor, provider, created_s)
+        return Identity(generation.gen_id, generation.envelope.model, flavor, provider, created_s, generation.metadata())
 
     def _rewritten(self, body: bytes, reading: Reading) -> bytes:
         generation = self.generation

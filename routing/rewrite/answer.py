@@ -3,6 +3,8 @@
 Limits: an answer that is no JSON object, or an `error` inside a 200, is no answer; the relay turns it into a Failure.
 """
 
+from typing import Final
+
 import msgspec
 from msgspec import Raw
 
@@ -12,19 +14,24 @@ from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
 from routing.rewrite.openrouter import answer_members, usage_member
 from routing.rewrite.provider_event import error_of
-from routing.wire.members import replace
+from routing.wire.members import Members, replace
 from routing.wire.repair import Reading, read_object
 from usage.flavor import Flavor
 
+NO_MEMBERS: Final[Members] = {}
 _encode = msgspec.json.encode
 
 
 class Identity:
     """The names an answer carries: ours instead of the provider's, as JSON texts; and the API it is an answer of."""
 
-    __slots__ = ("created_s", "flavor", "gen_id", "id_json", "model", "model_json", "provider", "provider_json")
+    __slots__ = ("created_s", "flavor", "gen_id", "id_json", "metadata", "model", "model_json", "provider", "provider_json")
 
-    def __init__(self, gen_id: str, model: str, flavor: Flavor, provider: str, created_s: int = 0) -> None:
+    def __init__(
+        self, gen_id: str, model: str, flavor: Flavor, provider: str, created_s: int = 0, metadata: Members = NO_MEMBERS
+    ) -> None:
+        """`metadata`: the member that says how the request was routed, where the caller wants it; it goes where usage goes."""
+        self.metadata = metadata
         self.created_s = created_s
         self.flavor = flavor
         self.provider = provider
@@ -61,6 +68,8 @@ def dressed(body: bytes, reading: Reading, identity: Identity, meter: Meter) -> 
     if identity.flavor is Flavor.OPENROUTER:
         values["usage"] = usage_member(values["usage"])
         values |= answer_members(members, identity.provider, identity.created_s)
+    if identity.metadata:
+        values |= identity.metadata
     return replace(body, members, values, reading.places)
 
 
@@ -80,20 +89,22 @@ def error_event(identity: Identity, refusal: Refusal, created: int) -> bytes:
 def length_chunk(identity: Identity, usage: bytes, created: int, choices: int = 1) -> bytes:
     """The event that ends a stream, and each of its choices, whose reserved credit is used up."""
     ends = b",".join([b'{"index":%d,"delta":{},"finish_reason":"length"}' % index for index in range(choices)])
-    return _event(identity, created, b'[%b],"usage":%b,"ended_by":"credit"' % (ends, usage))
+    return _event(identity, created, b'[%b],"usage":%b,"ended_by":"credit"' % (ends, usage), identity.metadata)
 
 
 def last_chunk(identity: Identity, usage: bytes, created: int) -> bytes:
     """Usage for a caller that did not ask for a chunk without choices, where there is no finish to tell it with."""
-    return _event(identity, created, b'[{"index":0,"delta":{},"finish_reason":null}],"usage":' + usage)
+    return _event(identity, created, b'[{"index":0,"delta":{},"finish_reason":null}],"usage":' + usage, identity.metadata)
 
 
 def usage_chunk(identity: Identity, usage: bytes, created: int) -> bytes:
     """OpenAI's last chunk for `include_usage`, when the provider did not send one itself."""
-    return _event(identity, created, b'[],"usage":' + usage)
+    return _event(identity, created, b'[],"usage":' + usage, identity.metadata)
 
 
-def _event(identity: Identity, created: int, choices_and_more: bytes) -> bytes:
+def _event(identity: Identity, created: int, choices_and_more: bytes, metadata: Members = NO_MEMBERS) -> bytes:
+    for name, value in metadata.items():
+        choices_and_more += b",%b:%b" % (_encode(name), value)
     if identity.flavor is Flavor.OPENROUTER:
         choices_and_more += b',"provider":' + _encode(identity.provider)
     return b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"choices":%b}\n\n' % (

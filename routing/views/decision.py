@@ -1,15 +1,27 @@
 """One decision as an object: which targets a request is sent to, in which order and why, and why each other one is not asked.
 
-Rule: it is read off the plan that the request itself would get; nothing is decided here. Names of keys are told, never keys.
+Rule: it is read off the plan that the request itself would get, or got; nothing is decided here. Names of keys are told, never
+keys, and to callers not even those.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from routing.plan.plan import Plan, Routes, is_offered
+import msgspec
+from msgspec import Raw
+
+from routing.plan.plan import Attempt, Plan, Routes, is_offered
 from routing.plan.preferences import Preferences
+from routing.plan.refusal import Refusal
 from routing.plan.unplanned import missing_keys
 from routing.routes.route import Situation
 from routing.table.config import Config, Found, find
+from routing.wire.members import Members
+from usage.record import Tried, outcome
+
+RESTS = "rests, since it failed lately"
+UNFIT = "cannot be asked for this: not on this surface, or not with these parameters"
+_NOTED: Mapping[str, str] = {}
 
 
 def decision(
@@ -19,36 +31,100 @@ def decision(
     roll: float,
     wishes: Preferences | None = None,
 ) -> dict[str, Any]:
-    """`requested`, `strategy`, `region`, `attempts` in order, `not_asked` with reasons; `refused` where nothing is asked."""
-    config = routes.config
+    """`requested`, `strategy`, `region`, `plan` in order, `not_asked` with reasons; `refused` where nothing is asked."""
+    planned = _plan(routes, model_id, situation, roll, wishes)
+    attempts = planned.attempts if isinstance(planned, Plan) else ()
+    refusal = None if isinstance(planned, Plan) else planned
+    told = _told(routes, model_id, situation, attempts, wishes, refusal)
+    for row, attempt in zip(told.get("plan", ()), attempts, strict=False):
+        row["key"] = attempt.key_ref
+    return told
+
+
+def decision_taken(
+    routes: Routes,
+    model_id: str,
+    situation: Situation,
+    roll: float,
+    wishes: Preferences | None,
+    planned: Sequence[Attempt],
+    admitted: Sequence[Attempt],
+) -> dict[str, Any]:
+    """The same of a request that was let in: `planned` around what rests, of which `admitted` can serve it. Without keys."""
+    well = _plan(routes, model_id, situation, roll, wishes)
+    notes = {} if isinstance(well, Refusal) else {attempt.model.id: RESTS for attempt in well.attempts}
+    notes |= {attempt.model.id: UNFIT for attempt in planned}
+    return _told(routes, model_id, situation, admitted, wishes, notes=notes)
+
+
+def metadata_of(name: str, taken: Mapping[str, Any], tried: Sequence[Tried], attempt: Attempt) -> Members:
+    """`answer_metadata` as the one member of an answer."""
+    return {name: Raw(msgspec.json.encode(answer_metadata(taken, tried, attempt.provider.name, attempt.model.name)))}
+
+
+def answer_metadata(taken: Mapping[str, Any], tried: Sequence[Tried], provider: str, upstream_model: str) -> dict[str, Any]:
+    """What an answer says of how it came about: the decision, and who answered. With OpenRouter's names where they have one."""
+    asked = outcome(tried, provider, upstream_model, len(tried) + 1, 200)
+    available = [
+        {"provider": at, "model": model, "selected": at == provider and upstream_name == upstream_model}
+        for at, model, upstream_name in dict.fromkeys((each["provider"], each["model"], each["name"]) for each in taken["plan"])
+    ]
+    before = "".join(f"; {each.provider} before it: {each.reason}" for each in tried)
+    return {
+        **taken,
+        "summary": f"{upstream_model} at {provider} answered{before}",
+        **asked,
+        "endpoints": {"total": len(available) + len(taken["not_asked"]), "available": available},
+        "pipeline": [],
+    }
+
+
+def _plan(routes: Routes, model_id: str, situation: Situation, roll: float, wishes: Preferences | None) -> Plan | Refusal:
     if wishes is None:
-        planned = routes.plan(model_id, (), {}, 0.0, roll, situation=situation)
-    else:
-        planned = routes.plan_with(model_id, wishes, (), {}, 0.0, roll, situation=situation)
+        return routes.plan(model_id, (), {}, 0.0, roll, situation=situation)
+    return routes.plan_with(model_id, wishes, (), {}, 0.0, roll, situation=situation)
+
+
+def _told(
+    routes: Routes,
+    model_id: str,
+    situation: Situation,
+    attempts: Sequence[Attempt],
+    wishes: Preferences | None,
+    refusal: Refusal | None = None,
+    notes: Mapping[str, str] = _NOTED,
+) -> dict[str, Any]:
+    """`notes`: why a target is not asked, by its id, where that is known already."""
+    config = routes.config
     route = routes.route_of(model_id)
     strategy = "direct" if route is None and model_id not in config.aliases else "in_order" if route is None else route.balance
     told: dict[str, Any] = {"requested": model_id, "strategy": strategy, "region": situation.region or None}
-    asked: set[str] = set()
-    if isinstance(planned, Plan):
-        told["attempts"] = [
+    if refusal is None:
+        told["plan"] = [
             {
                 "provider": attempt.provider.name,
                 "model": attempt.model.id,
-                "key": attempt.key_ref,
+                "name": attempt.model.name,
                 "why": "a fallback, for: " + ", ".join(sorted(attempt.stands_in_on)) if attempt.stands_in_on else "a target",
                 "policy": attempt.policy.name or None,
             }
-            for attempt in planned.attempts
+            for attempt in attempts
         ]
-        asked = {attempt.model.id for attempt in planned.attempts}
     else:
-        told["refused"] = {"status": planned.status, "code": planned.code, "message": planned.message}
-    told["not_asked"] = _not_asked(routes, config, model_id, situation, asked, wishes)
+        told["refused"] = {"status": refusal.status, "code": refusal.code, "message": refusal.message}
+    asked = {attempt.model.id for attempt in attempts}
+    told["not_asked"] = _not_asked(routes, config, model_id, situation, asked, wishes, notes)
     return told
 
 
 def _not_asked(
-    routes: Routes, config: Config, model_id: str, situation: Situation, asked: set[str], wishes: Preferences | None
+    routes: Routes,
+    config: Config,
+    model_id: str,
+    situation: Situation,
+    asked: set[str],
+    wishes: Preferences | None,
+    notes: Mapping[str, str],
 ) -> list[dict[str, str]]:
     route = routes.route_of(model_id)
     conditions: dict[str, str] = {}
@@ -58,7 +134,8 @@ def _not_asked(
     rows = []
     for target in dict.fromkeys((*config.targets_of(model_id), *(wishes.models if wishes is not None else ()))):
         if target not in asked:
-            rows.append({"model": target, "why": _why_not(routes, config, target, conditions.get(target, ""), wishes)})
+            why = notes.get(target) or _why_not(routes, config, target, conditions.get(target, ""), wishes)
+            rows.append({"model": target, "why": why})
     return rows
 
 

@@ -68,6 +68,8 @@ class Arrival(msgspec.Struct, gc=False):
     api_key: bytes | None = None
     idempotency_key: bytes | None = None
     """As it came; what it may be is the paid path's to say (`edge.relay.idempotency`)."""
+    metadata: str = ""
+    """Under which name the caller wants to read how its request was routed, empty: not at all."""
 
 
 def validate(headers: Headers, header_count_max: int = 64, http_version: str = "1.1") -> Arrival | Refusal:
@@ -101,7 +103,9 @@ def validate(headers: Headers, header_count_max: int = 64, http_version: str = "
     return arrival if _SELDOM.isdisjoint(fields) else _with_seldom(arrival, fields)
 
 
-_SELDOM: Final = frozenset((*KEY_HEADERS, b"transfer-encoding", b"content-encoding", b"idempotency-key", *TO_UPSTREAM))
+METADATA: Final = {b"x-openrouter-metadata": "openrouter_metadata", b"x-tollway-metadata": "tollway_metadata"}
+"""A header that is `enabled` → the member that the answer carries; ours counts if both are sent."""
+_SELDOM: Final = frozenset((*KEY_HEADERS, b"transfer-encoding", b"content-encoding", b"idempotency-key", *TO_UPSTREAM, *METADATA))
 
 
 def _with_seldom(arrival: Arrival, fields: Fields) -> Arrival | Refusal:
@@ -121,6 +125,9 @@ def _with_seldom(arrival: Arrival, fields: Fields) -> Arrival | Refusal:
         value = fields.get(name)
         if value is not None and shape.match(value):
             arrival.forwarded += b"%b: %b\r\n" % (name, value)
+    for name, member in METADATA.items():
+        if fields.get(name, b"").strip().lower() == b"enabled":
+            arrival.metadata = member
     for name in KEY_HEADERS:
         key = fields.get(name, b"").strip()
         if not key.isascii():

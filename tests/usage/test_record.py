@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from usage.pricing import cost_nano, is_cost
-from usage.record import Rates, Tokens, UsageRecord
+from usage.record import Rates, Tokens, Tried, UsageRecord, outcome_of
 
 counts = st.integers(0, 10**7)
 rates = st.builds(Rates, input=counts, output=counts, cached=st.none() | counts, request=counts, version=st.text(max_size=8))
@@ -96,3 +96,32 @@ def test_record_is_frozen() -> None:
     """A fact does not change."""
     with pytest.raises(AttributeError):
         record(Tokens(), Rates()).cost_nano = 0  # type: ignore[misc]
+
+
+RECORD = record(Tokens(), Rates())
+TRIED = (Tried("a", "m", "unavailable", 503),)
+
+
+def test_outcome_ends_with_who_answered() -> None:
+    one = msgspec.structs.replace(RECORD, tried=TRIED, attempts=2, provider="b", upstream_model="n")
+    told = outcome_of(one)
+    assert told["attempt"] == 2
+    assert [(each["provider"], each["result"]) for each in told["attempts"]] == [("a", "unavailable"), ("b", "answered")]
+
+
+def test_outcome_of_nobody() -> None:
+    """All that were asked said no: nobody answered. A caller who left before a word came was answered by nobody either."""
+    one = msgspec.structs.replace(RECORD, tried=TRIED, attempts=1, status=503, end_reason="upstream_error", error="unavailable")
+    assert outcome_of(one)["attempt"] is None
+    assert len(outcome_of(one)["attempts"]) == 1
+    left = msgspec.structs.replace(RECORD, status=499, end_reason="cancelled", ttft_ms=0, upstream_id="")
+    assert outcome_of(left)["attempt"] is None
+    assert outcome_of(left)["attempts"][0]["result"] == "cancelled"
+
+
+def test_outcome_of_an_old_record() -> None:
+    """It counted its attempts and named the last."""
+    told = outcome_of(msgspec.structs.replace(RECORD, attempts=3))
+    assert told["attempts"] == [
+        {"provider": RECORD.provider, "model": RECORD.upstream_model, "status": 200, "result": "answered"}
+    ]
