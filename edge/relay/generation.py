@@ -297,8 +297,7 @@ class Generation(msgspec.Struct, eq=False):
 
     def note(self, failure: Failure) -> None:
         """Why the attempt came to nothing, for the record and the answer's metadata."""
-        attempt = self.attempt
-        self.tried += (Tried(attempt.provider.name, attempt.model.name, failure.reason, failure.status),)
+        self.tried += (Tried(self.attempt.provider.name, self.attempt.model.name, failure.reason, failure.status),)
 
     def metadata(self) -> Members:
         """What the answer of this attempt says of how it came about, by its member's name; nothing where nobody asked."""
