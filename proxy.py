@@ -1,16 +1,13 @@
 """Tollway on one screen: settings → collector → node → routes. Run by `tollway serve`, or `granian --interface asgi proxy:app`.
 
-Life of a request: `Front` finds its path; `Relay` (edge/relay/relay.py) authenticates, decodes, plans, reserves credit and writes
-the intent; `Attempts` asks providers until one answers; a forwarder passes the answer on, and settles it before its last byte.
+Life of a request: `Front` → `Relay` (key, body, plan, reserve, intent) → `Attempts` → a forwarder, settling before the last byte.
 """
 
-import importlib
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from importlib.util import find_spec
-from typing import Any
+from importlib import import_module, util
 
 from starlette.applications import Starlette
 
@@ -35,16 +32,19 @@ def collector_of(settings: Settings, name: str) -> AbstractAsyncContextManager[C
 
 
 @asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+async def lifespan(app: Starlette) -> AsyncIterator[dict[str, object]]:
     settings = Settings.read()
     with locked(settings.data):
-        name = node_name(settings)
-        async with collector_of(settings, name) as collector, edge.run(settings, name, collector) as server_parts:
-            yield server_parts
+        async with collector_of(settings, name := node_name(settings)) as collector, edge.run(settings, name, collector) as parts:
+            yield parts
 
 
 app = Front(Starlette(routes=routes(edge), lifespan=lifespan, exception_handlers=IN_WORDS), edge)
 
 
 def main() -> int:
-    return cli.run(sys.argv[1:], app, edge, lambda part: find_spec("collector") and importlib.import_module(f"collector.{part}"))
+    return cli.run(sys.argv[1:], app, edge, lambda part: util.find_spec("collector") and import_module(f"collector.{part}"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
