@@ -6,6 +6,7 @@ import pytest
 from collector.dashboard.generations import GenerationFilter, page_of
 from tests.collector.dashboard.conftest import Browser
 from tests.collector.facts import NOON_MS, Node, at_time, make_caller
+from usage.record import Tried
 
 pytestmark = pytest.mark.anyio
 
@@ -30,3 +31,16 @@ async def test_list_goes_by_start_and_on_from_any_record(browser: Browser) -> No
         if not before:
             break
     assert found == expected
+
+
+async def test_detail_says_who_was_asked(browser: Browser) -> None:
+    """What was asked for, each attempt with what came of it, and who answered."""
+    caller = await make_caller(browser.collector, "acme", 10**9)
+    node = await Node(browser.collector).boot()
+    await node.acquire(caller, 10**8)
+    fact = msgspec.structs.replace(node.fact(1, caller), route="both", tried=(Tried("ill", "m", "unavailable", 503),), attempts=2)
+    assert (await node.link.ingest(node.batch([fact]))).rejected == ()
+    await browser.sign_in("acme")
+    page = await browser.get(f"/dashboard/generations/{fact.gen_id}?account=acme")
+    assert "<dt>Asked for</dt><dd>both</dd>" in page.text
+    assert "2: ill / m: unavailable (503); echo / small: answered" in page.text

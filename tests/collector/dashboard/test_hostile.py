@@ -13,6 +13,7 @@ from collector.accounts.accounts import KeyTerms
 from collector.dashboard.sessions import open_session
 from tests.collector.dashboard.conftest import Browser
 from tests.collector.facts import Node, make_caller
+from usage.record import Tried
 
 pytestmark = pytest.mark.anyio
 
@@ -71,6 +72,7 @@ async def fill(browser: Browser, text: str) -> str:
     fact = msgspec.structs.replace(
         node.fact(1, caller, 333), model=text, provider=text, upstream_model=text, finish_reason=text, user_agent=text,
         request_id=text, upstream_id=text, error=text, upstream_cost_pico=333_000,
+        route=text, tried=(Tried(text, text, text, 503),), attempts=2,
     )  # fmt: skip
     assert (await node.link.ingest(node.batch([fact]))).rejected == ()
     await collector.write(lambda tx, now: open_session(tx, "", "operator", text, text, text, now))
