@@ -98,7 +98,9 @@ class Machine:
             if not is_writable:
                 lines.append(f"mount -o remount,bind,ro '{place}'")
         lines += [f"mount --rbind /dev '{self.root}/dev'", f"mount -t proc proc '{self.root}/proc'"]
-        lines += [f"mount -t tmpfs -o mode=1777 tmpfs '{self.root}/tmp'", f"mount -o remount,bind,ro '{self.root}'"]
+        if not any(place.startswith(f"{self.root}/tmp/") for _, place, _ in self._mounts):  # a checkout in /tmp stays in sight
+            lines.append(f"mount -t tmpfs -o mode=1777 tmpfs '{self.root}/tmp'")
+        lines.append(f"mount -o remount,bind,ro '{self.root}'")
         script = " && ".join(lines)
         identity = [f"--userspec={user}:{group}", f"--groups={group}"] if user else []
         enter = ["chroot", *identity, str(self.root), "env", "-i", "-C", cwd, *(f"{name}={value}" for name, value in env.items())]
