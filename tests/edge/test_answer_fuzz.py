@@ -64,6 +64,7 @@ async def test_arbitrary_answers_break_nothing(
     async with Rig(tmp_path, credit_nano=10**12) as rig:
         for number in range(CASES):
             rig.table._health.clear()
+            rig.table.observed._storms.clear()  # of refusals enough were played to keep most from being sent
             caller = await rig.ask(*plays(dice), stream=dice.random() < 0.5, model=dice.choice(["p/m", "both"]))
             assert caller.is_complete, number
             assert caller.status != 500, (number, caller.body)
