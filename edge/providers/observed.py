@@ -60,11 +60,16 @@ class Observed:
             return shed_failure(storm[1])
         return None
 
-    def count(self, attempt: Attempt, failure: Failure | None, now_s: float) -> None:
-        """An attempt was accepted (None), or refused; other failures say nothing of its load."""
+    def count(self, attempt: Attempt, failure: Failure | None, now_s: float, began_s: float) -> None:
+        """An attempt that began at `began_s` was accepted (None), or refused; other failures say nothing of its load.
+
+        Refusals of what was under way together are one: a burst of one account is no storm for the others.
+        """
         scope = attempt.scopes.target
         known = self._storms.get(scope)
         if failure is not None and is_refusal_of_load(failure):
+            if known is not None and began_s < known[0].at_s:
+                return
             if known is None and len(self._storms) >= TARGETS_MAX:
                 self._storms.clear()
             storm = Storm(0.0, 0.0, now_s) if known is None else known[0]

@@ -1,11 +1,13 @@
 """What the edge has seen decides the next plan: a conversation stays with its target, speeds are those of answers."""
 
 from pathlib import Path
+from time import monotonic
 
 from edge.providers.observed import Observed
 from edge.providers.table import LazyUpstream, Table
 from edge.upstream.pool import NativeUpstream
 from edge.write_batch import WriteBatch
+from routing.failures.failure import Failure, Kind, Sent, Source
 from routing.plan.plan import Plan
 from routing.request.envelope import read
 
@@ -48,3 +50,22 @@ def test_observed_conversations_are_bounded() -> None:
     for number in range(65_537):
         observed.keep("r", str(number), "a/m", 10.0)
     assert (observed.kept("r", "0", 0.0), observed.kept("r", "1", 0.0), observed.kept("r", "65536", 0.0)) == ("", "a/m", "a/m")
+
+
+def test_burst_is_one_refusal_and_no_storm(tmp_path: Path) -> None:
+    """Fourteen that are refused together say one thing, and the next is sent; fourteen one after another are a storm."""
+    file = tmp_path / "providers.toml"
+    file.write_text(TEXT)
+    table = Table(file, NativeUpstream(WriteBatch()), LazyUpstream())
+    planned = table.plan(read(b'{"model":"a/m","messages":[{"role":"user","content":"x"}]}'), (), 0.0, 0.0, "one")
+    assert isinstance(planned, Plan)
+    attempt = planned.attempts[0]
+    refused = Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, 429, 1.0)
+    observed = Observed()
+    now_s = monotonic()
+    for number in range(14):
+        observed.count(attempt, refused, now_s + 0.01 * number, now_s - 1.0)
+    assert observed.shed(attempt, 0.0) is None
+    for number in range(14):
+        observed.count(attempt, refused, now_s + 2.0 + number, now_s + 1.5 + number)
+    assert observed.shed(attempt, 0.0) is not None

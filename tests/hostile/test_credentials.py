@@ -147,7 +147,7 @@ async def test_no_route_opens_to_a_wrong_credential(house: House) -> None:
 async def test_public_routes_are_few(house: House) -> None:
     """A route that needs no credential is named here on purpose."""
     open_to_all = {pattern for _, pattern, _ in asked(house.routes) if PUBLIC.fullmatch(pattern)}
-    assert len(open_to_all) <= 20
+    assert len(open_to_all) <= 25, sorted(open_to_all)
     assert not any(
         word in pattern for pattern in open_to_all for word in ("keys", "credit", "usage", "node/", "topup", "session")
     )
