@@ -35,7 +35,7 @@ def check(path: Path, text: str, *, is_strict: bool, is_online: bool, as_json: b
     missing = sorted(references - set(secrets))
     advice = advise(config, text)
     counted = [ref for ref in missing if is_strict or ref.startswith("file:")]
-    answers = _online(config, secrets, as_json) if is_online else []
+    answers = _online(path, as_json) if is_online else []
     is_well = not advice and not counted and all(answer["problem"] == "" for answer in answers)
     if as_json:
         findings: list[dict[str, Any]] = [msgspec.to_builtins(one) for one in advice]
@@ -64,11 +64,11 @@ def _missing(reference: str) -> str:
     return f"{place} is not there, is empty, or cannot be read by this user"
 
 
-def _online(config: Config, secrets: dict[str, str], as_json: bool) -> list[dict[str, Any]]:
+def _online(path: Path, as_json: bool) -> list[dict[str, Any]]:
     from edge.commands.online import ask_all
 
     tell: Callable[[str], None] = (lambda line: None) if as_json else _write
-    return ask_all(config, secrets, tell)
+    return ask_all(path, tell)
 
 
 def _write(text: str) -> None:

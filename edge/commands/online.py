@@ -1,98 +1,85 @@
-"""`tollway check --online`: DNS, TCP, TLS and an authenticated `GET /models`, for each provider and key, side by side.
+"""`tollway check --online`: DNS, TCP, and the trial that a running edge makes, for each provider and key, side by side.
 
-Rule: it costs nothing: no model is called. What a provider has no list of models for (404) counts as there.
-Strategy: httpx, as nothing here is in a hurry; steps are tried one after another, so that the first that fails is the one named.
+Rule: it costs nothing: no model is called. The trial (`edge.providers.trials.ask`) is `GET /models` by the provider's own door
+and authentication; what has no list of models (404) counts as there.
 """
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from edge.providers.table import LazyUpstream, ResolvedEndpoint, Table
+from edge.providers.trials import ask
 from edge.tasks import Tasks
-from routing.table.config import Config
+from edge.upstream.pool import NativeUpstream
+from edge.write_batch import WriteBatch
+from routing.failures.failure import Failure, Kind
 from routing.table.provider import ECHO, Provider
 
 STEP_S_MAX = 10.0
 AT_ONCE = 16
-_NO_SUCH_LIST = frozenset({400, 404, 405, 410, 415, 422, 501})
 
 
-def ask_all(config: Config, secrets: dict[str, str], tell: Callable[[str], None]) -> list[dict[str, Any]]:
+def ask_all(path: Path, tell: Callable[[str], None]) -> list[dict[str, Any]]:
     """One answer for each provider and key that is there: {provider, key, step, ms, problem}; told one by one as they come."""
-    asked = [
-        (provider, reference)
-        for provider in config.providers.values()
-        if provider.dialect != ECHO
-        for reference in (provider.key_refs or ("",))
-        if not reference or reference in secrets
-    ]
-    return asyncio.run(_ask_all(asked, secrets, tell))
+    return asyncio.run(_ask_all(path, tell))
 
 
-async def _ask_all(
-    asked: list[tuple[Provider, str]], secrets: dict[str, str], tell: Callable[[str], None]
-) -> list[dict[str, Any]]:
-    bound, tasks = asyncio.Semaphore(AT_ONCE), Tasks()
+async def _ask_all(path: Path, tell: Callable[[str], None]) -> list[dict[str, Any]]:
+    native, httpx_upstream, tasks = NativeUpstream(WriteBatch()), LazyUpstream(), Tasks()
+    table = Table(path, native, httpx_upstream)
+    providers, bound = table.config.providers, asyncio.Semaphore(AT_ONCE)
+    keeping = tasks.spawn("tokens", table.keep_tokens())
 
-    async def one(provider: Provider, reference: str) -> dict[str, Any]:
+    async def one(provider: Provider, reference: str, trial: ResolvedEndpoint) -> dict[str, Any]:
         async with bound:
             began_s = monotonic()
-            step, problem = await _ask(provider, secrets.get(reference, ""))
-            answer = {
-                "provider": provider.name,
-                "key": reference,
-                "step": step,
-                "ms": round((monotonic() - began_s) * 1000),
-                "problem": problem,
-            }
+            step, problem = await _ask(provider, trial)
+            ms = round((monotonic() - began_s) * 1000)
             state = f"fails at {step}: {problem}" if problem else "answers"
-            tell(f"  {provider.name} {reference or '(no key)'}: {state} ({answer['ms']} ms)")
-            return answer
+            tell(f"  {provider.name} {reference or '(no key)'}: {state} ({ms} ms)")
+            return {"provider": provider.name, "key": reference, "step": step, "ms": ms, "problem": problem}
 
-    return list(await asyncio.gather(*(tasks.spawn(f"check {p.name}", one(p, ref)) for p, ref in asked)))
+    trials = [(providers[name], ref or "", trial) for (name, ref), trial in table.trials.items()]
+    asked = [tasks.spawn(f"check {each[0].name}", one(*each)) for each in trials if each[0].dialect != ECHO]
+    try:
+        return list(await asyncio.gather(*asked))
+    finally:
+        keeping.cancel()
+        await native.aclose()
+        await httpx_upstream.aclose()
 
 
-async def _ask(provider: Provider, secret: str) -> tuple[str, str]:
+async def _ask(provider: Provider, trial: ResolvedEndpoint) -> tuple[str, str]:
     """(the last step, what is wrong with it or "")."""
-    url = provider.base_url
-    loop = asyncio.get_running_loop()
+    target = trial.target
     if provider.proxy is None:
         try:
             async with asyncio.timeout(STEP_S_MAX):
-                await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+                await asyncio.get_running_loop().getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
         except (OSError, TimeoutError, UnicodeError) as error:
-            return "DNS", f"{url.host} has no address ({_of(error)})"
+            return "DNS", f"{target.host} has no address ({_of(error)})"
         try:
             async with asyncio.timeout(STEP_S_MAX):
-                _, writer = await asyncio.open_connection(url.host, url.port)
+                _, writer = await asyncio.open_connection(target.host, target.port)
                 writer.close()
         except (OSError, TimeoutError) as error:
-            return "TCP", f"port {url.port} of {url.host} does not answer ({_of(error)})"
-    return await _list_models(provider, secret)
-
-
-async def _list_models(provider: Provider, secret: str) -> tuple[str, str]:
-    import httpx
-
-    name, _, scheme = provider.auth_header.partition(":")
-    headers = dict(provider.extra_headers)
-    if secret:
-        headers[name.strip()] = f"{scheme.strip()} {secret}".strip()
-    try:
-        verify = ssl.create_default_context(cafile=provider.ca_file) if provider.verify else False
-        async with httpx.AsyncClient(verify=verify, proxy=provider.proxy, timeout=STEP_S_MAX) as client:
-            answer = await client.get(f"{provider.base_url.text}/models", headers=headers)
-    except (httpx.HTTPError, OSError, ssl.SSLError, ValueError) as error:
-        step = "TLS" if "CERTIFICATE" in str(error).upper() or "SSL" in str(error).upper() else "GET /models"
-        return step, _of(error).replace(secret, "…") if secret else _of(error)
-    if answer.is_success or answer.status_code in _NO_SUCH_LIST:
+            return "TCP", f"port {target.port} of {target.host} does not answer ({_of(error)})"
+    failure = await ask(trial)
+    if failure is None:
         return "GET /models", ""
-    if answer.status_code in (401, 403):
-        return "GET /models", f"the key is refused with {answer.status_code}"
-    return "GET /models", f"answered {answer.status_code}"
+    return "TLS" if failure.kind is Kind.TLS else "GET /models", _reason(failure)
+
+
+def _reason(failure: Failure) -> str:
+    if failure.status in (401, 403):
+        return f"the key is refused with {failure.status}"
+    if failure.status:
+        return f"answered {failure.status}"
+    return failure.kind.value.replace("_", " ")
 
 
 def _of(error: BaseException) -> str:

@@ -63,6 +63,10 @@ class ResolvedEndpoint(msgspec.Struct, frozen=True):
     authority: str = ""
     path: str = ""
     """Host and path, as they are signed."""
+    models_path: str = ""
+    """Where the provider lists its models."""
+    format_lines: bytes = b""
+    """Headers that its format needs and that a caller of the same format may say otherwise."""
 
 
 class Table:
@@ -94,6 +98,7 @@ class Table:
         """Use it from now on. Everything is made before anything is changed: ValueError leaves what was."""
         secrets = dict(sources.secrets)
         lanes: dict[tuple[str, str | None], ResolvedEndpoint] = {}
+        trials: dict[tuple[str, str | None], ResolvedEndpoint] = {}
         versions, self._ca_versions = self._ca_versions, sources.certificates
         try:
             for provider in config.providers.values():
@@ -102,9 +107,11 @@ class Table:
                 for ref in provider.key_refs or (None,):
                     if ref is None:
                         lanes[provider.name, ref] = self._lane(provider, None)
+                        trials[provider.name, ref] = self._lane(provider, None, provider.endpoints[0])
                     elif ref in secrets:
                         try:
                             lanes[provider.name, ref] = self._lane(provider, secrets[ref])
+                            trials[provider.name, ref] = self._lane(provider, secrets[ref], provider.endpoints[0])
                         except ValueError as error:
                             log.error("%s is not used: %s", ref, error)
                             del secrets[ref]
@@ -124,9 +131,11 @@ class Table:
         self._lanes = self._lanes | lanes
         self._endpoint_lanes.clear()
         self._known_secrets |= secrets
+        self.trials = trials
+        """How each provider, with each of its keys, is asked for its models: as the format that it prefers authenticates."""
         # By scope: a provider's name, and that with a key's digest.
-        self._lane_of = {f"{name} {digests.get(ref or '', ref or '')}": lane for (name, ref), lane in lanes.items()}
-        self._lane_of |= {name: lane for (name, _), lane in lanes.items()}
+        self._trial_of = {f"{name} {digests.get(ref or '', ref or '')}": trial for (name, ref), trial in trials.items()}
+        self._trial_of |= {name: trial for (name, _), trial in trials.items()}
 
     def _digest(self, secret: str) -> str:
         """Tells keys apart without telling them."""
@@ -163,7 +172,7 @@ class Table:
         shown = secret if door is None else None
         head = upstream_head_prefix(provider, shown, endpoint=endpoint, model=model, is_stream=is_stream)
         path = base.path + endpoint.target(model, is_stream=is_stream)
-        return ResolvedEndpoint(upstream, target, head, secrets, door, base.authority, path)
+        return ResolvedEndpoint(upstream, target, head, secrets, door, base.authority, path, f"{base.path}/models", endpoint.head)
 
     def _door(self, provider: Provider, secret: str | None) -> Door:
         """ValueError: the secret is none of that kind."""
@@ -275,7 +284,7 @@ class Table:
     def due(self, now_s: float) -> list[tuple[str, ResolvedEndpoint]]:
         """The scopes that are due for a trial at no cost, and how they are reached."""
         due = [scope for scope, each in self._health.items() if each.is_due(now_s)]
-        lanes = ((scope, self._lane_of.get(" ".join(scope.split(" ")[:2]))) for scope in due)
+        lanes = ((scope, self._trial_of.get(" ".join(scope.split(" ")[:2]))) for scope in due)
         return [(scope, lane) for scope, lane in lanes if lane is not None]
 
     def resting(self, now_s: float) -> list[dict[str, object]]:

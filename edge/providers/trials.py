@@ -58,14 +58,13 @@ class Trials:
 
 async def ask(resolved: ResolvedEndpoint) -> Failure | None:
     """One `GET /models`: None when the provider is there and takes the key."""
-    line, _, fields = resolved.head.partition(b"\r\n")
-    path = line.split(b" ")[1].removesuffix(b"/chat/completions")
+    fields, path = resolved.head.partition(b"\r\n")[2], resolved.models_path
     try:
         async with asyncio.timeout(TRIAL_S):
-            more = b""
+            more = resolved.format_lines
             if resolved.door is not None:
-                more = await resolved.door.lines(resolved.authority, f"{path.decode('ascii')}/models", (), "GET")
-            head = b"GET %b/models HTTP/1.1\r\n%b0\r\n%b\r\n" % (path, fields, more)
+                more += await resolved.door.lines(resolved.authority, path, (), "GET")
+            head = b"GET %b HTTP/1.1\r\n%b0\r\n%b\r\n" % (path.encode("ascii"), fields, more)
             exchange = await resolved.upstream.open(resolved.target, head, ())
             try:
                 while not await exchange.head():

@@ -10,6 +10,8 @@ import pytest
 from edge.providers.table import LazyUpstream, Table
 from edge.providers.trials import Trials, ask
 from edge.upstream.httpx_transport import HttpxUpstream
+from edge.upstream.pool import NativeUpstream
+from edge.write_batch import WriteBatch
 from tests.answers import Answer, End, completion, respond
 from tests.edge.patience import until
 from tests.edge.rig import reread
@@ -124,3 +126,43 @@ async def test_key_that_is_gone_is_not_tried(rig: FailoverRig) -> None:
     reread(rig.table, rig.folder / "providers.toml")
     assert rig.health == {}
     assert isinstance(Table(rig.folder / "providers.toml", rig.native, LazyUpstream()).due(0.0), list)
+
+
+@pytest.mark.parametrize(
+    ("serves", "base", "asked_at", "header"),
+    [
+        ('["chat"]', "/v1", "/v1/models", ("authorization", "Bearer secret")),
+        ('["messages"]', "/v1", "/v1/models", ("x-api-key", "secret")),
+        ('["gemini", "chat"]', "/v1beta", "/v1beta/models", ("x-goog-api-key", "secret")),
+        ('["embeddings"]', "/v1", "/v1/models", ("authorization", "Bearer secret")),
+    ],
+)
+async def test_trial_authenticates_as_the_provider_has_it(
+    rig: FailoverRig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    serves: str,
+    base: str,
+    asked_at: str,
+    header: tuple[str, str],
+) -> None:
+    """A provider that does not speak Chat is tried as its own format authenticates: it would refuse the right key otherwise, and
+    rest for good."""
+    monkeypatch.setenv("TRIED_KEY", "secret")
+    file = tmp_path / "native.toml"
+    origin = f"http://127.0.0.1:{rig.provider.port}{base}"
+    file.write_text(
+        f'[providers.p]\nbase_url = "{origin}"\napi_key = "env:TRIED_KEY"\nserves = {serves}\n'
+        'unlisted = { input = "1", output = "2" }\n'
+    )
+    native = NativeUpstream(WriteBatch())
+    table = Table(file, native, LazyUpstream())
+    asked = lists(rig, respond(b'{"data":[]}'))
+    assert await ask(table.trials["p", "env:TRIED_KEY"]) is None
+    await native.aclose()
+    (request,) = asked
+    assert request.line == f"GET {asked_at} HTTP/1.1"
+    assert request.header(header[0]) == header[1]
+    if header[0] == "x-api-key":
+        assert request.header("anthropic-version") == "2023-06-01"
+        assert request.header("authorization") is None

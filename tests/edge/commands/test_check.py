@@ -132,11 +132,11 @@ def test_check_online_of_a_silent_provider_ends(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody listens and says nothing: the step has an end."""
-    monkeypatch.setattr("edge.commands.online.STEP_S_MAX", 0.3)
+    monkeypatch.setattr("edge.providers.trials.TRIAL_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         path = tmp_path / "providers.toml"
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
         path.write_text(f'[providers.p]\nbase_url = "{url}"\napi_key = "none"\n{PRICED}')
         assert check(path, path.read_text(), is_strict=False, is_online=True, as_json=False) == 1
-        assert "p (no key): fails at GET /models: ReadTimeout" in capsys.readouterr().out
+        assert "p (no key): fails at GET /models: timeout first byte" in capsys.readouterr().out
     shutil.rmtree(tmp_path)
