@@ -8,6 +8,7 @@ from collector.cli.arguments import add, family, moment_of
 from collector.cli.printing import say, show
 from collector.sinks import outbox
 from collector.store.contract import Store
+from usage.gen_id import first_of
 
 UTC = ZoneInfo("UTC")
 FOREVER_MS = 2**62
@@ -48,6 +49,9 @@ def retry_dead(arguments: argparse.Namespace, store: Store, now: int) -> int:
 def replay(arguments: argparse.Namespace, store: Store, now: int) -> int:
     from_ms = moment_of(arguments.since, UTC, "--since")
     until_ms = moment_of(arguments.until, UTC, "--until") if arguments.until else FOREVER_MS
-    count = store.write(lambda tx: outbox.replay(tx, arguments.sink, from_ms, until_ms, now))
+    count, last, until = 0, first_of(from_ms), first_of(until_ms)
+    while last:
+        part, last = store.write(lambda tx, after=last: outbox.replay_part(tx, arguments.sink, after, until, now))  # type: ignore[misc]
+        count += part
     say(f"{count} records are written for sink {arguments.sink} again; it counts each of them once")
     return 0

@@ -98,17 +98,19 @@ def revive(tx: Tx, sink: str) -> int:
     return tx.run(sql, sink)
 
 
-def replay(tx: Tx, sink: str, from_ms: int, until_ms: int, now_ms: int) -> int:
-    """Write the records that began in [from_ms, until_ms) for a sink again; how many. Twice told is deduplicated there."""
-    total, part = 0, []
-    for (payload,) in tx.each("SELECT payload FROM records WHERE started_ms >= ? AND started_ms < ?", from_ms, until_ms):
-        part.append(payload)
-        if len(part) == FACTS_PER_ROW:
-            enqueue(tx, (sink,), part, now_ms)
-            total, part = total + len(part), []
-    enqueue(tx, (sink,), part, now_ms)
-    tx.run("UPDATE sinks SET skipped = 0 WHERE sink = ?", sink)
-    return total + len(part)
+def replay_part(tx: Tx, sink: str, after: str, until: str, now_ms: int) -> tuple[int, str]:
+    """Write the next records of ids in (after, until) for a sink again: (how many, the last id; none is left where it is empty).
+
+    A part at a time, each its own transaction: a replay of a year holds up no batch. Twice told is deduplicated by the sink.
+    """
+    rows = tx.rows(
+        "SELECT gen_id, payload FROM records WHERE gen_id > ? AND gen_id < ? ORDER BY gen_id LIMIT ?", after, until, FACTS_PER_ROW
+    )
+    enqueue(tx, (sink,), [payload for _, payload in rows], now_ms)
+    tx.run(
+        "UPDATE sinks SET skipped = CASE WHEN skipped > ? THEN skipped - ? ELSE 0 END WHERE sink = ?", len(rows), len(rows), sink
+    )
+    return len(rows), rows[-1][0] if len(rows) == FACTS_PER_ROW else ""
 
 
 def backlogs(tx: Tx, names: Iterable[str] = ()) -> list[Backlog]:

@@ -14,8 +14,11 @@ from collector.sinks import outbox
 from collector.sinks.contract import Sink, SinkEvent, SinkRejected, Unavailable
 from collector.sinks.events import event_of
 from collector.store.contract import Store, StoreUnavailable
+from usage.decoding import UNREADABLE, reason_of
 
 PERIOD_S = 1.0
+Told = tuple[SinkEvent, str]
+"""An event, and the record that it was made of."""
 BACKOFF_S, BACKOFF_S_MAX = 1.0, 60.0
 STOP_S_MAX = 5.0
 log = logging.getLogger("tollway.sinks")
@@ -59,10 +62,9 @@ class SinkRunner:
         if row is None:
             return False
         dead: list[str] = []
-        reason = ""
         try:
-            events = [event_of(payload) for payload in row.payloads]
-            reason = self._publish(events, row.payloads, dead)
+            events, reason = self._readable(row.payloads, dead)
+            reason = self._publish(events, dead) or reason
         except Unavailable:
             self._store.write(lambda tx: outbox.release(tx, row.row_id, now_ms))
             raise
@@ -72,28 +74,42 @@ class SinkRunner:
             self._store.write(lambda tx: outbox.bury(tx, row.row_id, name, dead, reason, now_ms))
         else:
             self._store.write(lambda tx: outbox.done(tx, row.row_id))
-        self.published += len(events) - len(dead)
+        self.published += len(row.payloads) - len(dead)
         return True
 
-    def _publish(self, events: Sequence[SinkEvent], payloads: Sequence[str], dead: list[str]) -> str:
+    def _readable(self, payloads: Sequence[str], dead: list[str]) -> tuple[list[Told], str]:
+        """What can be read as a record; what cannot is added to `dead`, for it would hold up all that is behind it."""
+        events: list[Told] = []
+        reason = ""
+        for payload in payloads:
+            try:
+                events.append((event_of(payload), payload))
+            except UNREADABLE as error:
+                dead.append(payload)
+                reason = f"not a usage record: {reason_of(error)}"
+        return events, reason
+
+    def _publish(self, events: Sequence[Told], dead: list[str]) -> str:
         """Publish what can be; what cannot is added to `dead`. Why, of the last one."""
+        if not events:
+            return ""
         try:
-            self.sink.publish(events)
+            self.sink.publish([event for event, _ in events])
         except SinkRejected as error:
             if len(events) == 1:
-                dead.append(payloads[0])
+                dead.append(events[0][1])
                 return str(error)
             half = len(events) // 2
-            first = self._publish(events[:half], payloads[:half], dead)
-            return self._publish(events[half:], payloads[half:], dead) or first
+            first = self._publish(events[:half], dead)
+            return self._publish(events[half:], dead) or first
         return ""
 
     def _run(self) -> None:
         while not self._stopped.is_set():
             wait_s = self._round()
-            if wait_s:
-                self._woken.wait(wait_s) if not self._failures else self._stopped.wait(wait_s)
-                self._woken.clear()
+            awaited = self._stopped if self._failures else self._woken  # what is new does not mend a sink that is away
+            awaited.wait(wait_s)
+            self._woken.clear()
         self.sink.close()
 
     def _round(self) -> float:

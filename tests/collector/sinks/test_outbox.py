@@ -3,15 +3,21 @@
 import json
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
+from collector.ingest import ingest as ingest_module
 from collector.service import Collector
 from collector.sinks import outbox
 from collector.sinks.contract import SinkEvent, SinkRejected, Unavailable
 from collector.sinks.runner import SinkRunner
-from collector.store.contract import Store
-from tests.collector.facts import Clock, Node, make_caller
+from collector.store.contract import Store, Tx
+from tests.collector.facts import Caller, Clock, Node, make_caller, make_fact
+from usage.gen_id import first_of
 from usage.protocol import Ack
+
+_encode = msgspec.json.Encoder().encode
+CALLER = Caller("", "d", "key-1", "acme", "acme")
 
 
 class ListSink:
@@ -147,7 +153,12 @@ async def test_full_outbox_costs_no_money_and_is_made_up_by_replay(store: Store,
     assert ack.acked_through == 4
     (backlog,) = store.read(outbox.backlogs)
     assert (backlog.waiting, backlog.skipped) == (3, 4)
-    assert store.write(lambda tx: outbox.replay(tx, "list", 0, 2**62, clock.now_ms)) == 7
+    monkeypatch.setattr(outbox, "FACTS_PER_ROW", 3)
+    told, last = 0, first_of(0)
+    while last:
+        part, last = store.write(lambda tx, after=last: outbox.replay_part(tx, "list", after, first_of(2**47), clock.now_ms))  # type: ignore[misc]
+        told += part
+    assert told == 7
     while runner.step():
         pass
     assert set(sink.ids) == {*first, *second}
@@ -156,28 +167,50 @@ async def test_full_outbox_costs_no_money_and_is_made_up_by_replay(store: Store,
 
 
 @pytest.mark.anyio
-async def test_outbox_beside_the_transaction_would_be_caught(store: Store) -> None:
-    """A wrong collector that tells its sinks first and books then: a batch that is refused would have been told."""
+@pytest.mark.parametrize("is_beside", [False, True], ids=["in the transaction", "beside it, which is wrong"])
+async def test_batch_that_is_not_booked_is_not_told(store: Store, monkeypatch: pytest.MonkeyPatch, is_beside: bool) -> None:
+    """The collector dies between the outbox and the end of the transaction: neither is there. An outbox written in a transaction
+    of its own is seen to tell of what nobody booked."""
     sink, clock = ListSink(), Clock()
     collector = Collector(store, clock, sinks=[sink])
     node = Node(collector)
     await node.boot()
     caller = await make_caller(collector, credit_nano=10**12)
     await node.acquire(caller, 10**9)
-    record = node.fact(1, caller)
+    beside: list[tuple[list[str], list[str]]] = []
 
-    def wrong() -> None:
-        from collector.ingest.ingest import _payload
+    def enqueue_beside(tx: Tx, sinks: list[str], payloads: list[str], now_ms: int) -> None:
+        beside.append((sinks, payloads))
 
-        store.write(lambda tx: outbox.enqueue(tx, ["list"], [_payload(record)], clock.now_ms))
-        raise RuntimeError("the process dies before it books")
+    def die(*_: object) -> None:
+        raise RuntimeError("the process ends here")
 
+    if is_beside:
+        monkeypatch.setattr(ingest_module, "enqueue", enqueue_beside)
+    monkeypatch.setattr(ingest_module, "_keep_rejected", die)
     with pytest.raises(RuntimeError):
-        wrong()
-    told = [row.waiting for row in store.read(outbox.backlogs)]
+        await node.link.ingest(node.batch([node.fact(1, caller)]))
+    for sinks, payloads in beside:
+        store.write(lambda tx, sinks=sinks, payloads=payloads: outbox.enqueue(tx, sinks, payloads, 0))  # type: ignore[misc]
     booked = store.read(lambda tx: tx.row("SELECT COUNT(*) FROM records"))
-    assert booked is not None
-    assert (sum(told), booked[0]) == (1, 0), "told, and not booked: what enqueueing within the transaction rules out"
+    told = sum(row.waiting for row in store.read(outbox.backlogs))
+    assert booked == (0,)
+    assert told == (1 if is_beside else 0)
+
+
+def test_row_that_is_no_record_holds_nobody_up(store: Store) -> None:
+    """It is a dead letter with its reason; what is beside and behind it passes."""
+    sink, clock = ListSink(), Clock()
+    good = [_encode(make_fact(seq, CALLER, "fra-1", 7, f"fact-{seq}")).decode() for seq in range(3)]
+    store.write(lambda tx: outbox.enqueue(tx, ["list"], [good[0], "no record", good[1]], 0))
+    store.write(lambda tx: outbox.enqueue(tx, ["list"], [good[2]], 0))
+    runner = SinkRunner(store, sink, clock)
+    while runner.step():
+        pass
+    assert len(sink.events) == runner.published == 3
+    (backlog,) = store.read(outbox.backlogs)
+    assert (backlog.waiting, backlog.dead) == (0, 1)
+    assert backlog.problem.startswith("not a usage record: ")
 
 
 def test_runner_survives_what_nobody_knew(store: Store) -> None:
@@ -185,6 +218,6 @@ def test_runner_survives_what_nobody_knew(store: Store) -> None:
     sink = ListSink()
     sink.publish = lambda events: 1 / 0  # type: ignore[assignment,method-assign]
     runner = SinkRunner(store, sink, Clock())
-    store.write(lambda tx: outbox.enqueue(tx, ["list"], ["no record"], 0))
+    store.write(lambda tx: outbox.enqueue(tx, ["list"], [_encode(make_fact(1, CALLER, "fra-1", 7, "fact")).decode()], 0))
     assert runner._round() > 0
-    assert "Error" in runner.problem
+    assert "ZeroDivisionError" in runner.problem
