@@ -72,8 +72,8 @@ class Attempts:
         is_repeating = False
         began_s = asked_s = monotonic()
         past: list[tuple[Attempt, Failure]] = []
-        at: int | None = 0
-        while at is not None:
+        at = 0
+        while True:
             attempt = attempts[at]
             is_repeat, is_repeating = is_repeating, False
             generation.turn_to(attempt)
@@ -89,43 +89,19 @@ class Attempts:
                     exchange = await self._ask_without_options(exchange, attempt, forward)
                 await forward.begin(exchange)
             except AttemptFailed as failed:
-                failure = failed.failure
-                context.leave_provider()
-                context.move_on()
-                if failure.is_abandoned:
-                    generation.abandon()
-                if failure.is_answer or not (failure.source is Source.CLIENT or context.has_left):
-                    generation.failed(monotonic())
-                # From when the request came: what it tries again is still in flight with what came beside it.
-                if failure.sent is not Sent.NOTHING or not failure.is_answer:
-                    table.end(attempt, failure, began_s, account)
-                generation.books.metrics.failures[attempt.provider.name, failure.reason] += 1
-                past.append((attempt, failure))
-                generation.note(failure)
+                self._note(attempt, failed.failure, generation, context, began_s)
+                past.append((attempt, failed.failure))
                 is_over = context.cancel_reason is not None or context.has_left
-                at = None if is_over else next_attempt(attempts, at, past)
-                while at is not None and not (generation.suits(attempts[at]) and await generation.cover(attempts[at])):
-                    at = next_attempt(attempts, at, past)
-                if at is not None and attempts[at] is attempt:
-                    is_repeating = observed.begin_repeat(attempt)
-                    at = (
-                        at
-                        if is_repeating
-                        else next((each for each in range(at, len(attempts)) if attempts[each] is not attempt), None)
-                    )
-                if at is None:
+                following = None if is_over else await self._following(attempts, at, past, generation)
+                if following is None:
                     raise
+                at = following
                 generation.books.metrics.retries[attempt.provider.name] += 1
-                if attempts[at] is attempt:
-                    try:
-                        await asyncio.sleep(max(random.uniform(0.05, 0.25), failure.retry_after_s or 0.0))
-                    except asyncio.CancelledError:
-                        observed.end_repeat(attempt)
-                        raise
-                    if context.cancel_reason is not None:
-                        observed.end_repeat(attempt)
-                        raise AttemptFailed(failure_of(context.cancel_reason, Sent.NOTHING)) from failed
-                await forward.keep_alive()
+                is_repeating = attempts[at] is attempt
+                if is_repeating:
+                    await self._wait_to_repeat(attempt, failed.failure, forward)
+                else:
+                    await forward.keep_alive()
                 asked_s = monotonic()
             else:
                 generation.books.limiter.provider_rates.hear(attempt, exchange.headers)
@@ -136,7 +112,48 @@ class Attempts:
                 observed.told(attempt.provider.name)
                 if is_repeat:
                     observed.end_repeat(attempt)
-        raise AssertionError("a plan has at least one attempt")
+
+    def _note(self, attempt: Attempt, failure: Failure, generation: Generation, context: RequestContext, began_s: float) -> None:
+        """The attempt came to nothing: whom that concerns."""
+        context.leave_provider()
+        context.move_on()
+        if failure.is_abandoned:
+            generation.abandon()
+        if failure.is_answer or not (failure.source is Source.CLIENT or context.has_left):
+            generation.failed(monotonic())
+        # From when the request came: what it tries again is still in flight with what came beside it.
+        if failure.sent is not Sent.NOTHING or not failure.is_answer:
+            self._table.end(attempt, failure, began_s, generation.policy.account)
+        generation.books.metrics.failures[attempt.provider.name, failure.reason] += 1
+        generation.note(failure)
+
+    async def _following(
+        self, attempts: Sequence[Attempt], at: int, past: Sequence[tuple[Attempt, Failure]], generation: Generation
+    ) -> int | None:
+        """The index of what is tried after the attempt at `at`. If that is the same again, its repetition has begun with it, and
+        the budget of repetitions has room for it; without room, what else may follow has to be paid for as ever."""
+        failed, following = attempts[at], next_attempt(attempts, at, past)
+        while following is not None:
+            attempt = attempts[following]
+            if attempt is failed:
+                if self._table.observed.begin_repeat(attempt):
+                    return following
+            elif generation.suits(attempt) and await generation.cover(attempt):
+                return following
+            following = next_attempt(attempts, following, past)
+        return None
+
+    async def _wait_to_repeat(self, attempt: Attempt, failure: Failure, forward: Forwarder) -> None:
+        """Give the provider time. AttemptFailed: the request was ended meanwhile."""
+        context = forward.context
+        try:
+            await asyncio.sleep(max(random.uniform(0.05, 0.25), failure.retry_after_s or 0.0))
+            if context.cancel_reason is not None:
+                raise AttemptFailed(failure_of(context.cancel_reason, Sent.NOTHING))
+            await forward.keep_alive()
+        except BaseException:
+            self._table.observed.end_repeat(attempt)
+            raise
 
     async def _ask_without_options(self, exchange: Exchange, attempt: Attempt, forward: Forwarder) -> Exchange:
         """After an error status: asked again without `stream_options` if those were what was wrong, else AttemptFailed."""

@@ -1,12 +1,19 @@
 """Several targets for one request, each with its own price, cap and hold; and what is asked for beside an answer."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
+import msgspec
 import pytest
 
+from routing.plan.health import Health
+from routing.plan.plan import Plan
+from routing.plan.storm import REPEATS_MIN
+from routing.request.envelope import read
 from tests.edge.rig import JSON, SSE, Caller, Play, Rig, reread
 from usage.record import Tokens
 
@@ -130,6 +137,57 @@ async def test_alias_whose_second_target_is_too_dear_is_served_by_the_first(tmp_
         assert failed.status == 503
         assert [record.provider for record in rig.records] == ["cheap", "cheap"]
         assert rig.held_nano == 0
+
+
+@pytest.mark.parametrize(("credit_nano", "status", "provider"), [(50_000_000, 503, "cheap"), (10**9, 200, "dear")])
+async def test_repetition_without_room_moves_on_to_what_is_paid(
+    tmp_path: Path, credit_nano: int, status: int, provider: str
+) -> None:
+    """Who may not repeat is led to the next target as everybody is: what that costs is held before it is asked."""
+    async with await rig_of(tmp_path, credit_nano) as rig:
+        plan = rig.table.plan(
+            read(b'{"model":"rising","messages":[{"role":"user","content":"x"}]}'), (), monotonic(), 0.0, "acct"
+        )
+        assert isinstance(plan, Plan)
+        cheap, dear = plan.attempts
+        rig.table._health[dear.scopes.target] = Health(1, monotonic() - 1.0)  # it waits for a trial, behind a repetition
+        assert all(rig.table.observed.begin_repeat(cheap) for _ in range(REPEATS_MIN))
+        play = good()
+        assert (await rig.ask(busy(), play, model="rising", max_tokens=40)).status == status
+        (record,) = rig.records
+        assert (record.provider, bool(play.asked), record.attempts) == (provider, status == 200, 1 + (status == 200))
+        assert (record.hold_nano > 40 * 2_000_000) is (provider == "dear")
+        assert rig.held_nano == 0
+
+
+class SlowReader(Caller):
+    """Takes the head, and nothing behind it."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.waits = asyncio.Event()
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.body":
+            self.waits.set()
+            await asyncio.Event().wait()
+        await super().send(message)
+
+
+async def test_repetition_that_is_cut_off_gives_its_room_back(rig: Rig) -> None:
+    """A caller who takes no comment before a repetition is cut off, and later requests can be repeated as before."""
+    rig.relay._bounds = msgspec.structs.replace(rig.relay._bounds, comment_s=0.0)
+    plan = rig.table.plan(read(b'{"model":"cheap/m","messages":[{"role":"user","content":"x"}]}'), (), monotonic(), 0.0, "acct")
+    assert isinstance(plan, Plan)
+    rig.stage.plays = [busy()]
+    whole = rig.caller(model="cheap/m", stream=True)
+    caller = SlowReader((await whole.receive())["body"], whole.scope["headers"])
+    request = rig.start(caller)
+    await caller.waits.wait()
+    rig.look(31.0)
+    await asyncio.wait({request})
+    assert [record.end_reason for record in rig.records] == ["cancelled"]
+    assert all(rig.table.observed.begin_repeat(plan.attempts[0]) for _ in range(REPEATS_MIN))
 
 
 async def test_alias_whose_first_target_is_too_dear_is_served_by_the_second(tmp_path: Path) -> None:
