@@ -1,6 +1,7 @@
 """OpenAI's Responses events → Chat's chunks: one state machine. A whole response is said as the stream that it would have been.
 
 Rule: `response.completed`, `.incomplete` and `.failed` end the answer; an `error` event too, flat or nested (report 57).
+Rule: what no delta said of an item is said when the item is done; servers that only look like OpenAI's send whole items.
 """
 
 from typing import Final
@@ -97,6 +98,8 @@ class ResponsesToChat:
         self._text = b""
         """The text of the event that was read last, if that was nothing but a piece of text."""
         self._tools: dict[int, Tool] = {}
+        self._said_of: set[int] = set()
+        """Indices of the messages of which deltas have said something."""
         self._thoughts = 0
         self._pages = 0
         self._has_summary = False
@@ -141,6 +144,7 @@ class ResponsesToChat:
         match kind:
             case "response.output_text.delta" if delta[:1] == b'"' and delta != b'""':
                 self._text = delta if writer.has_begun else b""
+                self._said_of.add(event.output_index)
                 return writer.content(delta)
             case "response.function_call_arguments.delta" if delta[:1] == b'"' and delta != b'""':
                 tool = self._tools.get(event.output_index)
@@ -149,6 +153,7 @@ class ResponsesToChat:
                 tool.has_arguments = True
                 return writer.arguments(tool.number, delta)
             case "response.refusal.delta" if delta[:1] == b'"':
+                self._said_of.add(event.output_index)
                 return writer.delta(b'"refusal":' + delta)
             case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" if delta[:1] == b'"':
                 self._has_summary = True
@@ -203,9 +208,16 @@ class ResponsesToChat:
                 arguments = _string(item.arguments)
                 sent += self._writer.arguments(tool.number, arguments if arguments != b'""' else b'"{}"')
             return sent
+        if item.type == "message" and index not in self._said_of:
+            self._said_of.add(index)
+            return b"".join([self._spoken(text) for text in item.content or ()])
         if item.type == "reasoning":
-            return self._sealed(item)
+            return (b"" if self._has_summary else self._summary(item)) + self._sealed(item)
         return b""
+
+    def _summary(self, item: Item) -> bytes:
+        texts = [bytes(text.text) for text in item.summary or item.content or () if bytes(text.text) not in NOTHING]
+        return b"".join([(self._thought(_GAP) if number else b"") + self._thought(text) for number, text in enumerate(texts)])
 
     def _sealed(self, item: Item) -> bytes:
         """A reasoning item is whole: what is encrypted of it goes back with the next request, under its id."""
@@ -239,15 +251,9 @@ class ResponsesToChat:
     def whole(self, response: Response) -> bytes:
         """The chunks that a whole response would have been."""
         self._name(response)
-        out = []
+        out: list[bytes] = []
         for index, item in enumerate(response.output or ()):
-            out.append(self.begin(index, item))
-            for text in item.content or () if item.type == "message" else ():
-                out.append(self._spoken(text))
-            for number, text in enumerate(item.summary or item.content or () if item.type == "reasoning" else ()):
-                out += [self._thought(_GAP)] if number else []
-                out += [self._thought(bytes(text.text))] if bytes(text.text) not in NOTHING else []
-            out.append(self.done(index, item))
+            out += (self.begin(index, item), self.done(index, item))
             if self._is_over:
                 return b"".join(out)
         return b"".join([*out, self.conclude(response, response.status)])

@@ -145,6 +145,39 @@ def test_error_of_a_response(error: dict[str, Any]) -> None:
     assert b"[DONE]" not in sent
 
 
+MESSAGE = {"type": "message", "content": [{"type": "output_text", "text": "hi"}]}
+REASONING = {"type": "reasoning", "id": "rs", "summary": [{"text": "so"}, {"text": "then"}], "encrypted_content": "e"}
+
+
+def item_done(index: int, item: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "response.output_item.done", "output_index": index, "item": item}
+
+
+def test_items_without_deltas_are_said_when_they_are_done() -> None:
+    """Servers that only look like OpenAI's send an item whole: thoughts, text and refusal reach the caller all the same."""
+    refusal = {"type": "message", "content": [{"type": "refusal", "refusal": "no"}]}
+    end = {"type": "response.completed", "response": {**DONE, "status": "completed"}}
+    sent, _ = ended(item_done(0, REASONING), item_done(1, MESSAGE), item_done(2, refusal), end)
+    said = streams.chat_message(sent)
+    assert (said["reasoning"], said["content"], said["finish"]) == ("so\n\nthen", "hi", "stop")
+    assert [detail["data"] for detail in said["details"] if detail["type"] == "reasoning.encrypted"] == ["e"]
+    assert b'"refusal":"no"' in sent
+
+
+def test_items_with_deltas_are_said_once() -> None:
+    """However many deltas an item had, and whichever way they took; the next item has a word of its own."""
+    thought = {"type": "response.reasoning_summary_text.delta", "output_index": 0, "summary_index": 0, "delta": "so"}
+    pieces = [{**TEXT, "output_index": 1, "delta": text} for text in ("hi, ", "you ", "there")]
+    refused = {"type": "response.refusal.delta", "output_index": 3, "delta": "no"}
+    refusal = {"type": "message", "content": [{"type": "refusal", "refusal": "no"}]}
+    end = {"type": "response.completed", "response": {**DONE, "status": "completed"}}
+    events = (thought, item_done(0, REASONING), *pieces, item_done(1, MESSAGE), item_done(2, MESSAGE), refused)
+    sent, _ = ended(*events, item_done(3, refusal), end)
+    said = streams.chat_message(sent)
+    assert (said["reasoning"], said["content"]) == ("so", "hi, you therehi")
+    assert sent.count(b'"refusal":"no"') == 1
+
+
 def test_stream_that_ends_without_its_last_event_was_cut() -> None:
     """Nothing is invented."""
     sent, chain = ended(TEXT)
