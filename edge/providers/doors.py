@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
+from routing.failures.redaction import Secret
 from routing.table.provider import Provider
 
 
@@ -19,7 +20,13 @@ class TokenHolder(Protocol):
 
 
 class Door(Protocol):
-    """`lines`: what is added to the head of one request. AttemptFailed: nothing can be."""
+    """`lines`: what is added to the head of one request. AttemptFailed: nothing can be.
+
+    `secrets`: what stood in the last lines and may not be told.
+    """
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]: ...
 
     async def lines(self, host: str, target: str, body: Sequence[bytes | memoryview], method: str = "POST") -> bytes: ...
 
@@ -27,11 +34,13 @@ class Door(Protocol):
 class TokenDoor:
     """A bearer token that is fetched ahead of time."""
 
-    __slots__ = ("_ref", "_tokens")
+    __slots__ = ("_ref", "_token", "_tokens", "secrets")
 
     def __init__(self, tokens: TokenHolder, ref: str) -> None:
         self._tokens = tokens
         self._ref = ref
+        self._token = ""
+        self.secrets: tuple[Secret, ...] = ()
 
     async def lines(self, host: str, target: str, body: Sequence[bytes | memoryview], method: str = "POST") -> bytes:
         from edge.providers.tokens import TokenError
@@ -41,13 +50,16 @@ class TokenDoor:
         except TokenError as problem:
             detail = f"no token: {problem}"
             raise AttemptFailed(Failure(Kind.CONNECT, Source.UPSTREAM, Sent.NOTHING, detail=detail)) from problem
+        if token != self._token:
+            self._token, self.secrets = token, (Secret(token),)
         return f"authorization: Bearer {token}\r\n".encode("ascii")
 
 
 class SignedDoor:
-    """AWS' Signature Version 4, over the body."""
+    """AWS' Signature Version 4, over the body. The secret itself is never sent."""
 
     __slots__ = ("_signer",)
+    secrets: tuple[Secret, ...] = ()
 
     def __init__(self, secret: str, region: str, service: str) -> None:
         """ValueError: the secret is no pair of keys."""

@@ -180,12 +180,14 @@ class Attempts:
         else:
             resolved = table.resolve(attempt, adapter.endpoint, is_stream=generation.envelope.stream)
         body, extra_head, _ = generation.request(has_stream_options=has_stream_options)
+        secrets = resolved.secrets
         if resolved.door is not None:
             extra_head += await resolved.door.lines(resolved.authority, resolved.path, body)
+            secrets += resolved.door.secrets
         length = sum(map(len, body))
         asked_s = monotonic()
         exchange: Exchange | None = None
-        generation.asking(asked_s, resolved.secrets)
+        generation.asking(asked_s, secrets)
         try:
             if not resolved.upstream.commits and (problem := generation.books.journal.commit()):
                 raise AttemptFailed(Failure(Kind.JOURNAL, Source.PROXY, Sent.NOTHING, detail=problem))

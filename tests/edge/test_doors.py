@@ -66,6 +66,16 @@ async def asked(rig: Rig, model: str, answer: bytes) -> tuple[bytes, dict[str, s
     return line.encode(), headers, json.loads(play.asked)
 
 
+def keep_tokens(rig: Rig, tokens: Tokens) -> None:
+    """These are the tokens of the table's doors."""
+    tokens.keep(rig.table._token_sources)
+    rig.table._tokens = tokens
+    for lanes in (rig.table._lanes, rig.table._endpoint_lanes):
+        for lane in lanes.values():
+            if lane.door is not None:
+                lane.door._tokens = tokens  # type: ignore[attr-defined]
+
+
 async def test_door_of_aws_is_a_signature_over_the_body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The secret is in no header; what is signed is the host, the time and the body's hash."""
     monkeypatch.setenv("DOOR_AWS", "AKID:topsecret")
@@ -95,19 +105,31 @@ async def test_door_of_vertex_has_a_token_and_claude_in_its_path(tmp_path: Path)
         async def fetch(request: TokenRequest) -> tuple[int, bytes]:
             return 200, b'{"access_token":"t0ken","expires_in":3600}'
 
-        tokens = Tokens(fetch)
-        tokens.keep(rig.table._token_sources)
-        rig.table._tokens = tokens
-        for lanes in (rig.table._lanes, rig.table._endpoint_lanes):
-            for lane in lanes.values():
-                if lane.door is not None:
-                    lane.door._tokens = tokens  # type: ignore[attr-defined]
+        keep_tokens(rig, Tokens(fetch))
         line, headers, body = await asked(rig, "vertex/claude-x", MESSAGE)
         assert line.endswith(b"/publishers/anthropic/models/claude-x:rawPredict HTTP/1.1")
         assert headers["authorization"] == "Bearer t0ken"
         assert body["anthropic_version"] == "vertex-2023-10-16"
         assert "model" not in body
         assert body["messages"][0]["role"] == "user"
+
+
+async def test_token_of_a_door_is_told_to_nobody(tmp_path: Path) -> None:
+    """A provider that repeats the token in its complaint: as a status, inside a stream, and after it was renewed."""
+    fetched = ["first-t0ken", "second-t0ken"]
+    async with Rig(tmp_path, more=DOORS) as rig:
+
+        async def fetch(request: TokenRequest) -> tuple[int, bytes]:
+            return 200, json.dumps({"access_token": fetched[0], "expires_in": 3600}).encode()
+
+        while fetched:
+            keep_tokens(rig, Tokens(fetch))
+            complaint = b'{"type":"error","error":{"type":"invalid_request_error","message":"who is %b?"}}' % fetched[0].encode()
+            events = [(b"content-type", b"text/event-stream")]
+            for play in (Play(400, JSON, [complaint]), Play(200, events, [b"event: error\ndata: %b\n\n" % complaint])):
+                caller = await rig.ask(play, model="vertex/claude-x", stream=play.status == 200)
+                assert b"who is [redacted]?" in caller.body, caller.body
+            del fetched[0]
 
 
 def is_signed(head: bytes, body: bytes, credentials: Credentials) -> bool:
