@@ -1,18 +1,29 @@
 """What this process has seen of targets and conversations, for the next plan: how fast targets are, and who was asked last.
 
 Rule: all of it may be lost; it makes answers faster and cheaper, not right or wrong. Limits: bounded in number; the oldest goes.
+Rule: a storm is one account's: whoever is refused is held back, and nobody beside it.
 """
 
 from math import inf
 from time import monotonic
 
+import msgspec
+
 from routing.failures.failure import Failure
 from routing.plan.plan import Attempt
-from routing.plan.storm import Storm, is_refusal_of_load, may_repeat_now, shed_failure
+from routing.plan.storm import HALF_LIFE_S, Storm, is_refusal_of_load, may_repeat_now, shed_failure
 from routing.routes.speed import Speed
 
 CONVERSATIONS_MAX = 65_536
 TARGETS_MAX = 4_096
+
+
+class AccountStorm(msgspec.Struct, frozen=True):
+    """What one account is refused by one target: the storm, when its first refusal was heard (monotonic), and the last one."""
+
+    storm: Storm
+    since_s: float
+    last: Failure
 
 
 class Observed:
@@ -24,7 +35,8 @@ class Observed:
         self._kept: dict[tuple[str, str], tuple[str, float]] = {}
         self._asking: dict[str, int] = {}
         self._repeating: dict[str, int] = {}
-        self._storms: dict[str, tuple[Storm, Failure]] = {}
+        self._storms: dict[tuple[str, str], AccountStorm] = {}
+        """By target and account."""
 
     def ask(self, provider: str) -> None:
         """A request is under way to this provider, until `told`."""
@@ -46,40 +58,43 @@ class Observed:
     def end_repeat(self, attempt: Attempt) -> None:
         self._repeating[attempt.provider.name] -= 1
 
-    def shed(self, attempt: Attempt, roll: float) -> Failure | None:
-        """What a request to this target fails with unsent, because most of the last ones were refused; None: send it."""
+    def shed(self, attempt: Attempt, account: str, roll: float) -> Failure | None:
+        """What an account's request to this target fails with unsent, because most of its last were refused; None: send it."""
         if not self._storms:
             return None
-        storm = self._storms.get(attempt.scopes.target)
-        if storm is None:
+        at = (attempt.scopes.target, account)
+        known = self._storms.get(at)
+        if known is None:
             return None
         # What is not sent counts as asked: so the part that is sent follows the part that is accepted.
         now_s = monotonic()
-        if roll < storm[0].shed(now_s):
-            self._storms[attempt.scopes.target] = (storm[0].after(now_s, accepted=False), storm[1])
-            return shed_failure(storm[1])
+        if roll < known.storm.shed(now_s):
+            self._storms[at] = AccountStorm(known.storm.after(now_s, accepted=False), known.since_s, known.last)
+            return shed_failure(known.last)
         return None
 
-    def count(self, attempt: Attempt, failure: Failure | None, now_s: float, began_s: float) -> None:
+    def count(self, attempt: Attempt, account: str, failure: Failure | None, now_s: float, began_s: float) -> None:
         """An attempt that began at `began_s` was accepted (None), or refused; other failures say nothing of its load.
 
-        Refusals of what was under way together are one: a burst of one account is no storm for the others.
+        What was under way when the first refusal was heard is one with it: who sent a burst could not know better.
         """
-        scope = attempt.scopes.target
-        known = self._storms.get(scope)
+        at = (attempt.scopes.target, account)
+        known = self._storms.get(at)
         if failure is not None and is_refusal_of_load(failure):
-            if known is not None and began_s < known[0].at_s:
-                return
-            if known is None and len(self._storms) >= TARGETS_MAX:
+            storm, since_s = Storm(0.0, 0.0, now_s), now_s
+            if known is not None and now_s - known.storm.at_s <= HALF_LIFE_S:
+                storm, since_s = known.storm, known.since_s
+                if began_s < since_s:
+                    return
+            elif len(self._storms) >= TARGETS_MAX:
                 self._storms.clear()
-            storm = Storm(0.0, 0.0, now_s) if known is None else known[0]
-            self._storms[scope] = (storm.after(now_s, accepted=False), failure)
+            self._storms[at] = AccountStorm(storm.after(now_s, accepted=False), since_s, failure)
         elif failure is None and known is not None:
-            storm = known[0].after(now_s, accepted=True)
+            storm = known.storm.after(now_s, accepted=True)
             if storm.is_over:
-                del self._storms[scope]
+                del self._storms[at]
             else:
-                self._storms[scope] = (storm, known[1])
+                self._storms[at] = AccountStorm(storm, known.since_s, known.last)
 
     def answered(self, attempt: Attempt, first_token_s: float, now_s: float) -> None:
         """An answer of this target has begun, so many seconds after it was asked."""

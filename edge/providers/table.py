@@ -263,7 +263,7 @@ class Table:
         """An attempt that began at `began_s` has ended, well (None) or not: let the next plans know."""
         now_s = monotonic()
         observed = self.observed
-        observed.count(attempt, failure, now_s, began_s)
+        observed.count(attempt, account, failure, now_s, began_s)
         if failure is None:
             observed.answered(attempt, now_s - began_s, now_s)
         if self._health or failure is not None:

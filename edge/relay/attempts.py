@@ -82,7 +82,7 @@ class Attempts:
                 context.expect_first_token(asked_s + limit_s if _is_followed(attempts, at) else inf)
             observed.ask(attempt.provider.name)
             try:
-                if (shed := observed.shed(attempt, random.random())) is not None:
+                if (shed := observed.shed(attempt, account, random.random())) is not None:
                     raise AttemptFailed(shed)
                 exchange = await self._ask(attempt, forward, attempt.provider.stream_options)
                 if not 200 <= exchange.status < 300:

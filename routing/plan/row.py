@@ -184,7 +184,8 @@ def _plan_around(row: PlanRow, turn: int, health: Mapping[str, Health], now_s: f
 
 def _reopened(rotation: tuple[Target, ...], known: Mapping[int, list[Health]], now_s: float, account: str) -> tuple[Target, ...]:
     """Targets that failures alone have closed, as far as those are more than the policy's part of all: the one that would open
-    next first. When all are closed this is panic mode: somebody is asked, since no answer is worse than a failed attempt."""
+    next first. When failures alone have closed all of them this is panic mode: somebody is asked, since no answer is worse than a
+    failed attempt. Beside a target that has said when it will serve, the caller is told to wait for that instead."""
     closed: list[tuple[float, Target]] = []
     for target in rotation:
         ill = [[each for each in known[id(attempt)] if each.is_open(now_s, account)] for attempt in target]

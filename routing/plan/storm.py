@@ -3,7 +3,8 @@
 Rule: only what goes again to the same target with the same key is a repetition; moving to another one is not, and is never kept
 from a caller. Source: Envoy's retry budget; the client-side throttle of Google's SRE book, chapter "Handling Overload":
 p = max(0, (requests - 2 * accepts) / (requests + 1)).
-Limits: counts halve every HALF_LIFE_S; a target is in the throttle's books from its first refusal until it is well again.
+Limits: counts halve every HALF_LIFE_S; an account's use of a target is in the throttle's books from its first refusal until it is
+well again.
 """
 
 from typing import Final
@@ -32,7 +33,7 @@ def is_refusal_of_load(failure: Failure) -> bool:
 
 
 class Storm(msgspec.Struct, frozen=True):
-    """What one target has been asked and has accepted lately, as of `at_s`."""
+    """What one target has been asked by one account, and has accepted of it, lately, as of `at_s`."""
 
     requests: float
     accepts: float

@@ -1,5 +1,6 @@
 """Failures over real sockets: what the caller reads, who is asked next, what is charged, what rests until when."""
 
+import os
 import random
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.edge.patience import until
 from tests.edge.rig import Caller, Rig, reread
 from tests.processes import free_port
 from tests.provider import Provider, Request
+from usage import key
 
 pytestmark = pytest.mark.anyio
 IDS = [each.name for each in BEHAVIOURS]
@@ -383,6 +385,33 @@ async def test_failures_in_flight_together_are_one(rig: FailoverRig, answer: Ans
         assert (await caller).status != 200
     closed = rig.rests("another")
     assert max(closed.values(), default=0.0) == pytest.approx(rest_s, abs=1.0)
+
+
+@pytest.mark.parametrize("is_burst", [True, False], ids=["at once", "one after another"])
+@pytest.mark.parametrize("headers", [[("retry-after-ms", "20")], []], ids=["for 20 ms", "for no time"])
+async def test_refusals_of_one_account_hold_nobody_else_back(
+    rig: FailoverRig, headers: list[tuple[str, str]], is_burst: bool
+) -> None:
+    """Once the provider takes requests again, another account's is sent at once, whatever one account had been refused."""
+    other, key_id = key.mint(os.urandom(32))
+    rig.office.open_account("other", 10**9)
+    rig.office.add_key(key.digest(other.encode()), "other", key_id)
+    gate = f"refused {id(rig)}"
+    rig.script((Gate(gate), *respond(b"", 429, headers)))
+    burst = [rig.start(rig.caller(model="lone/m")) for _ in range(14 if is_burst else 1)]
+    await until(lambda: rig.asked.count("ill") == len(burst))
+    rig.provider.release(gate)
+    for running in burst:
+        assert (await running).status == 429
+    rig.script(respond(b"", 429, headers))
+    for _ in range(0 if is_burst else 14):
+        rig.health.clear()
+        assert (await rig.request("lone/m")).status == 429
+    rig.health.clear()
+    rig.script(respond(completion()))
+    caller = rig.caller(model="lone/m")
+    caller.scope["headers"] = [(b"host", b"edge.test"), (b"authorization", b"Bearer " + other.encode())]
+    assert (await rig.run(caller)).status == 200, caller.body
 
 
 async def test_content_of_one_account_closes_nothing_for_others(rig: FailoverRig) -> None:

@@ -3,12 +3,14 @@
 from pathlib import Path
 from time import monotonic
 
+import pytest
+
 from edge.providers.observed import Observed
 from edge.providers.table import LazyUpstream, Table
 from edge.upstream.pool import NativeUpstream
 from edge.write_batch import WriteBatch
 from routing.failures.failure import Failure, Kind, Sent, Source
-from routing.plan.plan import Plan
+from routing.plan.plan import Attempt, Plan
 from routing.request.envelope import read
 
 TEXT = """
@@ -24,6 +26,8 @@ api_key = "none"
 targets = [{ to = "a/m", weight = 5 }, { to = "b/m", weight = 5 }]
 sticky_s = 600
 """
+
+REFUSED = Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, 429, 1.0)
 
 
 def first(table: Table, words: str, roll: float, now_s: float = 0.0, account: str = "one") -> str:
@@ -52,20 +56,43 @@ def test_observed_conversations_are_bounded() -> None:
     assert (observed.kept("r", "0", 0.0), observed.kept("r", "1", 0.0), observed.kept("r", "65536", 0.0)) == ("", "a/m", "a/m")
 
 
-def test_burst_is_one_refusal_and_no_storm(tmp_path: Path) -> None:
-    """Fourteen that are refused together say one thing, and the next is sent; fourteen one after another are a storm."""
+@pytest.fixture
+def attempt(tmp_path: Path) -> Attempt:
     file = tmp_path / "providers.toml"
     file.write_text(TEXT)
     table = Table(file, NativeUpstream(WriteBatch()), LazyUpstream())
     planned = table.plan(read(b'{"model":"a/m","messages":[{"role":"user","content":"x"}]}'), (), 0.0, 0.0, "one")
     assert isinstance(planned, Plan)
-    attempt = planned.attempts[0]
-    refused = Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, 429, 1.0)
+    return planned.attempts[0]
+
+
+def test_burst_is_one_refusal_and_no_storm(attempt: Attempt) -> None:
+    """Fourteen that are refused together say one thing, and the next is sent; fourteen one after another are a storm, and that
+    account's alone."""
     observed = Observed()
     now_s = monotonic()
     for number in range(14):
-        observed.count(attempt, refused, now_s + 0.01 * number, now_s - 1.0)
-    assert observed.shed(attempt, 0.0) is None
+        observed.count(attempt, "one", REFUSED, now_s + 0.01 * number, now_s - 1.0)
+    assert observed.shed(attempt, "one", 0.0) is None
     for number in range(14):
-        observed.count(attempt, refused, now_s + 2.0 + number, now_s + 1.5 + number)
-    assert observed.shed(attempt, 0.0) is not None
+        observed.count(attempt, "one", REFUSED, now_s + 2.0 + number, now_s + 1.5 + number)
+    assert observed.shed(attempt, "two", 0.0) is None
+    assert observed.shed(attempt, "one", 0.0) is not None
+
+
+def test_storm_is_seen_however_many_are_under_way(attempt: Attempt) -> None:
+    """Twenty at once, of which the provider takes one: what is accepted or held back in between hides no refusal."""
+    observed, began_s = Observed(), monotonic() - 5.0
+    observed.count(attempt, "one", REFUSED, began_s, began_s - 1.0)
+    for number in range(40):
+        observed.count(attempt, "one", None if number % 20 == 0 else REFUSED, began_s + 1.0 + 0.01 * number, began_s + 0.5)
+    assert observed.shed(attempt, "one", 0.8) is not None
+
+
+def test_storm_that_is_long_past_makes_no_burst_a_storm(attempt: Attempt) -> None:
+    """After a while without any refusal, what is refused together is one again."""
+    observed, now_s = Observed(), monotonic()
+    observed.count(attempt, "one", REFUSED, now_s - 3_600.0, now_s - 3_601.0)
+    for number in range(14):
+        observed.count(attempt, "one", REFUSED, now_s + 0.01 * number, now_s - 1.0)
+    assert observed.shed(attempt, "one", 0.0) is None
