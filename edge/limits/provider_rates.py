@@ -1,8 +1,9 @@
-"""What providers say that they have left for us, by their `x-ratelimit-*` answers: a rate per key and unit, as ours are.
+"""What providers say that they have left for us, by their `x-ratelimit-*` answers: a rate per unit of each model behind each key.
 
 Rule: a provider's word replaces what we reckoned since its last one; other edges use the same key, and only the provider knows.
 Rule: what is left of a provider's limit is no reason to refuse before it is used up: only then are its other keys, or others,
 asked instead, and if there is nobody, the caller is told when to come again.
+Rule: providers limit their models apart, so what one has left says nothing of another. Source: OpenAI's guide on rate limits.
 Limits: as far as they are named as OpenAI names them (most do).
 """
 
@@ -25,11 +26,11 @@ _NOTHING: Final[Known] = (None, None)
 
 
 class ProviderRates:
-    """By provider and key: requests and tokens. Empty while nobody is near a limit, which is the usual case."""
+    """By target: requests and tokens. Empty while nobody is near a limit, which is the usual case."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._known: dict[tuple[str, str | None], Known] = {}
+        self._known: dict[str, Known] = {}
 
     def __bool__(self) -> bool:
         return bool(self._known)
@@ -40,7 +41,7 @@ class ProviderRates:
         if _UNITS[0][1] not in fields and _UNITS[1][1] not in fields:
             return
         now_s, now_unix_s = self._clock(), time()
-        at = (attempt.provider.name, attempt.key_ref)
+        at = attempt.scopes.target
         known = tuple(_stated(fields, names, now_s, now_unix_s) for names in _UNITS)
         if known == _NOTHING:
             self._known.pop(at, None)
@@ -48,8 +49,8 @@ class ProviderRates:
             self._known[at] = (known[0], known[1])
 
     def refusal(self, attempt: Attempt, tokens: int, now_s: float) -> Refusal | None:
-        """Why this key of the provider cannot be asked now."""
-        known = self._known.get((attempt.provider.name, attempt.key_ref))
+        """Why this target cannot be asked now."""
+        known = self._known.get(attempt.scopes.target)
         if known is None:
             return None
         now_ns = int(now_s * 1e9)
@@ -62,7 +63,7 @@ class ProviderRates:
 
     def take(self, attempt: Attempt, tokens: int, now_s: float) -> None:
         """It is asked: what it said to have left is less now, until it says something else."""
-        at = (attempt.provider.name, attempt.key_ref)
+        at = attempt.scopes.target
         known = self._known.get(at)
         if known is None:
             return

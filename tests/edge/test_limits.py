@@ -209,6 +209,18 @@ async def test_providers_own_word_is_followed(rig: Rig) -> None:
     assert int(refused.headers[b"retry-after"]) <= 30
 
 
+async def test_providers_word_is_of_one_model(tmp_path: Path) -> None:
+    """Providers limit each model by itself: one that has nothing left keeps nobody from its neighbour behind the same key."""
+    neighbour = '[providers.p.models.n]\ninput = "1"\noutput = "2"\n'
+    spent = [*JSON, (b"x-ratelimit-limit-requests", b"100"), (b"x-ratelimit-remaining-requests", b"0")]
+    spent.append((b"x-ratelimit-reset-requests", b"30s"))
+    async with Rig(tmp_path, more=neighbour) as rig:
+        await rig.ask(Play(200, spent, [ANSWER]))
+        assert (await rig.run(rig.caller())).status == 429
+        assert (await ask(rig, model="p/n")).status == 200
+        assert (await rig.run(rig.caller())).status == 429, "what the neighbour says is not of this one"
+
+
 class LeakyPool(PermitPool):
     """Counts instead of holding: what is given back twice, or not at all, stays wrong for ever."""
 
