@@ -80,10 +80,10 @@ class Node:
         self._collector = collector
         self.metrics = Metrics()
         self.tasks = Tasks(self.metrics.restarts)
-        self.turn = WriteBatch()
+        self.write_batch = WriteBatch()
         self.clock = Clock()
-        self.mint = IdGenerator(self.clock)
-        self.native = NativeUpstream(self.turn)
+        self.ids = IdGenerator(self.clock)
+        self.native = NativeUpstream(self.write_batch)
         self._httpx = LazyUpstream()
         self.table = Table(settings.providers, self.native, self._httpx, settings.region)
         self.reloader = Reloader(settings.providers, self.table)
@@ -150,7 +150,7 @@ class Node:
         return self._refuse(scope, send) if relay is None else relay(scope, receive, send)
 
     def _refuse(self, scope: Scope, send: Send) -> Awaitable[None]:
-        request_id = own_request_id(scope["headers"]) or "req-" + self.mint.draw()
+        request_id = own_request_id(scope["headers"]) or "req-" + self.ids.draw()
         return send_refusal(send, self._refusal, flavor_of(scope["path"]), [(b"x-request-id", request_id.encode())])
 
     def readiness(self) -> Readiness:
@@ -199,12 +199,12 @@ class Node:
             self.table,
             books,
             self.watch,
-            self.mint,
+            self.ids,
             self.in_flight,
             bounds,
             deployment,
             self.failed_authentications,
-            FairStart(self.turn),
+            FairStart(self.write_batch),
             self.idempotency,
         )
         log.info("node %s serves in epoch %d", self.name, booted.epoch)
@@ -212,7 +212,7 @@ class Node:
     def _begin(self, folder: str, booted: Booted, journal: Journal) -> tuple[Booted, Journal, Credit, Recovery]:
         """What an epoch is served with. Once: `_join` may be started again, and another epoch would leave this one open."""
         tasks = self.tasks
-        journal.join(self.turn)
+        journal.join(self.write_batch)
         self.journal = journal
         self.credit = credit = Credit(
             self.name,

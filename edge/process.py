@@ -67,7 +67,7 @@ class Edge:
         async with admin(node, settings):
             await node.start()
             reader_timeout_s = node.table.config.limits.reader_timeout_s
-            yield {WRITE_BATCH: node.turn, READER_TIMEOUT: reader_timeout_s, ADMISSION: node.admission}
+            yield {WRITE_BATCH: node.write_batch, READER_TIMEOUT: reader_timeout_s, ADMISSION: node.admission}
             await node.stop()
 
     @property

@@ -16,8 +16,8 @@ from typing import Protocol
 
 from routing.failures.failure import Kind, Sent, Source
 
-log = logging.getLogger("tollway.turn")
-WRITE_BATCH = "tollway.turn"
+log = logging.getLogger("tollway.write_batch")
+WRITE_BATCH = "tollway.write_batch"
 """In the state of an ASGI application's lifespan: the WriteBatch that its server is to write through."""
 HELD_MAX = 32
 LARGE_BYTES = 65_536

@@ -252,7 +252,7 @@ class Connection(asyncio.Protocol):
     # What requests and the server call.
 
     def write(self, data: bytes) -> None:
-        self.server.turn.write(self.transport, data)
+        self.server.write_batch.write(self.transport, data)
 
     def pause_reading(self) -> None:
         if not self.is_reading_paused and not self.is_closing:
@@ -297,18 +297,18 @@ class Connection(asyncio.Protocol):
         self.reader.drop()
         self._pace()
         self.resume_reading()
-        self.server.turn.end()
+        self.server.write_batch.end()
         self.transport.write_eof()
 
     def _cut(self) -> None:
         """What was said is sent, and is seen not to be the whole."""
-        self.server.turn.end()
+        self.server.write_batch.end()
         self.transport.abort()
 
     def close(self) -> None:
         """Close when everything written has gone out."""
         self.is_closing = True
-        self.server.turn.end()
+        self.server.write_batch.end()
         self.transport.close()
 
 

@@ -19,7 +19,7 @@ _ANSWERS = {
     ),
     503: (b"503 Service Unavailable", "overloaded", "this edge has as many connections as it can serve; try again"),
 }
-_mint = IdGenerator()
+_ids = IdGenerator()
 
 
 class BadRequest(Exception):
@@ -40,4 +40,4 @@ def refusal(status: int, date: bytes, target: bytes) -> bytes:
         b"%bcontent-length: %d\r\nconnection: close\r\n\r\n"
     )
     retry = b"retry-after: 1\r\n" if status in (429, 503) else b""
-    return head % (line, date, _mint.draw().encode(), retry, len(body)) + body
+    return head % (line, date, _ids.draw().encode(), retry, len(body)) + body

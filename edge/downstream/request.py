@@ -35,7 +35,7 @@ class Host(Protocol):
     """The server that a request came to, as far as its response needs it (`edge.downstream.server`)."""
 
     loop: asyncio.AbstractEventLoop
-    turn: WriteBatch
+    write_batch: WriteBatch
     date: bytes
     is_stopping: bool
 
@@ -172,7 +172,7 @@ class Request(msgspec.Struct, eq=False):
         if self._takes_chunks and message.get("more_body", False):
             body: bytes = message.get("body", b"")
             if body:
-                connection.server.turn.write(connection.transport, b"%x\r\n%b\r\n" % (len(body), body))
+                connection.server.write_batch.write(connection.transport, b"%x\r\n%b\r\n" % (len(body), body))
             if connection.drained is not None:
                 await connection.drained
             return

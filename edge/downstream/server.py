@@ -58,7 +58,7 @@ class Server:
         self.is_listening = False
         self.is_stopping = False
         self.date = b""
-        self.turn = WriteBatch()
+        self.write_batch = WriteBatch()
         self.reader_timeout_s = READER_TIMEOUT_S
         self.admission = Admission(connections_max)
         self.ahead_bytes = 0
@@ -76,8 +76,8 @@ class Server:
         """Serve until `stop`, at `host` and `port` or on the listening socket `fd`. StartFailed: the application did not."""
         life = Life(self.app)
         await life.start()
-        self.turn = life.state.get(WRITE_BATCH, self.turn)
-        self.turn.takes_answers = True
+        self.write_batch = life.state.get(WRITE_BATCH, self.write_batch)
+        self.write_batch.takes_answers = True
         self.reader_timeout_s = life.state.get(READER_TIMEOUT, self.reader_timeout_s)
         self.admission = life.state.get(ADMISSION, self.admission)
         self._sweep()

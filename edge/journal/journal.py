@@ -85,10 +85,10 @@ class Journal:
             f"running={len(self._running)} bytes={self._log.bytes} {self.failure or 'ok'}>"
         )
 
-    def join(self, turn: WriteBatch) -> None:
+    def join(self, write_batch: WriteBatch) -> None:
         """Write with the turn, one write for all its lines, instead of one for each line."""
-        self._syncer.turn = turn
-        turn.commit = self.commit
+        self._syncer.write_batch = write_batch
+        write_batch.commit = self.commit
 
     def commit(self) -> str:
         """Put what was journaled in this turn into the kernel; returns why nothing may be dispatched, or nothing."""
@@ -106,7 +106,7 @@ class Journal:
         line = intent_line(intent)
         home = self._log.head
         syncer.put(line)
-        if syncer.turn is None and syncer.commit():
+        if syncer.write_batch is None and syncer.commit():
             raise JournalUnavailable(syncer.failure)
         running[intent.gen_id] = OpenIntents(home, line)
         home.open_intents += 1
@@ -124,7 +124,7 @@ class Journal:
             return
         line = mark_line(gen_id, tokens)
         syncer.put(line)
-        if syncer.turn is None and syncer.commit():
+        if syncer.write_batch is None and syncer.commit():
             self.marks_shed_total += 1
             return
         running.mark = line

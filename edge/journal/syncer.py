@@ -38,7 +38,7 @@ class Syncer:
         self._log = files
         self._syncs = files.syncs
         self._worker = worker
-        self.turn: WriteBatch | None = None
+        self.write_batch: WriteBatch | None = None
         self._lines: list[bytes] = []
         self._settled: list[tuple[bytes, int]] = []
         self._fresh: list[bytes] = []
@@ -52,15 +52,15 @@ class Syncer:
     def put(self, line: bytes) -> None:
         """A line for the next commit, which the end of the turn makes."""
         self._lines.append(line)
-        turn = self.turn
-        if turn is not None and not turn.is_due:
-            turn.fall_due()
+        batch = self.write_batch
+        if batch is not None and not batch.is_due:
+            batch.fall_due()
 
     def keep(self, line: bytes, seq: int) -> None:
         """A settlement for the next commit: it goes into the kernel, or among those that wait for the disk."""
         self._settled.append((line, seq))
         self.put(line)
-        if self.turn is None or not self.turn.takes_answers:
+        if self.write_batch is None or not self.write_batch.takes_answers:
             self.commit()
 
     def commit(self) -> str:

@@ -26,12 +26,12 @@ LARGE_BYTES = 1_048_576
 
 
 class FairStart:
-    """For one event loop. `turn` knows when the turn began."""
+    """For one event loop. `write_batch` knows when the turn began."""
 
-    __slots__ = ("_begun", "_is_releasing", "_large", "_late_s", "_turn", "_waiting")
+    __slots__ = ("_begun", "_is_releasing", "_large", "_late_s", "_waiting", "_write_batch")
 
-    def __init__(self, turn: WriteBatch) -> None:
-        self._turn = turn
+    def __init__(self, write_batch: WriteBatch) -> None:
+        self._write_batch = write_batch
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         """By account; the one whose turn it is first."""
         self._begun: set[str] = set()
@@ -46,7 +46,7 @@ class FairStart:
 
     def is_late(self, now_s: float) -> bool:
         """Whether it has to be asked at all who begins."""
-        return bool(self._waiting) or (self._turn.is_due and now_s - self._turn.due_s > TURN_S)
+        return bool(self._waiting) or (self._write_batch.is_due and now_s - self._write_batch.due_s > TURN_S)
 
     async def wait(self, account: str, now_s: float) -> bool:
         """Return when a request of `account` may begin; whether it had to wait. Denied: too many of them do."""
@@ -73,11 +73,11 @@ class FairStart:
 
     def _may_begin(self, account: str, now_s: float) -> bool:
         """Whether an account of which none waits may begin one."""
-        turn = self._turn
-        if not turn.is_due or now_s - turn.due_s <= TURN_S:
+        batch = self._write_batch
+        if not batch.is_due or now_s - batch.due_s <= TURN_S:
             return True
-        if turn.due_s != self._late_s:
-            self._late_s = turn.due_s
+        if batch.due_s != self._late_s:
+            self._late_s = batch.due_s
             self._begun.clear()
         elif account in self._begun:
             return False

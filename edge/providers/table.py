@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from edge.providers.tokens import Tokens, TokenSource
 
 log = logging.getLogger("tollway.table")
-LANES_MAX = 4_096
+RESOLVED_MAX = 4_096
 """Of endpoints with the model in their path, whose names callers may choose."""
 _SENSITIVE = re.compile(r"key|token|secret|auth|cookie|credential|password", re.IGNORECASE)
 
@@ -85,8 +85,8 @@ class Table:
         self._token_sources: dict[str, TokenSource] = {}
         """With those of tables before."""
         self._health: dict[str, Health] = {}
-        self._lanes: dict[tuple[str, str | None], ResolvedEndpoint] = {}
-        self._endpoint_lanes: dict[tuple[str, str | None, str, str, bool], ResolvedEndpoint] = {}
+        self._resolved_chat: dict[tuple[str, str | None], ResolvedEndpoint] = {}
+        self._resolved_endpoints: dict[tuple[str, str | None, str, str, bool], ResolvedEndpoint] = {}
         self._ca_versions: dict[str, str] = {}
         self._is_in_force = False
         text = path.read_bytes()
@@ -97,7 +97,7 @@ class Table:
     def adopt(self, config: Config, sources: Sources) -> None:
         """Use it from now on. Everything is made before anything is changed: ValueError leaves what was."""
         secrets = dict(sources.secrets)
-        lanes: dict[tuple[str, str | None], ResolvedEndpoint] = {}
+        resolved: dict[tuple[str, str | None], ResolvedEndpoint] = {}
         trials: dict[tuple[str, str | None], ResolvedEndpoint] = {}
         versions, self._ca_versions = self._ca_versions, sources.certificates
         try:
@@ -106,12 +106,12 @@ class Table:
                     _prove_authorities(provider, sources)
                 for ref in provider.key_refs or (None,):
                     if ref is None:
-                        lanes[provider.name, ref] = self._lane(provider, None)
-                        trials[provider.name, ref] = self._lane(provider, None, provider.endpoints[0])
+                        resolved[provider.name, ref] = self._make_resolved(provider, None)
+                        trials[provider.name, ref] = self._make_resolved(provider, None, provider.endpoints[0])
                     elif ref in secrets:
                         try:
-                            lanes[provider.name, ref] = self._lane(provider, secrets[ref])
-                            trials[provider.name, ref] = self._lane(provider, secrets[ref], provider.endpoints[0])
+                            resolved[provider.name, ref] = self._make_resolved(provider, secrets[ref])
+                            trials[provider.name, ref] = self._make_resolved(provider, secrets[ref], provider.endpoints[0])
                         except ValueError as error:
                             log.error("%s is not used: %s", ref, error)
                             del secrets[ref]
@@ -127,9 +127,9 @@ class Table:
         self.config, self.sources, self.offered, self.catalog, self._routes = config, sources, offered, catalog, routes
         self._is_in_force = True
         self._forget_other_keys(config, digests)
-        # Requests that were planned with the last table still find their lanes.
-        self._lanes = self._lanes | lanes
-        self._endpoint_lanes.clear()
+        # Requests that were planned with the last table still find their endpoints.
+        self._resolved_chat = self._resolved_chat | resolved
+        self._resolved_endpoints.clear()
         self._known_secrets |= secrets
         self.trials = trials
         """How each provider, with each of its keys, is asked for its models: as the format that it prefers authenticates."""
@@ -149,7 +149,7 @@ class Table:
             if (provider, key) not in kept and (key or provider not in config.providers):
                 del self._health[scope]
 
-    def _lane(
+    def _make_resolved(
         self, provider: Provider, secret: str | None, endpoint: Endpoint = CHAT, model: str = "", is_stream: bool = False
     ) -> ResolvedEndpoint:
         base = endpoint.base_url or provider.base_url
@@ -243,16 +243,16 @@ class Table:
     def resolve(self, attempt: Attempt, endpoint: Endpoint = CHAT, *, is_stream: bool = False) -> ResolvedEndpoint:
         """How an attempt reaches one of its provider's endpoints."""
         if endpoint is CHAT:
-            return self._lanes[attempt.provider.name, attempt.key_ref]
+            return self._resolved_chat[attempt.provider.name, attempt.key_ref]
         model = attempt.model.name if endpoint.has_model_in_path else ""
         key = (attempt.provider.name, attempt.key_ref, endpoint.format, model, is_stream and bool(endpoint.stream_path))
-        lane = self._endpoint_lanes.get(key)
-        if lane is None:
-            if len(self._endpoint_lanes) >= LANES_MAX:
-                self._endpoint_lanes.clear()
+        found = self._resolved_endpoints.get(key)
+        if found is None:
+            if len(self._resolved_endpoints) >= RESOLVED_MAX:
+                self._resolved_endpoints.clear()
             secret = None if attempt.key_ref is None else self._known_secrets[attempt.key_ref]
-            lane = self._endpoint_lanes[key] = self._lane(attempt.provider, secret, endpoint, model, is_stream)
-        return lane
+            found = self._resolved_endpoints[key] = self._make_resolved(attempt.provider, secret, endpoint, model, is_stream)
+        return found
 
     def begin(self, attempt: Attempt, account: str) -> None:
         """An attempt is sent: what was closed and may be tried again now has its trial."""
@@ -284,8 +284,8 @@ class Table:
     def due(self, now_s: float) -> list[tuple[str, ResolvedEndpoint]]:
         """The scopes that are due for a trial at no cost, and how they are reached."""
         due = [scope for scope, each in self._health.items() if each.is_due(now_s)]
-        lanes = ((scope, self._trial_of.get(" ".join(scope.split(" ")[:2]))) for scope in due)
-        return [(scope, lane) for scope, lane in lanes if lane is not None]
+        resolved = ((scope, self._trial_of.get(" ".join(scope.split(" ")[:2]))) for scope in due)
+        return [(scope, each) for scope, each in resolved if each is not None]
 
     def resting(self, now_s: float) -> list[dict[str, object]]:
         """What is closed now, for the operator: keys by their references, never by what they are."""

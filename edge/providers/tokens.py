@@ -46,7 +46,7 @@ class TokenRequest(NamedTuple):
 
 
 class TokenSource(Protocol):
-    """Where tokens of one kind come from. `request` is made anew for each: an assertion has a time in it."""
+    """Where tokens of one kind come from. `request` is made for each fetch: an assertion has a time in it."""
 
     @property
     def name(self) -> str:

@@ -240,7 +240,7 @@ class RequestContext(msgspec.Struct, eq=False):
         self.sending_since_s = 0.0
 
     def begin_sending(self) -> None:
-        """A `send` was begun that waits for the caller (`edge.relay.begun`)."""
+        """A `send` was started that waits for the caller (`edge.relay.pending_send`)."""
         self.sending_since_s = monotonic()
 
     def end_sending(self) -> None:

@@ -1,5 +1,5 @@
-"""Ids that we mint: time-ordered, unguessable, 26 characters of Crockford's base 32 (as in ULID: 48 bits of time, 80 of
-chance)."""
+"""Ids of generations and requests: time-ordered, unguessable, 26 characters of Crockford's base 32 (as in ULID: 48 bits of time,
+80 of chance)."""
 
 import os
 import time

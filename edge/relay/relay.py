@@ -66,7 +66,7 @@ class Relay:
         table: Table,
         books: AccountingContext,
         watch: Watchdog,
-        mint: IdGenerator,
+        ids: IdGenerator,
         in_flight: MemoryBudget,
         bounds: Bounds,
         deployment: Deployment | None = None,
@@ -74,7 +74,7 @@ class Relay:
         starts: FairStart | None = None,
         idempotency: IdempotencyKeys | None = None,
     ) -> None:
-        self._authenticator = Authenticator(books.credit, deployment or Deployment(), mint.clock)
+        self._authenticator = Authenticator(books.credit, deployment or Deployment(), ids.clock)
         self._limiter = books.limiter
         self._failed = failed or FailedAuthentications()
         self._table = table
@@ -83,8 +83,8 @@ class Relay:
         self._attempts = Attempts(table)
         self._books = books
         self._watch = watch
-        self._mint = mint
-        self._clock = mint.clock
+        self._ids = ids
+        self._clock = ids.clock
         self._in_flight = in_flight
         self._bounds = bounds
         self._starts = starts or FairStart(WriteBatch())
@@ -97,14 +97,14 @@ class Relay:
         return other
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        mark = self._mint.draw()
-        gen_id = "gen-" + mark
+        drawn = self._ids.draw()
+        gen_id = "gen-" + drawn
         now_s = monotonic()
         caller = scope.get("extensions", NONE).get(CALLER)
         task = asyncio.current_task() if caller is None else caller.task
         context = RequestContext(receive, send, caller, task, now_s, now_s, now_s, flavor_of(scope["path"]))
         self._watch.contexts.add(context)
-        request_id = "req-" + mark
+        request_id = "req-" + drawn
         try:
             arrival, digest = self._arrive(scope)
             if arrival.request_id is not None:

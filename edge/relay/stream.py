@@ -15,10 +15,10 @@ from time import monotonic
 
 import msgspec
 
-from edge.relay.begun import Begun, begin
 from edge.relay.context import CancelReason, RequestContext, failure_of
 from edge.relay.end_reason import end_reason_of
 from edge.relay.generation import Generation
+from edge.relay.pending_send import PendingSend, start
 from edge.relay.provider_body import Body
 from edge.relay.responses import Bounds
 from edge.upstream import Exchange
@@ -79,7 +79,7 @@ class StreamForwarder:
         self._is_running = False
         self._handed: bytes | None = None
         self._problem: Exception | None = None
-        self._sending: Begun | None = None
+        self._sending: PendingSend | None = None
         self._identity = self._make_identity()
         self.is_open = False
         context.comment_with(self.keep_alive)
@@ -229,7 +229,7 @@ class StreamForwarder:
                 self._handed = sent
                 self._exchange.poke()
             elif sent:
-                self._sending = begin(self.context.pass_on(sent))
+                self._sending = start(self.context.pass_on(sent))
                 if self._sending is not None:
                     self.context.begin_sending()
                     self._exchange.poke()

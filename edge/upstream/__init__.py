@@ -34,7 +34,7 @@ class Target(msgspec.Struct, frozen=True, cache_hash=True):
     proxy: str | None = None
     http2: bool = False
     ca_version: str = ""
-    """What `ca_file` holds: with other certificates it is another target, whose connections are made anew."""
+    """What `ca_file` holds: with other certificates it is another target, whose connections are new ones."""
 
 
 class PoolStats(msgspec.Struct, frozen=True):

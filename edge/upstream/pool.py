@@ -30,12 +30,12 @@ WRITE_STALL_S = 30.0
 class HostPool:
     """The idle connections to one target, the one used last at the end."""
 
-    __slots__ = ("idle", "pool", "target", "turn")
+    __slots__ = ("idle", "pool", "target", "write_batch")
 
     def __init__(self, pool: "NativeUpstream", target: Target) -> None:
         self.pool = pool
         self.target = target
-        self.turn = pool.turn
+        self.write_batch = pool.write_batch
         self.idle: list[UpstreamConnection] = []
 
     def park(self, connection: UpstreamConnection) -> None:
@@ -80,8 +80,8 @@ class NativeUpstream:
 
     commits = True
 
-    def __init__(self, turn: WriteBatch | None = None) -> None:
-        self.turn = turn or WriteBatch()
+    def __init__(self, write_batch: WriteBatch | None = None) -> None:
+        self.write_batch = write_batch or WriteBatch()
         self.connections: set[UpstreamConnection] = set()
         self.is_closed = False
         self.sweeper: asyncio.TimerHandle | None = None

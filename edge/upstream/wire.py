@@ -23,9 +23,9 @@ _KEEPALIVE_TIMEOUT = re.compile(rb"(?i)\btimeout=(\d{1,9})")
 
 
 class Owner(Protocol):
-    """Who keeps idle connections, and wants to know of lost ones. `turn`: what requests are written through."""
+    """Who keeps idle connections, and wants to know of lost ones. `write_batch`: what requests are written through."""
 
-    turn: WriteBatch
+    write_batch: WriteBatch
 
     def park(self, connection: "UpstreamConnection") -> None: ...
 
@@ -120,7 +120,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Begin an exchange by writing a small request, at the end of the turn."""
         self.uses += 1
         exchange = self.exchange = WireExchange.on(self)
-        self.owner.turn.write(self.transport, b"".join((head, *body)), exchange)
+        self.owner.write_batch.write(self.transport, b"".join((head, *body)), exchange)
         return exchange
 
     async def start_large(self, head: bytes, body: Sequence[bytes | memoryview]) -> WireExchange:
@@ -132,9 +132,9 @@ class UpstreamConnection(asyncio.Protocol):
         with contextlib.suppress(OSError):
             self.twin = EarlyAnswer(self.transport)
         try:
-            turn = self.owner.turn
-            turn.write(self.transport, head, exchange)
-            turn.end()
+            batch = self.owner.write_batch
+            batch.write(self.transport, head, exchange)
+            batch.end()
             for piece in pieces(body):
                 if exchange.has_answer or self.is_lost:
                     exchange.spoil()

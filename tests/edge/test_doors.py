@@ -70,10 +70,10 @@ def keep_tokens(rig: Rig, tokens: Tokens) -> None:
     """These are the tokens of the table's doors."""
     tokens.keep(rig.table._token_sources)
     rig.table._tokens = tokens
-    for lanes in (rig.table._lanes, rig.table._endpoint_lanes):
-        for lane in lanes.values():
-            if lane.door is not None:
-                lane.door._tokens = tokens  # type: ignore[attr-defined]
+    for endpoints in (rig.table._resolved_chat, rig.table._resolved_endpoints):
+        for resolved in endpoints.values():
+            if resolved.door is not None:
+                resolved.door._tokens = tokens  # type: ignore[attr-defined]
 
 
 async def test_door_of_aws_is_a_signature_over_the_body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +203,7 @@ async def test_trial_goes_through_the_door(tmp_path: Path, monkeypatch: pytest.M
 
         rig.stage.open = remembering  # type: ignore[method-assign]
         rig.stage.plays = [Play(200, JSON, [b"{}"])]
-        lane = rig.table._lanes["aws", "env:DOOR_AWS"]
-        assert await ask(lane) is None
+        resolved = rig.table._resolved_chat["aws", "env:DOOR_AWS"]
+        assert await ask(resolved) is None
         assert heads[0].startswith(b"GET /openai/v1/models HTTP/1.1\r\n")
         assert is_signed(heads[0], b"", Credentials("AKID", "topsecret"))

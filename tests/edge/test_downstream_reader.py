@@ -87,7 +87,7 @@ class Lot:
 
     def __init__(self) -> None:
         self.loop = SimpleNamespace(time=time.monotonic, call_soon=lambda call: call())
-        self.turn = Now()
+        self.write_batch = Now()
         self.admission = Admission(10)
         self.ahead_bytes, self.ahead_bytes_max = 0, 1 << 20
         self.begun: list[tuple[Request, Scope]] = []

@@ -182,4 +182,4 @@ async def test_reload_many_times_while_requests_are_planned(folder: Folder) -> N
             assert folder.price == number
     planning.cancel()
     assert refused == []
-    assert len(folder.table._lanes) == 3
+    assert len(folder.table._resolved_chat) == 3

@@ -112,8 +112,8 @@ async def test_trial_over_httpx(rig: FailoverRig) -> None:
     """The other transport asks the same."""
     asked = lists(rig, respond({"data": []}))
     upstream = HttpxUpstream()
-    (lane, *_) = rig.table._lanes.values()
-    assert await ask(msgspec.structs.replace(lane, upstream=upstream)) is None
+    (resolved, *_) = rig.table._resolved_chat.values()
+    assert await ask(msgspec.structs.replace(resolved, upstream=upstream)) is None
     assert [request.line for request in asked] == ["GET /ill/models HTTP/1.1"]
     await upstream.aclose()
 

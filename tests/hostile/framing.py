@@ -279,7 +279,7 @@ class _Host:
 
     def __init__(self) -> None:
         self.loop = SimpleNamespace(time=time.monotonic, call_soon=lambda function: function())
-        self.turn = _Now()
+        self.write_batch = _Now()
         self.admission = Admission(1 << 20)
         self.begun: list[tuple[Request, Scope]] = []
 

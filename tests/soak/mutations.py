@@ -179,7 +179,7 @@ MUTATIONS = (
     Mutation("edge/write_batch.py", "if refusal and request is not None:", "if False:", _BATCH),
     Mutation(
         "edge/downstream/connection.py",
-        "self.server.turn.write(self.transport, data)",
+        "self.server.write_batch.write(self.transport, data)",
         "self.transport.write(data)",
         "tests/e2e/test_money_order.py",
     ),
@@ -190,7 +190,10 @@ MUTATIONS = (
         _RELAY,
     ),
     Mutation(
-        "edge/journal/syncer.py", "if self.turn is None or not self.turn.takes_answers:", "if False:", f"{_BATCH} {_JOURNAL}"
+        "edge/journal/syncer.py",
+        "if self.write_batch is None or not self.write_batch.takes_answers:",
+        "if False:",
+        f"{_BATCH} {_JOURNAL}",
     ),
     Mutation(
         "edge/journal/syncer.py",

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Generator, Iterator
 from typing import Any
 
 
-class Begun:
-    """A send that was begun without a task and waits for something; awaiting this ends it."""
+class PendingSend:
+    """A send that was started without a task and waits for something; awaiting this ends it."""
 
     __slots__ = ("_first", "_steps")
 
@@ -18,9 +18,9 @@ class Begun:
         yield from self._steps
 
 
-def begin(sending: Awaitable[None]) -> Begun | None:
+def start(sending: Awaitable[None]) -> PendingSend | None:
     """Go on with `sending` until it waits; None when it is done, as granian's is while its buffer has room."""
     steps = iter(sending.__await__())
     for first in steps:
-        return Begun(first, steps)
+        return PendingSend(first, steps)
     return None
