@@ -208,8 +208,11 @@ async def test_facts_of_a_lost_future_are_charged_and_the_gap_is_shown(
     assert broken_checks == []
 
 
-async def test_facts_of_one_batch_share_what_is_available(collector: Collector, store: Store) -> None:
+@pytest.mark.parametrize("terms", [None, KeyTerms(limit_nano=10**9)], ids=["one_purse", "two_purses"])
+async def test_facts_of_one_batch_share_what_is_available(collector: Collector, store: Store, terms: KeyTerms | None) -> None:
     """Two that no lease pays for: the second gets what the first has left, and the rest is our loss, by name."""
     caller, node = await make_caller(collector), await Node(collector).boot()
-    await node.link.ingest(node.batch([node.fact(1, caller, 700_000), node.fact(2, caller, 700_000)]))
+    other = await make_caller(collector, credit_nano=0, terms=terms)
+    assert (other.purse == caller.purse) is (terms is None)
+    await node.link.ingest(node.batch([node.fact(1, caller, 700_000), node.fact(2, other, 700_000)]))
     assert (available_nano(store), absorbed_nano(store)) == (0, 400_000)

@@ -174,6 +174,7 @@ async def test_close_waits_for_all_facts_then_returns_the_rest_once(collector: C
     with pytest.raises(Refused, match="gets no more credit"):
         await node.acquire(caller, 10)
     assert (await node.link.give_back(Return("fra-1", node.epoch, "late", "acme", 5))).returned_nano == 0
+    assert store.read(lambda tx: tx.rows("SELECT return_id FROM returns")) == [], "of a closed lease nothing is kept"
 
 
 async def test_close_of_an_unknown_epoch_without_facts_is_done(collector: Collector) -> None:

@@ -7,7 +7,7 @@ import pytest
 from edge.auth.key_cache import AT_ONCE_MAX
 from edge.auth.policies import LIFE_S, MISSING_MAX, MISSING_S, REFRESH_S
 from edge.credit.credit import Credit
-from edge.credit.wallet import IDLE_S
+from edge.credit.wallet import IDLE_S, Wallet
 from edge.tasks import Tasks
 from tests.collectors import ScriptedCollector
 from tests.edge.generations import record
@@ -164,6 +164,18 @@ async def test_grant_repeated_by_an_acknowledgement_is_applied_once() -> None:
     desk.credit.on_ack(Ack(0, leases=(Granted("acme", message.grant_id, 1000),)))
     assert desk.credit.free() == before
     await end(desk)
+
+
+async def test_grant_of_the_ask_before_does_not_answer_the_open_one() -> None:
+    """A repeated grant that comes late adds nothing, and what is asked for now is still to come."""
+    wallet = Wallet("acme", "d1", 0.0)
+    granted = Granted("acme", "g1", 1000)
+    wallet.next_ask("g1", 1000, 1, 0.0)
+    assert wallet.grant(granted, 0.0)
+    wallet.next_ask("g2", 1000, 1, 1.0)
+    assert not wallet.grant(granted, 1.0)
+    assert wallet.ask is not None
+    assert (wallet.ask.grant_id, wallet.lease.granted_nano) == ("g2", 1000)
 
 
 async def test_lease_expired_admits_nothing_and_goes_back() -> None:
