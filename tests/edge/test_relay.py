@@ -115,6 +115,23 @@ async def test_settlement_stands_when_the_caller_cannot_be_told(rig: Rig) -> Non
     assert rig.held_nano == 0
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_request_that_is_stopped_at_its_last_byte_is_charged_once(rig: Rig, stream: bool) -> None:
+    """A process that ends takes its requests down wherever they are; a charge that stands is not made again."""
+    rig.stage.plays = [Play(200, SSE, STREAM) if stream else Play(200, JSON, [ANSWER])]
+    caller = rig.caller(stream=stream)
+
+    def stop(message: dict[str, Any]) -> None:
+        if message.get("more_body") is False:
+            raise asyncio.CancelledError
+
+    caller.on_send = stop
+    with pytest.raises(asyncio.CancelledError):
+        await rig.run(caller)
+    assert [(record.end_reason, record.cost_nano) for record in rig.records] == [("completed", COST_NANO)]
+    assert rig.held_nano == 0
+
+
 async def test_failure_before_anything_was_sent_is_tried_again(rig: Rig) -> None:
     """A connection that never carried a byte costs nothing to repeat."""
     caller = await rig.ask(broken(Sent.NOTHING, Kind.CONNECT), Play(200, JSON, [ANSWER]))
@@ -217,6 +234,23 @@ async def test_caller_who_leaves_closes_the_provider_and_pays_what_came(rig: Rig
     (record,) = rig.records
     assert (record.end_reason, record.status, record.tokens.completion) == ("cancelled", 499, 2)
     assert not caller.is_complete
+    assert rig.held_nano == 0
+
+
+async def test_caller_who_leaves_before_the_answer_pays_the_prompt(rig: Rig) -> None:
+    """The provider has it, and may have read it; of a whole answer nothing is known before its end."""
+    play = Play(200, JSON, [ANSWER[:20]], ends=False)
+    rig.stage.plays = [play]
+    caller = rig.caller()
+    task = rig.start(caller)
+    await play.is_waiting.wait()
+    caller.leave()
+    rig.look(1.0)
+    await task
+    (record,) = rig.records
+    assert (record.end_reason, record.usage_source, record.tokens.completion) == ("cancelled", "estimated", 0)
+    assert record.tokens.prompt > 0
+    assert record.cost_nano > 0
     assert rig.held_nano == 0
 
 
@@ -370,18 +404,6 @@ async def test_warm_request_asks_the_collector_nothing(rig: Rig) -> None:
     assert caller.status == 200
     rig.collector.gate.set()
     assert len(rig.collector.seen) <= calls + 1
-
-
-async def test_a_settlement_after_the_last_byte_would_be_caught(rig: Rig) -> None:
-    """The wrong variant: a caller that hangs up at the last byte would cost nobody anything."""
-    rig.stage.plays = [Play(200, JSON, [ANSWER])]
-    caller = rig.caller()
-    order: list[str] = []
-    settle = rig.journal.settle
-    rig.journal.settle = lambda record: (order.append("settled"), settle(record))[1]  # type: ignore[method-assign, func-returns-value]
-    caller.on_send = lambda message: order.append("sent") if "body" in message else None
-    await rig.run(caller)
-    assert order == ["settled", "sent"]
 
 
 async def test_key_that_has_expired_is_refused(rig: Rig) -> None:
