@@ -52,13 +52,6 @@ def test_a_line_beyond_the_bound_is_refused() -> None:
         lines.feed(b"x")
 
 
-def test_a_splitter_that_ends_lines_at_a_lone_cr_would_be_caught() -> None:
-    """The wrong variant: a CR at the end of a read taken for a line's end splits a CRLF in two."""
-    wrong = [line for part in (b"data: x\r", b"\n") for line in part.splitlines(keepends=True)]
-    lines = Lines()
-    assert wrong != [line for part in (b"data: x\r", b"\n") for line in lines.feed(part)]
-
-
 @pytest.mark.parametrize(
     ("line", "payload"),
     [

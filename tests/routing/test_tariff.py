@@ -78,8 +78,8 @@ def test_tariff_never_charges_more_than_was_possible(prompt: int, completion: in
     assert cost_nano(Tokens(prompt, completion), rates) <= hold
 
 
-def test_a_charge_that_trusts_any_tier_would_be_caught() -> None:
-    """The wrong variant: the served tier without regard to what was held."""
+def test_charge_of_a_served_tier_beyond_what_was_held_is_the_plain_one() -> None:
+    """Whatever tier the answer names."""
     hold = worst_case_nano(100, 10, TARIFF.rates)
     assert cost_nano(Tokens(100, 10), TARIFF.resolve(100, "priority")) > hold
     assert TARIFF.charge(Tokens(100, 10), "", "priority", hold) == ("", TARIFF.rates)

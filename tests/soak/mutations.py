@@ -231,6 +231,81 @@ MUTATIONS = (
         "await self._finish(sent)",
         f"{_RELAY} {_FIRST}",
     ),
+    # Reading: the right place, count and price of what came. Once acted out beside the code, now made in it.
+    Mutation(
+        "routing/wire/members.py",
+        "places[name] = (key.end(), key.end() + len(value))",
+        "places[name] = (text.find(value), text.find(value) + len(value))",
+        "tests/routing/test_members.py",
+    ),
+    Mutation("routing/wire/sse.py", 'lines[-1][-1:] != b"\\n":', 'lines[-1][-1:] not in b"\\r\\n":', "tests/routing/test_sse.py"),
+    Mutation(
+        "routing/metering/meter.py",
+        "dollars(bill.cost_nano).encode()",
+        "b'%r' % (bill.cost_nano / 1e9)",
+        "tests/routing/test_meter.py",
+    ),
+    Mutation("routing/metering/bounds.py", "if ours.since_claim > completion // 8 + 4:", "if False:", _BOUNDS),
+    Mutation(
+        "routing/metering/meter.py",
+        "if claim is None or (self._claim is not None and claim.is_empty):",
+        "if claim is None:",
+        "tests/routing/test_meter.py",
+    ),
+    Mutation(
+        "routing/dialects/counts.py",
+        "of_prompt, of_completion = 0, max(gap, 0)",
+        "of_prompt, of_completion = 0, 0",
+        "tests/routing/test_openai_dialect.py",
+    ),
+    Mutation(
+        "routing/plan/reserve.py",
+        "(asked if bound is None or asked < bound else bound) * choices + extra",
+        "(asked if bound is None or asked < bound else bound) + extra",
+        "tests/routing/test_reserve.py",
+    ),
+    Mutation(
+        "routing/plan/reserve.py",
+        "completion_max = own_cap * choices + extra",
+        "completion_max = own_cap + extra",
+        "tests/routing/test_reserve.py",
+    ),
+    Mutation(
+        "routing/plan/reserve.py",
+        "min(own_cap, COMPLETION_TOKENS_MIN) * choices + extra",
+        "min(own_cap, COMPLETION_TOKENS_MIN) + extra",
+        "tests/routing/test_reserve.py",
+    ),
+    Mutation(
+        "routing/plan/reserve.py",
+        "extra = options.extra_completion * choices",
+        "extra = options.extra_completion",
+        "tests/routing/test_reserve.py",
+    ),
+    Mutation(
+        "routing/table/tariff.py",
+        "cost_nano(tokens, self.resolve(tokens.prompt, served)) <= hold_nano:",
+        "True:",
+        "tests/routing/test_tariff.py",
+    ),
+    Mutation(
+        "usage/pricing.py",
+        "return -(-cost_pico(tokens, rates) // PICO_PER_NANO)",
+        "return int(-(-cost_pico(tokens, rates) / 1e12 * 1e9 // 1))",
+        _PRICING,
+    ),
+    Mutation(
+        "edge/relay/whole.py",
+        'generation.settle("completed", exchange.status, monotonic())',
+        'context.task.get_loop().call_soon(generation.settle, "completed", exchange.status, monotonic())',
+        _RELAY,
+    ),
+    Mutation(
+        "edge/relay/stream.py",
+        '        self._settle("cancelled" if self.context.has_left else "completed")\n        await self._finish(sent)\n',
+        '        await self._finish(sent)\n        self._settle("cancelled" if self.context.has_left else "completed")\n',
+        _RELAY,
+    ),
 )
 
 

@@ -116,10 +116,3 @@ def test_overage_is_not_taken_from_the_lease() -> None:
     assert (lease.free_nano, lease.settled_nano) == (50, 50)
     lease = lease.after_hold(50).after_settle(50, 500).after_grant(30, 10.0, 0, False)
     assert lease.free_nano == 30
-
-
-def test_lease_that_gives_back_at_expiry_is_caught() -> None:
-    """The wrong variant: credit that flows back at a time-out is spent twice, and the invariant above sees it."""
-    lease = Lease("a").after_grant(100, 10.0, 0, False).after_hold(100)
-    expired_wrongly = Lease("a", granted_nano=0, held_nano=lease.held_nano)
-    assert expired_wrongly.settled_nano + expired_wrongly.held_nano > expired_wrongly.granted_nano
