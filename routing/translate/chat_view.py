@@ -94,6 +94,7 @@ class UsageView(msgspec.Struct, gc=False):
 
 _decode_chunk: Final = msgspec.json.Decoder(Chunk).decode
 _decode_parts: Final = msgspec.json.Decoder(_Parts).decode
+_decode_str: Final = msgspec.json.Decoder(str).decode
 _decode_usage: Final = msgspec.json.Decoder(UsageView).decode
 
 
@@ -101,6 +102,15 @@ def literal_of(raw: Raw) -> bytes:
     """A string that is not empty, as it stands in the JSON; nothing for anything else."""
     text = bytes(raw)
     return text if text[:1] == b'"' and text != b'""' else b""
+
+
+def decoded(literal: bytes) -> str:
+    """The text of a string as it stands in the JSON, with its escapes where they are wrong."""
+    try:
+        text: str = _decode_str(literal)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return literal[1:-1].decode("utf-8", "replace")
+    return text
 
 
 def read_chunk(payload: bytes) -> Chunk | None:

@@ -75,6 +75,12 @@ def _is_complete(payload: bytes) -> bool:
     return True
 
 
+def string_of(raw: Raw) -> bytes:
+    """The string as it stands in the JSON; an empty one for anything else."""
+    text = bytes(raw)
+    return text if text[:1] == b'"' else b'""'
+
+
 T = TypeVar("T", bound=msgspec.Struct)
 
 

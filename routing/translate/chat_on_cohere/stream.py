@@ -13,8 +13,8 @@ from routing.dialects.cohere import FINISH, Usage
 from routing.rewrite.reshape import answer_of
 from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
-from routing.translate.events import ABSENT, NOTHING, Payloads, view
-from routing.translate.frames import Frame, framed, is_one_event, learned
+from routing.translate.event_translator import EventTranslator
+from routing.translate.events import ABSENT, NOTHING, string_of, view
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -73,38 +73,16 @@ _decode: Final = msgspec.json.Decoder(Event).decode
 _decode_answer: Final = msgspec.json.Decoder(Answer).decode
 
 
-class CohereToChat:
+class CohereToChat(EventTranslator):
     """One stream."""
 
     def __init__(self, context: Context) -> None:
-        self.is_framing = False
-        self._payloads = Payloads()
+        super().__init__()
         self._writer = ChunkWriter(context.created_s)
         self._model = _encode(context.model)
-        self._frame: Frame | None = None
-        self._text = b""
-        """The text of the event that was read last, if that was nothing but a piece of text."""
         self._calls: dict[int, list[bool]] = {}
         """Index of a call → whether it has had arguments, in a list of one; calls are numbered as they began."""
         self._numbers: dict[int, int] = {}
-        self._is_over = False
-
-    def feed(self, data: bytes) -> bytes:
-        if self._frame is not None:
-            if (sent := framed(self._frame, data)) is not None:
-                return sent
-            self._frame = None
-        self.is_framing = True
-        self._text = b""
-        payloads = self._payloads.feed(data)
-        sent = b"".join([self._take(payload) for payload in payloads])
-        if self._text and len(payloads) == 1 and is_one_event(data):
-            self._frame = learned(data, self._text, sent)
-        return sent
-
-    def finish(self) -> bytes:
-        self._frame = None
-        return b"".join([self._take(payload) for payload in self._payloads.finish()])
 
     def _take(self, payload: bytes) -> bytes:
         if self._is_over:
@@ -139,7 +117,7 @@ class CohereToChat:
         return b""
 
     def name(self, id: Raw) -> None:
-        self._writer.name(_string(id), self._model)
+        self._writer.name(string_of(id), self._model)
 
     def _fail(self, error: bytes) -> bytes:
         self._is_over = True
@@ -164,7 +142,7 @@ class CohereToChat:
         function = call.function or Function()
         number = self._numbers[index] = len(self._numbers)
         self._calls[index] = [False]
-        return self._writer.call(number, _string(call.id), _string(function.name)) + self._arguments(index, call)
+        return self._writer.call(number, string_of(call.id), string_of(function.name)) + self._arguments(index, call)
 
     def _arguments(self, index: int, call: Call) -> bytes:
         function = call.function or Function()
@@ -203,9 +181,3 @@ def whole(body: bytes, context: Context) -> bytes:
     if answer is None or answer.message is None:
         return body
     return answer_of(CohereToChat(context).whole(answer, answer.message))
-
-
-def _string(raw: Raw) -> bytes:
-    """The string as it stands in the JSON; an empty one for anything else."""
-    text = bytes(raw)
-    return text if text[:1] == b'"' else b'""'

@@ -13,7 +13,7 @@ from routing.dialects.bedrock import FINISH, TIERS, BedrockUsage
 from routing.rewrite.reshape import answer_of
 from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
-from routing.translate.events import ABSENT, NOTHING, view
+from routing.translate.events import ABSENT, NOTHING, string_of, view
 from routing.translate.seals import ANTHROPIC
 from routing.wire.eventstream import Frame, FrameReader
 
@@ -164,7 +164,7 @@ class ConverseToChat:
         if start.tool_use is None:
             return b""
         tool = self._tools[index] = Tool(len(self._tools))
-        return self._writer.call(tool.number, _string(start.tool_use.tool_use_id), _string(start.tool_use.name))
+        return self._writer.call(tool.number, string_of(start.tool_use.tool_use_id), string_of(start.tool_use.name))
 
     def _delta(self, index: int, delta: Block) -> bytes:
         writer = self._writer
@@ -175,7 +175,7 @@ class ConverseToChat:
             if tool is None or bytes(delta.tool_use.input) in NOTHING:
                 return b""
             tool.has_arguments = True
-            return writer.arguments(tool.number, _string(delta.tool_use.input))
+            return writer.arguments(tool.number, string_of(delta.tool_use.input))
         if delta.reasoning_content is not None:
             return self._thought(index, delta.reasoning_content)
         return b""
@@ -187,10 +187,10 @@ class ConverseToChat:
             return writer.reasoning(bytes(thought.text), _FORMAT, number)
         if bytes(thought.signature) not in NOTHING:
             detail = b'"reasoning_details":[{"type":"reasoning.text","signature":%b,"format":"%b","index":%d}]'
-            return writer.delta(detail % (_string(thought.signature), _FORMAT, number))
+            return writer.delta(detail % (string_of(thought.signature), _FORMAT, number))
         if bytes(thought.redacted_content) not in NOTHING:
             detail = b'"reasoning_details":[{"type":"reasoning.encrypted","data":%b,"format":"%b","index":%d}]'
-            return writer.delta(detail % (_string(thought.redacted_content), _FORMAT, number))
+            return writer.delta(detail % (string_of(thought.redacted_content), _FORMAT, number))
         return b""
 
     def close(self, index: int) -> bytes:
@@ -257,9 +257,3 @@ def _error(headers: dict[str, str], payload: bytes) -> bytes:
     kind = headers.get(":exception-type") or headers.get(":error-code") or "error"
     message = told if isinstance(told, str) else headers.get(":error-message", "")
     return _encode({"type": kind, "message": message})
-
-
-def _string(raw: Raw) -> bytes:
-    """The string as it stands in the JSON; an empty one for anything else."""
-    text = bytes(raw)
-    return text if text[:1] == b'"' else b'""'

@@ -14,7 +14,7 @@ from routing.dialects.gemini import GeminiUsage, finish_of
 from routing.rewrite.reshape import answer_of
 from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
-from routing.translate.events import ABSENT, NOTHING, Payloads, dumped, loaded, view
+from routing.translate.events import ABSENT, NOTHING, Payloads, dumped, loaded, string_of, view
 from routing.translate.seals import GEMINI
 
 _FORMAT: Final = GEMINI.encode()
@@ -126,7 +126,7 @@ class GeminiToChat:
         self.is_framing = False
         if not self._is_named:
             self._is_named = True
-            self._writer.name(_string(response.response_id), _string(response.model_version))
+            self._writer.name(string_of(response.response_id), string_of(response.model_version))
         out = [self._count(response.usage_metadata)] if response.usage_metadata is not None else []
         for candidate in response.candidates or ():
             self._candidate(candidate, out)
@@ -164,7 +164,7 @@ class GeminiToChat:
         found = candidate.grounding_metadata
         for chunk in (found.grounding_chunks if found is not None else None) or ():
             if chunk.web is not None and bytes(chunk.web.uri) not in NOTHING:
-                out.append(self._writer.citation(said.pages, bytes(chunk.web.uri), _string(chunk.web.title), candidate.index))
+                out.append(self._writer.citation(said.pages, bytes(chunk.web.uri), string_of(chunk.web.title), candidate.index))
                 said.pages += 1
         said.finish = candidate.finish_reason or said.finish
 
@@ -176,23 +176,23 @@ class GeminiToChat:
             out.append(writer.content(text, index))
         call_id = b'""'
         if part.function_call is not None:
-            given = _string(part.function_call.id)
+            given = string_of(part.function_call.id)
             call_id = given if given != b'""' else b'"call_%b_%d_%d"' % (self._gen_id.encode(), index, said.calls)
         if bytes(part.thought_signature) not in NOTHING:
             said.thoughts += 1
             of_call = b'"id":%b,' % call_id if call_id != b'""' else b""
             detail = b'"reasoning_details":[{"type":"reasoning.encrypted",%b"data":%b,"format":"%b","index":%d}]'
-            out.append(writer.delta(detail % (of_call, _string(part.thought_signature), _FORMAT, said.thoughts), index))
+            out.append(writer.delta(detail % (of_call, string_of(part.thought_signature), _FORMAT, said.thoughts), index))
             said.thoughts += 1
         if part.function_call is not None:
             arguments = _encode((bytes(part.function_call.args) or b"{}").decode("utf-8", "replace"))
-            out.append(writer.call(said.calls, call_id, _string(part.function_call.name), arguments, index))
+            out.append(writer.call(said.calls, call_id, string_of(part.function_call.name), arguments, index))
             said.calls += 1
         if part.inline_data is not None:
             out.append(self._image(index, said, part.inline_data))
 
     def _image(self, index: int, said: Said, blob: Blob) -> bytes:
-        url = b'"data:%b;base64,%b"' % (_string(blob.mime_type)[1:-1], _string(blob.data)[1:-1])
+        url = b'"data:%b;base64,%b"' % (string_of(blob.mime_type)[1:-1], string_of(blob.data)[1:-1])
         image = b'"images":[{"index":%d,"type":"image_url","image_url":{"url":%b}}]' % (said.images, url)
         said.images += 1
         return self._writer.delta(image, index)
@@ -219,9 +219,3 @@ def whole(body: bytes, context: Context) -> bytes:
     # A line break between JSON's tokens would end the line.
     chunks = machine.feed(b"data: %b\n\n" % body.replace(b"\n", b" ").replace(b"\r", b" ")) + machine.finish()
     return answer_of(chunks) if chunks else body
-
-
-def _string(raw: Raw) -> bytes:
-    """The string as it stands in the JSON; an empty one for anything else."""
-    text = bytes(raw)
-    return text if text[:1] == b'"' else b'""'

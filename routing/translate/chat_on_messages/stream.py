@@ -13,8 +13,8 @@ from msgspec import Raw
 from routing.dialects.anthropic import FINISH, AnthropicUsage
 from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
-from routing.translate.events import ABSENT, NOTHING, Payloads, view
-from routing.translate.frames import Frame, framed, is_one_event, learned
+from routing.translate.event_translator import EventTranslator
+from routing.translate.events import ABSENT, NOTHING, string_of, view
 from routing.translate.seals import ANTHROPIC
 
 _FORMAT: Final = ANTHROPIC.encode()
@@ -90,57 +90,33 @@ class Tool:
         self.has_arguments = False
 
 
-class MessagesToChat:
+class MessagesToChat(EventTranslator):
     """One stream."""
 
     __slots__ = (
         "_citations",
-        "_frame",
-        "_is_over",
-        "_payloads",
         "_refusal",
         "_start",
         "_stop",
-        "_text",
         "_thoughts",
         "_tools",
         "_usage",
         "_writer",
-        "is_framing",
     )
 
     def __init__(self, context: Context) -> None:
-        self.is_framing = False
-        self._payloads = Payloads()
+        super().__init__()
         self._writer = ChunkWriter(context.created_s)
         self._usage = AnthropicUsage()
         self._tools: dict[int, Tool] = {}
         self._thoughts: dict[int, int] = {}
-        self._frame: Frame | None = None
-        self._text = b""
-        """The text of the event that was read last, if that was nothing but a piece of text."""
         self._stop = ""
         self._refusal = b""
         self._start = b""
         self._citations = 0
-        self._is_over = False
-
-    def feed(self, data: bytes) -> bytes:
-        if self._frame is not None:
-            if (sent := framed(self._frame, data)) is not None:
-                return sent
-            self._frame = None
-        self.is_framing = True
-        self._text = b""
-        payloads = self._payloads.feed(data)
-        sent = b"".join([self._take(payload) for payload in payloads])
-        if self._text and len(payloads) == 1 and is_one_event(data):
-            self._frame = learned(data, self._text, sent)
-        return sent
 
     def finish(self) -> bytes:
-        self._frame = None
-        sent = b"".join([self._take(payload) for payload in self._payloads.finish()])
+        sent = super().finish()
         if self._stop and not self._is_over:
             sent += self._conclude()
         return sent
@@ -186,7 +162,7 @@ class MessagesToChat:
         if payload == self._start:
             return b""
         self._start = payload
-        self._writer.name(_string(message.id), _string(message.model))
+        self._writer.name(string_of(message.id), string_of(message.model))
         self._usage.merge(message.usage)
         usage = self._usage.chat
         return self._writer.usage(usage.json) if usage.prompt else b""
@@ -202,10 +178,10 @@ class MessagesToChat:
             case "redacted_thinking":
                 number = self._thoughts[index] = len(self._thoughts)
                 detail = b'"reasoning_details":[{"type":"reasoning.encrypted","data":%b,"format":"%b","index":%d}]'
-                return writer.delta(detail % (_string(block.data), _FORMAT, number))
+                return writer.delta(detail % (string_of(block.data), _FORMAT, number))
             case "tool_use":
                 tool = self._tools[index] = Tool(len(self._tools), bytes(block.input))
-                return writer.call(tool.number, _string(block.id), _string(block.name))
+                return writer.call(tool.number, string_of(block.id), string_of(block.name))
             case kind if kind in _SERVERS:
                 return b""
             case kind:
@@ -220,7 +196,7 @@ class MessagesToChat:
         said = b'"reasoning":%b,' % text if text not in NOTHING else b""
         signed = b',"signature":%b' % signature if signature not in NOTHING else b""
         detail = b'%b"reasoning_details":[{"type":"reasoning.text","text":%b%b,"format":"%b","index":%d}]'
-        return self._writer.delta(detail % (said, _string(block.thinking), signed, _FORMAT, number))
+        return self._writer.delta(detail % (said, string_of(block.thinking), signed, _FORMAT, number))
 
     def _delta(self, index: int, delta: Delta) -> bytes:
         writer = self._writer
@@ -235,7 +211,7 @@ class MessagesToChat:
                 return writer.reasoning(bytes(delta.thinking), _FORMAT, self._number(index))
             case "signature_delta":
                 detail = b'"reasoning_details":[{"type":"reasoning.text","signature":%b,"format":"%b","index":%d}]'
-                return writer.delta(detail % (_string(delta.signature), _FORMAT, self._number(index)))
+                return writer.delta(detail % (string_of(delta.signature), _FORMAT, self._number(index)))
             case "input_json_delta":
                 tool = self._tools.get(index)
                 if tool is not None and bytes(delta.partial_json) not in NOTHING:
@@ -255,7 +231,7 @@ class MessagesToChat:
         if citation is None or bytes(citation.url) in NOTHING:
             return b""
         self._citations += 1
-        return self._writer.citation(self._citations - 1, bytes(citation.url), _string(citation.title))
+        return self._writer.citation(self._citations - 1, bytes(citation.url), string_of(citation.title))
 
     def _close(self, index: int) -> bytes:
         """A call without arguments has none to stream: its input is `{}`, or what it began with."""
@@ -279,9 +255,3 @@ class MessagesToChat:
         writer, refusal = self._writer, REFUSAL + self._refusal if self._refusal else b""
         finish = writer.finish(FINISH.get(self._stop, self._stop), self._stop, delta=refusal)
         return finish + writer.usage(self._usage.chat.json) + DONE
-
-
-def _string(raw: Raw) -> bytes:
-    """The string as it stands in the JSON; an empty one for anything else."""
-    text = bytes(raw)
-    return text if text[:1] == b'"' else b'""'

@@ -13,8 +13,8 @@ from routing.dialects.responses import ToolUsage, Usage, chat_usage
 from routing.rewrite.reshape import answer_of
 from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
-from routing.translate.events import ABSENT, NOTHING, Payloads, view
-from routing.translate.frames import Frame, framed, is_one_event, learned
+from routing.translate.event_translator import EventTranslator
+from routing.translate.events import ABSENT, NOTHING, string_of, view
 from routing.translate.seals import OPENAI
 
 _FORMAT: Final = OPENAI.encode()
@@ -87,40 +87,18 @@ class Tool:
         self.has_arguments = False
 
 
-class ResponsesToChat:
+class ResponsesToChat(EventTranslator):
     """One stream."""
 
     def __init__(self, context: Context) -> None:
-        self.is_framing = False
-        self._payloads = Payloads()
+        super().__init__()
         self._writer = ChunkWriter(context.created_s)
-        self._frame: Frame | None = None
-        self._text = b""
-        """The text of the event that was read last, if that was nothing but a piece of text."""
         self._tools: dict[int, Tool] = {}
         self._said_of: set[int] = set()
         """Indices of the messages of which deltas have said something."""
         self._thoughts = 0
         self._pages = 0
         self._has_summary = False
-        self._is_over = False
-
-    def feed(self, data: bytes) -> bytes:
-        if self._frame is not None:
-            if (sent := framed(self._frame, data)) is not None:
-                return sent
-            self._frame = None
-        self.is_framing = True
-        self._text = b""
-        payloads = self._payloads.feed(data)
-        sent = b"".join([self._take(payload) for payload in payloads])
-        if self._text and len(payloads) == 1 and is_one_event(data):
-            self._frame = learned(data, self._text, sent)
-        return sent
-
-    def finish(self) -> bytes:
-        self._frame = None
-        return b"".join([self._take(payload) for payload in self._payloads.finish()])
 
     def _take(self, payload: bytes) -> bytes:
         if self._is_over:
@@ -169,7 +147,7 @@ class ResponsesToChat:
         return b""
 
     def _name(self, response: Response) -> None:
-        self._writer.name(_string(response.id), _string(response.model))
+        self._writer.name(string_of(response.id), string_of(response.model))
 
     def _fail(self, error: bytes) -> bytes:
         self._is_over = True
@@ -185,12 +163,12 @@ class ResponsesToChat:
         if page is None or bytes(page.url) in NOTHING:
             return b""
         self._pages += 1
-        return self._writer.citation(self._pages - 1, bytes(page.url), _string(page.title))
+        return self._writer.citation(self._pages - 1, bytes(page.url), string_of(page.title))
 
     def begin(self, index: int, item: Item) -> bytes:
         if item.type == "function_call":
             tool = self._tools[index] = Tool(len(self._tools))
-            return self._writer.call(tool.number, _string(item.call_id), _string(item.name))
+            return self._writer.call(tool.number, string_of(item.call_id), string_of(item.name))
         if item.type in _CALLS:
             message = f"the provider's answer has an item of type '{item.type}', which Chat has no place for here"
             return self._fail(_encode({"type": "server_error", "message": message}))
@@ -205,7 +183,7 @@ class ResponsesToChat:
                 tool = self._tools[index]
             if not tool.has_arguments:
                 tool.has_arguments = True
-                arguments = _string(item.arguments)
+                arguments = string_of(item.arguments)
                 sent += self._writer.arguments(tool.number, arguments if arguments != b'""' else b'"{}"')
             return sent
         if item.type == "message" and index not in self._said_of:
@@ -226,7 +204,7 @@ class ResponsesToChat:
             self._thoughts += 1
             return b""
         detail = b'"reasoning_details":[{"type":"reasoning.encrypted","id":%b,"data":%b,"format":"%b","index":%d}]'
-        made = self._writer.delta(detail % (_string(item.id), _string(item.encrypted_content), _FORMAT, self._thoughts + 1))
+        made = self._writer.delta(detail % (string_of(item.id), string_of(item.encrypted_content), _FORMAT, self._thoughts + 1))
         self._thoughts += 2
         return made
 
@@ -275,9 +253,3 @@ def whole(body: bytes, context: Context) -> bytes:
     if response.output is None:
         return answer_of(ChunkWriter(0).error(bytes(response.error)))
     return answer_of(ResponsesToChat(context).whole(response))
-
-
-def _string(raw: Raw) -> bytes:
-    """The string as it stands in the JSON; an empty one for anything else."""
-    text = bytes(raw)
-    return text if text[:1] == b'"' else b'""'

@@ -16,17 +16,16 @@ from routing.translate import Context
 from routing.translate.chat_view import (
     Call,
     Calls,
-    Chunk,
     Delta,
     Detail,
     PromptDetails,
+    decoded,
     literal_of,
-    read_chunk,
     read_usage,
     texts_of,
 )
-from routing.translate.events import DONE, NOTHING, Payloads
-from routing.translate.frames import Frame, framed, is_one_event, learned
+from routing.translate.event_translator import ChunkTranslator
+from routing.translate.events import NOTHING
 from routing.translate.reader import joined
 from routing.translate.seals import ANTHROPIC, Seal, sealed
 
@@ -39,7 +38,6 @@ STOP: Final = {
 }
 _STARTS: Final = {"text": b'{"type":"text","text":""}', "thinking": b'{"type":"thinking","thinking":"","signature":""}'}
 _encode: Final = msgspec.json.Encoder().encode
-_decode_str: Final = msgspec.json.Decoder(str).decode
 
 
 def event(name: bytes, body: bytes) -> bytes:
@@ -58,45 +56,21 @@ class Tool:
         self.is_closed = False
 
 
-class ChatToMessages:
+class ChatToMessages(ChunkTranslator):
     """One stream."""
 
     def __init__(self, context: Context) -> None:
+        super().__init__()
         self._context = context
         self._names: dict[str, str] = context.memo or {}
-        self._payloads = Payloads()
-        self._frame: Frame | None = None
-        self._text = b""
-        """The text of the event that was read last, if that was nothing but a piece of the open block's text."""
         self._block = -1
         self._kind = ""
         self._is_signed = False
         self._calls = Calls()
         self._tools: list[Tool] = []
         self._open_tool = -1
-        self._finish = ""
-        self._usage = b""
         self._refusal: list[bytes] = []
         """Words of a refusal. They wait for the end, which tells whether they are the answer or the reason why there is none."""
-        self._has_begun = False
-        self._is_over = False
-
-    def feed(self, data: bytes) -> bytes:
-        if self._frame is not None:
-            if (sent := framed(self._frame, data)) is not None:
-                return sent
-            self._frame = None
-        self._text = b""
-        payloads = self._payloads.feed(data)
-        sent = b"".join([self._take(payload) for payload in payloads])
-        if self._text and len(payloads) == 1 and is_one_event(data):
-            self._frame = learned(data, self._text, sent)
-        return sent
-
-    def finish(self) -> bytes:
-        self._frame = None
-        sent = b"".join([self._take(payload) for payload in self._payloads.finish()])
-        return sent + self._conclude() if self._finish else sent
 
     def fail(self, refusal: Refusal, usage: bytes = b"") -> bytes:
         """An error event ends the answer: nothing may follow it."""
@@ -104,28 +78,6 @@ class ChatToMessages:
             return b""
         self._is_over = True
         return failed(refusal, self._context.gen_id)
-
-    def _take(self, payload: bytes) -> bytes:
-        if self._is_over:
-            return b""
-        if payload == DONE:
-            return self._conclude()
-        chunk = read_chunk(payload)
-        if chunk is None or bytes(chunk.error) not in NOTHING:
-            return b""
-        return self._take_chunk(chunk)
-
-    def _take_chunk(self, chunk: Chunk) -> bytes:
-        if bytes(chunk.usage) not in NOTHING:
-            self._usage = bytes(chunk.usage)
-        out: list[bytes] = []
-        for choice in chunk.choices or ():
-            if choice.index == 0:
-                self._delta(choice.delta, out)
-                self._finish = choice.finish_reason or self._finish
-        if self._finish or len(out) != 1:
-            self._text = b""
-        return b"".join(out)
 
     def _begin(self) -> bytes:
         self._has_begun = True
@@ -138,8 +90,6 @@ class ChatToMessages:
         return event(b"message_start", message % (_encode(context.gen_id), _encode(context.model), usage))
 
     def _delta(self, delta: Delta, out: list[bytes]) -> None:
-        if not self._has_begun:
-            out.append(self._begin())
         details = delta.reasoning_details or ()
         if thought := delta.thought or _text_of(details):
             self._say("thinking", thought, out)
@@ -172,7 +122,7 @@ class ChatToMessages:
         elif data or signature:
             if detail.format not in (None, ANTHROPIC):
                 kind = "encrypted" if data else "signature"
-                data = _encode(sealed(Seal(detail.format or "", kind, detail.id or "", _decoded(data or signature))))
+                data = _encode(sealed(Seal(detail.format or "", kind, detail.id or "", decoded(data or signature))))
             self._close(out)
             self._open("redacted_thinking", b'{"type":"redacted_thinking","data":%b}' % data, out)
             self._close(out)
@@ -203,7 +153,7 @@ class ChatToMessages:
 
     def _named(self, name: bytes) -> bytes:
         """The tool's name as the request had it."""
-        return _encode(self._names.get(_decoded(name), _decoded(name))) if self._names else name
+        return _encode(self._names.get(decoded(name), decoded(name))) if self._names else name
 
     def _open(self, kind: str, block: bytes, out: list[bytes]) -> None:
         self._block += 1
@@ -284,11 +234,3 @@ def usage_json(usage: bytes, prompt_estimate: int) -> bytes:
 def _text_of(details: "tuple[Detail, ...] | list[Detail]") -> bytes:
     """The thought of a provider that tells it in its details only."""
     return next((text for detail in details if (text := literal_of(detail.text) or literal_of(detail.summary))), b"")
-
-
-def _decoded(literal: bytes) -> str:
-    try:
-        text: str = _decode_str(literal)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return literal[1:-1].decode("utf-8", "replace")
-    return text

@@ -22,14 +22,14 @@ from routing.translate.chat_view import (
     Delta,
     Detail,
     PromptDetails,
+    decoded,
     literal_of,
-    read_chunk,
     read_usage,
     texts_of,
 )
-from routing.translate.events import DONE as LAST
-from routing.translate.events import NOTHING, Payloads, view
-from routing.translate.frames import Frame, is_one_event, learned, text_in
+from routing.translate.event_translator import ChunkTranslator
+from routing.translate.events import NOTHING, view
+from routing.translate.frames import Frame, learned, text_in
 from routing.translate.responses_on_chat.output import DELTA, DONE, EMPTY, Item, Kind
 from routing.translate.responses_on_chat.request import Memo
 from routing.translate.seals import ANTHROPIC, Seal, sealed
@@ -47,7 +47,6 @@ _TIERS: Final = frozenset(b'"%b"' % tier for tier in (b"auto", b"default", b"fle
 """Those that clients know; others (Groq's "on_demand") are left out."""
 _ERROR_CODES: Final = {402: "insufficient_quota", 429: "rate_limit_exceeded", 400: "invalid_prompt"}
 _encode: Final = msgspec.json.Encoder().encode
-_decode_str: Final = msgspec.json.Decoder(str).decode
 
 
 class _Page(msgspec.Struct, gc=False):
@@ -69,10 +68,11 @@ class _Annotations(msgspec.Struct, gc=False):
 _decode_annotations: Final = msgspec.json.Decoder(_Annotations).decode
 
 
-class ChatToResponses:
+class ChatToResponses(ChunkTranslator):
     """One stream."""
 
     def __init__(self, context: Context) -> None:
+        super().__init__()
         memo: Memo = context.memo or Memo()
         self._gen_id = context.gen_id
         self._tools = memo.tools
@@ -81,20 +81,12 @@ class ChatToResponses:
         common = b'{"id":%b,"object":"response","created_at":%d,"model":%b,"store":false,"previous_response_id":null'
         head = common % (_encode(context.gen_id), context.created_s, _encode(context.model))
         self._head = head + b"".join([b',"%b":%b' % (name.encode(), value) for name, value in echo.items()])
-        self._payloads = Payloads()
-        self._frame: Frame | None = None
-        self._text = b""
-        """The text of the event that was read last, if that was nothing but a piece of the open item's text."""
         self._number = 0
         self._items: list[Item] = []
         self._open: Item | None = None
         self._calls = Calls()
         self._called: list[Item] = []
-        self._finish = ""
-        self._usage = b""
         self._tier = b""
-        self._has_begun = False
-        self._is_over = False
 
     def feed(self, data: bytes) -> bytes:
         if self._frame is not None:
@@ -103,25 +95,16 @@ class ChatToResponses:
                 new, self._number = self._frame.new, self._number + 1
                 return b"%b%d%b%b%b" % (new[0], self._number - 1, new[1], text, new[2])
             self._frame = None
-        self._text = b""
-        payloads = self._payloads.feed(data)
-        sent = b"".join([self._take(payload) for payload in payloads])
-        if self._text and len(payloads) == 1 and is_one_event(data):
-            self._learn(data, sent)
-        return sent
+        return self._read(data)
 
-    def _learn(self, data: bytes, sent: bytes) -> None:
+    def _learned(self, data: bytes, sent: bytes) -> Frame | None:
         """As `learned`, with the sequence number taken out of what goes out."""
         frame = learned(data, self._text, sent)
         number = b'"sequence_number":%d,' % (self._number - 1)
-        if frame is not None and len(frame.new) == 2 and number in frame.new[0]:
-            before, _, after = frame.new[0].partition(number)
-            self._frame = frame._replace(new=(before + b'"sequence_number":', b"," + after, frame.new[1]))
-
-    def finish(self) -> bytes:
-        self._frame = None
-        sent = b"".join([self._take(payload) for payload in self._payloads.finish()])
-        return sent + self._conclude() if self._finish else sent
+        if frame is None or len(frame.new) != 2 or number not in frame.new[0]:
+            return None
+        before, _, after = frame.new[0].partition(number)
+        return frame._replace(new=(before + b'"sequence_number":', b"," + after, frame.new[1]))
 
     def fail(self, refusal: Refusal, usage: bytes = b"") -> bytes:
         """The last event says that the response failed, and what it used."""
@@ -144,31 +127,12 @@ class ChatToResponses:
         body = self._response(b"in_progress", b',"error":null,"incomplete_details":null,"output":[],"usage":null')
         return self._event(b"response.created", body) + self._event(b"response.in_progress", body)
 
-    def _take(self, payload: bytes) -> bytes:
-        if self._is_over:
-            return b""
-        if payload == LAST:
-            return self._conclude()
-        chunk = read_chunk(payload)
-        return b"" if chunk is None or bytes(chunk.error) not in NOTHING else self._take_chunk(chunk)
-
     def _take_chunk(self, chunk: Chunk) -> bytes:
-        if bytes(chunk.usage) not in NOTHING:
-            self._usage = bytes(chunk.usage)
         if (tier := literal_of(chunk.service_tier)) in _TIERS:
             self._tier = tier
-        out: list[bytes] = []
-        for choice in chunk.choices or ():
-            if choice.index == 0:
-                self._delta(choice.delta, out)
-                self._finish = choice.finish_reason or self._finish
-        if self._finish or len(out) != 1:
-            self._text = b""
-        return b"".join(out)
+        return super()._take_chunk(chunk)
 
     def _delta(self, delta: Delta, out: list[bytes]) -> None:
-        if not self._has_begun:
-            out.append(self._begin())
         details = delta.reasoning_details or ()
         if thought := delta.thought or next((text for each in details if (text := literal_of(each.text))), b""):
             self._say("reasoning", thought, out)
@@ -221,7 +185,7 @@ class ChatToResponses:
             self._close(out)
         item = self._opened("reasoning", out)
         kind = "signature" if signature else "encrypted"
-        text = _decoded(signature or data)
+        text = decoded(signature or data)
         item.encrypted = _encode(sealed(Seal(detail.format or ANTHROPIC, kind, detail.id or "", text)))
         self._close(out)
 
@@ -248,7 +212,7 @@ class ChatToResponses:
         item.call_id = item.call_id or literal_of(call.id)
         if not item.name and (name := literal_of(call.function.name)):
             item.name = name
-            item.origin = self._tools.get(_decoded(name)) if self._tools else None
+            item.origin = self._tools.get(decoded(name)) if self._tools else None
         fresh = [text[1:-1]] if (text := literal_of(call.function.arguments)) else []
         item.pieces += fresh
         if not item.name:
@@ -339,11 +303,3 @@ def usage_json(usage: bytes) -> bytes:
         if (value := bytes(getattr(read, name))) not in NOTHING:
             out += b',"%b":%b' % (name.encode(), value)
     return out + b"}"
-
-
-def _decoded(literal: bytes) -> str:
-    try:
-        text: str = _decode_str(literal)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return literal[1:-1].decode("utf-8", "replace")
-    return text

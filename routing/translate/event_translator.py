@@ -1,0 +1,101 @@
+"""What the translators of server-sent events share: how an event is read, and how one that is like the last takes the short way.
+
+Rule: `_take` says what one event becomes; it sets `_text` when the event was nothing but a piece of text: from such a one a frame
+is learned.
+"""
+
+from abc import ABC, abstractmethod
+
+from routing.translate.chat_view import Chunk, Delta, read_chunk
+from routing.translate.events import DONE, NOTHING, Payloads
+from routing.translate.frames import Frame, framed, is_one_event, learned
+
+
+class EventTranslator(ABC):
+    """One stream. `is_framing`: whether the last `feed` held nothing but signs of life."""
+
+    __slots__ = ("_frame", "_is_over", "_payloads", "_text", "is_framing")
+
+    def __init__(self) -> None:
+        self.is_framing = False
+        self._payloads = Payloads()
+        self._frame: Frame | None = None
+        self._text = b""
+        """The text of the event that was read last, if that was nothing but a piece of text."""
+        self._is_over = False
+
+    def feed(self, data: bytes) -> bytes:
+        if self._frame is not None:
+            if (sent := framed(self._frame, data)) is not None:
+                return sent
+            self._frame = None
+        return self._read(data)
+
+    def _read(self, data: bytes) -> bytes:
+        self.is_framing = True
+        self._text = b""
+        payloads = self._payloads.feed(data)
+        sent = b"".join([self._take(payload) for payload in payloads])
+        if self._text and len(payloads) == 1 and is_one_event(data):
+            self._frame = self._learned(data, sent)
+        return sent
+
+    def _learned(self, data: bytes, sent: bytes) -> Frame | None:
+        return learned(data, self._text, sent)
+
+    def finish(self) -> bytes:
+        self._frame = None
+        return b"".join([self._take(payload) for payload in self._payloads.finish()])
+
+    @abstractmethod
+    def _take(self, payload: bytes) -> bytes:
+        """What goes out for the data of one event."""
+
+
+class ChunkTranslator(EventTranslator):
+    """Of our Chat stream on its way to a caller: usage and the reason of the end wait for the end. Choice 0 only."""
+
+    __slots__ = ("_finish", "_has_begun", "_usage")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._finish = ""
+        self._usage = b""
+        self._has_begun = False
+
+    def finish(self) -> bytes:
+        sent = super().finish()
+        return sent + self._conclude() if self._finish else sent
+
+    def _take(self, payload: bytes) -> bytes:
+        if self._is_over:
+            return b""
+        if payload == DONE:
+            return self._conclude()
+        chunk = read_chunk(payload)
+        return b"" if chunk is None or bytes(chunk.error) not in NOTHING else self._take_chunk(chunk)
+
+    def _take_chunk(self, chunk: Chunk) -> bytes:
+        if bytes(chunk.usage) not in NOTHING:
+            self._usage = bytes(chunk.usage)
+        out: list[bytes] = []
+        for choice in chunk.choices or ():
+            if choice.index == 0:
+                if not self._has_begun:
+                    out.append(self._begin())
+                self._delta(choice.delta, out)
+                self._finish = choice.finish_reason or self._finish
+        if self._finish or len(out) != 1:
+            self._text = b""
+        return b"".join(out)
+
+    @abstractmethod
+    def _begin(self) -> bytes:
+        """What goes out before the first part of the answer."""
+
+    @abstractmethod
+    def _delta(self, delta: Delta, out: list[bytes]) -> None: ...
+
+    @abstractmethod
+    def _conclude(self) -> bytes:
+        """The regular end; nothing when there was an end."""
