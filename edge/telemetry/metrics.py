@@ -78,6 +78,7 @@ class Metrics:
                 tokens[provider, "prompt"] += tally.prompt
                 tokens[provider, "completion"] += tally.completion
                 costs[provider] += tally.cost_nano
+            if end_reason == "completed":  # nobody tells the usage of an answer that was broken off
                 unsaid[provider] += tally.estimated
         yield counter(
             "tollway_requests",
@@ -97,7 +98,7 @@ class Metrics:
         )
         yield counter(
             "tollway_unsaid_usage",
-            "Generations whose usage the provider did not tell: counted, estimated or bounded here.",
+            "Answers that ended well whose usage the provider did not tell: counted, estimated or bounded here.",
             (({"provider": at}, n) for at, n in sorted(unsaid.items())),
         )
         retries = sorted(self.retries.items())

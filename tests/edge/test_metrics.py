@@ -59,6 +59,15 @@ def test_series_stay_within_their_budget() -> None:
     assert slowest < 0.05  # a family is written in slices of 500 lines; the whole is some ten milliseconds
 
 
+def test_unsaid_usage_is_that_of_whole_answers() -> None:
+    """A caller who leaves, or a provider that fails, does not make a provider one that hides its usage."""
+    metrics = Metrics()
+    for end_reason in ("completed", "cancelled", "credit_limit", "upstream_error", "timeout"):
+        metrics.count(msgspec.structs.replace(a_record(1, "p", "p/m"), end_reason=end_reason, usage_source="counted"))
+    metrics.count(msgspec.structs.replace(a_record(1, "p", "p/m"), usage_source="provider"))
+    assert 'tollway_unsaid_usage_total{provider="p"} 1\n' in lines(metrics)
+
+
 def test_numbers_have_all_their_digits_and_labels_are_escaped() -> None:
     """`%g` would make 1.23457e+06 of a counter, and so lose requests."""
     (_, _, line) = list(written(counter("tollway_x", "X.", [({"model": 'a"b\\c\nd'}, 1_234_567_890_123)]), is_open=False))
