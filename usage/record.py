@@ -38,6 +38,9 @@ upstream_error: the provider failed or reported an error. proxy_error: we failed
 timeout: a clock of ours ran out. orphaned: the process died and recovery settled the intent.
 """
 
+FAULTS = frozenset(("truncated", "upstream_error", "proxy_error", "timeout", "orphaned"))
+"""End reasons that count as errors: not the caller's own leaving, and not the end of credit."""
+
 
 class Tokens(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Token counts of one generation, in OpenAI's sense, whatever the provider's dialect.
@@ -163,6 +166,11 @@ class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The alias, route or model that the caller asked for, where what was asked at a provider has another id."""
     tried: tuple[Tried, ...] = ()
     """The attempts that came to nothing, in order; the one that answered, if any did, is the record's own provider."""
+
+    @property
+    def fault(self) -> str:
+        """What went wrong, as far as it is known; empty when the generation ended well or by its caller's doing."""
+        return (self.error or self.end_reason) if self.end_reason in FAULTS else ""
 
 
 ANSWERED = "answered"

@@ -10,12 +10,10 @@ from operator import attrgetter
 from typing import Any
 
 from collector.store.contract import MEASURES, Row, Tx
-from usage.record import UsageRecord
+from usage.record import FAULTS, UsageRecord
 
 QUARTER_MS = 900_000
 QUARTERS_PER_DAY = 96
-FAULTS = frozenset(("truncated", "upstream_error", "proxy_error", "timeout", "orphaned"))
-"""End reasons that count as errors: not the caller's own leaving, and not the end of credit."""
 
 Group = tuple[str, int, str, str, str]
 """(account, quarter or day, key id, model, provider)"""

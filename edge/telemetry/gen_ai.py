@@ -16,7 +16,6 @@ from usage.record import UsageRecord
 SETS_MAX: Final = 100
 OTHER: Final = "other"
 OPERATION: Final = "chat"
-_GOOD: Final = frozenset(("completed", "cancelled", "credit_limit"))
 Set = tuple[str, str, str]
 
 
@@ -44,7 +43,7 @@ class GenAi:
 
     def count(self, record: UsageRecord, trace_id: str = "") -> None:
         """A generation was settled."""
-        error = "" if record.end_reason in _GOOD else record.error or record.end_reason
+        error = record.fault
         shown = self._shown.get((record.provider, record.model, error))
         if shown is None:
             shown = self._show(record.provider, record.model, error)

@@ -22,14 +22,15 @@ class Histogram:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
-        self.exemplars: dict[int, str] = {}
+        self.exemplars: dict[int, tuple[str, float, float]] = {}
+        """By bucket: the trace, its value, and when it was seen (Unix seconds)."""
 
     def observe(self, value: float, trace_id: str = "") -> None:
         at = bisect_left(self.bounds, value)
         self.counts[at] += 1
         self.total += value
         if trace_id:
-            self.exemplars[at] = f'{{trace_id="{trace_id}"}} {number(value)} {time.time():.3f}'
+            self.exemplars[at] = trace_id, value, time.time()
 
     def samples(self, labels: Labels | None = None) -> list[Sample]:
         own = spelled(labels or {})
@@ -38,8 +39,12 @@ class Histogram:
         buckets = [*(repr(float(bound)) for bound in self.bounds), "+Inf"]
         for at, (bucket, count) in enumerate(zip(buckets, self.counts, strict=True)):
             seen += count
-            found.append(Sample("_bucket", f'{own}{comma}le="{bucket}"', seen, self.exemplars.get(at, "")))
+            found.append(Sample("_bucket", f'{own}{comma}le="{bucket}"', seen, self._exemplar(at)))
         return [*found, Sample("_sum", own, self.total), Sample("_count", own, seen)]
+
+    def _exemplar(self, at: int) -> str:
+        known = self.exemplars.get(at)
+        return "" if known is None else f'{{trace_id="{known[0]}"}} {number(known[1])} {known[2]:.3f}'
 
     def family(self, name: str, text: str) -> Family:
         return Family(name, "histogram", text, self.samples())

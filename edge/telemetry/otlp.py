@@ -29,7 +29,6 @@ SERVER, CLIENT = 2, 3
 ERROR = 2
 log = logging.getLogger("tollway.otlp")
 _encode = msgspec.json.Encoder().encode
-_GOOD: Final = frozenset(("completed", "cancelled", "credit_limit"))
 
 
 def _attribute(key: str, value: str | int | bool) -> dict[str, Any]:
@@ -48,7 +47,7 @@ def spans_of(record: UsageRecord) -> list[dict[str, Any]]:
     server_id, client_id = span_ids(record.gen_id)
     start_ns = record.started_ms * 1_000_000
     end_ns = start_ns + record.latency_ms * 1_000_000
-    error = "" if record.end_reason in _GOOD else record.error or record.end_reason
+    error = record.fault
     common = {
         "traceId": trace_id,
         "startTimeUnixNano": str(start_ns),

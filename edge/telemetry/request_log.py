@@ -95,7 +95,7 @@ def line_of(record: UsageRecord) -> bytes:
 def level_of(record: UsageRecord) -> str:
     if record.end_reason == "proxy_error":
         return "error"
-    return "info" if record.end_reason in ("completed", "cancelled", "credit_limit") else "warning"
+    return "warning" if record.fault else "info"
 
 
 def sentence_of(record: UsageRecord) -> str:

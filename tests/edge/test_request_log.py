@@ -33,6 +33,9 @@ def test_line_is_the_allowlist_of_the_record() -> None:
     [
         ("completed", "info"),
         ("cancelled", "info"),
+        ("credit_limit", "info"),
+        ("truncated", "warning"),
+        ("orphaned", "warning"),
         ("upstream_error", "warning"),
         ("timeout", "warning"),
         ("proxy_error", "error"),

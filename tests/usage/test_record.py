@@ -1,12 +1,14 @@
 """Records: they survive the wire, and say all that their cost was made of."""
 
+from typing import get_args
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from usage.pricing import cost_nano, is_cost
-from usage.record import Rates, Tokens, Tried, UsageRecord, outcome_of
+from usage.record import EndReason, Rates, Tokens, Tried, UsageRecord, outcome_of
 
 counts = st.integers(0, 10**7)
 rates = st.builds(Rates, input=counts, output=counts, cached=st.none() | counts, request=counts, version=st.text(max_size=8))
@@ -125,3 +127,12 @@ def test_outcome_of_an_old_record() -> None:
     assert told["attempts"] == [
         {"provider": RECORD.provider, "model": RECORD.upstream_model, "status": 200, "result": "answered"}
     ]
+
+
+@pytest.mark.parametrize("end_reason", get_args(EndReason))
+def test_record_fault_is_neither_the_callers_leaving_nor_the_end_of_credit(end_reason: EndReason) -> None:
+    """What it says first is the error's name, else how it ended."""
+    one = msgspec.structs.replace(record(Tokens(), Rates(1, 1)), end_reason=end_reason)
+    is_fault = end_reason not in ("completed", "cancelled", "credit_limit")
+    assert one.fault == (end_reason if is_fault else "")
+    assert msgspec.structs.replace(one, error="timeout_idle").fault == ("timeout_idle" if is_fault else "")
