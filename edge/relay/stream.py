@@ -65,6 +65,7 @@ class StreamForwarder:
     )
 
     _exchange: Exchange
+    _identity: Identity
     _rewrite: Machine
 
     def __init__(self, generation: Generation, context: RequestContext, bounds: Bounds) -> None:
@@ -80,7 +81,6 @@ class StreamForwarder:
         self._handed: bytes | None = None
         self._problem: Exception | None = None
         self._sending: PendingSend | None = None
-        self._identity = self._make_identity()
         self.is_open = False
         context.comment_with(self.keep_alive)
 
@@ -322,6 +322,7 @@ class StreamForwarder:
 
     async def tell(self, failure: Failure) -> None:
         """Only comments have gone out, and nothing but this follows."""
+        self._identity = self._make_identity()
         await self._finish(self._machine().fail(refusal_of(failure, self.generation.attempt.provider.name)))
 
     def _settle(self, end_reason: EndReason, status: int = 200, error: str = "") -> None:

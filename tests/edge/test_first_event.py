@@ -228,11 +228,14 @@ async def until_sent(caller: Caller, count: int) -> None:
     await until(lambda: len(caller.sent) >= count)
 
 
-async def waiting(rig: Rig, *plays: Play | Exception, **members: Any) -> tuple[Caller, "asyncio.Task[Caller]"]:
+async def waiting(
+    rig: Rig, *plays: Play | Exception, path: str = "/v1/chat/completions", **members: Any
+) -> tuple[Caller, "asyncio.Task[Caller]"]:
     """A request that waits for the head of a slow provider, whose time for comments has come."""
     rig.relay._bounds = msgspec.structs.replace(rig.relay._bounds, comment_s=0.0)
     rig.stage.plays = list(plays)
     caller = rig.caller(**members)
+    caller.scope["path"] = path
     task = rig.start(caller)
     assert isinstance(plays[0], Slow)
     await plays[0].waits.wait()
@@ -258,16 +261,28 @@ async def test_comments_keep_a_caller_whose_provider_has_said_nothing(rig: Rig) 
 async def test_comments_that_went_out_do_not_hinder_another_attempt(rig: Rig) -> None:
     """A comment is no answer: the next target is asked, and its answer follows."""
     play = Slow(503, JSON, [BUSY])
-    caller, task = await waiting(rig, play, Play(200, SSE, [BUSY_EVENT]), Play(200, SSE, STREAM), model="both", stream=True)
+    caller, task = await waiting(rig, play, Play(200, SSE, STREAM), model="both", stream=True)
     rig.look(16.0)
     await until_sent(caller, 2)
     play.arrive()
     await task
     assert (caller.status, caller.is_complete) == (200, True)
-    if len(rig.stage.targets) == 3:
-        assert text_of(caller) == "hello"
-    else:
-        assert caller.events()[-1]["error"]
+    assert text_of(caller) == "hello"
+    assert [(record.provider, record.attempts) for record in rig.records] == [("q", 2)]
+
+
+async def test_failure_after_comments_is_that_of_who_was_asked_last(rig: Rig) -> None:
+    """OpenRouter's error event names one target: the last one, as the record does."""
+    play = Slow(503, JSON, [BUSY])
+    path = "/api/v1/chat/completions"
+    caller, task = await waiting(rig, play, Play(503, JSON, [BUSY]), path=path, model="both", stream=True)
+    rig.look(16.0)
+    await until_sent(caller, 2)
+    play.arrive()
+    await task
+    (event,) = caller.events()
+    assert (event["model"], event["provider"]) == ("both", "q")
+    assert [record.provider for record in rig.records] == ["q"]
 
 
 async def test_failure_after_comments_is_told_in_the_stream(rig: Rig) -> None:
