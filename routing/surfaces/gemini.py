@@ -1,7 +1,7 @@
 """Google's generateContent and streamGenerateContent: the model and the action stand in the path.
 
 Rule: what refers to something kept at Google (a cached content, a file) is refused. Rule: of the two spellings that Google reads
-(`maxOutputTokens`, `max_output_tokens`) only its own is taken, so that none can undo what was read.
+(`maxOutputTokens`, `max_output_tokens`) only its own is taken, and each member once, so that none can undo what was read.
 Limits: a stream is one of events (`alt=sse`, as Google's SDKs ask for); the growing JSON array is not made.
 """
 
@@ -23,6 +23,7 @@ from routing.rewrite.gemini import GeminiStream, error_body
 from routing.rewrite.gemini import whole as whole_answer
 from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Told, Whole
 from routing.surfaces.json_request import body_for, is_there, missing, priced
+from routing.wire.objects import repeats_within
 from usage.flavor import Flavor
 
 ANSWERS: Final[Literal["json", "bytes"]] = "json"
@@ -54,8 +55,11 @@ class Seen:
         self.remote = 0
         self.state: str | None = None
 
-    def look(self, value: Any, path: str) -> None:
-        """Invalid: a name that can be read in two ways."""
+    def look(self, raw: Raw, path: str) -> None:
+        """Invalid: what can be read in two ways. msgspec.DecodeError or RecursionError: what cannot be read."""
+        value = _decode(raw)
+        if repeats_within(bytes(raw), value):
+            raise Invalid(f"'{path}' has an object with the same member twice: send it once", path, "ambiguous_member")
         level = [(value, path)]
         while level:
             node, at = level.pop()
@@ -93,7 +97,7 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
         config = _decode(members["generationConfig"]) if is_there(members, "generationConfig") else {}
         for name in ("contents", "systemInstruction", "tools", "generationConfig"):
             if is_there(members, name):
-                seen.look(_decode(members[name]), name)
+                seen.look(members[name], name)
         tools = _decode(members["tools"]) if is_there(members, "tools") else []
         tier = _decode(members["serviceTier"]) if is_there(members, "serviceTier") else ""
     except (msgspec.DecodeError, RecursionError) as problem:

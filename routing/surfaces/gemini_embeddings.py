@@ -30,7 +30,7 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
         raise missing("content", "what to make a vector of")
     seen = Seen()
     try:
-        seen.look(msgspec.json.decode(members["content"]), "content")
+        seen.look(members["content"], "content")
     except (msgspec.DecodeError, RecursionError) as problem:
         raise Invalid(f"the body cannot be read: {problem}", code="invalid_json") from None
     if seen.state is not None or seen.remote:
