@@ -3,6 +3,7 @@
 Rule: what was read is what is sent: one name, one member, in the order and the bytes that came.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from routing.request.options import Options
 from routing.surfaces import Asked
 from routing.table.endpoint import Endpoint
 from routing.wire.members import Members, decode_members
+from routing.wire.objects import decode_objects
 
 Checks = Mapping[str, tuple[Any, str]]
 """Member → (its decoder, what it must be)."""
@@ -80,6 +82,14 @@ def is_choice_free(members: Members) -> bool:
         return True
     choice = msgspec.json.decode(members["tool_choice"])
     return choice in ("auto", "none") or (isinstance(choice, dict) and choice.get("type") in ("auto", "none"))
+
+
+def searches_in(members: Members, kind: re.Pattern[str]) -> tuple[int, ...]:
+    """Places of the tools that search, whose type is of that `kind`, where the model may do without them."""
+    if not is_choice_free(members):
+        return ()
+    kinds = [msgspec.json.decode(tool["type"]) if is_there(tool, "type") else "" for tool in decode_objects(members["tools"])]
+    return tuple(at for at, each in enumerate(kinds) if isinstance(each, str) and kind.match(each))
 
 
 def priced(options: Options) -> Options | None:

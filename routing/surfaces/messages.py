@@ -23,10 +23,10 @@ from routing.rewrite.answer import Identity
 from routing.rewrite.messages import MessagesStream, error_body
 from routing.rewrite.messages import whole as whole_message
 from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Told, Whole, betas
-from routing.surfaces.json_request import body_for, checked, checks, declined, first_of, is_choice_free, is_there, missing, priced
+from routing.surfaces.json_request import body_for, checked, checks, declined, first_of, is_there, missing, priced, searches_in
 from routing.table.parameters import OURS
 from routing.wire.members import Members
-from routing.wire.objects import decode_objects, repeats_in_list
+from routing.wire.objects import decode_objects
 from usage.flavor import Flavor
 
 ANSWERS: Final[Literal["json", "bytes"]] = "json"
@@ -84,7 +84,7 @@ def envelope_of(members: Members, values: dict[str, Any], body: bytes, call: Cal
         preferences=preferences,
         tier="" if options is None else options.tier,
         cache_life="1h" if "1h" in lives else "",
-        search_tools=_searches(members) if options is not None and options.search else (),
+        search_tools=searches_in(members, _SEARCH) if options is not None and options.search else (),
         heads=tuple((name, value) for name, value in heads if value),
     )
 
@@ -99,21 +99,11 @@ def _options(members: Members, prompts: list[Prompt]) -> Options | None:
     return priced(options)
 
 
-def _searches(members: Members) -> tuple[int, ...]:
-    """Places of the tools that search, where the model may do without them."""
-    if not is_choice_free(members):
-        return ()
-    kinds = [_decode(tool["type"]) if is_there(tool, "type") else "" for tool in decode_objects(members["tools"])]
-    return tuple(at for at, kind in enumerate(kinds) if isinstance(kind, str) and _SEARCH.match(kind))
-
-
 def _read_tools(raw: Raw, options: Options) -> None:
     try:
         tools = decode_objects(raw)
     except (msgspec.DecodeError, RecursionError):
         raise Invalid("'tools' must be a list of tools", "tools") from None
-    if repeats_in_list(raw, tools):
-        raise Invalid("'tools' has a tool with the same member twice: send it once", "tools", "ambiguous_member")
     for at, tool in enumerate(tools):
         kind = _decode(tool["type"]) if is_there(tool, "type") else "custom"
         if isinstance(kind, str) and _CLIENT_TOOLS.match(kind):

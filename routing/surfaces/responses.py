@@ -24,7 +24,7 @@ from routing.rewrite.answer import Identity
 from routing.rewrite.responses import ResponsesStream
 from routing.rewrite.responses import whole as whole_response
 from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Told, Whole
-from routing.surfaces.json_request import body_for, checked, checks, declined, first_of, is_choice_free, is_there, missing, priced
+from routing.surfaces.json_request import body_for, checked, checks, declined, first_of, is_there, missing, priced, searches_in
 from routing.table.parameters import OURS
 from routing.wire.members import Members
 from routing.wire.objects import decode_objects
@@ -80,7 +80,7 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
         preferences=preferences,
         tier="" if options is None else options.tier,
         cache_life="12h" if "12h" in lives else "",
-        search_tools=_searches(members) if options is not None and options.search else (),
+        search_tools=searches_in(members, _SEARCH) if options is not None and options.search else (),
     )
 
 
@@ -112,14 +112,6 @@ def _reference(raw: Raw) -> str | None:
         return None
     found = (at for at, item in enumerate(items) if bytes(item.get("type", b"")) == b'"item_reference"')
     return next((f"input[{at}]" for at in found), None)
-
-
-def _searches(members: Members) -> tuple[int, ...]:
-    """Places of the tools that search, where the model may do without them."""
-    if not is_choice_free(members):
-        return ()
-    kinds = [_decode(tool["type"]) if is_there(tool, "type") else "" for tool in decode_objects(members["tools"])]
-    return tuple(at for at, kind in enumerate(kinds) if isinstance(kind, str) and _SEARCH.match(kind))
 
 
 def _read_tools(raw: Raw, options: Options, calls_max: int | None) -> None:
