@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from edge.auth.authenticator import Authenticator
 from edge.auth.client_address import FailedAuthentications
 from edge.collector_client.http import httpx_errors
-from edge.relay.body import Budget
+from edge.relay.body import Budget, CallerLeft
 from edge.relay.responses import send_refusal
 from routing.plan.refusal import Denied, Refusal
 from routing.wire.headers import validate
@@ -115,7 +115,10 @@ class Forward:
         if self._client is None:
             self._client = httpx.AsyncClient(base_url=self._base_url, timeout=FORWARD_TIMEOUT_S, trust_env=False)
         flavor = flavor_of(scope["path"])
-        body = await _read(receive) if scope["method"] in WITH_BODY else b""
+        try:
+            body = await _read(receive) if scope["method"] in WITH_BODY else b""
+        except CallerLeft:
+            return
         if body is None:
             await send_refusal(send, Refusal(413, "too_large", f"a body has at most {BODY_BYTES_MAX} bytes here"), flavor, [])
             return
@@ -145,15 +148,15 @@ class Forward:
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """The whole body; None when it is too large."""
+    """The whole body; None when it is too large. CallerLeft: it has not come whole."""
     body = bytearray()
-    while True:
-        message = await receive()
+    while (message := await receive())["type"] == "http.request":
         body += message.get("body", b"")
         if len(body) > BODY_BYTES_MAX:
             return None
         if not message.get("more_body", False):
             return bytes(body)
+    raise CallerLeft
 
 
 def _crossing(scope: Scope) -> list[tuple[bytes, bytes]]:
