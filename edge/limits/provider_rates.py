@@ -31,8 +31,13 @@ class ProviderRates:
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._known: dict[str, Known] = {}
+        self._until_ns = 0
+        """When all that is known will be as if never used."""
 
     def __bool__(self) -> bool:
+        """Whether anybody may be near a limit. What nobody asks any more is forgotten, or all would be looked at for ever."""
+        if self._known and self._until_ns <= self._clock() * 1e9:
+            self._known.clear()
         return bool(self._known)
 
     def hear(self, attempt: Attempt, headers: list[tuple[bytes, bytes]]) -> None:
@@ -46,7 +51,7 @@ class ProviderRates:
         if known == _NOTHING:
             self._known.pop(at, None)
         else:
-            self._known[at] = (known[0], known[1])
+            self._keep(at, (known[0], known[1]))
 
     def refusal(self, attempt: Attempt, tokens: int, now_s: float) -> Refusal | None:
         """Why this target cannot be asked now."""
@@ -74,7 +79,11 @@ class ProviderRates:
         if all(rate is None or rate.tat_ns <= now_ns for rate in known):
             del self._known[at]  # as if never used
         else:
-            self._known[at] = (after[0], after[1])
+            self._keep(at, (after[0], after[1]))
+
+    def _keep(self, at: str, known: Known) -> None:
+        self._known[at] = known
+        self._until_ns = max((self._until_ns, *(rate.tat_ns for rate in known if rate is not None)))
 
 
 def _stated(fields: dict[bytes, bytes], names: tuple[bytes, bytes, bytes], now_s: float, now_unix_s: float) -> Gcra | None:

@@ -48,7 +48,7 @@ FIGURES: Final[dict[str, str]] = {
     "records_shortened_total": "Records that were sent without their texts.",
     "records_lost_total": "Records that the journal could not yield again.",
     "fenced": "Whether another process runs as this node.",
-    "collector_silent_seconds": "Since when the collector has not answered a poll.",
+    "collector_silent_seconds": "For how long the collector has not answered a poll.",
     "credit_free_nano": "Leased credit that nobody holds, in nano-dollars.",
     "credit_held_nano": "Leased credit that running requests hold, in nano-dollars.",
     "credit_overage_nano": "What providers used beyond what was held, in nano-dollars.",

@@ -13,6 +13,9 @@ import pytest
 from edge.limits.claim import LimitClaim
 from edge.limits.limiter import RateLimiter
 from edge.limits.permits import PermitPool
+from edge.limits.provider_rates import ProviderRates
+from routing.plan.plan import Plan
+from routing.request.envelope import read
 from tests.edge.rig import JSON, SSE, Caller, Play, Rig
 from tests.edge.test_relay import ANSWER, STREAM
 from tests.edge.upstreams import PATIENCE_S, until
@@ -219,6 +222,23 @@ async def test_providers_word_is_of_one_model(tmp_path: Path) -> None:
         assert (await rig.run(rig.caller())).status == 429
         assert (await ask(rig, model="p/n")).status == 200
         assert (await rig.run(rig.caller())).status == 429, "what the neighbour says is not of this one"
+
+
+async def test_providers_word_is_forgotten_after_its_reset(tmp_path: Path) -> None:
+    """Also where the target is never asked again: other requests are not looked at for its sake."""
+    now_s = [1_000.0]
+    headers = [(b"x-ratelimit-limit-requests", b"100"), (b"x-ratelimit-remaining-requests", b"0")]
+    headers.append((b"x-ratelimit-reset-requests", b"30s"))
+    async with Rig(tmp_path) as rig:
+        rates = ProviderRates(lambda: now_s[0])
+        planned = rig.table.plan(read(b'{"model":"p/m","messages":[{"role":"user","content":"x"}]}'), (), 0.0, 0.0, "acct")
+        assert isinstance(planned, Plan)
+        rates.hear(planned.attempts[0], headers)
+        now_s[0] += 29.0
+        assert rates
+        assert rates.refusal(planned.attempts[0], 1, now_s[0]) is not None
+        now_s[0] += 2.0
+        assert not rates
 
 
 class LeakyPool(PermitPool):
