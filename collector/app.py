@@ -20,14 +20,12 @@ from collector.api import command
 from collector.api import node as node_api
 from collector.api.routes import routes as account_routes
 from collector.dashboard.routes import Site
-from collector.leasing.grant import read_share
 from collector.leasing.nodes import stranded
 from collector.ledger.ledger import TERMS
 from collector.service import Collector
+from collector.settings import open_collector
 from collector.sinks.outbox import backlogs
-from collector.sinks.settings import read_sinks
 from collector.store.contract import Tx
-from collector.store.opening import open_store
 from usage.pricing import dollars
 from usage.protocol import Unreachable
 
@@ -53,7 +51,7 @@ def create_app(collector: Collector) -> Starlette:
 
 def from_environment() -> Starlette:
     """The factory that granian calls: the store is named by TOLLWAY_DATABASE or TOLLWAY_DATA."""
-    return create_app(Collector(open_store(os.environ), share_percent=read_share(os.environ), sinks=read_sinks(os.environ)))
+    return create_app(open_collector(os.environ))
 
 
 def routes(collector: Collector) -> list[BaseRoute]:

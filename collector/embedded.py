@@ -11,11 +11,9 @@ from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from collector.lazy import account_app, pages
-from collector.leasing.grant import read_share
-from collector.service import DEMO_ACCOUNT, Collector
-from collector.sinks.settings import read_sinks
-from collector.store.contract import Store, StoreUnavailable
-from collector.store.opening import open_store
+from collector.service import DEMO_ACCOUNT
+from collector.settings import open_books, open_collector
+from collector.store.contract import StoreUnavailable
 from collector.store.schema import SchemaTooNew
 from usage.protocol import CollectorClient
 
@@ -35,11 +33,10 @@ class EmbeddedSide:
         self.pages: ASGIApp | None = pages
 
 
-def open_books() -> Store:
-    """The store that the environment names. CannotEmbed."""
+def check_books() -> None:
+    """Whether the environment names books that can be opened. CannotEmbed."""
     try:
-        read_share(os.environ)
-        return open_store(os.environ)
+        open_books(os.environ).close()
     except (StoreUnavailable, SchemaTooNew, ValueError) as error:
         raise CannotEmbed(f"the embedded collector cannot start: {error}") from None
 
@@ -47,7 +44,7 @@ def open_books() -> Store:
 @asynccontextmanager
 async def embedded_collector(name: str, greet: Greet, is_leaving: Callable[[], bool]) -> AsyncIterator[EmbeddedSide]:
     """The collector for the node `name`. `greet` is told the demo account's key and login link when they were made just now."""
-    collector = Collector(open_books(), share_percent=read_share(os.environ), sinks=read_sinks(os.environ))
+    collector = open_collector(os.environ)
     key = await collector.ensure_demo()
     if key is not None:
         greet(key, await collector.make_login_link(DEMO_ACCOUNT))

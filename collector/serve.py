@@ -14,13 +14,10 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 
-from collector.api.account import shows_credit
 from collector.app import create_app
-from collector.leasing.grant import read_share
 from collector.service import Collector
-from collector.sinks.settings import read_sinks
+from collector.settings import open_collector
 from collector.store.contract import StoreUnavailable
-from collector.store.opening import open_store
 from collector.store.schema import SchemaTooNew
 
 PORT_DEFAULT = 8100
@@ -43,7 +40,7 @@ def serve(environ: Mapping[str, str] = os.environ) -> int:
         host, port = environ.get("HOST") or "0.0.0.0", read_port(environ)
         check_port(host, port)
         collector = open_collector(environ)
-    except NoStart as problem:
+    except (NoStart, StoreUnavailable, SchemaTooNew, ValueError) as problem:
         sys.stderr.write(f"tollway collector: {problem}\n")
         return 1
     asyncio.run(_serve(collector, host, port))
@@ -56,14 +53,6 @@ def _raise_descriptors() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):  # macOS says "unlimited" and means less
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard) if soft != resource.RLIM_INFINITY else (soft, hard))
-
-
-def open_collector(environ: Mapping[str, str]) -> Collector:
-    try:
-        shows_credit(environ)
-        return Collector(open_store(environ), share_percent=read_share(environ), sinks=read_sinks(environ))
-    except (StoreUnavailable, SchemaTooNew, ValueError) as error:
-        raise NoStart(str(error)) from None
 
 
 def read_port(environ: Mapping[str, str]) -> int:

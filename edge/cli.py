@@ -239,7 +239,7 @@ def _prepare(settings: Settings, part: Part) -> None:
         if embedded is None:
             raise StartProblem("there is no collector in this installation: set TOLLWAY_COLLECTOR_URL to where one runs")
         try:
-            embedded.open_books().close()
+            embedded.check_books()
         except embedded.CannotEmbed as problem:
             raise StartProblem(str(problem)) from None
 

@@ -6,6 +6,7 @@ tells them apart before anything is looked up, and none of them is ever a key of
 """
 
 import os
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 import msgspec
@@ -34,6 +35,14 @@ class Credential(msgspec.Struct, frozen=True):
 
     def is_usable(self, now_ms: int) -> bool:
         return not self.disabled and (self.expires_ms is None or now_ms < self.expires_ms)
+
+
+def shows_credit(environ: Mapping[str, str]) -> bool:
+    """Whether an inference key is told what its account has left; ValueError for a setting that is neither yes nor no."""
+    text = environ.get("TOLLWAY_INFERENCE_CREDITS") or "yes"
+    if text.lower() not in ("yes", "no", "true", "false", "1", "0"):
+        raise ValueError(f"TOLLWAY_INFERENCE_CREDITS is {text[:40]!r}; it is yes or no")
+    return text.lower() in ("yes", "true", "1")
 
 
 def _from(row: Row) -> Credential:

@@ -6,12 +6,12 @@ a refusal for want of credit tells it anyway. Whoever wants the account reads wi
 """
 
 import os
-from collections.abc import Mapping
 
 import msgspec
 
 from collector.accounts import history
 from collector.accounts.accounts import Key, find_key
+from collector.accounts.roles import shows_credit
 from collector.accounts.window import day_from_date
 from collector.api.caller import ALL
 from collector.api.operation import Call, Operation
@@ -52,14 +52,6 @@ def read_credits(tx: Tx, call: Call) -> CreditsAnswer:
     return CreditsAnswer(
         CreditAmounts(*map(Amount, (credits.topped_nano, credits.spent_nano, credits.available_nano, credits.leased_nano)))
     )
-
-
-def shows_credit(environ: Mapping[str, str]) -> bool:
-    """Whether an inference key is told what its account has left; ValueError for a setting that is neither yes nor no."""
-    text = environ.get("TOLLWAY_INFERENCE_CREDITS") or "yes"
-    if text.lower() not in ("yes", "no", "true", "false", "1", "0"):
-        raise ValueError(f"TOLLWAY_INFERENCE_CREDITS is {text[:40]!r}; it is yes or no")
-    return text.lower() in ("yes", "true", "1")
 
 
 def _grantable(tx: Tx, key: Key, limit_left_nano: int, account_nano: int, now_ms: int) -> int:

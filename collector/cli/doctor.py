@@ -11,10 +11,9 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from collector.accounts.window import DAY_MS
-from collector.api.account import shows_credit
-from collector.leasing.grant import read_share
 from collector.leasing.nodes import list_nodes
 from collector.service import now_ms
+from collector.settings import READERS
 from collector.store.contract import NoBooks, Store, StoreUnavailable, Tx
 from collector.store.opening import name_of_store, open_store
 from collector.store.schema import VERSION, SchemaTooNew
@@ -58,7 +57,7 @@ def look_at_books(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _settings(environ: Mapping[str, str]) -> Generator[Finding, None, bool]:
     """What the variables say; whether they name a store."""
-    for read in (read_share, shows_credit):
+    for read in READERS:
         try:
             read(environ)
         except ValueError as error:

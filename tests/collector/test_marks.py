@@ -11,6 +11,7 @@ import pytest
 from collector.accounts.accounts import KeyTerms, create_key
 from collector.accounts.roles import create_credential
 from collector.app import create_app
+from collector.dashboard.access import ATTEMPTS_MAX
 from collector.service import Collector
 from collector.store.sqlite import SqliteStore
 from tests.collector.facts import Clock
@@ -47,6 +48,10 @@ class Doors:
     async def ask(self, key: str, path: str = "/api/v1/credits", method: str = "GET") -> int:
         return (await self.http.request(method, path, headers={"authorization": f"Bearer {key}"})).status_code
 
+    async def sign_in(self, key: str) -> int:
+        headers = {"sec-fetch-site": "same-origin"}
+        return (await self.http.post("/dashboard/login", data={"key": key}, headers=headers)).status_code
+
 
 @pytest.fixture
 async def doors(tmp_path: Path) -> AsyncIterator[Doors]:
@@ -75,6 +80,18 @@ async def test_invented_credential_costs_no_transaction(doors: Doors, prefix: st
     for deployment in (b"", OTHER):
         for _ in range(20):
             assert await doors.ask(mint(os.urandom(ENTROPY_BYTES), deployment, prefix)[0], path, method) == 401
+    assert doors.store.calls == before
+
+
+@pytest.mark.parametrize("prefix", INVENTED)
+async def test_invented_key_at_the_sign_in_page_costs_no_transaction(doors: Doors, prefix: str) -> None:
+    """The page is open to the world, so it looks at the mark first too: 401, and the store is not asked."""
+    real, _ = await doors.collector.write(lambda tx, now: create_credential(tx, "", "operator", "", now))
+    assert await doors.sign_in(real) == 303
+    before = doors.store.calls
+    for deployment in (b"", OTHER):
+        for _ in range(ATTEMPTS_MAX // 2):
+            assert await doors.sign_in(mint(os.urandom(ENTROPY_BYTES), deployment, prefix)[0]) == 401
     assert doors.store.calls == before
 
 

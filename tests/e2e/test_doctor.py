@@ -334,6 +334,13 @@ BROKEN: dict[str, tuple[Callable[[Machine], object], str, str, str]] = {
         "unset it",
     ),
     "share": (lambda m: m.env.update(TOLLWAY_LEASE_SHARE="half"), "fail", "TOLLWAY_LEASE_SHARE", "correct the variable"),
+    "credits": (lambda m: m.env.update(TOLLWAY_INFERENCE_CREDITS="x"), "fail", "TOLLWAY_INFERENCE_CREDITS", "correct the"),
+    "sink": (
+        lambda m: m.env.update(TOLLWAY_SINK_OPENMETER_URL="x"),
+        "fail",
+        "TOLLWAY_SINK_OPENMETER_URL",
+        "correct the variable",
+    ),
     "half of Stripe": (lambda m: m.env.update(TOLLWAY_STRIPE_KEY="x"), "warn", "of use together only", "set both"),
     "mail": (lambda m: m.env.update(TOLLWAY_SMTP_URL="mail.example"), "fail", "TOLLWAY_SMTP_URL", "correct it"),
     "public address": (lambda m: m.env.update(TOLLWAY_PUBLIC_URL="http://pay.example"), "warn", "over https alone", "TLS"),

@@ -27,6 +27,8 @@ def serve(folder: Path, **env: str) -> tuple[int, str, str]:
         ({"TOLLWAY_NODE": "bad/name"}, "TOLLWAY_NODE must be up to 63 letters"),
         ({"TOLLWAY_DATA": "/dev/null/x"}, "the data folder /dev/null/x cannot be used"),
         ({"TOLLWAY_LEASE_SHARE": "half"}, "TOLLWAY_LEASE_SHARE must be"),
+        ({"TOLLWAY_INFERENCE_CREDITS": "perhaps"}, "TOLLWAY_INFERENCE_CREDITS is 'perhaps'; it is yes or no"),
+        ({"TOLLWAY_SINK_OPENMETER_URL": "meter:80"}, "TOLLWAY_SINK_OPENMETER_URL must begin with http://"),
         ({"TOLLWAY_DRAIN_GRACE_S": "soon"}, "TOLLWAY_DRAIN_GRACE_S must be a whole number from 0"),
         ({"PORT": "70000"}, "PORT must be"),
     ],

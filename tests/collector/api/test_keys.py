@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from collector.accounts import audit_log
-from collector.api.account import shows_credit
+from collector.accounts.roles import shows_credit
 from tests.collector.api.conftest import Api
 from tests.collector.facts import Caller, Clock, Node
 from usage.key import digest
