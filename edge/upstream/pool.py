@@ -88,19 +88,19 @@ class NativeUpstream:
         self._emptied: asyncio.Future[None] | None = None
         self._opened_total = 0
         self._reused_total = 0
-        self._shelves: dict[Target, HostPool] = {}
+        self._host_pools: dict[Target, HostPool] = {}
 
     def __repr__(self) -> str:
         stats = self.stats()
         return f"<NativeUpstream {stats.open} open, {stats.idle} idle>"
 
     async def open(self, target: Target, head: bytes, body: Sequence[bytes | memoryview]) -> WireExchange:
-        shelf = self._shelves.get(target)
-        if shelf is None:
-            shelf = self._add_shelf(target)
-        connection = shelf.take()
+        host_pool = self._host_pools.get(target)
+        if host_pool is None:
+            host_pool = self._add_host_pool(target)
+        connection = host_pool.take()
         if connection is None:
-            connection = await self._dial(shelf)
+            connection = await self._dial(host_pool)
         else:
             self._reused_total += 1
         if sum(map(len, body)) <= SMALL_BYTES:
@@ -121,7 +121,7 @@ class NativeUpstream:
             await self._emptied
 
     def stats(self) -> PoolStats:
-        idle = sum(len(shelf.idle) for shelf in self._shelves.values())
+        idle = sum(len(host_pool.idle) for host_pool in self._host_pools.values())
         return PoolStats(len(self.connections), idle, self._opened_total, self._reused_total)
 
     def note_loss(self) -> None:
@@ -131,19 +131,19 @@ class NativeUpstream:
     def sweep_later(self) -> None:
         self.sweeper = self.loop.call_later(SWEEP_S, self._sweep)
 
-    def _add_shelf(self, target: Target) -> HostPool:
+    def _add_host_pool(self, target: Target) -> HostPool:
         assert not target.http2, "the httpx transport does that"
         assert target.proxy is None, "the httpx transport does that"
-        if not self._shelves:
+        if not self._host_pools:
             self.loop = asyncio.get_running_loop()
-        shelf = self._shelves[target] = HostPool(self, target)
-        return shelf
+        host_pool = self._host_pools[target] = HostPool(self, target)
+        return host_pool
 
-    async def _dial(self, shelf: HostPool) -> UpstreamConnection:
+    async def _dial(self, host_pool: HostPool) -> UpstreamConnection:
         if self.is_closed:
             raise AttemptFailed(Failure(Kind.ABORTED, Source.PROXY, Sent.NOTHING, detail="shutting down"))
-        connection = UpstreamConnection(shelf, self.loop, shelf.target.keepalive_s)
-        await dial(self.loop, connection, shelf.target)
+        connection = UpstreamConnection(host_pool, self.loop, host_pool.target.keepalive_s)
+        await dial(self.loop, connection, host_pool.target)
         if self.is_closed or connection.is_lost:
             connection.close()
             raise AttemptFailed(Failure(Kind.CONNECT, Source.UPSTREAM, Sent.NOTHING, detail="closed before it was used"))
@@ -154,11 +154,11 @@ class NativeUpstream:
     def _sweep(self) -> None:
         self.sweeper = None
         now_s = self.loop.time()
-        for shelf in self._shelves.values():
-            shelf.sweep(now_s)
+        for host_pool in self._host_pools.values():
+            host_pool.sweep(now_s)
         writing = [connection for connection in self.connections if connection.is_writing]
         for connection in writing:
             if now_s - connection.wrote_s > WRITE_STALL_S:
                 connection.stall()
-        if writing or any(shelf.idle for shelf in self._shelves.values()):
+        if writing or any(host_pool.idle for host_pool in self._host_pools.values()):
             self.sweep_later()

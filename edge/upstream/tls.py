@@ -16,7 +16,7 @@ CONTEXTS_MAX = 64
 
 
 class ReachableObject(ssl.SSLObject):
-    """A TLS object that tells where its cipher text comes in; see `salvage`."""
+    """A TLS object that tells where its cipher text comes in; see `edge.upstream.early_answer`."""
 
     incoming: ssl.MemoryBIO
 
