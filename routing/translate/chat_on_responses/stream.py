@@ -1,7 +1,8 @@
 """OpenAI's Responses events → Chat's chunks: one state machine. A whole response is said as the stream that it would have been.
 
 Rule: `response.completed`, `.incomplete` and `.failed` end the answer; an `error` event too, flat or nested (report 57).
-Rule: what no delta said of an item is said when the item is done; servers that only look like OpenAI's send whole items.
+Rule: what no delta said of an item is said when the item is done, or with the end if nothing was said at all; servers that only
+look like OpenAI's send items whole.
 """
 
 from typing import Final
@@ -110,6 +111,8 @@ class ResponsesToChat(EventTranslator):
         if kind in ("response.created", "response.in_progress", "response.queued"):
             self._name(event.response or Response())
             return b""
+        if kind in ("response.completed", "response.incomplete") and not self._writer.has_begun:
+            return self.whole(event.response or Response(), kind.rpartition(".")[2])
         if kind in ("response.completed", "response.incomplete", "response.failed"):
             return self.conclude(event.response or Response(), kind.rpartition(".")[2])
         if kind == "error" or (not kind and bytes(event.error) not in NOTHING):
@@ -226,15 +229,16 @@ class ResponsesToChat(EventTranslator):
             finish = "content_filter" if native == "content_filter" else "length"
         return self._writer.finish(finish, native) + usage + DONE
 
-    def whole(self, response: Response) -> bytes:
+    def whole(self, response: Response, status: str) -> bytes:
         """The chunks that a whole response would have been."""
-        self._name(response)
+        if bytes(response.id) not in NOTHING:
+            self._name(response)
         out: list[bytes] = []
         for index, item in enumerate(response.output or ()):
             out += (self.begin(index, item), self.done(index, item))
             if self._is_over:
                 return b"".join(out)
-        return b"".join([*out, self.conclude(response, response.status)])
+        return b"".join([*out, self.conclude(response, status)])
 
     def _spoken(self, text: Text) -> bytes:
         if bytes(text.refusal) not in NOTHING:
@@ -252,4 +256,4 @@ def whole(body: bytes, context: Context) -> bytes:
         return body
     if response.output is None:
         return answer_of(ChunkWriter(0).error(bytes(response.error)))
-    return answer_of(ResponsesToChat(context).whole(response))
+    return answer_of(ResponsesToChat(context).whole(response, response.status))

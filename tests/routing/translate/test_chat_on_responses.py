@@ -164,6 +164,18 @@ def test_items_without_deltas_are_said_when_they_are_done() -> None:
     assert b'"refusal":"no"' in sent
 
 
+@pytest.mark.parametrize(("status", "finish"), [("completed", "stop"), ("incomplete", "length")])
+def test_items_that_come_with_the_end_alone_are_said_there(status: str, finish: str) -> None:
+    """No event of an item at all: the last one has the answer. Where something was said before, it is no second time."""
+    end = {"type": f"response.{status}", "response": {**DONE, "status": status, "output": [REASONING, MESSAGE]}}
+    sent, chain = ended(end)
+    said = streams.chat_message(sent)
+    assert (said["reasoning"], said["content"], said["finish"]) == ("so\n\nthen", "hi", finish)
+    assert (chain.upstream_id, said["usage"]["completion_tokens"]) == ("r", 2)
+    sent, _ = ended(TEXT, end)
+    assert streams.chat_message(sent)["content"] == "hi"
+
+
 def test_items_with_deltas_are_said_once() -> None:
     """However many deltas an item had, and whichever way they took; the next item has a word of its own."""
     thought = {"type": "response.reasoning_summary_text.delta", "output_index": 0, "summary_index": 0, "delta": "so"}
