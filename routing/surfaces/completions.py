@@ -47,7 +47,7 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
         raise missing("prompt", "a text, a list of texts, or tokens")
     if first_of(members, "prompt") not in (b'"', b"["):
         raise Invalid("'prompt' must be a text, a list of texts, or tokens", "prompt")
-    preferences = read_preferences(members) if not members.keys().isdisjoint(OURS) else None
+    preferences = read_preferences(members)
     options = read_options(members, members.keys() - _ORDINARY)
     prompts = _prompts(members["prompt"])
     return Envelope(

@@ -45,7 +45,7 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
         raise missing("input", "a text, a list of texts, or tokens")
     _check_input(members)
     prompt = read_prompt(members["input"], "input") if b"{" in bytes(members["input"]) else read_prompt(b"[]", "input")
-    preferences = read_preferences(members) if not members.keys().isdisjoint(OURS) else None
+    preferences = read_preferences(members)
     options = read_options(members, members.keys() - _ORDINARY)
     options.state = options.state or prompt.state
     return Envelope(

@@ -44,7 +44,7 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
     values = checked(members, _CHECKS)
     if not is_there(members, "prompt"):
         raise missing("prompt", "what the picture is to show")
-    preferences = read_preferences(members) if not members.keys().isdisjoint(OURS) else None
+    preferences = read_preferences(members)
     options = read_options(members, members.keys() - _ORDINARY)
     images = values.get("n", 1)
     return Envelope(

@@ -65,7 +65,7 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
 def envelope_of(members: Members, values: dict[str, Any], body: bytes, call: CallerRequest) -> Envelope:
     """From members that were checked. Invalid."""
     prompts = [read_prompt(members[name], name) for name in _PROMPT if first_of(members, name) in (b"[", b"{")]
-    preferences = read_preferences(members) if not members.keys().isdisjoint(OURS) else None
+    preferences = read_preferences(members)
     options = _options(members, prompts)
     lives = frozenset[str]() if options is None else options.cache_lives
     heads = [(name, call.header(name)) for name in (b"anthropic-version", b"anthropic-beta")]

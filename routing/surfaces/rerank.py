@@ -68,7 +68,7 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
         raise Invalid("'documents' must be a list of texts or of objects with a text", "documents") from None
     if not 0 < len(documents) <= DOCUMENTS_MAX:
         raise Invalid(f"'documents' must have from 1 to {DOCUMENTS_MAX} entries", "documents")
-    preferences = read_preferences(members) if not members.keys().isdisjoint(OURS) else None
+    preferences = read_preferences(members)
     options = read_options(members, members.keys() - _ORDINARY)
     chunks = sum(-(-len(each) // CHUNK_BYTES) for each in documents)
     return Envelope(

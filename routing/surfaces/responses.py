@@ -62,7 +62,7 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
     if first_of(members, "input") not in (b'"', b"["):
         raise Invalid("'input' must be a text or a list of items", "input")
     prompts = [read_prompt(members[name], name) for name in ("input", "tools") if first_of(members, name) in (b"[", b"{")]
-    preferences = read_preferences(members) if not members.keys().isdisjoint(OURS) else None
+    preferences = read_preferences(members)
     options = _options(members, prompts, values)
     lives = frozenset[str]() if options is None else options.cache_lives
     return Envelope(
