@@ -84,6 +84,15 @@ async def test_key_with_wrong_terms_is_refused(api: Api, body: dict[str, Any], p
         assert sent.status_code in (400, 413), raw[:20]
 
 
+@pytest.mark.parametrize("expires_at", ["tomorrow", "2020-01-01"])
+async def test_key_that_reads_and_could_never_be_used_is_not_made(api: Api, expires_at: str) -> None:
+    """As with a key that pays: the field is named, and nothing is made."""
+    before = (await api.get("management", "/v1/credentials")).data
+    answer = await api.ask("management", "POST", "/v1/credentials", {"role": "read", "expires_at": expires_at})
+    assert (answer.status, answer.body["error"]["param"]) == (400, "expires_at")
+    assert (await api.get("management", "/v1/credentials")).data == before
+
+
 async def test_creation_repeated_is_one_creation(api: Api) -> None:
     """The same Idempotency-Key brings the same key again, which the store does not have; another body is refused."""
     first = await api.ask("management", "POST", KEYS, {"name": "a"}, idempotency_key="one")
