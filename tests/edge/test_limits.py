@@ -14,9 +14,10 @@ from edge.limits.claim import LimitClaim
 from edge.limits.limiter import RateLimiter
 from edge.limits.permits import PermitPool
 from edge.limits.provider_rates import ProviderRates
+from routing.failures.failure import Kind, Sent
 from routing.plan.plan import Plan
 from routing.request.envelope import read
-from tests.edge.rig import JSON, SSE, Caller, Play, Rig
+from tests.edge.rig import JSON, SSE, Caller, Play, Rig, broken
 from tests.edge.test_relay import ANSWER, STREAM
 from tests.edge.upstreams import PATIENCE_S, until
 from usage import key
@@ -192,7 +193,9 @@ async def test_provider_limit_moves_on_to_the_next(tmp_path: Path) -> None:
     """A provider that may be asked ten times a minute is asked so often; then the alias' second target is, not a refusal."""
     async with Rig(tmp_path, extra="rate_limits = { requests_per_minute = 10 }") as rig:
         for _ in range(20):
-            assert (await ask(rig, model="both")).status == 200
+            caller = await ask(rig, model="both")
+            assert caller.status == 200
+            assert not [name for name in caller.headers if name.startswith(b"x-ratelimit")], "that is not the caller's to know"
         asked = [target.host for target in rig.stage.targets]
         assert 10 <= asked.count("provider.test") <= 11
         refused = await rig.run(rig.caller())
@@ -292,3 +295,15 @@ def test_policy_carries_limits_as_json() -> None:
     told = json.loads(msgspec.json.encode(policy))
     assert told["limits"] == {"requests_per_minute": 5, "hard": True}
     assert "account_limits" not in told
+
+
+async def test_provider_that_is_asked_in_anothers_place_has_its_limit_used(tmp_path: Path) -> None:
+    """Its own limit is on what it is asked, whoever was meant first."""
+    async with Rig(tmp_path, extra="rate_limits = { requests_per_minute = 10 }") as rig:
+        caller = await rig.ask(broken(Sent.NOTHING, Kind.CONNECT), Play(200, JSON, [ANSWER]), model="q/m", models=["p/m"])
+        assert caller.status == 200
+        assert [target.host for target in rig.stage.targets] == ["other.test", "provider.test"]
+        scope = rig.limiter.provider_scope("p")
+        assert scope is not None
+        assert scope.requests is not None
+        assert scope.requests.recent == 1

@@ -36,6 +36,7 @@ _CREDIT, _RELAY, _BATCH = "tests/edge/test_credit.py", "tests/edge/test_relay.py
 _JOURNAL, _BODY, _BOUNDS = "tests/edge/test_journal.py", "tests/edge/test_body.py", "tests/routing/test_claims.py"
 _INGEST, _LEASING, _FIRST = "tests/collector/test_ingest.py", "tests/collector/test_leasing.py", "tests/edge/test_first_event.py"
 _NAMES = "tests/edge/test_idempotency.py"
+_LIMITS, _SHARES = "tests/edge/test_limits.py", "tests/edge/test_limit_shares.py"
 
 MUTATIONS = (
     # Money: what a lease, a price and the ledger are.
@@ -306,6 +307,23 @@ MUTATIONS = (
         '        await self._finish(sent)\n        self._settle("cancelled" if self.context.has_left else "completed")\n',
         _RELAY,
     ),
+    # Limits: what an edge keeps of them, and whom they count for.
+    Mutation("edge/limits/claim.py", "            self.debits.clear()\n", "", _LIMITS),
+    Mutation("edge/limits/claim.py", "        self.settle(0, 0)\n", "", _LIMITS),
+    Mutation("edge/limits/claim.py", "scope.concurrent.give_back(self)", "pass", _LIMITS),
+    Mutation("edge/limits/claim.py", "self.limiter.take(self, scope, self.tokens, monotonic())", "pass", _LIMITS),
+    Mutation(
+        "edge/limits/claim.py", "own = [scope for scope in scopes if not scope.is_providers]", "own = list(scopes)", _LIMITS
+    ),
+    Mutation("edge/limits/permits.py", "max(share.ceiling, len(self.holders))", "share.ceiling", _SHARES),
+    Mutation("edge/limits/permits.py", "            self.permits = running\n", "            pass\n", _SHARES),
+    Mutation("edge/limits/permits.py", "max(min(self.permits, want), running)", "self.permits", _SHARES),
+    Mutation("edge/limits/permits.py", "is_away and not self.is_hard and", "is_away and", _SHARES),
+    Mutation("edge/limits/permits.py", "max(self.limit // self.nodes, 1)", "self.limit", _SHARES),
+    Mutation("edge/limits/quota.py", "delta = -min(-delta, self._slots[slot % SLOTS])", "pass", _SHARES),
+    Mutation("edge/limits/quota.py", "limit = max(self.limit // self.nodes, 1)", "limit = self.limit", _SHARES),
+    Mutation("edge/limits/quota.py", "self.ceiling = min(self.ceiling, self.spent + want)", "pass", _SHARES),
+    Mutation("edge/limits/quota.py", "is_away and not self.is_hard and", "is_away and", _SHARES),
 )
 
 
