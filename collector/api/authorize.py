@@ -12,7 +12,7 @@ from collector.api.account import Of
 from collector.api.caller import MANAGERS
 from collector.api.operation import Call, Operation
 from collector.api.problem import ApiError
-from collector.api.shapes import Dollars, ms_of, nano_of, timestamp
+from collector.api.shapes import Dollars, expiry_of, nano_of, timestamp
 from collector.store.contract import Tx
 from usage.key import masked
 
@@ -54,7 +54,7 @@ def grant_code(tx: Tx, call: Call) -> CodeAnswer:
         (),
         None if body.limit is None else nano_of(body.limit, "limit"),
         body.usage_limit_type or "none",
-        None if body.expires_at is None else ms_of(body.expires_at, "expires_at"),
+        expiry_of(body.expires_at, call.now_ms),
     )
     code = authorization.issue_code(tx, authorization.Grant(call.account, body.code_challenge, terms), call.now_ms)
     record(tx, call.caller.actor, "code.grant", call.account, {"callback": body.callback_url, "key": terms.name}, call.now_ms)

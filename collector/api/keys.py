@@ -28,7 +28,7 @@ from collector.api.account import Of, _window_of
 from collector.api.caller import MANAGERS, OPERATOR, READERS
 from collector.api.operation import Call, Operation
 from collector.api.problem import ApiError, missing, wrong
-from collector.api.shapes import Amount, Dollars, ms_of, nano_of, timestamp
+from collector.api.shapes import Amount, Dollars, expiry_of, nano_of, timestamp
 from collector.store.contract import Tx
 from usage.key import digest, mint
 from usage.limit import NO_LIMITS, LimitTerms
@@ -162,7 +162,7 @@ def read_one(tx: Tx, call: Call) -> OneKey:
 def create(tx: Tx, call: Call) -> NewKey:
     body: CreateKey = call.body
     _check_account(tx, call.account)
-    expires_ms = _expiry(body.expires_at, call.now_ms)
+    expires_ms = expiry_of(body.expires_at, call.now_ms)
     limit_nano = None if body.limit is None else nano_of(body.limit, "limit")
     limits = limits_of(body.rate_limits)
     terms = KeyTerms(body.name, tuple(body.models), limit_nano, body.limit_reset or "none", expires_ms, limits)
@@ -179,13 +179,6 @@ def create(tx: Tx, call: Call) -> NewKey:
 def _check_account(tx: Tx, account: str) -> None:
     if tx.row("SELECT account FROM accounts WHERE account = ?", account) is None:
         raise missing("account", "account")
-
-
-def _expiry(text: str | None, now_ms: int) -> int | None:
-    expires_ms = None if text is None else ms_of(text, "expires_at")
-    if expires_ms is not None and expires_ms <= now_ms:
-        raise wrong("expires_at", "expires_at has passed already")
-    return expires_ms
 
 
 def _said(nano: int | None) -> str:
@@ -308,7 +301,7 @@ def read_credentials(tx: Tx, call: Call) -> CredentialsAnswer:
 def create_credential(tx: Tx, call: Call) -> NewCredential:
     body: CreateCredential = call.body
     _check_account(tx, call.account)
-    expires_ms = _expiry(body.expires_at, call.now_ms)
+    expires_ms = expiry_of(body.expires_at, call.now_ms)
     text, made = roles.create_credential(tx, call.account, body.role, body.name, call.now_ms, expires_ms, call.entropy)
     record(
         tx, call.caller.actor, "credential.create", made.credential_id, {"account": made.account, "role": made.role}, call.now_ms

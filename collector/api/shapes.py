@@ -85,3 +85,11 @@ def ms_of(text: str, param: str) -> int:
     if time_ms < 0:
         raise wrong(param, f"{param} lies before 1970")
     return time_ms
+
+
+def expiry_of(text: str | None, now_ms: int) -> int | None:
+    """When a key ends, in Unix milliseconds; None for one that does not. Problem 400 for what is no time, or has passed."""
+    expires_ms = None if text is None else ms_of(text, "expires_at")
+    if expires_ms is not None and expires_ms <= now_ms:
+        raise wrong("expires_at", "expires_at has passed already")
+    return expires_ms

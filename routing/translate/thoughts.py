@@ -1,9 +1,14 @@
-"""Thoughts in Chat: how hard a request asks a model to think, and what it thought in the turns before.
+"""Thoughts: how hard a request asks a model to think, what it thought in the turns before, and whose its signed thoughts are.
 
+Chat says beside each (`reasoning_details`) in whose format it is. Messages and Responses have a text of the provider's own at
+that place, which comes back with the next request: there the format is put in front (`Seal`), so that a signature that only one
+provider can read goes back to that provider as what it was, and to no other.
+Form: `tollway:FORMAT:KIND:ID:DATA`; ID is the provider's, its colons and percent signs percent-encoded.
 Source: OpenAI's `reasoning_effort`; OpenRouter's `reasoning` and `reasoning_details`, and its shares of the output cap.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
+from urllib.parse import quote, unquote
 
 import msgspec
 from msgspec import Raw
@@ -95,3 +100,30 @@ def details_of(raw: Raw | None, path: str, reader: Reader) -> list[Detail]:
         else:
             details.append(detail)
     return details
+
+
+ANTHROPIC: Final = "anthropic-claude-v1"
+GEMINI: Final = "google-gemini-v1"
+OPENAI: Final = "openai-responses-v1"
+_PREFIX: Final = "tollway"
+
+
+class Seal(NamedTuple):
+    """`kind`: "signature" (of a text that stands beside it) or "encrypted"."""
+
+    format: str
+    kind: str
+    id: str
+    data: str
+
+
+def sealed(seal: Seal) -> str:
+    return f"{_PREFIX}:{seal.format}:{seal.kind}:{quote(seal.id, safe='-_.~/ ')}:{seal.data}"
+
+
+def opened(text: str) -> Seal | None:
+    """What was sealed here; None for a text of somebody else's."""
+    parts = text.split(":", 4)
+    if len(parts) != 5 or parts[0] != _PREFIX:
+        return None
+    return Seal(parts[1], parts[2], unquote(parts[3]), parts[4])

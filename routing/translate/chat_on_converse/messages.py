@@ -13,8 +13,7 @@ from routing.translate import tool_ids
 from routing.translate.conversation import Part, Turn, decline_thoughts, turns_of
 from routing.translate.media import Media
 from routing.translate.reader import Reader, encode, is_absent
-from routing.translate.seals import ANTHROPIC
-from routing.translate.thoughts import Detail
+from routing.translate.thoughts import ANTHROPIC, Detail
 
 _IMAGES: Final = {"image/png": "png", "image/jpeg": "jpeg", "image/gif": "gif", "image/webp": "webp"}
 _VIDEOS: Final = {"video/mp4": "mp4", "video/quicktime": "mov", "video/webm": "webm"}

@@ -14,7 +14,7 @@ from routing.rewrite.reshape import answer_of
 from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
 from routing.translate.events import ABSENT, NOTHING, string_of, view
-from routing.translate.seals import ANTHROPIC
+from routing.translate.thoughts import ANTHROPIC
 from routing.wire.eventstream import Frame, FrameReader
 
 _FORMAT: Final = ANTHROPIC.encode()

@@ -11,8 +11,7 @@ from msgspec import Raw
 from routing.translate.conversation import Part, Turn, decline_thoughts, turns_of
 from routing.translate.media import Media
 from routing.translate.reader import Reader, encode, joined
-from routing.translate.seals import GEMINI
-from routing.translate.thoughts import Detail
+from routing.translate.thoughts import GEMINI, Detail
 from routing.wire.members import REFUSED, decode_members
 
 ANY_SIGNATURE: Final = b'"skip_thought_signature_validator"'

@@ -15,7 +15,7 @@ from routing.rewrite.reshape import answer_of
 from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
 from routing.translate.events import ABSENT, NOTHING, Payloads, dumped, loaded, string_of, view
-from routing.translate.seals import GEMINI
+from routing.translate.thoughts import GEMINI
 
 _FORMAT: Final = GEMINI.encode()
 _encode: Final = msgspec.json.Encoder().encode

@@ -11,8 +11,7 @@ from routing.translate import tool_ids
 from routing.translate.conversation import Part, Turn, decline_thoughts, turns_of
 from routing.translate.media import Media
 from routing.translate.reader import Reader, encode, is_absent
-from routing.translate.seals import ANTHROPIC
-from routing.translate.thoughts import Detail
+from routing.translate.thoughts import ANTHROPIC, Detail
 
 _IMAGES: Final = frozenset(("image/jpeg", "image/png", "image/gif", "image/webp"))
 

@@ -15,7 +15,7 @@ from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
 from routing.translate.event_translator import EventTranslator
 from routing.translate.events import ABSENT, NOTHING, string_of, view
-from routing.translate.seals import ANTHROPIC
+from routing.translate.thoughts import ANTHROPIC
 
 _FORMAT: Final = ANTHROPIC.encode()
 _SERVERS: Final = frozenset(("server_tool_use", "web_search_tool_result", "web_fetch_tool_result"))

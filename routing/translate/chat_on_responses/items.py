@@ -12,8 +12,7 @@ from routing.translate import tool_ids
 from routing.translate.conversation import Part, Turn, decline_thoughts, turns_of
 from routing.translate.media import Media
 from routing.translate.reader import Reader, encode, joined
-from routing.translate.seals import OPENAI
-from routing.translate.thoughts import Detail
+from routing.translate.thoughts import OPENAI, Detail
 
 _AUDIO: Final = {"audio/mpeg": "mp3", "audio/wav": "wav"}
 

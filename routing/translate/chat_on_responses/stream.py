@@ -16,7 +16,7 @@ from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
 from routing.translate.event_translator import EventTranslator
 from routing.translate.events import ABSENT, NOTHING, string_of, view
-from routing.translate.seals import OPENAI
+from routing.translate.thoughts import OPENAI
 
 _FORMAT: Final = OPENAI.encode()
 _GAP: Final = b'"\\n\\n"'

@@ -27,7 +27,7 @@ from routing.translate.chat_view import (
 from routing.translate.event_translator import ChunkTranslator
 from routing.translate.events import NOTHING
 from routing.translate.reader import joined
-from routing.translate.seals import ANTHROPIC, Seal, sealed
+from routing.translate.thoughts import ANTHROPIC, Seal, sealed
 
 STOP: Final = {
     "stop": "end_turn",

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec import Raw
 
-from routing.translate import seals, tool_ids
+from routing.translate import thoughts, tool_ids
 from routing.translate.reader import QUOTE, Object, Reader, encode, is_absent, joined, kind_of
 
 _TURN: Final = frozenset(("role", "content"))
@@ -258,7 +258,7 @@ class Thoughts:
         reader = self._reader
         if kind == "redacted_thinking":
             data = reader.text(block.get("data"), f"{path}.data")
-            seal = seals.opened(data) or seals.Seal(seals.ANTHROPIC, "encrypted", "", data)
+            seal = thoughts.opened(data) or thoughts.Seal(thoughts.ANTHROPIC, "encrypted", "", data)
             detail = {"type": "reasoning.encrypted", "data": seal.data, "format": seal.format, "index": len(self._details)}
             if seal.id:
                 detail["id"] = seal.id
@@ -268,7 +268,7 @@ class Thoughts:
             if not signature:
                 self._unsigned(text)
                 return
-            detail = {"type": "reasoning.text", "text": Raw(text or b'""'), "signature": signature, "format": seals.ANTHROPIC}
+            detail = {"type": "reasoning.text", "text": Raw(text or b'""'), "signature": signature, "format": thoughts.ANTHROPIC}
             detail["index"] = len(self._details)
         if "reasoning_details" in self._traits:
             self._details.append(detail)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from msgspec import Raw
 
-from routing.translate import seals, tool_ids
+from routing.translate import thoughts, tool_ids
 from routing.translate.reader import QUOTE, Object, Reader, encode, is_absent, joined, kind_of
 from routing.translate.responses_on_chat.tools import INPUT, Tools
 
@@ -197,7 +197,7 @@ class Items:
                     texts.append(reader.literal(part.get("text"), f"{path}.{name}"))
         text = joined(texts) if texts else b""
         encrypted = reader.text(item.get("encrypted_content"), f"{path}.encrypted_content")
-        seal = seals.opened(encrypted)
+        seal = thoughts.opened(encrypted)
         details: list[dict[str, Any]] = said.get("reasoning_details", [])
         if seal is not None and "reasoning_details" in self._traits:
             said["reasoning_details"] = [*details, _detail(seal, text, len(details))]
@@ -210,7 +210,7 @@ class Items:
             reader.decline("input[].content")
 
 
-def _detail(seal: seals.Seal, text: bytes, number: int) -> dict[str, Any]:
+def _detail(seal: thoughts.Seal, text: bytes, number: int) -> dict[str, Any]:
     detail: dict[str, Any] = {"format": seal.format, "index": number}
     if seal.id:
         detail["id"] = seal.id

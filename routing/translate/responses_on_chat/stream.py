@@ -32,7 +32,7 @@ from routing.translate.events import NOTHING, view
 from routing.translate.frames import Frame, learned, text_in
 from routing.translate.responses_on_chat.output import DELTA, DONE, EMPTY, Item, Kind
 from routing.translate.responses_on_chat.request import Memo
-from routing.translate.seals import ANTHROPIC, Seal, sealed
+from routing.translate.thoughts import ANTHROPIC, Seal, sealed
 
 _DEFAULTS: Final = {
     "instructions": b"null",

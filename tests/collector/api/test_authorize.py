@@ -64,6 +64,8 @@ async def test_code_is_used_up_by_a_wrong_attempt(api: Api, clock: Clock) -> Non
         {"code_challenge": "x" * 43 + "\n"},
         {"limit": -1},
         {"usage_limit_type": "hourly"},
+        {"expires_at": "2020-01-01"},
+        {"expires_at": "tomorrow"},
     ],
 )
 async def test_code_for_a_wrong_request_is_refused(api: Api, change: dict[str, Any]) -> None:
