@@ -1,7 +1,9 @@
 """Listens, keeps account of connections, and drives the application: its life, and one task per request.
 
 Rule: newcomers do not queue up: libuv accepts one connection in a turn of the loop, so behind it those that wait are accepted, as
-many as ACCEPTS_PER_TURN.
+many as ACCEPTS_PER_TURN, and no more than SHARE_PER_TURN of the connections that there may be: those that are accepted and not
+yet let in, and those that are closed for them, hold descriptors beyond the bound for a turn or two. Where none is left libuv
+closes whoever waits, unheard.
 Rule: no timer per connection. One sweep a second looks at every connection's clock.
 Stopping: no new connections; the application is told, and waits for what it has begun; idle connections are closed at once, the
 others with their answer.
@@ -40,6 +42,8 @@ READER_RATE_MIN = 1_024
 AHEAD_TOTAL_BYTES_MAX = 32 * 1024 * 1024
 """Of requests sent early, on all connections."""
 ACCEPTS_PER_TURN = 256
+SHARE_PER_TURN = 8
+"""As a divisor."""
 SWEEP_S = 1.0
 log = logging.getLogger("tollway.downstream")
 
@@ -113,7 +117,7 @@ class Server:
         """Behind one that the loop has accepted."""
         self._is_accepting = False
         for listening in self._listening:
-            for _ in range(ACCEPTS_PER_TURN):
+            for _ in range(min(ACCEPTS_PER_TURN, self.admission.connections_max // SHARE_PER_TURN)):
                 try:
                     peer, _ = listening.accept()
                 except OSError:

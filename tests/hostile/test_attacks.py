@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -74,6 +75,27 @@ def test_silent_connections_leave_descriptors_for_others(tmp_path: Path) -> None
             assert post(edge.port, asked, account.headers).status == 200
         assert "those that do nothing are closed for new ones" in edge.log
         assert len(os.listdir(f"/proc/{edge.pid}/fd")) < 200
+
+
+def test_request_is_served_in_the_midst_of_a_burst_of_silent_connections(tmp_path: Path) -> None:
+    """All of them wait to be accepted when the edge, with 256 descriptors, comes to its next turn: none is reset unheard."""
+    edge = Edge(tmp_path, "")
+    edge.command = [sys.executable, "-c", LIMITED, *edge.command]
+    body = json.dumps({"model": "echo/echo-1", "messages": [{"role": "user", "content": "x"}]}).encode()
+    with edge, contextlib.ExitStack() as burst:
+        account = make_account(edge, "acct")
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {account.key}"
+        callers = []
+        os.kill(edge.pid, signal.SIGSTOP)
+        try:
+            for number in range(400):
+                connection = burst.enter_context(socket.create_connection(("127.0.0.1", edge.port), timeout=20))
+                if number % 40 == 20:
+                    connection.sendall(f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+                    callers.append(connection)
+        finally:
+            os.kill(edge.pid, signal.SIGCONT)
+        assert [connection.recv(65_536)[:12] for connection in callers] == [b"HTTP/1.1 200"] * 10
 
 
 @pytest.mark.parametrize(
