@@ -21,7 +21,7 @@ from edge.write_batch import HELD_MAX, LARGE_BYTES, WRITE_BATCH, WriteBatch
 from routing.failures.failure import AttemptFailed, Kind, Sent, Source
 from tests.disks import FaultyDisk, RememberingDisk
 from tests.edge.generations import gen_id, intent, record
-from tests.edge.test_journal import ALL, open_journal, recovered
+from tests.edge.journal.test_journal import ALL, open_journal, recovered
 from tests.edge.upstreams import head_for, target_of, until
 from tests.peers import Line, Peer, answering
 from tests.processes import free_port

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge.test_downstream_contract import Served
+from tests.edge.downstream.test_contract import Served
 from tests.hostile.fronts import confusions, disagreements, front
 
 COUNT = 40

@@ -1,6 +1,6 @@
 """Usage objects mangled byte by byte, at length: `scripts/soak claims`."""
 
-from tests.routing.test_claims import check_mangled
+from tests.routing.metering.test_claims import check_mangled
 from tests.soak.report import Report
 
 

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from random import Random
 
-from tests.edge.test_downstream_contract import Served
+from tests.edge.downstream.test_contract import Served
 from tests.hostile.attacks import ATTACKS
 from tests.hostile.beside import Target, beside, resident_mib
 from tests.hostile.framing import conversation, differs

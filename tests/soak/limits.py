@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from edge.limits.permits import PermitPool
-from tests.edge.test_limits import permits_walk
+from tests.edge.limits.test_limits import permits_walk
 from tests.link import Link
 from tests.load import fire, shot
 from tests.processes import Account, Collector, Edge, make_account, run

@@ -31,12 +31,14 @@ class Mutation(NamedTuple):
     tests: str
 
 
-_LEASE, _PRICING, _LEDGER = "tests/usage/test_lease.py", "tests/usage/test_pricing.py", "tests/collector/test_ledger.py"
-_CREDIT, _RELAY, _BATCH = "tests/edge/test_credit.py", "tests/edge/test_relay.py", "tests/edge/test_write_batch.py"
-_JOURNAL, _BODY, _BOUNDS = "tests/edge/test_journal.py", "tests/edge/test_body.py", "tests/routing/test_claims.py"
-_INGEST, _LEASING, _FIRST = "tests/collector/test_ingest.py", "tests/collector/test_leasing.py", "tests/edge/test_first_event.py"
-_NAMES = "tests/edge/test_idempotency.py"
-_LIMITS, _SHARES = "tests/edge/test_limits.py", "tests/edge/test_limit_shares.py"
+_LEASE, _PRICING = "tests/usage/test_lease.py", "tests/usage/test_pricing.py"
+_LEDGER, _INGEST = "tests/collector/ledger/test_ledger.py", "tests/collector/ingest/test_ingest.py"
+_LEASING, _CREDIT = "tests/collector/leasing/test_leasing.py", "tests/edge/credit/test_credit.py"
+_RELAY, _FIRST = "tests/edge/relay/test_relay.py", "tests/edge/relay/test_first_event.py"
+_BODY, _NAMES = "tests/edge/relay/test_body.py", "tests/edge/relay/test_idempotency.py"
+_BATCH, _JOURNAL = "tests/edge/test_write_batch.py", "tests/edge/journal/test_journal.py"
+_LIMITS, _SHARES = "tests/edge/limits/test_limits.py", "tests/edge/limits/test_shares.py"
+_BOUNDS, _SSE = "tests/routing/metering/test_claims.py", "tests/routing/wire/test_sse.py"
 
 MUTATIONS = (
     # Money: what a lease, a price and the ledger are.
@@ -64,7 +66,7 @@ MUTATIONS = (
         "usage/pricing.py",
         "fixed = rates.request + searches_max * rates.search",
         "fixed = rates.request",
-        f"{_PRICING} tests/routing/test_reserve.py",
+        f"{_PRICING} tests/routing/plan/test_reserve.py",
     ),
     Mutation(
         "collector/ledger/ledger.py",
@@ -95,7 +97,7 @@ MUTATIONS = (
         "collector/ledger/ledger.py",
         "taken_nano = min(amount_nano, available_nano)",
         "taken_nano = amount_nano",
-        f"{_LEDGER} tests/collector/test_account_api.py",
+        f"{_LEDGER} tests/collector/api/test_account.py",
     ),
     # Money: what the collector gives, and books once.
     Mutation(
@@ -157,14 +159,14 @@ MUTATIONS = (
         "edge/relay/generation.py",
         "books.credit.settle(policy.purse, self.hold_nano, bill.cost_nano)",
         "books.credit.settle(policy.purse, self.hold_nano, 0)",
-        "tests/edge/test_lifecycle.py",
+        "tests/edge/relay/test_lifecycle.py",
     ),
     Mutation("edge/relay/generation.py", "        if self.is_settled:\n            return\n", "", f"{_RELAY} {_FIRST}"),
     Mutation(
         "edge/relay/generation.py",
         "        self.consumed = Consumed.NOTHING\n",
         "",
-        f"{_RELAY} {_FIRST} tests/edge/test_failover.py",
+        f"{_RELAY} {_FIRST} tests/edge/relay/test_failover.py",
     ),
     Mutation("edge/relay/generation.py", "        self.consumed = Consumed.PROMPT\n", "", f"{_RELAY} {_FIRST}"),
     Mutation("routing/metering/bounds.py", "elif prompt > bounds.prompt_ceiling:", "elif False:", _BOUNDS),
@@ -211,21 +213,21 @@ MUTATIONS = (
     # Lifecycle: what is released, ended and heard.
     Mutation("edge/relay/body.py", "self.held_bytes -= size", "pass", _BODY),
     Mutation("edge/relay/body.py", "self.held_requests -= 1", "pass", _BODY),
-    Mutation("edge/relay/relay.py", "self._in_flight.leave(context)", "pass", "tests/edge/test_lifecycle.py"),
+    Mutation("edge/relay/relay.py", "self._in_flight.leave(context)", "pass", "tests/edge/relay/test_lifecycle.py"),
     Mutation("edge/node.py", "if not await self.credit.drain():", "if False:", "tests/edge/test_node.py"),
     Mutation(
         "edge/relay/context.py",
         "        if self.cancel_reason is not None:\n            return\n        self.cancel_reason = reason",
         "        self.cancel_reason = reason",
-        "tests/edge/test_lifecycle.py",
+        "tests/edge/relay/test_lifecycle.py",
     ),
     Mutation("edge/relay/context.py", "            self.exchange.poke()\n        elif", "            pass\n        elif", _RELAY),
     Mutation("edge/relay/context.py", "        elif caller.is_gone:\n            self.leave()\n", "", _BATCH),
     Mutation("edge/relay/watchdog.py", "if now_s - context.sending_since_s > self._reader_timeout_s:", "if False:", _RELAY),
     Mutation("edge/relay/watchdog.py", "elif now_s - context.heard_s > context.silence_s_max:", "elif False:", _RELAY),
     # Bytes: what goes out is what came in.
-    Mutation("routing/wire/sse.py", 'if lines and lines[-1][-1:] != b"\\n":', "if False:", "tests/routing/test_sse.py"),
-    Mutation("routing/wire/sse.py", 'data = b"".join((*self.pieces, data))', "pass", "tests/routing/test_sse.py"),
+    Mutation("routing/wire/sse.py", 'if lines and lines[-1][-1:] != b"\\n":', "if False:", _SSE),
+    Mutation("routing/wire/sse.py", 'data = b"".join((*self.pieces, data))', "pass", _SSE),
     Mutation(
         "edge/relay/stream.py",
         "await self._finish(sent + rewrite.fail(refusal_of(failure, generation.attempt.provider.name)))",
@@ -237,57 +239,57 @@ MUTATIONS = (
         "routing/wire/members.py",
         "places[name] = (key.end(), key.end() + len(value))",
         "places[name] = (text.find(value), text.find(value) + len(value))",
-        "tests/routing/test_members.py",
+        "tests/routing/wire/test_members.py",
     ),
-    Mutation("routing/wire/sse.py", 'lines[-1][-1:] != b"\\n":', 'lines[-1][-1:] not in b"\\r\\n":', "tests/routing/test_sse.py"),
+    Mutation("routing/wire/sse.py", 'lines[-1][-1:] != b"\\n":', 'lines[-1][-1:] not in b"\\r\\n":', _SSE),
     Mutation(
         "routing/metering/meter.py",
         "dollars(bill.cost_nano).encode()",
         "b'%r' % (bill.cost_nano / 1e9)",
-        "tests/routing/test_meter.py",
+        "tests/routing/metering/test_meter.py",
     ),
     Mutation("routing/metering/bounds.py", "if ours.since_claim > completion // 8 + 4:", "if False:", _BOUNDS),
     Mutation(
         "routing/metering/meter.py",
         "if claim is None or (self._claim is not None and claim.is_empty):",
         "if claim is None:",
-        "tests/routing/test_meter.py",
+        "tests/routing/metering/test_meter.py",
     ),
     Mutation(
         "routing/dialects/counts.py",
         "of_prompt, of_completion = 0, max(gap, 0)",
         "of_prompt, of_completion = 0, 0",
-        "tests/routing/test_openai_dialect.py",
+        "tests/routing/dialects/test_openai.py",
     ),
     Mutation(
         "routing/plan/reserve.py",
         "(asked if bound is None or asked < bound else bound) * choices + extra",
         "(asked if bound is None or asked < bound else bound) + extra",
-        "tests/routing/test_reserve.py",
+        "tests/routing/plan/test_reserve.py",
     ),
     Mutation(
         "routing/plan/reserve.py",
         "completion_max = own_cap * choices + extra",
         "completion_max = own_cap + extra",
-        "tests/routing/test_reserve.py",
+        "tests/routing/plan/test_reserve.py",
     ),
     Mutation(
         "routing/plan/reserve.py",
         "min(own_cap, COMPLETION_TOKENS_MIN) * choices + extra",
         "min(own_cap, COMPLETION_TOKENS_MIN) + extra",
-        "tests/routing/test_reserve.py",
+        "tests/routing/plan/test_reserve.py",
     ),
     Mutation(
         "routing/plan/reserve.py",
         "extra = options.extra_completion * choices",
         "extra = options.extra_completion",
-        "tests/routing/test_reserve.py",
+        "tests/routing/plan/test_reserve.py",
     ),
     Mutation(
         "routing/table/tariff.py",
         "cost_nano(tokens, self.resolve(tokens.prompt, served)) <= hold_nano:",
         "True:",
-        "tests/routing/test_tariff.py",
+        "tests/routing/table/test_tariff.py",
     ),
     Mutation(
         "usage/pricing.py",

@@ -1,0 +1,123 @@
+"""Every pair through the whole relay, with what a provider really sent: the answer, its cost, its settlement, its failure."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from routing.surfaces import SURFACES, Entry
+from routing.translate import UPSTREAM, Format
+from tests.edge.relay.test_surfaces import ASKS, ask_on
+from tests.edge.rig import Caller, Play, Rig
+from tests.routing.translate import streams
+
+pytestmark = pytest.mark.anyio
+RECORDED: dict[Format, str] = {
+    "chat": "groq-tool-call",
+    "messages": "anthropic-clear-thinking.1",
+    "responses": "responses-openai-reasoning-encrypted-content.1",
+    "gemini": "google-tool-call-gemini3",
+    "converse": "amazon-bedrock-reasoning",
+    "cohere": "cohere-tool-call",
+}
+PROVIDERS: list[Format] = ["chat", *UPSTREAM]
+CALLERS = [entry for entry in SURFACES if entry.format in ("chat", "messages", "responses")]
+PAIRS = [(entry, provider) for entry in CALLERS for provider in PROVIDERS if entry.format != provider]
+TABLE = "".join(
+    [
+        f'[providers.{format}]\nbase_url = "http://{format}.test"\napi_key = "none"\nserves = ["{format}"]\n'
+        f'[providers.{format}.models.m]\ninput = "1"\noutput = "2"\nmax_output_tokens = 4_000\ncontext_tokens = 200_000\n'
+        for format in PROVIDERS
+    ]
+)
+ENDS = {"chat": b"data: [DONE]", "messages": b"event: message_stop", "responses": b"event: response.completed"}
+
+
+def play_of(provider: Format, data: bytes) -> Play:
+    kind = b"application/vnd.amazon.eventstream" if provider == "converse" else b"text/event-stream"
+    return Play(200, [(b"content-type", kind)], [data[at : at + 700] for at in range(0, len(data), 700)])
+
+
+async def asked(rig: Rig, entry: Entry, provider: Format, play: Play, **more: Any) -> Caller:
+    rig.stage.plays = [play]
+    # As much as the longest recording has, and more.
+    cap = {"max_tokens": 2_000} if entry.format == "messages" else {}
+    body = json.dumps({"model": f"{provider}/m", **ASKS[entry.format], **cap, **more}).encode()
+    return await ask_on(rig, entry, body, b"application/json")
+
+
+@pytest.mark.parametrize(("entry", "provider"), PAIRS, ids=lambda value: value if isinstance(value, str) else value.format)
+async def test_translated_stream_is_told_and_settled(tmp_path: Path, entry: Entry, provider: Format) -> None:
+    """In the caller's format to its own end, with the cost that the record has; the provider's usage is what counts."""
+    async with Rig(tmp_path, more=TABLE) as rig:
+        answer = await asked(rig, entry, provider, play_of(provider, streams.wire(RECORDED[provider])), stream=True)
+        assert answer.status == 200, answer.body
+        assert answer.headers[b"content-type"].startswith(b"text/event-stream")
+        assert answer.body.count(ENDS[entry.format]) == 1
+        record = rig.records[-1]
+        assert (record.end_reason, record.usage_source, record.status) == ("completed", "provider", 200)
+        assert record.tokens.completion > 0
+        told = [event for event in streams.events(answer.body) if b'"cost":' in json.dumps(event).encode().replace(b" ", b"")]
+        assert len(told) == 1
+        usage = told[0].get("usage") or told[0]["response"]["usage"]
+        assert usage["cost"] * 1e9 == pytest.approx(record.cost_nano)
+
+
+@pytest.mark.parametrize(("entry", "provider"), PAIRS, ids=lambda value: value if isinstance(value, str) else value.format)
+async def test_translated_stream_that_is_cut_off_fails_in_its_own_words(tmp_path: Path, entry: Entry, provider: Format) -> None:
+    """Half an answer is no answer: one event says so, no end is made up, and what came is charged."""
+    async with Rig(tmp_path, more=TABLE) as rig:
+        wire = streams.wire(RECORDED[provider])
+        lines = streams.lines(RECORDED[provider])
+        head = streams.framed(provider, lines[: len(lines) // 2]).removesuffix(b"data: [DONE]\n\n")
+        assert len(head) < len(wire)
+        answer = await asked(rig, entry, provider, play_of(provider, head), stream=True)
+        assert ENDS[entry.format] not in answer.body
+        assert b"error" in answer.body or b"failed" in answer.body
+        if answer.status == 200:
+            assert rig.records[-1].end_reason in ("truncated", "upstream_error")
+            assert rig.records[-1].cost_nano > 0
+
+
+WHOLE: dict[Format, str] = {
+    "messages": "anthropic-clear-thinking.1",
+    "responses": "responses-openai-reasoning-encrypted-content.1",
+    "gemini": "google-tool-call-gemini3",
+    "converse": "amazon-bedrock-text",
+    "chat": "groq-tool-call",
+}
+
+
+@pytest.mark.parametrize(
+    ("entry", "provider"),
+    [(entry, provider) for entry, provider in PAIRS if provider in WHOLE],
+    ids=lambda value: value if isinstance(value, str) else value.format,
+)
+async def test_translated_answer_is_told_and_settled(tmp_path: Path, entry: Entry, provider: Format) -> None:
+    """Whole, with our id, the model that was asked for, and the cost."""
+    async with Rig(tmp_path, more=TABLE) as rig:
+        play = Play(200, [(b"content-type", b"application/json")], [streams.answer(WHOLE[provider])])
+        answer = await asked(rig, entry, provider, play)
+        assert answer.status == 200, answer.body
+        told, record = answer.json(), rig.records[-1]
+        assert told["model"] == f"{provider}/m"
+        assert told["id"] == record.gen_id
+        assert told["usage"]["cost"] * 1e9 == pytest.approx(record.cost_nano)
+        assert record.end_reason == "completed"
+
+
+@pytest.mark.parametrize("entry", CALLERS, ids=lambda entry: entry.format)
+async def test_demand_that_cannot_be_met_is_a_400_with_its_path(tmp_path: Path, entry: Entry) -> None:
+    """In the caller's own family; nothing is sent and nothing charged."""
+    demands: dict[str, dict[str, Any]] = {
+        "chat": {"logit_bias": {"1": 5}},
+        "messages": {"container": "c"},
+        "responses": {"background": True},
+    }
+    async with Rig(tmp_path, more=TABLE) as rig:
+        provider: Format = "gemini"
+        answer = await asked(rig, entry, provider, play_of(provider, b""), **demands[entry.format])
+        assert answer.status == 400, answer.body
+        assert next(iter(demands[entry.format])).encode() in answer.body
+        assert len(rig.stage.plays) == 1
