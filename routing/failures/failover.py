@@ -57,6 +57,8 @@ def may_repeat(failure: Failure) -> bool:
         return False
     if not failure.is_answer:
         return True
+    if failure.sent is Sent.NOTHING:
+        return False  # held back in a storm: to throw the dice again would send more than the target takes
     # Behind a 200 it had begun to work, and may bill it: another is asked, but the same not again.
     is_refusal = failure.kind is Kind.STATUS and remedy_of(failure.cause) is Remedy.TIME
     return is_refusal and (failure.retry_after_s or 0.0) <= REPEAT_WAIT_S_MAX

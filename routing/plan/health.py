@@ -7,19 +7,21 @@ nothing new. Rule: a wait that a provider states is taken as said, without doubl
 Rule: what could not be reached closes the provider; a refused or exhausted key closes the key; what answered badly closes that
 model behind that key, since models of one provider fail apart.
 Strategy: a few failures in a row open it for a time that doubles with each further one; then one trial at a time decides. A
-success heals at once, if its attempt began after the last failure: an older one tells of a time before. The mapping of healths
-holds only what is not well: an empty mapping, the usual case, costs nothing.
+success heals at once, if its attempt began after the last failure: an older one tells of a time before. Where a policy has a
+`failure_rate`, a share of failures within a window opens it like so many in a row. The mapping of healths holds only what is not
+well, or was not within its window: an empty mapping, the usual case, costs nothing.
 Limits: times are seconds on the caller's monotonic clock; each process has its own view. A health remembers at most FAILURES_MAX
 accounts, since by then it is open to all.
 """
 
 from collections.abc import Mapping
-from typing import Final, assert_never
+from typing import Final, Literal, assert_never
 
 import msgspec
 
 from routing.failures.cause import ABOUT_ACCOUNT, ABOUT_KEY, Cause
 from routing.failures.failure import Failure, Kind, Sent, Source
+from routing.plan.window import EVERYBODY, Window
 from routing.routes.route import Breaker
 
 FAILURES_MAX: Final = 5
@@ -82,6 +84,8 @@ class Health(msgspec.Struct, frozen=True):
     breaker: Breaker = BREAKER
     next_free_s: float = 0.0
     """No trial at no cost before that."""
+    window: Window | None = None
+    """What is counted for the policy's `failure_rate`."""
 
     def concerns(self, account: str) -> bool:
         """Whether an account's requests are kept out while it is open."""
@@ -126,11 +130,47 @@ class Health(msgspec.Struct, frozen=True):
         counts = is_new and not is_limit
         failures = self.failures + counts
         accounts = self._accounts_after(failure, account, counts=counts)
+        window = self.window if is_limit else self._window_after(account, now_s, failure)
+        opened_to = self._opened_to(window, account, now_s)
+        if opened_to != "nobody":
+            failures = max(failures, self.breaker.failures)
+            accounts, window = None if opened_to == "all" else ((account, failures),), None
         cause = failure.cause if failure.is_answer else None
         failed_s = now_s if is_new else self.failed_s
-        after = Health(failures, self.open_until_s, cause, failed_s, accounts, needs_trial=not is_limit, breaker=self.breaker)
-        until_s = now_s + after._cool_s(failure, is_new=is_new)
+        after = Health(
+            failures, self.open_until_s, cause, failed_s, accounts, needs_trial=not is_limit, breaker=self.breaker, window=window
+        )
+        until_s = now_s + after._cool_s(failure, is_new=is_new or opened_to != "nobody")
         return msgspec.structs.replace(after, open_until_s=until_s) if until_s > max(now_s, self.open_until_s) else after
+
+    def after_success(self, now_s: float, began_s: float, account: str) -> "Health | None":
+        """An attempt that began at `began_s` has ended well: None, it is well again."""
+        window = self.window
+        if window is not None:
+            window = None if window.is_over(now_s, self.breaker.window_s) else window.after(account, failed=False)
+        if began_s <= self.failed_s:
+            return self if window is self.window else msgspec.structs.replace(self, window=window)
+        # What was closed has had its trial, so what was counted is of a time before.
+        if window is None or self.open_until_s:
+            return None
+        return Health(failed_s=self.failed_s, accounts=(), breaker=self.breaker, window=window)
+
+    def _window_after(self, account: str, now_s: float, failure: Failure) -> Window | None:
+        if self.breaker.failure_rate is None:
+            return None
+        window = self.window
+        if window is None or window.is_over(now_s, self.breaker.window_s):
+            window = Window(now_s)
+        return window.after(account if may_be_content(failure) else EVERYBODY, failed=True)
+
+    def _opened_to(self, window: Window | None, account: str, now_s: float) -> Literal["nobody", "account", "all"]:
+        """Whom the share of failures keeps out from now on, who is not kept out already."""
+        rate = self.breaker.failure_rate
+        if window is None or rate is None or self.is_open(now_s, account):
+            return "nobody"
+        if window.is_failing_all(rate):
+            return "all"
+        return "account" if window.is_failing(account, rate) else "nobody"
 
     def _accounts_after(self, failure: Failure, account: str, *, counts: bool) -> tuple[tuple[str, int], ...] | None:
         if self.accounts is None or not may_be_content(failure):
@@ -230,8 +270,9 @@ def end(
     A failure that blames nobody changes nothing: a trial that ends so is repeated once its time is over.
     """
     if failure is None:
-        known = ((scope, health.get(scope)) for scope in scopes.all)
-        return tuple((scope, None) for scope, each in known if each is not None and began_s > each.failed_s)
+        known = [(scope, each) for scope in scopes.all if (each := health.get(scope)) is not None]
+        after = [(scope, each, each.after_success(now_s, began_s, account)) for scope, each in known]
+        return tuple((scope, healed) for scope, each, healed in after if healed is not each)
     scope = blamed(scopes, failure)
     if scope is None:
         return ()

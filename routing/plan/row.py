@@ -171,7 +171,7 @@ def _plan_around(row: PlanRow, turn: int, health: Mapping[str, Health], now_s: f
     well = _only(rotation, lambda attempt: not known[id(attempt)])
     trials = _only(rotation, lambda attempt: known[id(attempt)] and not opened[id(attempt)])
     model_id = row.plans[turn].model_id
-    trials += _reopened(rotation, known, now_s, account)
+    trials += _reopened(rotation, known, now_s, account, is_panic=not (well or trials))
     if well and row.attempts_max > 1:
         behind = tuple(attempt for target in trials for attempt in target)
         return Plan(model_id, (_laid_out(well, row.attempts_max) + behind)[:ATTEMPTS_LISTED_MAX])
@@ -182,10 +182,15 @@ def _plan_around(row: PlanRow, turn: int, health: Mapping[str, Health], now_s: f
     return unavailable(model_id, wait_s, closed)
 
 
-def _reopened(rotation: tuple[Target, ...], known: Mapping[int, list[Health]], now_s: float, account: str) -> tuple[Target, ...]:
+def _reopened(
+    rotation: tuple[Target, ...], known: Mapping[int, list[Health]], now_s: float, account: str, *, is_panic: bool
+) -> tuple[Target, ...]:
     """Targets that failures alone have closed, as far as those are more than the policy's part of all: the one that would open
-    next first. When failures alone have closed all of them this is panic mode: somebody is asked, since no answer is worse than a
-    failed attempt. Beside a target that has said when it will serve, the caller is told to wait for that instead."""
+    next first.
+
+    `is_panic`: nothing else may be asked. One of them is then, whatever keeps the others away: a limited target and a refused key
+    are known not to serve now, what merely failed may, and no answer is worse than a failed attempt.
+    """
     closed: list[tuple[float, Target]] = []
     for target in rotation:
         ill = [[each for each in known[id(attempt)] if each.is_open(now_s, account)] for attempt in target]
@@ -199,7 +204,7 @@ def _reopened(rotation: tuple[Target, ...], known: Mapping[int, list[Health]], n
     if len(rotation) < 2 or not closed:
         return ()
     most = int(len(rotation) * rotation[0][0].policy.breaker.closed_at_most)
-    return tuple(target for _, target in sorted(closed, key=lambda each: each[0])[: max(len(closed) - most, 0)])
+    return tuple(target for _, target in sorted(closed, key=lambda each: each[0])[: max(len(closed) - most, int(is_panic))])
 
 
 def _ill(attempt: Attempt, health: Mapping[str, Health], now_s: float, account: str) -> list[Health]:

@@ -59,11 +59,22 @@ def _breaker(table: TomlTable) -> Breaker:
         table.take("cool_down_s", field.seconds, usual.cool_down_s),
         table.take("cool_down_s_max", field.seconds, usual.cool_down_s_max),
         table.take("closed_at_most", field.share, usual.closed_at_most),
+        table.take("failure_rate", _rate, None),
+        table.take("window_s", field.seconds, usual.window_s),
     )
     table.close()
+    if table.has("window_s") and not table.has("failure_rate"):
+        table.blame(Wrong("means nothing without failure_rate", "add that, or leave this out"), "window_s")
     if breaker.cool_down_s > breaker.cool_down_s_max:
         table.blame(Wrong(f"is larger than cool_down_s_max, {breaker.cool_down_s_max:g}", "lower it"), "cool_down_s")
     return breaker
+
+
+def _rate(value: Any) -> float:
+    rate = field.share(value)
+    if not rate:
+        raise Wrong("is 0, which any failure exceeds", "such as 0.5 for a half")
+    return rate
 
 
 def read_default_policy(table: TomlTable, policies: Mapping[str, RoutePolicy]) -> RoutePolicy:

@@ -32,13 +32,16 @@ GROUPS: Final = {
 
 
 class Breaker(msgspec.Struct, frozen=True):
-    """`failures` in a row close a target for `cool_down_s`, doubled each further time. At most `closed_at_most` of a route's
-    targets are left out for failures alone."""
+    """`failures` in a row close a target for `cool_down_s`, doubled each further time; so does a share of `failure_rate` of at
+    least ten requests within `window_s` (None: no share does). At most `closed_at_most` of a route's targets are left out for
+    failures alone."""
 
     failures: int = 5
     cool_down_s: float = 2.0
     cool_down_s_max: float = 60.0
     closed_at_most: float = 0.5
+    failure_rate: float | None = None
+    window_s: float = 30.0
 
 
 class RoutePolicy(msgspec.Struct, frozen=True):

@@ -2,7 +2,8 @@
 
 `Behaviour.answer` goes out over a real socket. `status` is what the caller of a lone target reads, `asks` how often that target
 is asked. `pool` and `alias`: whether a healthy second key, or a healthy second target, answers instead. `rests` is what is
-closed afterwards ("key", "target", "provider" or nothing) and `rest_s` for how long from then, in seconds.
+closed afterwards ("key", "target" or nothing) and `rest_s` for how long from then, in seconds. What all three shapes have in
+common is worked out here: who is asked, in order (`asked`), and what each caller is charged (`charge_nano`).
 """
 
 from dataclasses import dataclass
@@ -27,6 +28,23 @@ class Behaviour:
     code: str = ""
     is_hopeless: bool = False
     retry_after: str = ""
+
+    def moves(self, model: str) -> bool:
+        """Whether somebody else answers in its place."""
+        return {"lone/m": False, "pool/m": self.pool, "both": self.alias}[model]
+
+    def asked(self, model: str, callers: int = 1) -> list[str]:
+        """Who is asked for so many callers, one after another: what is ill, and what is well in its place. A lone target that
+        rests is not asked for the next."""
+        if model == "lone/m":
+            return ["ill"] * self.asks * (1 if self.rests else callers)
+        if not self.moves(model):
+            return ["ill"] * callers
+        return ["ill", "well"] + (["well"] if self.rests else ["ill", "well"]) * (callers - 1)
+
+    def charge_nano(self, model: str) -> int:
+        """An answer has nine tokens at 1 dollar for a million and three at 2; what is none costs nothing."""
+        return 9 * 1_000 + 3 * 2_000 if self.moves(model) else 0
 
 
 def oai(status: int, message: str, code: str | None = None, headers: Any = ()) -> Answer:

@@ -18,6 +18,7 @@ from tests.answers import Answer, Delay, End, Gate, completion, event, head, res
 from tests.edge.failures import BEHAVIOURS, Behaviour, oai, table
 from tests.edge.patience import until
 from tests.edge.rig import Caller, Rig, reread
+from tests.peers import Line, Peer
 from tests.processes import free_port
 from tests.provider import Provider, Request
 from usage import key
@@ -78,9 +79,31 @@ class FailoverRig(Rig):
         return await self.run(self.caller(model=model, stream=streamed))
 
     @property
+    def text(self) -> str:
+        return self._file.read_text()
+
+    def use(self, text: str) -> None:
+        """Another table, at once."""
+        self._file.write_text(text)
+        reread(self.table, self._file)
+
+    @property
     def health(self) -> dict[str, Health]:
         """What is not well, by the last word of its scope: a provider's name, "" + digest of a key, a model's name."""
         return self.table._health
+
+    def check_rests(self, model: str, behaviour: Behaviour, since_s: float) -> None:
+        """What rests is the ill one alone, as wide and until when the table says, reckoned from between `since_s` and now."""
+        found = {scope: each for scope, each in self.health.items() if each.is_open(monotonic(), "acct")}
+        assert len(found) == bool(behaviour.rests), found
+        for scope, each in found.items():
+            provider, *narrower = scope.split(" ")
+            assert provider == ("pool" if model == "pool/m" else "lone")
+            assert ("key", "target")[len(narrower) - 1] == behaviour.rests
+            assert since_s + behaviour.rest_s - 2.0 <= each.open_until_s <= monotonic() + behaviour.rest_s + 2.0
+        if found:
+            ill = self.table._digest("ill-key-of-ours")
+            assert all(scope.split(" ")[1] == ill for scope in found)
 
     def rests(self, account: str = "acct") -> dict[str, float]:
         """What is closed to an account, and for how many seconds more."""
@@ -101,58 +124,49 @@ async def rig(tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatc
         yield built
 
 
-def check_charge(rig: FailoverRig, *, is_answered: bool) -> None:
-    """One record; the price of one answer if there was one, else nothing; and nothing stays held."""
+def check_charge(rig: FailoverRig, *costs_nano: int) -> None:
+    """One record a caller, to the nano-dollar; and nothing stays held."""
     assert rig.held_nano == 0
-    (record,) = rig.records
-    assert (record.cost_nano > 0) is is_answered
-    if is_answered:
-        assert (record.tokens.prompt, record.tokens.completion) == (9, 3)
+    assert [record.cost_nano for record in rig.records] == list(costs_nano)
+    assert all((record.tokens.prompt, record.tokens.completion) == (9, 3) for record in rig.records if record.cost_nano)
+
+
+SHAPES = ["lone/m", "pool/m", "both"]
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("model", SHAPES, ids=["lone", "pool", "alias"])
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=IDS)
-async def test_failure_of_a_lone_target(rig: FailoverRig, behaviour: Behaviour, streamed: bool) -> None:
-    """The caller reads the right status and code, is told to wait only where waiting mends, and pays nothing."""
+async def test_failure_of_one(rig: FailoverRig, behaviour: Behaviour, model: str, streamed: bool) -> None:
+    """A lone target, one key of a pool, one target of an alias: what the caller reads, who was asked next and nobody twice, what
+    was charged, and what rests until when. A lone caller is told to wait only where waiting mends."""
     rig.script(behaviour.answer)
-    caller = await rig.request("lone/m", streamed=streamed)
-    error = caller.json()["error"]
-    assert caller.status == behaviour.status, error
-    assert rig.asked == ["ill"] * behaviour.asks
-    assert not behaviour.code or behaviour.code in str(error)
-    assert caller.headers.get(b"retry-after", b"").decode() == behaviour.retry_after
-    assert (caller.headers.get(b"x-should-retry") == b"false") is behaviour.is_hopeless
+    since_s = monotonic()
+    caller = await rig.request(model, streamed=streamed)
+    is_moved = behaviour.moves(model)
+    assert caller.status == (200 if is_moved else behaviour.status), caller.body
+    assert rig.asked == behaviour.asked(model)
+    check_charge(rig, behaviour.charge_nano(model))
+    rig.check_rests(model, behaviour, since_s)
     assert b"key-of-ours" not in caller.body
-    check_charge(rig, is_answered=False)
-    found = rig.rests()
-    assert set(found) == ({behaviour.rests} if behaviour.rests else set())
-    if behaviour.rests:
-        assert found[behaviour.rests] == pytest.approx(behaviour.rest_s, abs=5.0)
+    if not is_moved:
+        assert not behaviour.code or behaviour.code in str(caller.json()["error"])
+        assert (caller.headers.get(b"x-should-retry") == b"false") is behaviour.is_hopeless
+        assert caller.headers.get(b"retry-after", b"").decode() == behaviour.retry_after
+    elif streamed:
+        assert caller.body.endswith(b"data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=IDS)
-async def test_failure_of_one_key_of_a_pool(rig: FailoverRig, behaviour: Behaviour, streamed: bool) -> None:
-    """What another key can mend is mended by it, and charged once; what may be billed is not replayed."""
-    rig.script(behaviour.answer)
-    caller = await rig.request("pool/m", streamed=streamed)
-    assert caller.status == (200 if behaviour.pool else behaviour.status), caller.body
-    assert rig.asked == (["ill", "well"] if behaviour.pool else ["ill"])
-    check_charge(rig, is_answered=behaviour.pool)
-
-
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=IDS)
-async def test_failure_of_one_target_of_an_alias(rig: FailoverRig, behaviour: Behaviour, streamed: bool) -> None:
+async def test_failure_for_the_next_callers(rig: FailoverRig, behaviour: Behaviour, streamed: bool) -> None:
     """All four of four requests are answered by the second target where it can; by then the first rests or is asked again."""
     rig.script(behaviour.answer)
     for number in range(1, 5):
         caller = await rig.request("both", streamed=streamed)
         assert caller.status == (200 if behaviour.alias else behaviour.status), caller.body
-        assert rig.asked.count("well") == (number if behaviour.alias else 0)
-        assert rig.asked.count("ill") <= number
-    assert rig.held_nano == 0
-    assert [record.cost_nano > 0 for record in rig.records] == [behaviour.alias] * 4
+        assert rig.asked == behaviour.asked("both", number)
+    check_charge(rig, *[behaviour.charge_nano("both")] * 4)
 
 
 @pytest.mark.parametrize("prelude", [b"", b": waiting\n\n", b"event: error\n"], ids=["at once", "behind a comment", "named"])
@@ -225,15 +239,43 @@ async def test_words_that_do_not_come_are_not_waited_for(rig: FailoverRig, monke
     assert rig.asked == ["ill", "well"] * 2
 
 
-@pytest.mark.parametrize("model", ["lone/m", "both"])
-async def test_failure_to_connect(tmp_path: Path, provider: Provider, model: str) -> None:
-    """Nobody listens: nothing was sent, so it is tried again, or elsewhere."""
-    async with FailoverRig(tmp_path, provider, ill_port=free_port()) as rig:
+@pytest.mark.parametrize("model", SHAPES, ids=["lone", "pool", "alias"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_failure_to_connect(tmp_path: Path, provider: Provider, model: str, streamed: bool, scheme: str) -> None:
+    """Nobody listens, or nobody who speaks TLS: nothing was sent, so it is tried again, or elsewhere; nobody rests yet."""
+
+    async def speaks_no_tls(line: Line) -> None:
+        await line.reader.read(1)
+        await line.write(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n")
+
+    async with Peer(speaks_no_tls) as peer, FailoverRig(tmp_path, provider, ill_port=peer.port) as rig:
+        ill_port = peer.port if scheme == "https" else free_port()
+        rig.use(rig.text.replace(f":{peer.port}/ill", f":{ill_port}/ill"))
+        rig.use(rig.text.replace(f"http://127.0.0.1:{ill_port}/ill", f"{scheme}://127.0.0.1:{ill_port}/ill"))
         rig.script(respond(completion()))
-        caller = await rig.request(model)
-        assert caller.status == (200 if model == "both" else 502)
+        caller = await rig.request(model, streamed=streamed)
+        assert caller.status == (200 if model == "both" else 502), caller.body
         assert rig.asked == (["well"] if model == "both" else [])
-        check_charge(rig, is_answered=model == "both")
+        check_charge(rig, 15_000 if model == "both" else 0)
+        assert rig.rests() == {}
+
+
+@pytest.mark.parametrize("model", SHAPES, ids=["lone", "pool", "alias"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("said", [(), (b"HTTP/1.1 200 OK\r\ncontent-le",)], ids=["at once", "in its head"])
+async def test_failure_to_answer_in_time(rig: FailoverRig, model: str, streamed: bool, said: Answer) -> None:
+    """What hangs may be billing: after its time the caller is told so, and nobody else is asked; nothing is charged or rests."""
+    rig.script((*said, Gate("never")))
+    caller = rig.caller(model=model, stream=streamed)
+    running = rig.start(caller)
+    await until(lambda: rig.asked and any(each.exchange is not None for each in rig.watch.contexts))
+    rig.look(301.0)
+    await running
+    assert (caller.status, caller.json()["error"]["code"]) == (504, "provider_timeout"), caller.body
+    assert rig.asked == ["ill"]
+    check_charge(rig, 0)
+    assert rig.rests() == {}
 
 
 @pytest.mark.parametrize("model", ["pool/m", "both"])
@@ -439,9 +481,7 @@ COMMENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n: working
 @pytest.mark.parametrize("said", [(), (COMMENTS,)], ids=["nothing", "comments"])
 async def test_first_token_that_does_not_come_is_not_waited_for(rig: FailoverRig, said: Answer) -> None:
     """Another target answers; the caller pays its answer alone, and who was left is in the record, for the house to pay."""
-    file = rig.folder / "providers.toml"
-    file.write_text(file.read_text() + PATIENT)
-    reread(rig.table, file)
+    rig.use(rig.text + PATIENT)
     rig.script((*said, Gate("never")))
     caller = rig.caller(model="quick", stream=True)
     running = rig.start(caller)
@@ -451,7 +491,7 @@ async def test_first_token_that_does_not_come_is_not_waited_for(rig: FailoverRig
     assert caller.status == 200
     assert b"[DONE]" in caller.body
     assert rig.asked == ["ill", "well"]
-    check_charge(rig, is_answered=True)
+    check_charge(rig, 15_000)
     (record,) = rig.records
     assert [(each.provider, each.hold_nano > record.cost_nano) for each in record.abandoned] == [("lone", True)]
     assert rig.metrics.abandoned == {"lone": 1}
@@ -459,9 +499,7 @@ async def test_first_token_that_does_not_come_is_not_waited_for(rig: FailoverRig
 
 async def test_first_token_of_a_lone_target_is_waited_for(rig: FailoverRig) -> None:
     """Nobody else can be asked, so nothing is given up."""
-    file = rig.folder / "providers.toml"
-    file.write_text(file.read_text() + PATIENT + '[defaults]\npolicy = "impatient"\n')
-    reread(rig.table, file)
+    rig.use(rig.text + PATIENT + '[defaults]\npolicy = "impatient"\n')
     rig.script((Gate("later"), *stream(spoken())))
     caller = rig.caller(model="lone/m", stream=True)
     running = rig.start(caller)

@@ -132,14 +132,29 @@ def test_plan_goes_by_the_value_of_a_key() -> None:
 
 
 def test_plan_without_anything_left() -> None:
-    """All open: 503 with the shortest wait; all merely limited: 429; our own keys refused: 502, and no use in trying again."""
-    refused = refusal("both", health={"pool": OPEN, "one env:ONE m": LIMITED})
+    """Nobody may be asked: all merely limited: 429; our own keys refused: 502, and no use in trying again; else
+    503. Each with the shortest wait, where waiting helps."""
+    refused = refusal("one/m", health={"one": OPEN})
+    assert (refused.status, refused.code, refused.retry_after_s) == (503, "provider_unavailable", 100.0)
+    refused = refusal("both", health={"pool env:A m": LIMITED, "pool env:B m": LIMITED, "pool file:/c": REFUSED, "one": LIMITED})
     assert (refused.status, refused.code, refused.retry_after_s) == (503, "provider_unavailable", 61.0)
     limited = refusal("one/m", health={"one env:ONE m": LIMITED, "one": Health(1)})
     assert (limited.status, limited.code, limited.retry_after_s) == (429, "provider_rate_limited", 61.0)
     refused = refusal("one/m", health={"one env:ONE": REFUSED})
     assert (refused.status, refused.code, refused.retry_after_s, refused.is_hopeless) == (502, "provider_auth", None, True)
-    assert not refusal("both", health={"pool": OPEN, "one env:ONE": REFUSED}).is_hopeless
+
+
+@pytest.mark.parametrize("other", [LIMITED, REFUSED], ids=["limited", "refused"])
+@pytest.mark.parametrize("closed_at_most", [0.0, 0.5, 1.0])
+def test_plan_asks_what_failed_where_nothing_else_is_left(other: Health, closed_at_most: float) -> None:
+    """Panic mode, whatever keeps the rest away and whatever part may be closed: what merely failed may serve by now; what is
+    limited, or has refused our key, is known not to, and is not asked."""
+    table = f'[defaults]\npolicy = "p"\n[policies.p]\nbreaker = {{ closed_at_most = {closed_at_most} }}\n'
+    routes = Routes(parse(TEXT + table), KEYS)
+    pool = ["pool/m env:A", "pool/m env:B", "pool/m file:/c"]
+    assert names("both", health={"pool": OPEN, "one env:ONE m": other}, routes=routes) == pool
+    some = {"pool env:A m": OPEN, "pool env:B": REFUSED, "pool file:/c m": LIMITED, "one": other}
+    assert names("both", health=some, routes=routes) == ["pool/m env:A"] * 2
 
 
 @pytest.mark.parametrize("allowed", [("one/m",), ("one/*",), ("*",), ("x", "one/m")])

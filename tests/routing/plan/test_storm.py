@@ -8,7 +8,7 @@ from routing.failures.failure import Failure, Kind, Sent, Source
 from routing.plan.health import Health, Scopes, end
 from routing.plan.plan import Plan, Routes
 from routing.plan.refusal import Refusal
-from routing.plan.storm import SHED_MAX, Storm, may_repeat_now
+from routing.plan.storm import SHED_MAX, Storm, may_repeat_now, shed_failure
 from routing.routes.route import Breaker
 from routing.table.config import parse
 
@@ -73,6 +73,13 @@ def test_storm_throttle_follows_what_is_accepted() -> None:
     assert Storm(100, 20, 0.0).shed(0.0) == pytest.approx(60 / 101)
     assert not storm.after(0.0, accepted=True).is_over
     assert storm.after(300.0, accepted=True).is_over
+
+
+def test_storm_throws_its_dice_once() -> None:
+    """What is held back moves on, or is refused at once: to try again here would send more than the target takes."""
+    for last in (Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, 429), Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, 503)):
+        assert may_repeat(last)
+        assert (may_move(shed_failure(last)), may_repeat(shed_failure(last))) == (True, False)
 
 
 def test_storm_breaker_is_the_policys() -> None:
