@@ -64,8 +64,13 @@ class Provider:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(WAIT_S_MAX)
+        self.kill()
+
+    def kill(self) -> None:
+        """Its connections are cut and its port refuses more, if that is not so already."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(WAIT_S_MAX)
 
     @property
     def base_url(self) -> str:

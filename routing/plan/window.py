@@ -1,7 +1,7 @@
 """The share of a target's requests that failed lately: what opens a breaker where failures do not come in a row.
 
-Rule: what one caller's content can bring about is that account's: of all that was asked, the account that failed most is left out,
-so a target closes to all only for what the others see too. Failures that no content causes are everybody's.
+Rule: what one caller's content can bring about is that account's: of all that was asked, the account that failed most is left
+out, so a target closes to all only for what the others see too. Failures that no content causes are everybody's.
 Strategy: counting begins with a failure, so what is well costs nothing; a window ends after its time, or when it has opened.
 Limits: ACCOUNTS_MAX accounts are told apart; the rest count as everybody's.
 """

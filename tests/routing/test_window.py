@@ -1,4 +1,4 @@
-"""The share of failures that opens a breaker: for whom, from how many requests on, and that one account closes nothing for others."""
+"""The share of failures that opens a breaker: for whom, from how many requests on; and one account closes nothing for others."""
 
 import pytest
 from hypothesis import given

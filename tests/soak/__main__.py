@@ -32,6 +32,8 @@ SOAKS = {
     "provider-fuzz": ("provider", "soak", 50_000, "bodies of arbitrary bytes from a provider, through the relay"),
     "limits": ("limits", "soak", 180, "seconds at each load of a limit shared by three edges, one of them cut off"),
     "permits": ("limits", "permits", 1_000_000, "admissions, ends and crashes; permits held are requests running"),
+    "failover": ("failover", "callers", 1_000, "callers beside one healthy key or target, each provider failing in another way"),
+    "targets": ("failover", "targets", 200, "streams while one of three targets is killed and one hangs"),
     "mutations": ("mutations", "soak", 1_000, "mistakes in money, bytes and lifecycle, at most; each has to be caught"),
     "prices": ("prices", "soak", 1_000_000, "prices against exact fractions"),
 }

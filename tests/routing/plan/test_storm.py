@@ -77,7 +77,10 @@ def test_storm_throttle_follows_what_is_accepted() -> None:
 
 def test_storm_throws_its_dice_once() -> None:
     """What is held back moves on, or is refused at once: to try again here would send more than the target takes."""
-    for last in (Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, 429), Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, 503)):
+    for last in (
+        Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, 429),
+        Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, 503),
+    ):
         assert may_repeat(last)
         assert (may_move(shed_failure(last)), may_repeat(shed_failure(last))) == (True, False)
 
