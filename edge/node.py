@@ -21,6 +21,7 @@ from edge.auth.authenticator import Authenticator, Deployment
 from edge.auth.client_address import FailedAuthentications
 from edge.clock import Clock
 from edge.collector_client.shipper import Shipper
+from edge.credit.accounting import AccountingContext
 from edge.credit.credit import Credit
 from edge.data_folder import instance_of, prove_writable
 from edge.downstream.admission import Admission
@@ -38,7 +39,6 @@ from edge.providers.table import LazyUpstream, Table
 from edge.providers.trials import Trials
 from edge.readiness import Readiness, judge
 from edge.relay.body import MemoryBudget, body_budget
-from edge.relay.generation import AccountingContext
 from edge.relay.idempotency import TOTAL_BYTES_MAX, IdempotencyKeys
 from edge.relay.ids import IdGenerator
 from edge.relay.relay import LEAVING, Relay

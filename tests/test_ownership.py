@@ -88,3 +88,22 @@ def test_assignment_from_outside_is_seen(wrong: str) -> None:
     fields = fields_of((ROOT / "edge/relay/generation.py").read_text(), "Generation")
     assert writes(wrong, "generation", fields)
     assert not writes("now_s = generation.first_byte_s\nself.consumed = 1\nother.attempts = 2", "generation", fields)
+
+
+MADE_BY = {"UsageRecord": "edge/journal/entries.py"}
+"""Value → the one file that makes it; everybody else is given one."""
+
+
+def makers(source: str, name: str) -> list[int]:
+    """The lines of `source` that call `name`."""
+    return [node.lineno for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and last_name(node.func) == name]
+
+
+@pytest.mark.parametrize("name", MADE_BY)
+def test_value_is_made_in_one_place(name: str) -> None:
+    """What a settlement says is decided once, whoever settles: the relay, recovery, or what stands for a lost line."""
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    product = [path for path in listed if path.split("/")[0] in ("proxy.py", "edge", "routing", "usage", "collector")]
+    found = {path: makers((ROOT / path).read_text(), name) for path in product}
+    assert {path for path, calls in found.items() if calls} == {MADE_BY[name]}
+    assert makers("x = record.UsageRecord(gen_id='a')\nUsageRecord", "UsageRecord") == [1]

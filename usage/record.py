@@ -166,6 +166,8 @@ class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The alias, route or model that the caller asked for, where what was asked at a provider has another id."""
     tried: tuple[Tried, ...] = ()
     """The attempts that came to nothing, in order; the one that answered, if any did, is the record's own provider."""
+    surface: str = "chat"
+    """What was called, by its name in `routing.surfaces`. Records of before there were others say nothing, and are of Chat."""
 
     @property
     def fault(self) -> str:
@@ -174,8 +176,8 @@ class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 ANSWERED = "answered"
-FREE_TEXTS = ("finish_reason", "request_id", "upstream_id", "user_agent", "error", "tier")
-"""Members with a text that a provider or a caller chose, on which no money hangs."""
+FREE_TEXTS = ("finish_reason", "request_id", "upstream_id", "user_agent", "error", "tier", "surface")
+"""Members with a text that a provider, a caller or a newer edge chose, on which no money hangs."""
 
 
 def fitted(record: UsageRecord) -> UsageRecord:

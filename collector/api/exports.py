@@ -106,7 +106,7 @@ def export_generations(tx: Tx, call: Call) -> PlainAnswer:
         raise wrong("from", f"more than {GENERATIONS_MAX} generations; ask for a shorter range")
     header = ("id", "created_at", "account", "key_id", "model", "provider", "status", "end_reason", "usage_source", "streamed",
               "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "latency_ms", "ttft_ms", "cost_usd",
-              "request_id", "upstream_id", "user_agent")  # fmt: skip
+              "request_id", "upstream_id", "user_agent", "surface")  # fmt: skip
 
     def row(record: UsageRecord) -> tuple[object, ...]:
         tokens = record.tokens
@@ -114,7 +114,7 @@ def export_generations(tx: Tx, call: Call) -> PlainAnswer:
             record.gen_id, timestamp(record.started_ms), record.account, record.key_id, record.model, record.provider,
             record.status, record.end_reason, record.usage_source, str(record.stream).lower(), tokens.prompt, tokens.cached,
             tokens.completion, tokens.reasoning, record.latency_ms, record.ttft_ms, money(record.cost_nano), record.request_id,
-            record.upstream_id, record.user_agent,
+            record.upstream_id, record.user_agent, record.surface,
         )  # fmt: skip
 
     return PlainAnswer(write_csv(header, (row(_decode(payload)) for (payload,) in rows)), CSV, "generations.csv")

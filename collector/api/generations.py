@@ -22,6 +22,17 @@ from usage.record import UsageRecord, outcome_of
 GENERATION_WAIT_S = 3.0
 """An edge ships each second; so a generation that ended is there through any edge before this is over, or its edge is away."""
 PAGE_MAX = 500
+API_TYPES = {
+    "embeddings": "embeddings",
+    "gemini_embeddings": "embeddings",
+    "image_edits": "image",
+    "images": "image",
+    "rerank": "rerank",
+    "speech": "tts",
+    "transcriptions": "stt",
+    "translations": "stt",
+}
+"""Surface → OpenRouter's word for it, where that is not "completions"."""
 _decode = msgspec.json.Decoder(UsageRecord).decode
 
 
@@ -48,7 +59,10 @@ class Routing(msgspec.Struct, frozen=True):
 
 
 class GenerationDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """A generation; what we do not know is null. Amounts in dollars, times in milliseconds."""
+    """A generation; what we do not know is null. Amounts in dollars, times in milliseconds.
+
+    `surface` is what was called, such as "chat" or "messages"; `api_type` is OpenRouter's coarser word for it.
+    """
 
     id: str
     upstream_id: str | None
@@ -56,7 +70,8 @@ class GenerationDetail(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     model: str
     provider_name: str
-    api_type: str = "completions"
+    api_type: str
+    surface: str
     streamed: bool
     cancelled: bool
     origin: str = ""
@@ -140,6 +155,8 @@ def describe_generation(record: UsageRecord) -> GenerationDetail:
         created_at=timestamp(record.started_ms),
         model=record.model,
         provider_name=record.provider,
+        api_type=API_TYPES.get(record.surface, "completions"),
+        surface=record.surface,
         streamed=record.stream,
         cancelled=record.end_reason == "cancelled",
         user_agent=record.user_agent or None,
@@ -179,6 +196,7 @@ class GenerationsQuery(msgspec.Struct, frozen=True, rename={"start": "from", "en
     provider: str = ""
     key_id: str = ""
     end_reason: str = ""
+    surface: str = ""
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)] = 100
     cursor: str = ""
 
@@ -198,6 +216,7 @@ def list_generations(tx: Tx, call: Call) -> GenerationsAnswer:
     to_ms = ms_of(query.end, "to") if query.end else call.now_ms + DAY_MS
     key_id = call.caller.key.key_id if call.caller.key is not None else query.key_id
     wanted = {"model": query.model, "provider": query.provider, "key_id": key_id, "end_reason": query.end_reason}
+    wanted["surface"] = query.surface
     filters = {name: value for name, value in wanted.items() if value}
     found: list[GenerationDetail] = []
     last, seen = "", 0

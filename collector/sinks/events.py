@@ -45,6 +45,7 @@ def _data(record: UsageRecord) -> dict[str, Any]:
         "model": record.model,
         "provider": record.provider,
         "upstream_model": record.upstream_model,
+        "surface": record.surface,
         "key_id": record.key_id,
         "node": record.node,
         "status": record.status,

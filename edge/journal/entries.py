@@ -1,16 +1,26 @@
 """What the lines of a journal say: an intent `{"i":…}`, a progress mark `{"p":…}`, a settlement `{"s":…}`.
 
 Rule: an intent is written before any byte leaves for the provider, its settlement after; whoever finds the first without the
-second owes the settlement. Strategy: writers wrap ready JSON; readers decode one envelope whose absent kinds stay None, and a
-scan reads of a settlement only its `gen_id` and `seq`.
+second owes the settlement. Rule: a settlement is an intent and what came of it; `record_of` alone makes one of them.
+Strategy: writers wrap ready JSON; readers decode one envelope whose absent kinds stay None, and a scan reads of a settlement only
+its `gen_id` and `seq`.
 """
 
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 import msgspec
 
 from edge.journal.files.line import frame
-from usage.record import RECORD_BYTES_MAX, Rates, Tokens, UsageRecord
+from usage.record import (
+    RECORD_BYTES_MAX,
+    Abandoned,
+    EndReason,
+    Rates,
+    Tokens,
+    Tried,
+    UsageRecord,
+    UsageSource,
+)
 
 
 class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -29,6 +39,31 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     started_ms: int
     stream: bool = False
     request_id: str = ""
+    surface: str = "chat"
+
+
+class Settlement(TypedDict, total=False):
+    """What came of a generation: the members of its record that its intent cannot know. See `UsageRecord` for each."""
+
+    tokens: Required[Tokens]
+    rates: Required[Rates]
+    cost_nano: Required[int]
+    usage_source: Required[UsageSource]
+    status: Required[int]
+    end_reason: Required[EndReason]
+    finish_reason: str
+    latency_ms: int
+    ttft_ms: int
+    upstream_id: str
+    attempts: int
+    user_agent: str
+    error: str
+    tier: str
+    upstream_cost_pico: int | None
+    trace: str
+    abandoned: tuple[Abandoned, ...]
+    route: str
+    tried: tuple[Tried, ...]
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -57,6 +92,29 @@ class RecordLine(msgspec.Struct, frozen=True):
     """A line as the shipper reads it: intents and marks are skipped unread."""
 
     s: UsageRecord | None = None
+
+
+def record_of(intent: Intent, node: str, epoch: int, seq: int, **outcome: Unpack[Settlement]) -> UsageRecord:
+    """The settlement of an intent. `seq`: the next number of (node, epoch), which is `Journal.next_seq` while the process runs,
+    and recovery's afterwards."""
+    return UsageRecord(
+        gen_id=intent.gen_id,
+        seq=seq,
+        node=node,
+        epoch=epoch,
+        account=intent.account,
+        key_id=intent.key_id,
+        purse=intent.purse,
+        model=intent.model,
+        provider=intent.provider,
+        upstream_model=intent.upstream_model,
+        hold_nano=intent.hold_nano,
+        started_ms=intent.started_ms,
+        stream=intent.stream,
+        request_id=intent.request_id,
+        surface=intent.surface,
+        **outcome,
+    )
 
 
 _encode = msgspec.json.Encoder().encode

@@ -12,8 +12,6 @@ intent.
 
 from collections.abc import Callable
 
-import msgspec
-
 from edge.journal.entries import Intent, intent_line, mark_line, settlement_line
 from edge.journal.files.disk import Disk
 from edge.journal.files.files import Files
@@ -132,15 +130,15 @@ class Journal:
             syncer.schedule()
 
     def next_seq(self) -> int:
-        """The `seq` of the record that will be settled next. Asking does not use it up."""
+        """The `seq` that the record settled next has to have. Asking does not use it up."""
         return self._syncer.settled_seq + 1
 
     def settle(self, record: UsageRecord) -> None:
-        """Keep the record, whatever the disk says. Its `seq` should be `next_seq()`; with another it is given the right one."""
+        """Keep the record, whatever the disk says. Its `seq` is `next_seq()`: behind a gap the collector would acknowledge
+        nothing, and of two with one number it would keep one."""
         syncer = self._syncer
         seq = syncer.settled_seq + 1
-        if record.seq != seq:
-            record = msgspec.structs.replace(record, seq=seq)
+        assert record.seq == seq, f"a record numbered {record.seq} where {seq} comes next"
         try:
             line = settlement_line(record)
         except ValueError:

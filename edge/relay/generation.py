@@ -14,11 +14,9 @@ from typing import Any, assert_never
 
 import msgspec
 
-from edge.credit.credit import Credit
-from edge.journal import Intent, Journal
+from edge.credit.accounting import AccountingContext
+from edge.journal import Intent, record_of
 from edge.limits.claim import LimitClaim
-from edge.limits.limiter import RateLimiter
-from edge.telemetry.metrics import Metrics
 from routing.failures.failure import Failure
 from routing.failures.redaction import Secret
 from routing.metering.meter import Bill, Meter
@@ -33,7 +31,7 @@ from routing.surfaces.adapter import NO_ADAPTERS, NO_MEMO, Adapter, AdapterMemo
 from routing.views.decision import metadata_of
 from routing.wire.members import Members
 from usage.protocol import Policy
-from usage.record import Abandoned, EndReason, Rates, Tokens, Tried, UsageRecord
+from usage.record import Abandoned, EndReason, Rates, Tokens, Tried
 
 
 class Consumed(enum.Enum):
@@ -45,31 +43,6 @@ class Consumed(enum.Enum):
     """A provider has the request and has said nothing yet: it reads the prompt, and bills for that."""
     METERED = "metered"
     """A provider answers: what the meter has."""
-
-
-class AccountingContext:
-    """Where a generation is written down: the journal, the credit it is paid from, the counters."""
-
-    __slots__ = ("credit", "epoch", "journal", "limiter", "metrics", "node", "told")
-
-    def __init__(
-        self,
-        node: str,
-        epoch: int,
-        journal: Journal,
-        credit: Credit,
-        metrics: Metrics,
-        limiter: RateLimiter | None = None,
-        told: Callable[[UsageRecord], None] | None = None,
-    ) -> None:
-        """`told` is given each record, for the log and traces."""
-        self.limiter = limiter or RateLimiter()
-        self.told = told
-        self.node = node
-        self.epoch = epoch
-        self.journal = journal
-        self.credit = credit
-        self.metrics = metrics
 
 
 def _nobody(failure: Failure | None) -> None:
@@ -136,26 +109,35 @@ class Generation(msgspec.Struct, eq=False):
     """Where the caller wants to read how it was routed: under which name, and the decision."""
     tried: tuple[Tried, ...] = ()
     """The attempts that came to nothing."""
+    surface: str = "chat"
+    """What was called, by its name in `routing.surfaces`."""
+    intent: Intent | None = None
+    """As it was written, while it is still true: not once another attempt is tried or more is held."""
 
     def begin(self) -> None:
         """Write the intent. JournalUnavailable: nothing may be sent."""
-        model = self.attempt.model
-        self.books.journal.intent(
-            Intent(
-                gen_id=self.gen_id,
-                purse=self.policy.purse,
-                account=self.policy.account,
-                key_id=self.policy.key_id,
-                model=self.envelope.model,
-                provider=self.attempt.provider.name,
-                upstream_model=model.name,
-                rates=self.meter.expected_rates,
-                hold_nano=self.hold_nano,
-                prompt_estimate=self.meter.prompt_estimate,
-                started_ms=self.started_ms,
-                stream=self.envelope.stream,
-                request_id=self.request_id,
-            )
+        intent = self._intent()
+        self.books.journal.intent(intent)
+        self.intent = intent
+
+    def _intent(self) -> Intent:
+        """What is known of it before it is sent, for the attempt that is tried."""
+        policy, attempt = self.policy, self.attempt
+        return Intent(
+            gen_id=self.gen_id,
+            purse=policy.purse,
+            account=policy.account,
+            key_id=policy.key_id,
+            model=self.envelope.model,
+            provider=attempt.provider.name,
+            upstream_model=attempt.model.name,
+            rates=self.meter.expected_rates,
+            hold_nano=self.hold_nano,
+            prompt_estimate=self.meter.prompt_estimate,
+            started_ms=self.started_ms,
+            stream=self.envelope.stream,
+            request_id=self.request_id,
+            surface=self.surface,
         )
 
     def forgo(self) -> None:
@@ -223,6 +205,7 @@ class Generation(msgspec.Struct, eq=False):
                 if answer.held_nano is None:
                     return False
                 self.hold_nano += answer.held_nano
+        self.intent = None
         self.completion_max, self.cap = allowance(need, self.hold_nano)
         self.meter.bounds = bounds_of(need, self.completion_max)
         self.meter.hold_nano = self.hold_nano
@@ -235,7 +218,7 @@ class Generation(msgspec.Struct, eq=False):
             if self.attempts > 1:
                 self.meter.forget()
             return
-        self.attempt = attempt
+        self.attempt, self.intent = attempt, None
         self.envelope = answered_by(self.envelope, attempt.model.id)
         provider = attempt.provider
         if self.claim is not None:
@@ -337,31 +320,21 @@ class Generation(msgspec.Struct, eq=False):
             self._waited(now_s)
         bill = self.charge()
         self.has_bought = end_reason == "completed" or bill.cost_nano > 0
-        books, policy, attempt = self.books, self.policy, self.attempt
-        record = UsageRecord(
-            gen_id=self.gen_id,
-            seq=books.journal.next_seq(),
-            node=books.node,
-            epoch=books.epoch,
-            account=policy.account,
-            key_id=policy.key_id,
-            purse=policy.purse,
-            model=self.envelope.model,
-            provider=attempt.provider.name,
-            upstream_model=attempt.model.name,
+        books, attempt, intent = self.books, self.attempt, self.intent or self._intent()
+        record = record_of(
+            intent,
+            books.node,
+            books.epoch,
+            books.journal.next_seq(),
             tokens=bill.tokens,
             rates=bill.rates,
             cost_nano=bill.cost_nano,
-            hold_nano=self.hold_nano,
-            started_ms=self.started_ms,
+            usage_source=bill.source,
             status=status,
             end_reason=end_reason,
-            usage_source=bill.source,
-            stream=self.envelope.stream,
             finish_reason=self.finish_reason,
             latency_ms=int((now_s - self.started_s) * 1000),
             ttft_ms=int((self.first_byte_s - self.started_s) * 1000) if self.first_byte_s else 0,
-            request_id=self.request_id,
             upstream_id=self.upstream_id,
             attempts=self.attempts,
             user_agent=self.user_agent,
@@ -374,7 +347,7 @@ class Generation(msgspec.Struct, eq=False):
             tried=self.tried,
         )
         books.journal.settle(record)
-        books.credit.settle(policy.purse, self.hold_nano, bill.cost_nano)
+        books.credit.settle(intent.purse, self.hold_nano, bill.cost_nano)
         if self.claim is not None:
             self.claim.settle(bill.tokens.prompt, bill.tokens.completion)
         metrics = books.metrics

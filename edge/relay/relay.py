@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from edge.auth.authenticator import Authenticator, Deployment, check, unverifiable
 from edge.auth.client_address import FailedAuthentications
 from edge.auth.header import Reason, digest_of
+from edge.credit.accounting import AccountingContext
 from edge.downstream import CALLER
 from edge.journal import JournalUnavailable
 from edge.limits.fair_start import LARGE_BYTES, FairStart
@@ -26,7 +27,7 @@ from edge.relay.attempts import Attempts, Forwarder
 from edge.relay.body import CallerLeft, MemoryBudget, discard_body, read_body
 from edge.relay.context import CancelReason, RequestContext, failure_of
 from edge.relay.end_reason import end_reason_of
-from edge.relay.generation import AccountingContext, Generation
+from edge.relay.generation import Generation
 from edge.relay.idempotency import REPLAYED, IdempotencyKeys, KeptAnswer, fingerprint_of
 from edge.relay.ids import IdGenerator
 from edge.relay.responses import Bounds, id_headers, send_told
@@ -243,6 +244,7 @@ class Relay:
             claim=context.limits,
             requested=envelope.model,
             decided=decided,
+            surface=self._entry.format,
         )
         if envelope.pieces is not None:
             generation.meter.expect(envelope.pieces, envelope.pieces_likely)

@@ -1,7 +1,7 @@
 """Requests as the dashboards of other gateways read them: `gen_ai_server_request_duration_seconds` and its like.
 
 Rule: names and labels are those that Envoy AI Gateway and agentgateway expose. Rule: labels are bounded: at most SETS_MAX sets of
-provider, model and error have buckets of their own, the rest is `other`.
+provider, model, error and operation have buckets of their own, and PAIRS_MAX of provider and operation; the rest is `other`.
 Source: OpenTelemetry's conventions for generative AI (nothing of them is stable), as those two spell them for Prometheus.
 """
 
@@ -14,9 +14,23 @@ from edge.telemetry.histogram import LONG_SECONDS, SECONDS, TOKEN_SECONDS, TOKEN
 from usage.record import UsageRecord
 
 SETS_MAX: Final = 100
+PAIRS_MAX: Final = 48
 OTHER: Final = "other"
-OPERATION: Final = "chat"
-Set = tuple[str, str, str]
+OPERATIONS: Final = {
+    "messages": "chat",
+    "responses": "chat",
+    "completions": "text_completion",
+    "gemini": "generate_content",
+    "gemini_embeddings": "embeddings",
+}
+"""Surface → `gen_ai.operation.name`, where the conventions have a word for it that is not the surface's own."""
+Labels = tuple[str, str, str, str]
+"""Provider, model, error, operation."""
+
+
+def operation_of(surface: str) -> str:
+    """`gen_ai.operation.name`: the conventions' where they have one, else the surface's name, as they allow."""
+    return OPERATIONS.get(surface, surface)
 
 
 class Shown:
@@ -37,16 +51,17 @@ class GenAi:
     """Counts records as they are settled."""
 
     def __init__(self) -> None:
-        self._shown: dict[tuple[str, str, str], Shown] = {}
-        self._durations: dict[Set, Histogram] = {}
-        self._providers: defaultdict[str, tuple[Histogram, ...]] = defaultdict(_by_provider)
+        self._shown: dict[Labels, Shown] = {}
+        """By a surface's name in place of its operation's."""
+        self._durations: dict[Labels, Histogram] = {}
+        self._pairs: defaultdict[tuple[str, str], tuple[Histogram, ...]] = defaultdict(_by_provider)
+        """By provider and operation."""
 
     def count(self, record: UsageRecord, trace_id: str = "") -> None:
         """A generation was settled."""
         error = record.fault
-        shown = self._shown.get((record.provider, record.model, error))
-        if shown is None:
-            shown = self._show(record.provider, record.model, error)
+        at = (record.provider, record.model, error, record.surface)
+        shown = self._shown.get(at) or self._show(at)
         seconds, tokens = record.latency_ms / 1000, record.tokens
         shown.duration.observe(seconds, trace_id)
         if record.ttft_ms or tokens.completion:
@@ -60,16 +75,21 @@ class GenAi:
         if tokens.reasoning:
             shown.reasoning.observe(tokens.reasoning)
 
-    def _show(self, provider: str, model: str, error: str) -> Shown:
-        at = (provider, model, error)
+    def _show(self, named: Labels) -> Shown:
+        provider, model, error, surface = named
+        operation = operation_of(surface)
+        at = (provider, model, error, operation)
         if len(self._durations) >= SETS_MAX and at not in self._durations:
-            at = (OTHER, OTHER, OTHER if error else "")
+            at = (OTHER, OTHER, OTHER if error else "", operation)
         duration = self._durations.get(at)
         if duration is None:
             duration = self._durations[at] = Histogram(LONG_SECONDS)
-        shown = Shown(duration, self._providers[provider])
+        pair = (provider, operation)
+        if len(self._pairs) >= PAIRS_MAX and pair not in self._pairs:
+            pair = (OTHER, operation)
+        shown = Shown(duration, self._pairs[pair])
         if len(self._shown) < 8 * SETS_MAX:
-            self._shown[provider, model, error] = shown
+            self._shown[named] = shown
         return shown
 
     def families(self) -> Iterator[Family]:
@@ -79,11 +99,7 @@ class GenAi:
             "gen_ai_server_request_duration_seconds",
             "histogram",
             text,
-            [
-                sample
-                for (provider, model, error), histogram in sorted(self._durations.items())
-                for sample in histogram.samples(_labels(provider, model, error))
-            ],
+            [sample for at, histogram in sorted(self._durations.items()) for sample in histogram.samples(_labels(*at))],
         )
         for at, (name, text) in enumerate(
             (
@@ -93,8 +109,8 @@ class GenAi:
         ):
             samples = [
                 sample
-                for provider, histograms in sorted(self._providers.items())
-                for sample in histograms[at].samples({"gen_ai_operation_name": OPERATION, "gen_ai_provider_name": provider})
+                for (provider, operation), histograms in sorted(self._pairs.items())
+                for sample in histograms[at].samples({"gen_ai_operation_name": operation, "gen_ai_provider_name": provider})
             ]
             yield Family(name, "histogram", text, samples)
         yield Family(
@@ -103,18 +119,18 @@ class GenAi:
             "Tokens per request, by type.",
             [
                 sample
-                for provider, histograms in sorted(self._providers.items())
+                for (provider, operation), histograms in sorted(self._pairs.items())
                 for kind, histogram in zip(("input", "output", "cached_input", "reasoning"), histograms[2:], strict=True)
                 for sample in histogram.samples(
-                    {"gen_ai_operation_name": OPERATION, "gen_ai_provider_name": provider, "gen_ai_token_type": kind}
+                    {"gen_ai_operation_name": operation, "gen_ai_provider_name": provider, "gen_ai_token_type": kind}
                 )
             ],
         )
 
 
-def _labels(provider: str, model: str, error: str) -> dict[str, str]:
+def _labels(provider: str, model: str, error: str, operation: str) -> dict[str, str]:
     labels = {
-        "gen_ai_operation_name": OPERATION,
+        "gen_ai_operation_name": operation,
         "gen_ai_provider_name": provider,
         "gen_ai_original_model": model,
         "gen_ai_request_model": model,

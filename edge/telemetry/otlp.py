@@ -2,8 +2,8 @@
 
 Rule: a request is traced when its caller's `traceparent` says so; it pays an append. Rule: a receiver that is away or slow costs
 spans, which are counted, and nothing else: batches are bounded, and each is tried ATTEMPTS times.
-Two spans: the server's (`POST /chat/completions`, a child of the caller's) and within it the client's (`chat <model>`), whose id
-the provider was given as its parent (`usage.trace`).
+Two spans: the server's (such as `POST /chat/completions`, a child of the caller's) and within it the client's (`chat <model>`;
+the operation is the surface's), whose id the provider was given as its parent (`usage.trace`).
 Sources: OTLP 1.x (`ExportTraceServiceRequest`; ids in hexadecimal, 64-bit numbers as strings); OpenTelemetry's `gen_ai.*`.
 """
 
@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import msgspec
 
+from edge.telemetry.gen_ai import operation_of
+from routing.surfaces import SURFACES
 from usage.pricing import dollars
 from usage.record import UsageRecord
 from usage.throttle import Throttle
@@ -28,7 +30,14 @@ TIMEOUT_S: Final = 10.0
 SERVER, CLIENT = 2, 3
 ERROR = 2
 log = logging.getLogger("tollway.otlp")
+_PATHS: Final = {entry.format: tuple(path.replace(":path}", "}") for path in entry.paths) for entry in SURFACES}
 _encode = msgspec.json.Encoder().encode
+
+
+def _route_of(record: UsageRecord) -> str:
+    """The path that was called, without its base, and with `{model}` where the model stands in it."""
+    paths = _PATHS.get(record.surface, (f"/{record.surface}",))
+    return paths[-1 if record.stream else 0]
 
 
 def _attribute(key: str, value: str | int | bool) -> dict[str, Any]:
@@ -55,16 +64,17 @@ def spans_of(record: UsageRecord) -> list[dict[str, Any]]:
         "flags": int(flags, 16),
         "status": {"code": ERROR, "message": error} if error else {},
     }
-    tokens = record.tokens
+    tokens, route, operation = record.tokens, _route_of(record), operation_of(record.surface)
     server = {
         **common,
         "spanId": server_id,
         "parentSpanId": parent_id,
-        "name": "POST /chat/completions",
+        "name": f"POST {route}",
         "kind": SERVER,
         "attributes": _attributes(
             {
                 "http.request.method": "POST",
+                "http.route": route,
                 "http.response.status_code": record.status,
                 "error.type": error,
                 "tollway.generation.id": record.gen_id,
@@ -80,11 +90,11 @@ def spans_of(record: UsageRecord) -> list[dict[str, Any]]:
         **common,
         "spanId": client_id,
         "parentSpanId": server_id,
-        "name": f"chat {record.upstream_model}",
+        "name": f"{operation} {record.upstream_model}",
         "kind": CLIENT,
         "attributes": _attributes(
             {
-                "gen_ai.operation.name": "chat",
+                "gen_ai.operation.name": operation,
                 "gen_ai.provider.name": record.provider,
                 "gen_ai.system": record.provider,
                 "gen_ai.request.model": record.upstream_model,

@@ -32,6 +32,7 @@ class RequestLine(msgspec.Struct, omit_defaults=True, gc=False):
     status: int
     model: str
     provider: str
+    surface: str
     prompt_tokens: int
     completion_tokens: int
     cost: str
@@ -67,6 +68,7 @@ def line_of(record: UsageRecord) -> bytes:
             record.status,
             record.model,
             record.provider,
+            record.surface,
             tokens.prompt,
             tokens.completion,
             dollars(record.cost_nano),

@@ -87,6 +87,7 @@ def test_sampled_request_is_two_spans_and_one_line(tmp_path: Path, provider: Pro
     assert asked == f"00-{TRACE}-{client['spanId']}-01"
     attributes = {each["key"]: next(iter(each["value"].values())) for each in client["attributes"]}
     assert attributes["gen_ai.operation.name"] == "chat"
+    assert (server["name"], client["name"]) == ("POST /chat/completions", "chat traced")
     assert (int(attributes["gen_ai.usage.input_tokens"]), int(attributes["gen_ai.usage.output_tokens"])) == (7, 3)
     assert receiver.refused == 1  # a receiver that is away for a moment costs nothing
     assert [line["status"] for line in lines] == [200, 200]

@@ -12,13 +12,13 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from edge.credit.accounting import AccountingContext
 from edge.credit.credit import Credit
 from edge.journal import Journal
 from edge.limits.limiter import RateLimiter
 from edge.providers.reload import read, sources_of
 from edge.providers.table import LazyUpstream, Table
 from edge.relay.body import MemoryBudget
-from edge.relay.generation import AccountingContext
 from edge.relay.ids import IdGenerator
 from edge.relay.relay import Relay
 from edge.relay.responses import Bounds

@@ -165,7 +165,8 @@ class ChargedTwiceAtEdge(Process):
     def settle(self, generation: Generation, record: UsageRecord) -> None:
         super().settle(generation, record)
         assert self.journal is not None
-        self.journal.settle(msgspec.structs.replace(record, gen_id=f"{record.gen_id}/again"))
+        again = msgspec.structs.replace(record, gen_id=f"{record.gen_id}/again", seq=self.journal.next_seq())
+        self.journal.settle(again)
 
 
 class PricedInFloats(Process):

@@ -73,6 +73,7 @@ OLDER = (
 def test_record_of_an_older_release_is_read_and_right() -> None:
     """Journals and stores outlive releases: what is new has a default, and what it cost then recomputes."""
     older = decode(OLDER)
+    assert older.surface == "chat"
     assert (older.tier, older.upstream_cost_pico, older.tokens.searches, older.rates.cache_write_1h) == ("", None, 0, None)
     assert encode(older) == OLDER
     assert is_cost(older.cost_nano, older.tokens, older.rates)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from edge.journal.entries import Intent, record_of
 from edge.journal.files.acknowledged import AckedFile
 from edge.journal.files.disk import Disk
 from edge.journal.files.folder import remove_epoch
@@ -78,24 +79,29 @@ def lost_record(node: str, epoch: int, seq: int) -> UsageRecord:
 
     It charges nobody.
     """
-    return UsageRecord(
+    nobody = Intent(
         gen_id=f"lost-{node}-{epoch}-{seq}",
-        seq=seq,
-        node=node,
-        epoch=epoch,
+        purse="",
         account="",
         key_id="",
-        purse="",
         model="",
         provider="",
         upstream_model="",
-        tokens=Tokens(),
         rates=Rates(),
-        cost_nano=0,
         hold_nano=0,
+        prompt_estimate=0,
         started_ms=0,
+    )
+    return record_of(
+        nobody,
+        node,
+        epoch,
+        seq,
+        tokens=Tokens(),
+        rates=nobody.rates,
+        cost_nano=0,
+        usage_source="estimated",
         status=500,
         end_reason="orphaned",
-        usage_source="estimated",
         error="the journal's lines of this record were damaged on disk",
     )

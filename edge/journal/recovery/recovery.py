@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 
-from edge.journal.entries import settlement_line
+from edge.journal.entries import record_of, settlement_line
 from edge.journal.files.disk import Disk
 from edge.journal.files.folder import clear_closed, epochs, lock_epoch
 from edge.journal.files.segment import read_lines, segment_name, segment_numbers
@@ -169,26 +169,16 @@ def orphan_record(node: str, epoch: int, seq: int, orphan: Orphan) -> UsageRecor
     intent, tokens = orphan.intent, orphan.tokens or Tokens()
     # What is charged nothing carries rates that make nothing: the collector computes each cost again.
     rates = Rates(version=intent.rates.version) if orphan.tokens is None else intent.rates
-    return UsageRecord(
-        gen_id=intent.gen_id,
-        seq=seq,
-        node=node,
-        epoch=epoch,
-        account=intent.account,
-        key_id=intent.key_id,
-        purse=intent.purse,
-        model=intent.model,
-        provider=intent.provider,
-        upstream_model=intent.upstream_model,
+    return record_of(
+        intent,
+        node,
+        epoch,
+        seq,
         tokens=tokens,
         rates=rates,
         cost_nano=cost_nano(tokens, rates),
-        hold_nano=intent.hold_nano,
-        started_ms=intent.started_ms,
+        usage_source="estimated",
         status=500,
         end_reason="orphaned",
-        usage_source="estimated",
-        stream=intent.stream,
-        request_id=intent.request_id,
         error="the process died before this generation ended",
     )

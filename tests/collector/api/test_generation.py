@@ -1,6 +1,8 @@
 """One generation and lists of them: by whom they may be seen, and that what has just ended is waited for."""
 
 import asyncio
+import csv
+import io
 import time
 
 import anyio
@@ -54,6 +56,35 @@ async def test_generation_is_its_keys_and_accounts_alone(api: Api) -> None:
     assert (await api.get("read", "/v1/generation?id=gen-1")).status == 404
     assert time.monotonic() - started_s < GENERATION_WAIT_S
     assert (await api.get("read", "/v1/generation")).status == 400
+
+
+@pytest.mark.parametrize(
+    ("surface", "api_type"),
+    [("chat", "completions"), ("messages", "completions"), ("speech", "tts"), ("gemini_embeddings", "embeddings")],
+)
+async def test_generation_says_which_surface_was_called(api: Api, surface: str, api_type: str) -> None:
+    """By our name and by OpenRouter's; lists are filtered by ours, and the file of all has it."""
+    node = await Node(api.collector).boot()
+    fact = msgspec.structs.replace(node.fact(1, api.caller), surface=surface)
+    await node.link.ingest(node.batch([fact]))
+    told = (await api.get("inference", f"/api/v1/generation?id={fact.gen_id}")).data
+    assert (told["surface"], told["api_type"]) == (surface, api_type)
+    listed = await api.get("read", f"/api/v1/generations?surface={surface}")
+    assert [row["id"] for row in listed.data] == [fact.gen_id]
+    assert (await api.get("read", "/api/v1/generations?surface=rerank")).data == []
+    text = (await api.get("read", "/v1/exports/generations.csv?from=2026-11-01T00:00:00Z&to=2026-12-01T00:00:00Z")).text
+    assert [row["surface"] for row in csv.DictReader(io.StringIO(text))] == [surface]
+
+
+async def test_generation_of_an_older_edge_is_of_chat(api: Api) -> None:
+    """Stores and journals outlive releases: what says nothing of its surface was Chat."""
+    node = await Node(api.collector).boot()
+    fact = node.fact(1, api.caller)
+    await node.link.ingest(node.batch([fact]))
+    row = api.collector.store.read(lambda tx: tx.row("SELECT payload FROM records WHERE gen_id = ?", fact.gen_id))
+    assert row is not None
+    assert "surface" not in row[0]
+    assert (await api.get("read", f"/v1/generation?id={fact.gen_id}")).data["surface"] == "chat"
 
 
 async def test_generations_page_by_page(api: Api) -> None:

@@ -38,9 +38,11 @@ async def test_detail_says_who_was_asked(browser: Browser) -> None:
     caller = await make_caller(browser.collector, "acme", 10**9)
     node = await Node(browser.collector).boot()
     await node.acquire(caller, 10**8)
-    fact = msgspec.structs.replace(node.fact(1, caller), route="both", tried=(Tried("ill", "m", "unavailable", 503),), attempts=2)
+    tried = (Tried("ill", "m", "unavailable", 503),)
+    fact = msgspec.structs.replace(node.fact(1, caller), route="both", tried=tried, attempts=2, surface="messages")
     assert (await node.link.ingest(node.batch([fact]))).rejected == ()
     await browser.sign_in("acme")
     page = await browser.get(f"/dashboard/generations/{fact.gen_id}?account=acme")
     assert "<dt>Asked for</dt><dd>both</dd>" in page.text
+    assert "<dt>Surface</dt><dd>messages</dd>" in page.text
     assert "2: ill / m: unavailable (503); echo / small: answered" in page.text

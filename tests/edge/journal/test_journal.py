@@ -101,12 +101,16 @@ def test_journal_gives_what_one_place_has() -> None:
     assert on_disk + in_memory == list(range(1, 201))
 
 
-def test_settle_with_another_seq_gets_the_right_one() -> None:
-    """A gap in the numbers would hold up every later record for ever, so the journal numbers for itself."""
+@pytest.mark.parametrize("seq", [0, 1, 3])
+def test_settle_with_another_seq_than_the_next_is_a_mistake(seq: int) -> None:
+    """A gap in the numbers would hold up every later record for ever, and of two with one number one would be lost."""
     journal = open_journal(RememberingDisk())
-    journal.settle(record(1, 7))
+    journal.settle(record(1, journal.next_seq()))
+    with pytest.raises(AssertionError, match=f"numbered {seq} where 2 comes next"):
+        journal.settle(record(2, seq))
+    journal.settle(record(2, journal.next_seq()))
     journal.sync_now()
-    assert journal.read(1, ALL, ALL)[0].seq == 1
+    assert [one.seq for one in journal.read(1, ALL, ALL)] == [1, 2]
 
 
 def test_segments_go_when_acknowledged() -> None:

@@ -67,7 +67,7 @@ async def test_surface_answers_with_its_cost_and_settles(tmp_path: Path, entry: 
         answer = await ask_on(rig, entry, body, kind)
         assert answer.status == 200, answer.body
         record = rig.records[-1]
-        assert record.end_reason == "completed"
+        assert (record.end_reason, record.surface) == ("completed", entry.format)
         assert record.cost_nano > 0 or entry.format in ("moderations", "count_tokens") or record.tokens.total == 0
         if answer.headers[b"content-type"].startswith(b"application/json") and entry.format != "count_tokens":
             told = answer.json()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edge.journal import Journal
@@ -107,6 +108,15 @@ def test_orphan_is_charged_its_last_mark(tmp_path: Path) -> None:
     assert (marked.tokens, marked.cost_nano) == (Tokens(10, 9), cost_nano(Tokens(10, 9), marked.rates))
     assert (unmarked.tokens, unmarked.cost_nano) == (Tokens(), 0)
     assert {(one.end_reason, one.usage_source, one.purse) for one in (marked, unmarked)} == {("orphaned", "estimated", "acc")}
+
+
+def test_orphan_is_of_the_surface_that_was_called(tmp_path: Path) -> None:
+    """Its intent says so; one of before there were others is of Chat."""
+    journal = Journal.open(str(tmp_path), "node", 1)
+    journal.intent(intent(1))
+    journal.intent(msgspec.structs.replace(intent(2), surface="messages"))
+    journal.close()
+    assert [one.surface for one in read_all(adopted(tmp_path))] == ["chat", "messages"]
 
 
 def test_mark_stands_when_the_one_behind_a_repeated_intent_was_torn_off(tmp_path: Path) -> None:
