@@ -7,10 +7,16 @@ Limits: one process, one event per read, texts with escapes mixed in; only ratio
 """
 
 import json
+import resource
+import subprocess
+import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from functools import partial
+from struct import pack
 from typing import Any, Final
+from zlib import crc32
 
 from routing.metering.meter import Meter
 from routing.request.envelope import read
@@ -20,7 +26,7 @@ from routing.rewrite.messages import MessagesStream
 from routing.rewrite.responses import ResponsesStream
 from routing.rewrite.stream import StreamRewrite
 from routing.table.tariff import Tariff
-from routing.translate import HUB, Context, Format, Target, downstream_pair, upstream_pair
+from routing.translate import DOWNSTREAM, HUB, UPSTREAM, Context, Format, Target, downstream_pair, upstream_pair
 from routing.translate.chain import Chain
 from routing.wire.members import decode_members
 from usage.flavor import Flavor
@@ -28,30 +34,59 @@ from usage.record import Rates
 
 ROUNDS: Final = 9
 EVENTS: Final = 2_000
+STREAMS: Final = 200
 CONTEXT: Final = Context("gen-1", "a/b", 5, 10)
 IDENTITY: Final = Identity("gen-1", "a/b", Flavor.OPENAI, "p")
 WORDS: Final = ("Hello", " wor", "ld, this", " is\\n", ' a \\"test\\"', " of", " some \u00e9", " text")
 CHAT: Final = (
     'data: {"id":"chatcmpl-abc","object":"chat.completion.chunk","created":1700000000,"model":"gpt-4o","system_fingerprint":"fp",'
-    '"choices":[{"index":0,"delta":{"content":"%s"},"logprobs":null,"finish_reason":null}],"usage":null}\n\n'
+    '"choices":[{"index":0,"delta":{"content":"%(text)s"},"logprobs":null,"finish_reason":null}],"usage":null}\n\n'
 )
 MESSAGES: Final = (
-    'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"%s"}}\n\n'
+    "event: content_block_delta\n"
+    'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"%(text)s"}}\n\n'
 )
 RESPONSES: Final = (
-    'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","item_id":"msg_1","output_index":0,'
-    '"content_index":0,"delta":"%s","logprobs":[]}\n\n'
+    'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":%(number)d,'
+    '"item_id":"msg_1","output_index":0,"content_index":0,"delta":"%(text)s","logprobs":[],"obfuscation":"%(padding)s"}\n\n'
 )
 GEMINI: Final = (
-    'data: {"candidates":[{"content":{"parts":[{"text":"%s"}],"role":"model"},"index":0}],"usageMetadata":{"promptTokenCount":29,'
-    '"candidatesTokenCount":15,"totalTokenCount":44},"modelVersion":"gemini-3","responseId":"x"}\r\n\r\n'
+    'data: {"candidates":[{"content":{"parts":[{"text":"%(text)s"}],"role":"model"},"index":0}],"usageMetadata":'
+    '{"promptTokenCount":29,"candidatesTokenCount":%(number)d,"totalTokenCount":%(number)d,"promptTokensDetails":'
+    '[{"modality":"TEXT","tokenCount":29}]},"modelVersion":"gemini-3","responseId":"x"}\r\n\r\n'
 )
-COHERE: Final = 'event: content-delta\ndata: {"type":"content-delta","index":0,"delta":{"message":{"content":{"text":"%s"}}}}\n\n'
-OF: Final[dict[Format, str]] = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES, "gemini": GEMINI, "cohere": COHERE}
+COHERE: Final = (
+    'event: content-delta\ndata: {"type":"content-delta","index":0,"delta":{"message":{"content":{"text":"%(text)s"}}}}\n\n'
+)
+CONVERSE: Final = '{"contentBlockIndex":0,"delta":{"text":"%(text)s"},"p":"%(padding)s"}'
+OF: Final[dict[Format, str]] = {
+    "chat": CHAT,
+    "messages": MESSAGES,
+    "responses": RESPONSES,
+    "gemini": GEMINI,
+    "cohere": COHERE,
+    "converse": CONVERSE,
+}
+"""A provider's format → one piece of an answer as it is on the wire, with what differs from one to the next."""
 
 
-def events_of(template: str) -> list[bytes]:
-    return [(template % word).encode() for word in WORDS] * (EVENTS // len(WORDS))
+def events_of(format: Format) -> list[bytes]:
+    """A stream's pieces, each as one read."""
+    made = []
+    for number in range(EVENTS):
+        values = {"text": WORDS[number % len(WORDS)], "number": number, "padding": "abcdefghijklmnop"[: number % 11]}
+        piece = (OF[format] % values).encode()
+        made.append(_framed(piece) if format == "converse" else piece)
+    return made
+
+
+def _framed(payload: bytes) -> bytes:
+    """One frame of AWS' eventstream."""
+    told = {":event-type": b"contentBlockDelta", ":content-type": b"application/json", ":message-type": b"event"}
+    head = b"".join([pack(">B", len(k)) + k.encode() + pack(">BH", 7, len(v)) + v for k, v in told.items()])
+    start = pack(">II", len(head) + len(payload) + 16, len(head))
+    frame = start + pack(">I", crc32(start)) + head + payload
+    return frame + pack(">I", crc32(frame))
 
 
 PASSED: Final[dict[Format, Callable[..., Any]]] = {
@@ -99,7 +134,7 @@ def agent_request() -> bytes:
         "required": ["argument_0"],
         "additionalProperties": False,
     }
-    tools = [{"name": f"Tool{n}", "description": "How it is used.\n" * 110, "input_schema": schema} for n in range(12)]
+    tools = [{"name": f"Tool{n}", "description": "How it is used.\n" * 138, "input_schema": schema} for n in range(12)]
     system = [{"type": "text", "text": "You help with code. " * 170, "cache_control": {"type": "ephemeral"}} for _ in range(2)]
     turns = [
         {"role": "user", "content": [{"type": "text", "text": "<reminder>\n" + "x" * 1_500}, {"type": "text", "text": "ping"}]},
@@ -130,20 +165,64 @@ def per_call_us(call: Callable[[], object]) -> float:
     return best / 200 * 1e6
 
 
+def stream_bytes(make: Callable[[], Any], events: list[bytes]) -> int:
+    """Memory that one open stream's machine holds, after its beginning."""
+    machines = []
+    tracemalloc.start()
+    for _ in range(STREAMS):
+        machines.append(machine := make())
+        for event in events:
+            machine.feed(event)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return held // len(machines)
+
+
+def start_ms(statement: str) -> float:
+    """CPU of a new process that runs it, the best of some."""
+    best = float("inf")
+    for _ in range(ROUNDS):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-c", statement], check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return best * 1e3
+
+
+def print_starts() -> None:
+    """What a process pays at its start, and what it pays once, at the first request that needs a translator."""
+    print(f"\n{'process':40} {'ms CPU':>7} {'of start':>8}")
+    start = start_ms("import proxy")
+    print(f"{'import proxy':40} {start:7.1f} {1:8.2f}")
+    for caller in ("messages", "responses", "gemini"):
+        surface = start_ms(f"import proxy, routing.surfaces.{caller}")
+        print(f"{f'and the surface of {caller}':40} {surface:7.1f} {surface / start:8.2f}")
+    for name in (*UPSTREAM.values(), *DOWNSTREAM.values()):
+        cost = start_ms(f"import proxy, routing.translate.chain, {name}")
+        print(f"{f'and {name.rpartition(chr(46))[2]}':40} {cost:7.1f} {cost / start:8.2f}")
+
+
 def main() -> None:
-    own = per_event_us(lambda: rewrite(False), events_of(CHAT))
+    own = per_event_us(lambda: rewrite(False), events_of("chat"))
     print(f"{'stream, per event':40} {'us':>7} {'of Chat':>8}")
     for passed_format, passed in PASSED.items():
-        us = per_event_us(partial(passed, IDENTITY, new_meter(), created=7, line_bytes_max=1 << 24), events_of(OF[passed_format]))
+        us = per_event_us(partial(passed, IDENTITY, new_meter(), created=7, line_bytes_max=1 << 24), events_of(passed_format))
         print(f"{f'{passed_format}, passed on':40} {us:7.2f} {us / own:8.2f}")
     print(f"{'chat (its own rewrite)':40} {own:7.2f} {1:8.2f}")
-    for provider, template in OF.items():
+    for provider in OF:
         if provider != "chat" and upstream_pair(provider) is None:
             continue
         for caller in ("chat", "messages", "responses"):
             if caller != provider:
-                cost = per_event_us(lambda p=provider, c=caller: chain(p, c), events_of(template))  # type: ignore[misc]
+                cost = per_event_us(lambda p=provider, c=caller: chain(p, c), events_of(provider))  # type: ignore[misc]
                 print(f"{f'{caller} on {provider}':40} {cost:7.2f} {cost / own:8.2f}")
+    print(f"\n{'open stream, its machine':40} {'bytes':>7} {'of Chat':>8}")
+    few = stream_bytes(lambda: rewrite(False), events_of("chat")[:40])
+    print(f"{'chat (its own rewrite)':40} {few:7} {1:8.2f}")
+    for provider, caller in (("messages", "chat"), ("chat", "messages"), ("chat", "responses"), ("gemini", "messages")):
+        held = stream_bytes(lambda p=provider, c=caller: chain(p, c), events_of(provider)[:40])  # type: ignore[misc]
+        print(f"{f'{caller} on {provider}':40} {held:7} {held / few:8.2f}")
+    print_starts()
     body, target = agent_request(), Target("p", "claude-sonnet-4-6", 64_000)
     down, up = downstream_pair("messages"), upstream_pair("messages")
     assert down is not None

@@ -13,7 +13,8 @@ LATER = (
     *("granian", "httpx", "jinja2", "markupsafe", "orjson", "psycopg", "routing.views.explanation", "smtplib"),
     *("zoneinfo",),
 )
-"""Pages, operations, the command line, mail, libraries of the other server, transport and database."""
+"""Pages, operations, the command line, mail, libraries of the other server, transport and database; beside these, every surface
+but Chat and every translator."""
 SERVE = """
 import sys
 from edge import cli
@@ -39,3 +40,5 @@ def test_start_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
     loaded = next((line.split()[1:] for line in run.stdout.splitlines() if line.startswith("LOADED")), None)
     assert loaded is not None, run.stderr[-2_000:]
     assert set(LATER) & set(loaded) == set()
+    spoken = {name for name in loaded if name.startswith(("routing.surfaces.", "routing.translate."))}
+    assert spoken == {f"routing.surfaces.{name}" for name in ("adapter", "chat", "json_request")}

@@ -11,12 +11,14 @@ import msgspec
 from msgspec import Raw
 
 from routing.dialects.gemini import GeminiUsage, finish_of
+from routing.dialects.gemini_frame import GeminiFrame, learned
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
 from routing.rewrite.answer import Identity, failure_of_error
 from routing.rewrite.named_events import NamedEvents, usage_with_cost
 from routing.wire.members import REFUSED, Members, decode_members, replace
+from routing.wire.sse import payload_of
 from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
 
 _encode: Final = msgspec.json.encode
@@ -99,12 +101,45 @@ class GeminiStream(NamedEvents):
         self._unread = b""
         self._held: list[bytes] = []
         """What came from the finish on."""
+        self._frame: GeminiFrame | None = None
+        self._named_tail = b""
+        """What goes out for the frame's tail."""
+        self._is_piece = False
+
+    def swap(self, data: bytes) -> bytes:
+        """`feed` for one event that is like the last one but for its text and its counts."""
+        frame = self._frame
+        if frame is None or (text := frame.text_in(data)) is None:
+            return b""
+        self.meter.deltas += 1
+        self.meter.text_bytes += len(text)
+        self._unread = data
+        return data[: -len(frame.tail)] + self._named_tail
+
+    def scan(self, data: bytes) -> bytes:
+        self._frame = None
+        self._is_piece = False
+        sent = super().scan(data)
+        if self._is_piece and not (self._event or self._lines.pieces):
+            self._learn_frame(data)
+        return sent
+
+    def _learn_frame(self, data: bytes) -> None:
+        """From an event that was nothing but a piece of text; the names have to stand behind its usage."""
+        frame = learned(data)
+        if frame is None or _NAMES.search(frame.head) is not None or _NAMES.search(frame.near) is not None:
+            return
+        tail = frame.tail
+        for old, new in self._names:
+            tail = tail.replace(old, new)
+        self._frame, self._named_tail = frame, tail
 
     def _take(self, kind: str, payload: bytes) -> bytes | None:
         if self._names and not self._held and _find_decisive(payload) is None:
             # One more piece of text: the names are where they were, and of its usage a later one is the last word.
             self._count(payload)
             self._unread = payload
+            self._is_piece = True
             for old, new in self._names:
                 payload = payload.replace(old, new)
             return payload
@@ -146,9 +181,9 @@ class GeminiStream(NamedEvents):
     def _observe_unread(self) -> None:
         """The usage of the last piece that was passed without being read."""
         if self._unread:
-            payload, self._unread = self._unread, b""
+            event, self._unread = self._unread, b""
             try:
-                observe(_decode_answer(payload).usage, self.meter)
+                observe(_decode_answer(payload_of(event.rstrip()) or event).usage, self.meter)
             except REFUSED:
                 return
 

@@ -119,6 +119,11 @@ class StreamRewrite(EventRewrite):
         """Whether what comes next begins an event, and nothing is held back before it."""
         return not (self._unfinished or self._held or self._pending or self._swallow_blank)
 
+    def passes(self, data: bytes, sent: bytes) -> bool:
+        """Whether `scan` has just passed one event by its beginning, as it would one with another text."""
+        start = self._start
+        return start is not None and self._is_clear and data.startswith(start) and sent == self._new_start + data[len(start) :]
+
     def feed(self, data: bytes) -> bytes:
         return self.swap(data) or self.scan(data)
 

@@ -32,6 +32,10 @@ class ChunkWriter:
     def has_begun(self) -> bool:
         return bool(self._roles)
 
+    def has_said(self, index: int) -> bool:
+        """Whether that choice has begun."""
+        return index in self._roles
+
     def delta(self, delta: bytes, index: int = 0) -> bytes:
         """`delta`: the members of the delta, without the braces around them."""
         if index not in self._roles:

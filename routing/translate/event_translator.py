@@ -8,27 +8,27 @@ from abc import ABC, abstractmethod
 
 from routing.translate.chat_view import Chunk, Delta, read_chunk
 from routing.translate.events import DONE, NOTHING, Payloads
-from routing.translate.frames import Frame, framed, is_one_event, learned
+from routing.translate.frames import Frame, Framed, is_one_event, learned
 
 
-class EventTranslator(ABC):
+class EventTranslator(Framed, ABC):
     """One stream. `is_framing`: whether the last `feed` held nothing but signs of life."""
 
-    __slots__ = ("_frame", "_is_over", "_payloads", "_text", "is_framing")
+    __slots__ = ("_is_over", "_payloads", "_text", "is_framing")
 
     def __init__(self) -> None:
         self.is_framing = False
+        self.frame = None
         self._payloads = Payloads()
-        self._frame: Frame | None = None
         self._text = b""
         """The text of the event that was read last, if that was nothing but a piece of text."""
         self._is_over = False
 
     def feed(self, data: bytes) -> bytes:
-        if self._frame is not None:
-            if (sent := framed(self._frame, data)) is not None:
-                return sent
-            self._frame = None
+        if self.frame is not None:
+            if (text := self.text_in(data)) is not None:
+                return self.said(text)
+            self.frame = None
         return self._read(data)
 
     def _read(self, data: bytes) -> bytes:
@@ -36,15 +36,16 @@ class EventTranslator(ABC):
         self._text = b""
         payloads = self._payloads.feed(data)
         sent = b"".join([self._take(payload) for payload in payloads])
-        if self._text and len(payloads) == 1 and is_one_event(data):
-            self._frame = self._learned(data, sent)
+        if self._text and len(payloads) == 1:
+            self.frame = self._learned(data, sent)
         return sent
 
     def _learned(self, data: bytes, sent: bytes) -> Frame | None:
-        return learned(data, self._text, sent)
+        """The frame of what was read, if it is one event, whole."""
+        return learned(data, self._text, sent) if is_one_event(data) else None
 
     def finish(self) -> bytes:
-        self._frame = None
+        self.frame = None
         return b"".join([self._take(payload) for payload in self._payloads.finish()])
 
     @abstractmethod

@@ -70,6 +70,17 @@ class FrameReader:
             self._buffer.clear()
         return frames
 
+    def one(self, data: bytes, headers: Headers) -> bytes | None:
+        """The payload of the frame that `data` is, if it is one, whole and sound, with headers that were read before, and nothing
+        is unread before it; else None, and nothing done."""
+        if len(data) < _FRAME_BYTES_MIN or self._buffer or self.problem:
+            return None
+        size, head_size, checksum = _PRELUDE.unpack_from(data)
+        if size != len(data) or crc32(data[:8]) != checksum or crc32(data[:-4]) != int.from_bytes(data[-4:], "big"):
+            return None
+        head_end = _PRELUDE_BYTES + head_size
+        return data[head_end:-4] if self._blocks.get(data[_PRELUDE_BYTES:head_end]) is headers else None
+
     def _next(self) -> Frame | None:
         """The next frame, taken out of the buffer; None when it is not whole. BrokenFrame."""
         buffer = self._buffer

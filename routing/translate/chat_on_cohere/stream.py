@@ -76,6 +76,8 @@ _decode_answer: Final = msgspec.json.Decoder(Answer).decode
 class CohereToChat(EventTranslator):
     """One stream."""
 
+    __slots__ = ("_calls", "_model", "_numbers", "_writer")
+
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._writer = ChunkWriter(context.created_s)

@@ -14,8 +14,9 @@ from routing.rewrite.reshape import answer_of
 from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
 from routing.translate.events import ABSENT, NOTHING, string_of, view
+from routing.translate.frames import Framed, learned, text_in
 from routing.translate.thoughts import ANTHROPIC
-from routing.wire.eventstream import Frame, FrameReader
+from routing.wire.eventstream import Frame, FrameReader, Headers
 
 _FORMAT: Final = ANTHROPIC.encode()
 _encode: Final = msgspec.json.Encoder().encode
@@ -89,12 +90,31 @@ class Tool:
         self.has_arguments = False
 
 
-class ConverseToChat:
+class ConverseToChat(Framed):
     """One stream."""
+
+    __slots__ = (
+        "_frames",
+        "_headers",
+        "_is_over",
+        "_stop",
+        "_text",
+        "_thoughts",
+        "_tier",
+        "_tools",
+        "_usage",
+        "_writer",
+        "is_framing",
+    )
 
     def __init__(self, context: Context) -> None:
         self.is_framing = False
+        self.frame = None
+        self._text = b""
+        """The text of the frame that was read last, if that was nothing but a piece of text."""
         self._frames = FrameReader()
+        self._headers: Headers = {}
+        """Those of the frame that was learned from: the reader gives the same object for the same bytes."""
         self._writer = ChunkWriter(context.created_s)
         self._writer.name(b'""', _encode(context.model))
         self._tools: dict[int, Tool] = {}
@@ -104,13 +124,26 @@ class ConverseToChat:
         self._tier = ""
         self._is_over = False
 
+    def text_in(self, data: bytes) -> bytes | None:
+        if self.frame is None or (payload := self._frames.one(data, self._headers)) is None:
+            return None
+        return text_in(self.frame, payload)
+
     def feed(self, data: bytes) -> bytes:
+        if self.frame is not None:
+            if (text := self.text_in(data)) is not None:
+                return self.said(text)
+            self.frame = None
         self.is_framing = True
+        self._text = b""
         if self._is_over:
             return b""
-        sent = b"".join([self._take(frame) for frame in self._frames.feed(data)])
+        frames = self._frames.feed(data)
+        sent = b"".join([self._take(frame) for frame in frames])
         if self._frames.problem and not self._is_over:
             sent += self._fail("stream_error", self._frames.problem)
+        if self._text and len(frames) == 1 and self._frames.is_clear:
+            self.frame, self._headers = learned(frames[0].payload, self._text, sent), frames[0].headers
         return sent
 
     def finish(self) -> bytes:
@@ -169,12 +202,14 @@ class ConverseToChat:
     def _delta(self, index: int, delta: Block) -> bytes:
         writer = self._writer
         if bytes(delta.text) not in NOTHING:
+            self._text = bytes(delta.text) if writer.has_begun else b""
             return writer.content(bytes(delta.text))
         if delta.tool_use is not None:
             tool = self._tools.get(index)
             if tool is None or bytes(delta.tool_use.input) in NOTHING:
                 return b""
             tool.has_arguments = True
+            self._text = string_of(delta.tool_use.input)
             return writer.arguments(tool.number, string_of(delta.tool_use.input))
         if delta.reasoning_content is not None:
             return self._thought(index, delta.reasoning_content)
@@ -184,6 +219,7 @@ class ConverseToChat:
         writer = self._writer
         number = self._thoughts.setdefault(index, len(self._thoughts))
         if bytes(thought.text) not in NOTHING:
+            self._text = bytes(thought.text) if writer.has_begun else b""
             return writer.reasoning(bytes(thought.text), _FORMAT, number)
         if bytes(thought.signature) not in NOTHING:
             detail = b'"reasoning_details":[{"type":"reasoning.text","signature":%b,"format":"%b","index":%d}]'

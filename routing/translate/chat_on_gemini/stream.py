@@ -11,11 +11,16 @@ import msgspec
 from msgspec import Raw
 
 from routing.dialects.gemini import GeminiUsage, finish_of
+from routing.dialects.gemini_frame import GeminiFrame
+from routing.dialects.gemini_frame import learned as gemini_frame
 from routing.rewrite.reshape import answer_of
 from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
-from routing.translate.events import ABSENT, NOTHING, Payloads, dumped, loaded, string_of, view
+from routing.translate.event_translator import EventTranslator
+from routing.translate.events import ABSENT, NOTHING, dumped, loaded, string_of, view
+from routing.translate.frames import Frame, sent_around
 from routing.translate.thoughts import GEMINI
+from routing.wire.sse import payload_of
 
 _FORMAT: Final = GEMINI.encode()
 _encode: Final = msgspec.json.Encoder().encode
@@ -90,26 +95,50 @@ class Said:
         self.finish = ""
 
 
-class GeminiToChat:
+class GeminiToChat(EventTranslator):
     """One stream."""
 
+    __slots__ = ("_gemini_frame", "_gen_id", "_has_usage", "_is_named", "_said", "_unread", "_usage", "_writer")
+
     def __init__(self, context: Context) -> None:
-        self.is_framing = False
+        super().__init__()
         self._gen_id = context.gen_id
-        self._payloads = Payloads()
         self._writer = ChunkWriter(context.created_s)
         self._is_named = False
         self._said: dict[int, Said] = {}
         self._usage = GeminiUsage()
         self._has_usage = False
-        self._is_over = False
+        self._gemini_frame: GeminiFrame | None = None
+        self._unread = b""
+        """The last event that took the short way: of its usage a later one is the last word."""
 
-    def feed(self, data: bytes) -> bytes:
-        self.is_framing = True
-        return b"".join([self._take(payload) for payload in self._payloads.feed(data)])
+    def text_in(self, data: bytes) -> bytes | None:
+        frame = self._gemini_frame
+        if self.frame is None or frame is None or (text := frame.text_in(data)) is None:
+            return None
+        self._unread = data
+        return text
+
+    def _learned(self, data: bytes, sent: bytes) -> Frame | None:
+        frame = self._gemini_frame = gemini_frame(data)
+        around = sent_around(self._text, sent)
+        return None if frame is None or around is None or len(self._text) < 4 else Frame(b"", b"", 0, around)
+
+    def _read(self, data: bytes) -> bytes:
+        self._read_last()
+        return super()._read(data)
+
+    def _read_last(self) -> None:
+        """The usage of the last event that took the short way."""
+        if self._unread:
+            event, self._unread = self._unread, b""
+            response = view(payload_of(event) or b"", Response, _decode)
+            if response is not None and response.usage_metadata is not None:
+                self._count(response.usage_metadata)
 
     def finish(self) -> bytes:
-        sent = b"".join([self._take(payload) for payload in self._payloads.finish()])
+        self._read_last()
+        sent = super().finish()
         if self._is_over or not self._said or not all(said.finish for said in self._said.values()):
             return sent
         self._is_over = True
@@ -130,6 +159,8 @@ class GeminiToChat:
         out = [self._count(response.usage_metadata)] if response.usage_metadata is not None else []
         for candidate in response.candidates or ():
             self._candidate(candidate, out)
+        if sum(map(bool, out)) != 1 or any(candidate.finish_reason for candidate in response.candidates or ()):
+            self._text = b""
         feedback = response.prompt_feedback
         if feedback is not None and feedback.block_reason and not response.candidates and not self._said:
             self._said.setdefault(0, Said()).finish = "PROHIBITED_CONTENT"
@@ -170,6 +201,7 @@ class GeminiToChat:
 
     def _part(self, index: int, said: Said, part: Part, out: list[bytes]) -> None:
         writer, text = self._writer, bytes(part.text)
+        self._text = text if text not in NOTHING and writer.has_said(index) else b""
         if text not in NOTHING and part.thought:
             out.append(writer.reasoning(text, _FORMAT, said.thoughts, index))
         elif text not in NOTHING:

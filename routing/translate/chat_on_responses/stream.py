@@ -91,6 +91,8 @@ class Tool:
 class ResponsesToChat(EventTranslator):
     """One stream."""
 
+    __slots__ = ("_has_summary", "_pages", "_said_of", "_thoughts", "_tools", "_writer")
+
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._writer = ChunkWriter(context.created_s)

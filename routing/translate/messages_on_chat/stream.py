@@ -59,6 +59,8 @@ class Tool:
 class ChatToMessages(ChunkTranslator):
     """One stream."""
 
+    __slots__ = ("_block", "_calls", "_context", "_is_signed", "_kind", "_names", "_open_tool", "_refusal", "_tools")
+
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context

@@ -1,4 +1,4 @@
-"""The output items of a response, as JSON: the message, its refusal, the thoughts and the calls of tools.
+"""The output items of a response, as JSON: the message, its refusal, the thoughts and the calls of tools; and its usage.
 
 Strategy: a text is never decoded: the insides of its pieces joined are the inside of the whole.
 """
@@ -7,6 +7,9 @@ from typing import Final, Literal
 
 import msgspec
 
+from routing.dialects.chat_usage import count
+from routing.translate.chat_view import CompletionDetails, PromptDetails, read_usage
+from routing.translate.events import NOTHING
 from routing.translate.responses_on_chat.tools import INPUT, Origin
 
 Kind = Literal["text", "refusal", "reasoning", "call"]
@@ -108,3 +111,22 @@ class Item:
         except (msgspec.MsgspecError, ValueError, RecursionError, KeyError):
             return self.text
         return _encode(given) if isinstance(given, str) else self.text
+
+
+def usage_json(usage: bytes) -> bytes:
+    """Our usage object in the words of Responses, with its cost."""
+    read = read_usage(usage) if usage else None
+    if read is None:
+        return b"null"
+    inputs, outputs = read.prompt_tokens_details or PromptDetails(), read.completion_tokens_details or CompletionDetails()
+    written = count(inputs.cache_write_tokens, inputs.cache_creation_input_tokens)
+    prompt, completion = count(read.prompt_tokens), count(read.completion_tokens)
+    out = (
+        b'{"input_tokens":%d,"input_tokens_details":{"cached_tokens":%d,"cache_write_tokens":%d},"output_tokens":%d,'
+        b'"output_tokens_details":{"reasoning_tokens":%d},"total_tokens":%d'
+    )
+    out %= (prompt, count(inputs.cached_tokens), written, completion, count(outputs.reasoning_tokens), prompt + completion)
+    for name in ("cost", "usage_source"):
+        if (value := bytes(getattr(read, name))) not in NOTHING:
+            out += b',"%b":%b' % (name.encode(), value)
+    return out + b"}"

@@ -11,26 +11,22 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from routing.dialects.chat_usage import count
 from routing.plan.refusal import Refusal
 from routing.translate import Context
 from routing.translate.chat_view import (
     Call,
     Calls,
     Chunk,
-    CompletionDetails,
     Delta,
     Detail,
-    PromptDetails,
     decoded,
     literal_of,
-    read_usage,
     texts_of,
 )
 from routing.translate.event_translator import ChunkTranslator
 from routing.translate.events import NOTHING, view
-from routing.translate.frames import Frame, learned, text_in
-from routing.translate.responses_on_chat.output import DELTA, DONE, EMPTY, Item, Kind
+from routing.translate.frames import Frame
+from routing.translate.responses_on_chat.output import DELTA, DONE, EMPTY, Item, Kind, usage_json
 from routing.translate.responses_on_chat.request import Memo
 from routing.translate.thoughts import ANTHROPIC, Seal, sealed
 
@@ -71,6 +67,8 @@ _decode_annotations: Final = msgspec.json.Decoder(_Annotations).decode
 class ChatToResponses(ChunkTranslator):
     """One stream."""
 
+    __slots__ = ("_called", "_calls", "_gen_id", "_head", "_items", "_number", "_open", "_tier", "_tools")
+
     def __init__(self, context: Context) -> None:
         super().__init__()
         memo: Memo = context.memo or Memo()
@@ -88,20 +86,19 @@ class ChatToResponses(ChunkTranslator):
         self._called: list[Item] = []
         self._tier = b""
 
-    def feed(self, data: bytes) -> bytes:
-        if self._frame is not None:
-            if (text := text_in(self._frame, data)) is not None and self._open is not None:
-                self._open.pieces.append(text)
-                new, self._number = self._frame.new, self._number + 1
-                return b"%b%d%b%b%b" % (new[0], self._number - 1, new[1], text, new[2])
-            self._frame = None
-        return self._read(data)
+    def said(self, text: bytes) -> bytes:
+        assert self.frame is not None
+        assert self._open is not None
+        self._open.pieces.append(text)
+        (before, middle, after), number = self.frame.new, self._number
+        self._number = number + 1
+        return b"%b%d%b%b%b" % (before, number, middle, text, after)
 
     def _learned(self, data: bytes, sent: bytes) -> Frame | None:
         """As `learned`, with the sequence number taken out of what goes out."""
-        frame = learned(data, self._text, sent)
+        frame = super()._learned(data, sent)
         number = b'"sequence_number":%d,' % (self._number - 1)
-        if frame is None or len(frame.new) != 2 or number not in frame.new[0]:
+        if frame is None or self._open is None or len(frame.new) != 2 or number not in frame.new[0]:
             return None
         before, _, after = frame.new[0].partition(number)
         return frame._replace(new=(before + b'"sequence_number":', b"," + after, frame.new[1]))
@@ -284,22 +281,3 @@ class ChatToResponses(ChunkTranslator):
     def _failed(self, code: str, message: str) -> bytes:
         rest = b',"error":%b,"incomplete_details":null%b' % (_encode({"code": code, "message": message}), self._outcome())
         return self._event(b"response.failed", self._response(b"failed", rest))
-
-
-def usage_json(usage: bytes) -> bytes:
-    """Our usage object in the words of Responses, with its cost."""
-    read = read_usage(usage) if usage else None
-    if read is None:
-        return b"null"
-    inputs, outputs = read.prompt_tokens_details or PromptDetails(), read.completion_tokens_details or CompletionDetails()
-    written = count(inputs.cache_write_tokens, inputs.cache_creation_input_tokens)
-    prompt, completion = count(read.prompt_tokens), count(read.completion_tokens)
-    out = (
-        b'{"input_tokens":%d,"input_tokens_details":{"cached_tokens":%d,"cache_write_tokens":%d},"output_tokens":%d,'
-        b'"output_tokens_details":{"reasoning_tokens":%d},"total_tokens":%d'
-    )
-    out %= (prompt, count(inputs.cached_tokens), written, completion, count(outputs.reasoning_tokens), prompt + completion)
-    for name in ("cost", "usage_source"):
-        if (value := bytes(getattr(read, name))) not in NOTHING:
-            out += b',"%b":%b' % (name.encode(), value)
-    return out + b"}"
