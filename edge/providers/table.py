@@ -89,6 +89,7 @@ class Table:
         self._resolved_endpoints: dict[tuple[str, str | None, str, str, bool], ResolvedEndpoint] = {}
         self._ca_versions: dict[str, str] = {}
         self._is_in_force = False
+        self.offered: frozenset[str] = frozenset()  # the keys that can be used, by reference
         text = path.read_bytes()
         config = parse(text.decode())
         self.config = config
@@ -113,6 +114,8 @@ class Table:
                             resolved[provider.name, ref] = self._make_resolved(provider, secrets[ref])
                             trials[provider.name, ref] = self._make_resolved(provider, secrets[ref], provider.endpoints[0])
                         except ValueError as error:
+                            if ref in self.offered:
+                                raise Unusable(f"{ref}: what is there now cannot be used: {error}") from None
                             log.error("%s is not used: %s", ref, error)
                             del secrets[ref]
             offered = frozenset(secrets)
@@ -165,7 +168,8 @@ class Table:
             provider.http2,
             self._ca_versions.get(provider.ca_file or "", ""),
         )
-        upstream = self._httpx.get() if provider.transport == "httpx" else self._upstreams[_native_or_echo(provider)]
+        is_httpx, kind = provider.transport == "httpx", "echo" if provider.dialect == "echo" else "native"
+        upstream = self._httpx.get() if is_httpx else self._upstreams[kind]
         door = None if provider.auth == "key" else self._door(provider, secret)
         sensitive = [value for name, value in provider.extra_headers if _SENSITIVE.search(name)]
         secrets = tuple(Secret(value) for value in (secret, *sensitive) if value)
@@ -354,7 +358,3 @@ class LazyUpstream:
     async def aclose(self) -> None:
         if self._upstream is not None:
             await self._upstream.aclose()
-
-
-def _native_or_echo(provider: Provider) -> str:
-    return "echo" if provider.dialect == "echo" else "native"

@@ -13,6 +13,7 @@ from tests.e2e.conftest import providers_toml
 from tests.e2e.statement import eventually
 from tests.processes import COMMAND, Edge, free_port, get, make_account, post
 from tests.provider import Provider
+from tests.soak.reloads import failed, house_of_reloads, reload_often
 
 BODY = {"model": "mock/reload", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -73,3 +74,13 @@ def test_control_without_an_edge(tmp_path: Path) -> None:
     done = subprocess.run([COMMAND, "reload"], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 2
     assert "no edge answers at 127.0.0.1" in done.stderr
+
+
+def test_reloads_under_load_fail_nobody() -> None:
+    """Broken, torn, slow and empty files, and rotated secrets, while callers are served: each reload says how it went, and no
+    request fails. `scripts/soak reloads` is the long form."""
+    with house_of_reloads() as house:
+        done = reload_often(house, 1, 12)
+        eventually(lambda: len(house.seen), lambda seen: seen > 20)
+        assert set(done) == {"broken", "torn", "slow", "empty", "rotated", "edited"}
+    assert failed(house) == []

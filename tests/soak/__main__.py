@@ -34,6 +34,7 @@ SOAKS = {
     "permits": ("limits", "permits", 1_000_000, "admissions, ends and crashes; permits held are requests running"),
     "failover": ("failover", "callers", 1_000, "callers beside one healthy key or target, each provider failing in another way"),
     "targets": ("failover", "targets", 200, "streams while one of three targets is killed and one hangs"),
+    "reloads": ("reloads", "soak", 1_000, "reloads under load, a third of broken, torn, slow or empty files, secrets rotated"),
     "mutations": ("mutations", "soak", 1_000, "mistakes in money, bytes and lifecycle, at most; each has to be caught"),
     "prices": ("prices", "soak", 1_000_000, "prices against exact fractions"),
 }

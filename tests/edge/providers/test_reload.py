@@ -3,16 +3,20 @@
 import asyncio
 import os
 import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import trustme
 
-from edge.providers.reload import Outcome, Reloader
+from edge.providers.reload import Outcome, Reloader, Sources, look
 from edge.providers.table import LazyUpstream, Table
 from edge.upstream.pool import NativeUpstream
 from edge.write_batch import WriteBatch
 from routing.plan.plan import Plan
 from routing.request.envelope import read
+from routing.table.config import Config
 
 pytestmark = pytest.mark.anyio
 RIGHT = """
@@ -62,15 +66,6 @@ async def looks(folder: Folder, times: int = 2) -> Outcome:
     for _ in range(times):
         last = await folder.reloader.look(last)
     return folder.reloader.outcome
-
-
-async def test_reload_of_equal_size_and_time_is_seen(folder: Folder) -> None:
-    """Contents are compared: an edit that keeps size and time is one all the same."""
-    times = folder.path.stat()
-    folder.write(7)
-    os.utime(folder.path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert (await looks(folder)).succeeded
-    assert folder.price == 7
 
 
 async def test_reload_waits_until_two_looks_are_equal(folder: Folder) -> None:
@@ -153,6 +148,185 @@ async def test_reload_of_a_file_that_is_away(folder: Folder) -> None:
     assert folder.price == 9
 
 
+def rename_over(path: Path, text: str) -> None:
+    """As editors and `install` do: a new file takes the name."""
+    path.with_name("new").write_text(text)
+    path.with_name("new").replace(path)
+
+
+def write_in_place(path: Path, text: str) -> None:
+    """As through a mount of the file itself, where the inode stays."""
+    inode = path.stat().st_ino
+    with path.open("r+") as file:
+        file.write(text)
+        file.truncate()
+    assert path.stat().st_ino == inode
+
+
+def write_unnoticed(path: Path, text: str) -> None:
+    """As a restore, or an edit on a coarse clock: size and time are those of before."""
+    times = path.stat()
+    assert len(text) == times.st_size
+    path.write_text(text)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def swap_link(path: Path, text: str) -> None:
+    """As Kubernetes does with ConfigMaps and Secrets: path -> ..data/name, ..data -> a folder of one version."""
+    folder = path.parent
+    version = folder / f"..version-{len(list(folder.iterdir()))}"
+    version.mkdir()
+    for other in folder.iterdir():
+        if other.is_symlink() and other.is_file():
+            (version / other.name).write_text(other.read_text())
+    (version / path.name).write_text(text)
+    (folder / "..data_tmp").symlink_to(version.name)
+    (folder / "..data_tmp").replace(folder / "..data")
+    if not path.is_symlink():
+        path.unlink()
+        path.symlink_to(Path("..data") / path.name)
+
+
+EDITS = [rename_over, write_in_place, write_unnoticed, swap_link]
+
+
+@pytest.mark.parametrize("edit", EDITS)
+async def test_reload_of_any_kind_of_edit(folder: Folder, edit: Callable[[Path, str], None]) -> None:
+    """The table, a secret alone, certificates alone: however the file was changed, twice, it is used."""
+    authorities = folder.path.with_name("ca.pem")
+    first, second = (trustme.CA().cert_pem.bytes().decode() for _ in range(2))
+    authorities.write_text(first.ljust(3_000))
+    table = folder.path.read_text().replace('api_key = "none"', f'api_key = "none"\nca_file = "{authorities}"')
+    folder.path.write_text(table)
+    await looks(folder)
+    for number in (2, 3):
+        edit(folder.path, table.replace('input = "1", output = "2" }\n[', f'input = "{number}", output = "2" }}\n['))
+        await looks(folder)
+        assert folder.price == number
+        edit(folder.key, f"key-num-{number}")
+        await looks(folder)
+        assert b"key-num-%d" % number in folder.sent_key()
+        before = folder.table.sources.certificates
+        edit(authorities, (second, first)[number - 2].ljust(3_000))
+        await looks(folder)
+        assert folder.table.sources.certificates != before
+        assert folder.reloader.outcome.succeeded, folder.reloader.outcome
+
+
+async def test_reload_of_a_slow_writer(folder: Folder) -> None:
+    """Who writes line by line is waited for, by the watch and by a reload that was asked for."""
+    lines = folder.path.read_text().replace('input = "1"', 'input = "4"', 1).splitlines(keepends=True)
+    last = await folder.reloader.look(None)
+    folder.path.write_text("")
+    for line in lines:
+        last = await folder.reloader.look(last)
+        with folder.path.open("a") as file:
+            file.write(line)
+    assert folder.reloader.refused_total == 0
+    await folder.reloader.look(await folder.reloader.look(last))
+    assert folder.price == 4
+
+
+async def test_reload_of_a_file_that_is_still_written(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload that was asked for gives up on a file that never settles, and says so."""
+    looked = 0
+
+    def changing(path: Path, config: Config) -> Sources:
+        nonlocal looked
+        looked += 1
+        folder.write(looked)
+        return look(path, config)
+
+    monkeypatch.setattr("edge.providers.reload.look", changing)
+    assert "is still being written" in (await folder.reloader.reload()).problem
+    assert folder.price == 1
+
+
+@pytest.mark.parametrize("cut", [1, 2, 5])
+async def test_reload_of_a_torn_file_that_reads(folder: Folder, cut: int) -> None:
+    """What a full disk or a kill left may read well, with a shorter price: a last line without an end is told, not used."""
+    folder.path.write_text(folder.path.read_text() + "[limits]\nbody_bytes_max = 33_554_432\n")
+    await looks(folder)
+    whole = folder.path.read_text()
+    folder.path.write_text(whole[:-cut])
+    outcome = await looks(folder)
+    assert "seems to be cut off" in outcome.problem
+    assert folder.table.config.limits.body_bytes_max == 33_554_432
+    assert (await folder.reloader.reload(force=True)).succeeded
+    folder.path.write_text(whole)
+    assert (await looks(folder)).succeeded
+    assert folder.table.config.limits.body_bytes_max == 33_554_432
+
+
+@contextmanager
+def no_permission() -> Iterator[None]:
+    """As somebody who may not read what this test made; nothing stops root but not being it."""
+    if os.geteuid():
+        pytest.skip("only root can be somebody else")
+    os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+async def test_reload_without_permission(folder: Folder) -> None:
+    """Told, once, and the last good one serves on; with the permission back all is well again, without an edit."""
+    with no_permission():
+        outcome = await looks(folder, 5)
+    assert outcome.problem == "Permission denied"
+    assert folder.reloader.refused_total == 1
+    assert isinstance(folder.table.plan(ASKED, (), 0.0, 0.0, ""), Plan)
+    assert (await looks(folder)).succeeded
+
+
+@pytest.mark.parametrize("lost", ["removed", "emptied", "replaced by a folder", "given a line too many"])
+async def test_reload_without_a_key_that_was_there(folder: Folder, lost: str) -> None:
+    """A secret that is gone is no order to do without it: the last one is sent on, and what is missing is told once."""
+    content = {"emptied": "\n", "given a line too many": "first\nsecond"}.get(lost)
+    folder.key.unlink()
+    if content is not None:
+        folder.key.write_text(content)
+    elif lost != "removed":
+        folder.key.mkdir()
+    outcome = await looks(folder, 5)
+    assert f"file:{folder.key}" in outcome.problem
+    assert folder.reloader.refused_total == 1
+    assert b"first-key" in folder.sent_key()
+    if folder.key.is_dir():
+        folder.key.rmdir()
+    folder.key.write_text("first-key")
+    assert (await looks(folder)).succeeded
+    folder.key.write_text("second-key")
+    await looks(folder)
+    assert b"second-key" in folder.sent_key()
+
+
+async def test_reload_of_a_table_whose_key_comes_later(folder: Folder) -> None:
+    """What a refused table lacked is watched as well, and told once: the file is used as soon as it is there."""
+    other, authorities = folder.path.with_name("other"), folder.path.with_name("late.pem")
+    text = folder.path.read_text().replace('api_key = "none"', f'api_key = "file:{other}"\nca_file = "{authorities}"')
+    authorities.write_text("not yet")
+    folder.path.write_text(text)
+    outcome = await looks(folder, 6)
+    assert "holds no certificates" in outcome.problem
+    assert folder.reloader.refused_total == 1
+    other.write_text("other-key")
+    authorities.write_text(trustme.CA().cert_pem.bytes().decode())
+    assert (await looks(folder, 3)).succeeded
+    assert folder.table.offered == {f"file:{folder.key}", f"file:{other}"}
+
+
+async def test_reload_of_a_file_that_is_as_before(folder: Folder) -> None:
+    """Who takes a wrong edit back has mended it: the outcome says so."""
+    right = folder.path.read_text()
+    for wrong in ("", right + "[", right.replace("[providers.a]", "[providers.a")):
+        folder.path.write_text(wrong)
+        assert not (await looks(folder)).succeeded
+        folder.path.write_text(right)
+        assert (await looks(folder)).succeeded
+
+
 async def test_reload_many_times_while_requests_are_planned(folder: Folder) -> None:
     """300 reloads, a third of them broken, torn or empty, secrets rotated in between: no plan fails, nothing wrong is used."""
     chance = random.Random(1)
@@ -170,7 +344,8 @@ async def test_reload_many_times_while_requests_are_planned(folder: Folder) -> N
             case 0:
                 folder.path.write_text("")
             case 1:
-                folder.path.write_bytes(folder.path.read_bytes()[: chance.randrange(1, 60)] + b"\n[")
+                whole = folder.table.sources.text
+                folder.path.write_bytes(whole[: chance.randrange(1, len(whole))].rstrip(b"\n"))
             case 2:
                 folder.key.write_text(f"key-{number}")
                 folder.write(number)
