@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import msgspec
 from starlette.types import ASGIApp
 
-from edge.data_folder import StartProblem, locked, node_name
+from edge.data_folder import StartProblem, folders, locked, node_name
 from edge.drain import LEFT
 from edge.process import Edge
 from edge.providers.secrets import resolve
@@ -181,6 +181,7 @@ def _add_own(subparsers: Subparsers, app: ASGIApp, edge: Edge, part: Part) -> No
         "reload", help="let the edge of this machine use providers.toml now, and say how it went"
     )
     reload_parser.add_argument("--force", action="store_true", help="although most providers would be gone")
+    reload_parser.add_argument("--json", action="store_true", help="machine-readable")
     reload_parser.set_defaults(run=_reload)
     state_parser = subparsers.add_parser("status", help="what the edge of this machine serves, and what rests")
     state_parser.add_argument("--json", action="store_true", help="machine-readable")
@@ -260,10 +261,20 @@ def _serve(app: ASGIApp, edge: Edge, part: Part, workers: int | None) -> int:
 
             return supervise(settings, count, lambda: _say_listening(settings.port))
         _prepare(settings, part)
+        if settings.listen_fd is None:
+            _ship_left_behind(settings)
         serve(app, edge, settings, lambda: None if settings.listen_fd is not None else _say_listening(settings.port))
     except (PortTaken, StartFailed) as problem:
         raise Trouble(str(problem)) from None
     return LEFT if edge.node is not None and edge.node.left else 0
+
+
+def _ship_left_behind(settings: Settings) -> None:
+    """Of workers that an earlier start had, and this one has not."""
+    if any(settings.data.glob("w[0-9]*")):
+        from edge.workers.leftovers import ship_left_behind
+
+        ship_left_behind(settings, node_name(settings))
 
 
 def _say_listening(port: int) -> None:
@@ -320,7 +331,7 @@ def _explain(options: argparse.Namespace) -> int:
 def _reload(options: argparse.Namespace) -> int:
     from edge.commands.control import reload
 
-    return reload(Settings.read().admin, force=options.force)
+    return reload(Settings.read().admin, force=options.force, as_json=options.json)
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -339,7 +350,8 @@ def _journal_ship(options: argparse.Namespace) -> int:
 def _journal_status(options: argparse.Namespace) -> int:
     from edge.journal.status import status
 
-    rows = [msgspec.to_builtins(row) for row in status(str(Settings.read().data / "journal"))]
+    roots = [str(folder / "journal") for _, folder in folders(Settings.read().data)]
+    rows = [msgspec.to_builtins(row) for root in roots for row in status(root)]
     if options.json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return 0

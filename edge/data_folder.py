@@ -23,6 +23,7 @@ KEPT_NAME = "node"
 PRIVATE = 0o077
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}(@[0-9]{1,3}b?)?\Z", re.ASCII)
 """What is behind the @ says which worker of the node it is (`edge.workers`)."""
+OF_WORKER = re.compile(r"w[0-9]{1,3}b?\Z", re.ASCII)
 
 
 class StartProblem(Exception):
@@ -55,6 +56,22 @@ def locked(data: Path) -> Iterator[None]:
         os.close(fd)
 
 
+def holder(data: Path) -> int:
+    """The pid of the process that serves from this folder; 0 for none."""
+    try:
+        fd = os.open(data / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(fd, 20, 0).strip()
+        return int(text) if text.isdigit() else -1
+    finally:
+        os.close(fd)
+    return 0
+
+
 def make_private(data: Path) -> None:
     """Take everybody else's rights from the folder and what is in it. Not from a folder that is shared by its nature (/tmp)."""
     facts = data.stat()
@@ -64,6 +81,15 @@ def make_private(data: Path) -> None:
         mode = path.lstat().st_mode
         if mode & PRIVATE and not stat.S_ISLNK(mode):
             path.chmod(stat.S_IMODE(mode) & ~PRIVATE)
+
+
+def folders(data: Path) -> list[tuple[str, Path]]:
+    """(which worker, its folder) of a data folder: "" for the folder itself, then each worker's that there is."""
+    try:
+        inside = sorted(path for path in data.iterdir() if OF_WORKER.match(path.name) and path.is_dir())
+    except OSError:
+        inside = []
+    return [("", data), *((path.name[1:], path) for path in inside)]
 
 
 def node_name(settings: Settings) -> str:

@@ -59,7 +59,8 @@ class Settings(msgspec.Struct, frozen=True):
     peer's.
 
     `listen_fd`, `admin_fd`: listening sockets that a supervisor (`edge.workers`) hands over, in place of `port` and `admin`;
-    `supervisor_fd` a pipe whose other end it holds; `workers` how many processes share this machine.
+    `supervisor_fd` a pipe whose other end it holds; `workers` how many processes share this machine, and `worker_silent_s` how
+    long one of them may answer nothing before it is ended and replaced.
     `notify_socket` is systemd's. `node_token` may be in a file (`file:PATH`).
 
     `log_requests`: a line per paid request on stdout, as JSON, as text, or what suits where it goes ("auto"); `log_level` is the
@@ -88,6 +89,7 @@ class Settings(msgspec.Struct, frozen=True):
     admin_fd: int | None = None
     supervisor_fd: int | None = None
     workers: int = 1
+    worker_silent_s: int = 30
     notify_socket: str | None = None
     log_requests: RequestLogForm = "off"
     log_level: RequestLogLevel = "info"
@@ -128,6 +130,7 @@ class Settings(msgspec.Struct, frozen=True):
             supervisor_fd=_fd(environ, SUPERVISOR_FD),
             notify_socket=environ.get("NOTIFY_SOCKET"),
             workers=_number(environ, WORKERS, 1, WORKERS_MAX),
+            worker_silent_s=_number(environ, "TOLLWAY_WORKER_SILENT_S", 30, 3_600),
             drain_notice_s=_number(environ, "TOLLWAY_DRAIN_NOTICE_S", 5, 3_600, least=0),
             drain_grace_s=_number(environ, "TOLLWAY_DRAIN_GRACE_S", 20, 86_400, least=0),
             trusted_proxies=_networks(environ.get("TOLLWAY_TRUSTED_PROXIES", "private")),

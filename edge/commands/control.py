@@ -1,6 +1,7 @@
 """`tollway reload` and `tollway status`: asked of the edge that runs on this machine, at its operator's address.
 
-Exit status: 0 done; 1 the table is not used, the last good one serves on; 2 no edge answers there.
+Exit status: 0 done; 1 the table is not used (by every worker, where there are several), the last good one serves on; 2 no edge
+answers there.
 """
 
 import json
@@ -31,18 +32,27 @@ def ask(address: tuple[str, int] | None, method: str, path: str) -> tuple[int, d
         return 0, {"error": f"no edge answers at {host} port {port} ({error}); TOLLWAY_ADMIN names another address"}
 
 
-def reload(address: tuple[str, int] | None, *, force: bool) -> int:
+def reload(address: tuple[str, int] | None, *, force: bool, as_json: bool) -> int:
     status, answer = ask(address, "POST", "/reload" + ("?force" if force else ""))
-    if status == 200:
-        what = (
-            "is in force" if answer.get("is_changed") else "was in force already, and its secrets and certificates are read again"
-        )
-        sys.stdout.write(f"version {answer['version']} {what}\n")
-        return 0
-    if status == 409:
-        sys.stderr.write(f"not used, version {answer['version']} keeps serving: {answer.get('problem', '')}\n")
-        return REFUSED
-    return _away(status, answer)
+    if status not in (200, 409):
+        return _away(status, answer)
+    if as_json:
+        sys.stdout.write(json.dumps(answer, indent=2) + "\n")
+        return 0 if status == 200 else REFUSED
+    for name, outcome in answer["workers"].items() if "workers" in answer else (("", answer),):
+        stream = sys.stdout if outcome.get("succeeded") else sys.stderr
+        stream.write(f"{name}: {_told(outcome)}\n" if name else f"{_told(outcome)}\n")
+    return 0 if status == 200 else REFUSED
+
+
+def _told(outcome: dict[str, Any]) -> str:
+    """The outcome of one reload in a sentence."""
+    if not outcome.get("succeeded"):
+        version = f"version {outcome['version']} keeps serving: " if "version" in outcome else ""
+        return f"not used, {version}{outcome.get('problem', '')}"
+    if outcome.get("is_changed"):
+        return f"version {outcome['version']} is in force"
+    return f"version {outcome['version']} was in force already, and its secrets and certificates are read again"
 
 
 def status(address: tuple[str, int] | None, *, as_json: bool) -> int:
@@ -52,6 +62,15 @@ def status(address: tuple[str, int] | None, *, as_json: bool) -> int:
     if as_json:
         sys.stdout.write(json.dumps(answer, indent=2) + "\n")
         return 0
+    lines: list[str] = []
+    for each in answer["workers"].values() if "workers" in answer else (answer,):
+        lines += [f"node {each['node']}: {each['error']}"] if "error" in each else _lines(each)
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def _lines(answer: dict[str, Any]) -> list[str]:
+    """How it is with one process."""
     config = answer["config"]
     lines = [f"node {answer['node']}: {'ready' if answer['ready'] else 'not ready'}, {answer['open_requests']} requests open"]
     lines += [f"  problem: {each}" for each in answer["problems"]] + [f"  warning: {each}" for each in answer["warnings"]]
@@ -63,12 +82,10 @@ def status(address: tuple[str, int] | None, *, as_json: bool) -> int:
         lines.append(
             f"  rests: {name}, {each['closed_for_s']:.0f} s more after {each['failures']} failures, the last: {each['cause']}"
         )
-    lines += [f"  {name}: first token after {value:g} s" for name, value in answer["first_token_s"].items()]
-    sys.stdout.write("\n".join(lines) + "\n")
-    return 0
+    return lines + [f"  {name}: first token after {value:g} s" for name, value in answer["first_token_s"].items()]
 
 
 def _away(status: int, answer: dict[str, Any]) -> int:
-    hint = "this edge has workers: send its supervisor SIGHUP" if status == 404 else f"it answered {status}"
+    hint = "what answers there is no edge of this release" if status == 404 else f"it answered {status}"
     sys.stderr.write(f"{answer.get('error', hint)}\n")
     return AWAY

@@ -2,19 +2,19 @@
 
 from collections.abc import Iterator
 
-from edge.data_folder import StartProblem, known_name
+from edge.data_folder import StartProblem, folders, known_name
 from edge.doctor.finding import Finding, fail, ok, warn
 from edge.journal.status import EpochStatus, status
 from edge.settings import SettingError, Settings
 
 
 def look_at_journal(settings: Settings) -> Iterator[Finding]:
-    folder = settings.data / "journal"
-    if not folder.exists():
+    roots = [folder / "journal" for _, folder in folders(settings.data)]
+    if not any(root.exists() for root in roots):
         yield ok("journal", "empty")
         return
     try:
-        rows = status(str(folder))
+        rows = [row for root in roots for row in status(str(root))]
         name = known_name(settings)
     except (OSError, StartProblem, SettingError) as error:
         yield fail("journal", f"cannot be read: {error}", "let the user of this process read and write the data folder")

@@ -1,7 +1,6 @@
 """The machine itself: data folder and disk, ports, open files, memory, processors, trust store, clock."""
 
 import errno
-import fcntl
 import os
 import resource
 import shutil
@@ -10,9 +9,8 @@ import ssl
 import time
 from collections.abc import Iterator
 from ipaddress import ip_address
-from pathlib import Path
 
-from edge.data_folder import LOCK, PRIVATE, prove_writable
+from edge.data_folder import PRIVATE, holder, prove_writable
 from edge.doctor.finding import Finding, fail, ok, warn
 from edge.limits.capacity import memory_bytes
 from edge.settings import Settings
@@ -33,28 +31,13 @@ def look_at_machine(settings: Settings) -> Iterator[Finding]:
     yield from _clock()
     yield from _trust()
     yield from _folder(settings)
-    serving = pid_of_server(settings.data)
+    serving = holder(settings.data)
     if serving:
         yield ok("process", f"tollway serves from this data folder (pid {serving})")
     else:
         yield from _ports(settings)
     yield from _admin(settings)
     yield from _proxies(settings)
-
-
-def pid_of_server(data: Path) -> str:
-    """Of the process that holds the data folder; empty when none does."""
-    try:
-        fd = os.open(data / LOCK, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "?"
-    finally:
-        os.close(fd)
-    return ""
 
 
 def _processors(settings: Settings) -> Iterator[Finding]:

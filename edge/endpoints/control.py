@@ -15,12 +15,13 @@ from starlette.routing import Route
 from edge.node import Node
 
 CONTROL = "x-tollway-control"
+NEEDS_CONTROL = f"this needs the header {CONTROL}: `tollway reload` sends it"
 
 
 def control_routes(node: Node) -> list[Route]:
     async def reload(request: Request) -> Response:
         if CONTROL not in request.headers:
-            return _json({"error": f"this needs the header {CONTROL}: `tollway reload` sends it"}, 403)
+            return _json({"error": NEEDS_CONTROL}, 403)
         outcome = await node.reloader.reload(force="force" in request.query_params)
         return _json(outcome, 200 if outcome.succeeded else 409)
 

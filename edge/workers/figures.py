@@ -7,7 +7,7 @@ Limits: exemplars are left out; each belongs to one process. Source: the Prometh
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 LARGEST = (
     "_lag_seconds",
@@ -26,6 +26,7 @@ SMALLEST = ("_seconds_min", "_reload_success")
 END = "# EOF"
 ANSWER_BYTES_MAX = 16 << 20
 ANSWER_S_MAX = 5.0
+NO_HEADERS: Mapping[str, str] = {}
 
 
 def add_up(texts: Iterable[str]) -> str:
@@ -70,13 +71,18 @@ def _spelled(value: float) -> str:
     return str(int(value)) if abs(value) < 1e18 and value == int(value) else repr(value)
 
 
-async def fetch(port: int, path: str) -> tuple[int, bytes]:
-    """GET from a worker on this machine: (status, body); (0, b"") when nothing comes in time."""
+async def fetch(
+    port: int, path: str, method: str = "GET", *, headers: Mapping[str, str] = NO_HEADERS, within_s: float = ANSWER_S_MAX
+) -> tuple[int, bytes]:
+    """Ask a worker on this machine: (status, body); (0, b"") when nothing comes in time."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    length = "content-length: 0\r\n" if method == "POST" else ""
     try:
-        async with asyncio.timeout(ANSWER_S_MAX):
+        async with asyncio.timeout(within_s):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=ANSWER_BYTES_MAX)
             try:
-                writer.write(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n".encode())
+                asked = f"{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n{lines}{length}\r\n"
+                writer.write(asked.encode())
                 answer = await reader.read(-1)
             finally:
                 writer.close()

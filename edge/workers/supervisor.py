@@ -4,22 +4,24 @@ Rule: nothing that callers or money need runs here; a supervisor that dies takes
 Signals: SIGTERM and SIGINT are passed on, and a second one hurries; SIGHUP reloads every worker's table; SIGUSR2 starts a new
 generation beside the old one, worker by worker: what is on disk now (a new release) takes over when it is ready, and the old
 worker lets its requests end. One that does not become ready is ended, and the old one stays.
-Rule: what a worker left in its folder (status 75) is shipped by `tollway journal ship` at once, not at its next start.
+Rule: what a worker left in its folder (status 75), and what an earlier start left that had other workers, is shipped by `tollway
+journal ship` at once, not at some next start.
+Rule: callers are led to who serves them. A worker that dies is started at once, and its waiting callers wait for that; where one
+dies again and again, its place takes no callers until the next one listens. One that hangs is ended like one that died.
 Limits: the embedded collector is one process; workers need one to talk to (TOLLWAY_COLLECTOR_URL).
 """
 
 import asyncio
-import json
 import logging
 import signal
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route, Router
+from starlette.routing import Router
 
 from edge.data_folder import locked, node_name
 from edge.downstream.server import Server
@@ -28,8 +30,9 @@ from edge.serve import BACKLOG, check_port
 from edge.settings import SettingError, Settings
 from edge.systemd import READY, STOPPING, notify
 from edge.tasks import Tasks
-from edge.workers.figures import add_up
-from edge.workers.worker import Worker, listening
+from edge.workers.admin import routes
+from edge.workers.leftovers import left_behind
+from edge.workers.worker import COMMAND, SILENCES_MAX, Worker, environment, listening
 
 RESTART_S, RESTART_S_MAX = 0.5, 30.0
 STEADY_S = 60.0
@@ -63,16 +66,16 @@ class Slot(msgspec.Struct, eq=False):
     current: Worker | None = None
     failures: int = 0
     """Deaths in a row of workers that ran for less than STEADY_S."""
+    rest: str = ""
+    """Why nobody works there now; empty while somebody does."""
 
 
 class Supervisor:
     """The slots, who is in them, and what signals do."""
 
     def __init__(self, settings: Settings, node: str, count: int, on_listening: Callable[[], None]) -> None:
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        address = (settings.host, settings.port)
-        self._slots = [Slot(number, listening(family, address, BACKLOG, is_shared=True)) for number in range(count)]
         self._settings = settings
+        self._slots = [Slot(number, self._open(BACKLOG)) for number in range(count)]
         self._node = node
         self._on_listening = on_listening
         self._running: dict[Worker, asyncio.Task[None]] = {}
@@ -81,6 +84,8 @@ class Supervisor:
         self._has_left = False
         self._restarts = 0
         self._tasks = Tasks()
+        self._in_use: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """By name of a node: held while somebody ships what lies in its folder."""
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -88,12 +93,17 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         loop.add_signal_handler(signal.SIGUSR2, self._begin_upgrade)
-        server = Server(Router(self._routes(), redirect_slashes=False), CONNECTIONS_MAX)
+        answers = routes(lambda: list(self._running), self._serving, self._rests, lambda: self._restarts)
+        server = Server(Router(answers, redirect_slashes=False), CONNECTIONS_MAX)
         if self._settings.admin is not None:
             self._tasks.spawn("admin", self._serve_admin(server, *self._settings.admin))
         for slot in self._slots:
             slot.current = await self._launch(slot, is_second=False)
         self._tasks.spawn("listening", self._say_listening())
+        self._tasks.spawn("watch", self._watch())
+        for name, folder in left_behind(self._settings.data, self._node, {worker.name for worker in self._running}):
+            log.warning("usage of %s, which does not run any more, is shipped now", name)
+            self._tasks.spawn(f"ship {name}", self._ship(name, folder))
         await self._stopped.wait()
         while self._running:
             await asyncio.wait(self._running.values())
@@ -108,19 +118,22 @@ class Supervisor:
     async def _launch(self, slot: Slot, *, is_second: bool) -> Worker:
         """A new worker for the slot; what follows from its end is seen to."""
         worker = Worker(f"{self._node}@{slot.number}{'b' * is_second}", self._settings.data, is_second=is_second)
-        await worker.start(slot.callers, len(self._slots))
+        async with self._in_use[worker.name]:
+            await worker.start(slot.callers, len(self._slots))
         self._running[worker] = self._tasks.spawn(worker.name, self._follow(slot, worker))
+        if self._stopped.is_set():  # told to stop meanwhile
+            worker.send(signal.SIGTERM)
         return worker
 
     async def _follow(self, slot: Slot, worker: Worker) -> None:
         began_s = time.monotonic()
         status = await worker.wait()
         is_stopping = self._stopped.is_set()
-        if status == LEFT and not is_stopping:
-            self._tasks.spawn(f"ship {worker.name}", self._ship(worker))
+        if status == LEFT and not is_stopping and slot.current is not worker:
+            self._tasks.spawn(f"ship {worker.name}", self._ship(worker.name, worker.data))
         self._has_left |= is_stopping and status != 0
         if slot.current is worker and not is_stopping:
-            await self._restart(slot, worker, status, time.monotonic() - began_s)
+            self._tasks.spawn(f"restart {worker.name}", self._restart(slot, worker, status, time.monotonic() - began_s))
         del self._running[worker]
 
     async def _restart(self, slot: Slot, worker: Worker, status: int, ran_s: float) -> None:
@@ -129,21 +142,48 @@ class Supervisor:
         pause_s = min(RESTART_S * 2**slot.failures, RESTART_S_MAX) if slot.failures > 1 else 0.0
         self._restarts += 1
         log.error("worker %s ended with status %d; another begins in %.1f s", worker.name, status, pause_s)
+        slot.rest = f"it ended with status {status}, {slot.failures} times in a row; another begins within {pause_s:g} s"
+        if pause_s:
+            slot.callers.close()  # new callers go to the others meanwhile
         await self._wait(pause_s)
         while not self._stopped.is_set() and slot.current is worker:
             try:
+                if slot.callers.fileno() < 0:
+                    slot.callers = self._open(0)
                 slot.current = await self._launch(slot, is_second=worker.is_second)
+                slot.rest = ""
             except OSError as error:
                 log.error("worker %s cannot be started now: %s", worker.name, error.strerror)
                 await self._wait(RESTART_S_MAX)
 
-    async def _ship(self, worker: Worker) -> None:
-        """What a replaced worker left, as soon as the collector takes it."""
+    def _open(self, backlog: int) -> socket.socket:
+        """A place's socket for callers. OSError."""
+        family = socket.AF_INET6 if ":" in self._settings.host else socket.AF_INET
+        return listening(family, (self._settings.host, self._settings.port), backlog, is_shared=True)
+
+    async def _watch(self) -> None:
+        """End what hangs; its place is seen to as if it had died."""
+        look_s = self._settings.worker_silent_s / (2 * SILENCES_MAX)
+        while not self._stopped.is_set():
+            await self._wait(look_s)
+            workers = self._serving()
+            for worker, hangs in zip(workers, await asyncio.gather(*(each.hangs(look_s) for each in workers)), strict=True):
+                if hangs and not self._stopped.is_set():
+                    log.error("worker %s answers nothing for %d s: it is ended", worker.name, self._settings.worker_silent_s)
+                    worker.send(signal.SIGKILL)
+
+    async def _ship(self, name: str, folder: Path) -> None:
+        """What lies in the folder of a node that does not run, as soon as the collector takes it."""
         for _ in range(SHIP_TRIES):
-            if await worker.ship() == 0 or self._stopped.is_set():
-                return
+            async with self._in_use[name]:
+                if self._stopped.is_set() or any(worker.name == name for worker in self._running):
+                    return  # a worker of that name begins with what lies there
+                shipping = await asyncio.create_subprocess_exec(*COMMAND, "journal", "ship", env=environment(name, folder))
+                if await shipping.wait() == 0:
+                    return
             await self._wait(SHIP_PAUSE_S)
-        log.error("what worker %s left is not shipped: `TOLLWAY_DATA=%s tollway journal ship` does it", worker.name, worker.data)
+        hint = f"TOLLWAY_NODE={name} TOLLWAY_DATA={folder} tollway journal ship"
+        log.error("what %s left is not shipped: `%s` does it", name, hint)
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -206,28 +246,11 @@ class Supervisor:
             notify(self._settings.notify_socket, READY)
             self._on_listening()
 
-    def _routes(self) -> list[Route]:
-        async def healthz(request: Request) -> Response:
-            return Response(b'{"status":"ok"}', media_type="application/json")
+    def _serving(self) -> list[Worker]:
+        return [slot.current for slot in self._slots if slot.current is not None and slot.current in self._running]
 
-        async def readyz(request: Request) -> Response:
-            workers = list(self._running)
-            answers = await asyncio.gather(*(worker.get("/readyz") for worker in workers))
-            told = {worker.name: json.loads(body or b"null") for worker, (_, body) in zip(workers, answers, strict=True)}
-            is_ready = any(status == 200 for status, _ in answers)
-            return Response(json.dumps({"workers": told}), 200 if is_ready else 503, media_type="application/json")
-
-        async def metrics(request: Request) -> Response:
-            answers = await asyncio.gather(*(worker.get("/metrics") for worker in self._running))
-            own = (
-                f"# HELP tollway_workers Workers that run.\n# TYPE tollway_workers gauge\ntollway_workers {len(self._running)}\n"
-                "# HELP tollway_worker_restarts_total Workers that ended unasked and were started again.\n"
-                f"# TYPE tollway_worker_restarts_total counter\ntollway_worker_restarts_total {self._restarts}\n"
-            )
-            text = add_up([own, *(body.decode() for status, body in answers if status == 200)])
-            return Response(text, media_type="text/plain; version=0.0.4")
-
-        return [Route(path, answer) for path, answer in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics))]
+    def _rests(self) -> dict[str, str]:
+        return {slot.current.name: slot.rest for slot in self._slots if slot.rest and slot.current is not None}
 
     async def _serve_admin(self, server: Server, host: str, port: int) -> None:
         try:

@@ -4,6 +4,7 @@ Rule: a slot's listening socket is the supervisor's and outlives every process i
 never takes waiting connections with it, and its successor accepts beside it from the first moment.
 Rule: a worker is a node of its own (`<node>@<slot>`, after an upgrade `<node>@<slot>b` and back), so nobody is fenced while the
 old one drains; its data are in a folder of that name.
+Rule: a worker that answered once and then does not, look after look, hangs: its callers wait for nothing, so it is ended.
 Limits: a worker that loses its supervisor (the pipe's other end closes) drains by itself; nothing is left serving.
 """
 
@@ -14,28 +15,38 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 from edge.settings import ADMIN_FD, LISTEN_FD, SUPERVISOR_FD, WORKERS
 from edge.workers.figures import fetch
 
 COMMAND = (sys.executable, "-m", "proxy")
 LOOK_S = 0.05
+SILENCES_MAX = 3
+"""Looks in a row without an answer. Each is counted, not timed: a machine that was suspended is not one that hangs."""
 
 
 def listening(family: int, address: tuple[str, int], backlog: int, *, is_shared: bool = False) -> socket.socket:
-    """A listening socket. `is_shared`: others of ours listen on the same port, and the kernel spreads connections over them."""
+    """A listening socket. `is_shared`: others of ours listen on the same port, and the kernel spreads connections over them.
+    Without a backlog it is bound alone: whoever serves from it begins to listen."""
     made = socket.socket(family)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if is_shared:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         made.bind(address)
-        made.listen(backlog)
+        if backlog:
+            made.listen(backlog)
     except OSError:
         made.close()
         raise
     made.setblocking(False)
     return made
+
+
+def environment(name: str, data: Path) -> dict[str, str]:
+    """Of a process that is this node in that folder."""
+    return dict(os.environ) | {"TOLLWAY_NODE": name, "TOLLWAY_DATA": str(data)}
 
 
 class Worker:
@@ -49,16 +60,17 @@ class Worker:
         self._port: int = self._admin.getsockname()[1]
         self._process: asyncio.subprocess.Process | None = None
         self._lifeline = -1
-
-    def _environ(self) -> dict[str, str]:
-        return dict(os.environ) | {"TOLLWAY_NODE": self.name, "TOLLWAY_DATA": str(self.data)}
+        self._silences: int | None = None
+        """Looks since it answered last; None before it answers for the first time: a start takes as long as it takes."""
 
     async def start(self, callers: socket.socket, count: int) -> None:
         """Begin to serve what comes in at `callers`, as one of `count`. OSError: no process or descriptor is left."""
         theirs, self._lifeline = os.pipe()
         fds = (callers.fileno(), self._admin.fileno(), theirs)
         env = (
-            self._environ() | dict(zip((LISTEN_FD, ADMIN_FD, SUPERVISOR_FD), map(str, fds), strict=True)) | {WORKERS: str(count)}
+            environment(self.name, self.data)
+            | dict(zip((LISTEN_FD, ADMIN_FD, SUPERVISOR_FD), map(str, fds), strict=True))
+            | {WORKERS: str(count)}
         )
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -81,20 +93,26 @@ class Worker:
         self._admin.close()
         os.close(self._lifeline)
 
-    async def ship(self) -> int:
-        """The exit status of a process that ships what this worker left in its folder; 0 when nothing is left."""
-        shipping = await asyncio.create_subprocess_exec(*COMMAND, "journal", "ship", env=self._environ())
-        return await shipping.wait()
-
     def send(self, number: signal.Signals) -> None:
         """A signal, unless it has ended."""
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
-    async def get(self, path: str) -> tuple[int, bytes]:
-        """What its own operator's address answers: (status, body); (0, b"") when it does not answer."""
-        return await fetch(self._port, path)
+    async def get(self, path: str, method: str = "GET", **how: Any) -> tuple[int, bytes]:
+        """What its own operator's address answers: (status, body); (0, b"") when it does not answer. `how` as in `fetch`."""
+        if self._process is None or self._process.returncode is not None:
+            return 0, b""
+        return await fetch(self._port, path, method, **how)
+
+    async def hangs(self, within_s: float) -> bool:
+        """Whether it has stopped to answer: asked now, for at most `within_s`."""
+        status, _ = await self.get("/healthz", within_s=within_s)
+        if status:
+            self._silences = 0
+        elif self._silences is not None:
+            self._silences += 1
+        return (self._silences or 0) >= SILENCES_MAX
 
     async def is_serving(self, within_s: float) -> bool:
         """Whether it answers in time, ready or not."""

@@ -3,17 +3,20 @@
 import json
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.answers import DONE, Delay, completion, delta, event, respond, stream, usage_chunk
 from tests.books import records
 from tests.e2e.conftest import providers_toml
-from tests.processes import Account, Collector, Edge, get, make_account, post, run, run_json
+from tests.processes import COMMAND, Account, Collector, Edge, Reply, get, make_account, post, run, run_json
+from tests.processes import ask as http_ask
 from tests.provider import Provider
 
 WAIT_S = 15.0
@@ -42,8 +45,8 @@ def ask(edge: Edge, account: Account, model: str = "model-1", *, streams: bool =
     return answer.status, answer.body
 
 
-def workers_of(edge: Edge) -> dict[str, object]:
-    told: dict[str, object] = json.loads(get(edge.admin_port, "/readyz").body)["workers"]
+def workers_of(edge: Edge) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(get(edge.admin_port, "/readyz").body)["workers"]
     return told
 
 
@@ -126,6 +129,103 @@ def test_upgrade_that_does_not_become_ready_leaves_the_old_ones(tmp_path: Path) 
         wait_until(lambda: "upgrade: stopped at worker 0" in edge.log)
         assert set(workers_of(edge)) == {"edge@0", "edge@1"}
         assert ask(edge, account)[0] == 200
+
+
+def control(edge: Edge, *words: str) -> tuple[int, dict[str, Any]]:
+    """`tollway reload|status … --json` on that machine: exit status, and what it said."""
+    done = subprocess.run([COMMAND, *words, "--json"], env=edge.env, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_reload_and_status_ask_every_worker(tmp_path: Path) -> None:
+    """One answer with each worker's own: what is used is used by all before `tollway reload` returns; what is wrong is used by
+    none, and each goes on with what it had; a page of a browser cannot ask."""
+    with house(tmp_path) as (provider, _, edge, account):
+        versions = {each["config"]["version"] for each in control(edge, "status")[1]["workers"].values()}
+        assert len(versions) == 1
+        table = providers_toml(provider)
+        edge.rewrite_providers(table + '\n[aliases]\nnew = "mock/model-1"\n')
+        status, told = control(edge, "reload")
+        assert (status, told["succeeded"], set(told["workers"])) == (0, True, {"edge@0", "edge@1"})
+        assert all(each["is_changed"] and each["version"] not in versions for each in told["workers"].values())
+        body = {"model": "new", "messages": [{"role": "user", "content": "hi"}]}
+        assert [post(edge.port, body, account.headers).status for _ in range(20)] == [200] * 20
+        edge.rewrite_providers("[providers.mock]\nnonsense = 1\n")
+        status, told = control(edge, "reload")
+        assert (status, told["succeeded"]) == (1, False)
+        assert all("nonsense" in each["problem"] for each in told["workers"].values())
+        status, told = control(edge, "status")
+        assert {name: each["node"] for name, each in told["workers"].items()} == {"edge@0": "edge@0", "edge@1": "edge@1"}
+        assert not any(each["config"]["succeeded"] for each in told["workers"].values())
+        edge.rewrite_providers(table)
+        assert run(edge, "reload").splitlines()[0].startswith("edge@0: version ")
+        assert run(edge, "status").count(": ready, 0 requests open") == 2
+        assert ask_control(edge).status == 403
+
+
+def ask_control(edge: Edge) -> Reply:
+    """As a page would ask that somebody on this machine has open."""
+    return http_ask(edge.admin_port, "POST", "/reload")
+
+
+def test_worker_that_hangs_is_ended_and_replaced(tmp_path: Path) -> None:
+    """One that answers nothing, though it runs, is ended like one that died; the other serves on."""
+    with house(tmp_path, TOLLWAY_WORKER_SILENT_S="4") as (_, _, edge, account):
+        wait_until(lambda: all(each.get("status") == "ready" for each in workers_of(edge).values()))
+        victim, _ = children(edge.pid)
+        time.sleep(1.0)  # it has to have been heard of once
+        os.kill(victim, signal.SIGSTOP)
+        wait_until(lambda: "answers nothing for 4 s: it is ended" in edge.log and not is_running(victim))
+        wait_until(lambda: len(children(edge.pid)) == 2 and edge.log.count("serves in epoch") >= 3)
+        assert [ask(edge, account)[0] for _ in range(10)] == [200] * 10
+
+
+def test_worker_that_ends_again_and_again_takes_no_callers(tmp_path: Path) -> None:
+    """Its place rests a while longer each time, readiness says which and why, everybody is served by the other one at once; and
+    when what was wrong is mended, it serves again."""
+    with house(tmp_path) as (_, _, edge, account):
+        place = edge.folder / "data" / "w0"
+        victim = next(pid for pid in children(edge.pid) if b"TOLLWAY_NODE=edge@0\0" in Path(f"/proc/{pid}/environ").read_bytes())
+        place.rename(edge.folder / "aside")
+        place.write_text("no folder")
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: "worker edge@0 ended with status 2; another begins in 4.0 s" in edge.log)
+        wait_until(lambda: "times in a row" in str(workers_of(edge)["edge@0"]))
+        assert get(edge.admin_port, "/readyz").status == 200
+        assert [ask(edge, account)[0] for _ in range(20)] == [200] * 20
+        place.unlink()
+        (edge.folder / "aside").rename(place)
+        wait_until(lambda: len(children(edge.pid)) == 2 and edge.log.count("serves in epoch") >= 3)
+        wait_until(lambda: workers_of(edge)["edge@0"] == {"status": "ready"})
+        assert "Traceback" not in edge.log
+
+
+def test_other_number_of_workers_ships_what_the_others_left(tmp_path: Path) -> None:
+    """What a start with other workers, or with none, left in its folders is at the collector soon after the next start: from two
+    to one, and back."""
+    with house(tmp_path) as (_, collector, edge, account):
+        assert [ask(edge, account)[0] for _ in range(20)] == [200] * 20
+        wait_until(lambda: len(records(collector, account.name)) == 20)
+        asked = 20
+        for workers, nodes in (("1", {"edge@0", "edge@1"}), ("2", {"edge"})):
+            asked += 20
+            assert [ask(edge, account)[0] for _ in range(10)] == [200] * 10  # so that each has a lease
+            collector.kill()
+            assert [ask(edge, account)[0] for _ in range(10)] == [200] * 10
+            assert edge.stop() == 75
+            collector.start()
+            assert nodes_left(edge) == nodes
+            edge.env["TOLLWAY_WORKERS"] = workers
+            edge.start()
+            shipped_by = time.monotonic() + WAIT_S
+            while nodes_left(edge) & nodes:
+                assert time.monotonic() < shipped_by
+            assert len(records(collector, account.name)) == asked
+
+
+def nodes_left(edge: Edge) -> set[str]:
+    """Whose journals lie in the data folder."""
+    return {row["node"] for row in run_json(edge, "journal", "status")}
 
 
 def test_workers_leave_with_their_supervisor(tmp_path: Path) -> None:
