@@ -5,7 +5,6 @@ Rule: output is for people, `--json` for programs; an error is one clear sentenc
 """
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -13,10 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import msgspec
 from starlette.types import ASGIApp
 
-from edge.data_folder import StartProblem, folders, locked, node_name
+from edge.data_folder import StartProblem, locked, node_name
 from edge.drain import LEFT
 from edge.process import Edge
 from edge.providers.secrets import resolve
@@ -174,6 +172,12 @@ def _add_own(subparsers: Subparsers, app: ASGIApp, edge: Edge, part: Part) -> No
     explain_parser.add_argument("--body", type=Path, metavar="FILE", help="a request, for a route's conditions and its wishes")
     explain_parser.add_argument("--at", type=int, choices=range(24), metavar="HOUR", help="at this hour UTC (default: now)")
     explain_parser.add_argument("--roll", type=_roll, default=0.0, metavar="R", help="the dice, from 0 to below 1 (default: 0)")
+    explain_parser.add_argument(
+        "--as",
+        dest="caller",
+        metavar="KEY",
+        help="as for this key (its id, or all of it) or account: what it may use and pay",
+    )
     explain_parser.add_argument("--region", help="as in this region (default: this machine's)")
     explain_parser.add_argument("--json", action="store_true", help="machine-readable")
     explain_parser.set_defaults(run=_explain)
@@ -317,11 +321,14 @@ def _roll(text: str) -> float:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from edge.commands.explain import UnreadableRequest, run
+    from edge.commands.explain import UnreadableRequest, caller_named, run
 
     settings = Settings.read()
     config, offered = _load(settings.providers)
     about = {"body": options.body, "hour_utc": options.at, "roll": options.roll, "as_json": options.json}
+    if options.caller is not None:
+        books = options.part("cli.keys")
+        about["caller"] = caller_named(options.caller, settings.collector_url, books and books.policy_here)
     try:
         return run(config, offered, options.model, region=options.region or settings.region, **about)
     except UnreadableRequest as problem:
@@ -348,15 +355,6 @@ def _journal_ship(options: argparse.Namespace) -> int:
 
 
 def _journal_status(options: argparse.Namespace) -> int:
-    from edge.journal.status import status
+    from edge.commands.journal import show
 
-    roots = [str(folder / "journal") for _, folder in folders(Settings.read().data)]
-    rows = [msgspec.to_builtins(row) for root in roots for row in status(root)]
-    if options.json:
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
-        return 0
-    if not rows:
-        sys.stdout.write("the journal is empty\n")
-    for row in rows:
-        sys.stdout.write("  ".join(f"{name}={value}" for name, value in row.items()) + "\n")
-    return 0
+    return show(Settings.read().data, as_json=options.json)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from collector.accounts.accounts import Mistake
 from collector.cli.printing import Unconfirmed, note
 from collector.service import now_ms
-from collector.store.contract import NoBooks, Store, StoreUnavailable
+from collector.store.contract import NoBooks, Store, StoreUnavailable, Tx
 from collector.store.opening import name_of_store, open_store
 from collector.store.schema import SchemaTooNew
 
@@ -32,6 +32,23 @@ def run(command: Command, arguments: argparse.Namespace) -> int:
         return apply(command, arguments, store, name_of_store(os.environ))
     finally:
         store.close()
+
+
+def read_books(work: Callable[[Tx, int], None]) -> str:
+    """Read for another command, which says itself what it found; what went wrong, or nothing."""
+    try:
+        store = open_store(os.environ, makes=False)
+    except NoBooks:
+        return _where_books_are()
+    except (StoreUnavailable, SchemaTooNew, ValueError, OSError) as error:
+        return str(error)
+    try:
+        store.read(lambda tx: work(tx, now_ms()))
+    except (Mistake, StoreUnavailable) as error:
+        return f"{error} (books: {name_of_store(os.environ)})"
+    finally:
+        store.close()
+    return ""
 
 
 def apply(command: Command, arguments: argparse.Namespace, store: Store, name: str) -> int:

@@ -6,6 +6,7 @@ key: that is never printed again.
 
 import argparse
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -17,8 +18,10 @@ from collector.accounts.roles import Credential
 from collector.accounts.window import RESETS
 from collector.api.shapes import timestamp
 from collector.cli.arguments import add, dollars_of, expiry_of, family, limit_of, models_or_refusal, span_of
+from collector.cli.execution import read_books
 from collector.cli.limits import limit_arguments, terms_of
 from collector.cli.printing import credit_in, note, operator, say, show, show_one
+from collector.leasing.told import told_of_account, told_of_key
 from collector.store.contract import Store, Tx
 from usage.key import digest, is_well_formed
 from usage.pricing import dollars
@@ -49,6 +52,8 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     listing = add(actions, "list", list_keys, "all keys, masked")
     listing.add_argument("--account", default="")
     add(actions, "show", show_key, "one key: its terms, and what it has spent").add_argument("id")
+    text = "what every edge is told of a key, or of an account's keys, and what can be spent with it"
+    add(actions, "policy", show_policy, text).add_argument("id", help="a key's id, a whole key, or an account")
     update = add(actions, "update", update_key, "change what a key may do; nodes hear of it within two seconds")
     update.add_argument("id")
     update.add_argument("--name", default=UNCHANGED)
@@ -164,8 +169,8 @@ def list_keys(arguments: argparse.Namespace, store: Store, now: int) -> int:
     return show(store.read(work), arguments.json)
 
 
-def find(tx: Tx, named: str) -> Key | Credential:
-    """A key by its id, or by its whole text. Mistake."""
+def find(tx: Tx, named: str, others: Sequence[str] = ()) -> Key | Credential:
+    """A key by its id, or by its whole text; `others` are names that could be meant too. Mistake."""
     by_digest = digest(named.encode())
     key = accounts.find_key_by_id(tx, named) or accounts.find_key(tx, by_digest)
     if key is not None:
@@ -177,11 +182,12 @@ def find(tx: Tx, named: str) -> Key | Credential:
     if is_well_formed(named.encode()) or roles.role_of(named):
         raise Mistake("there is no such key here; `tollway keys list` shows what there is")
     ids = [row[0] for row in tx.rows("SELECT key_id FROM keys")] + [one.credential_id for one in credentials]
-    raise Mistake(f"there is no key with the id {named!r}{nearest(named, ids)}; `tollway keys list` shows them")
+    what = "key and no account" if others else "key with the id"
+    raise Mistake(f"there is no {what} {named!r}{nearest(named, [*ids, *others])}; `tollway keys list` shows them")
 
 
-def _key(tx: Tx, named: str) -> Key:
-    found = find(tx, named)
+def _key(tx: Tx, named: str, others: Sequence[str] = ()) -> Key:
+    found = find(tx, named, others)
     if isinstance(found, Credential):
         raise Mistake(f"{found.label} is a {found.role} key: it can be revoked, and another one made, but not changed")
     return found
@@ -196,6 +202,30 @@ def show_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
         return describe_key(found) | spent
 
     return show_one(store.read(work), arguments.json)
+
+
+def show_policy(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    figures = store.read(lambda tx: _policy(tx, arguments.id, now))
+    if not arguments.json:
+        for name, value in figures.items():
+            if isinstance(value, list | tuple | dict):
+                figures[name] = msgspec.json.encode(value).decode() if isinstance(value, dict) else ", ".join(value)
+    return show_one(figures, arguments.json)
+
+
+def _policy(tx: Tx, named: str, now_ms: int) -> dict[str, Any]:
+    """Of a key's id, a whole key, or an account. Mistake."""
+    names = [row[0] for row in tx.rows("SELECT account FROM accounts")]
+    return told_of_account(tx, named) or told_of_key(tx, _key(tx, named, names), now_ms)
+
+
+def policy_here(named: str) -> str:
+    """`keys policy --json` of the books that the environment names, for another command. ValueError says why not."""
+    told: dict[str, Any] = {}
+    problem = read_books(lambda tx, now_ms: told.update(_policy(tx, named, now_ms)))
+    if problem:
+        raise ValueError(problem)
+    return json.dumps(told)
 
 
 def update_key(arguments: argparse.Namespace, store: Store, now: int) -> int:

@@ -95,6 +95,14 @@ def send(target: RemoteCollector, words: Sequence[str]) -> int:
     return outcome.status
 
 
+def answer_of(target: RemoteCollector, words: Sequence[str]) -> str:
+    """What a command prints there. SettingError: it did not do it."""
+    outcome = _ask(target, words)
+    if outcome.status:
+        raise SettingError(outcome.err.strip().removeprefix("tollway: ") or f"{words[0]} ended with {outcome.status}")
+    return outcome.out
+
+
 def _ask(target: RemoteCollector, words: Sequence[str]) -> _Outcome:
     import httpx
 

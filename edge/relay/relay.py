@@ -38,15 +38,15 @@ from edge.write_batch import WriteBatch
 from routing.failures.failure import AttemptFailed, Kind, Sent, status_of
 from routing.failures.provider_error import without_secrets
 from routing.metering.meter import Meter, estimate_prompt
+from routing.plan.credit import exhausted
 from routing.plan.plan import Attempt
 from routing.plan.refusal import Denied, Refusal, refusal_of
-from routing.plan.reserve import Reserve, allowance, bounds_of, completion_within, reserve
+from routing.plan.reserve import Reserve, allowance, bounds_of, reserve
 from routing.request.envelope import Envelope, Invalid, answered_by
 from routing.surfaces import CHAT, CallerRequest, Entry, Surface, surface_of
 from routing.surfaces.adapter import admit
 from routing.wire.headers import Arrival, validate
 from usage.flavor import flavor_of
-from usage.pricing import dollars
 from usage.protocol import Policy
 from usage.trace import onward, trace_of
 
@@ -278,7 +278,7 @@ class Relay:
         if answer.held_nano is not None:
             credit.settle(policy.purse, answer.held_nano, 0)
         elif answer.exhausted_by:
-            raise Denied(_exhausted(None, answer.available_nano, answer.exhausted_by))
+            raise Denied(exhausted(None, answer.available_nano, answer.exhausted_by))
         else:
             raise Denied(unverifiable(answer.retry_after_s, answer.reason))
 
@@ -302,7 +302,7 @@ class Relay:
                 raise Denied(unverifiable(answer.retry_after_s, answer.reason))
             if cheapest is None or need.least_nano < cheapest.least_nano:
                 cheapest = need
-        raise Denied(_exhausted(cheapest, answer.available_nano, answer.exhausted_by))
+        raise Denied(exhausted(cheapest, answer.available_nano, answer.exhausted_by))
 
     async def _answer(self, attempts: Sequence[Attempt], generation: Generation, context: RequestContext) -> None:
         kind = StreamForwarder if generation.envelope.stream else BufferedForwarder
@@ -358,22 +358,3 @@ class Relay:
             await self._tell(refusal, context, gen_id, request_id)
         elif context.cancel_reason is CancelReason.DRAINING and not context.is_answered:
             await self._tell(LEAVING, context, gen_id, request_id)
-
-
-def _exhausted(need: Reserve | None, available_nano: int, by: str) -> Refusal:
-    """`need` is None when the body was not read."""
-    what = "the spending limit of this key" if by == "key_limit" else "the account's credit"
-    left = dollars(available_nano)
-    if need is None:
-        message = f"{what} is used up: {left} dollars are left"
-        return Refusal(402, "insufficient_credits", message, metadata={"available": left, "affordable_tokens": 0})
-    tokens = max(completion_within(need, available_nano) - need.extra_completion, 0)
-    state = "does not cover this request" if available_nano > 0 else "is used up"
-    buys = (
-        f"it would buy {tokens} completion tokens for this prompt: set max_tokens to at most {tokens // need.choices}"
-        if tokens >= need.choices > 0
-        else f"it does not pay for this prompt, which may have up to {need.prompt_max} tokens"
-    )
-    message = f"{what} {state}: {left} dollars are left, {dollars(need.least_nano)} must be held for it; {buys}"
-    metadata = {"available": left, "needed": dollars(need.least_nano), "affordable_tokens": tokens}
-    return Refusal(402, "insufficient_credits", message, metadata=metadata)

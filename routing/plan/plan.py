@@ -78,7 +78,7 @@ class Routes:
             row = self._branch(row, roll, situation, speeds, kept)
         if isinstance(row, Refusal):
             return row
-        if models_allowed and not _is_allowed(row.model_id, row.target_ids, models_allowed):
+        if models_allowed and not is_allowed(row.model_id, row.target_ids, models_allowed):
             return not_allowed(row.model_id)
         return turned(row, health, now_s, roll, account)
 
@@ -190,9 +190,13 @@ def plan(
     return Routes(config, offered).plan(model_id, models_allowed, health, now_s, roll)
 
 
-def _is_allowed(model_id: str, target_ids: tuple[str, ...], models_allowed: tuple[str, ...]) -> bool:
-    """Whether the id itself is allowed, or everything it leads to is."""
-    return _matches(model_id, models_allowed) or all(_matches(target_id, models_allowed) for target_id in target_ids)
+def is_allowed(model_id: str, target_ids: tuple[str, ...], models_allowed: tuple[str, ...]) -> bool:
+    """Whether the id itself is allowed, or everything it leads to is; where nothing is listed, all is."""
+    return (
+        not models_allowed
+        or _matches(model_id, models_allowed)
+        or all(_matches(target_id, models_allowed) for target_id in target_ids)
+    )
 
 
 def _matches(model_id: str, patterns: tuple[str, ...]) -> bool:

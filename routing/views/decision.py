@@ -4,13 +4,13 @@ Rule: it is read off the plan that the request itself would get, or got; nothing
 keys, and to callers not even those.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
-from routing.plan.plan import Attempt, Plan, Routes, is_offered
+from routing.plan.plan import Attempt, Plan, Routes, is_allowed, is_offered
 from routing.plan.preferences import Preferences
 from routing.plan.refusal import Refusal
 from routing.plan.unplanned import missing_keys
@@ -21,7 +21,11 @@ from usage.record import Tried, outcome
 
 RESTS = "rests, since it failed lately"
 UNFIT = "cannot be asked for this: not on this surface, or not with these parameters"
+UNAFFORDABLE = "costs more than this caller has to spend, at most"
+NOT_ALLOWED = "this key may not use it"
+REFUSED = "the request is refused, as said"
 _NOTED: Mapping[str, str] = {}
+Admit = Callable[[Sequence[Attempt]], tuple[Sequence[Attempt], Refusal | None]]
 
 
 def decision(
@@ -30,12 +34,26 @@ def decision(
     situation: Situation,
     roll: float,
     wishes: Preferences | None = None,
+    models_allowed: tuple[str, ...] = (),
+    admit: Admit | None = None,
 ) -> dict[str, Any]:
-    """`requested`, `strategy`, `region`, `plan` in order, `not_asked` with reasons; `refused` where nothing is asked."""
-    planned = _plan(routes, model_id, situation, roll, wishes)
-    attempts = planned.attempts if isinstance(planned, Plan) else ()
+    """`requested`, `strategy`, `region`, `plan` in order, `not_asked` with reasons; `refused` where nothing is asked.
+
+    `models_allowed` are the caller's; `admit` says which attempts its credit and limits let it have, or why none.
+    """
+    planned = _plan(routes, model_id, situation, roll, wishes, models_allowed)
     refusal = None if isinstance(planned, Plan) else planned
-    told = _told(routes, model_id, situation, attempts, wishes, refusal)
+    attempts: Sequence[Attempt] = planned.attempts if isinstance(planned, Plan) else ()
+    notes = _NOTED
+    if attempts and admit is not None:
+        notes = {attempt.model.id: UNAFFORDABLE for attempt in attempts}
+        attempts, refusal = admit(attempts)
+        if refusal is not None:
+            attempts, notes = (), {}
+    if refusal is not None and (admit is not None or refusal.code == "model_not_allowed"):
+        targets = dict.fromkeys((*routes.config.targets_of(model_id), *(wishes.models if wishes is not None else ())))
+        notes = {each: NOT_ALLOWED if not is_allowed(each, (each,), models_allowed) else REFUSED for each in targets}
+    told = _told(routes, model_id, situation, attempts, wishes, refusal, notes)
     for row, attempt in zip(told.get("plan", ()), attempts, strict=False):
         row["key"] = attempt.key_ref
     return told
@@ -79,10 +97,17 @@ def answer_metadata(taken: Mapping[str, Any], tried: Sequence[Tried], provider: 
     }
 
 
-def _plan(routes: Routes, model_id: str, situation: Situation, roll: float, wishes: Preferences | None) -> Plan | Refusal:
+def _plan(
+    routes: Routes,
+    model_id: str,
+    situation: Situation,
+    roll: float,
+    wishes: Preferences | None,
+    models_allowed: tuple[str, ...] = (),
+) -> Plan | Refusal:
     if wishes is None:
-        return routes.plan(model_id, (), {}, 0.0, roll, situation=situation)
-    return routes.plan_with(model_id, wishes, (), {}, 0.0, roll, situation=situation)
+        return routes.plan(model_id, models_allowed, {}, 0.0, roll, situation=situation)
+    return routes.plan_with(model_id, wishes, models_allowed, {}, 0.0, roll, situation=situation)
 
 
 def _told(

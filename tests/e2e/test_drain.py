@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -157,31 +158,29 @@ def test_second_process_on_one_folder_is_refused(tmp_path: Path) -> None:
         assert post(edge.port, HELLO, account.headers).status == 200
 
 
-HAPROXY = """
-defaults
-  mode http
-  timeout connect 1s
-  timeout client 120s
-  timeout server 120s
-  retries {retries}
-  option httpchk GET /readyz
-  http-check expect status 200
-frontend callers
-  bind 127.0.0.1:{port}
-  default_backend edges
-backend edges
-  balance roundrobin
-  default-server check inter 100ms fall 1 rise 1
-{servers}
-"""
+HAPROXY = Path(__file__).parents[2] / "deploy/haproxy/haproxy.cfg"
+
+
+def haproxy_config(port: int, edges: list[Edge], retries: int) -> str:
+    """The file that we ship, as an operator fills it in; looked at more often, so that a test is short."""
+    text = HAPROXY.read_text()
+    servers = "\n".join(f"  server edge{number} 127.0.0.1:{edge.port}" for number, edge in enumerate(edges))
+    for pattern, given in (
+        (r"^  bind .*$", f"  bind 127.0.0.1:{port}"),
+        (r"^  retries 3$", f"  retries {retries}"),
+        (r"\binter 2s fall 1 rise 2$", "inter 100ms fall 1 rise 1"),
+        (r"(^  server .*\n)+", servers + "\n"),
+    ):
+        text, count = re.subn(pattern, given, text, flags=re.MULTILINE)
+        assert count == 1, pattern
+    return text
 
 
 @contextmanager
 def balanced(folder: Path, edges: list[Edge], retries: int) -> Iterator[int]:
     """HAProxy before these edges; its port."""
     port = free_port()
-    servers = "\n".join(f"  server edge{number} 127.0.0.1:{edge.port}" for number, edge in enumerate(edges))
-    (folder / "haproxy.cfg").write_text(HAPROXY.format(port=port, retries=retries, servers=servers))
+    (folder / "haproxy.cfg").write_text(haproxy_config(port, edges, retries))
     child = subprocess.Popen(["haproxy", "-db", "-f", str(folder / "haproxy.cfg")], stderr=subprocess.DEVNULL)
     try:
         deadline_s = time.monotonic() + 10

@@ -159,3 +159,30 @@ def test_person_at_the_terminal_is_asked(collector: Collector, token: str, answe
     os.close(ours)
     assert child.stdout is not None
     child.stdout.close()
+
+
+def test_explanation_asks_as_a_key(collector: Collector, token: str, tmp_path: Path) -> None:
+    """At the books of a machine, and from an edge's with an operator's token: the same; a key that is revoked is said to be, one
+    that nobody knows is one sentence, and no key leaves the machine."""
+    account = make_account(collector, "asks", "1.00")
+    (tmp_path / "providers.toml").write_text("[providers]\n")
+    near = collector.env | {"TOLLWAY_PROVIDERS": str(tmp_path / "providers.toml")}
+    edge = near | {"TOLLWAY_COLLECTOR_URL": collector.origin, "TOLLWAY_OPERATOR_TOKEN": token, "TOLLWAY_DATA": str(tmp_path)}
+
+    def explain(env: dict[str, str], named: str) -> Done:
+        words = [COMMAND, "explain", "echo/echo-1", "--as", named, "--json"]
+        return subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    told = explain(near, account.key_id)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert json.loads(told.stdout)["as"]["spendable"] == "1"
+    assert told.stdout == explain(edge, account.key).stdout == explain(edge, account.key_id).stdout
+    assert json.loads(explain(edge, account.name).stdout)["as"]["key"] is None
+    for env in (near, edge):
+        unknown = explain(env, "ask")
+        assert (unknown.returncode, unknown.stdout, len(unknown.stderr.splitlines())) == (2, "", 1)
+        assert "did you mean asks" in unknown.stderr
+    run(collector, "keys", "revoke", account.key_id)
+    revoked = explain(edge, account.key)
+    assert (revoked.returncode, json.loads(revoked.stdout)["refused"]["status"]) == (1, 401)
+    assert account.key not in run(collector, "audit", "--json")

@@ -14,6 +14,12 @@ SOAKS = {
     "last-cent": ("last_cent", "soak", 10, "rounds of 200 requests at once over 3 nodes on credit for 37"),
     "tiny-balances": ("life", "tiny", 100, "accounts of 3 to 50 requests over 3 to 8 edges, with providers that report too much"),
     "drains": ("life", "drains", 12, "rolling restarts behind HAProxy under calls and long streams"),
+    "rolling": (
+        "rolling",
+        "soak",
+        3,
+        "rolling restarts of 3 machines with 2 workers behind HAProxy under 100 streams, each with an upgrade",
+    ),
     "twins": ("life", "twins", 10, "processes of one node, one after another on disks of their own"),
     "away": ("life", "away", 840, "seconds without a collector for accounts at 0.1, 1 and 20 requests a second"),
     "renewals": ("life", "renewals", 600, "seconds of renewals by eight nodes on PostgreSQL"),

@@ -132,7 +132,7 @@ def drains(report: Report, seed: int, count: int) -> None:
         with tempfile.TemporaryDirectory(prefix="tollway-soak-") as name, Provider() as provider:
             env = {"TOLLWAY_SERVER": server, "TOLLWAY_DRAIN_NOTICE_S": "1", "TOLLWAY_DRAIN_GRACE_S": str(grace_s)}
             provider.script("flat", (Delay(0.02), *respond(completion())))
-            provider.script_by("over", _stream_of)
+            provider.script_by("over", stream_of)
             with house(Path(name), provider, 2, **env) as (collector, edges), balanced(Path(name), edges, retries) as port:
                 account = make_account(collector, "caller", "1000.00")
                 seen, statuses = asyncio.run(_restart_under_load(edges, port, account, random.Random(f"{seed}-{number}")))
@@ -151,7 +151,7 @@ def drains(report: Report, seed: int, count: int) -> None:
                 assert kept == len(seen)
 
 
-def _stream_of(request: Request) -> Answer:
+def stream_of(request: Request) -> Answer:
     """As many seconds as the caller's `user` says."""
     parts: list[Step] = [event(delta(role="assistant", content=""))]
     for _ in range(int(float(request.json()["user"].rpartition("-")[2]) * 5)):
@@ -175,14 +175,14 @@ async def _restart_under_load(
     await asyncio.sleep(1.0)
     statuses = []
     for edge in edges:
-        statuses.append(await asyncio.to_thread(_stop_patiently, edge))
+        statuses.append(await asyncio.to_thread(stop_patiently, edge))
         await asyncio.to_thread(edge.start)
         await asyncio.sleep(0.5)
     is_over = True
     return [seen for found in await asyncio.gather(*firing) for seen in found], statuses
 
 
-def _stop_patiently(edge: Edge) -> int:
+def stop_patiently(edge: Edge) -> int:
     assert edge.child is not None
     edge.child.terminate()
     status = edge.child.wait(120)
