@@ -80,7 +80,7 @@ _CODES: Final = _names(
         Cause.TOO_LARGE: "request_too_large payload_too_large request_entity_too_large image_too_large",
         Cause.UNSUPPORTED: """
             unsupported_parameter unsupported_value unknown_parameter unsupported_content_type unsupported_image_format
-            max_tokens_exceeded
+            max_tokens_exceeded invalid_encrypted_content thinking_signature_invalid
             """,
         Cause.MODERATED: """
             content_policy_violation contentpolicyviolation image_content_policy_violation content_filter contentfilter
@@ -212,6 +212,10 @@ _ABOUT_REQUEST: Final = _words(
             r"unrecognized (?:request )?argument|unknown (?:parameter|name|field|argument)|unexpected keyword",
             r"max_(?:completion_|output_)?tokens\b.{0,40}\b(?:too large|at most|exceed|(?:less|greater|higher) than)",
             r"not (?:available|allowed|enabled|compatible) (?:for|with|on) this model|must be verified to stream",
+            # Thoughts that another signed: he who did reads them.
+            r"(?:invalid|corrupted) [`'\"]?(?:thought[ _]?)?signature|thought[ _]?signature\b.{0,40}\bnot valid",
+            r"encrypted[ _]content\b.{0,120}\bcould not be (?:verified|decrypted|parsed)",
+            r"thinking.{0,40}\bblocks?\b.{0,60}\bcannot be modified",
         ),
     }
 )

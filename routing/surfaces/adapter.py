@@ -25,6 +25,7 @@ from routing.rewrite.reshape import events_of
 from routing.rewrite.stream import StreamRewrite
 from routing.surfaces import CHAT, SURFACES, Asked, Entry, Machine, ProviderRequest, Surface, Whole, surface_of
 from routing.surfaces.json_request import placed
+from routing.table.endpoint import CHAT as CHAT_ENDPOINT
 from routing.table.endpoint import Endpoint
 from routing.table.provider import Model, Provider
 from routing.translate import HUB, Context, DownstreamPair, Target, UpstreamPair, downstream_pair, upstream_pair
@@ -231,7 +232,9 @@ def admit(entry: Entry, envelope: Envelope, attempts: Sequence[Attempt]) -> Admi
                 break
         else:
             fitted = fit_attempts(envelope, attempts)
-            return fitted if isinstance(fitted, Refusal) else (*fitted, NO_ADAPTERS)
+            if isinstance(fitted, Refusal):
+                return fitted
+            return readers_of(entry, envelope, fitted[0], NO_ADAPTERS), fitted[1], NO_ADAPTERS
     fits: dict[str, Fit] = {}
     adapters: dict[str, Adapter] = {}
     refused: dict[str, Refusal] = {}
@@ -254,7 +257,25 @@ def admit(entry: Entry, envelope: Envelope, attempts: Sequence[Attempt]) -> Admi
     if not adapters:
         return next(iter(refused.values()))
     kept = attempts if not refused else [attempt for attempt in attempts if attempt.model.id in adapters]
-    return kept, fits or NO_FITS, adapters
+    return readers_of(entry, envelope, kept, adapters), fits or NO_FITS, adapters
+
+
+def readers_of(entry: Entry, envelope: Envelope, attempts: Sequence[Attempt], adapters: Adapters) -> Sequence[Attempt]:
+    """Of several targets those that can read the signed thoughts which the conversation carries; all where none can."""
+    first = attempts[0].model
+    if all(attempt.model is first for attempt in attempts):
+        return attempts
+    from routing.request.signed import bound_to, can_read
+
+    signed = bound_to(entry.format, envelope.members)
+    if not signed:
+        return attempts
+    known = {
+        model.id: can_read(signed, attempt.provider, model, adapters[model.id].endpoint if adapters else CHAT_ENDPOINT)
+        for attempt in attempts
+        if (model := attempt.model)
+    }
+    return [attempt for attempt in attempts if known[attempt.model.id]] or attempts
 
 
 def surfaces_of(provider: Provider, model: Model) -> list[Entry]:

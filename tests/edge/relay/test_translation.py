@@ -121,3 +121,62 @@ async def test_demand_that_cannot_be_met_is_a_400_with_its_path(tmp_path: Path, 
         assert answer.status == 400, answer.body
         assert next(iter(demands[entry.format])).encode() in answer.body
         assert len(rig.stage.plays) == 1
+
+
+TWO_TARGETS = """
+[providers.plain]
+base_url = "http://plain.test"
+api_key = "none"
+unlisted = { input = "1", output = "2" }
+[providers.claude]
+base_url = "http://claude.test"
+api_key = "none"
+serves = ["messages"]
+unlisted = { input = "1", output = "2" }
+[providers.other]
+base_url = "http://other.test"
+api_key = "none"
+serves = ["messages"]
+unlisted = { input = "1", output = "2" }
+[routes.mixed]
+balance = "in_order"
+targets = [{ to = "plain/m" }, { to = "claude/claude-opus-5" }]
+[routes.twice]
+balance = "in_order"
+targets = [{ to = "claude/claude-opus-5" }, { to = "other/claude-opus-5" }]
+"""
+SIGNED_TURNS = [
+    {"role": "user", "content": "hi"},
+    {
+        "role": "assistant",
+        "content": [{"type": "thinking", "thinking": "hm", "signature": "EqQB"}, {"type": "text", "text": "so"}],
+    },
+    {"role": "user", "content": "and?"},
+]
+WRONG = {"type": "invalid_request_error", "message": "messages.1: Invalid `signature` in `thinking` block"}
+CANNOT_READ = json.dumps({"type": "error", "error": WRONG}).encode()
+
+
+@pytest.mark.parametrize("how", ["alias", "models"])
+async def test_signed_conversation_stays_with_its_provider(tmp_path: Path, how: str) -> None:
+    """Whoever stands first in an alias, or in the caller's own list of models."""
+    (entry,) = (each for each in SURFACES if each.format == "messages")
+    async with Rig(tmp_path, more=TWO_TARGETS) as rig:
+        rig.stage.plays = [play_of("messages", streams.wire("anthropic-text"))]
+        wanted = {"model": "mixed"} if how == "alias" else {"model": "plain/m", "models": ["claude/claude-opus-5"]}
+        body = {"max_tokens": 500, "messages": SIGNED_TURNS, "stream": True, **wanted}
+        answer = await ask_on(rig, entry, json.dumps(body).encode(), b"application/json")
+        assert answer.status == 200, answer.body
+        assert rig.records[-1].provider == "claude"
+
+
+async def test_signature_that_one_cannot_read_goes_to_the_next(tmp_path: Path) -> None:
+    """Two who sign alike are told apart by nothing in the request; a 400 for it costs nothing."""
+    (entry,) = (each for each in SURFACES if each.format == "messages")
+    async with Rig(tmp_path, more=TWO_TARGETS) as rig:
+        refused = Play(400, [(b"content-type", b"application/json")], [CANNOT_READ])
+        rig.stage.plays = [refused, play_of("messages", streams.wire("anthropic-text"))]
+        body = {"model": "twice", "max_tokens": 500, "messages": SIGNED_TURNS, "stream": True}
+        answer = await ask_on(rig, entry, json.dumps(body).encode(), b"application/json")
+        assert answer.status == 200, answer.body
+        assert rig.records[-1].provider == "other"

@@ -100,6 +100,31 @@ CASES: list[tuple[int, bytes, dict[str, str], C]] = [
         {},
         C.EXHAUSTED,
     ),
+    (400, ant("invalid_request_error", "messages.1.content.0: Invalid `signature` in `thinking` block"), {}, C.UNSUPPORTED),
+    (
+        400,
+        ant("invalid_request_error", "`thinking` or `redacted_thinking` blocks in the latest message cannot be modified."),
+        {},
+        C.UNSUPPORTED,
+    ),
+    (
+        400,
+        oai("The encrypted content gAAA could not be verified. Reason: it could not be decrypted.", "invalid_encrypted_content"),
+        {},
+        C.UNSUPPORTED,
+    ),
+    (
+        400,
+        j({"error": {"code": 400, "message": "Thought signature is not valid.", "status": "INVALID_ARGUMENT"}}),
+        {},
+        C.UNSUPPORTED,
+    ),
+    (
+        400,
+        j({"error": {"code": 400, "message": "Corrupted thought signature.", "status": "INVALID_ARGUMENT"}}),
+        {},
+        C.UNSUPPORTED,
+    ),
     (400, oai("Billing hard limit has been reached", "billing_hard_limit_reached"), {}, C.EXHAUSTED),
     (
         429,
