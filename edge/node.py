@@ -189,7 +189,6 @@ class Node:
             limits.response_bytes_max,
             limits.line_bytes_max,
             limits.keepalive_comment_s,
-            settings.durability == "strict",
             limits.finish_timeout_s,
         )
         books = AccountingContext(self.name, booted.epoch, journal, credit, self.metrics, self.limiter, self.observers.told)

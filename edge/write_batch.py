@@ -1,8 +1,14 @@
-"""What one turn of the event loop sends: kept until its end, then the journal's lines in one write, then the bytes.
+"""The order of money, decided here alone: no byte of a request before its intent, no last byte of an answer before its
+settlement.
 
-Rule: nothing leaves before the lines that were journaled in the same turn are in the kernel: no request before its intent, no end
-of an answer before its settlement. Rule: when they cannot be written, the turn's requests are not sent but fail, and answers go
-out (their settlements wait in memory). Rule: per connection order is kept: what closes or writes past the turn ends it first.
+What one turn of the event loop journals is one write, and what it sends goes out behind it, at the end of the turn.
+Rule: nothing leaves before the lines that were journaled in the same turn are in the kernel. Rule: when they cannot be written,
+the turn's requests are not sent but fail, and answers go out (their settlements wait in memory, and are never refused).
+Rule: per connection order is kept: what closes or writes past the turn ends it first.
+Who is held to it. The journal says each line (`line`, `settlement`) and is told here whether it may wait for the end of the turn.
+A request goes out by `write`, or is asked for first (`before_request`) where its transport writes past the batch. An answer goes
+out by `write` where the server does (`takes_answers`); under a foreign server no settlement waits. A relay settles before it
+hands on what ends an answer, and awaits `Journal.durable` in between.
 Strategy: a write to a socket whose reader sleeps wakes it, which costs several times the write. Written one behind another, the
 first wakes the reader and the rest find it awake; and one write of a file costs little more for eight lines than for one.
 Limits: at most HELD_MAX writes wait, so that the first does not wait long for the last; LARGE_BYTES wait for nothing.
@@ -29,13 +35,48 @@ class Refusable(Protocol):
     def fail(self, kind: Kind, source: Source, detail: str, sent: Sent) -> None: ...
 
 
+def _nothing_to_commit() -> str:
+    return ""
+
+
+class LineOrder(Protocol):
+    """When the journal's lines go into the kernel. What is returned is why they could not, or nothing."""
+
+    def line(self) -> str:
+        """An intent or a mark was put."""
+
+    def settlement(self) -> None:
+        """A settlement was put: what ends its answer may be sent from now on."""
+
+    def before_request(self, through: "WriteBatch | None") -> str:
+        """A request is about to be given to a transport that writes through that batch, or (None) at once."""
+
+
+class AtOnce:
+    """The order of a journal beside which nothing is sent through a batch: each line is written when it is put."""
+
+    __slots__ = ("commit",)
+
+    def __init__(self, commit: Callable[[], str]) -> None:
+        self.commit = commit
+
+    def line(self) -> str:
+        return self.commit()
+
+    def settlement(self) -> None:
+        self.commit()
+
+    def before_request(self, through: "WriteBatch | None") -> str:
+        return self.commit()
+
+
 class WriteBatch:
-    """Belongs to one event loop. `takes_answers`: the server writes through it, so settlements may wait for its end."""
+    """A LineOrder, and what goes out behind the lines; one event loop's. `takes_answers`: the server writes through it."""
 
     __slots__ = ("_call_soon", "_held", "commit", "due_s", "is_due", "takes_answers")
 
     def __init__(self) -> None:
-        self.commit: Callable[[], str] | None = None
+        self.commit: Callable[[], str] = _nothing_to_commit
         """Writes the journal's lines; returns why that was not possible, or nothing."""
         self.takes_answers = False
         self._held: list[tuple[asyncio.Transport, bytes, Refusable | None]] = []
@@ -43,6 +84,23 @@ class WriteBatch:
         self.due_s = 0.0
         """When the turn had something to do first, as seconds of `time.monotonic`."""
         self._call_soon: Callable[[Callable[[], None]], object] | None = None
+
+    def line(self) -> str:
+        """It is written at the end of this turn, and what the turn sends behind it."""
+        if not self.is_due:
+            self.fall_due()
+        return ""
+
+    def settlement(self) -> None:
+        """It waits for the end of the turn if its answer does. Under a foreign server the answer may be gone before."""
+        if not self.is_due:
+            self.fall_due()
+        if not self.takes_answers:
+            self.commit()
+
+    def before_request(self, through: "WriteBatch | None") -> str:
+        """What is written through this batch comes behind its intent by itself; for anything else the intent is written now."""
+        return "" if through is self else self.commit()
 
     def write(self, transport: asyncio.Transport, data: bytes, request: Refusable | None = None) -> None:
         """`transport.write(data)` at the end of the turn. `request`: whose beginning it is."""
@@ -67,7 +125,7 @@ class WriteBatch:
 
     def end(self) -> None:
         """Send what is kept, now."""
-        refusal = "" if self.commit is None else self.commit()
+        refusal = self.commit()
         held, self._held = self._held, []
         for transport, data, request in held:
             if refusal and request is not None:

@@ -1,11 +1,12 @@
 """The journal of one process: intents before dispatch, settlements after, on disk before anybody relies on them.
 
-Rule: an intent is in the kernel before a byte leaves for the provider, or it is refused and nothing leaves.
+Rule: an intent is in the kernel before a byte leaves for the provider, or it is refused and nothing leaves: when exactly a line
+is written, `edge.write_batch` decides.
 Rule: a settlement is never refused and never shed. When the disk refuses it, it waits in memory until the disk is back; what
 waits is bounded, because no new intent is admitted meanwhile.
 Rule: only what is as durable as `durability` promises is shipped, so a `seq` that the collector has seen is never given out
 again.
-Strategy: one write() per turn of the event loop (`edge.write_batch`) on the hot path; what waits for the medium is the Syncer's.
+Strategy: one write() per turn of the event loop on the hot path; what waits for the medium is the Syncer's.
 Limits: near `bytes_max` progress marks are shed first, then intents are refused; a settlement's room is reserved with its
 intent.
 """
@@ -20,7 +21,7 @@ from edge.journal.open_intents import OpenIntents
 from edge.journal.syncer import Syncer
 from edge.journal.unshipped import UnshippedBuffer, UnshippedCursor
 from edge.settings import Durability
-from edge.write_batch import WriteBatch
+from edge.write_batch import LineOrder, WriteBatch
 from usage.record import Tokens, UsageRecord, fitted
 
 BYTES_MAX = 2 << 30
@@ -50,7 +51,8 @@ class Journal:
         self._files = files
         self._log = files.log
         self._append = files.log.append
-        self._is_strict = durability == "strict"
+        self.is_strict = durability == "strict"
+        """Whether the end of an answer awaits `durable`."""
         self._syncer = Syncer(f"{node}/{epoch}", files.log, files.worker)
         self._running = self._syncer.running
         self.disk = files.disk
@@ -84,9 +86,14 @@ class Journal:
         )
 
     def join(self, write_batch: WriteBatch) -> None:
-        """Write with the turn, one write for all its lines, instead of one for each line."""
-        self._syncer.write_batch = write_batch
+        """From now on the batch says when lines are written, and commits them with its turn."""
+        self._syncer.order = write_batch
         write_batch.commit = self.commit
+
+    @property
+    def order(self) -> LineOrder:
+        """Says when lines are written, and whether a request may go."""
+        return self._syncer.order
 
     def commit(self) -> str:
         """Put what was journaled in this turn into the kernel; returns why nothing may be dispatched, or nothing."""
@@ -103,9 +110,8 @@ class Journal:
             raise JournalUnavailable(f"the journal has reached its {self.bytes_max} bytes")
         line = intent_line(intent)
         home = self._log.head
-        syncer.put(line)
-        if syncer.write_batch is None and syncer.commit():
-            raise JournalUnavailable(syncer.failure)
+        if problem := syncer.put(line):
+            raise JournalUnavailable(problem)
         running[intent.gen_id] = OpenIntents(home, line)
         home.open_intents += 1
         if syncer.timer is None:
@@ -121,8 +127,7 @@ class Journal:
             self.marks_shed_total += 1
             return
         line = mark_line(gen_id, tokens)
-        syncer.put(line)
-        if syncer.write_batch is None and syncer.commit():
+        if syncer.put(line):
             self.marks_shed_total += 1
             return
         running.mark = line
@@ -157,7 +162,7 @@ class Journal:
 
     async def durable(self) -> None:
         """With durability "strict", return when everything appended so far is on disk, however long that takes; else at once."""
-        if self._is_strict:
+        if self.is_strict:
             await self._syncer.wait()
 
     # What the shipper calls.

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from edge.journal.files.log import Log, SyncJob
 from edge.journal.open_intents import OpenIntents, Relocation
 from edge.journal.worker import SyncWorker
-from edge.write_batch import WriteBatch
+from edge.write_batch import AtOnce, LineOrder
 
 log = logging.getLogger("tollway.journal")
 
@@ -38,7 +38,8 @@ class Syncer:
         self._log = files
         self._syncs = files.syncs
         self._worker = worker
-        self.write_batch: WriteBatch | None = None
+        self.order: LineOrder = AtOnce(self.commit)
+        """Says when lines are committed."""
         self._lines: list[bytes] = []
         self._settled: list[tuple[bytes, int]] = []
         self._fresh: list[bytes] = []
@@ -49,19 +50,16 @@ class Syncer:
         self._busy: asyncio.Future[None] | None = None
         self._probes = 0
 
-    def put(self, line: bytes) -> None:
-        """A line for the next commit, which the end of the turn makes."""
+    def put(self, line: bytes) -> str:
+        """A line for the next commit. Returns why it is known already that it will not be written, or nothing."""
         self._lines.append(line)
-        batch = self.write_batch
-        if batch is not None and not batch.is_due:
-            batch.fall_due()
+        return self.order.line()
 
     def keep(self, line: bytes, seq: int) -> None:
         """A settlement for the next commit: it goes into the kernel, or among those that wait for the disk."""
         self._settled.append((line, seq))
-        self.put(line)
-        if self.write_batch is None or not self.write_batch.takes_answers:
-            self.commit()
+        self._lines.append(line)
+        self.order.settlement()
 
     def commit(self) -> str:
         """Append what was put, in one write. Returns `failure`: while it is not empty, nothing may be dispatched."""

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from edge.upstream import Header, PoolStats, Target
+from edge.write_batch import WriteBatch
 
 CHAT_PATH = "/chat/completions"
 _HEADERS: dict[bool, list[Header]] = {
@@ -83,7 +84,7 @@ SAID_CHARS_MAX = 262_144
 class EchoUpstream:
     """Answers every request by itself."""
 
-    commits = False
+    write_batch: WriteBatch | None = None
 
     async def open(self, target: Target, head: bytes, body: Sequence[bytes | memoryview]) -> EchoExchange:
         path = head[5 : head.find(b" ", 5)].decode("latin-1")

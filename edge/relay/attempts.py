@@ -189,7 +189,7 @@ class Attempts:
         exchange: Exchange | None = None
         generation.asking(asked_s, secrets)
         try:
-            if not resolved.upstream.commits and (problem := generation.books.journal.commit()):
+            if problem := generation.books.journal.order.before_request(resolved.upstream.write_batch):
                 raise AttemptFailed(Failure(Kind.JOURNAL, Source.PROXY, Sent.NOTHING, detail=problem))
             head = b"%b%d\r\n%b%b\r\n" % (resolved.head, length, extra_head, generation.forwarded)
             exchange = await resolved.upstream.open(resolved.target, head, body)

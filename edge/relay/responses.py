@@ -13,13 +13,12 @@ JSON_TYPE = (b"content-type", b"application/json")
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """Limits of answers: bytes of a whole one, bytes of one line of a stream; and whether ends wait for the disk. `finish_s`: how
-    long the usage and the goodbye of an answer that has finished are waited for."""
+    """Limits of answers: bytes of a whole one, bytes of one line of a stream. `finish_s`: how long the usage and the goodbye of
+    an answer that has finished are waited for."""
 
     response_bytes_max: int
     line_bytes_max: int
     comment_s: float
-    is_strict: bool
     finish_s: float = 2.0
 
 

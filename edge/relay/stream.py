@@ -337,8 +337,8 @@ class StreamForwarder:
         """The last frame."""
         if self.context.has_left:
             return
-        if self._bounds.is_strict:
-            await self.generation.books.journal.durable()
+        if (journal := self.generation.books.journal).is_strict:
+            await journal.durable()
         if not self.is_open:
             await self._open()
         await self.context.send_body(sent, more_body=False)

@@ -148,8 +148,8 @@ class BufferedForwarder:
             generation.settle("cancelled", 499, monotonic())
         else:
             generation.settle("completed", exchange.status, monotonic())
-        if self._bounds.is_strict and not context.has_left:
-            await generation.books.journal.durable()
+        if (journal := generation.books.journal).is_strict and not context.has_left:
+            await journal.durable()
         headers = to_downstream(
             exchange.headers, generation.gen_id.encode(), generation.request_id.encode(), generation.ignored, is_stream=False
         )

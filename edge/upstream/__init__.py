@@ -13,6 +13,8 @@ from typing import Protocol
 
 import msgspec
 
+from edge.write_batch import WriteBatch
+
 Header = tuple[bytes, bytes]
 
 
@@ -78,8 +80,9 @@ class Exchange(Protocol):
 
 
 class Upstream(Protocol):
-    commits: bool
-    """Whether it commits the journal before a request leaves (see `edge.write_batch`); if not, whoever opens has to."""
+    @property
+    def write_batch(self) -> WriteBatch | None:
+        """Requests are written through it; None: at once. Whoever opens asks first (`edge.write_batch.LineOrder`)."""
 
     async def open(self, target: Target, head: bytes, body: Sequence[bytes | memoryview]) -> Exchange:
         """Connect or take an idle connection, and write the request; returns when all of it is on its way (or in the turn).

@@ -23,6 +23,7 @@ from edge.upstream.exchange import HEAD_BYTES_MAX, HEADERS_MAX, UNREAD_BYTES_MAX
 from edge.upstream.response_buffer import ResponseBuffer
 from edge.upstream.tls import build_context
 from edge.upstream.wire import pieces
+from edge.write_batch import WriteBatch
 from routing.failures.failure import AttemptFailed, Kind, Sent, Source
 from routing.wire.quiet import is_too_fine
 
@@ -192,7 +193,7 @@ class HttpxExchange(ResponseBuffer, kw_only=True):
 class HttpxUpstream:
     """`edge.upstream.Upstream` on httpx."""
 
-    commits = False
+    write_batch: WriteBatch | None = None
 
     def __init__(self) -> None:
         self._exchanges: weakref.WeakSet[HttpxExchange] = weakref.WeakSet()

@@ -78,8 +78,6 @@ class NativeUpstream:
 
     loop: asyncio.AbstractEventLoop
 
-    commits = True
-
     def __init__(self, write_batch: WriteBatch | None = None) -> None:
         self.write_batch = write_batch or WriteBatch()
         self.connections: set[UpstreamConnection] = set()

@@ -1,28 +1,40 @@
-"""`tollway serve` with a disk on which each write of the journal takes a while; and, where one is named, with one mistake in the
-order of money. What goes out before its line was written is then on the wire long enough to be seen.
+"""`tollway serve` with a disk on which each write and each sync of the journal takes a while; and, where one is named, with one
+mistake in the order of money. What goes out before its line was written, or is durable, is then on the wire long enough to be
+seen.
+
+What of which file is on the medium stands in the file that TOLLWAY_TEST_DURABLE names, a line `<bytes> <path>` after each sync.
 
     python -m tests.e2e.slow_disk MISTAKE serve
 """
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-WRITE_S = 0.15
+WRITE_S = SYNC_S = 0.15
 
 
 def slow_down() -> None:
     from edge.journal.files.disk import Disk
 
-    plain = Disk.write
+    plain_write, plain_sync = Disk.write, Disk.sync
 
     def write(fd: int, data: bytes) -> int:
         time.sleep(WRITE_S)
-        return plain(fd, data)
+        return plain_write(fd, data)
+
+    def sync(self: Disk, fd: int) -> None:
+        size, path = os.fstat(fd).st_size, os.readlink(f"/proc/self/fd/{fd}")
+        time.sleep(SYNC_S)
+        plain_sync(self, fd)
+        with open(os.environ["TOLLWAY_TEST_DURABLE"], "a", encoding="utf-8") as noted:
+            noted.write(f"{size} {path}\n")
 
     Disk.write = staticmethod(write)
+    Disk.sync = sync  # type: ignore[method-assign]
 
 
 def _writes_past(takes: Callable[[Any], bool]) -> None:
@@ -71,11 +83,32 @@ def commit_that_does_nothing_before_a_request() -> None:
     def end(self: WriteBatch) -> None:
         commit = self.commit
         if any(request is not None for _, _, request in self._held):
-            self.commit = None
+            self.commit = lambda: ""
         plain(self)
         self.commit = commit
 
     WriteBatch.end = end  # type: ignore[method-assign]
+
+
+def stream_that_ends_before_its_settlement() -> None:
+    """The last byte of a stream is handed on, and then it is settled."""
+    from edge.relay.stream import StreamForwarder
+
+    async def complete(self: StreamForwarder, sent: bytes) -> None:
+        await self._finish(sent)
+        self._settle("completed")
+
+    StreamForwarder._complete = complete  # type: ignore[method-assign]
+
+
+def end_that_does_not_wait_for_the_disk() -> None:
+    """With durability "strict" the end of an answer goes out when its settlement is in the kernel."""
+    from edge.journal import Journal
+
+    async def durable(self: Journal) -> None:
+        return
+
+    Journal.durable = durable  # type: ignore[method-assign]
 
 
 MISTAKES: dict[str, Callable[[], None]] = {
@@ -87,6 +120,8 @@ MISTAKES: dict[str, Callable[[], None]] = {
             request_past_the_commit,
             commit_with_nobody_behind_it,
             commit_that_does_nothing_before_a_request,
+            stream_that_ends_before_its_settlement,
+            end_that_does_not_wait_for_the_disk,
         )
     },
 }

@@ -1,15 +1,15 @@
 """The first rule of money, on the branch that production takes: no request before its intent, no end of an answer before its
 settlement. A whole process, its own server and granian, small and large requests, whole answers and streams.
 
-Strategy: each write of the journal takes a while (tests/e2e/slow_disk.py). The provider reads the journal on the disk when a
-request is there, and the caller when an answer has ended; what was sent too early has no line yet. Each mistake is seen to be
-caught.
+Strategy: each write and each sync of the journal takes a while (tests/e2e/slow_disk.py). The provider reads the journal on the
+disk when a request is there, and the caller when an answer has ended; what was sent too early has no line yet. With durability
+"strict" the caller reads only what has been synced. Each mistake is seen to be caught.
 """
 
 import itertools
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,16 +31,30 @@ def journal(edge: Edge) -> str:
     )
 
 
+def on_the_medium(edge: Edge) -> str:
+    """All of it that a power cut would leave."""
+    noted = edge.folder / "durable"
+    sizes = [line.split(" ", 1) for line in noted.read_text().splitlines()] if noted.exists() else []
+    durable = {path: int(size) for size, path in sizes if path.endswith(".log")}
+    return "".join(Path(path).read_text(errors="replace")[:size] for path, size in durable.items())
+
+
 @contextmanager
-def running(provider: Provider, folder: Path, server: str, mistake: str) -> Iterator[Edge]:
-    edge = Edge(folder, providers_toml(provider), TOLLWAY_SERVER=server)
+def running(provider: Provider, folder: Path, server: str, mistake: str, durability: str = "group") -> Iterator[Edge]:
+    edge = Edge(
+        folder,
+        providers_toml(provider),
+        TOLLWAY_SERVER=server,
+        TOLLWAY_DURABILITY=durability,
+        TOLLWAY_TEST_DURABLE=str(folder / "durable"),
+    )
     edge.command = [sys.executable, "-m", "tests.e2e.slow_disk", mistake, "serve"]
     with edge:
         yield edge
 
 
-def out_of_order(provider: Provider, edge: Edge) -> list[str]:
-    """What came too early, of one request of each shape."""
+def out_of_order(provider: Provider, edge: Edge, kept: Callable[[Edge], str] = journal) -> list[str]:
+    """What came too early, of one request of each shape. `kept`: what a settlement has to be in when its answer ends."""
     account = make_account(edge, "orderly", "50.00")
     found: list[str] = []
     for asked, (size, is_stream) in enumerate(SHAPES, 1):
@@ -55,7 +69,7 @@ def out_of_order(provider: Provider, edge: Edge) -> list[str]:
         members = {"model": "mock/order", "stream": is_stream, "max_tokens": 9}
         body = json.dumps(members | {"messages": [{"role": "user", "content": "x" * size}]})
         reply = ask(edge.port, "POST", "/v1/chat/completions", headers=account.headers, body=body.encode())
-        settled = journal(edge).count(' {"s":')
+        settled = kept(edge).count(' {"s":')
         assert reply.status == 200, (name, reply.body)
         if settled < asked:
             found.append(f"answer before its settlement: {name}")
@@ -75,9 +89,25 @@ def test_nothing_goes_out_before_its_line(provider: Provider, server: str, tmp_p
         ("native", "request_past_the_commit", "request before its intent: stream of 20 bytes"),
         ("native", "commit_that_does_nothing_before_a_request", "request before its intent: stream of 200000 bytes"),
         ("granian", "commit_with_nobody_behind_it", "answer before its settlement: whole of 20 bytes"),
+        ("granian", "stream_that_ends_before_its_settlement", "answer before its settlement: stream of 20 bytes"),
     ],
 )
 def test_mistake_in_the_order_is_caught(provider: Provider, tmp_path: Path, server_kind: str, mistake: str, caught: str) -> None:
     """By the same look at the journal."""
     with running(provider, tmp_path, server_kind, mistake) as edge:
         assert caught in out_of_order(provider, edge)
+
+
+def test_no_answer_ends_before_its_settlement_is_durable(provider: Provider, server: str, tmp_path: Path) -> None:
+    """Where the operator asks for that: a power cut at the moment at which a caller has its last byte takes no settlement."""
+    with running(provider, tmp_path, server, "none", "strict") as edge:
+        assert out_of_order(provider, edge, on_the_medium) == []
+
+
+@pytest.mark.parametrize("server_kind", ["native", "granian"])
+def test_end_that_does_not_wait_for_the_disk_is_caught(provider: Provider, tmp_path: Path, server_kind: str) -> None:
+    """By the same look at what is on the medium; the kernel has it all."""
+    with running(provider, tmp_path, server_kind, "end_that_does_not_wait_for_the_disk", "strict") as edge:
+        found = out_of_order(provider, edge, on_the_medium)
+    assert "answer before its settlement: whole of 20 bytes" in found
+    assert "answer before its settlement: stream of 20 bytes" in found

@@ -26,6 +26,7 @@ from edge.relay.watchdog import Watchdog
 from edge.tasks import Tasks
 from edge.telemetry.metrics import Metrics
 from edge.upstream import Header, PoolStats, Target
+from edge.write_batch import WriteBatch
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from tests.collectors import ScriptedCollector
 from tests.offices import Office
@@ -128,7 +129,7 @@ class Play:
 class Stage:
     """An Upstream whose answers are plays, in order; an exception instead of a play is what `open` raises."""
 
-    commits = False
+    write_batch: WriteBatch | None = None
 
     def __init__(self) -> None:
         self.plays: list[Play | Exception] = []
@@ -224,7 +225,7 @@ class Rig:
         self._asking = self.tasks.spawn("limits", self.limiter.reports.run(self.credit.poll))
         self.metrics = Metrics()
         books = AccountingContext("n", epoch, self.journal, self.credit, self.metrics, self.limiter)
-        bounds = Bounds(1 << 26, 1 << 24, 15.0, self._durability == "strict")
+        bounds = Bounds(1 << 26, 1 << 24, 15.0)
         self.relay = Relay(self.table, books, self.watch, IdGenerator(), self.in_flight, bounds)
         return self
 

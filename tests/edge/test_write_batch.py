@@ -181,7 +181,7 @@ async def test_settlement_is_in_the_kernel_when_the_caller_has_its_answer(tmp_pa
     turn = WriteBatch()
     journal.join(turn)
     if not is_joined:
-        turn.commit = None
+        turn.commit = lambda: ""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

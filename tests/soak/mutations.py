@@ -157,8 +157,8 @@ MUTATIONS = (
     ),
     Mutation(
         "edge/relay/generation.py",
-        "books.credit.settle(policy.purse, self.hold_nano, bill.cost_nano)",
-        "books.credit.settle(policy.purse, self.hold_nano, 0)",
+        "books.credit.settle(intent.purse, self.hold_nano, bill.cost_nano)",
+        "books.credit.settle(intent.purse, self.hold_nano, 0)",
         "tests/edge/relay/test_lifecycle.py",
     ),
     Mutation("edge/relay/generation.py", "        if self.is_settled:\n            return\n", "", f"{_RELAY} {_FIRST}"),
@@ -178,7 +178,7 @@ MUTATIONS = (
     ),
     Mutation("routing/metering/bounds.py", "searches=min(parts.searches, searches_max),", "searches=parts.searches,", _BOUNDS),
     # Order: no request before its intent, no end of an answer before its settlement.
-    Mutation("edge/write_batch.py", 'refusal = "" if self.commit is None else self.commit()', 'refusal = ""', _BATCH),
+    Mutation("edge/write_batch.py", "refusal = self.commit()", 'refusal = ""', _BATCH),
     Mutation("edge/write_batch.py", "if refusal and request is not None:", "if False:", _BATCH),
     Mutation(
         "edge/downstream/connection.py",
@@ -188,16 +188,14 @@ MUTATIONS = (
     ),
     Mutation(
         "edge/relay/attempts.py",
-        "if not resolved.upstream.commits and (problem := generation.books.journal.commit()):",
-        "if (problem := generation.books.journal.failure):",
+        "if problem := generation.books.journal.order.before_request(resolved.upstream.write_batch):",
+        "if problem := generation.books.journal.failure:",
         _RELAY,
     ),
-    Mutation(
-        "edge/journal/syncer.py",
-        "if self.write_batch is None or not self.write_batch.takes_answers:",
-        "if False:",
-        f"{_BATCH} {_JOURNAL}",
-    ),
+    Mutation("edge/write_batch.py", "if not self.takes_answers:", "if False:", _BATCH),
+    Mutation("edge/write_batch.py", 'return "" if through is self else self.commit()', 'return ""', _BATCH),
+    Mutation("edge/journal/syncer.py", "        self.order.settlement()\n", "", f"{_BATCH} {_JOURNAL}"),
+    Mutation("edge/journal/syncer.py", "        return self.order.line()\n", '        return ""\n', f"{_BATCH} {_JOURNAL}"),
     Mutation(
         "edge/journal/syncer.py",
         "        self._waiting += settled\n        return self.failure",
