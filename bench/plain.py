@@ -38,7 +38,7 @@ def _not_watched(patch: Callable[[Any, str, Any], None]) -> None:
 
     patch(RateLimiter, "applies", lambda self, policy, config: False)
     patch(Generation, "timing", lambda self, timing=(b"server-timing", b"edge;dur=0"): timing)
-    patch(GenAi, "count", lambda self, record, trace_id="": None)
+    patch(GenAi, "count", lambda self, records: None)
     patch(Observers, "told", None)
 
 

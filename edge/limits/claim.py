@@ -3,7 +3,8 @@
 Rule: a claim belongs to one request. `settle` counts once, `end` may be told once or more often.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic
 from typing import Protocol
 
@@ -12,8 +13,8 @@ import msgspec
 from edge.limits.completions import Completions
 from edge.limits.permits import PermitPool
 from edge.limits.quota import Quota
-from routing.plan.limits import Headers, limit_headers
-from usage.limit import PERIOD_S, LimitTerms
+from routing.plan.limits import Headers
+from usage.limit import LimitTerms
 
 PROVIDER = "provider:"
 
@@ -41,14 +42,20 @@ class Limiter(Protocol):
     def take(self, claim: "LimitClaim", scope: LimitedScope, tokens: int, now_s: float) -> None: ...
 
 
+Told = tuple[Callable[[float], Headers], ...]
+"""What a caller is told at a time, by unit."""
+
+
 class LimitClaim(msgspec.Struct, eq=False):
-    """`debits`: of tokens, each with its slot. `tokens`: what was debited for the request, `provider` the one that is asked."""
+    """`debits`: of tokens, each with its slot. `tokens`: what another provider's limit is debited, `provider` the one that is
+    asked."""
 
     limiter: Limiter
     tokens: int
     provider: str
-    scopes: list[LimitedScope]
+    scopes: tuple[LimitedScope, ...]
     debits: list[tuple[Quota, int, int]]
+    told: Told = ()
 
     def turn_to(self, provider: str) -> None:
         """Another provider is asked: its limits are used too. They were looked at when the request was admitted."""
@@ -61,34 +68,43 @@ class LimitClaim(msgspec.Struct, eq=False):
     def settle(self, prompt: int, completion: int) -> None:
         """Tokens that were used, instead of those that were debited."""
         if self.debits:
-            now_s = monotonic()
+            now_s, used = monotonic(), prompt + completion
             for quota, slot, tokens in self.debits:
-                quota.correct(slot, prompt + completion - tokens, now_s)
+                quota.correct(slot, used - tokens, now_s)
             self.debits.clear()
             if completion:
                 for scope in self.scopes:
-                    scope.completions.observe(completion)
+                    if scope.tokens is not None:
+                        scope.completions.observe(completion)
 
     def end(self) -> None:
         """The request is over: its permits are free, and what was debited without a settlement was not used."""
-        self.settle(0, 0)
+        if self.debits:
+            self.settle(0, 0)
         for scope in self.scopes:
             if scope.concurrent is not None:
                 scope.concurrent.give_back(self)
 
     def headers(self) -> Headers:
         """What is left to the caller."""
-        return headers_of(self.scopes, monotonic())
+        return headers_of(self.told, monotonic()) if self.told else []
 
 
-def headers_of(scopes: Sequence[LimitedScope], now_s: float) -> Headers:
-    """Of each unit, the limit of the caller's that has least left; a provider's is not the caller's to know."""
-    found: Headers = []
+def told_of(scopes: Sequence[LimitedScope]) -> Told:
+    """Of each unit, the limit that has least left; a provider's is not the caller's to know."""
     own = [scope for scope in scopes if not scope.is_providers]
-    for quotas in ([scope.requests for scope in own], [scope.tokens for scope in own]):
-        limits = [quota for quota in quotas if quota is not None]
-        if limits:
-            tight = min(limits, key=lambda quota: quota.remaining(now_s)) if len(limits) > 1 else limits[0]
-            used = tight.used(now_s)
-            found += limit_headers(tight.unit, tight.limit, max(tight.limit - used, 0), min(used / tight.limit, 1.0) * PERIOD_S)
+    by_unit = ([scope.requests for scope in own], [scope.tokens for scope in own])
+    rates = [[rate for rate in found if rate is not None] for found in by_unit]
+    return tuple(found[0].headers if len(found) == 1 else partial(_tightest, found) for found in rates if found)
+
+
+def _tightest(rates: Sequence[Quota], now_s: float) -> Headers:
+    return min(rates, key=lambda rate: rate.remaining(now_s)).headers(now_s)
+
+
+def headers_of(told: Told, now_s: float) -> Headers:
+    """All that the caller is told of its limits."""
+    found: Headers = []
+    for headers in told:
+        found += headers(now_s)
     return found

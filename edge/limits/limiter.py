@@ -2,7 +2,7 @@
 
 Rule: one call at admission (`admit`), one at settlement (`LimitClaim.settle`), one at the end (`LimitClaim.end`), and nothing in
 between. Without any limit that applies, admission is one look. What is refused is refused at once, unless the collector may well
-give what is missing: then one question is shared by all who wait, at most WAIT_S.
+give what is missing: then one question is shared by all who wait, at most WAIT_S (`admit_cold`).
 Rule: a limit in shadow refuses nothing; what it would have refused is counted.
 Limits: what nobody used for FORGET_S is forgotten, once there is much of it.
 """
@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from edge.limits.claim import PROVIDER, LimitClaim, LimitedScope, headers_of
+from edge.limits.claim import PROVIDER, LimitClaim, LimitedScope, Told, headers_of, told_of
 from edge.limits.completions import Completions
 from edge.limits.permits import PermitPool
 from edge.limits.provider_rates import ProviderRates
@@ -39,6 +39,7 @@ class BoundLimits(msgspec.Struct, frozen=True):
     policy: Policy
     config: Config
     scopes: tuple[LimitedScope, ...]
+    told: Told
 
 
 class RateLimiter:
@@ -47,7 +48,8 @@ class RateLimiter:
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._config: Config | None = None
-        self._has_defaults = False
+        self._is_for_all = False
+        """Whether the table limits every key or account, or a provider."""
         self._bound: dict[str, BoundLimits] = {}
         self._scopes: dict[str, LimitedScope] = {}
         self._providers: dict[str, LimitedScope] = {}
@@ -67,32 +69,30 @@ class RateLimiter:
         """Whether there is anything to look at for this key."""
         if config is not self._config:
             self._follow(config)
-        return (
-            self._has_defaults
-            or policy.limits is not None
-            or policy.account_limits is not None
-            or bool(self._providers or self.provider_rates)
-        )
+        if self._is_for_all or policy.limits is not None or policy.account_limits is not None:
+            return True
+        return self.provider_rates.may_refuse and bool(self.provider_rates)
 
     def _follow(self, config: Config) -> None:
         """A table is in force: what it sets applies from now on, and what was used counts on."""
         self._config = config
-        self._has_defaults = not (config.rate_limits.key.is_empty and config.rate_limits.account.is_empty)
         self._providers = {
             name: self._scope(f"{PROVIDER}{name}", provider.rate_limits, self._providers.get(name))
             for name, provider in config.providers.items()
             if not provider.rate_limits.is_empty
         }
+        limits = config.rate_limits
+        self._is_for_all = bool(self._providers) or not (limits.key.is_empty and limits.account.is_empty)
 
     def provider_scope(self, provider: str) -> LimitedScope | None:
         """The limits that the table sets for a provider."""
         return self._providers.get(provider)
 
-    def bind(self, policy: Policy, config: Config) -> tuple[LimitedScope, ...]:
-        """The limits of a key and its account."""
+    def _bind(self, policy: Policy, config: Config) -> BoundLimits:
+        """The limits of a key and its account, laid out once for each policy and table."""
         bound = self._bound.get(policy.key_id)
         if bound is not None and bound.policy is policy and bound.config is config:
-            return bound.scopes
+            return bound
         defaults = config.rate_limits
         wanted = (
             (f"key:{policy.key_id}", overlaid(policy.limits, defaults.key)),
@@ -105,8 +105,8 @@ class RateLimiter:
             if not terms.is_empty:
                 self._scopes[name] = scope = self._scope(name, terms, self._scopes.get(name))
                 scopes.append(scope)
-        self._bound[policy.key_id] = BoundLimits(policy, config, tuple(scopes))
-        return tuple(scopes)
+        bound = self._bound[policy.key_id] = BoundLimits(policy, config, tuple(scopes), told_of(scopes))
+        return bound
 
     def _scope(self, name: str, terms: LimitTerms, known: LimitedScope | None) -> LimitedScope:
         if known is not None and known.terms == terms:
@@ -150,47 +150,85 @@ class RateLimiter:
 
     # Admission.
 
-    async def admit(
+    def admit(self, policy: Policy, config: Config, provider: str, prompt: int, completion_max: int) -> LimitClaim | None:
+        """What a request to `provider` is admitted with, where nothing is near its limit. None: see `admit_cold`.
+
+        `prompt` tokens and up to `completion_max` are what it may use.
+        """
+        bound = self._bound.get(policy.key_id)
+        if bound is None or bound.policy is not policy or bound.config is not config:
+            bound = self._bind(policy, config)
+        if self._providers or self.provider_rates.may_refuse:
+            return None
+        now_s, debits = self._clock(), []
+        # First all are looked at, then all are used. What has something to tell the collector is looked at more closely.
+        for scope in bound.scopes:
+            if (rate := scope.requests) is not None and (rate.spent >= rate.look_above or now_s >= rate.until_s):
+                return None
+            if (rate := scope.tokens) is not None:
+                tokens = self._cost(scope, prompt, completion_max)
+                if rate.spent + tokens > rate.look_above or now_s >= rate.until_s:
+                    return None
+                debits.append((rate, int(now_s), tokens))
+            if (pool := scope.concurrent) is not None and (len(pool.holders) >= pool.look_above or now_s >= pool.until_s):
+                return None
+        claim = LimitClaim(self, prompt, provider, bound.scopes, debits, bound.told)
+        for rate, _, tokens in debits:
+            rate.take(tokens, now_s)
+        for scope in bound.scopes:
+            if scope.requests is not None:
+                scope.requests.take(1, now_s)
+            if scope.concurrent is not None:
+                scope.concurrent.take(claim, now_s)
+        return claim
+
+    async def admit_cold(
         self, policy: Policy, config: Config, attempts: Sequence[Attempt], prompt: int, completion_max: int
     ) -> tuple[Sequence[Attempt], LimitClaim]:
-        """The attempts that providers' limits leave, and what the request is admitted with. Denied: 429, or 503 for a hard limit
-        that cannot be verified. `prompt` tokens and up to `completion_max` are what it may use."""
-        scopes = self.bind(policy, config)
+        """The attempts that providers' limits leave, and what the request is admitted with, after asking if that may help.
+        Denied: 429, or 503 for a hard limit that cannot be verified."""
+        bound = self._bind(policy, config)
+        scopes = bound.scopes
         costs = [self._cost(scope, prompt, completion_max) for scope in scopes]
         if scopes and (judged := self._judge(scopes, costs))[0] is not None:
             refusal = await self._refusal(scopes, costs, judged)
             if refusal is not None:
-                raise Denied(self._counted(refusal), headers_of(scopes, self._clock()))
+                raise Denied(self._counted(refusal), headers_of(bound.told, self._clock()))
         if self._providers or self.provider_rates:
             attempts = await self._passable(attempts, prompt, completion_max)
             if scopes and (refusal := self._judge(scopes, costs)[0]) is not None:
                 # Others came while a provider's limit was waited for.
-                raise Denied(self._counted(refusal), headers_of(scopes, self._clock()))
+                raise Denied(self._counted(refusal), headers_of(bound.told, self._clock()))
         provider = attempts[0].provider.name
         own = self._providers.get(provider)
         cost = max(costs, default=0) or self._cost(own, prompt, completion_max) if own is not None or costs else prompt
-        claim = LimitClaim(self, cost, provider, [], [])
+        claim = LimitClaim(self, cost, provider, scopes, [], bound.told)
         now_s = self._clock()
         for scope, tokens in zip(scopes, costs, strict=True):
-            self.take(claim, scope, tokens, now_s)
+            self._debit(claim, scope, tokens, now_s)
         if own is not None:
             self.take(claim, own, cost, now_s)
         return attempts, claim
 
     def take(self, claim: LimitClaim, scope: LimitedScope, tokens: int, now_s: float) -> None:
-        """Debit one scope, and hold its permit."""
-        claim.scopes.append(scope)
-        reports = self.reports
-        if scope.requests is not None:
-            scope.requests.take(1, now_s, is_away=reports.is_away)
-            reports.look(scope.requests)
-        if scope.tokens is not None:
-            slot = scope.tokens.take(tokens, now_s, is_away=reports.is_away)
-            claim.debits.append((scope.tokens, slot, tokens))
-            reports.look(scope.tokens)
-        if scope.concurrent is not None:
-            scope.concurrent.take(claim, now_s)
-            reports.look(scope.concurrent)
+        """One more scope is debited, and its permit held."""
+        claim.scopes += (scope,)
+        self._debit(claim, scope, tokens, now_s)
+
+    def _debit(self, claim: LimitClaim, scope: LimitedScope, tokens: int, now_s: float) -> None:
+        reports, requests, rate, permits = self.reports, scope.requests, scope.tokens, scope.concurrent
+        if requests is not None:
+            requests.take(1, now_s, is_away=reports.is_away)
+            if requests.spent > requests.look_above:
+                reports.look(requests)
+        if rate is not None:
+            claim.debits.append((rate, rate.take(tokens, now_s, is_away=reports.is_away), tokens))
+            if rate.spent > rate.look_above:
+                reports.look(rate)
+        if permits is not None:
+            permits.take(claim, now_s)
+            if len(permits.holders) > permits.look_above:
+                reports.look(permits)
 
     def _cost(self, scope: LimitedScope | None, prompt: int, completion_max: int) -> int:
         """Tokens to debit."""
@@ -275,7 +313,6 @@ class RateLimiter:
         if not kept:
             assert refusal is not None
             raise Denied(self._counted(refusal))
-        self.provider_rates.take(kept[0], prompt, self._clock())
         return kept
 
     def _counted(self, refusal: Refusal) -> Refusal:

@@ -26,6 +26,7 @@ class PermitPool:
         "holders",
         "is_hard",
         "limit",
+        "look_above",
         "nodes",
         "permits",
         "scope",
@@ -42,6 +43,8 @@ class PermitPool:
         self.is_hard = is_hard
         self.holders: set[object] = set()
         self.permits = 0
+        self.look_above = -1
+        """When more run, there is something to tell soon (`edge.limits.reports`)."""
         self.until_s = float("-inf")
         self.nodes = 1
         self.touched_s = now_s
@@ -94,6 +97,7 @@ class PermitPool:
         elif not (self._is_green and is_wanted):
             self.permits = max(min(self.permits, want), running)
         self._unmet = 0
+        self.look_above = self.permits - 1
         return LimitReport(self.scope, self.unit, self.limit, want=want, ceiling=self.permits)
 
     def hear(self, share: LimitShare, asked_s: float) -> None:
@@ -103,6 +107,11 @@ class PermitPool:
         self.nodes = max(share.nodes, 1)
         self.used_all = share.used
         self._is_green = share.is_green
+        self.look_above = self.permits - 1
+
+    def rest(self) -> None:
+        """Nothing is told of it from now on: the next use is to be looked at."""
+        self.look_above = -1
 
     def is_idle(self, now_s: float) -> bool:
         return not self.holders and not self.permits and now_s - self.touched_s >= IDLE_S

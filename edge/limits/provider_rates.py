@@ -31,6 +31,8 @@ class ProviderRates:
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._known: dict[str, Known] = {}
+        self.may_refuse = False
+        """Whether anything is known at all; whether that still matters, `bool` says."""
         self._until_ns = 0
         """When all that is known will be as if never used."""
 
@@ -38,7 +40,8 @@ class ProviderRates:
         """Whether anybody may be near a limit. What nobody asks any more is forgotten, or all would be looked at for ever."""
         if self._known and self._until_ns <= self._clock() * 1e9:
             self._known.clear()
-        return bool(self._known)
+        self.may_refuse = bool(self._known)
+        return self.may_refuse
 
     def hear(self, attempt: Attempt, headers: list[tuple[bytes, bytes]]) -> None:
         """An answer of a provider came."""
@@ -83,6 +86,7 @@ class ProviderRates:
 
     def _keep(self, at: str, known: Known) -> None:
         self._known[at] = known
+        self.may_refuse = True
         self._until_ns = max((self._until_ns, *(rate.tat_ns for rate in known if rate is not None)))
 
 

@@ -5,10 +5,12 @@ the limit (`nodes` is how many shared it) by a rate of its own, or nothing if th
 Rule: a correction belongs to the minute in which its debit was made: tokens that were debited and not used come free in that
 minute and in no later one. What was used beyond the debit counts from now.
 Limits: no clock here; `now_s` is monotonic. The minute is SLOTS slots of a second: an admission counts up to a second more.
+Strategy: an admission writes two sums; what can be told from them (`recent`, demand) is told when it is asked for.
 """
 
 from typing import Final
 
+from routing.plan.limits import Headers, limit_headers
 from usage.limit import PERIOD_S, Gcra, LimitReport, LimitShare, Unit, burst_of
 
 SLOTS: Final = PERIOD_S + 1
@@ -23,22 +25,25 @@ class Quota:
     """A limit on requests or tokens. `may`, then `take`, for each admission."""
 
     __slots__ = (
+        "_before",
+        "_corrected",
         "_demand",
         "_elsewhere",
         "_is_green",
         "_low",
+        "_reported_debits",
         "_reported_recent",
         "_reported_s",
-        "_seen",
         "_slot",
         "_slots",
+        "_start",
         "_unmet",
         "ceiling",
         "is_hard",
         "limit",
         "local",
+        "look_above",
         "nodes",
-        "recent",
         "scope",
         "spent",
         "touched_s",
@@ -51,24 +56,35 @@ class Quota:
         self.unit: Unit = unit
         self.limit = limit
         self.is_hard = is_hard
-        self.spent = self.ceiling = self.recent = 0
+        self.spent = self.ceiling = 0
+        self.look_above = -1
+        """When `spent` is above it, which is below the ceiling, there is something to tell soon (`edge.limits.reports`)."""
         self.until_s = float("-inf")
         self.nodes = 1
         self.local: Gcra | None = None
         self.touched_s = now_s
         self._slot = int(now_s)
         self._slots = [0] * SLOTS
+        """What was used in each second of the minute but this one, which is `spent` beyond `_start`."""
+        self._start = self._before = 0
+        """Of `spent`, what was used before this second, and before this minute."""
+        self._corrected = 0
+        """Of `spent`, what is no debit."""
         self._elsewhere = 0
         self._is_green = False
         self._low = 0
         self._demand = 0.0
-        self._seen = 0
         self._unmet = 0
         self._reported_s = now_s
-        self._reported_recent = 0
+        self._reported_recent = self._reported_debits = 0
 
     def __repr__(self) -> str:
         return f"<Quota {self.scope} {self.unit} {self.recent}/{self.limit} ahead {self.ceiling - self.spent}>"
+
+    @property
+    def recent(self) -> int:
+        """Units of the last minute here, as of the last admission or look."""
+        return self.spent - self._before
 
     def may(self, cost: int, now_s: float, *, is_away: bool = False) -> bool:
         """Whether `cost` units may be admitted now. `is_away`: the collector cannot be asked."""
@@ -87,16 +103,11 @@ class Quota:
         slot = int(now_s)
         if slot != self._slot:
             self._turn(slot)
-        self._slots[slot % SLOTS] += cost
-        self.recent += cost
         self.spent += cost
-        self._seen += cost
-        self.touched_s = now_s
         return slot
 
     def refuse(self, cost: int, now_s: float) -> None:
         """`cost` units were wanted and could not be had."""
-        self._seen += cost
         self._unmet += cost
         self.touched_s = now_s
 
@@ -108,16 +119,20 @@ class Quota:
         if delta < 0:
             if now - slot >= SLOTS:
                 return  # that minute is over
-            delta = -min(-delta, self._slots[slot % SLOTS])
+            delta = -min(-delta, self._slots[slot % SLOTS] if slot != now else self.spent - self._start)
         else:
             slot = now
-        self._slots[slot % SLOTS] += delta
-        self.recent += delta
+        if slot != now:
+            self._slots[slot % SLOTS] += delta
+            self._start += delta
         self.spent += delta
+        self._corrected += delta
 
     def _turn(self, slot: int) -> None:
+        self._slots[self._slot % SLOTS] = self.spent - self._start
+        self._start = self.spent
         for each in range(self._slot + 1, min(slot, self._slot + SLOTS) + 1):
-            self.recent -= self._slots[each % SLOTS]
+            self._before += self._slots[each % SLOTS]
             self._slots[each % SLOTS] = 0
         self._slot = slot
 
@@ -147,7 +162,7 @@ class Quota:
         slot = int(now_s)
         if slot != self._slot:
             self._turn(slot)
-        return max(self._elsewhere + self.recent, 0)
+        return max(self._elsewhere + self.spent - self._before, 0)
 
     def remaining(self, now_s: float) -> int:
         return max(self.limit - self.used(now_s), 0)
@@ -165,15 +180,20 @@ class Quota:
         """What to tell the collector now."""
         self.used(now_s)
         elapsed_s = max(now_s - self._reported_s, 0.05)
-        self._demand += (self._seen / elapsed_s - self._demand) * DEMAND_WEIGHT
+        debits = self.spent - self._corrected
+        if debits != self._reported_debits:
+            self.touched_s = now_s
+        seen = debits - self._reported_debits + self._unmet
+        self._demand += (seen / elapsed_s - self._demand) * DEMAND_WEIGHT
         ahead = self._demand * AHEAD_S
         want = int(ahead) + self._unmet if now_s - self.touched_s < IDLE_S else 0
         if not (now_s < self.until_s):
             self.ceiling = self.spent
         elif not self._is_green:
             self.ceiling = min(self.ceiling, self.spent + want)
-        self._seen = self._unmet = 0
-        self._reported_s, self._reported_recent = now_s, max(self.recent, 0)
+        self._unmet = 0
+        self._reported_s, self._reported_recent, self._reported_debits = now_s, max(self.recent, 0), debits
+        self.look_above = self.ceiling - self._low
         return LimitReport(self.scope, self.unit, self.limit, self.spent, self._reported_recent, want, self.ceiling)
 
     def hear(self, share: LimitShare, asked_s: float) -> None:
@@ -185,6 +205,18 @@ class Quota:
         self.local = None
         self._elsewhere = share.used - self._reported_recent
         self._low = (self.ceiling - self.spent) // 2 + 1
+        self.look_above = self.ceiling - self._low
+
+    def rest(self) -> None:
+        """Nothing is told of it from now on: the next use is to be looked at."""
+        self.look_above = -1
+
+    def headers(self, now_s: float) -> Headers:
+        """What callers are told of it."""
+        slot = int(now_s)
+        if slot != self._slot:
+            self._turn(slot)
+        return limit_headers(self.unit, self.limit, self._elsewhere + self.spent - self._before)
 
     def is_idle(self, now_s: float) -> bool:
         """Whether there is nothing to tell: nothing was admitted in the last minute, and nobody asks."""

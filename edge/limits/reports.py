@@ -40,7 +40,7 @@ class Reports:
         return len(self._active)
 
     def look(self, limit: Quota | PermitPool) -> None:
-        """It was used."""
+        """It was used, and is not among those that are reported, or low."""
         self._active[limit] = None
         if limit.is_low:
             self._low.set()
@@ -63,10 +63,12 @@ class Reports:
         reports = []
         for limit in tuple(self._active)[:REPORTS_MAX]:
             del self._active[limit]
-            if not limit.is_idle(now_s):
-                self._active[limit] = None  # at the end, so that each has its turn
             told[limit.scope, limit.unit] = limit
             reports.append(limit.report(now_s))
+            if limit.is_idle(now_s):
+                limit.rest()
+            else:
+                self._active[limit] = None  # at the end, so that each has its turn
         self._under_way, self._asked_s = told, now_s
         self.asks_total += 1
         return tuple(reports)
@@ -82,6 +84,8 @@ class Reports:
             limit = told.get((share.scope, share.unit))
             if limit is not None:
                 limit.hear(share, self._asked_s)
+                if limit not in self._active:
+                    limit.rest()
         self._wake()
 
     def lose(self, taken: Sequence[LimitReport]) -> None:

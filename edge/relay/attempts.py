@@ -68,7 +68,7 @@ class Attempts:
         A target that the credit does not pay for is passed over; what is held pays for the first.
         """
         table, generation, context = self._table, forward.generation, forward.context
-        account, observed = generation.policy.account, table.observed
+        account, observed, rates = generation.policy.account, table.observed, generation.books.limiter.provider_rates
         is_repeating = False
         began_s = asked_s = monotonic()
         past: list[tuple[Attempt, Failure]] = []
@@ -84,6 +84,9 @@ class Attempts:
             try:
                 if (shed := observed.shed(attempt, account, random.random())) is not None:
                     raise AttemptFailed(shed)
+                if rates.may_refuse:
+                    # Not when it is admitted: what is refused after that has used nothing of the provider's.
+                    rates.take(attempt, generation.meter.prompt_estimate, monotonic())
                 exchange = await self._ask(attempt, forward, attempt.provider.stream_options)
                 if not 200 <= exchange.status < 300:
                     exchange = await self._ask_without_options(exchange, attempt, forward)
@@ -104,7 +107,7 @@ class Attempts:
                     await forward.keep_alive()
                 asked_s = monotonic()
             else:
-                generation.books.limiter.provider_rates.hear(attempt, exchange.headers)
+                rates.hear(attempt, exchange.headers)
                 context.expect_first_token(inf)
                 generation.report_to(partial(table.end, attempt, began_s=asked_s, account=account))
                 return

@@ -351,13 +351,11 @@ class Generation(msgspec.Struct, eq=False):
         if self.claim is not None:
             self.claim.settle(bill.tokens.prompt, bill.tokens.completion)
         metrics = books.metrics
-        metrics.count(record, self.trace[:32])
+        first_byte_s = self.first_byte_s - self.started_s if self.first_byte_s else 0.0
+        metrics.count(record, first_byte_s, max(now_s - self.started_s - self.upstream_s, 0.0))
         if books.told is not None:
             books.told(record)
         if bill.fault:
             metrics.claims.report(record.provider, bill.fault, now_s)
         if bill.upstream_cost_pico is not None:
             metrics.claims.compare(attempt.model.id if attempt.model.is_listed else f"{record.provider}/*", bill)
-        if self.first_byte_s:
-            metrics.first_byte_s.observe(self.first_byte_s - self.started_s)
-        metrics.overhead_s.observe(max(now_s - self.started_s - self.upstream_s, 0.0))

@@ -202,11 +202,13 @@ class Relay:
         if arrival.metadata:
             decided = arrival.metadata, table.decision(sent, plan, attempts, roll, policy.account)
         if self._limiter.applies(policy, table.config):
-            first = attempts[0]
-            attempts, claim = await self._limiter.admit(policy, table.config, attempts, prompt, need.completion_max)
+            limiter, first, most = self._limiter, attempts[0], need.completion_max
+            claim = limiter.admit(policy, table.config, first.provider.name, prompt, most)
+            if claim is None:
+                attempts, claim = await limiter.admit_cold(policy, table.config, attempts, prompt, most)
+                if attempts[0] is not first:
+                    need, prompt = reserve(envelope, attempts[0].model), estimate_prompt(envelope, attempts[0].model)
             context.limit(claim)
-            if attempts[0] is not first:
-                need, prompt = reserve(envelope, attempts[0].model), estimate_prompt(envelope, attempts[0].model)
         first, hold_nano = attempts[0], need.full_nano
         if not credit.hold(policy.purse, hold_nano):
             attempts, need, hold_nano = await self._hold_cold(policy, envelope, attempts)

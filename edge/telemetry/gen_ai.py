@@ -6,7 +6,8 @@ Source: OpenTelemetry's conventions for generative AI (nothing of them is stable
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Final
 
 from edge.telemetry.exposition import Family
@@ -31,6 +32,9 @@ Labels = tuple[str, str, str, str]
 def operation_of(surface: str) -> str:
     """`gen_ai.operation.name`: the conventions' where they have one, else the surface's name, as they allow."""
     return OPERATIONS.get(surface, surface)
+TRACE_ID_CHARS: Final = 32
+_labels_of = attrgetter("provider", "model", "fault", "surface")
+_measures_of = attrgetter("latency_ms", "ttft_ms", "tokens.prompt", "tokens.completion", "tokens.cached", "tokens.reasoning")
 
 
 class Shown:
@@ -57,23 +61,31 @@ class GenAi:
         self._pairs: defaultdict[tuple[str, str], tuple[Histogram, ...]] = defaultdict(_by_provider)
         """By provider and operation."""
 
-    def count(self, record: UsageRecord, trace_id: str = "") -> None:
-        """A generation was settled."""
-        error = record.fault
-        at = (record.provider, record.model, error, record.surface)
+    def count(self, records: Sequence[UsageRecord]) -> None:
+        """Generations were settled that are alike: of one provider, model and surface, and ended for one reason."""
+        one = records[0]
+        at: Labels = _labels_of(one)
         shown = self._shown.get(at) or self._show(at)
-        seconds, tokens = record.latency_ms / 1000, record.tokens
-        shown.duration.observe(seconds, trace_id)
-        if record.ttft_ms or tokens.completion:
-            shown.first_token.observe(record.ttft_ms / 1000, trace_id)
-            if record.stream and tokens.completion > 1:
-                shown.per_token.observe((record.latency_ms - record.ttft_ms) / 1000 / tokens.completion)
-        shown.input.observe(tokens.prompt)
-        shown.output.observe(tokens.completion)
-        if tokens.cached:
-            shown.cached.observe(tokens.cached)
-        if tokens.reasoning:
-            shown.reasoning.observe(tokens.reasoning)
+        latencies, firsts, prompts, completions, cached, reasoning = zip(*map(_measures_of, records), strict=True)
+        shown.duration.observe([latency_ms / 1000 for latency_ms in latencies])
+        began = zip(firsts, completions, strict=True)
+        shown.first_token.observe([first_ms / 1000 for first_ms, completion in began if first_ms or completion])
+        if one.stream:
+            pace = zip(latencies, firsts, completions, strict=True)
+            shown.per_token.observe([(last - first) / 1000 / count for last, first, count in pace if count > 1])
+        shown.input.observe(prompts)
+        shown.output.observe(completions)
+        shown.cached.observe(filter(None, cached))
+        shown.reasoning.observe(filter(None, reasoning))
+
+    def show(self, record: UsageRecord) -> None:
+        """An exemplar: a generation with a trace, that was counted."""
+        shown = self._shown.get(_labels_of(record))
+        if shown is not None:
+            seen_s, trace_id = (record.started_ms + record.latency_ms) / 1000, record.trace[:TRACE_ID_CHARS]
+            shown.duration.show(record.latency_ms / 1000, trace_id, seen_s)
+            if record.ttft_ms or record.tokens.completion:
+                shown.first_token.show(record.ttft_ms / 1000, trace_id, seen_s)
 
     def _show(self, named: Labels) -> Shown:
         provider, model, error, surface = named

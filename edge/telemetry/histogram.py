@@ -1,7 +1,8 @@
 """Cumulative buckets over fixed bounds, each with the trace of the last request that fell into it, if it had one."""
 
-import time
 from bisect import bisect_left
+from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 from edge.telemetry.exposition import Family, Labels, Sample, number, spelled
@@ -14,23 +15,28 @@ TOKENS: Final = (16, 256, 4_096, 65_536)
 
 
 class Histogram:
-    """`observe` is on the path of a request; the rest is not."""
+    """What is observed comes many at a time (`edge.telemetry.metrics`)."""
 
-    __slots__ = ("bounds", "counts", "exemplars", "total")
+    __slots__ = ("_place", "bounds", "counts", "exemplars", "total")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
+        self._place = partial(bisect_left, bounds)
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
         self.exemplars: dict[int, tuple[str, float, float]] = {}
         """By bucket: the trace, its value, and when it was seen (Unix seconds)."""
 
-    def observe(self, value: float, trace_id: str = "") -> None:
-        at = bisect_left(self.bounds, value)
-        self.counts[at] += 1
-        self.total += value
-        if trace_id:
-            self.exemplars[at] = trace_id, value, time.time()
+    def observe(self, values: Iterable[float]) -> None:
+        """So many were seen, each in its bucket."""
+        counts, kept = self.counts, tuple(values)
+        for at in map(self._place, kept):
+            counts[at] += 1
+        self.total += sum(kept)
+
+    def show(self, value: float, trace_id: str, seen_s: float) -> None:
+        """One of them belongs to this trace; the last of a bucket is its exemplar."""
+        self.exemplars[self._place(value)] = trace_id, value, seen_s
 
     def samples(self, labels: Labels | None = None) -> list[Sample]:
         own = spelled(labels or {})

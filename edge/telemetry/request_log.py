@@ -9,6 +9,7 @@ import logging
 import sys
 import threading
 from collections import deque
+from operator import attrgetter
 from typing import Final, TextIO
 
 import msgspec
@@ -56,45 +57,23 @@ class RequestLine(msgspec.Struct, omit_defaults=True, gc=False):
     reasoning_tokens: int = 0
 
 
+_before_cost = attrgetter("gen_id", "status", "model", "provider", "surface", "tokens.prompt", "tokens.completion")
+_after_cost = attrgetter(
+    *("latency_ms", "ttft_ms", "stream", "attempts", "end_reason", "account", "key_id", "request_id", "upstream_model"),
+    *("usage_source", "node", "finish_reason", "error", "tier", "trace"),
+    *("tokens.cached", "tokens.cache_write", "tokens.reasoning"),
+)
+
+
 def line_of(record: UsageRecord) -> bytes:
     """The record as a line of JSON. What is nobody's fault is `info`, an answer that failed `warning`, ours `error`."""
-    tokens = record.tokens
-    return _encode(
-        RequestLine(
-            record.started_ms + record.latency_ms,
-            level_of(record),
-            "request",
-            record.gen_id,
-            record.status,
-            record.model,
-            record.provider,
-            record.surface,
-            tokens.prompt,
-            tokens.completion,
-            dollars(record.cost_nano),
-            record.latency_ms,
-            record.ttft_ms,
-            record.stream,
-            record.attempts,
-            record.end_reason,
-            record.account,
-            record.key_id,
-            record.request_id,
-            record.upstream_model,
-            record.usage_source,
-            record.node,
-            record.finish_reason,
-            record.error,
-            record.tier,
-            record.trace,
-            tokens.cached,
-            tokens.cache_write,
-            tokens.reasoning,
-        )
-    )
+    ended_ms, cost = record.started_ms + record.latency_ms, dollars(record.cost_nano)
+    return _encode(RequestLine(ended_ms, level_of(record), "request", *_before_cost(record), cost, *_after_cost(record)))
 
 
 def level_of(record: UsageRecord) -> str:
+    if record.end_reason == "completed":
+        return "info"
     if record.end_reason == "proxy_error":
         return "error"
     return "warning" if record.fault else "info"
@@ -155,7 +134,7 @@ class RequestLog:
         lines = []
         while self._waiting:
             record = self._waiting.popleft()
-            if self.LEVELS.index(level_of(record)) >= self._least:
+            if not self._least or self.LEVELS.index(level_of(record)) >= self._least:
                 lines.append(line_of(record).decode() if self._form == "json" else sentence_of(record))
         if lines:
             try:

@@ -10,10 +10,11 @@ from functools import lru_cache
 from typing import Final
 
 from routing.plan.refusal import Refusal
-from usage.limit import NAMES, UNITS, Unit
+from usage.limit import NAMES, PERIOD_S, UNITS, Unit
 
 Headers = list[tuple[bytes, bytes]]
 WAIT_S_MAX: Final = 60.0
+PERIOD_MS: Final = PERIOD_S * 1_000
 _SHORT: Final[dict[Unit, str]] = {
     "requests": "requests per min (RPM)",
     "tokens": "tokens per min (TPM)",
@@ -53,15 +54,12 @@ def unverifiable(scope: str, unit: Unit) -> Refusal:
     return Refusal(503, "limit_unverifiable", message, metadata={"limit": NAMES[unit], "scope": kind}, retry_after_s=2.0)
 
 
-def limit_headers(unit: Unit, allowed: int, remaining: int, reset_s: float) -> Headers:
-    """The three headers of one unit."""
-    _, left, reset = _FIELDS[unit]
-    return [_limit_header(unit, allowed), (left, b"%d" % remaining), (reset, _duration_of(round(reset_s * 1000)))]
-
-
-@lru_cache(1_024)
-def _limit_header(unit: Unit, allowed: int) -> tuple[bytes, bytes]:
-    return _FIELDS[unit][0], b"%d" % allowed
+def limit_headers(unit: Unit, allowed: int, used: int) -> Headers:
+    """The three headers of one unit: what is used in a minute comes free in a minute."""
+    name, left, reset = _FIELDS[unit]
+    used = used if used < allowed else allowed
+    used = used if used > 0 else 0
+    return [(name, b"%d" % allowed), (left, b"%d" % (allowed - used)), (reset, _duration_of(used * PERIOD_MS // allowed))]
 
 
 @lru_cache(4_096)

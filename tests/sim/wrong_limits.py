@@ -102,5 +102,5 @@ class CorrectsInAnotherMinute(Quota):
         if now != self._slot:
             self._turn(now)
         self._slots[now % len(self._slots)] += delta
-        self.recent += delta
         self.spent += delta
+        self._corrected += delta

@@ -275,7 +275,7 @@ def permits_walk(steps: int, seed: int, make: type[PermitPool]) -> int:
     for _ in range(steps):
         what = dice.random()
         if what < 0.5 and len(running) < 50:
-            claim = LimitClaim(RateLimiter(), 0, "p", [], [])
+            claim = LimitClaim(RateLimiter(), 0, "p", (), [])
             pool.take(claim, 0.0)
             running.append(claim)
         elif what < 0.9 and running:

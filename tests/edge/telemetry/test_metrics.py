@@ -91,7 +91,7 @@ def test_numbers_have_all_their_digits_and_labels_are_escaped() -> None:
 def test_openmetrics_is_spelled_as_it_wants() -> None:
     """A counter's family has no `_total`; exemplars are told there alone."""
     metrics = Metrics()
-    metrics.count(a_record(1, "p", "p/m"), TRACE_ID)
+    metrics.count(msgspec.structs.replace(a_record(1, "p", "p/m"), trace=f"{TRACE_ID}-00f067aa0ba902b7-01"))
     plain, opened = lines(metrics), lines(metrics, is_open=True)
     assert "# TYPE tollway_requests_total counter\n" in plain
     assert "# TYPE tollway_requests counter\n" in opened
