@@ -27,6 +27,12 @@ def digest_of(authorization: bytes | None) -> str | Reason:
     return found if isinstance(found, Reason) else key.digest(found)
 
 
+def known_digest(authorization: bytes | None) -> str:
+    """The digest of what stands in the header as most clients write it, whatever it is: for a look among the keys that are known,
+    which were judged before."""
+    return key.digest(authorization[7:]) if authorization is not None and authorization[:7] == b"Bearer " else ""
+
+
 def key_of(authorization: bytes | None) -> bytes | Reason:
     """The key in the header, with a right shape and checksum."""
     if not authorization:

@@ -40,7 +40,7 @@ class Policies:
     def find(self, digest: str, now_s: float) -> Known | None:
         """What is known of a key and fresh enough."""
         known = self._known.get(digest)
-        return known if known is not None and now_s < max(known.until_s, self._confirmed_until_s) else None
+        return known if known is not None and (now_s < known.until_s or now_s < self._confirmed_until_s) else None
 
     def is_missing(self, digest: str, now_s: float) -> bool:
         """Whether the collector said, a moment ago, that there is no such key."""

@@ -173,11 +173,9 @@ class Wallet:
     def wants_renewal(self, now_s: float) -> bool:
         """Whether the background should ask: too little left for a burst or an outage, or a third of the life, and nothing is on
         its way."""
-        if now_s < self.quiet_until_s:
-            return False
         lease = self.lease
         is_low = lease.granted_nano - lease.settled_nano - lease.held_nano < lease.low_water_nano and not lease.final
-        return is_low or self.is_short or now_s >= self.renew_at_s
+        return (is_low or self.is_short or now_s >= self.renew_at_s) and now_s >= self.quiet_until_s
 
     def next_ask(self, proposed_id: str, demand_nano: int, min_nano: int, now_s: float) -> Ask:
         """The ask to send now: the open one repeated under its id, or a new one under `proposed_id`.

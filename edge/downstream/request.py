@@ -222,27 +222,28 @@ class Request(msgspec.Struct, eq=False):
         named = dict(headers)
         told = named.get(b"content-length")
         length = None if told is None else int(told)
-        kept = list(headers)
+        kept = headers
         if b"connection" in named:
             self.keeps_alive = self.keeps_alive and named[b"connection"].lower() != b"close"
             kept = [header for header in headers if header[0] != b"connection"]
-        if length is None and self._has_body:
-            if not more:
+        if self._has_body:
+            if length is not None:
+                pass
+            elif not more:
                 length = body_bytes
-                kept.append((b"content-length", b"%d" % length))
+                kept = [*kept, (b"content-length", b"%d" % length)]
             elif not self.is_old:
                 self._takes_chunks = True
-                kept.append((b"transfer-encoding", b"chunked"))
+                kept = [*kept, (b"transfer-encoding", b"chunked")]
             else:
                 self.keeps_alive = False
-        if self._has_body:
             self._left_bytes = length
         if self.connection.server.is_stopping or (self.expects_continue and not self.is_complete):
             self.keeps_alive = False
         if not self.keeps_alive:
-            kept.append((b"connection", b"close"))
+            kept = [*kept, (b"connection", b"close")]
         elif self.is_old:
-            kept.append((b"connection", b"keep-alive"))
+            kept = [*kept, (b"connection", b"keep-alive")]
         start = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
         return b"%b%b%b\r\n" % (start, self.connection.server.date, _spell(kept))
 

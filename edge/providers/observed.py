@@ -37,6 +37,8 @@ class Observed:
         self._repeating: dict[str, int] = {}
         self._storms: dict[tuple[str, str], AccountStorm] = {}
         """By target and account."""
+        self.has_storms = False
+        """Whether any account is held back anywhere: if not, nobody's request is looked at for it."""
 
     def ask(self, provider: str) -> None:
         """A request is under way to this provider, until `told`."""
@@ -60,8 +62,6 @@ class Observed:
 
     def shed(self, attempt: Attempt, account: str, roll: float) -> Failure | None:
         """What an account's request to this target fails with unsent, because most of its last were refused; None: send it."""
-        if not self._storms:
-            return None
         at = (attempt.scopes.target, account)
         known = self._storms.get(at)
         if known is None:
@@ -89,17 +89,22 @@ class Observed:
             elif len(self._storms) >= TARGETS_MAX:
                 self._storms.clear()
             self._storms[at] = AccountStorm(storm.after(now_s, accepted=False), since_s, failure)
+            self.has_storms = True
         elif failure is None and known is not None:
             storm = known.storm.after(now_s, accepted=True)
             if storm.is_over:
                 del self._storms[at]
+                self.has_storms = bool(self._storms)
             else:
                 self._storms[at] = AccountStorm(storm, known.since_s, known.last)
 
     def answered(self, attempt: Attempt, first_token_s: float, now_s: float) -> None:
         """An answer of this target has begun, so many seconds after it was asked."""
-        model_id = attempt.model.id if attempt.model.is_listed else attempt.provider.name
+        model = attempt.model
+        model_id = model.id if model.is_listed else attempt.provider.name
         known = self._speeds.get(model_id)
+        if known is not None and known.is_fresh(first_token_s, now_s):
+            return
         if known is None and len(self._speeds) >= TARGETS_MAX:
             self._speeds.clear()
             self.first_token_s.clear()

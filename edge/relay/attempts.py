@@ -82,7 +82,7 @@ class Attempts:
                 context.expect_first_token(asked_s + limit_s if _is_followed(attempts, at) else inf)
             observed.ask(attempt.provider.name)
             try:
-                if (shed := observed.shed(attempt, account, random.random())) is not None:
+                if observed.has_storms and (shed := observed.shed(attempt, account, random.random())) is not None:
                     raise AttemptFailed(shed)
                 if rates.may_refuse:
                     # Not when it is admitted: what is refused after that has used nothing of the provider's.
@@ -108,7 +108,8 @@ class Attempts:
                 asked_s = monotonic()
             else:
                 rates.hear(attempt, exchange.headers)
-                context.expect_first_token(inf)
+                if limit_s is not None:
+                    context.expect_first_token(inf)
                 generation.report_to(partial(table.end, attempt, began_s=asked_s, account=account))
                 return
             finally:

@@ -148,12 +148,12 @@ class Generation(msgspec.Struct, eq=False):
     @property
     def fit(self) -> Fit:
         """What to change in the request for the attempt that is tried."""
-        return self.fits.get(self.attempt.model.id, AS_SENT)
+        return self.fits.get(self.attempt.model.id, AS_SENT) if self.fits else AS_SENT
 
     @property
     def adapter(self) -> Adapter | None:
         """How the attempt that is tried serves the request; None: Chat as Chat."""
-        return self.adapters.get(self.attempt.model.id)
+        return self.adapters.get(self.attempt.model.id) if self.adapters else None
 
     def request(self, *, has_stream_options: bool) -> tuple[list[bytes | memoryview], bytes, tuple[str, ...]]:
         """The body that the provider of this attempt is sent, lines for its head, and what was left out. Invalid: it cannot be

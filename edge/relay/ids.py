@@ -9,7 +9,7 @@ from edge.clock import Clock
 _CROCKFORD = b"0123456789abcdefghjkmnpqrstvwxyz"
 _OF_BYTE = _CROCKFORD * 8
 """A character for each byte, all equally often."""
-_CHARS = _CROCKFORD.decode()
+_PAIRS = [first + second for first in _CROCKFORD.decode() for second in _CROCKFORD.decode()]
 _CHANCE_CHARS = 16
 LOW_BITS = 20
 _POOL_BYTES = 4_096
@@ -47,8 +47,7 @@ class IdGenerator:
 
 def _spell_low(now_ms: int) -> str:
     """The last four characters of the time."""
-    of = _CHARS
-    return of[now_ms >> 15 & 31] + of[now_ms >> 10 & 31] + of[now_ms >> 5 & 31] + of[now_ms & 31]
+    return _PAIRS[now_ms >> 10 & 1023] + _PAIRS[now_ms & 1023]
 
 
 def _spell(now_ms: int) -> str:

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from edge.auth.authenticator import Authenticator, Deployment, check, unverifiable
 from edge.auth.client_address import FailedAuthentications
-from edge.auth.header import Reason, digest_of
+from edge.auth.header import known_digest
 from edge.credit.accounting import AccountingContext
 from edge.downstream import CALLER
 from edge.journal import JournalUnavailable
@@ -107,11 +107,11 @@ class Relay:
         self._watch.contexts.add(context)
         request_id = "req-" + drawn
         try:
-            arrival, digest = self._arrive(scope)
+            arrival = self._arrive(scope)
             if arrival.request_id is not None:
                 request_id = arrival.request_id
             call = CallerRequest(scope["path"], scope["headers"], scope.get("query_string", b""))
-            await self._serve(arrival, digest, call, gen_id, request_id, context)
+            await self._serve(arrival, call, gen_id, request_id, context)
         except Denied as denied:
             self._books.metrics.count_refused(denied.refusal.status, denied.refusal.code)
             if denied.refusal.status == 401:
@@ -140,13 +140,13 @@ class Relay:
             if context.idempotency is not None:
                 context.idempotency.end()
 
-    def _arrive(self, scope: Scope) -> tuple[Arrival, str | Reason]:
-        """What the head says, and whose key is in it. Denied: it is no head for us."""
+    def _arrive(self, scope: Scope) -> Arrival:
+        """What the head says. Denied: it is no head for us."""
         header_count_max = self._table.config.limits.header_count_max
         arrival = validate(scope["headers"], header_count_max, scope.get("http_version", "1.1"))
         if isinstance(arrival, Refusal):
             raise Denied(arrival)
-        return arrival, digest_of(arrival.authorization)
+        return arrival
 
     async def _tell(
         self, refusal: Refusal, context: RequestContext, gen_id: str, request_id: str, more: Sequence[tuple[bytes, bytes]] = ()
@@ -156,13 +156,11 @@ class Relay:
         told = self._surface.told(refusal, context.flavor, request_id)
         await send_told(context.send, refusal, told, [*id_headers(gen_id, request_id), *more])
 
-    async def _serve(
-        self, arrival: Arrival, digest: str | Reason, call: CallerRequest, gen_id: str, request_id: str, context: RequestContext
-    ) -> None:
+    async def _serve(self, arrival: Arrival, call: CallerRequest, gen_id: str, request_id: str, context: RequestContext) -> None:
         table, limits = self._table, self._table.config.limits
-        policy = self._books.credit.find(digest) if isinstance(digest, str) else None
+        policy = self._books.credit.find(known_digest(arrival.authorization))
         if policy is None:
-            policy = await self._authenticator.look_up(digest, arrival.authorization)
+            policy = await self._authenticator.policy_of(arrival)
         check(policy, self._clock)
         caller = context.caller
         if caller is not None and caller.is_gone:
@@ -193,7 +191,7 @@ class Relay:
             raise Denied(plan)
         if plan.model_id != envelope.model:
             envelope = msgspec.structs.replace(envelope, model=plan.model_id)
-        admitted = admit(self._entry, envelope, plan.attempts)
+        admitted = admit(self._entry, envelope, plan)
         if isinstance(admitted, Refusal):
             raise Denied(admitted)
         attempts, fits, adapters = admitted

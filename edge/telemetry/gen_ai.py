@@ -27,14 +27,14 @@ OPERATIONS: Final = {
 """Surface → `gen_ai.operation.name`, where the conventions have a word for it that is not the surface's own."""
 Labels = tuple[str, str, str, str]
 """Provider, model, error, operation."""
+TRACE_ID_CHARS: Final = 32
+_labels_of = attrgetter("provider", "model", "fault", "surface")
+_measures_of = attrgetter("latency_ms", "ttft_ms", "tokens.prompt", "tokens.completion", "tokens.cached", "tokens.reasoning")
 
 
 def operation_of(surface: str) -> str:
     """`gen_ai.operation.name`: the conventions' where they have one, else the surface's name, as they allow."""
     return OPERATIONS.get(surface, surface)
-TRACE_ID_CHARS: Final = 32
-_labels_of = attrgetter("provider", "model", "fault", "surface")
-_measures_of = attrgetter("latency_ms", "ttft_ms", "tokens.prompt", "tokens.completion", "tokens.cached", "tokens.reasoning")
 
 
 class Shown:

@@ -50,8 +50,10 @@ def estimate(text_bytes: int) -> int:
 def estimate_prompt(envelope: Envelope, model: Model) -> int:
     """Tokens of the prompt, most likely; never more than the model's window."""
     inline, remote = envelope.inline_media, envelope.remote_images + envelope.remote_others
-    tokens = estimate(envelope.prompt_bytes - sum(inline))
-    if inline or remote:
+    if not (inline or remote):
+        tokens = estimate(envelope.prompt_bytes)
+    else:
+        tokens = estimate(envelope.prompt_bytes - sum(inline))
         media_max = model.image_tokens_max or MEDIA_TOKENS
         tokens += sum([min(estimate(size), media_max) for size in inline]) + remote * media_max
     window = model.context_tokens
@@ -62,7 +64,7 @@ class Bill(msgspec.Struct, frozen=True, gc=False):
     """What a generation comes to at this moment. `fault`: what the provider claimed that cannot be, empty when nothing.
 
     `upstream_cost_pico` is what the provider says that it bills, in pico-dollars. `tier` is the service tier that is charged, ""
-    for the plain one.
+    for the plain one. `is_as_claimed`: its prompt, completion and total stand in the provider's words, under OpenAI's names.
     """
 
     tokens: Tokens
@@ -72,6 +74,7 @@ class Bill(msgspec.Struct, frozen=True, gc=False):
     fault: str = ""
     upstream_cost_pico: int | None = None
     tier: str = ""
+    is_as_claimed: bool = False
 
 
 class Meter(msgspec.Struct, eq=False):
@@ -100,7 +103,8 @@ class Meter(msgspec.Struct, eq=False):
     text_bytes: int = 0
     _claim: Claim | None = None
     _text: bytes = b""
-    """The last usage object that was read."""
+    _last: Claim | None = None
+    """The last usage object that was read, and what it claims by itself."""
     _deltas_claimed: int = 0
     _bytes_claimed: int = 0
     """What had been counted when the completion was claimed last."""
@@ -119,7 +123,7 @@ class Meter(msgspec.Struct, eq=False):
         """Nothing was observed yet."""
         self.tier = ""
         self.deltas = self.text_bytes = self._deltas_claimed = self._bytes_claimed = 0
-        self._claim = self._bill = None
+        self._claim = self._last = self._bill = None
         self._text = b""
 
     @property
@@ -152,7 +156,7 @@ class Meter(msgspec.Struct, eq=False):
         claim = read_claim(usage)
         if claim is None or (self._claim is not None and claim.is_empty):
             return 0
-        self._claim = merged(self._claim, claim)
+        self._claim, self._last = merged(self._claim, claim), claim
         self._text = usage
         self._bill = None
         completion = claim.completion
@@ -219,7 +223,10 @@ class Meter(msgspec.Struct, eq=False):
             if tokens.prompt <= bounds.prompt_max and self.completion_counted <= tokens.completion <= bounds.completion_max:
                 # The usual case: nothing to bound and nothing to complete.
                 assert claim is not None
-                return self._priced(tokens, "provider", "", None if counts.is_plain else upstream_cost_pico(claim))
+                upstream_pico = None if counts.is_plain else upstream_cost_pico(claim)
+                return self._priced(
+                    tokens, "provider", "", upstream_pico, is_as_claimed=claim is self._last and tokens.completion > 0
+                )
         since_bytes = self.text_bytes - self._bytes_claimed
         since = max(self.deltas - self._deltas_claimed, -(-since_bytes // BYTES_PER_TOKEN))
         ours = Counted(self.prompt_estimate, self.completion_counted, self.text_bytes, since)
@@ -234,7 +241,15 @@ class Meter(msgspec.Struct, eq=False):
         found = bounded(counts, ours, bounds)
         return self._priced(found.tokens, found.source, found.fault, upstream_cost_pico(claim))
 
-    def _priced(self, tokens: Tokens, source: UsageSource, fault: str = "", upstream_pico: int | None = None) -> Bill:
+    def _priced(
+        self,
+        tokens: Tokens,
+        source: UsageSource,
+        fault: str = "",
+        upstream_pico: int | None = None,
+        *,
+        is_as_claimed: bool = False,
+    ) -> Bill:
         # The one place where rates are chosen for what is charged: by the prompt's size and the tier that the answer names.
         if tokens.searches < self.searches_min and source != "estimated":
             tokens = msgspec.structs.replace(tokens, searches=self.searches_min)
@@ -242,20 +257,28 @@ class Meter(msgspec.Struct, eq=False):
             tokens = _with_pieces(tokens, self.pieces)
         served = self.tier if self.trusts_served_tier else ""
         tier, rates = self.tariff.charge(tokens, self.asked_tier, served, self.hold_nano)
-        return Bill(tokens, rates, cost_nano(tokens, rates), source, fault, upstream_pico, tier)
+        return Bill(tokens, rates, cost_nano(tokens, rates), source, fault, upstream_pico, tier, is_as_claimed)
 
     def usage_json(self) -> bytes:
         """The usage object: the provider's own members, with the totals in OpenAI's sense and `cost` in dollars added."""
         bill = self.bill()
         tokens = bill.tokens
         members = _members_of(self._text)
-        members["prompt_tokens"] = Raw(b"%d" % tokens.prompt)
-        members["completion_tokens"] = Raw(b"%d" % tokens.completion)
-        members["total_tokens"] = Raw(b"%d" % tokens.total)
-        _set_detail(members, "prompt_tokens_details", b"cached_tokens", tokens.cached)
-        _set_detail(members, "completion_tokens_details", b"reasoning_tokens", tokens.reasoning)
+        if not bill.is_as_claimed:
+            members["prompt_tokens"] = Raw(b"%d" % tokens.prompt)
+            members["completion_tokens"] = Raw(b"%d" % tokens.completion)
+            members["total_tokens"] = Raw(b"%d" % tokens.total)
+        if tokens.cached or "prompt_tokens_details" in members:
+            _set_detail(members, "prompt_tokens_details", b"cached_tokens", tokens.cached)
+        else:
+            members["prompt_tokens_details"] = _NONE_CACHED
+        if tokens.reasoning or "completion_tokens_details" in members:
+            _set_detail(members, "completion_tokens_details", b"reasoning_tokens", tokens.reasoning)
+        else:
+            members["completion_tokens_details"] = _NO_REASONING
         members["cost"] = Raw(dollars(bill.cost_nano).encode())
-        members.pop("usage_source", None)
+        if "usage_source" in members:
+            del members["usage_source"]
         if bill.source != "provider":
             members["usage_source"] = Raw(b'"%b"' % bill.source.encode())
         return _encode(members)
@@ -284,6 +307,10 @@ def _with_pieces(tokens: Tokens, pieces: Tokens) -> Tokens:
     return msgspec.structs.replace(
         tokens, searches=pieces.searches, seconds=pieces.seconds, characters=pieces.characters, images=pieces.images
     )
+
+
+_NONE_CACHED = Raw(b'{"cached_tokens":0}')
+_NO_REASONING = Raw(b'{"reasoning_tokens":0}')
 
 
 def _set_detail(members: Members, name: str, part: bytes, value: int) -> None:

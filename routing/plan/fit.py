@@ -63,10 +63,7 @@ def fit_attempts(envelope: Envelope, attempts: Sequence[Attempt]) -> "tuple[Sequ
     """The attempts that can serve it, and what to change for which model (by id); the first refusal when none can."""
     if envelope.options is None and envelope.preferences is None:
         names = envelope.members.keys()
-        for attempt in attempts:
-            if not names <= attempt.model.takes:
-                break
-        else:
+        if all(names <= attempt.model.takes for attempt in attempts):
             return attempts, NO_FITS
     fits: dict[str, Fit | Refusal] = {}
     for attempt in attempts:

@@ -43,10 +43,14 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """`model_id` is what the caller asked for; `attempts` is never empty."""
+    """`model_id` is what the caller asked for; `attempts` is never empty.
+
+    `takes`: the members of a request that every attempt takes as they come, as Chat at the usual place; none where they differ.
+    """
 
     model_id: str
     attempts: tuple[Attempt, ...]
+    takes: frozenset[str] = frozenset()
 
 
 Target = tuple[Attempt, ...]
@@ -107,9 +111,14 @@ def row_of(
     attempts_max = policy.attempts_max or max(each.provider.attempts_max for each in usable)
     turns = range(max(map(len, targets)))
     rotations = tuple(tuple(_rotated(target, turn) for target in targets) for turn in turns)
-    plans = tuple(Plan(model_id, _laid_out(rotation, attempts_max)) for rotation in rotations)
+    plans = tuple(_plan(model_id, _laid_out(rotation, attempts_max)) for rotation in rotations)
     scopes = frozenset(scope for target in targets for attempt in target for scope in attempt.scopes.all)
     return PlanRow(rotations, plans, attempts_max, tuple(each.model.id for each in usable), scopes, model_id)
+
+
+def _plan(model_id: str, attempts: tuple[Attempt, ...]) -> Plan:
+    plain = all(each.is_plain_chat for each in attempts)
+    return Plan(model_id, attempts, frozenset.intersection(*(each.model.takes for each in attempts)) if plain else frozenset())
 
 
 def _stands_in_on(model_id: str, route: Route | None) -> frozenset[str] | None:

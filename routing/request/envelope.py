@@ -18,7 +18,7 @@ from routing.plan.preferences import Preferences, read_preferences
 from routing.request.invalid import Invalid as Invalid
 from routing.request.names import check_name, words
 from routing.request.options import Options, read_options
-from routing.request.prompt import Prompt, read_prompt
+from routing.request.prompt import EMPTY, Prompt, read_prompt
 from routing.table.parameters import OPENAI
 from routing.wire.members import Members, decode_members
 from usage.record import Tokens
@@ -152,6 +152,18 @@ def read(body: bytes) -> Envelope:
         max_tokens = other_max_tokens if max_tokens is None else min(max_tokens, other_max_tokens)
     wanted = _options(members, prompt)
     preferences = read_preferences(members) if not members.keys().isdisjoint(_TO_ROUTER) else None
+    if wanted is None and preferences is None and usage is None and prompt is EMPTY:
+        # As most are: a text, and nothing that is a matter of its own.
+        return Envelope(
+            model_of(members),
+            members,
+            len(body),
+            read_value("stream") is True,
+            options is not None and options.include_usage is True,
+            max_tokens,
+            read_value("n") or 1,
+            prompt_bytes,
+        )
     return Envelope(
         model=model_of(members, preferences),
         members=members,

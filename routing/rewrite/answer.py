@@ -25,7 +25,7 @@ _encode = msgspec.json.encode
 class Identity:
     """The names an answer carries: ours instead of the provider's, as JSON texts; and the API it is an answer of."""
 
-    __slots__ = ("created_s", "flavor", "gen_id", "id_json", "metadata", "model", "model_json", "provider", "provider_json")
+    __slots__ = ("created_s", "flavor", "gen_id", "id_json", "metadata", "model", "model_json", "provider")
 
     def __init__(
         self, gen_id: str, model: str, flavor: Flavor, provider: str, created_s: int = 0, metadata: Members = NO_MEMBERS
@@ -35,11 +35,15 @@ class Identity:
         self.created_s = created_s
         self.flavor = flavor
         self.provider = provider
-        self.provider_json = Raw(_encode(provider))
         self.gen_id = gen_id
         self.model = model
         self.id_json = Raw(f'"{gen_id}"')
         self.model_json = Raw(_encode(model))
+
+    @property
+    def provider_json(self) -> Raw:
+        """Read of one answer only, and of few."""
+        return Raw(_encode(self.provider))
 
 
 def open_answer(body: bytes) -> Reading:

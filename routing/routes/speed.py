@@ -10,6 +10,8 @@ from typing import Final
 import msgspec
 
 DECAY_S: Final = 10.0
+FRESH_S: Final = 0.1
+"""Good news so soon after the last would move the mean by a hundredth of itself: they are not waited for."""
 
 
 class Speed(msgspec.Struct, frozen=True):
@@ -17,6 +19,10 @@ class Speed(msgspec.Struct, frozen=True):
 
     first_token_s: float
     at_s: float
+
+    def is_fresh(self, first_token_s: float, now_s: float) -> bool:
+        """Whether one more answer need not be counted."""
+        return now_s - self.at_s < FRESH_S and first_token_s <= self.first_token_s
 
     def after(self, first_token_s: float, now_s: float) -> "Speed":
         """One more answer has begun."""

@@ -15,7 +15,7 @@ from routing.failures.failure import AttemptFailed, Failure, Kind, Source
 from routing.failures.failure import Sent as SentState
 from routing.metering.meter import Meter
 from routing.plan.fit import AS_SENT, NO_FITS, Fit, fit, fit_attempts, is_billable
-from routing.plan.plan import Attempt
+from routing.plan.plan import Attempt, Plan
 from routing.plan.refusal import Refusal
 from routing.request.body import rewrite
 from routing.request.envelope import Envelope, Invalid
@@ -223,10 +223,13 @@ NO_ADAPTERS: Final[Adapters] = {}
 """All of them are Chat on Chat."""
 
 
-def admit(entry: Entry, envelope: Envelope, attempts: Sequence[Attempt]) -> Admitted | Refusal:
+def admit(entry: Entry, envelope: Envelope, plan: Plan) -> Admitted | Refusal:
     """The attempts that can serve a request on this surface, with what to change and how it goes, by the model's id; the first
     refusal when none can."""
+    attempts = plan.attempts
     if entry is CHAT:
+        if envelope.options is None and envelope.preferences is None and envelope.members.keys() <= plan.takes:
+            return attempts, NO_FITS, NO_ADAPTERS
         for attempt in attempts:
             if not attempt.is_plain_chat:
                 break
