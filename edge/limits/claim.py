@@ -14,7 +14,7 @@ from edge.limits.completions import Completions
 from edge.limits.permits import PermitPool
 from edge.limits.quota import Quota
 from routing.plan.limits import Headers
-from usage.limit import LimitTerms
+from usage.limit import LimitTerms, Unit
 
 PROVIDER = "provider:"
 
@@ -33,6 +33,36 @@ class LimitedScope(msgspec.Struct, eq=False):
     @property
     def quotas(self) -> list[Quota]:
         return [each for each in (self.requests, self.tokens) if each is not None]
+
+
+def scope_of(name: str, terms: LimitTerms, known: LimitedScope | None, now_s: float) -> LimitedScope:
+    """The limits of a scope; what was used under `known`, its last ones, counts on."""
+    if known is not None and known.terms == terms:
+        return known
+
+    def quota(unit: Unit, old: Quota | None) -> Quota | None:
+        limit = terms.of(unit)
+        if limit is None:
+            return None
+        if old is None:
+            return Quota(name, unit, limit, now_s, is_hard=terms.hard)
+        old.limit, old.is_hard = limit, terms.hard
+        return old
+
+    permits = None
+    if terms.concurrent_requests is not None:
+        permits = known.concurrent if known is not None else None
+        permits = permits or PermitPool(name, terms.concurrent_requests, now_s)
+        permits.limit, permits.is_hard = terms.concurrent_requests, terms.hard
+    return LimitedScope(
+        name,
+        terms,
+        quota("requests", None if known is None else known.requests),
+        quota("tokens", None if known is None else known.tokens),
+        permits,
+        known.completions if known is not None else Completions(),
+        name.startswith(PROVIDER),
+    )
 
 
 class Limiter(Protocol):

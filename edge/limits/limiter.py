@@ -15,8 +15,7 @@ from typing import Final
 
 import msgspec
 
-from edge.limits.claim import PROVIDER, LimitClaim, LimitedScope, Told, headers_of, told_of
-from edge.limits.completions import Completions
+from edge.limits.claim import PROVIDER, LimitClaim, LimitedScope, Told, headers_of, scope_of, told_of
 from edge.limits.permits import PermitPool
 from edge.limits.provider_rates import ProviderRates
 from edge.limits.quota import Quota
@@ -25,7 +24,7 @@ from routing.plan.limits import limited, unverifiable
 from routing.plan.plan import Attempt
 from routing.plan.refusal import Denied, Refusal
 from routing.table.config import Config
-from usage.limit import LimitTerms, Unit, overlaid
+from usage.limit import overlaid
 from usage.protocol import Policy
 
 WAIT_S: Final = 0.5
@@ -77,7 +76,7 @@ class RateLimiter:
         """A table is in force: what it sets applies from now on, and what was used counts on."""
         self._config = config
         self._providers = {
-            name: self._scope(f"{PROVIDER}{name}", provider.rate_limits, self._providers.get(name))
+            name: scope_of(f"{PROVIDER}{name}", provider.rate_limits, self._providers.get(name), self._clock())
             for name, provider in config.providers.items()
             if not provider.rate_limits.is_empty
         }
@@ -103,39 +102,10 @@ class RateLimiter:
         scopes = []
         for name, terms in wanted:
             if not terms.is_empty:
-                self._scopes[name] = scope = self._scope(name, terms, self._scopes.get(name))
+                self._scopes[name] = scope = scope_of(name, terms, self._scopes.get(name), self._clock())
                 scopes.append(scope)
         bound = self._bound[policy.key_id] = BoundLimits(policy, config, tuple(scopes), told_of(scopes))
         return bound
-
-    def _scope(self, name: str, terms: LimitTerms, known: LimitedScope | None) -> LimitedScope:
-        if known is not None and known.terms == terms:
-            return known
-        now_s = self._clock()
-
-        def quota(unit: Unit, old: Quota | None) -> Quota | None:
-            limit = terms.of(unit)
-            if limit is None:
-                return None
-            if old is None:
-                return Quota(name, unit, limit, now_s, is_hard=terms.hard)
-            old.limit, old.is_hard = limit, terms.hard
-            return old
-
-        permits = None
-        if terms.concurrent_requests is not None:
-            permits = known.concurrent if known is not None else None
-            permits = permits or PermitPool(name, terms.concurrent_requests, now_s)
-            permits.limit, permits.is_hard = terms.concurrent_requests, terms.hard
-        return LimitedScope(
-            name,
-            terms,
-            quota("requests", None if known is None else known.requests),
-            quota("tokens", None if known is None else known.tokens),
-            permits,
-            known.completions if known is not None else Completions(),
-            name.startswith(PROVIDER),
-        )
 
     def _forget(self) -> None:
         """What nobody uses; what is used is bound again when it is used next."""

@@ -266,11 +266,10 @@ class Table:
     def end(self, attempt: Attempt, failure: Failure | None, began_s: float, account: str) -> None:
         """An attempt that began at `began_s` has ended, well (None) or not: let the next plans know."""
         now_s = monotonic()
-        observed = self.observed
-        if failure is not None or observed.has_storms:
-            observed.count(attempt, account, failure, now_s, began_s)
+        if failure is not None or self.observed.has_storms:
+            self.observed.count(attempt, account, failure, now_s, began_s)
         if failure is None:
-            observed.answered(attempt, now_s - began_s, now_s)
+            self.observed.answered(attempt, now_s - began_s, now_s)
         if self._health or failure is not None:
             changes = end(self._health, attempt.scopes, failure, now_s, began_s, account, attempt.policy.breaker)
             if failure is not None and failure.is_answer and failure.cause in ABOUT_KEY:

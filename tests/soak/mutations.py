@@ -241,7 +241,7 @@ MUTATIONS = (
     ),
     Mutation("routing/wire/sse.py", 'lines[-1][-1:] != b"\\n":', 'lines[-1][-1:] not in b"\\r\\n":', _SSE),
     Mutation(
-        "routing/metering/meter.py",
+        "routing/metering/bill.py",
         "dollars(bill.cost_nano).encode()",
         "b'%r' % (bill.cost_nano / 1e9)",
         "tests/routing/metering/test_meter.py",
@@ -309,7 +309,7 @@ MUTATIONS = (
     ),
     # Limits: what an edge keeps of them, and whom they count for.
     Mutation("edge/limits/claim.py", "            self.debits.clear()\n", "", _LIMITS),
-    Mutation("edge/limits/claim.py", "        self.settle(0, 0)\n", "", _LIMITS),
+    Mutation("edge/limits/claim.py", "            self.settle(0, 0)\n", "            pass\n", _LIMITS),
     Mutation("edge/limits/claim.py", "scope.concurrent.give_back(self)", "pass", _LIMITS),
     Mutation("edge/limits/claim.py", "self.limiter.take(self, scope, self.tokens, monotonic())", "pass", _LIMITS),
     Mutation(
