@@ -10,7 +10,7 @@ import sys
 import threading
 from collections import deque
 from operator import attrgetter
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import msgspec
 
@@ -68,7 +68,8 @@ _after_cost = attrgetter(
 def line_of(record: UsageRecord) -> bytes:
     """The record as a line of JSON. What is nobody's fault is `info`, an answer that failed `warning`, ours `error`."""
     ended_ms, cost = record.started_ms + record.latency_ms, dollars(record.cost_nano)
-    return _encode(RequestLine(ended_ms, level_of(record), "request", *_before_cost(record), cost, *_after_cost(record)))
+    values: Any = (ended_ms, level_of(record), "request", *_before_cost(record), cost, *_after_cost(record))
+    return _encode(RequestLine(*values))
 
 
 def level_of(record: UsageRecord) -> str:

@@ -45,7 +45,8 @@ class Attempt(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True):
     """`model_id` is what the caller asked for; `attempts` is never empty.
 
-    `takes`: the members of a request that every attempt takes as they come, as Chat at the usual place; none where they differ.
+    `takes`: the members of a request that it takes as they come, as Chat at the usual place, where all attempts are of one model;
+    none where they differ, and each is to be looked at.
     """
 
     model_id: str
@@ -117,8 +118,9 @@ def row_of(
 
 
 def _plan(model_id: str, attempts: tuple[Attempt, ...]) -> Plan:
-    plain = all(each.is_plain_chat for each in attempts)
-    return Plan(model_id, attempts, frozenset.intersection(*(each.model.takes for each in attempts)) if plain else frozenset())
+    model = attempts[0].model
+    is_one = all(each.is_plain_chat and each.model is model for each in attempts)
+    return Plan(model_id, attempts, model.takes if is_one else frozenset())
 
 
 def _stands_in_on(model_id: str, route: Route | None) -> frozenset[str] | None:

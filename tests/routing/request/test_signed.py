@@ -80,7 +80,7 @@ def asked(format: str, body: dict[str, Any], model: str = "any", **more: Any) ->
     envelope: Envelope = read(text) if format == "chat" else surface_of(entry).read(text, CallerRequest("", []))
     planned = plan(config, frozenset(), model, (), {}, 0.0, 0.0)
     assert isinstance(planned, Plan)
-    admitted = admit(entry, envelope, planned.attempts)
+    admitted = admit(entry, envelope, planned)
     assert isinstance(admitted, tuple), admitted
     attempts: list[Attempt] = list(admitted[0])
     return list(dict.fromkeys(attempt.model.id for attempt in attempts))
