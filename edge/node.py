@@ -8,7 +8,6 @@ returned, the epoch is closed; what cannot be said to the collector in time stay
 
 import asyncio
 import logging
-import os
 import random
 import time
 import uuid
@@ -33,6 +32,7 @@ from edge.journal.recovery.lost_epochs import find_lost
 from edge.limits.capacity import connections_max, memory_bytes, raise_descriptors
 from edge.limits.fair_start import FairStart
 from edge.limits.limiter import RateLimiter
+from edge.limits.memory import MemoryTrimmer, resident_bytes
 from edge.limits.overload import Overload
 from edge.providers.reload import Reloader
 from edge.providers.table import LazyUpstream, Table
@@ -90,7 +90,7 @@ class Node:
         limits = self.table.config.limits
         self.admission = admission_of(settings)
         memory = memory_bytes() // settings.workers
-        self.overload = Overload(memory, _resident_bytes, limits.loop_lag_max_s)
+        self.overload = Overload(memory, resident_bytes, limits.loop_lag_max_s)
         self.limiter = RateLimiter()
         self.observers = Observers(settings, name)
         self.in_flight = MemoryBudget(
@@ -170,6 +170,7 @@ class Node:
             self.tasks.supervise("tokens", self.table.keep_tokens),
             self.tasks.supervise("table", self.reloader.watch),
             self.tasks.supervise("trials", Trials(self.table, self.tasks).run),
+            self.tasks.supervise("memory", MemoryTrimmer().run),
         ]
         self.observers.start(self.tasks)
         joining = self.tasks.supervise("join", self._join)
@@ -354,7 +355,7 @@ class Node:
             "upstream_connections_idle": pool.idle,
             "upstream_connections_opened_total": pool.opened_total,
             "upstream_connections_reused_total": pool.reused_total,
-            "resident_bytes": _resident_bytes(),
+            "resident_bytes": resident_bytes(),
             "failed_authentications_total": self.failed_authentications.total,
             "loop_lag_seconds": self.overload.lag_s,
             "overloaded": float(bool(self.overload.reason)),
@@ -386,11 +387,3 @@ class Node:
             gauges |= {f"credit_{name}": float(value) for name, value in self.credit.totals().items()}
             gauges["credit_calls_total"] = self.credit.calls_total
         return gauges
-
-
-def _resident_bytes() -> int:
-    try:
-        with open("/proc/self/statm", encoding="ascii") as facts:
-            return int(facts.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0

@@ -22,7 +22,8 @@ from starlette.types import ASGIApp
 
 from edge.downstream.server import HEAD_TIMEOUT_S, Server
 from edge.drain import Drain
-from edge.limits.capacity import connections_max, memory_bytes, raise_descriptors, return_large_blocks
+from edge.limits.capacity import connections_max, memory_bytes, raise_descriptors
+from edge.limits.memory import return_large_blocks
 from edge.settings import Settings
 from edge.systemd import READY, STOPPING, notify
 from edge.tasks import start

@@ -164,8 +164,9 @@ class Connection(asyncio.Protocol):
         self.reader.end()
         self._pace()
         self.server.forget(self)
-        if self.request is not None:
-            self.request.leave()
+        request, self.request = self.request, None
+        if request is not None:
+            request.leave()
         self.resume_writing()
 
     def pause_writing(self) -> None:
@@ -202,6 +203,7 @@ class Connection(asyncio.Protocol):
 
     def ended(self, request: Request) -> None:
         """The application is done with it, well or not."""
+        request.forget_task()
         if self.request is not request or self.is_closing:
             return
         if not request.is_answered:
@@ -245,6 +247,8 @@ class Connection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         self._goes_on = False
+        if self.is_closing:
+            return
         self.reader.read_on()
         self._pace()
         self.resume_reading()

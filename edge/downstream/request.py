@@ -137,6 +137,10 @@ class Request(msgspec.Struct, eq=False):
         if self._waiter is not None:
             self._wake()
 
+    def forget_task(self) -> None:
+        """The application has returned. What ended it may refer to us, by its traceback."""
+        self.task = None
+
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():

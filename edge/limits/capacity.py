@@ -4,8 +4,6 @@ Rule: a caller's connection may need a second descriptor, its provider's; so cal
 collector's link and the store always find one. Rule: idle connections may fill an eighth of the memory.
 """
 
-import contextlib
-import ctypes
 import os
 import resource
 from pathlib import Path
@@ -18,8 +16,6 @@ CONNECTIONS_MAX = 65_536
 CONNECTION_BYTES = 8_192
 """Of an idle connection, measured: 6.3 kB with its parser and transport."""
 MEMORY_SHARE_OF_IDLE = 8
-LARGE_BLOCK_BYTES = 1 << 20
-_M_MMAP_THRESHOLD = -3
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
@@ -34,13 +30,6 @@ def raise_descriptors() -> int:
             return soft
         return wanted
     return DESCRIPTORS_MAX if soft == resource.RLIM_INFINITY else soft
-
-
-def return_large_blocks() -> None:
-    """Let the C library give blocks of LARGE_BLOCK_BYTES back to the system as soon as they are freed. By itself it raises that
-    bound with every large block that it sees, to 32 MiB, and the bodies of an hour ago stay. Without glibc nothing is done."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
 
 
 def memory_bytes() -> int:

@@ -305,8 +305,16 @@ class RequestContext(msgspec.Struct, eq=False):
         self.leave()
 
     def unwatch(self) -> None:
-        """The request is over; nobody has to hear of its caller."""
+        """The request is over; nobody has to hear of its caller, and what refers back to us in a circle is let go."""
+        self.keep_alive = self.mark = self.exchange = self.task = None
         if self.watcher is not None:
             self.watcher.cancel()
         elif self.is_watched and self.caller is not None:
             self.caller.on_leave = None
+
+
+def begin(receive: Receive, send: Send, caller: Caller | None, now_s: float, flavor: Flavor) -> RequestContext:
+    """Of a request that begins in this task. The task is in no variable of who calls: it may keep the exception that ends it,
+    whose traceback would refer to them in a circle."""
+    task = asyncio.current_task() if caller is None else caller.task
+    return RequestContext(receive, send, caller, task, now_s, now_s, now_s, flavor)

@@ -25,7 +25,7 @@ from edge.limits.fair_start import LARGE_BYTES, FairStart
 from edge.providers.table import Table
 from edge.relay.attempts import Attempts, Forwarder
 from edge.relay.body import CallerLeft, MemoryBudget, discard_body, read_body
-from edge.relay.context import CancelReason, RequestContext, failure_of
+from edge.relay.context import CancelReason, RequestContext, begin, failure_of
 from edge.relay.end_reason import end_reason_of
 from edge.relay.generation import Generation
 from edge.relay.idempotency import REPLAYED, IdempotencyKeys, KeptAnswer, fingerprint_of
@@ -102,8 +102,7 @@ class Relay:
         gen_id = "gen-" + drawn
         now_s = monotonic()
         caller = scope.get("extensions", NONE).get(CALLER)
-        task = asyncio.current_task() if caller is None else caller.task
-        context = RequestContext(receive, send, caller, task, now_s, now_s, now_s, flavor_of(scope["path"]))
+        context = begin(receive, send, caller, now_s, flavor_of(scope["path"]))
         self._watch.contexts.add(context)
         request_id = "req-" + drawn
         try:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from routing.plan.preferences import Preferences, read_preferences
+from routing.request.bounds import SMALL_BYTES, bound
 from routing.request.invalid import Invalid as Invalid
 from routing.request.names import check_name, words
 from routing.request.options import Options, read_options
@@ -111,13 +112,6 @@ _decode_str = _decoder(str)
 _FILLED_LIST = re.compile(rb"\[[ \t\r\n]*[^\] \t\r\n]")
 MEMBERS_MAX: Final = 128
 """Of the body. OpenAI's and OpenRouter's together are sixty."""
-LARGE_BYTES: Final = 1_048_576
-"""Below this, whatever a body is made of is decoded in milliseconds."""
-FEW: Final = 256
-"""So many are sooner found one by one than counted with all that is between them."""
-_MARKS: Final = (b"{", b"[", b",")
-VALUES_MAX: Final = 200_000
-"""Values in a large body: they cost memory and time by their number, not by their bytes."""
 
 
 def read(body: bytes) -> Envelope:
@@ -204,8 +198,8 @@ def members_of(body: bytes) -> Members:
         if not body.isascii():
             # Raw values are checked for their grammar, not for their encoding.
             body.decode()
-        if len(body) > LARGE_BYTES:
-            _bound_values(body)
+        if len(body) > SMALL_BYTES:
+            bound(body, MEMBERS_MAX)
         members = decode_members(body)
     except RecursionError:
         raise Invalid("the body is nested too deeply to be read") from None
@@ -215,31 +209,6 @@ def members_of(body: bytes) -> Members:
     if len(members) > MEMBERS_MAX:
         raise Invalid(f"the body must not have more than {MEMBERS_MAX} members")
     return members
-
-
-def _bound_values(body: bytes) -> None:
-    """Invalid: there are more values in it than VALUES_MAX, so that it is not even decoded."""
-    count = 0
-    for mark in _MARKS:
-        position = body.find(mark)
-        few = count + FEW
-        while position >= 0 and count < few:
-            count += 1
-            position = body.find(mark, position + 1)
-        if position >= 0:
-            count += body.count(mark, position)
-    if count <= VALUES_MAX:
-        return
-    # Most of these may stand in texts: only now is it worth to look closely.
-    text = body
-    if b"\\" in body:
-        # A quote behind an odd number of backslashes ends no string.
-        text = body.replace(rb"\\", b"") if rb"\\" in body else body
-        text = text.replace(rb"\"", b"")
-    pieces = text.split(b'"', 4 * VALUES_MAX)
-    outside = b"".join(pieces[::2]) if len(pieces) <= 4 * VALUES_MAX else b"," * VALUES_MAX
-    if sum(map(outside.count, _MARKS)) >= VALUES_MAX:
-        raise Invalid(f"the body has more than {VALUES_MAX} values, which is more than this proxy reads")
 
 
 def model_of(members: Members, preferences: Preferences | None = None) -> str:

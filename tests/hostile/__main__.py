@@ -1,4 +1,6 @@
-"""`python -m tests.hostile NAME SECONDS PORT KEY BROKE_KEY HONEST_KEY PID`: one attack (or `mixed`), until its time is over."""
+"""`python -m tests.hostile NAME SECONDS PORT KEY BROKE_KEY HONEST_KEY PID`: an attack, several (`a+b`) or all (`mixed`).
+
+It ends with its time."""
 
 import asyncio
 import sys
@@ -12,7 +14,7 @@ async def run(name: str, seconds: float, target: Target) -> None:
     until_s = time.monotonic() + seconds
     try:
         async with asyncio.timeout(seconds):
-            await (mixed if name == "mixed" else ATTACKS[name])(target)
+            await mixed(target, tuple(ATTACKS) if name == "mixed" else name.split("+"))
     except TimeoutError:
         pass
     except BaseExceptionGroup:

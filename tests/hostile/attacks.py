@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from tests.hostile.beside import Target, chat
@@ -214,7 +214,7 @@ async def paid_pipelines(target: Target) -> None:
     await _all(200, lambda: _again_and_again(target, lambda: chat(target.key, WHOLE) * 300))
 
 
-ATTACKS: dict[str, Callable[[Target], Awaitable[None]]] = {
+ATTACKS: dict[str, Callable[[Target], Coroutine[Any, Any, None]]] = {
     function.__name__.replace("_", " "): function
     for function in (
         pipelining,
@@ -240,7 +240,8 @@ ATTACKS: dict[str, Callable[[Target], Awaitable[None]]] = {
 }
 
 
-async def mixed(target: Target) -> None:
-    """All of them at once."""
-    running: list[Awaitable[None]] = [attack(target) for attack in ATTACKS.values()]
-    await asyncio.gather(*running)
+async def mixed(target: Target, names: Sequence[str]) -> None:
+    """All of these at once."""
+    async with asyncio.TaskGroup() as group:
+        for name in names:
+            group.create_task(ATTACKS[name](target))

@@ -11,6 +11,8 @@ from tests.hostile.attacks import ATTACKS
 from tests.hostile.beside import Target, beside, resident_mib
 from tests.hostile.framing import conversation, differs
 from tests.hostile.fronts import confusions, disagreements, front
+from tests.hostile.siege import CALLERS, Siege
+from tests.hostile.siege import SETTLE_S as SIEGE_SETTLE_S
 from tests.processes import Edge, make_account, run
 from tests.soak.report import Report
 
@@ -43,6 +45,49 @@ async def _attack(report: Report, target: Target, seconds: int) -> None:
         await asyncio.sleep(SETTLE_S)
     report.say("afterwards", await beside("", target, seconds))
     report.say("resident before and after", f"{before_mib} and {resident_mib(target.pid)} MiB")
+
+
+def siege(report: Report, seed: int, seconds: int) -> None:
+    """Attacks for so long with twenty honest callers beside them: none may fail, the memory comes back, the books are whole."""
+    folder = Path(tempfile.mkdtemp(prefix="tollway-siege-"))
+    try:
+        with Edge(folder, NO_PROVIDERS) as edge:
+            rich, broke = make_account(edge, "rich", "100000.00"), make_account(edge, "broke", "0.000001")
+            honest = make_account(edge, "honest", "100000.00")
+            target = Target(edge.port, rich.key, broke.key, honest.key, edge.pid)
+            report.say("resident when started", f"{resident_mib(edge.pid)} MiB")
+            honest_keys = [make_account(edge, f"honest-{number}", "1000.00").key for number in range(CALLERS)]
+            asyncio.run(_besiege(report, Siege(target, honest_keys, seed), target, seconds))
+            run(edge, "verify")
+            report.say("books", "tollway verify: ok")
+            report.say("tracebacks in the log", edge.log.count("Traceback"))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _besiege(report: Report, besieged: Siege, target: Target, seconds: int) -> None:
+    await besieged.warm_up()
+    await asyncio.sleep(SIEGE_SETTLE_S)
+    before_mib = resident_mib(target.pid)
+    report.say("resident after honest callers alone", f"{before_mib} MiB")
+    left_s = float(seconds)
+    report.say("honest callers alone", _waits(besieged))
+    besieged.waits_s.clear()
+    while left_s > 0:
+        await besieged.hold(min(left_s, 600.0))
+        left_s -= 600.0
+        report.say("rounds of attacks", f"{besieged.rounds}: {_waits(besieged)}, {resident_mib(target.pid)} MiB")
+    for what in besieged.failed[:20]:
+        report.say("failed", what)
+    await asyncio.sleep(SIEGE_SETTLE_S)
+    report.say("resident before and after", f"{before_mib} and {resident_mib(target.pid)} MiB, {besieged.peak_mib} at most")
+
+
+def _waits(besieged: Siege) -> str:
+    waits_s = sorted(besieged.waits_s)
+    at = [waits_s[int(len(waits_s) * share)] for share in (0.5, 0.99)]
+    told = f"{len(waits_s)} requests, {len(besieged.failed)} failed"
+    return f"{told}, waits: {at[0]:.3f} s, 99 of 100 {at[1]:.3f} s, longest {waits_s[-1]:.3f} s"
 
 
 def framing(report: Report, seed: int, count: int) -> None:

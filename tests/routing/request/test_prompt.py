@@ -4,12 +4,14 @@ import contextlib
 import json
 import random
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
 
 from routing.request.body import rewrite
-from routing.request.envelope import MEMBERS_MAX, VALUES_MAX, Invalid, read
+from routing.request.bounds import BESIDE_MAX, SLICE_BYTES, VALUES_MAX, bound
+from routing.request.envelope import MEMBERS_MAX, Invalid, read
 from routing.request.prompt import DEPTH_MAX, PARTS_MAX
 from routing.wire.objects import compact, decode_objects, repeats_in_list, shorten
 
@@ -196,3 +198,39 @@ def test_body_of_random_bytes_is_read_or_refused() -> None:
                     body[at:at] = body[at // 2 : at // 2 + dice.randint(1, 30)]
         with contextlib.suppress(Invalid):
             json.loads(b"".join(rewrite(read(bytes(body)), "m", cap=None, cap_field="as_sent", has_stream_options=True)))
+
+
+@pytest.mark.parametrize("name", ["messages", "tools", "input", "contents", "logit_bias", "metadata"])
+def test_member_that_may_have_many_values_has_them(name: str) -> None:
+    """What is large by nature is not taken for a body of many members."""
+    large = b"[" + b",".join([b"[1,2]"] * BESIDE_MAX) + b"]"
+    bound(b'{"model":"m","%b":%b}' % (name.encode(), large), MEMBERS_MAX)
+
+
+def test_body_of_many_members_is_refused_before_it_is_decoded() -> None:
+    """As a dictionary its members would take fifteen times what they are."""
+    body = b'{"model":"m","messages":[],' + b",".join(b'"%x":0' % number for number in range(100_000)) + b"}"
+    tracemalloc.start()
+    try:
+        with pytest.raises(Invalid, match=f"more than {MEMBERS_MAX} members"):
+            read(body)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < len(body) / 2
+
+
+def test_values_are_counted_slice_by_slice() -> None:
+    """Whatever stands at the edge of a slice: a text that goes on, an escaped quote; and with little memory beside the body."""
+    text = b'"' + b"{,[" * SLICE_BYTES + rb"\"," + b'"'
+    body = b'{"messages":[' + b",".join([text] * 5) + b"]}"
+    bound(body, MEMBERS_MAX)
+    many = b'{"messages":[' + b",".join([b'{"type":"text","text":"a"}'] * 320_000) + b"]}"
+    tracemalloc.start()
+    try:
+        with pytest.raises(Invalid, match=f"more than {VALUES_MAX} values"):
+            bound(many, MEMBERS_MAX)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < len(many) / 2

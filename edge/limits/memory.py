@@ -1,0 +1,95 @@
+"""Gives back to the system what a burst leaves behind: large blocks at once, the rest when the burst is over.
+
+Why: the C library gives back the end of its heap alone, so one small block that lives on behind a burst keeps all below it:
+70 MiB after an attack by 3,000 connections.
+Strategy: look once a second, which costs a read of /proc. When the process has a tenth more than it had after the last time and
+has little to do, or has had much to do for long, trim: 5 to 15 ms.
+Limits: Linux and glibc. Elsewhere only what Python finds to be garbage is given up.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import os
+from collections.abc import Callable
+from time import process_time
+
+LOOK_S = 1.0
+IDLE_SHARE = 0.25
+"""Of a core: a process that takes less has the milliseconds."""
+PAUSE_S = 3.0
+"""Between two trims, at least."""
+PATIENCE_S = 60.0
+"""A process that is never idle trims all the same, but does not look for garbage: that takes as long as it has objects."""
+GROWTH = 0.1
+LARGE_BLOCK_BYTES = 1 << 20
+_M_MMAP_THRESHOLD = -3
+
+
+def return_large_blocks() -> None:
+    """Let the C library give blocks of LARGE_BLOCK_BYTES back to the system as soon as they are freed. By itself it raises that
+    bound with every large block that it sees, to 32 MiB, and the bodies of an hour ago stay. Without glibc nothing is done."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
+
+
+def resident_bytes() -> int:
+    """The memory that this process has; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as facts:
+            return int(facts.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def trim() -> None:
+    """Give back every free page of the C library's heaps. Without glibc nothing is done."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+class MemoryTrimmer:
+    """`resident` gives bytes, `cpu` the seconds that the process has computed for; `collect` finds garbage."""
+
+    __slots__ = ("_collect", "_cpu", "_cpu_s", "_kept", "_resident", "_since_s", "_trim", "trims_total")
+
+    def __init__(
+        self,
+        resident: Callable[[], int] = resident_bytes,
+        cpu: Callable[[], float] = process_time,
+        collect: Callable[[], object] = gc.collect,
+        trim: Callable[[], None] = trim,
+    ) -> None:
+        self._resident = resident
+        self._cpu = cpu
+        self._collect = collect
+        self._trim = trim
+        self._cpu_s = cpu()
+        self._kept = 0
+        """What was left after the last trim, in bytes."""
+        self._since_s = PAUSE_S
+        self.trims_total = 0
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self.look(LOOK_S)
+
+    def look(self, passed_s: float) -> None:
+        """`passed_s` after the last look: trim if it is worth it and a good moment."""
+        self._since_s += passed_s
+        cpu_s = self._cpu()
+        is_idle = cpu_s - self._cpu_s < IDLE_SHARE * passed_s
+        self._cpu_s = cpu_s
+        resident = self._resident()
+        self._kept = min(self._kept, resident)
+        if resident <= self._kept * (1 + GROWTH) or self._since_s < (PAUSE_S if is_idle else PATIENCE_S):
+            return
+        if is_idle:
+            self._collect()
+        self._trim()
+        self.trims_total += 1
+        self._since_s = 0.0
+        self._kept = self._resident()
