@@ -38,11 +38,11 @@ from edge.providers.reload import Reloader
 from edge.providers.table import LazyUpstream, Table
 from edge.providers.trials import Trials
 from edge.readiness import Readiness, judge
-from edge.relay.body import MemoryBudget, body_budget
+from edge.relay.body import MemoryBudget
 from edge.relay.idempotency import TOTAL_BYTES_MAX, IdempotencyKeys
 from edge.relay.ids import IdGenerator
 from edge.relay.relay import LEAVING, Relay
-from edge.relay.responses import Bounds, send_refusal
+from edge.relay.responses import send_refusal
 from edge.relay.watchdog import Watchdog
 from edge.settings import Settings
 from edge.tasks import Tasks
@@ -87,25 +87,16 @@ class Node:
         self._httpx = LazyUpstream()
         self.table = Table(settings.providers, self.native, self._httpx, settings.region)
         self.reloader = Reloader(settings.providers, self.table)
-        limits = self.table.config.limits
+        limits = self.table.limits
         self.admission = admission_of(settings)
         memory = memory_bytes() // settings.workers
-        self.overload = Overload(memory, resident_bytes, limits.loop_lag_max_s)
+        self.overload = Overload(memory, resident_bytes, limits)
         self.limiter = RateLimiter()
         self.observers = Observers(settings, name)
         self.in_flight = MemoryBudget(
-            body_budget(limits.inflight_body_bytes_max, limits.body_bytes_max, memory),
-            min(self.admission.connections_max, memory // REQUEST_MEMORY_SHARE, limits.open_requests_max),
-            self.overload,
+            limits, memory, min(self.admission.connections_max, memory // REQUEST_MEMORY_SHARE), self.overload
         )
-        self.watch = Watchdog(
-            self.tasks,
-            reader_timeout_s=limits.reader_timeout_s,
-            body_timeout_s=limits.body_timeout_s,
-            body_rate_min=limits.body_rate_min,
-            comment_s=limits.keepalive_comment_s,
-            overload=self.overload,
-        )
+        self.watch = Watchdog(self.tasks, limits, self.overload)
         self.idempotency = IdempotencyKeys(min(TOTAL_BYTES_MAX, memory // 32))
         self.drain = Drain(self.watch, settings.drain_notice_s, settings.drain_grace_s)
         self.left = ""
@@ -185,13 +176,6 @@ class Node:
             self._begun = self._begin(folder, *await self._open_journal(folder))
         booted, journal, credit, recovery = self._begun
         self.epochs_lost = await asyncio.to_thread(find_lost, recovery, self.name, booted.open_epochs)
-        limits = self.table.config.limits
-        bounds = Bounds(
-            limits.response_bytes_max,
-            limits.line_bytes_max,
-            limits.keepalive_comment_s,
-            limits.finish_timeout_s,
-        )
         books = AccountingContext(self.name, booted.epoch, journal, credit, self.metrics, self.limiter, self.observers.told)
         deployment = Deployment.of(booted)
         self.authenticator = Authenticator(credit, deployment, self.clock)
@@ -201,7 +185,6 @@ class Node:
             self.watch,
             self.ids,
             self.in_flight,
-            bounds,
             deployment,
             self.failed_authentications,
             FairStart(self.write_batch),

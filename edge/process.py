@@ -66,8 +66,12 @@ class Edge:
         self._pages = collector.pages
         async with admin(node, settings):
             await node.start()
-            reader_timeout_s = node.table.config.limits.reader_timeout_s
-            yield {WRITE_BATCH: node.write_batch, READER_TIMEOUT: reader_timeout_s, ADMISSION: node.admission}
+            limits = node.table.limits
+            yield {
+                WRITE_BATCH: node.write_batch,
+                READER_TIMEOUT: lambda: limits.now.reader_timeout_s,
+                ADMISSION: node.admission,
+            }
             await node.stop()
 
     @property

@@ -15,7 +15,8 @@ CALLER = "tollway.caller"
 """The ASGI extension that says whose request it is: `scope["extensions"][CALLER]` is a Caller."""
 
 READER_TIMEOUT = "tollway.reader_timeout_s"
-"""In the state of an application's lifespan: how many seconds a caller may take nothing of an answer that is written."""
+"""In the state of an application's lifespan: asked for how many seconds a caller may take nothing of an answer that is written; a
+function, because a reload may change it."""
 
 
 class Caller(Protocol):

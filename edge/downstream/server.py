@@ -64,6 +64,7 @@ class Server:
         self.date = b""
         self.write_batch = WriteBatch()
         self.reader_timeout_s = READER_TIMEOUT_S
+        self._reader_timeout: Callable[[], float] = lambda: READER_TIMEOUT_S
         self.admission = Admission(connections_max)
         self.ahead_bytes = 0
         self.ahead_bytes_max = AHEAD_TOTAL_BYTES_MAX
@@ -82,7 +83,7 @@ class Server:
         await life.start()
         self.write_batch = life.state.get(WRITE_BATCH, self.write_batch)
         self.write_batch.takes_answers = True
-        self.reader_timeout_s = life.state.get(READER_TIMEOUT, self.reader_timeout_s)
+        self._reader_timeout = life.state.get(READER_TIMEOUT, self._reader_timeout)
         self.admission = life.state.get(ADMISSION, self.admission)
         self._sweep()
         listener = await self._listen(host, port, backlog, fd)
@@ -164,6 +165,7 @@ class Server:
 
     def _sweep(self) -> None:
         self.date = b"date: %b\r\n" % formatdate(time.time(), usegmt=True).encode()
+        self.reader_timeout_s = self._reader_timeout()
         now_s = self.loop.time()
         for connection in tuple(self.connections):
             self.look_at(connection, now_s)

@@ -8,7 +8,8 @@ Limits: a lag counts when it lasts: one slow tick, as any garbage collection or 
 import logging
 from collections.abc import Callable
 
-LAG_S_MAX = 1.0
+from edge.limits.live import LiveLimits
+
 LAG_WEIGHT = 0.3
 """Of the newest tick in the average: a stall of 3 s is seen at once, one of 1 s after several ticks like it."""
 MEMORY_SHARE_MAX = 0.85
@@ -17,12 +18,12 @@ log = logging.getLogger("tollway.overload")
 
 class Overload:
     """`reason`: why nothing new is taken, or nothing. `resident` gives the bytes of memory that this process has; `memory_max`
-    is what it may have, 0 for no bound; `lag_s_max` is how late the loop may be, averaged over a second."""
+    is what it may have, 0 for no bound; how late the loop may be, averaged over a second, is `loop_lag_max_s` of `limits`."""
 
-    __slots__ = ("_lag_s_max", "_memory_max", "_resident", "lag_s", "reason")
+    __slots__ = ("_limits", "_memory_max", "_resident", "lag_s", "reason")
 
-    def __init__(self, memory_max: int = 0, resident: Callable[[], int] = int, lag_s_max: float = LAG_S_MAX) -> None:
-        self._lag_s_max = lag_s_max
+    def __init__(self, memory_max: int = 0, resident: Callable[[], int] = int, limits: LiveLimits | None = None) -> None:
+        self._limits = limits or LiveLimits()
         self._memory_max = memory_max
         self._resident = resident
         self.lag_s = 0.0
@@ -32,7 +33,7 @@ class Overload:
         """A timer of the event loop came `late_s` after it was due."""
         self.lag_s += (late_s - self.lag_s) * LAG_WEIGHT
         reason = ""
-        if self.lag_s > self._lag_s_max:
+        if self.lag_s > self._limits.now.loop_lag_max_s:
             reason = "it is late with what it has"
         elif self._memory_max and self._resident() > self._memory_max * MEMORY_SHARE_MAX:
             reason = "its memory is nearly used up"

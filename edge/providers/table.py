@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from edge.limits.live import LiveLimits
 from edge.providers.doors import Door, SignedDoor, TokenDoor, token_source
 from edge.providers.echo import EchoUpstream
 from edge.providers.observed import Observed
@@ -90,9 +92,9 @@ class Table:
         self._ca_versions: dict[str, str] = {}
         self._is_in_force = False
         self.offered: frozenset[str] = frozenset()  # the keys that can be used, by reference
+        self.limits = LiveLimits()
         text = path.read_bytes()
         config = parse(text.decode())
-        self.config = config
         self.adopt(config, sources_of(text, config))
 
     def adopt(self, config: Config, sources: Sources) -> None:
@@ -128,6 +130,7 @@ class Table:
             self._ca_versions = versions
             raise
         self.config, self.sources, self.offered, self.catalog, self._routes = config, sources, offered, catalog, routes
+        self.limits.now = config.limits
         self._is_in_force = True
         self._forget_other_keys(config, digests)
         # Requests that were planned with the last table still find their endpoints.
@@ -325,12 +328,8 @@ class Table:
 
     def key_states(self) -> dict[tuple[str, str], int]:
         """How many keys of each provider can be read."""
-        states: dict[tuple[str, str], int] = {}
-        for name, provider in self.config.providers.items():
-            for ref in provider.key_refs:
-                at = (name, "offered" if ref in self.offered else "missing")
-                states[at] = states.get(at, 0) + 1
-        return states
+        refs = ((name, ref) for name, provider in self.config.providers.items() for ref in provider.key_refs)
+        return Counter((name, "offered" if ref in self.offered else "missing") for name, ref in refs)
 
 
 def _prove_authorities(provider: Provider, sources: Sources) -> None:

@@ -208,7 +208,7 @@ class Attempts:
                 exchange.abort()
             raise
         coding = coding_of(exchange.headers)
-        return exchange if not coding else DecodedExchange(exchange, coding, table.config.limits.response_bytes_max)
+        return exchange if not coding else DecodedExchange(exchange, coding, table.limits.now.response_bytes_max)
 
 
 def _is_followed(attempts: Sequence[Attempt], at: int) -> bool:

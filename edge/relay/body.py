@@ -11,6 +11,7 @@ from io import BytesIO
 
 from starlette.types import Receive
 
+from edge.limits.live import LiveLimits
 from edge.limits.overload import Overload
 from edge.relay.context import Held, RequestContext
 from routing.plan.refusal import Denied, Refusal
@@ -64,14 +65,21 @@ class Budget:
 class MemoryBudget:
     """What the requests under way hold: body bytes, and each its place. `overload` refuses all while the process has trouble.
 
-    Both amounts are shared as `Budget` shares one; they are kept together because a request has both.
+    Both amounts are shared as `Budget` shares one; they are kept together because a request has both. How much there is follows
+    from `limits` and from what the machine has: `memory` bytes, and room for `requests_max`.
     """
 
-    __slots__ = ("_by_account", "_bytes_max", "_requests_max", "held_bytes", "held_requests", "overload")
+    __slots__ = (
+        *("_by_account", "_bytes_max", "_limits", "_machine", "_read", "_requests_max"),
+        *("held_bytes", "held_requests", "overload"),
+    )
 
-    def __init__(self, bytes_max: int, requests_max: int = REQUESTS_MAX, overload: Overload | None = None) -> None:
-        self._bytes_max = bytes_max
-        self._requests_max = requests_max
+    def __init__(
+        self, limits: LiveLimits, memory: int, requests_max: int = REQUESTS_MAX, overload: Overload | None = None
+    ) -> None:
+        self._limits = limits
+        self._machine = memory, requests_max
+        self._reckon()
         self._by_account: dict[str, Held] = {}
         self.held_bytes = 0
         self.held_requests = 0
@@ -81,6 +89,8 @@ class MemoryBudget:
         """A request of `account` begins. Denied, at once, when there is no room for it."""
         if self.overload.reason:
             raise Denied(overloaded(self.overload.reason))
+        if self._limits.now is not self._read:
+            self._reckon()
         held = self._by_account.get(account) or Held(account)
         requests = self.held_requests + 1
         if held.requests + 1 > REQUEST_SHARE * (self._requests_max - requests):
@@ -102,6 +112,13 @@ class MemoryBudget:
         held.body_bytes = whole
         self.held_bytes += size
         context.claim(size)
+
+    def _reckon(self) -> None:
+        """The bounds anew, after a reload. What is held beyond them stays until it is given back."""
+        memory, requests_max = self._machine
+        limits = self._read = self._limits.now
+        self._bytes_max = body_budget(limits.inflight_body_bytes_max, limits.body_bytes_max, memory)
+        self._requests_max = min(requests_max, limits.open_requests_max)
 
     def leave(self, context: RequestContext) -> None:
         """The request is over."""

@@ -7,9 +7,9 @@ of life for the connection, not of an answer: they do not re-arm the idle clock.
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
+from edge.limits.live import LiveLimits
 from edge.relay.context import RequestContext, failure_of
 from edge.relay.generation import Generation
-from edge.relay.responses import Bounds
 from edge.upstream import Exchange
 from edge.upstream.decoded import DecodedExchange
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
@@ -23,20 +23,20 @@ BLANK_BYTES_MAX = 4_096
 class Body:
     """One response's. `exchange` is the one to go on with: another one, where the bytes showed a coding that the head did not."""
 
-    __slots__ = ("_blank_bytes", "_bounds", "_context", "_generation", "_is_over", "_keep_alive", "exchange")
+    __slots__ = ("_blank_bytes", "_context", "_generation", "_is_over", "_keep_alive", "_limits", "exchange")
 
     def __init__(
         self,
         exchange: Exchange,
         generation: Generation,
         context: RequestContext,
-        bounds: Bounds,
+        limits: LiveLimits,
         keep_alive: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.exchange = exchange
         self._generation = generation
         self._context = context
-        self._bounds = bounds
+        self._limits = limits
         self._keep_alive = keep_alive
         self._is_over = False
         self._blank_bytes = 0
@@ -67,7 +67,7 @@ class Body:
         while head and not shape:
             if head.startswith(GZIP_MAGIC) and not is_decoded:
                 is_decoded = True
-                self.exchange = DecodedExchange(self.exchange, b"", self._bounds.response_bytes_max, head)
+                self.exchange = DecodedExchange(self.exchange, b"", self._limits.now.response_bytes_max, head)
                 self._context.decode(self.exchange)
                 head = await self.next()
                 shape = shape_of(head)
@@ -90,7 +90,7 @@ class Body:
         while data := await self.next():
             pieces.append(data)
             size += len(data)
-            if size > self._bounds.response_bytes_max:
+            if size > self._limits.now.response_bytes_max:
                 raise AttemptFailed(Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.REQUEST))
             if data.isspace():
                 self._count_blank(data)

@@ -30,7 +30,7 @@ from edge.relay.end_reason import end_reason_of
 from edge.relay.generation import Generation
 from edge.relay.idempotency import REPLAYED, IdempotencyKeys, KeptAnswer, fingerprint_of
 from edge.relay.ids import IdGenerator
-from edge.relay.responses import Bounds, id_headers, send_told
+from edge.relay.responses import id_headers, send_told
 from edge.relay.stream import StreamForwarder
 from edge.relay.watchdog import Watchdog
 from edge.relay.whole import BufferedForwarder, send_in_pieces
@@ -69,7 +69,6 @@ class Relay:
         watch: Watchdog,
         ids: IdGenerator,
         in_flight: MemoryBudget,
-        bounds: Bounds,
         deployment: Deployment | None = None,
         failed: FailedAuthentications | None = None,
         starts: FairStart | None = None,
@@ -87,7 +86,6 @@ class Relay:
         self._ids = ids
         self._clock = ids.clock
         self._in_flight = in_flight
-        self._bounds = bounds
         self._starts = starts or FairStart(WriteBatch())
         self._idempotency = IdempotencyKeys() if idempotency is None else idempotency
 
@@ -141,8 +139,7 @@ class Relay:
 
     def _arrive(self, scope: Scope) -> Arrival:
         """What the head says. Denied: it is no head for us."""
-        header_count_max = self._table.config.limits.header_count_max
-        arrival = validate(scope["headers"], header_count_max, scope.get("http_version", "1.1"))
+        arrival = validate(scope["headers"], self._table.limits.now.header_count_max, scope.get("http_version", "1.1"))
         if isinstance(arrival, Refusal):
             raise Denied(arrival)
         return arrival
@@ -156,7 +153,7 @@ class Relay:
         await send_told(context.send, refusal, told, [*id_headers(gen_id, request_id), *more])
 
     async def _serve(self, arrival: Arrival, call: CallerRequest, gen_id: str, request_id: str, context: RequestContext) -> None:
-        table, limits = self._table, self._table.config.limits
+        table, limits = self._table, self._table.limits.now
         policy = self._books.credit.find(known_digest(arrival.authorization))
         if policy is None:
             policy = await self._authenticator.policy_of(arrival)
@@ -305,7 +302,7 @@ class Relay:
 
     async def _answer(self, attempts: Sequence[Attempt], generation: Generation, context: RequestContext) -> None:
         kind = StreamForwarder if generation.envelope.stream else BufferedForwarder
-        forward: Forwarder = kind(generation, context, self._bounds)
+        forward: Forwarder = kind(generation, context, self._table.limits)
         try:
             if generation.adapters:
                 # What the first target cannot be asked for is the caller's to mend, before anything is written or sent.

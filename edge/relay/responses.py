@@ -1,6 +1,5 @@
 """What the caller is sent when it is not the provider's answer: refusals, in the words of the API called, and response heads."""
 
-import msgspec
 from starlette.types import Send
 
 from routing.plan.refusal import Refusal
@@ -10,16 +9,6 @@ from usage.flavor import Flavor
 Headers = list[tuple[bytes, bytes]]
 
 JSON_TYPE = (b"content-type", b"application/json")
-
-
-class Bounds(msgspec.Struct, frozen=True):
-    """Limits of answers: bytes of a whole one, bytes of one line of a stream. `finish_s`: how long the usage and the goodbye of
-    an answer that has finished are waited for."""
-
-    response_bytes_max: int
-    line_bytes_max: int
-    comment_s: float
-    finish_s: float = 2.0
 
 
 def id_headers(gen_id: str, request_id: str) -> Headers:

@@ -15,12 +15,12 @@ from time import monotonic
 
 import msgspec
 
+from edge.limits.live import LiveLimits
 from edge.relay.context import CancelReason, RequestContext, failure_of
 from edge.relay.end_reason import end_reason_of
 from edge.relay.generation import Generation
 from edge.relay.pending_send import PendingSend, start
 from edge.relay.provider_body import Body
-from edge.relay.responses import Bounds
 from edge.upstream import Exchange
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.failures.provider_error import without_secrets
@@ -46,7 +46,6 @@ class StreamForwarder:
     """One stream: `begin` with each provider's response until one has begun to answer, then `run`."""
 
     __slots__ = (
-        "_bounds",
         "_completion_max",
         "_deadline_s",
         "_exchange",
@@ -55,6 +54,7 @@ class StreamForwarder:
         "_handed",
         "_identity",
         "_is_running",
+        "_limits",
         "_meter",
         "_problem",
         "_rewrite",
@@ -68,10 +68,10 @@ class StreamForwarder:
     _identity: Identity
     _rewrite: Machine
 
-    def __init__(self, generation: Generation, context: RequestContext, bounds: Bounds) -> None:
+    def __init__(self, generation: Generation, context: RequestContext, limits: LiveLimits) -> None:
         self.generation = generation
         self.context = context
-        self._bounds = bounds
+        self._limits = limits
         self._completion_max = generation.completion_max
         self._meter = generation.meter
         self._deadline_s = inf
@@ -92,7 +92,7 @@ class StreamForwarder:
         )
 
     def _machine(self, adapter: Adapter | None = None) -> Machine:
-        generation, created, line_bytes_max = self.generation, int(time.time()), self._bounds.line_bytes_max
+        generation, created, line_bytes_max = self.generation, int(time.time()), self._limits.now.line_bytes_max
         adapter = adapter or generation.adapter
         envelope, meter = generation.envelope, generation.meter
         if adapter is None:
@@ -121,7 +121,7 @@ class StreamForwarder:
     async def _await_first(self) -> bytes:
         """What goes out first: all up to the first part of an answer. AttemptFailed, TooLong."""
         rewrite, context = self._rewrite, self.context
-        body = Body(self._exchange, self.generation, context, self._bounds, self.keep_alive)
+        body = Body(self._exchange, self.generation, context, self._limits, self.keep_alive)
         adapter = self.generation.adapter
         shape, head = await body.begin(is_framed=adapter is not None and adapter.endpoint.framing == "eventstream")
         self._exchange = body.exchange
@@ -203,7 +203,7 @@ class StreamForwarder:
         """The answer has finished: its usage and its goodbye are waited for, but not for long. Text behind it puts that off."""
         if self._meter.deltas != self._finished_deltas and not self.context.has_left:
             self._finished_deltas = self._meter.deltas
-            self.context.end_by(min(self._deadline_s, monotonic() + self._bounds.finish_s))
+            self.context.end_by(min(self._deadline_s, monotonic() + self._limits.now.finish_timeout_s))
 
     async def _interrupted(self, data: bytes | None) -> None:
         """A clock has run out, or the caller has gone."""
@@ -284,7 +284,7 @@ class StreamForwarder:
         await self.context.send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def keep_alive(self) -> None:
-        is_due = monotonic() - self.context.sent_s >= self._bounds.comment_s
+        is_due = monotonic() - self.context.sent_s >= self._limits.now.keepalive_comment_s
         if is_due and (not self._is_running or self._rewrite.is_at_boundary):
             await self._pass(COMMENT)
 

@@ -9,6 +9,7 @@ Limits: clocks are true to a quarter of a second.
 import asyncio
 from time import monotonic
 
+from edge.limits.live import LiveLimits
 from edge.limits.overload import Overload
 from edge.relay.context import CancelReason, RequestContext
 from edge.tasks import Tasks
@@ -20,24 +21,12 @@ BODY_S_MAX = 600.0
 
 
 class Watchdog:
-    """`contexts` are the requests under way; `end` takes one out. Times are seconds, `body_rate_min` bytes per second."""
+    """`contexts` are the requests under way; `end` takes one out. Its clocks are those of `limits`, now."""
 
-    def __init__(
-        self,
-        tasks: Tasks,
-        *,
-        reader_timeout_s: float,
-        body_timeout_s: float,
-        body_rate_min: int,
-        comment_s: float,
-        overload: Overload | None = None,
-    ) -> None:
-        self._overload = overload or Overload()
+    def __init__(self, tasks: Tasks, limits: LiveLimits, overload: Overload | None = None) -> None:
         self._tasks = tasks
-        self._reader_timeout_s = reader_timeout_s
-        self._body_timeout_s = body_timeout_s
-        self._body_rate_min = body_rate_min
-        self._comment_s = comment_s
+        self._limits = limits
+        self._overload = overload or Overload()
         self.contexts: set[RequestContext] = set()
         self._emptied: asyncio.Future[None] | None = None
 
@@ -63,20 +52,20 @@ class Watchdog:
         if context.mark is not None:
             context.mark()
         if context.sending_since_s:
-            if now_s - context.sending_since_s > self._reader_timeout_s:
+            if now_s - context.sending_since_s > self._limits.now.reader_timeout_s:
                 context.cancel(CancelReason.READER_TOO_SLOW)
         elif context.exchange is not None:
             self._look_at_provider(context, now_s)
-        elif context.keep_alive is not None and now_s - context.sent_s >= self._comment_s and context.cancel_reason is None:
+        elif context.keep_alive is not None and self._is_comment_due(context, now_s) and context.cancel_reason is None:
             # It dials, or a large request goes up: nobody but its own task waits there, and that one cannot be woken.
             self._tasks.spawn("comment", context.keep_alive())
 
     def _look_at_body(self, context: RequestContext, now_s: float) -> None:
         """Each `body_timeout_s` has to bring something: not the average since the beginning, which a quick start pays for."""
-        waited_s = now_s - context.progress_s
-        if waited_s < self._body_timeout_s:
+        waited_s, limits = now_s - context.progress_s, self._limits.now
+        if waited_s < limits.body_timeout_s:
             return
-        rate_min = max(self._body_rate_min, context.body_bytes / BODY_S_MAX)
+        rate_min = max(limits.body_rate_min, context.body_bytes / BODY_S_MAX)
         if context.received_bytes - context.progress_bytes < waited_s * rate_min:
             context.cancel(CancelReason.BODY_TOO_SLOW)
         context.note_progress(now_s)
@@ -88,8 +77,11 @@ class Watchdog:
             context.cancel(CancelReason.FIRST_TOKEN)
         elif now_s - context.heard_s > context.silence_s_max:
             context.cancel(context.silence_reason)
-        elif now_s - context.sent_s >= self._comment_s and context.exchange is not None:
+        elif self._is_comment_due(context, now_s) and context.exchange is not None:
             context.exchange.poke()
+
+    def _is_comment_due(self, context: RequestContext, now_s: float) -> bool:
+        return now_s - context.sent_s >= self._limits.now.keepalive_comment_s
 
     def end(self, context: RequestContext) -> None:
         """The request is over; forget it and its watcher."""

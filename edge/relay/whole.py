@@ -6,10 +6,11 @@ can still be answered with a status, or by another provider.
 
 from time import monotonic
 
+from edge.limits.live import LiveLimits
 from edge.relay.context import CancelReason, RequestContext
 from edge.relay.generation import Generation
 from edge.relay.provider_body import Body
-from edge.relay.responses import Bounds, Headers
+from edge.relay.responses import Headers
 from edge.upstream import Exchange
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.rewrite.answer import Identity, dressed, failure_of_error, open_answer, rewrite_answer
@@ -30,12 +31,12 @@ PIECE_BYTES = 262_144
 class BufferedForwarder:
     """One answer: `begin` with each provider's response until one has an answer, then `run`."""
 
-    __slots__ = ("_answer", "_bounds", "_content_type", "_exchange", "context", "generation", "is_open")
+    __slots__ = ("_answer", "_content_type", "_exchange", "_limits", "context", "generation", "is_open")
 
-    def __init__(self, generation: Generation, context: RequestContext, bounds: Bounds) -> None:
+    def __init__(self, generation: Generation, context: RequestContext, limits: LiveLimits) -> None:
         self.generation = generation
         self.context = context
-        self._bounds = bounds
+        self._limits = limits
         self._exchange: Exchange | None = None
         self._answer = b""
         self._content_type = ""
@@ -51,7 +52,7 @@ class BufferedForwarder:
         if not exchange.is_whole:
             context.await_provider(exchange, monotonic(), generation.attempt.provider.idle_timeout_s, CancelReason.IDLE)
         try:
-            body = Body(exchange, generation, context, self._bounds)
+            body = Body(exchange, generation, context, self._limits)
             adapter = generation.adapter
             is_framed = adapter is not None and adapter.endpoint.framing == "eventstream"
             shape, first = await body.begin(is_framed=is_framed)
@@ -90,19 +91,19 @@ class BufferedForwarder:
 
     async def _assembled(self, body: Body, first: bytes) -> bytes:
         """Of a provider that streams though a whole answer was asked for."""
-        generation, context, bounds = self.generation, self.context, self._bounds
+        generation, context, limits = self.generation, self.context, self._limits.now
         adapter, created_s = generation.adapter, generation.started_ms // 1000
         identity = self._identity(Flavor.OPENAI)
         if adapter is not None:
             envelope, memo = generation.envelope, generation.memo
-            rewrite: Machine = adapter.assembler(identity, generation.meter, envelope, memo, created_s, bounds.line_bytes_max)
+            rewrite: Machine = adapter.assembler(identity, generation.meter, envelope, memo, created_s, limits.line_bytes_max)
         else:
             rewrite = StreamRewrite(
                 identity,
                 generation.meter,
                 include_usage=True,
                 created=created_s,
-                line_bytes_max=bounds.line_bytes_max,
+                line_bytes_max=limits.line_bytes_max,
                 choices=generation.envelope.choices,
             )
         pieces, size, data = [], 0, first
@@ -112,12 +113,12 @@ class BufferedForwarder:
                 size += len(pieces[-1])
                 if rewrite.is_over:
                     break
-                if size > bounds.response_bytes_max:
+                if size > limits.response_bytes_max:
                     raise AttemptFailed(Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.REQUEST))
                 if not rewrite.is_framing:
                     context.heard()
                 if rewrite.is_finished:
-                    context.end_by(min(context.deadline_s, monotonic() + bounds.finish_s))
+                    context.end_by(min(context.deadline_s, monotonic() + limits.finish_timeout_s))
                 rewrite.is_framing = False
                 try:
                     data = await body.next()

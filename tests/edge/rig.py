@@ -21,7 +21,6 @@ from edge.providers.table import LazyUpstream, Table
 from edge.relay.body import MemoryBudget
 from edge.relay.ids import IdGenerator
 from edge.relay.relay import Relay
-from edge.relay.responses import Bounds
 from edge.relay.watchdog import Watchdog
 from edge.tasks import Tasks
 from edge.telemetry.metrics import Metrics
@@ -212,8 +211,8 @@ class Rig:
         self.stage = Stage()
         self.tasks = Tasks()
         self.table = Table(table, self.stage, LazyUpstream())
-        self.watch = Watchdog(self.tasks, reader_timeout_s=30.0, body_timeout_s=15.0, body_rate_min=1024, comment_s=15.0)
-        self.in_flight = MemoryBudget(1 << 28)
+        self.watch = Watchdog(self.tasks, self.table.limits)
+        self.in_flight = MemoryBudget(self.table.limits, 1 << 30)
         self._folder = folder
         self._durability: Any = durability
 
@@ -225,8 +224,7 @@ class Rig:
         self._asking = self.tasks.spawn("limits", self.limiter.reports.run(self.credit.poll))
         self.metrics = Metrics()
         books = AccountingContext("n", epoch, self.journal, self.credit, self.metrics, self.limiter)
-        bounds = Bounds(1 << 26, 1 << 24, 15.0)
-        self.relay = Relay(self.table, books, self.watch, IdGenerator(), self.in_flight, bounds)
+        self.relay = Relay(self.table, books, self.watch, IdGenerator(), self.in_flight)
         return self
 
     async def __aexit__(self, *exc: object) -> None:

@@ -13,6 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 from edge.downstream.server import Server
 from edge.journal import Journal
 from edge.journal.worker import SyncWorker
+from edge.limits.live import LiveLimits
 from edge.relay.context import CancelReason, RequestContext
 from edge.relay.watchdog import Watchdog
 from edge.tasks import Tasks
@@ -352,7 +353,7 @@ class Gone:
 
 async def test_caller_who_left_before_anybody_listened_is_gone() -> None:
     """The first look of the watch finds it, and no later callback would."""
-    watch = Watchdog(Tasks(), reader_timeout_s=30.0, body_timeout_s=15.0, body_rate_min=1024, comment_s=15.0)
+    watch = Watchdog(Tasks(), LiveLimits())
 
     async def receive() -> Message:
         raise AssertionError("the caller tells without being asked")

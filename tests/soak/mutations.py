@@ -221,7 +221,9 @@ MUTATIONS = (
     ),
     Mutation("edge/relay/context.py", "            self.exchange.poke()\n        elif", "            pass\n        elif", _RELAY),
     Mutation("edge/relay/context.py", "        elif caller.is_gone:\n            self.leave()\n", "", _BATCH),
-    Mutation("edge/relay/watchdog.py", "if now_s - context.sending_since_s > self._reader_timeout_s:", "if False:", _RELAY),
+    Mutation(
+        "edge/relay/watchdog.py", "if now_s - context.sending_since_s > self._limits.now.reader_timeout_s:", "if False:", _RELAY
+    ),
     Mutation("edge/relay/watchdog.py", "elif now_s - context.heard_s > context.silence_s_max:", "elif False:", _RELAY),
     # Bytes: what goes out is what came in.
     Mutation("routing/wire/sse.py", 'if lines and lines[-1][-1:] != b"\\n":', "if False:", _SSE),
@@ -315,6 +317,7 @@ MUTATIONS = (
     Mutation(
         "edge/limits/claim.py", "own = [scope for scope in scopes if not scope.is_providers]", "own = list(scopes)", _LIMITS
     ),
+    Mutation("edge/providers/table.py", "        self.limits.now = config.limits\n", "", "tests/edge/limits/test_live.py"),
     Mutation("edge/limits/permits.py", "max(share.ceiling, len(self.holders))", "share.ceiling", _SHARES),
     Mutation("edge/limits/permits.py", "            self.permits = running\n", "            pass\n", _SHARES),
     Mutation("edge/limits/permits.py", "max(min(self.permits, want), running)", "self.permits", _SHARES),

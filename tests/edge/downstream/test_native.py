@@ -775,10 +775,12 @@ async def test_answer_that_is_not_taken_is_given_up(rig: Rig, header: bytes) -> 
 
 
 async def test_application_says_how_long_its_answers_wait() -> None:
-    """The state of its life has it, as it has the turn."""
+    """The state of its life has it, as it has the turn; and it is asked anew with each look, because a reload may change it."""
+
+    allowed_s = [2.5]
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["state"][READER_TIMEOUT] = 2.5
+        scope["state"][READER_TIMEOUT] = lambda: allowed_s[0]
         for said in ("startup", "shutdown"):
             await receive()
             await send({"type": f"lifespan.{said}.complete"})
@@ -788,5 +790,7 @@ async def test_application_says_how_long_its_answers_wait() -> None:
     serving = asyncio.create_task(server.serve("127.0.0.1", free_port(), 16))
     await until(lambda: server.is_listening)
     assert server.reader_timeout_s == 2.5
+    allowed_s[0] = 7.5
+    await until(lambda: server.reader_timeout_s == 7.5)
     server.stop()
     await serving

@@ -11,15 +11,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from edge.limits.overload import LAG_S_MAX, Overload
-from edge.relay.body import BODY_SHARE, Budget, CallerLeft, MemoryBudget, body_budget, read_body
+from edge.limits.live import LiveLimits
+from edge.limits.overload import Overload
+from edge.relay.body import BODY_SHARE, REQUESTS_MAX, Budget, CallerLeft, MemoryBudget, body_budget, read_body
 from edge.relay.context import CancelReason, RequestContext
 from edge.relay.watchdog import BODY_S_MAX, Watchdog
 from edge.tasks import Tasks
 from routing.plan.refusal import Denied
+from routing.table.config import Limits
 from usage.flavor import Flavor
 
 MIB = 1 << 20
+
+
+def budget_of(bytes_max: int, requests_max: int = REQUESTS_MAX, overload: Overload | None = None) -> MemoryBudget:
+    """One that holds just so much, on a machine that has more."""
+    limits = LiveLimits(Limits(body_bytes_max=1, inflight_body_bytes_max=bytes_max))
+    return MemoryBudget(limits, 1 << 40, requests_max, overload)
+
+
 pytestmark = pytest.mark.anyio
 
 
@@ -66,7 +76,7 @@ async def start(in_flight: MemoryBudget, account: str, declared: int | None, *pi
 
 async def test_declared_length_is_claimed_at_arrival() -> None:
     """Of fifty bodies of 32 MiB at once seven are taken in, and the others know before they have sent anything."""
-    in_flight = MemoryBudget(256 * MIB)
+    in_flight = budget_of(256 * MIB)
     started = [await start(in_flight, "greedy", 32 * MIB, b"x") for _ in range(50)]
     assert [status for _, status in started] == [0] * 7 + [503] * 43
     assert in_flight.held_bytes == 7 * 32 * MIB
@@ -81,7 +91,7 @@ async def test_declared_length_is_claimed_at_arrival() -> None:
 
 async def test_body_without_a_length_is_claimed_as_it_comes() -> None:
     """And refused with 413 or 503 as soon as it is too much."""
-    in_flight = MemoryBudget(64 * MIB)
+    in_flight = budget_of(64 * MIB)
     first, status = await start(in_flight, "a", None, bytes(30 * MIB), bytes(2 * MIB))
     assert (status, first.body_bytes) == (0, 32 * MIB)
     second, status = await start(in_flight, "a", None, bytes(20 * MIB), bytes(20 * MIB))
@@ -95,7 +105,7 @@ async def test_body_without_a_length_is_claimed_as_it_comes() -> None:
 )
 async def test_body_is_what_came(pieces: Iterable[bytes]) -> None:
     """However it was cut."""
-    sender, in_flight = Sender(*pieces), MemoryBudget(MIB)
+    sender, in_flight = Sender(*pieces), budget_of(MIB)
     context = context_of(sender)
     in_flight.enter(context, "a")
     assert await read_body(sender.receive, context, in_flight, 3, None) == b"abc"
@@ -104,7 +114,7 @@ async def test_body_is_what_came(pieces: Iterable[bytes]) -> None:
 
 
 async def test_caller_who_leaves_amid_its_body() -> None:
-    sender, in_flight = Sender(b"abc", leaves=True), MemoryBudget(MIB)
+    sender, in_flight = Sender(b"abc", leaves=True), budget_of(MIB)
     context = context_of(sender)
     in_flight.enter(context, "a")
     with pytest.raises(CallerLeft):
@@ -131,7 +141,7 @@ def test_budget_is_never_full_for_others(claims: list[tuple[int, int]]) -> None:
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 60_000_000)), max_size=60))
 def test_bodies_never_fill_the_edge_for_others(claims: list[tuple[int, int]]) -> None:
     """Whatever the others hold, who holds nothing gets a part of what is free; and all comes back, places and bytes."""
-    in_flight = MemoryBudget(256 * MIB, requests_max=200)
+    in_flight = budget_of(256 * MIB, requests_max=200)
     kept: list[RequestContext] = []
     for account, size in claims:
         context = context_of(Sender())
@@ -167,7 +177,7 @@ def test_budget_keeps_to_the_memory_and_takes_the_largest_body(inflight: int, bo
 
 async def test_account_has_its_share_of_requests() -> None:
     """Half of what there is; then 429 with Retry-After, and others are served."""
-    in_flight = MemoryBudget(MIB, requests_max=10)
+    in_flight = budget_of(MIB, requests_max=10)
     contexts = [context_of(Sender()) for _ in range(6)]
     for context in contexts[:5]:
         in_flight.enter(context, "greedy")
@@ -187,7 +197,7 @@ def watched(received: int, claimed: int) -> tuple[RequestContext, Watchdog]:
     context.begin_body()
     context.receive_bytes(received)
     context.claim(claimed)
-    return context, Watchdog(Tasks(), reader_timeout_s=30.0, body_timeout_s=15.0, body_rate_min=1024, comment_s=15.0)
+    return context, Watchdog(Tasks(), LiveLimits())
 
 
 def test_body_that_lacks_one_byte_is_given_up() -> None:
@@ -220,13 +230,13 @@ def test_body_that_claims_much_has_to_come_faster() -> None:
 def test_overload_by_lag_is_one_that_lasts(caplog: pytest.LogCaptureFixture) -> None:
     """One late tick shuts nobody out; several do, until they have been forgotten. Each change is logged once."""
     overload = Overload()
-    overload.tick(3.0 * LAG_S_MAX)
+    overload.tick(3.0 * Limits().loop_lag_max_s)
     assert not overload.reason
     for _ in range(5):
-        overload.tick(2.0 * LAG_S_MAX)
+        overload.tick(2.0 * Limits().loop_lag_max_s)
     assert overload.reason
     with pytest.raises(Denied) as denied:
-        MemoryBudget(MIB, overload=overload).enter(context_of(Sender()), "a")
+        budget_of(MIB, overload=overload).enter(context_of(Sender()), "a")
     assert (denied.value.refusal.status, denied.value.refusal.retry_after_s) == (503, 1.0)
     for _ in range(5):
         overload.tick(0.0)
@@ -246,7 +256,7 @@ def test_overload_by_memory() -> None:
 
 def test_lag_that_sheds_is_the_operators_choice() -> None:
     """50 ms on a machine that does nothing else; a second where others share it."""
-    strict, usual = Overload(lag_s_max=0.05), Overload()
+    strict, usual = Overload(limits=LiveLimits(Limits(loop_lag_max_s=0.05))), Overload()
     for overload in (strict, usual):
         for _ in range(8):
             overload.tick(0.08)

@@ -232,7 +232,7 @@ async def waiting(
     rig: Rig, *plays: Play | Exception, path: str = "/v1/chat/completions", **members: Any
 ) -> tuple[Caller, "asyncio.Task[Caller]"]:
     """A request that waits for the head of a slow provider, whose time for comments has come."""
-    rig.relay._bounds = msgspec.structs.replace(rig.relay._bounds, comment_s=0.0)
+    rig.table.limits.now = msgspec.structs.replace(rig.table.limits.now, keepalive_comment_s=0.0)
     rig.stage.plays = list(plays)
     caller = rig.caller(**members)
     caller.scope["path"] = path
@@ -302,7 +302,7 @@ async def test_failure_after_comments_is_told_in_the_stream(rig: Rig) -> None:
 
 async def test_comments_keep_a_caller_whose_provider_is_dialled(rig: Rig) -> None:
     """Nothing can be poked there: a connection that is being made, or a large request that goes up."""
-    rig.relay._bounds = msgspec.structs.replace(rig.relay._bounds, comment_s=0.0)
+    rig.table.limits.now = msgspec.structs.replace(rig.table.limits.now, keepalive_comment_s=0.0)
     is_there, dialled, dial = asyncio.Event(), asyncio.Event(), rig.stage.open
 
     async def slowly(target: Target, head: bytes, body: Sequence[bytes | memoryview]) -> Play:

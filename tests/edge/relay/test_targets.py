@@ -176,7 +176,7 @@ class SlowReader(Caller):
 
 async def test_repetition_that_is_cut_off_gives_its_room_back(rig: Rig) -> None:
     """A caller who takes no comment before a repetition is cut off, and later requests can be repeated as before."""
-    rig.relay._bounds = msgspec.structs.replace(rig.relay._bounds, comment_s=0.0)
+    rig.table.limits.now = msgspec.structs.replace(rig.table.limits.now, keepalive_comment_s=0.0)
     plan = rig.table.plan(read(b'{"model":"cheap/m","messages":[{"role":"user","content":"x"}]}'), (), monotonic(), 0.0, "acct")
     assert isinstance(plan, Plan)
     rig.stage.plays = [busy()]
