@@ -1,11 +1,7 @@
-"""The node protocol over HTTP: `POST /node/v1/{boot,acquire,ingest,give_back,close,poll}`, JSON in, JSON out, by node token; and
-`enrol`, by a group's token.
+"""The collector's end of the node protocol over HTTP; what goes over the wire, errors included, is `usage.protocol.http`'s.
 
 Rule: a token speaks for its own node, and the workers that it names `<node>@…`, and only here. Rule: sizes are bounded before and
 after decompression.
-Statuses: 400 not a message; 401 no such token; 403 another node's; 409 fenced, or the node is another machine; 413 too large;
-503 the database is away (with Retry-After). An error body is `{"code", "message"}`, the code one
-of those of `usage.protocol.Refused`.
 Strategy: one record that is no record is rejected by itself; its neighbours in the batch pass.
 """
 
@@ -40,6 +36,18 @@ from usage.protocol import (
     Unreachable,
     group_of,
 )
+from usage.protocol.http import (
+    CODINGS,
+    ENROL,
+    GZIP,
+    MEDIA_TYPE,
+    METHOD,
+    ROUTE,
+    UnknownMessage,
+    UnknownToken,
+    error_answer,
+    token_of,
+)
 from usage.record import UsageRecord
 
 BODY_S_MAX = 30.0
@@ -47,8 +55,6 @@ BODY_BYTES_MAX = MESSAGE_BYTES_MAX
 """After decompression; what comes in compressed is bounded by the same."""
 
 Message = Boot | Acquire | Batch | Return | Close | Poll
-
-STATUS = {"fenced": 409, "node_in_use": 409, "bad_node_token": 403, "too_large": 413, "invalid": 400}
 
 _encode = msgspec.json.Encoder().encode
 _DECODE_ENROL = msgspec.json.Decoder(Enrol).decode
@@ -75,33 +81,30 @@ _decode_record = msgspec.json.Decoder(UsageRecord).decode
 
 
 def routes(collector: Collector) -> list[BaseRoute]:
-    """The six messages as Starlette routes."""
+    """All messages as one Starlette route."""
 
     async def answer(request: Request) -> Response:
         try:
             return await _serve(collector, request)
-        except Refused as refusal:
-            return _error(STATUS.get(refusal.code, 400), refusal.code, str(refusal))
-        except Unreachable as error:
-            response = _error(503, "unavailable", str(error))
-            response.headers["retry-after"] = str(int(error.retry_after_s or 1))
-            return response
+        except (Refused, Unreachable) as error:
+            status, headers, body = error_answer(error)
+            return Response(body, status, headers, MEDIA_TYPE)
 
-    return [Route("/node/v1/{name}", answer, methods=["POST"])]
+    return [Route(ROUTE, answer, methods=[METHOD])]
 
 
 async def _serve(collector: Collector, request: Request) -> Response:
     name = request.path_params["name"]
-    if name == "enrol":
+    if name == ENROL:
         return await _enrol(collector, request)
     if name not in MESSAGES:
-        return _error(404, "invalid", f"there is no message {name}; there are {', '.join(MESSAGES)}")
-    token, node = _bearer(request), ""
+        raise UnknownMessage(name)
+    token, node = _token(request), ""
     if token.startswith(PREFIX) and len(token) == TOKEN_CHARS:
         node = await collector.read(lambda tx, now: node_of_token(tx, token))
     if not node:
         note_refusal(collector.refusals, request, "no valid node token")
-        return _error(401, "bad_node_token", "this node token is unknown or revoked; `tollway nodes create` makes one")
+        raise UnknownToken("this node token is unknown or revoked; `tollway nodes create` makes one")
     body = await _read_body(request)
     if name == "ingest":
         batch, unreadable = _decode_batch(body)
@@ -111,23 +114,23 @@ async def _serve(collector: Collector, request: Request) -> Response:
         message = _decode(name, body)
         check_owner(message, node)
         outcome = await getattr(collector, name)(message)
-    return Response(_encode(outcome), media_type="application/json")
+    return Response(_encode(outcome), media_type=MEDIA_TYPE)
 
 
 async def _enrol(collector: Collector, request: Request) -> Response:
     """A group's token and a machine's name in, the node's own token out."""
-    token = _bearer(request)
+    token = _token(request)
     try:
         if not group_of(token):
             raise Refused("bad_node_token", "only a group's token enrols a node; `tollway nodes create --group G` makes one")
         await collector.read(lambda tx, now: enrolment.find_group(tx, token))
     except Refused as refusal:
         note_refusal(collector.refusals, request, "no valid group's token")
-        return _error(401, refusal.code, str(refusal))
+        raise UnknownToken(str(refusal)) from None
     message = _decode_enrol(await _read_body(request))
     origin = request.client.host if request.client else ""
     own = await collector.write(lambda tx, now: enrolment.enrol(tx, token, message, origin, now))
-    return Response(_encode(Enrolled(own)), media_type="application/json")
+    return Response(_encode(Enrolled(own)), media_type=MEDIA_TYPE)
 
 
 def _decode_enrol(body: bytes) -> Enrol:
@@ -137,13 +140,8 @@ def _decode_enrol(body: bytes) -> Enrol:
         raise Refused("invalid", f"not an enrol message: {reason_of(error)}") from error
 
 
-def _bearer(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token if scheme.lower() == "bearer" else ""
-
-
-def _error(status: int, code: str, message: str) -> Response:
-    return Response(_encode({"code": code, "message": message}), status, media_type="application/json")
+def _token(request: Request) -> str:
+    return token_of(request.headers.get("authorization", ""))
 
 
 async def _read_body(request: Request) -> bytes:
@@ -158,11 +156,9 @@ async def _read_body(request: Request) -> bytes:
     except TimeoutError:
         raise Refused("invalid", f"the message has not come in {BODY_S_MAX:.0f} seconds") from None
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding == "identity":
-        return bytes(body)
-    if encoding != "gzip":
-        raise Refused("invalid", f"content-encoding is gzip or identity, not {encoding[:40]!r}")
-    return inflate(bytes(body))
+    if encoding not in CODINGS:
+        raise Refused("invalid", f"content-encoding is {' or '.join(CODINGS)}, not {encoding[:40]!r}")
+    return inflate(bytes(body)) if encoding == GZIP else bytes(body)
 
 
 def inflate(body: bytes) -> bytes:

@@ -29,6 +29,7 @@ from collector.service import Collector
 from collector.store.contract import Tx
 from usage.flavor import Flavor, error_body, flavor_of
 from usage.protocol import Unreachable
+from usage.retry_after import retry_after_header
 
 T = TypeVar("T")
 BODY_BYTES_MAX = 64 * 1024
@@ -113,7 +114,7 @@ async def serve(collector: Collector, operation: Operation, request: Request) ->
     except Mistake as error:
         response = refuse(request, ApiError(400, str(error), "invalid_request"))
     except Unreachable as error:
-        wait_s = int(error.retry_after_s or 1)
+        wait_s = error.retry_after_s or 1.0
         response = refuse(request, ApiError(503, "the account cannot be read right now", "collector_unavailable", None, wait_s))
     response.headers.setdefault("cache-control", "no-store")
     return response
@@ -125,7 +126,7 @@ def refuse(request: Request, problem: ApiError) -> Response:
     if problem.status == 401:
         response.headers["www-authenticate"] = "Bearer"
     if problem.retry_after_s is not None:
-        response.headers["retry-after"] = str(problem.retry_after_s)
+        response.headers["retry-after"] = retry_after_header(problem.retry_after_s)
     return response
 
 

@@ -4,7 +4,9 @@
 class ApiError(Exception):
     """An answer that is an error. `code` is ours; the flavour of the path decides how it is spelled."""
 
-    def __init__(self, status: int, message: str, code: str, param: str | None = None, retry_after_s: int | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, code: str, param: str | None = None, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(message)
         self.status, self.message, self.code, self.param = status, message, code, param
         self.retry_after_s = retry_after_s

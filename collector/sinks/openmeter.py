@@ -4,10 +4,12 @@ Statuses: 2xx taken; 400, 413 and 422 refused for good; anything else (429, 5xx,
 Deduplication is the endpoint's, by `source` and `id`, as OpenMeter has it.
 """
 
+import time
 from collections.abc import Sequence
 
 from collector.sinks.contract import SinkEvent, SinkRejected, Unavailable
 from collector.sinks.events import BATCH_CONTENT_TYPE
+from usage.retry_after import wait_s_of
 
 TIMEOUT_S = 30.0
 REFUSED = (400, 413, 422)
@@ -39,8 +41,8 @@ class OpenMeterSink:
             return
         if answer.status_code in REFUSED:
             raise SinkRejected(f"answered {answer.status_code}: {answer.text[:200]}")
-        wait = answer.headers.get("retry-after", "")
-        raise Unavailable(f"answered {answer.status_code}", float(wait) if wait.isdigit() else 0.0)
+        wait_s = wait_s_of(answer.headers.get("retry-after", ""), time.time())
+        raise Unavailable(f"answered {answer.status_code}", wait_s or 0.0)
 
     def close(self) -> None:
         self._client.close()

@@ -1,4 +1,4 @@
-"""The collector over HTTP: `usage.protocol.Collector` as POSTs of JSON to `{base}/node/v1/<name>`.
+"""The edge's end of the node protocol over HTTP; what goes over the wire, errors included, is `usage.protocol.http`'s.
 
 Rule: an answer that says "not now", or none at all, is Unreachable; one that says "no" is Refused; nothing else comes out of
 here.
@@ -9,6 +9,7 @@ bodies are gzipped in a thread: compressing holds up no stream.
 import asyncio
 import gzip
 import importlib
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -16,7 +17,6 @@ import msgspec
 from edge.collector_client.enrolment import Enrolment
 from usage.decoding import UNREADABLE, reason_of
 from usage.protocol import (
-    MESSAGES,
     Ack,
     Acquire,
     Acquired,
@@ -33,19 +33,17 @@ from usage.protocol import (
     Returned,
     Unreachable,
 )
+from usage.protocol.http import ENROL, EXCHANGES, METHOD, error_of, path_of, request_headers
 
 if TYPE_CHECKING:
     import httpx
 
 COMPRESS_BYTES_MIN = 2048
 GZIP_LEVEL = 1
-REFUSALS = {400: "invalid", 401: "bad_node_token", 403: "bad_node_token", 409: "fenced", 413: "too_large", 422: "invalid"}
-"""Status → code of Refused. Every other status than 200 is Unreachable: a proxy, a restart, a wrong address may heal."""
 
 _Answer = TypeVar("_Answer", bound=msgspec.Struct)
 _encode = msgspec.json.Encoder().encode
-_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {name: msgspec.json.Decoder(answer) for name, (_, answer) in MESSAGES.items()}
-_DECODERS["enrol"] = msgspec.json.Decoder(Enrolled)
+_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {name: msgspec.json.Decoder(answer) for name, (_, answer) in EXCHANGES.items()}
 
 
 class HttpCollectorClient:
@@ -81,7 +79,7 @@ class HttpCollectorClient:
         if enrolment is None:
             return await self._call("boot", message, Booted)
         if not enrolment.token:
-            enrolled = await self._call("enrol", enrolment.message, Enrolled, enrolment.group_token)
+            enrolled = await self._call(ENROL, enrolment.message, Enrolled, enrolment.group_token)
             try:
                 await asyncio.to_thread(enrolment.keep, enrolled.token)
             except OSError as error:
@@ -115,13 +113,12 @@ class HttpCollectorClient:
     async def _call(self, name: str, message: msgspec.Struct, kind: type[_Answer], token: str = "") -> _Answer:
         body = _encode(message)
         token = token or (self._enrolment.token if self._enrolment is not None else self._node_token)
-        headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
-        if len(body) >= COMPRESS_BYTES_MIN:
+        is_gzipped = len(body) >= COMPRESS_BYTES_MIN
+        if is_gzipped:
             body = await asyncio.to_thread(gzip.compress, body, GZIP_LEVEL, mtime=0)
-            headers["content-encoding"] = "gzip"
-        status, answer_headers, answer = await self._post(name, body, headers)
+        status, answer_headers, answer = await self._post(name, body, request_headers(token, is_gzipped=is_gzipped))
         if status != 200:
-            raise error_of(status, answer_headers, answer)
+            raise error_of(status, answer_headers.get("retry-after"), answer, time.time())
         try:
             found = _DECODERS[name].decode(answer)
         except UNREADABLE as error:
@@ -138,7 +135,7 @@ class HttpCollectorClient:
 
         for attempt in (1, 2):
             try:
-                response = await client.post(f"{self.base_url}/node/v1/{name}", content=body, headers=headers)
+                response = await client.request(METHOD, self.base_url + path_of(name), content=body, headers=headers)
             except httpx_errors() as error:
                 # One lost connection (kept too long, a collector that restarts) is tried again: messages may be repeated.
                 if attempt == 1 and isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
@@ -170,36 +167,3 @@ def httpx_errors() -> tuple[type[Exception], ...]:
     import httpx
 
     return (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError, OSError, UnicodeError)
-
-
-class _CollectorError(msgspec.Struct):
-    message: str = ""
-    error: "_CollectorError | None" = None
-
-
-def error_of(status: int, headers: "httpx.Headers", body: bytes) -> Refused | Unreachable:
-    """What an answer other than 200 means. Its body may say it more exactly."""
-    code, said = REFUSALS.get(status), said_by(body)
-    if status == 409 and b'"node_in_use"' in body:
-        code = "node_in_use"
-    if code is None:
-        reason = f"the collector answered {status}" + (f": {said}" if said else "")
-        return Unreachable(reason, retry_after_of(headers.get("retry-after")))
-    return Refused(code, said or f"the collector answered {status}")
-
-
-def retry_after_of(text: str | None) -> float | None:
-    """Seconds of a Retry-After header; dates are for browsers and are ignored."""
-    if text is None or not text.strip().isascii() or not text.strip().replace(".", "", 1).isdigit():
-        return None
-    return float(text.strip())
-
-
-def said_by(body: bytes) -> str:
-    """The message in an error body, shortened: the collector's `{"code", "message"}`, or what stands before it and answers with
-    `{"error": {"message"}}`. Empty when it is neither."""
-    try:
-        found = msgspec.json.decode(body, type=_CollectorError)
-    except UNREADABLE:
-        return ""
-    return (found.message if found.error is None else found.error.message)[:200]

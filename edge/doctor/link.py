@@ -18,7 +18,8 @@ from edge.data_folder import StartProblem, known_name
 from edge.doctor.finding import Finding, fail, ok, warn
 from edge.settings import SettingError, Settings
 from usage.key import without_secrets
-from usage.protocol import GROUP_PREFIX, Polled
+from usage.protocol import GROUP_PREFIX, Poll, Polled
+from usage.protocol.http import ENROL, METHOD, path_of, request_headers, said_by
 
 TIMEOUT_S = 5.0
 DAY_MS = 86_400_000
@@ -92,11 +93,11 @@ def _token(client: "httpx.Client", settings: Settings) -> Iterator[Finding]:  # 
         said = f"TOLLWAY_NODE={settings.node} beside {settings.machine}, which the platform calls this machine"
         yield warn("node", said, "unset TOLLWAY_NODE where machines share their settings: only one of them would serve")
     if enrolment.token:
-        answer = _post(client, "poll", {"node": name, "epoch": 0}, enrolment.token)
+        answer = _post(client, "poll", Poll(name, 0), enrolment.token)
     else:
-        answer = _post(client, "enrol", {}, enrolment.group_token)
+        answer = _post(client, ENROL, {}, enrolment.group_token)
     if answer.status_code in (401, 403):
-        said = without_secrets(_message(answer.content))
+        said = without_secrets(said_by(answer.content) or "without a reason")
         remedy = "`tollway nodes list` and `nodes groups` at the collector show what is valid"
         yield fail("node token", f"is refused: {said}", remedy)
     elif answer.status_code == 404:
@@ -112,19 +113,7 @@ def _token(client: "httpx.Client", settings: Settings) -> Iterator[Finding]:  # 
 
 
 def _post(client: "httpx.Client", name: str, message: object, token: str) -> "httpx.Response":  # type: ignore[name-defined]  # noqa: F821
-    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
-    return client.post(f"/node/v1/{name}", content=msgspec.json.encode(message), headers=headers)
-
-
-class _Said(msgspec.Struct):
-    message: str = ""
-
-
-def _message(body: bytes) -> str:
-    try:
-        return msgspec.json.decode(body, type=_Said).message[:300]
-    except msgspec.MsgspecError:
-        return "without a reason"
+    return client.request(METHOD, path_of(name), content=msgspec.json.encode(message), headers=request_headers(token))
 
 
 def _skew(collector_ms: int) -> Iterator[Finding]:

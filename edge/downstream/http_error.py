@@ -2,6 +2,7 @@
 
 from edge.relay.ids import IdGenerator
 from usage.flavor import error_body, flavor_of
+from usage.retry_after import retry_after_header
 
 HEAD_BYTES_MAX = 65_536
 _ANSWERS = {
@@ -39,5 +40,5 @@ def refusal(status: int, date: bytes, target: bytes) -> bytes:
         b"HTTP/1.1 %b\r\n%bcontent-type: application/json\r\nx-request-id: req-%b\r\n"
         b"%bcontent-length: %d\r\nconnection: close\r\n\r\n"
     )
-    retry = b"retry-after: 1\r\n" if status in (429, 503) else b""
+    retry = b"retry-after: %b\r\n" % retry_after_header(1.0).encode() if status in (429, 503) else b""
     return head % (line, date, _ids.draw().encode(), retry, len(body)) + body

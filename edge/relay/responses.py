@@ -5,6 +5,7 @@ from starlette.types import Send
 from routing.plan.refusal import Refusal
 from routing.surfaces import Told
 from usage.flavor import Flavor
+from usage.retry_after import retry_after_header
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -33,7 +34,7 @@ async def send_told(send: Send, refusal: Refusal, told: Told, ids: Headers) -> N
     headers = [JSON_TYPE, *ids, *told.headers]
     own = {name for name, _ in told.headers}
     if refusal.retry_after_s is not None and b"retry-after" not in own:
-        headers.append((b"retry-after", b"%d" % max(-int(-refusal.retry_after_s // 1), 1)))
+        headers.append((b"retry-after", retry_after_header(refusal.retry_after_s).encode()))
     if refusal.status == 415:
         headers.append((b"accept-encoding", b"identity"))
     if refusal.is_hopeless and b"x-should-retry" not in own:

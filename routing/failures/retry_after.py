@@ -9,8 +9,9 @@ Sources: RFC 9110 10.2.3; OpenAI, Azure, Anthropic, Groq, Cerebras, OpenRouter o
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
+
+from usage.retry_after import wait_s_of
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -58,9 +59,8 @@ def retry_after_s(headers: Headers, now_unix_s: float) -> float | None:
     values = dict(headers)
     for name, scale in _ON_PURPOSE:
         if (value := values.get(name)) is not None:
-            wait_s = _number(value.decode("latin-1").strip(), scale)
-            if wait_s is None and scale == 1.0:
-                wait_s = _until(value.decode("latin-1").strip(), now_unix_s)
+            text = value.decode("latin-1").strip()
+            wait_s = wait_s_of(text, now_unix_s) if scale == 1.0 else _number(text, scale)
             if wait_s is not None:
                 return min(wait_s, RETRY_AFTER_S_MAX)
     return None
@@ -105,19 +105,6 @@ def _number(text: str, scale: float = 1.0) -> float | None:
     return float(text) * scale if _NUMBER.match(text) else None
 
 
-def _until(date: str, now_unix_s: float) -> float | None:
-    """Seconds until an HTTP or ISO date, 0 when it is past."""
-    for read in (parsedate_to_datetime, datetime.fromisoformat):
-        try:
-            moment = read(date)
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=UTC)
-            return max(moment.timestamp() - now_unix_s, 0.0)
-        except (ValueError, OverflowError, TypeError):
-            continue
-    return None
-
-
 def _of_body(waits: Mapping[str, object], now_unix_s: float) -> float | None:
     for name, value in waits.items():
         text = str(value).strip()
@@ -156,7 +143,7 @@ def _reset(text: str, now_unix_s: float) -> float | None:
     if number is not None:
         return _moment(number, now_unix_s)
     wait_s = duration_s(text)
-    return wait_s if wait_s is not None else _until(text, now_unix_s)
+    return wait_s if wait_s is not None else wait_s_of(text, now_unix_s)
 
 
 def _moment(number: float, now_unix_s: float) -> float:

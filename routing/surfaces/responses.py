@@ -29,6 +29,7 @@ from routing.table.parameters import OURS
 from routing.wire.members import Members
 from routing.wire.objects import decode_objects
 from usage.flavor import Flavor
+from usage.retry_after import retry_after_header
 
 ANSWERS: Final[Literal["json", "bytes"]] = "json"
 _CHECKS: Final = checks(
@@ -165,5 +166,5 @@ def told(refusal: Refusal, flavor: Flavor, request_id: str) -> Told:
         return Told(429, refusal.body(Flavor.OPENAI), [(b"x-should-retry", b"false")])
     headers = []
     if refusal.status in (502, 503):
-        headers.append((b"retry-after", b"%d" % max(_WAIT_S_MIN, refusal.retry_after_s or 0.0)))
+        headers.append((b"retry-after", retry_after_header(max(_WAIT_S_MIN, refusal.retry_after_s or 0.0)).encode()))
     return Told(refusal.status, refusal.body(Flavor.OPENAI), headers)

@@ -323,7 +323,12 @@ MUTATIONS = (
     Mutation("edge/limits/permits.py", "max(min(self.permits, want), running)", "self.permits", _SHARES),
     Mutation("edge/limits/permits.py", "is_away and not self.is_hard and", "is_away and", _SHARES),
     Mutation("edge/limits/permits.py", "max(self.limit // self.nodes, 1)", "self.limit", _SHARES),
-    Mutation("edge/limits/quota.py", "delta = -min(-delta, self._slots[slot % SLOTS])", "pass", _SHARES),
+    Mutation(
+        "edge/limits/quota.py",
+        "delta = -min(-delta, self._slots[slot % SLOTS] if slot != now else self.spent - self._start)",
+        "pass",
+        _SHARES,
+    ),
     Mutation("edge/limits/quota.py", "limit = max(self.limit // self.nodes, 1)", "limit = self.limit", _SHARES),
     Mutation("edge/limits/quota.py", "self.ceiling = min(self.ceiling, self.spent + want)", "pass", _SHARES),
     Mutation("edge/limits/quota.py", "is_away and not self.is_hard and", "is_away and", _SHARES),

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 import pytest
 
 from routing.table.config import Limits
-from tests.answers import DONE, Answer, Gate, completion, delta, event, respond, spoken, stream
+from tests.answers import DONE, Answer, Gate, Step, completion, delta, event, respond, spoken, stream
 from tests.processes import Account, Edge, Reply, get, make_account, post
 from tests.provider import Provider
 
@@ -196,7 +196,7 @@ def comments(stand: Stand, is_roomy: bool) -> None:
 def finish(stand: Stand, is_roomy: bool) -> None:
     """The answer is finished, and its provider's goodbye does not come. Without the new value it is waited for ten minutes."""
     if not is_roomy:
-        parts = [event(delta(content="hi")), event(delta("stop")), Gate("goodbye")]
+        parts: list[Step] = [event(delta(content="hi")), event(delta("stop")), Gate("goodbye")]
         stand.script("unfinished", stream(parts))
         with stand.line() as line:
             line.send(json.dumps(asked("unfinished", stream=True)).encode())

@@ -1,6 +1,6 @@
 """What an edge node and the collector say to each other.
 
-Strategy: six messages, the same over HTTP (POST /node/v1/<name>, JSON) and in process when the collector is embedded.
+Strategy: six messages, the same over HTTP (`usage.protocol.http`) and in process when the collector is embedded.
 Every message may be lost, repeated or reordered: `boot` fences older epochs, `acquire` is idempotent on `grant_id`,
 `ingest` on `gen_id`, `give_back` on `return_id`, `close` on (node, epoch); `poll` changes nothing.
 
@@ -57,7 +57,7 @@ class Boot(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Enrol(msgspec.Struct, frozen=True):
-    """A machine that holds its group's token asks for one of its own. Over HTTP only, as `POST /node/v1/enrol`."""
+    """A machine that holds its group's token asks for one of its own. Over HTTP only."""
 
     node: str
     instance: str
@@ -271,4 +271,4 @@ MESSAGES: dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct]]] = {
     "close": (Close, Closed),
     "poll": (Poll, Polled),
 }
-"""Message name → (request, answer): the path of the HTTP form and the method of `CollectorClient` are the name."""
+"""Message name → (request, answer). The name is that of the method of `CollectorClient`."""
