@@ -16,19 +16,13 @@ from edge.downstream.admission import ADMISSION
 from edge.endpoints.account import Authenticated, FlushFirst
 from edge.endpoints.admin import admin
 from edge.endpoints.cors import Origins
-from edge.endpoints.front import BASES
 from edge.node import Node
 from edge.settings import Settings
 from edge.write_batch import WRITE_BATCH
-from routing.surfaces import BETA_BASES, SURFACES
+from routing.surfaces import SURFACES
 from usage.protocol import CollectorClient
 
-PAID = tuple(
-    (base + path, entry)
-    for entry in SURFACES
-    for path in entry.paths
-    for base in ((*BASES, *BETA_BASES) if "{" in path else BASES)
-)
+PAID = tuple((base + path, entry) for entry in SURFACES for path in entry.paths for base in entry.bases)
 """Path → surface, of all that is paid."""
 
 

@@ -40,6 +40,7 @@ LARGE_ROOMS: dict[str, int] = {
     "collector/dashboard": 2200,
     "edge/relay": 2650,
     "routing/rewrite": 2300,
+    "routing/surfaces": 2200,
 }
 CROWDED_ROOMS: dict[str, int] = {
     "collector/api": 18,
@@ -47,7 +48,7 @@ CROWDED_ROOMS: dict[str, int] = {
     "collector/dashboard": 22,
     "edge/relay": 14,
     "routing/rewrite": 14,
-    "routing/surfaces": 19,
+    "routing/surfaces": 20,
     "routing/table": 13,
     "routing/translate": 14,
 }

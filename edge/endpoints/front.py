@@ -20,11 +20,12 @@ from edge.endpoints.cors import Cors, Origins, origin_of
 from edge.relay.ids import IdGenerator
 from edge.relay.responses import Headers, send_refusal, send_whole
 from routing.plan.refusal import Refusal
+from routing.surfaces import ALL_BASES
+from routing.surfaces import BASES as BASES
 from routing.table.problem import nearest
 from routing.wire.headers import KEY_HEADERS, own_request_id, validate
 from usage.flavor import Flavor, flavor_of
 
-BASES = tuple(flavor.value for flavor in Flavor)
 log = logging.getLogger("tollway.router")
 
 _KEY_PREFIX = "sk_live_"
@@ -89,7 +90,7 @@ class Front:
         flavor = flavor_of(scope["path"])
         request_id = own_request_id(scope["headers"]) or "req-" + self._ids.draw()
         reply = Reply(send, [(b"x-request-id", request_id.encode())])
-        is_api = scope["path"].startswith(BASES)
+        is_api = scope["path"].startswith(ALL_BASES)
         cors = Cors(origin_of(scope["headers"]), self._owner.origins()) if is_api else None
         if cors is not None:
             reply.headers += cors.headers()

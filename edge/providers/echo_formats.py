@@ -103,6 +103,15 @@ def _rerank(head: bytes, body: bytes) -> Answer:
     return _json({"id": "rerank-echo", "model": asked["model"], "results": results, "meta": meta, "usage": usage})
 
 
+def _embed(head: bytes, body: bytes) -> Answer:
+    """Cohere's."""
+    asked = json.loads(body)
+    inputs = asked.get("texts") or asked.get("images") or asked["inputs"]
+    vectors = [_vector(json.dumps(each), min(int(asked.get("output_dimension") or DIMENSIONS), 4_096)) for each in inputs]
+    meta = {"api_version": {"version": "2"}, "billed_units": {"input_tokens": sum(map(_tokens, inputs))}}
+    return _json({"id": "embed-echo", "embeddings": {"float": vectors}, "texts": asked.get("texts") or [], "meta": meta})
+
+
 def _image_usage(prompt: str, images: int) -> dict[str, Any]:
     tokens = _tokens(prompt)
     details = {"text_tokens": tokens, "image_tokens": 0}
@@ -201,6 +210,9 @@ def _gemini(action: str, body: bytes) -> Answer:
     asked = json.loads(body)
     if action.startswith("embedContent"):
         return _json({"embedding": {"values": _vector(json.dumps(asked["content"]), DIMENSIONS)}})
+    if action.startswith("batchEmbedContents"):
+        vectors = [_vector(json.dumps(each["content"]), DIMENSIONS) for each in asked["requests"]]
+        return _json({"embeddings": [{"values": values} for values in vectors]})
     parts = asked["contents"][-1]["parts"] if isinstance(asked["contents"], list) else asked["contents"]["parts"]
     said = " ".join(str(part.get("text", "(something)")) for part in (parts if isinstance(parts, list) else [parts]))
     cap = int((asked.get("generationConfig") or {}).get("maxOutputTokens") or 1_000_000)
@@ -222,6 +234,7 @@ def _gemini(action: str, body: bytes) -> Answer:
 
 _BY_PATH: Final[dict[str, Callable[[bytes, bytes], Answer]]] = {
     "/embeddings": _embeddings,
+    "/embed": _embed,
     "/moderations": _moderations,
     "/rerank": _rerank,
     "/images/generations": _images,

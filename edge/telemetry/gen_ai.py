@@ -23,6 +23,8 @@ OPERATIONS: Final = {
     "completions": "text_completion",
     "gemini": "generate_content",
     "gemini_embeddings": "embeddings",
+    "gemini_batch_embeddings": "embeddings",
+    "cohere_embeddings": "embeddings",
 }
 """Surface → `gen_ai.operation.name`, where the conventions have a word for it that is not the surface's own."""
 Labels = tuple[str, str, str, str]

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from routing.dialects.chat_usage import ChatUsage, count
+from routing.wire.members import REFUSED, Members
 
 FINISH: Final = {
     "COMPLETE": "stop",
@@ -21,8 +22,12 @@ FINISH: Final = {
 
 
 class Units(msgspec.Struct, gc=False):
+    """`search_units` are a rerank's, `image_tokens` an embedding's, beside its `input_tokens`."""
+
     input_tokens: Any = None
     output_tokens: Any = None
+    image_tokens: Any = None
+    search_units: Any = None
 
 
 class Usage(msgspec.Struct, gc=False):
@@ -32,9 +37,26 @@ class Usage(msgspec.Struct, gc=False):
     @property
     def chat(self) -> ChatUsage:
         units = self.billed_units or self.tokens or Units()
-        return ChatUsage(prompt=_whole(units.input_tokens), completion=_whole(units.output_tokens))
+        return ChatUsage(prompt=whole_number(units.input_tokens), completion=whole_number(units.output_tokens))
 
 
-def _whole(number: Any) -> int:
+class Meta(msgspec.Struct, gc=False):
+    """Of an answer beside the generated ones."""
+
+    billed_units: Units | None = None
+
+
+_decode_meta: Final = msgspec.json.Decoder(Meta).decode
+
+
+def billed_in(members: Members) -> Units | None:
+    """What an answer says is billed; None where it says nothing."""
+    try:
+        return _decode_meta(members["meta"]).billed_units if "meta" in members else None
+    except REFUSED:
+        return None
+
+
+def whole_number(number: Any) -> int:
     """Cohere's schema says numbers, not integers."""
     return count(int(number)) if isinstance(number, float) and 0 <= number < 2**40 else count(number)

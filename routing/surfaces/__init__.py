@@ -132,22 +132,28 @@ class Surface(Protocol):
         """A refusal in this surface's words."""
 
 
+BASES: Final = tuple(flavor.value for flavor in Flavor)
+GOOGLE_BASES: Final = (*BASES, "/v1beta", "/api/v1beta")
+COHERE_BASES: Final = ("/v2", "/api/v2")
+ALL_BASES: Final = (*GOOGLE_BASES, *COHERE_BASES)
+
+
 class Entry(NamedTuple):
-    """`format`: what its callers speak. `paths`: beneath both bases; `{model}` stands for a model's id, slashes included."""
+    """`format`: what its callers speak. `paths`: beneath its `bases`; `{model}` stands for a model's id, slashes included."""
 
     format: str
     module: str
     paths: tuple[str, ...]
     id_header: bytes = b""
     """Under which name its SDKs read the request's id, beside ours."""
+    bases: tuple[str, ...] = BASES
+    """Where its SDKs look for it."""
 
 
 def _gemini(*actions: str) -> tuple[str, ...]:
     return tuple(f"/models/{{model:path}}:{action}" for action in actions)
 
 
-BETA_BASES: Final = ("/v1beta", "/api/v1beta")
-"""Where Google's SDKs look for what has the model in its path, beside the bases of all."""
 SURFACES: Final = (
     Entry("chat", "routing.surfaces.chat", ("/chat/completions",)),
     Entry("messages", "routing.surfaces.messages", ("/messages",), b"request-id"),
@@ -156,14 +162,16 @@ SURFACES: Final = (
     Entry("embeddings", "routing.surfaces.embeddings", ("/embeddings",)),
     Entry("completions", "routing.surfaces.completions", ("/completions",)),
     Entry("moderations", "routing.surfaces.moderations", ("/moderations",)),
-    Entry("rerank", "routing.surfaces.rerank", ("/rerank",)),
+    Entry("rerank", "routing.surfaces.rerank", ("/rerank",), bases=(*BASES, *COHERE_BASES)),
     Entry("images", "routing.surfaces.images", ("/images/generations",)),
     Entry("image_edits", "routing.surfaces.image_edits", ("/images/edits",)),
     Entry("speech", "routing.surfaces.speech", ("/audio/speech",)),
     Entry("transcriptions", "routing.surfaces.transcriptions", ("/audio/transcriptions",)),
     Entry("translations", "routing.surfaces.transcriptions", ("/audio/translations",)),
-    Entry("gemini", "routing.surfaces.gemini", _gemini("generateContent", "streamGenerateContent")),
-    Entry("gemini_embeddings", "routing.surfaces.gemini_embeddings", _gemini("embedContent")),
+    Entry("gemini", "routing.surfaces.gemini", _gemini("generateContent", "streamGenerateContent"), bases=GOOGLE_BASES),
+    Entry("gemini_embeddings", "routing.surfaces.gemini_embeddings", _gemini("embedContent"), bases=GOOGLE_BASES),
+    Entry("gemini_batch_embeddings", "routing.surfaces.gemini_embeddings", _gemini("batchEmbedContents"), bases=GOOGLE_BASES),
+    Entry("cohere_embeddings", "routing.surfaces.cohere_embeddings", ("/embed",), bases=COHERE_BASES),
 )
 CHAT: Final = SURFACES[0]
 

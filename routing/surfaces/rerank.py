@@ -5,11 +5,12 @@ are known from the request: each 500 tokens of a document count as one document.
 Source: Cohere's, Jina's and Voyage's references; OpenRouter's openapi.yaml.
 """
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Raw
 
+from routing.dialects.cohere import billed_in
 from routing.metering.meter import Meter
 from routing.plan.preferences import read_preferences
 from routing.request.envelope import Envelope, PositiveInt, members_of, model_of
@@ -23,7 +24,6 @@ from routing.surfaces.json_request import body_for, checked, checks, is_there, m
 from routing.surfaces.no_stream import machine as machine
 from routing.surfaces.no_stream import told as told
 from routing.table.parameters import OURS
-from routing.wire.members import REFUSED
 from usage.record import Tokens
 
 ANSWERS: Final[Literal["json", "bytes"]] = "json"
@@ -40,19 +40,6 @@ _ORDINARY: Final = words(
     "model query documents top_n top_k return_documents max_tokens_per_doc max_chunks_per_doc rank_fields priority truncation"
 )
 _decode_documents: Final = msgspec.json.Decoder(list[Raw]).decode
-
-
-class _Billed(msgspec.Struct, gc=False):
-    search_units: Any = None
-    input_tokens: Any = None
-    output_tokens: Any = None
-
-
-class _Meta(msgspec.Struct, gc=False):
-    billed_units: _Billed | None = None
-
-
-_decode_meta: Final = msgspec.json.Decoder(_Meta).decode
 
 
 def read(body: bytes, call: CallerRequest) -> Envelope:
@@ -90,11 +77,7 @@ def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
 
 def whole(body: bytes, identity: Identity, meter: Meter, content_type: str) -> Whole:
     members = opened(body, "results", "data")
-    billed = None
-    try:
-        billed = _decode_meta(members["meta"]).billed_units if "meta" in members else None
-    except REFUSED:
-        billed = None
+    billed = billed_in(members)
     usage = members.get("usage")
     observe(usage, meter)
     if billed is not None and isinstance(billed.search_units, int | float):

@@ -65,6 +65,8 @@ FORMATS: Final[dict[str, Format]] = {
     "completions": Format("/completions"),
     "embeddings": Format("/embeddings"),
     "gemini_embeddings": Format(_GEMINI + "embedContent", auth_header="x-goog-api-key"),
+    "gemini_batch_embeddings": Format(_GEMINI + "batchEmbedContents", auth_header="x-goog-api-key"),
+    "cohere_embeddings": Format("/embed"),
     "moderations": Format("/moderations"),
     "rerank": Format("/rerank"),
     "images": Format("/images/generations"),
@@ -123,7 +125,7 @@ CHAT_ONLY: Final = (CHAT,)
 """What a provider offers that does not say what it offers."""
 ECHO_FORMATS: Final = (
     *("chat", "count_tokens", "completions", "embeddings", "moderations", "rerank", "images", "image_edits", "speech"),
-    *("transcriptions", "translations", "gemini", "gemini_embeddings"),
+    *("transcriptions", "translations", "gemini", "gemini_embeddings", "gemini_batch_embeddings", "cohere_embeddings"),
 )
 ECHO_ENDPOINTS: Final = tuple(map(endpoint, ECHO_FORMATS))
 """What the built-in provider answers in."""

@@ -22,6 +22,8 @@ ASKS: dict[str, dict[str, Any]] = {
     "speech": {"input": "one two three", "voice": "alloy"},
     "gemini": {"contents": [{"role": "user", "parts": [{"text": "one two three"}]}]},
     "gemini_embeddings": {"content": {"parts": [{"text": "one"}]}},
+    "gemini_batch_embeddings": {"requests": [{"model": "models/echo/echo-1", "content": {"parts": [{"text": "one"}]}}]},
+    "cohere_embeddings": {"texts": ["one", "two"], "input_type": "search_document", "embedding_types": ["float"]},
     "count_tokens": {"messages": [{"role": "user", "content": "one two three"}]},
 }
 FORMS: dict[str, dict[str, Any]] = {

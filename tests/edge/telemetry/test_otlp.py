@@ -26,6 +26,8 @@ NAMES = {
     "translations": ("POST /audio/translations", "translations"),
     "gemini": ("POST /models/{model}:generateContent", "generate_content"),
     "gemini_embeddings": ("POST /models/{model}:embedContent", "embeddings"),
+    "gemini_batch_embeddings": ("POST /models/{model}:batchEmbedContents", "embeddings"),
+    "cohere_embeddings": ("POST /embed", "embeddings"),
 }
 
 
