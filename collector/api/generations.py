@@ -23,7 +23,9 @@ GENERATION_WAIT_S = 3.0
 """An edge ships each second; so a generation that ended is there through any edge before this is over, or its edge is away."""
 PAGE_MAX = 500
 API_TYPES = {
+    "cohere_embeddings": "embeddings",
     "embeddings": "embeddings",
+    "gemini_batch_embeddings": "embeddings",
     "gemini_embeddings": "embeddings",
     "image_edits": "image",
     "images": "image",

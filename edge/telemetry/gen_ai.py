@@ -12,31 +12,17 @@ from typing import Final
 
 from edge.telemetry.exposition import Family
 from edge.telemetry.histogram import LONG_SECONDS, SECONDS, TOKEN_SECONDS, TOKENS, Histogram
+from routing.surfaces import operation_of
 from usage.record import UsageRecord
 
 SETS_MAX: Final = 100
 PAIRS_MAX: Final = 48
 OTHER: Final = "other"
-OPERATIONS: Final = {
-    "messages": "chat",
-    "responses": "chat",
-    "completions": "text_completion",
-    "gemini": "generate_content",
-    "gemini_embeddings": "embeddings",
-    "gemini_batch_embeddings": "embeddings",
-    "cohere_embeddings": "embeddings",
-}
-"""Surface → `gen_ai.operation.name`, where the conventions have a word for it that is not the surface's own."""
 Labels = tuple[str, str, str, str]
 """Provider, model, error, operation."""
 TRACE_ID_CHARS: Final = 32
 _labels_of = attrgetter("provider", "model", "fault", "surface")
 _measures_of = attrgetter("latency_ms", "ttft_ms", "tokens.prompt", "tokens.completion", "tokens.cached", "tokens.reasoning")
-
-
-def operation_of(surface: str) -> str:
-    """`gen_ai.operation.name`: the conventions' where they have one, else the surface's name, as they allow."""
-    return OPERATIONS.get(surface, surface)
 
 
 class Shown:

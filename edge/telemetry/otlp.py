@@ -15,8 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from edge.telemetry.gen_ai import operation_of
-from routing.surfaces import SURFACES
+from routing.surfaces import SURFACES, operation_of
 from usage.pricing import dollars
 from usage.record import UsageRecord
 from usage.throttle import Throttle

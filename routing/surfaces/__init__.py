@@ -148,19 +148,23 @@ class Entry(NamedTuple):
     """Under which name its SDKs read the request's id, beside ours."""
     bases: tuple[str, ...] = BASES
     """Where its SDKs look for it."""
+    operation: str = ""
+    """OpenTelemetry's `gen_ai.operation.name`, where its conventions have a word that is not the format's."""
 
 
 def _gemini(*actions: str) -> tuple[str, ...]:
     return tuple(f"/models/{{model:path}}:{action}" for action in actions)
 
 
+_VECTORS: Final = "routing.surfaces.gemini_embeddings"
+_EMBEDS: Final = "embeddings"
 SURFACES: Final = (
     Entry("chat", "routing.surfaces.chat", ("/chat/completions",)),
-    Entry("messages", "routing.surfaces.messages", ("/messages",), b"request-id"),
+    Entry("messages", "routing.surfaces.messages", ("/messages",), b"request-id", operation="chat"),
     Entry("count_tokens", "routing.surfaces.count_tokens", ("/messages/count_tokens",), b"request-id"),
-    Entry("responses", "routing.surfaces.responses", ("/responses",)),
+    Entry("responses", "routing.surfaces.responses", ("/responses",), operation="chat"),
     Entry("embeddings", "routing.surfaces.embeddings", ("/embeddings",)),
-    Entry("completions", "routing.surfaces.completions", ("/completions",)),
+    Entry("completions", "routing.surfaces.completions", ("/completions",), operation="text_completion"),
     Entry("moderations", "routing.surfaces.moderations", ("/moderations",)),
     Entry("rerank", "routing.surfaces.rerank", ("/rerank",), bases=(*BASES, *COHERE_BASES)),
     Entry("images", "routing.surfaces.images", ("/images/generations",)),
@@ -168,12 +172,24 @@ SURFACES: Final = (
     Entry("speech", "routing.surfaces.speech", ("/audio/speech",)),
     Entry("transcriptions", "routing.surfaces.transcriptions", ("/audio/transcriptions",)),
     Entry("translations", "routing.surfaces.transcriptions", ("/audio/translations",)),
-    Entry("gemini", "routing.surfaces.gemini", _gemini("generateContent", "streamGenerateContent"), bases=GOOGLE_BASES),
-    Entry("gemini_embeddings", "routing.surfaces.gemini_embeddings", _gemini("embedContent"), bases=GOOGLE_BASES),
-    Entry("gemini_batch_embeddings", "routing.surfaces.gemini_embeddings", _gemini("batchEmbedContents"), bases=GOOGLE_BASES),
-    Entry("cohere_embeddings", "routing.surfaces.cohere_embeddings", ("/embed",), bases=COHERE_BASES),
+    Entry(
+        "gemini",
+        "routing.surfaces.gemini",
+        _gemini("generateContent", "streamGenerateContent"),
+        bases=GOOGLE_BASES,
+        operation="generate_content",
+    ),
+    Entry("gemini_embeddings", _VECTORS, _gemini("embedContent"), b"", GOOGLE_BASES, _EMBEDS),
+    Entry("gemini_batch_embeddings", _VECTORS, _gemini("batchEmbedContents"), b"", GOOGLE_BASES, _EMBEDS),
+    Entry("cohere_embeddings", "routing.surfaces.cohere_embeddings", ("/embed",), b"", COHERE_BASES, _EMBEDS),
 )
 CHAT: Final = SURFACES[0]
+_OPERATIONS: Final = {entry.format: entry.operation or entry.format for entry in SURFACES}
+
+
+def operation_of(format: str) -> str:
+    """What telemetry calls a request of a surface; one that is not known here by its own name."""
+    return _OPERATIONS.get(format, format)
 
 
 def surface_of(entry: Entry) -> Surface:
