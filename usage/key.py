@@ -19,7 +19,11 @@ ENTROPY_BYTES = 32
 ACCOUNT_PREFIXES = (b"sk_read_", b"sk_mgmt_", b"op_")
 """Of keys that read an account, or manage it, and of operators' tokens: they call no model."""
 MARK_CHARS = 8
-_SECRET = re.compile(r"(sk_live_|sk_read_|sk_mgmt_|op_|nt_|ng_[A-Za-z0-9_@-]+\.)[A-Za-z0-9_-]{12,}", re.ASCII)
+_SECRET = re.compile(
+    r"((?:sk_live_|sk_read_|sk_mgmt_|op_|nt_|ng_[A-Za-z0-9_@-]+\.)(?=[A-Za-z0-9_-]{12})"
+    r"|(?:code_|login_|session_)(?=[0-9a-z]{6}_[0-9a-z]{12}))[A-Za-z0-9_-]+",
+    re.ASCII,
+)
 _MARKED = slice(0, -6 - MARK_CHARS)
 _MARK = slice(-6 - MARK_CHARS, -6)
 

@@ -9,12 +9,12 @@ import base64
 import hashlib
 import hmac
 import re
-import secrets
 from urllib.parse import urlsplit
 
 import msgspec
 
 from collector.accounts.accounts import KeyTerms, Mistake, check_terms, create_key
+from collector.accounts.marks import CODE, make_secret
 from collector.store.contract import Tx
 
 CODE_MS = 600_000
@@ -56,11 +56,11 @@ def issue_code(tx: Tx, grant: Grant, now_ms: int) -> str:
     check_challenge(grant.challenge, "S256")
     check_terms(grant.terms)
     tx.run("DELETE FROM auth_codes WHERE expires_ms <= ?", now_ms)
-    code = "code_" + secrets.token_urlsafe(32)
+    code = make_secret(tx, CODE)
     terms = grant.terms
     tx.run(
-        "INSERT INTO auth_codes (digest, account, challenge, method, name, limit_nano, limit_reset, key_expires_ms, expires_ms)"
-        " VALUES (?, ?, ?, 'S256', ?, ?, ?, ?, ?)",
+        "INSERT INTO auth_codes (digest, account, challenge, method, name, limit_nano, limit_reset, key_expires_ms, expires_ms,"
+        " marked) VALUES (?, ?, ?, 'S256', ?, ?, ?, ?, ?, 1)",
         *(_digest(code), grant.account, grant.challenge, terms.name, terms.limit_nano, terms.limit_reset, terms.expires_ms),
         now_ms + CODE_MS,
     )

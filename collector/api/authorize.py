@@ -4,15 +4,18 @@ asked at the dashboard (`/auth` leads there), or given by whoever holds a manage
 from typing import Annotated, Literal
 
 import msgspec
+from starlette.requests import Request
 
 from collector.accounts import authorization
 from collector.accounts.accounts import KeyTerms
 from collector.accounts.audit_log import Actor, record
+from collector.accounts.marks import CODE
 from collector.api.account import Of
 from collector.api.caller import MANAGERS
-from collector.api.operation import Call, Operation
+from collector.api.operation import Call, Operation, decode_body
 from collector.api.problem import ApiError
 from collector.api.shapes import Dollars, expiry_of, nano_of, timestamp
+from collector.service import Collector
 from collector.store.contract import Tx
 from usage.key import masked
 
@@ -78,11 +81,21 @@ def exchange(tx: Tx, call: Call) -> Exchanged | ApiError:
     found = authorization.redeem_code(tx, call.body.code, call.body.code_verifier, call.now_ms)
     if found is None:
         # Returned, not raised: what used the code up has to be kept.
-        return ApiError(403, "the code is unknown, used or old, or the verifier is not that of its challenge", "invalid_grant")
+        return _invalid()
     key, account = found
     detail = {"account": account, "label": masked(key)}
     record(tx, Actor("application", call.caller.origin), "key.create", account, detail, call.now_ms)
     return Exchanged(key, account)
+
+
+async def _check(collector: Collector, request: Request, raw: bytes) -> None:
+    """An invented code costs no transaction. ApiError."""
+    if not await collector.marks.may_open(decode_body(CodeExchange, raw).code, CODE):
+        raise _invalid()
+
+
+def _invalid() -> ApiError:
+    return ApiError(403, "the code is unknown, used or old, or the verifier is not that of its challenge", "invalid_grant")
 
 
 OPERATIONS = (
@@ -92,6 +105,6 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/auth/keys", "Change a code for its key", frozenset(), exchange, Exchanged, None, CodeExchange, has_effect=True,
-        errors=(403,),
+        errors=(403,), check=_check,
     ),
 )  # fmt: skip

@@ -95,6 +95,8 @@ class Operation(msgspec.Struct, frozen=True):
     """How long a 404 waits for what may be on its way."""
     secret: Callable[[Tx, bytes, Any], str] | None = None
     """(store, entropy, the answer as it was kept) → the secret that was in the answer, made again."""
+    check: Callable[[Collector, Request, bytes], Awaitable[None]] | None = None
+    """Where `roles` are empty: (collector, request, body) are looked at before the store is asked for anything. ApiError."""
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -145,8 +147,11 @@ async def _answer(collector: Collector, operation: Operation, request: Request) 
             raise ApiError(403, "a page of another site may not do this", "wrong_origin")
         return caller
 
-    await collector.read(admit)
+    if operation.roles:
+        await collector.read(admit)
     raw = await _read_body(request) if request.method in UNSAFE else b""
+    if operation.check is not None:
+        await operation.check(collector, request, raw)
 
     def work(tx: Tx, now_ms: int) -> tuple[int, Any]:
         caller = admit(tx, now_ms)

@@ -4,6 +4,7 @@ import datetime
 from typing import Annotated, Literal
 
 import msgspec
+from starlette.requests import Request
 
 from collector.accounts import payments, stripe
 from collector.accounts.accounts import Mistake
@@ -17,6 +18,7 @@ from collector.api.exports import CSV, Range, money
 from collector.api.operation import Call, Later, Operation, PlainAnswer
 from collector.api.problem import ApiError, missing, wrong
 from collector.api.shapes import Amount, Dollars, ms_of, nano_of, timestamp
+from collector.service import Collector
 from collector.store.contract import Tx
 from usage.pricing import dollars
 
@@ -135,10 +137,15 @@ class Received(msgspec.Struct, frozen=True):
     credited: bool
 
 
-def hear_stripe(tx: Tx, call: Call) -> Received:
-    secret = stripe.StripeSettings.read().webhook_secret
-    if not stripe.is_signed(secret, call.headers.get("stripe-signature", ""), call.raw, call.now_ms // 1000):
+async def _check_stripe(collector: Collector, request: Request, raw: bytes) -> None:
+    """What Stripe has not signed costs no transaction. ApiError."""
+    secret, signature = stripe.StripeSettings.read().webhook_secret, request.headers.get("stripe-signature", "")
+    if not stripe.is_signed(secret, signature, raw, collector.clock_ms() // 1000):
         raise ApiError(400, "the signature does not vouch for this body, or is too old", "invalid_signature")
+
+
+def hear_stripe(tx: Tx, call: Call) -> Received:
+    """What `_check_stripe` has let in."""
     try:
         paid = stripe.paid_by(call.raw)
     except stripe.StripeProblem as error:
@@ -186,6 +193,9 @@ OPERATIONS = (
         "POST", "/topups/checkout", "A page of Stripe's to buy credit on", MANAGERS, check_out, CheckoutAnswer, Of, Checkout,
         errors=(404, 502),
     ),
-    Operation("POST", "/webhooks/stripe", "Stripe tells what was paid", frozenset(), hear_stripe, Received, has_effect=True),
+    Operation(
+        "POST", "/webhooks/stripe", "Stripe tells what was paid", frozenset(), hear_stripe, Received, has_effect=True,
+        check=_check_stripe,
+    ),
     Operation("GET", "/invoices.csv", "What was paid and used, per month", READERS, export_statement, CSV, Range),
 )  # fmt: skip

@@ -1,16 +1,17 @@
 """Sessions of the dashboard, and the one-time links that open them.
 
-Rule: what a browser holds is 256 random bits; the store has their SHA-256 only. Rule: a session can be revoked at any time and
-ends by itself, after a day without use or a week at most. Rule: a link opens one session, once, within its life.
+Rule: what a browser holds is 155 random bits with the deployment's mark; the store has its SHA-256 only. Rule: a session can be
+revoked at any time and ends by itself, after a day without use or a week at most. Rule: a link opens one session, once, within
+its life.
 Limits: a session has one role: `read` and `management` for one account, `operator` for all of them.
 """
 
 import hashlib
-import secrets
 
 import msgspec
 
 from collector.accounts.accounts import Mistake
+from collector.accounts.marks import LINK, SESSION, make_secret
 from collector.accounts.roles import Role
 from collector.store.contract import Row, Tx
 
@@ -54,7 +55,7 @@ def open_session(
     tx: Tx, account: str, role: Role, opened_by: str, address: str, user_agent: str, now_ms: int
 ) -> tuple[str, Session]:
     """(the secret for the cookie, the session)."""
-    secret = secrets.token_urlsafe(32)
+    secret = make_secret(tx, SESSION)
     session = Session(
         digest_of(secret),
         account,
@@ -67,7 +68,7 @@ def open_session(
         now_ms + LIFE_MS,
     )
     tx.run("DELETE FROM sessions WHERE expires_ms <= ? OR seen_ms <= ?", now_ms, now_ms - IDLE_MS)
-    tx.run(f"INSERT INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", *msgspec.structs.astuple(session))
+    tx.run(f"INSERT INTO sessions ({_COLUMNS}, marked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)", *msgspec.structs.astuple(session))
     return secret, session
 
 
@@ -114,10 +115,10 @@ def make_link(tx: Tx, account: str, role: Role, now_ms: int, life_ms: int = LINK
     """The secret of a link that opens one session; Mistake for an account that does not exist."""
     if role != "operator" and tx.row("SELECT account FROM accounts WHERE account = ?", account) is None:
         raise Mistake(f"there is no account {account!r}")
-    secret = secrets.token_urlsafe(32)
+    secret = make_secret(tx, LINK)
     tx.run("DELETE FROM login_links WHERE expires_ms <= ?", now_ms)
     tx.run(
-        "INSERT INTO login_links (digest, account, role, expires_ms) VALUES (?, ?, ?, ?)",
+        "INSERT INTO login_links (digest, account, role, expires_ms, marked) VALUES (?, ?, ?, ?, 1)",
         digest_of(secret),
         "" if role == "operator" else account,
         role,

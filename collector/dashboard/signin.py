@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from collector.accounts.audit_log import Actor, record
+from collector.accounts.marks import LINK, SESSION
 from collector.accounts.roles import Role, find_credential, role_of
 from collector.dashboard.access import Forbidden, forget, keep, read_form, secret_of
 from collector.dashboard.sessions import (
@@ -54,7 +55,9 @@ class SignIn:
     async def use_link(self, request: Request) -> Response:
         address, secret = address_of(request), request.path_params["secret"]
         self._desk.attempts.check(address)
-        found = await self._desk.collector.write(lambda tx, now: use_link(tx, secret, now))
+        collector = self._desk.collector
+        may_open = await collector.marks.may_open(secret, LINK)
+        found = await collector.write(lambda tx, now: use_link(tx, secret, now)) if may_open else None
         if found is None:
             self._refused(request, address, "no link that signs in")
             text = "It was used already, or is too old. `tollway login ACCOUNT` prints another one."
@@ -80,9 +83,9 @@ class SignIn:
 
     async def welcome_back(self, request: Request) -> Response:
         """Behind a sign-in: whether the browser kept the session."""
-        secret = secret_of(request)
-        session = await self._desk.collector.read(lambda tx, now: find_session(tx, secret, now))
-        if session is not None:
+        collector, secret = self._desk.collector, secret_of(request)
+        may_open = await collector.marks.may_open(secret, SESSION)
+        if may_open and await collector.read(lambda tx, now: find_session(tx, secret, now)) is not None:
             return RedirectResponse(safe_next(request.query_params.get("next", "")), 303)
         return RedirectResponse("/dashboard/login?lost=1", 303)
 

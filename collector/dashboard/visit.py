@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from collector.accounts.audit_log import Actor
+from collector.accounts.marks import SESSION
 from collector.accounts.roles import Role
 from collector.analytics.calendar import UnknownZone, zone
 from collector.dashboard import figures
@@ -161,7 +162,7 @@ class Dashboard:
     async def _look_up(self, request: Request) -> tuple[Session, str, str] | None:
         """(session, the account it looks at, the name of that account's state); None without a living session."""
         secret, named = secret_of(request), request.query_params.get("account", "").replace("\0", "?")
-        if not secret:
+        if not secret or not await self.collector.marks.may_open(secret, SESSION):
             return None
 
         def work(tx: Tx, now: int) -> tuple[Session, str, str] | None:

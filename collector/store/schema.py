@@ -120,6 +120,9 @@ MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
         "ALTER TABLE keys ADD COLUMN account_limits TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE accounts ADD COLUMN rate_limits TEXT NOT NULL DEFAULT ''",
     ),
+    tuple(
+        f"ALTER TABLE {table} ADD COLUMN marked INTEGER NOT NULL DEFAULT 0" for table in ("sessions", "login_links", "auth_codes")
+    ),
 )
 
 VERSION = len(MIGRATIONS)

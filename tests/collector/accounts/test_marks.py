@@ -1,5 +1,6 @@
 """Invented credentials die at the collector's own doors: by their mark, before the store is asked for anything."""
 
+import hashlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,11 +9,15 @@ from typing import Any
 import httpx
 import pytest
 
-from collector.accounts.accounts import KeyTerms, create_key
+from collector.accounts.accounts import KeyTerms, create_account, create_key
+from collector.accounts.authorization import Grant, challenge_of, issue_code
+from collector.accounts.marks import CODE, KINDS, LINK, SESSION, Passing
 from collector.accounts.roles import create_credential
 from collector.app import create_app
-from collector.dashboard.access import ATTEMPTS_MAX
+from collector.dashboard.access import ATTEMPTS_MAX, COOKIE
+from collector.dashboard.sessions import make_link, open_session
 from collector.service import Collector
+from collector.store.contract import Tx
 from collector.store.sqlite import SqliteStore
 from tests.collector.facts import Clock
 from usage.key import ENTROPY_BYTES, digest, mint
@@ -20,6 +25,11 @@ from usage.key import ENTROPY_BYTES, digest, mint
 pytestmark = pytest.mark.anyio
 OTHER = b"another deployment's secret"
 TERMS = KeyTerms()
+VERIFIER = "v" * 43
+OLD = "A_-" * 14 + "z"
+"""The shape of secrets that expire, from before there were marks."""
+OPENS = {LINK: 303, SESSION: 200, CODE: 200}
+REFUSES = {LINK: 401, SESSION: 303, CODE: 403}
 INVENTED = ("sk_live_", "sk_read_", "sk_mgmt_", "op_")
 
 
@@ -42,7 +52,8 @@ class Doors:
         store = Counted.open(folder / "collector.db")
         assert isinstance(store, Counted)
         self.store: Counted = store
-        self.collector = Collector(self.store, Clock())
+        self.clock = Clock()
+        self.collector = Collector(self.store, self.clock)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(create_app(self.collector)), base_url="http://collector")
 
     async def ask(self, key: str, path: str = "/api/v1/credits", method: str = "GET") -> int:
@@ -51,6 +62,31 @@ class Doors:
     async def sign_in(self, key: str) -> int:
         headers = {"sec-fetch-site": "same-origin"}
         return (await self.http.post("/dashboard/login", data={"key": key}, headers=headers)).status_code
+
+    async def make(self, kind: Passing) -> str:
+        """A real secret of this kind, for the account `acct`."""
+
+        def work(tx: Tx, now: int) -> str:
+            create_account(tx, "acct", now)
+            if kind == LINK:
+                return make_link(tx, "acct", "read", now)
+            if kind == SESSION:
+                return open_session(tx, "acct", "read", "test", "192.0.2.1", "a browser", now)[0]
+            return issue_code(tx, Grant("acct", challenge_of(VERIFIER)), now)
+
+        return await self.collector.write(work)
+
+    async def open(self, kind: Passing, secret: str) -> int:
+        """Try it where it opens something; the status."""
+        self.http.cookies.clear()
+        headers = {"sec-fetch-site": "same-origin"}
+        if kind == LINK:
+            answer = await self.http.post(f"/dashboard/login/{secret}", data={"-": ""}, headers=headers)
+        elif kind == SESSION:
+            answer = await self.http.get("/dashboard/keys", headers={"cookie": f"{COOKIE}={secret}"})
+        else:
+            answer = await self.http.post("/v1/auth/keys", json={"code": secret, "code_verifier": VERIFIER})
+        return answer.status_code
 
 
 @pytest.fixture
@@ -92,6 +128,39 @@ async def test_invented_key_at_the_sign_in_page_costs_no_transaction(doors: Door
     for deployment in (b"", OTHER):
         for _ in range(ATTEMPTS_MAX // 2):
             assert await doors.sign_in(mint(os.urandom(ENTROPY_BYTES), deployment, prefix)[0]) == 401
+    assert doors.store.calls == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_invented_secret_that_expires_costs_no_transaction(doors: Doors, kind: Passing) -> None:
+    """A sign-in link, a session's cookie, an application's code: of the right shape without our mark, of the shape from before
+    there were marks, or of none; refused as ever, without a look at the store."""
+    made, other = await doors.make(kind), await doors.make(next(one for one in KINDS if one != kind))
+    assert await doors.open(kind, made) == OPENS[kind]
+    before = doors.store.calls
+    invented = [mint(os.urandom(ENTROPY_BYTES), deployment, kind.prefix)[0] for deployment in (b"", OTHER)]
+    for secret in (*invented, other, OLD, made[:-1], "x" * 1_900):
+        assert await doors.open(kind, secret) == REFUSES[kind]
+    assert doors.store.calls == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_secret_from_before_there_were_marks_opens_until_it_expires(doors: Doors, kind: Passing) -> None:
+    """As long as there is one that has not expired, secrets of its shape are looked up."""
+    secret = "code_" + OLD if kind == CODE else OLD
+    await doors.make(kind)
+    digest_of_old = hashlib.sha256(secret.encode()).hexdigest()
+    await doors.collector.write(lambda tx, now: tx.run(f"UPDATE {kind.table} SET digest = ?, marked = 0", digest_of_old))
+    assert await doors.open(kind, secret) == OPENS[kind]
+
+
+async def test_webhook_with_an_invented_signature_costs_no_transaction(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is open to the world, and what proves it is in the request: that is looked at first."""
+    monkeypatch.setenv("TOLLWAY_STRIPE_WEBHOOK_SECRET", "whsec")
+    before = doors.store.calls
+    for signature in ("", "t=1,v1=00", f"t={doors.clock.now_ms // 1000},v1={'0' * 64}"):
+        answer = await doors.http.post("/v1/webhooks/stripe", content=b"{}", headers={"stripe-signature": signature})
+        assert answer.status_code == 400
     assert doors.store.calls == before
 
 
