@@ -1,0 +1,96 @@
+"""Mistakes in what goes out for what came in, and in what is read, counted and priced of it."""
+
+from tests.soak.mutated.mutation import Mutation
+
+_PRICING = "tests/usage/test_pricing.py"
+_RELAY = "tests/edge/relay/test_relay.py"
+_FIRST = "tests/edge/relay/test_first_event.py"
+_BOUNDS = "tests/routing/metering/test_claims.py"
+_SSE = "tests/routing/wire/test_sse.py"
+
+MUTATIONS = (
+    # Bytes: what goes out is what came in.
+    Mutation("routing/wire/sse.py", 'if lines and lines[-1][-1:] != b"\\n":', "if False:", _SSE),
+    Mutation("routing/wire/sse.py", 'data = b"".join((*self.pieces, data))', "pass", _SSE),
+    Mutation(
+        "edge/relay/stream.py",
+        "await self._finish(sent + rewrite.fail(refusal_of(failure, generation.attempt.provider.name)))",
+        "await self._finish(sent)",
+        f"{_RELAY} {_FIRST}",
+    ),
+    # Reading: the right place, count and price of what came. Once acted out beside the code, now made in it.
+    Mutation(
+        "routing/wire/members.py",
+        "places[name] = (key.end(), key.end() + len(value))",
+        "places[name] = (text.find(value), text.find(value) + len(value))",
+        "tests/routing/wire/test_members.py",
+    ),
+    Mutation("routing/wire/sse.py", 'lines[-1][-1:] != b"\\n":', 'lines[-1][-1:] not in b"\\r\\n":', _SSE),
+    Mutation(
+        "routing/metering/bill.py",
+        "dollars(bill.cost_nano).encode()",
+        "b'%r' % (bill.cost_nano / 1e9)",
+        "tests/routing/metering/test_meter.py",
+    ),
+    Mutation("routing/metering/bounds.py", "if ours.since_claim > completion // 8 + 4:", "if False:", _BOUNDS),
+    Mutation(
+        "routing/metering/meter.py",
+        "if claim is None or (self._claim is not None and claim.is_empty):",
+        "if claim is None:",
+        "tests/routing/metering/test_meter.py",
+    ),
+    Mutation(
+        "routing/dialects/counts.py",
+        "of_prompt, of_completion = 0, max(gap, 0)",
+        "of_prompt, of_completion = 0, 0",
+        "tests/routing/dialects/test_openai.py",
+    ),
+    Mutation(
+        "routing/plan/reserve.py",
+        "(asked if bound is None or asked < bound else bound) * choices + extra",
+        "(asked if bound is None or asked < bound else bound) + extra",
+        "tests/routing/plan/test_reserve.py",
+    ),
+    Mutation(
+        "routing/plan/reserve.py",
+        "completion_max = own_cap * choices + extra",
+        "completion_max = own_cap + extra",
+        "tests/routing/plan/test_reserve.py",
+    ),
+    Mutation(
+        "routing/plan/reserve.py",
+        "min(own_cap, COMPLETION_TOKENS_MIN) * choices + extra",
+        "min(own_cap, COMPLETION_TOKENS_MIN) + extra",
+        "tests/routing/plan/test_reserve.py",
+    ),
+    Mutation(
+        "routing/plan/reserve.py",
+        "extra = options.extra_completion * choices",
+        "extra = options.extra_completion",
+        "tests/routing/plan/test_reserve.py",
+    ),
+    Mutation(
+        "routing/table/tariff.py",
+        "cost_nano(tokens, self.resolve(tokens.prompt, served)) <= hold_nano:",
+        "True:",
+        "tests/routing/table/test_tariff.py",
+    ),
+    Mutation(
+        "usage/pricing.py",
+        "return -(-cost_pico(tokens, rates) // PICO_PER_NANO)",
+        "return int(-(-cost_pico(tokens, rates) / 1e12 * 1e9 // 1))",
+        _PRICING,
+    ),
+    Mutation(
+        "edge/relay/whole.py",
+        'generation.settle("completed", exchange.status, monotonic())',
+        'context.task.get_loop().call_soon(generation.settle, "completed", exchange.status, monotonic())',
+        _RELAY,
+    ),
+    Mutation(
+        "edge/relay/stream.py",
+        '        self._settle("cancelled" if self.context.has_left else "completed")\n        await self._finish(sent)\n',
+        '        await self._finish(sent)\n        self._settle("cancelled" if self.context.has_left else "completed")\n',
+        _RELAY,
+    ),
+)
