@@ -10,6 +10,8 @@ import re
 import threading
 from collections import Counter
 
+from tests.patience import PATIENCE_S
+
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
@@ -37,12 +39,12 @@ class Link:
 
     def __enter__(self) -> "Link":
         self._thread.start()
-        assert self._ready.wait(5.0)
+        assert self._ready.wait(PATIENCE_S)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5.0)
+        self._thread.join(PATIENCE_S)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

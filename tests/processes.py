@@ -16,17 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-READY_S_MAX = 20.0
-STOP_S_MAX = 30.0
+from tests.patience import PATIENCE_S
+from tests.ports import free_port
+
+READY_S_MAX = STOP_S_MAX = PATIENCE_S
 COMMAND = str(Path(sys.executable).with_name("tollway"))
-
-
-def free_port() -> int:
-    """A TCP port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:

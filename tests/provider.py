@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.answers import Answer, Delay, Gate, respond
-
-WAIT_S_MAX = 20.0
+from tests.patience import PATIENCE_S
 
 
 @dataclass
@@ -70,7 +69,7 @@ class Provider:
         """Its connections are cut and its port refuses more, if that is not so already."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(WAIT_S_MAX)
+            self._thread.join(PATIENCE_S)
 
     @property
     def base_url(self) -> str:
@@ -92,7 +91,7 @@ class Provider:
     def wait_for_request(self, model: str, count: int = 1) -> Request:
         """The `count`-th request for `model`, as soon as it is there."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.requests[model]) >= count, WAIT_S_MAX), (
+            assert self._changed.wait_for(lambda: len(self.requests[model]) >= count, PATIENCE_S), (
                 f"no request {count} for {model}"
             )
             return self.requests[model][count - 1]

@@ -14,7 +14,8 @@ from typing import Any
 
 from tests.e2e.oracle import events, exact, nano
 from tests.e2e.statement import credit_nano, generation, wait_spent_nano
-from tests.processes import Account, Edge, Process, environment, free_port, get, make_account, post
+from tests.ports import free_port
+from tests.processes import Account, Edge, Process, environment, get, make_account, post
 
 INPUT, OUTPUT = "0.02", "0.06"
 TABLE = """

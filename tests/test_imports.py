@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.processes import free_port
+from tests.ports import free_port
 
 TREE = Path(__file__).parents[1]
 LATER = (

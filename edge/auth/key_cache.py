@@ -14,7 +14,6 @@ from edge.collector_client.session import CollectorSession
 from edge.tasks import Tasks
 from usage.protocol import Acquire, Policy, Unreachable
 
-WAIT_S_MAX = 0.5
 AT_ONCE_MAX = 16
 WAITING_MAX = 1_000
 UNMARKED_SHARE = 8
@@ -23,10 +22,12 @@ UNMARKED_SHARE = 8
 class KeyCache:
     """Policies by digest, and the look-ups under way."""
 
-    def __init__(self, session: CollectorSession, tasks: Tasks, clock: Callable[[], float]) -> None:
+    def __init__(self, session: CollectorSession, tasks: Tasks, clock: Callable[[], float], wait_s: float) -> None:
+        """`wait_s`: how long a request waits for a look-up."""
         self._session = session
         self._tasks = tasks
         self._clock = clock
+        self._wait_s = wait_s
         self.policies = Policies()
         self._lookups: dict[str, asyncio.Task[Unreachable | None]] = {}
         self._gate = asyncio.Semaphore(AT_ONCE_MAX)
@@ -47,7 +48,7 @@ class KeyCache:
         return known.policy
 
     async def look_up(self, digest: str, has_mark: bool = True) -> Policy | None:
-        """The policy of a key; None: there is no such key. Raises Unreachable, after 500 ms at the latest. `has_mark`: it bears
+        """The policy of a key; None: there is no such key. Raises Unreachable, after `wait_s` at the latest. `has_mark`: it bears
         the deployment's, so it was not invented."""
         now_s = self._clock()
         known = self.policies.find(digest, now_s)
@@ -63,7 +64,7 @@ class KeyCache:
             if waiting >= most:
                 raise Unreachable("too many unknown keys at once", 1.0)
             task = self._begin(digest, has_mark)
-        await asyncio.wait({task}, timeout=WAIT_S_MAX)
+        await asyncio.wait({task}, timeout=self._wait_s)
         if not task.done():
             raise Unreachable("the collector did not answer in time", 1.0)
         problem = task.result()

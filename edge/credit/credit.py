@@ -41,7 +41,7 @@ RIDES_AFTER_S = 3.0
 
 
 class Credit:
-    """The credit of one process: one wallet per purse, in one epoch of one node."""
+    """The credit of one process: one wallet per purse, in one epoch of one node. A request waits `wait_s` for the collector."""
 
     def __init__(
         self,
@@ -58,13 +58,14 @@ class Credit:
         unix: Clock | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         limiter: RateLimiter | None = None,
+        wait_s: float = COLD_WAIT_S,
     ) -> None:
-        self._limiter = limiter or RateLimiter(clock)
+        self._limiter, self._pause, self._wait_s = limiter or RateLimiter(clock), pause, wait_s
         self._session = CollectorSession(node, epoch, collector, on_fenced, salt)
         self._tasks = tasks
         self._clock = clock
         self._unix = unix or Clock()
-        self._key_cache = KeyCache(self._session, tasks, clock)
+        self._key_cache = KeyCache(self._session, tasks, clock, wait_s)
         self.find = self._key_cache.find
         """The policy of a key that was looked up before, without asking."""
         self._wallets: dict[str, Wallet] = {}
@@ -72,7 +73,6 @@ class Credit:
         self._flights: dict[str, PendingAcquire] = {}
         self._key_version = key_version
         self._on_contact = on_contact
-        self._pause = pause
         self._polled_s = self.contact_s = clock()
         """When the collector was last asked, and when the last question was asked that it answered."""
         self.problem = ""
@@ -181,7 +181,7 @@ class Credit:
             return HoldAnswer(0)
         want_nano, min_nano = max(want_nano, min_nano, 1), max(min_nano, 1)
         now_s = self._clock()
-        until_s = now_s + COLD_WAIT_S
+        until_s = now_s + self._wait_s
         wallet = self._wallets.get(policy.purse)
         if wallet is None:
             wallet = self._wallets[policy.purse] = Wallet(policy.purse, policy.digest, now_s)
@@ -202,7 +202,7 @@ class Credit:
                 return HoldAnswer(retry_after_s=1.0, reason=_ELSEWHERE)
             if refused and is_elsewhere(wallet):
                 await self._pause(RECALL_PAUSE_S)
-                until_s = self._clock() + COLD_WAIT_S
+                until_s = self._clock() + self._wait_s
             if problem is not None or now_s >= until_s or now_s < wallet.retry_at_s:
                 break
             flight = self._flights.get(policy.purse) or self._fly(wallet)

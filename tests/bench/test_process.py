@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.process import DidNotStart, Gone, free_port, is_alive, started, wait_until_listening
+from bench.process import DidNotStart, Gone, is_alive, started, wait_until_listening
+from tests.ports import free_port
 
 PARENT = """
 import socket, subprocess, sys

@@ -19,6 +19,7 @@ from collector.store.contract import Store
 from collector.store.postgres import PostgresStore
 from collector.store.sqlite import SqliteStore
 from tests.collector.facts import Clock
+from tests.patience import PATIENCE_S
 
 _numbers = itertools.count(1)
 
@@ -35,7 +36,7 @@ def postgres_server() -> Iterator[Any]:
     process = server.get_postmaster_info().process
     assert process is not None
     process.send_signal(signal.SIGQUIT)
-    process.wait(5)
+    process.wait(PATIENCE_S)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -18,6 +18,7 @@ from collector.ledger.audit import verify
 from collector.store.contract import Store, StoreUnavailable
 from collector.store.postgres import PostgresStore
 from tests.collector.facts import NOON_MS, Caller, absorbed_nano, available_nano, make_fact, spent_nano
+from tests.patience import PATIENCE_S
 from usage.key import digest
 from usage.protocol import Ack, Acquire, Acquired, Batch, Boot
 from usage.record import Rates
@@ -186,8 +187,7 @@ def test_nodes_that_renew_the_same_accounts_do_not_wait_for_each_other(stores: l
     """Eight nodes, renewals in any order: not one deadlock. The long form is scripts/soak renewals."""
     before = deadlocks(stores[0])
     batches = renew_for(stores, 4.0, 8, 12)
-    assert batches > 50
-    time.sleep(0.1)
+    assert batches > 10
     assert deadlocks(stores[0]) == before
 
 
@@ -234,7 +234,7 @@ def test_deadlock_is_resolved_by_a_retry(stores: list[PostgresStore]) -> None:
             accounts.add_credit(tx, first, 1, "", NOON_MS)
             if first not in met:
                 met.add(first)
-                gate.wait(10)
+                gate.wait(PATIENCE_S)
             accounts.add_credit(tx, second, 1, "", NOON_MS)
 
         store.write(work)

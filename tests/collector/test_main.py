@@ -3,7 +3,6 @@
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import tomllib
@@ -23,20 +22,19 @@ from collector.leasing import nodes
 from collector.ledger.audit import verify
 from collector.store.sqlite import SqliteStore
 from tests.collector.facts import NOON_MS, Caller, make_fact
+from tests.patience import PATIENCE_S, wait_until
+from tests.ports import free_port
 from usage.key import digest
 from usage.protocol import Ack, Batch, Boot, Booted
 
 ROOT = Path(__file__).parents[2]
-READY_S = 10.0
 
 
 class Process:
     """`python -m collector` on a free port, started again at will."""
 
     def __init__(self, data: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.environ = {**os.environ, "TOLLWAY_DATA": str(data), "PORT": str(self.port), "HOST": "127.0.0.1"}
         self.environ.pop("TOLLWAY_DATABASE", None)
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", transport=httpx.HTTPTransport(retries=0))
@@ -53,15 +51,20 @@ class Process:
             start_new_session=True,
             preexec_fn=self.before,
         )
-        # Retried connects wait a little longer each time: 0.5 s, 1 s, 2 s ... is httpx's own back-off.
-        with httpx.Client(transport=httpx.HTTPTransport(retries=4), timeout=READY_S) as patient:
-            path = "readyz" if is_ready else "healthz"
-            assert patient.get(f"http://127.0.0.1:{self.port}/{path}").status_code == 200
+        wait_until(lambda: self.answers("readyz" if is_ready else "healthz"))
+
+    def answers(self, path: str) -> bool:
+        assert self.child is not None
+        assert self.child.poll() is None, f"it ended with {self.child.returncode}"
+        try:
+            return self.http.get(f"/{path}").status_code == 200
+        except httpx.TransportError:
+            return False
 
     def end(self, how: signal.Signals) -> None:
         if self.child is not None:
             os.killpg(self.child.pid, how)
-            self.child.wait(10)
+            self.child.wait(PATIENCE_S)
             self.child = None
 
 
@@ -131,7 +134,7 @@ def test_collector_killed_leaves_nobody_serving(process: Process) -> None:
     process.start()
     assert process.child is not None
     process.child.kill()
-    process.child.wait(10)
+    process.child.wait(PATIENCE_S)
     process.child = None
     with pytest.raises(httpx.TransportError):
         process.http.get("/healthz")

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from tests.e2e.oracle import exact, nano
+from tests.patience import PATIENCE_S
 from tests.processes import Account, Reply, get
 
-WAIT_S_MAX = 15.0
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], is_right: Callable[[T], bool], within_s: float = WAIT_S_MAX) -> T:
+def eventually(look: Callable[[], T], is_right: Callable[[T], bool], within_s: float = PATIENCE_S) -> T:
     """What `look` returns as soon as `is_right` says so."""
     ends_s = time.monotonic() + within_s
     while True:
@@ -43,6 +43,6 @@ def credit_nano(port: int, account: Account) -> tuple[int, int]:
     return nano(data["total_credits"]), nano(data["total_usage"])
 
 
-def wait_spent_nano(port: int, account: Account, spent_nano: int, within_s: float = WAIT_S_MAX) -> None:
+def wait_spent_nano(port: int, account: Account, spent_nano: int, within_s: float = PATIENCE_S) -> None:
     """Wait until exactly so much was spent."""
     eventually(lambda: credit_nano(port, account)[1], lambda spent: spent == spent_nano, within_s)

@@ -14,7 +14,6 @@ import pytest
 from openrouter import OpenRouter
 
 from collector.accounts.authorization import challenge_of
-from collector.api.generations import GENERATION_WAIT_S
 from tests.answers import completion, respond
 from tests.e2e.conftest import providers_toml
 from tests.e2e.oracle import cost_nano
@@ -162,7 +161,5 @@ def test_generation_is_there_through_any_edge(provider: Provider, tmp_path: Path
         caller = make_account(collector, "acme", "2.50")
         for _ in range(3):
             gen_id = call(one, caller, model)
-            started_s = time.monotonic()
             reply = get(other.port, f"/api/v1/generation?id={gen_id}", caller.headers)
             assert (reply.status, reply.json()["data"]["id"]) == (200, gen_id)
-            assert time.monotonic() - started_s < GENERATION_WAIT_S

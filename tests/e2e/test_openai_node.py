@@ -15,6 +15,7 @@ import pytest
 
 from tests.answers import DONE, Delay, Gate, completion, delta, event, respond, spoken, stream, usage_chunk
 from tests.e2e.oracle import cost_nano, nano
+from tests.patience import PATIENCE_S
 from tests.processes import Account, Edge, make_account
 from tests.provider import Provider
 
@@ -143,7 +144,7 @@ def test_stream_left_early(create: Call, provider: Provider, model: str) -> None
     """Leaving the loop closes the connection to the provider."""
     provider.script(model, stream([event(delta(content="first")), Gate(f"{model}-never"), DONE]))
     assert text_of(create(stream=True, leave_after=1)["chunks"]) == "first"
-    assert provider.wait_for_request(model).closed.wait(2.0)
+    assert provider.wait_for_request(model).closed.wait(PATIENCE_S)
 
 
 def test_errors_of_the_request(create: Call, provider: Provider, model: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.answers import DONE, Gate, Step, completion, delta, event, respond, spoken, stream, usage_chunk
 from tests.e2e.oracle import cost_nano
+from tests.patience import PATIENCE_S
 from tests.processes import Account, Edge
 from tests.provider import Provider
 
@@ -218,7 +219,7 @@ def test_stream_left_early(client: openai.OpenAI, provider: Provider, model: str
     provider.script(model, stream([event(delta(content="first")), Gate(f"{model}-never"), DONE]))
     with client.chat.completions.create(model=f"mock/{model}", messages=MESSAGES, stream=True) as chunks:
         assert next(iter(chunks)).choices[0].delta.content == "first"
-    assert provider.wait_for_request(model).closed.wait(2.0)
+    assert provider.wait_for_request(model).closed.wait(PATIENCE_S)
 
 
 @pytest.mark.anyio

@@ -4,13 +4,14 @@ import json
 import re
 import shutil
 import subprocess
-import time
 import urllib.parse
 from pathlib import Path
 
 import pytest
 
-from tests.processes import Edge, free_port, get, make_account, post
+from tests.patience import wait_until
+from tests.ports import free_port
+from tests.processes import Edge, get, make_account, post
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "alerts.yml"
@@ -92,13 +93,14 @@ def test_every_panel_has_data(tmp_path: Path) -> None:
                 wanted = [*expressions(DASHBOARD), *OTHERS]
                 names = set(re.findall(r"\b(?:tollway|gen_ai)_[a-z_]+", RULES.read_text()))
                 names -= {name for name in names if name.startswith(("tollway_collector_", "gen_ai_provider"))}
-                missing = [*wanted, *sorted(names)]
-                until_s = time.monotonic() + 8.0
-                while missing and time.monotonic() < until_s:
+                missing = [one for one in (*wanted, *sorted(names)) if NEEDS_TROUBLE not in one]
+
+                def has_all() -> bool:
                     _traffic(edge, account.headers)
-                    time.sleep(0.4)  # a scrape or two
-                    missing = [one for one in missing if not _has_data(port, one)]
-                assert [one for one in missing if NEEDS_TROUBLE not in one] == []
+                    missing[:] = [one for one in missing if not _has_data(port, one)]
+                    return not missing
+
+                wait_until(has_all)
             finally:
                 running.terminate()
 

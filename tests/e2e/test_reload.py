@@ -11,7 +11,8 @@ import pytest
 from tests.answers import completion, respond
 from tests.e2e.conftest import providers_toml
 from tests.e2e.statement import eventually
-from tests.processes import COMMAND, Edge, free_port, get, make_account, post
+from tests.ports import free_port
+from tests.processes import COMMAND, Edge, get, make_account, post
 from tests.provider import Provider
 from tests.soak.reloads import failed, house_of_reloads, reload_often
 

@@ -1,12 +1,13 @@
 """What keeps an edge from starting is one line that names it, whichever server was to listen."""
 
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.processes import COMMAND, Edge, environment, free_port
+from tests.patience import wait_until
+from tests.ports import free_port
+from tests.processes import COMMAND, Edge, environment
 
 
 def serve(folder: Path, **env: str) -> tuple[int, str, str]:
@@ -57,10 +58,7 @@ def test_store_that_is_damaged_is_one_line(server: str, tmp_path: Path) -> None:
 def test_port_that_is_taken_is_one_line(server: str, tmp_path: Path) -> None:
     """The one who has it serves on."""
     with Edge(tmp_path / "first", "", TOLLWAY_SERVER=server) as first:
-        deadline_s = time.monotonic() + 5
-        while f"tollway listens on http://127.0.0.1:{first.port}" not in first.log:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.02)
+        wait_until(lambda: f"tollway listens on http://127.0.0.1:{first.port}" in first.log)
         status, out, err = serve(tmp_path / "second", TOLLWAY_SERVER=server, PORT=str(first.port))
         assert (status, err.count("\n")) == (2, 1)
         assert "listens on" not in out

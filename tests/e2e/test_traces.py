@@ -4,7 +4,6 @@ import http.server
 import importlib
 import json
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 from tests.answers import completion, respond
 from tests.e2e.conftest import providers_toml
+from tests.patience import wait_until
 from tests.processes import Edge, make_account, post
 from tests.provider import Provider
 from usage.trace import is_sampled, onward, span_ids, trace_of
@@ -72,9 +72,7 @@ def test_sampled_request_is_two_spans_and_one_line(tmp_path: Path, provider: Pro
         for flags in ("01", "00"):
             headers = account.headers | {"traceparent": f"00-{TRACE}-{PARENT}-{flags}"}
             assert post(edge.port, body, headers).status == 200
-        until_s = time.monotonic() + 8.0
-        while not receiver.bodies and time.monotonic() < until_s:
-            time.sleep(0.05)  # spans go every second
+        wait_until(lambda: receiver.bodies)  # spans go every second
         assert edge.stop() == 0
         lines = [json.loads(line) for line in edge.log.splitlines() if line.startswith('{"time_ms"')]
     (told,) = receiver.bodies

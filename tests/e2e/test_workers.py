@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +15,10 @@ from typing import Any
 from tests.answers import DONE, Delay, completion, delta, event, respond, stream, usage_chunk
 from tests.books import records
 from tests.e2e.conftest import providers_toml
+from tests.patience import PATIENCE_S, wait_until
 from tests.processes import COMMAND, Account, Collector, Edge, Reply, get, make_account, post, run, run_json
 from tests.processes import ask as http_ask
 from tests.provider import Provider
-
-WAIT_S = 15.0
 
 
 @contextmanager
@@ -30,13 +29,6 @@ def house(folder: Path, **env: str) -> Iterator[tuple[Provider, Collector, Edge,
         with edge:
             wait_until(lambda: edge.log.count("serves in epoch") >= 2)
             yield provider, collector, edge, make_account(collector, "caller", "100.00")
-
-
-def wait_until(is_so: Callable[[], object]) -> None:
-    until_s = time.monotonic() + WAIT_S
-    while not is_so():
-        assert time.monotonic() < until_s
-        time.sleep(0.02)
 
 
 def ask(edge: Edge, account: Account, model: str = "model-1", *, streams: bool = False) -> tuple[int, bytes]:
@@ -217,9 +209,7 @@ def test_other_number_of_workers_ships_what_the_others_left(tmp_path: Path) -> N
             assert nodes_left(edge) == nodes
             edge.env["TOLLWAY_WORKERS"] = workers
             edge.start()
-            shipped_by = time.monotonic() + WAIT_S
-            while nodes_left(edge) & nodes:
-                assert time.monotonic() < shipped_by
+            wait_until(lambda: not nodes_left(edge) & nodes)  # noqa: B023
             assert len(records(collector, account.name)) == asked
 
 
@@ -239,7 +229,7 @@ def test_workers_leave_with_their_supervisor(tmp_path: Path) -> None:
         )
         assert len(records(collector, account.name)) == 1
         assert edge.child is not None
-        edge.child.wait(5)
+        edge.child.wait(PATIENCE_S)
         edge.child = None
         edge.start()
         assert ask(edge, account)[0] == 200
@@ -251,7 +241,7 @@ def test_workers_without_a_collector_are_refused(tmp_path: Path) -> None:
         edge = Edge(tmp_path / "edge", providers_toml(provider), TOLLWAY_WORKERS="2")
         edge.launch()
         assert edge.child is not None
-        assert edge.child.wait(WAIT_S) == 2
+        assert edge.child.wait(PATIENCE_S) == 2
         assert "--workers needs a collector that all of them share" in edge.log
         assert "Traceback" not in edge.log
 

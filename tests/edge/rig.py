@@ -29,6 +29,7 @@ from edge.write_batch import WriteBatch
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from tests.collectors import ScriptedCollector
 from tests.offices import Office
+from tests.patience import PATIENCE_S
 from usage import key
 from usage.protocol import Boot
 from usage.record import UsageRecord
@@ -220,7 +221,7 @@ class Rig:
         epoch = self.office.boot(Boot("n", "boot")).epoch
         self.journal = Journal.open(str(self._folder / "journal"), "n", epoch, durability=self._durability)
         self.limiter = RateLimiter()
-        self.credit = Credit("n", epoch, self.collector, self.tasks, limiter=self.limiter)
+        self.credit = Credit("n", epoch, self.collector, self.tasks, limiter=self.limiter, wait_s=PATIENCE_S)
         self._asking = self.tasks.spawn("limits", self.limiter.reports.run(self.credit.poll))
         self.metrics = Metrics()
         books = AccountingContext("n", epoch, self.journal, self.credit, self.metrics, self.limiter)

@@ -15,6 +15,7 @@ from collector.store.sqlite import SqliteStore
 from edge.clock import TOLERANCE_MS, Clock
 from edge.node import Node
 from edge.settings import Settings
+from tests.patience import PATIENCE_S
 
 DAY_MS = 86_400_000
 NANO = 1_000_000
@@ -83,13 +84,13 @@ async def test_daily_limit_is_the_collectors_day(tmp_path: Path, lead_ms: int) -
         free = await collector.create_key("acme")
         assert await ask(node, free) == 200
         assert node.shipper is not None
-        assert await node.shipper.flush(5.0)
+        assert await node.shipper.flush(PATIENCE_S)
         (cost_nano,) = await collector.read(lambda tx, now: tx.row("SELECT MAX(cost_nano) FROM records")) or (0,)
         limited = await collector.create_key("acme", KeyTerms(limit_nano=5 * cost_nano, limit_reset="daily"))
         served = 0
         for _ in range(24):
             served += await ask(node, limited) == 200
-            await node.shipper.flush(5.0)
+            await node.shipper.flush(PATIENCE_S)
         assert 1 <= served <= 5
         rows = await collector.read(lambda tx, now: tx.rows("SELECT started_ms, gen_id FROM records"))
         assert len(rows) == served + 1

@@ -5,7 +5,6 @@ import errno
 import logging
 import sqlite3
 import ssl
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from edge.settings import Settings
 from edge.tasks import Tasks
 from edge.telemetry.exposition import written
 from tests.collector.facts import make_caller, make_fact
+from tests.patience import PATIENCE_S, until
 from usage.protocol import Boot, Booted, CollectorClient, Unreachable
 
 pytestmark = pytest.mark.anyio
@@ -104,13 +104,6 @@ async def started(
         await collector.shut_down()
 
 
-async def until(is_so: Callable[[], bool], seconds: float = 5.0) -> None:
-    began_s = time.monotonic()
-    while not is_so():
-        assert time.monotonic() - began_s < seconds
-        await asyncio.sleep(0.01)
-
-
 @pytest.mark.parametrize("kind", range(len(KINDS)))
 async def test_supervised_tasks_that_die_live_again(kind: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Killed together by one kind of exception: each has its line in the log, all work again, and no record is lost."""
@@ -126,7 +119,7 @@ async def test_supervised_tasks_that_die_live_again(kind: int, tmp_path: Path, c
             if seq == 1:
                 node.tasks.kill(KINDS[kind])
                 await until(lambda: set(node.metrics.restarts) == set(node.tasks.supervised) - {"join"} >= SUPERVISED)
-            assert await node.shipper.flush(5.0)
+            assert await node.shipper.flush(PATIENCE_S)
         assert node.readiness().is_ready
         lines = [line for family in node.metrics.families() for line in written(family, is_open=False)]
         assert 'tollway_task_restarts_total{task="shipper"} 1\n' in lines
@@ -137,7 +130,7 @@ async def test_supervised_tasks_that_die_live_again(kind: int, tmp_path: Path, c
 
 
 async def test_supervised_tasks_that_die_again_and_again_turn_readiness_red(tmp_path: Path) -> None:
-    """Within five seconds, each by its name; and green again when they live."""
+    """Each by its name; and green again when they live."""
     async with started(tmp_path) as (node, _):
         assert node.readiness().is_ready
         assert isinstance(node.tasks, MortalTasks)
@@ -147,7 +140,7 @@ async def test_supervised_tasks_that_die_again_and_again_turn_readiness_red(tmp_
         assert not readiness.is_ready
         assert all(f"task {name} fails: RuntimeError: injected" in readiness.problems for name in SUPERVISED)
         node.tasks.is_lasting = False
-        await until(lambda: node.readiness().is_ready, 10.0)
+        await until(lambda: node.readiness().is_ready)
 
 
 class Counting:
@@ -272,7 +265,7 @@ async def test_backlog_goes_as_soon_as_the_collector_is_back(tmp_path: Path) -> 
         node.shipper._failures = 30
         await until(lambda: node.shipper is not None and node.shipper.failures_total > 1)
         is_away = False
-        await until(lambda: node.journal is not None and node.journal.acked_through == 1, 3.5)
+        await until(lambda: node.journal is not None and node.journal.acked_through == 1)
 
 
 async def test_store_that_is_damaged_turns_readiness_red_at_once(tmp_path: Path) -> None:
@@ -294,7 +287,7 @@ async def test_store_that_is_damaged_turns_readiness_red_at_once(tmp_path: Path)
         await until(lambda: not node.readiness().is_ready)
         assert "database disk image is malformed" in node.readiness().problems[0]
         collector.write = original  # type: ignore[method-assign]
-        await until(lambda: node.readiness().is_ready, 10.0)
+        await until(lambda: node.readiness().is_ready)
 
 
 async def test_credit_goes_back_though_the_epoch_cannot_be_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,9 +23,10 @@ from routing.failures.failure import AttemptFailed, Kind, Sent, Source
 from tests.disks import FaultyDisk, RememberingDisk
 from tests.edge.generations import gen_id, intent, record
 from tests.edge.journal.test_journal import ALL, open_journal, recovered
-from tests.edge.upstreams import head_for, target_of, until
+from tests.edge.upstreams import head_for, target_of
+from tests.patience import until
 from tests.peers import Line, Peer, answering
-from tests.processes import free_port
+from tests.ports import free_port
 from usage.record import Tokens
 
 pytestmark = pytest.mark.anyio

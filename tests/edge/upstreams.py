@@ -1,15 +1,13 @@
-"""What the tests of upstream transports share: requests, targets, reading to the end, and settled conditions."""
+"""What the tests of upstream transports share: requests, targets, reading to the end."""
 
-import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from edge.upstream import Exchange, Target, Upstream
 from routing.failures.failure import AttemptFailed, Failure
 from tests.peers import Peer, ca_file
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
-PATIENCE_S = 5.0
 
 
 def target_of(peer: Peer, **changes: object) -> Target:
@@ -53,13 +51,6 @@ async def read_until_failure(exchange: Exchange) -> tuple[bytes, Failure]:
     except AttemptFailed as error:
         return received, error.failure
     raise AssertionError("the body ended cleanly")
-
-
-async def until(is_true: Callable[[], bool]) -> None:
-    """Let the loop run until a condition holds; a test that waits in vain fails."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not is_true():  # noqa: ASYNC110 - the condition is the kernel's and the loop's, nobody sets an event
-            await asyncio.sleep(0.001)
 
 
 class SilentPort:

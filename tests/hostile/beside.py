@@ -12,8 +12,9 @@ import sys
 import time
 from typing import NamedTuple
 
+from tests.patience import PATIENCE_S
+
 HONEST_PAUSE_S = 0.05
-PATIENCE_S = 30.0
 
 
 class Target(NamedTuple):

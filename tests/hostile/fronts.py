@@ -10,14 +10,15 @@ import json
 import re
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
 from tests.hostile.framing import conversation
-from tests.processes import free_port, get
+from tests.patience import PATIENCE_S, wait_until
+from tests.ports import free_port
+from tests.processes import get
 
 HAPROXY = """
 global
@@ -59,6 +60,13 @@ _JSON = re.compile(rb'\{"method": .*?"body": "(?:[^"\\]|\\.)*"\}')
 """What `/echo` tells."""
 
 
+def answers(port: int) -> bool:
+    try:
+        return get(port, "/echo").status > 0
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
 def front(kind: str, behind: int, folder: Path) -> Iterator[int]:
     """The port of a proxy before the server on port `behind`."""
@@ -68,16 +76,11 @@ def front(kind: str, behind: int, folder: Path) -> Iterator[int]:
     words = ["haproxy", "-db", "-f", str(config)] if kind == "haproxy" else ["nginx", "-p", str(folder), "-c", str(config)]
     child = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until_s = time.monotonic() + 10
-        while time.monotonic() < until_s:
-            with contextlib.suppress(OSError):
-                get(port, "/echo")
-                break
-            time.sleep(0.05)
+        wait_until(lambda: answers(port))
         yield port
     finally:
         child.terminate()
-        child.wait(10)
+        child.wait(PATIENCE_S)
 
 
 def send_hostile(port: int, random: Random) -> None:

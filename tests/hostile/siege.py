@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator, Sequence
 from random import Random
 
 from tests.hostile.attacks import ATTACKS
-from tests.hostile.beside import PATIENCE_S, Target, chat, resident_mib, send
+from tests.hostile.beside import Target, chat, resident_mib, send
+from tests.patience import PATIENCE_S
 
 AT_ONCE = 3
 ATTACK_S = 6.0

@@ -14,12 +14,13 @@ import pytest
 from tests.hostile.beside import Target, cpu_s, resident_mib, send
 from tests.hostile.beside import chat as request_for
 from tests.hostile.provider import BEHAVIOURS
-from tests.processes import Edge, free_port, get, make_account, run
+from tests.patience import PATIENCE_S
+from tests.ports import free_port
+from tests.processes import Edge, get, make_account, run
 
 CALLERS = 4
-PATIENCE_S = 15.0
-WAIT_S_MAX = 1.0
-CPU_S_MAX = 4.0
+WAIT_S_MAX = 15.0
+CPU_S_MAX = 10.0
 """For all CALLERS, on a machine that does other things: 0.7 s at most were seen."""
 MIB_MAX = 512
 MESSAGES = [{"role": "user", "content": "x"}]

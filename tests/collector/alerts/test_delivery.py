@@ -18,7 +18,7 @@ from collector.alerts.delivery import RETRY_S, deliver_due
 from collector.alerts.runner import Runner
 from tests.collector.api.conftest import Api, api
 from tests.collector.facts import Caller, Clock, Node
-from tests.processes import free_port
+from tests.ports import free_port
 
 __all__ = ["api"]
 pytestmark = pytest.mark.anyio

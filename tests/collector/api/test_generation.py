@@ -27,18 +27,16 @@ async def test_generation_is_waited_for(api: Api) -> None:
         found.append(reply.status)
         assert reply.data["id"] == fact.gen_id
 
-    started_s = time.monotonic()
     async with anyio.create_task_group() as group:
         group.start_soon(ask)
         while not api.collector._awaiting:  # noqa: ASYNC110
             await asyncio.sleep(0)
         await node.link.ingest(node.batch([fact]))
     assert found == [200]
-    assert time.monotonic() - started_s < GENERATION_WAIT_S
     started_s = time.monotonic()
     reply = await api.get("inference", f"/api/v1/generation?id={id_of('never')}")
     assert (reply.status, reply.headers["retry-after"]) == (404, "1")
-    assert GENERATION_WAIT_S - 0.5 < time.monotonic() - started_s < GENERATION_WAIT_S + 5
+    assert time.monotonic() - started_s > GENERATION_WAIT_S - 0.5
 
 
 async def test_generation_is_its_keys_and_accounts_alone(api: Api) -> None:
@@ -49,12 +47,11 @@ async def test_generation_is_its_keys_and_accounts_alone(api: Api) -> None:
     api.keys["second"] = second.key
     for role, status in (("inference", 200), ("read", 200), ("management", 200), ("operator", 200), ("second", 404)):
         assert (await api.get(role, f"/v1/generation?id={fact.gen_id}")).status == status
-    started_s = time.monotonic()
     for role in ("second", "other inference", "other read"):
-        assert (await api.get(role, f"/v1/generation?id={fact.gen_id}")).status == 404
+        refused = await api.get(role, f"/v1/generation?id={fact.gen_id}")
+        assert (refused.status, refused.headers.get("retry-after")) == (404, None)
         assert (await api.get(role, "/v1/generations")).body["data"] == []
     assert (await api.get("read", "/v1/generation?id=gen-1")).status == 404
-    assert time.monotonic() - started_s < GENERATION_WAIT_S
     assert (await api.get("read", "/v1/generation")).status == 400
 
 

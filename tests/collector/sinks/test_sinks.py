@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,7 +24,8 @@ from collector.sinks.runner import SinkRunner
 from collector.sinks.settings import read_sinks
 from collector.store.sqlite import SqliteStore
 from tests.collector.facts import Caller, make_fact
-from tests.processes import free_port
+from tests.patience import PATIENCE_S, wait_until
+from tests.ports import free_port
 
 SUBJECT = "tollway.usage"
 _encode = msgspec.json.Encoder().encode
@@ -43,17 +43,17 @@ class JetStream:
 
     def start(self) -> None:
         self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
-        until_s = time.monotonic() + 15
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-                return
-            assert time.monotonic() < until_s
-            time.sleep(0.02)
+        wait_until(self.is_listening)
+
+    def is_listening(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S):
+            return True
+        return False
 
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait(5)
+            self._process.wait(PATIENCE_S)
 
     def call(self, work: Callable[[Any], Any]) -> Any:
         async def run() -> Any:
@@ -112,7 +112,7 @@ class Deaf:
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(PATIENCE_S)
 
     def _start(self, work: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=work, args=arguments, daemon=True)
@@ -125,7 +125,7 @@ class Deaf:
                 near, _ = self._listener.accept()
                 self._sockets.append(near)
                 try:
-                    far = socket.create_connection(("127.0.0.1", self._target), timeout=5)
+                    far = socket.create_connection(("127.0.0.1", self._target), timeout=PATIENCE_S)
                 except OSError:
                     near.close()
                     continue

@@ -22,8 +22,8 @@ from edge.tasks import Tasks
 from routing.plan.refusal import Denied
 from routing.wire.headers import Arrival
 from tests.collectors import ScriptedCollector
-from tests.edge.upstreams import until
 from tests.offices import Office
+from tests.patience import PATIENCE_S, until
 from usage import key
 from usage.protocol import Acquire, Acquired, Boot, Booted
 
@@ -45,7 +45,7 @@ class House:
         self.office.open_account("acct", 10**9)
         epoch = self.office.boot(Boot("n", "boot")).epoch
         self.tasks = Tasks()
-        self.credit = Credit("n", epoch, ScriptedCollector(self.office), self.tasks)
+        self.credit = Credit("n", epoch, ScriptedCollector(self.office), self.tasks, wait_s=PATIENCE_S)
         self.asked: list[Acquire] = []
         self.gate = asyncio.Event()
         self.gate.set()

@@ -19,7 +19,7 @@ from edge.journal.recovery.recovery import Recovery
 from edge.tasks import Tasks
 from tests.disks import FaultyDisk, RememberingDisk
 from tests.edge.generations import gen_id, intent, record
-from tests.edge.patience import until
+from tests.patience import PATIENCE_S, until
 from usage.protocol import (
     Ack,
     Acquire,
@@ -148,7 +148,7 @@ async def test_batches_are_bounded_and_in_order() -> None:
     journal, collector = open_journal(), ScriptedCollector()
     settle(journal, 1, 2600)
     async with shipping(journal, collector) as shipper:
-        assert await shipper.flush(5)
+        assert await shipper.flush(PATIENCE_S)
     assert [one.seq for batch in collector.batches for one in batch.records] == list(range(1, 2601))
     assert max(len(batch.records) for batch in collector.batches) <= BATCH_RECORDS_MAX
     assert max(len(msgspec.json.encode(batch)) for batch in collector.batches) <= BATCH_BYTES_MAX
@@ -189,7 +189,7 @@ async def test_unreachable_collector_is_tried_without_end() -> None:
     journal = open_journal()
     settle(journal, 1, 10)
     async with shipping(journal, collector) as shipper:
-        assert await shipper.flush(5)
+        assert await shipper.flush(PATIENCE_S)
         assert shipper.failures_total == 22
     assert len(collector.charged) == 10
     assert sum(collector.charged.values()) == sum(record(n, n).cost_nano for n in range(1, 11))
@@ -209,7 +209,7 @@ async def test_batch_too_large_is_halved_until_it_passes() -> None:
     collector.records_max = 60
     settle(journal, 1, 300)
     async with shipping(journal, collector) as shipper:
-        assert await shipper.flush(5)
+        assert await shipper.flush(PATIENCE_S)
     sizes = [len(batch.records) for batch in collector.batches]
     assert sizes[:4] == [300, 150, 75, 37]
     assert collector.acked == {1: 300}
@@ -231,7 +231,7 @@ async def test_rejected_record_is_a_dead_letter_and_the_others_pass() -> None:
         await until(lambda: disk.refused_total >= 3)
         assert journal.acked_through == 0
         disk.refuse = {}
-        assert await shipper.flush(5)
+        assert await shipper.flush(PATIENCE_S)
         assert shipper.dead_letters.total == 1
     lines = disk.read("/j/node/dead.log", 0, 1 << 20).splitlines()
     letters = [msgspec.json.decode(json, type=DeadLetter) for line in lines if line and (json := parse(line))]
@@ -246,7 +246,7 @@ async def test_acknowledgement_beyond_what_was_sent_is_not_believed() -> None:
     journal = open_journal()
     settle(journal, 1, 900)
     async with shipping(journal, collector) as shipper:
-        assert await shipper.flush(5)
+        assert await shipper.flush(PATIENCE_S)
     assert [one.seq for batch in collector.batches for one in batch.records] == list(range(1, 901))
 
 
@@ -257,10 +257,10 @@ async def test_collector_restored_from_a_backup_gets_the_numbers_again() -> None
     journal, collector = open_journal(), ScriptedCollector()
     async with shipping(journal, collector) as shipper:
         settle(journal, 1, 600)
-        assert await shipper.flush(5)
+        assert await shipper.flush(PATIENCE_S)
         collector.acked[1] = 20
         settle(journal, 601, 610)
-        assert await shipper.flush(5)
+        assert await shipper.flush(PATIENCE_S)
         await until(lambda: collector.acked[1] >= 610)
     assert len({gen for gen in collector.charged if gen.startswith("gen-")}) == 610
 
@@ -273,7 +273,7 @@ async def test_refusal_is_reported_once_and_keeps_the_data(code: str) -> None:
     told: list[str] = []
     settle(journal, 1, 3)
     async with shipping(journal, collector, on_refused=lambda refusal: told.append(refusal.code)) as shipper:
-        assert await shipper.flush(5)
+        assert await shipper.flush(PATIENCE_S)
     assert told == [code]
     assert len(collector.charged) == 3
 
@@ -291,7 +291,7 @@ async def test_fenced_epoch_ships_facts_without_renewals() -> None:
     journal = open_journal()
     settle(journal, 1, 3)
     async with shipping(journal, collector, renewals=lambda: (Acquire("node", 1, "g", "d", 1),)) as shipper:
-        assert await shipper.flush(5)
+        assert await shipper.flush(PATIENCE_S)
     assert [len(batch.renew) for batch in collector.batches] == [1, 0]
 
 
@@ -320,7 +320,7 @@ async def test_adopted_epoch_is_shipped_closed_and_removed() -> None:
     async with shipping(journal, collector) as shipper:
         shipper.adopt(old)
         assert journal.bytes_elsewhere > 0
-        assert await shipper.flush(5)
+        assert await shipper.flush(PATIENCE_S)
         await until(lambda: not image.exists("/j/node/1") and not journal.bytes_elsewhere)
     assert collector.closed == [Close("node", 1, 701)]
     assert collector.acked == {1: 701, 2: 10}
@@ -404,7 +404,7 @@ async def test_rejected_record_is_told_to_its_wallet_once() -> None:
     async with shipping(
         journal, collector, on_rejected=lambda records: told.extend(record.gen_id for record in records)
     ) as shipper:
-        assert await shipper.flush(5)
+        assert await shipper.flush(PATIENCE_S)
         assert shipper.rejected_total == 2
     assert told == [gen_id(3), gen_id(7)]
 
@@ -424,7 +424,7 @@ async def test_record_that_alone_is_too_large_goes_without_its_texts() -> None:
     journal.settle(record(2, 2, finish_reason="x" * 30_000, error="y" * 500))
     journal.settle(record(3, 3))
     async with shipping(journal, collector) as shipper:
-        assert await shipper.flush(5)
+        assert await shipper.flush(PATIENCE_S)
         assert shipper.shortened_total == 1
     assert set(collector.charged) == {gen_id(1), gen_id(2), gen_id(3)}
     [shortened] = [one for batch in collector.batches for one in batch.records if one.seq == 2 and len(one.finish_reason) < 200]
@@ -444,7 +444,7 @@ async def test_record_that_the_journal_cannot_yield_is_sent_as_lost(caplog: pyte
     disk.write_at(fd, b"???", settlement + 40)
     disk.close(fd)
     async with shipping(journal, collector) as shipper:
-        assert await shipper.flush(5)
+        assert await shipper.flush(PATIENCE_S)
         assert shipper.lost_total == 1
     assert [record.getMessage()[:34] for record in caplog.records if "cannot be read" in record.getMessage()] == [
         "record 4 of <Journal node/1 settle"
@@ -469,7 +469,7 @@ async def test_lane_that_is_refused_for_a_minute_says_so() -> None:
 
     collector.script.append(look)
     async with shipping(journal, collector) as shipper:
-        assert await shipper.flush(5)
+        assert await shipper.flush(PATIENCE_S)
         assert (shipper.is_lasting, shipper.failing_s) == (False, 0.0)
     [(was_lasting, failing_s)] = seen
     assert was_lasting

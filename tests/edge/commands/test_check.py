@@ -13,7 +13,7 @@ import pytest
 from edge.commands.check import check
 from routing.table.advice import advise, is_private
 from routing.table.config import ConfigError, parse
-from tests.processes import free_port
+from tests.ports import free_port
 
 WRONG = sorted((Path(__file__).parent / "wrong").glob("*.toml"))
 SHIPPED = Path(__file__).parents[3] / "providers.toml"

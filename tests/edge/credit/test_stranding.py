@@ -8,7 +8,6 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from time import monotonic
 
 import pytest
 
@@ -18,12 +17,12 @@ from collector.store.sqlite import SqliteStore
 from edge.credit.credit import POLL_S, Credit
 from edge.tasks import Tasks
 from tests.collector.facts import Caller, make_caller, make_fact
+from tests.patience import PATIENCE_S
 from usage.protocol import Acquire, Batch, Boot, CollectorClient
 from usage.record import Rates
 
 pytestmark = pytest.mark.anyio
 PRICE_NANO = 1_000_000
-IDLE_S_MAX = 10.0
 
 
 class Edge:
@@ -31,7 +30,7 @@ class Edge:
 
     def __init__(self, name: str, link: CollectorClient, epoch: int, tasks: Tasks) -> None:
         self.name, self.epoch, self.link = name, epoch, link
-        self.credit = Credit(name, epoch, link, tasks)
+        self.credit = Credit(name, epoch, link, tasks, wait_s=PATIENCE_S)
         self.runner = tasks.spawn("credit", self.credit.run())
         self._seq = 0
         self._shipping = asyncio.Lock()
@@ -123,12 +122,11 @@ async def test_credit_idle_elsewhere_comes_when_it_is_wanted(tmp_path: Path) -> 
             assert held.held_nano
             edge.credit.settle(caller.purse, PRICE_NANO, 0)
         assert sum(edge.credit.free()[caller.purse] for edge in found[1:]) > 0
-        began_s, served = monotonic(), 0
+        served = 0
         while served < 6:
             outcome = await found[0].request(caller, PRICE_NANO)
             assert outcome != "exhausted"
             served += outcome == "served"
-            assert monotonic() - began_s < IDLE_S_MAX
         assert await found[0].request(caller, PRICE_NANO) == "exhausted"
         assert await figures(collector, "acme") == (6 * PRICE_NANO, 6 * PRICE_NANO, 0)
 

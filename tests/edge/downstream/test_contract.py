@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.edge.downstreams import FLOOD_BYTES
-from tests.processes import Process, environment, free_port
-
-PATIENCE_S = 10.0
+from tests.patience import PATIENCE_S
+from tests.ports import free_port
+from tests.processes import Process, environment
 
 
 class Served(Process):

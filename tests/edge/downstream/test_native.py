@@ -22,8 +22,8 @@ from edge.downstream.server import (
     Server,
     StartFailed,
 )
-from tests.edge.upstreams import until
-from tests.processes import free_port
+from tests.patience import PATIENCE_S, until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.anyio
 Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -69,7 +69,7 @@ class Rig:
         writer.write(data)
         if eof:
             writer.write_eof()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             got = await reader.read(-1)
         writer.close()
         return got
@@ -350,7 +350,7 @@ async def test_early_requests_wait_as_bytes(rig: Rig) -> None:
     asks = [b"GET /%d HTTP/1.1\r\nHost: edge\r\nX: %b\r\n\r\n" % (number, b"x" * 9_000) for number in range(100)]
     sending = asyncio.create_task(_send(writer, 1, b"".join(asks)))
     connection = await rig.only_connection()
-    await until(lambda: connection.is_reading_paused)
+    await until(lambda: connection.is_reading_paused and asked)
     assert AHEAD_BYTES_MAX < connection.reader.ahead_bytes == rig.server.ahead_bytes <= AHEAD_BYTES_MAX + 300_000
     assert asked == ["/0"]
     may_go.set()
@@ -368,7 +368,7 @@ async def test_early_requests_of_all_are_bounded(rig: Rig) -> None:
     rig.server.ahead_bytes_max = 100_000
     reader, writer = await rig.connect()
     writer.write(b"GET /0 HTTP/1.1\r\nHost: edge\r\nX: %b\r\n\r\n" % (b"x" * 40_000) * 10)
-    got = await asyncio.wait_for(reader.read(-1), 5)
+    got = await asyncio.wait_for(reader.read(-1), PATIENCE_S)
     assert 1 <= got.count(b"HTTP/1.1 200 OK") < 10
     assert b"connection: close" in got
     await until(lambda: rig.server.ahead_bytes == 0)
@@ -391,7 +391,7 @@ async def test_leaving_is_seen_whatever_stands_behind_the_request(rig: Rig, behi
     connection = await rig.only_connection()
     await until(lambda: connection.request is not None and connection.reader.ahead_bytes == len(behind))
     writer.close()
-    await asyncio.wait_for(left.wait(), 2)
+    await asyncio.wait_for(left.wait(), PATIENCE_S)
 
 
 async def test_half_closed_connection_gets_its_answers(rig: Rig) -> None:
@@ -411,7 +411,7 @@ async def test_half_closed_connection_gets_its_answers(rig: Rig) -> None:
     await asyncio.sleep(HALF_CLOSED_CHECKS_S[0] * 2)
     assert connection.request is not None
     may_go.set()
-    got = await asyncio.wait_for(reader.read(-1), 5)
+    got = await asyncio.wait_for(reader.read(-1), PATIENCE_S)
     assert got.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
     assert got.count(b"HTTP/1.1 200 OK") == 2
     writer.close()
@@ -485,7 +485,7 @@ async def test_half_closed_connection_amid_a_stream_is_ended(rig: Rig) -> None:
     writer.write(ASK)
     await reader.readuntil(b"first")
     writer.write_eof()
-    await asyncio.wait_for(left.wait(), 2)
+    await asyncio.wait_for(left.wait(), PATIENCE_S)
     writer.close()
 
 
@@ -576,7 +576,7 @@ async def test_final_answer_to_an_expectation_closes_the_connection(rig: Rig) ->
     head = await reader.readuntil(b"\r\n\r\n")
     assert b"\r\nconnection: close\r\n" in head
     writer.write(b"GET /smuggled HTTP/1.1\r\nHost: edge\r\n\r\n")
-    assert await asyncio.wait_for(reader.read(-1), 5) == b"no"
+    assert await asyncio.wait_for(reader.read(-1), PATIENCE_S) == b"no"
     writer.close()
 
 
@@ -638,7 +638,7 @@ async def test_sent_after_the_caller_has_gone_is_nothing(rig: Rig) -> None:
     writer.write(ASK)
     await reader.readuntil(b"first")
     writer.close()
-    assert await asyncio.wait_for(ended, 5) == "http.disconnect"
+    assert await asyncio.wait_for(ended, PATIENCE_S) == "http.disconnect"
 
 
 @pytest.mark.parametrize("said", ["lifespan.startup.failed", None])

@@ -14,7 +14,7 @@ from edge.journal.status import status
 from edge.settings import Durability
 from tests.disks import FaultyDisk, RememberingDisk
 from tests.edge.generations import gen_id, intent, record
-from tests.edge.patience import until
+from tests.patience import PATIENCE_S, until
 from usage.record import Tokens, UsageRecord
 
 ALL = 1 << 20
@@ -331,7 +331,7 @@ async def test_group_becomes_shippable_by_itself(tmp_path: Path) -> None:
     told = asyncio.Event()
     journal.on_shippable = told.set
     run_generation(journal, 1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await told.wait()
     assert journal.shippable_seq == 1
     await journal.ack(1)
@@ -351,7 +351,7 @@ async def test_disk_that_returns_is_noticed_by_itself() -> None:
     await until(lambda: disk.refused_total >= 3)
     assert not waiting.done()
     disk.refuse = {}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await waiting
     journal.intent(intent(2))
     assert (journal.shippable_seq, journal.failure) == (1, "")

@@ -19,7 +19,7 @@ from routing.plan.plan import Plan
 from routing.request.envelope import read
 from tests.edge.relay.test_relay import ANSWER, STREAM
 from tests.edge.rig import JSON, SSE, Caller, Play, Rig, broken
-from tests.edge.upstreams import PATIENCE_S, until
+from tests.patience import PATIENCE_S, until
 from usage import key
 from usage.limit import LimitTerms
 from usage.protocol import Policy

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from edge.providers.tokens import ClientCredentials, MetadataServer, ServiceAccount, TokenError, TokenRequest, Tokens
 from edge.tasks import Tasks
+from tests.patience import PATIENCE_S
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
@@ -104,7 +105,7 @@ class Door:
 
     async def was_asked(self, times: int) -> None:
         async with self.came:
-            await asyncio.wait_for(self.came.wait_for(lambda: self.asked >= times), 5)
+            await asyncio.wait_for(self.came.wait_for(lambda: self.asked >= times), PATIENCE_S)
 
 
 class Clock:
@@ -141,14 +142,14 @@ def test_token_is_fetched_before_it_is_needed_and_ahead_of_its_end() -> None:
             await door.was_asked(2)
             found = [tokens.current("a") for _ in range(1_000)]
             assert set(found) == {"t1"}
-            assert await asyncio.wait_for(tokens.get("a"), 0.5) == "t1"
+            assert await asyncio.wait_for(tokens.get("a"), PATIENCE_S) == "t1"
             fetching = tokens._tokens["a"].fetching
             assert fetching is not None
             door.gate.set()
             await fetching
             assert (tokens.current("a"), door.asked) == ("t2", 2)
 
-    asyncio.run(asyncio.wait_for(scenario(), 8))
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
 
 
 def test_first_requests_share_one_fetch() -> None:
@@ -165,7 +166,7 @@ def test_first_requests_share_one_fetch() -> None:
         assert set(await asyncio.gather(*waiting)) == {"t1"}
         assert door.asked == 1
 
-    asyncio.run(asyncio.wait_for(scenario(), 8))
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
 
 
 def test_failed_fetch_leaves_the_token_that_is_there() -> None:
@@ -188,7 +189,7 @@ def test_failed_fetch_leaves_the_token_that_is_there() -> None:
             door.answer = None
             assert (await tokens.get("a")).startswith("t")
 
-    asyncio.run(asyncio.wait_for(scenario(), 8))
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
 
 
 @pytest.mark.parametrize(
@@ -207,7 +208,7 @@ def test_answer_that_is_no_token(answer: tuple[int, bytes]) -> None:
         with pytest.raises(TokenError):
             await tokens.get("unknown")
 
-    asyncio.run(asyncio.wait_for(scenario(), 8))
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
 
 
 def test_token_over_a_real_connection() -> None:
@@ -234,4 +235,4 @@ def test_token_over_a_real_connection() -> None:
         server.close()
         await server.wait_closed()
 
-    asyncio.run(asyncio.wait_for(scenario(), 8))
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))

@@ -13,9 +13,9 @@ from edge.upstream.httpx_transport import HttpxUpstream
 from edge.upstream.pool import NativeUpstream
 from edge.write_batch import WriteBatch
 from tests.answers import Answer, End, completion, respond
-from tests.edge.patience import until
 from tests.edge.relay.test_failover import FailoverRig
 from tests.edge.rig import reread
+from tests.patience import until
 from tests.provider import Provider, Request
 
 pytestmark = pytest.mark.anyio

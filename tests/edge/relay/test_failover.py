@@ -16,10 +16,10 @@ from edge.upstream.pool import NativeUpstream
 from routing.plan.health import Health
 from tests.answers import Answer, Delay, End, Gate, completion, event, head, respond, spoken, stream
 from tests.edge.failures import BEHAVIOURS, Behaviour, oai, table
-from tests.edge.patience import until
 from tests.edge.rig import Caller, Rig, reread
+from tests.patience import until
 from tests.peers import Line, Peer
-from tests.processes import free_port
+from tests.ports import free_port
 from tests.provider import Provider, Request
 from usage import key
 

@@ -15,7 +15,7 @@ from edge.upstream import Header, Target
 from routing.failures.failure import Kind, Sent
 from tests.edge.relay.test_relay import ANSWER, COST_NANO, DONE, STREAM, USED, chunk, transport
 from tests.edge.rig import JSON, SSE, Caller, Play, Rig, Step, broken
-from tests.edge.upstreams import until
+from tests.patience import until
 
 __all__ = ["transport"]
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,7 @@ from routing.plan.refusal import Denied
 from routing.surfaces import CallerRequest
 from tests.edge.relay.test_relay import ANSWER, COST_NANO, STREAM
 from tests.edge.rig import JSON, SSE, Caller, Play, Rig, broken
-from tests.edge.upstreams import until
+from tests.patience import until
 
 JSON_HEAD = [(b"content-type", b"application/json")]
 

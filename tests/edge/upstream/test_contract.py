@@ -7,7 +7,8 @@ import pytest
 from edge.upstream import Upstream
 from edge.upstream.httpx_transport import HttpxUpstream
 from routing.failures.failure import AttemptFailed, Kind, Sent, Source
-from tests.edge.upstreams import OK, ask, fetch, head_for, read_all, target_of, tls_target_of, until
+from tests.edge.upstreams import OK, ask, fetch, head_for, read_all, target_of, tls_target_of
+from tests.patience import PATIENCE_S, until
 from tests.peers import Line, Peer, answering, server_context
 
 pytestmark = pytest.mark.anyio
@@ -193,7 +194,7 @@ async def test_abort_closes_connection(upstream: Upstream, is_tls: bool) -> None
             await exchange.read()
         assert (caught.value.failure.kind, caught.value.failure.source) == (Kind.ABORTED, Source.PROXY)
         exchange.abort()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE_S):
             await is_gone.wait()
         await until(lambda: upstream.stats().open == 0)
 

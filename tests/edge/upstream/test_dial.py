@@ -7,7 +7,8 @@ import pytest
 
 from edge.upstream import Target, Upstream
 from routing.failures.failure import AttemptFailed, Kind, Sent, Source
-from tests.edge.upstreams import OK, SilentPort, ask, fetch, read_all, target_of, tls_target_of, until
+from tests.edge.upstreams import OK, SilentPort, ask, fetch, read_all, target_of, tls_target_of
+from tests.patience import PATIENCE_S, until
 from tests.peers import Line, Peer, answering, server_context
 
 pytestmark = pytest.mark.anyio
@@ -64,7 +65,7 @@ async def test_cancelled_while_waiting(upstream: Upstream, wait: str) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await user
             if wait in ("handshake", "head", "read"):
-                async with asyncio.timeout(1):
+                async with asyncio.timeout(PATIENCE_S):
                     await is_gone.wait()
             is_gone.set()
             await until(lambda: upstream.stats().open == 0)

@@ -6,7 +6,8 @@ import pytest
 
 from edge.upstream import Upstream
 from routing.failures.failure import AttemptFailed, Kind, Sent, Source
-from tests.edge.upstreams import OK, ask, fetch, read_all, read_until_failure, target_of, tls_target_of, until
+from tests.edge.upstreams import OK, ask, fetch, read_all, read_until_failure, target_of, tls_target_of
+from tests.patience import until
 from tests.peers import Line, Peer, answering, server_context
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,8 @@ from edge.upstream.dial import race, take_turns
 from edge.upstream.faults import explain_dial
 from edge.upstream.pool import NativeUpstream
 from routing.failures.failure import AttemptFailed, Kind, Sent
-from tests.edge.upstreams import OK, SilentPort, ask, fetch, head_for, read_all, target_of, tls_target_of, until
+from tests.edge.upstreams import OK, SilentPort, ask, fetch, head_for, read_all, target_of, tls_target_of
+from tests.patience import PATIENCE_S, until
 from tests.peers import Line, Peer, answering, server_context
 
 pytestmark = pytest.mark.anyio
@@ -204,7 +205,7 @@ async def test_race_past_silent_address() -> None:
     kind = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
     with SilentPort() as silent_port, socket.socket() as refusing:
         refusing.bind(("127.0.0.1", 0))
-        async with Peer(answering(OK)) as peer, asyncio.timeout(2):
+        async with Peer(answering(OK)) as peer, asyncio.timeout(PATIENCE_S):
             ports = [refusing.getsockname()[1], silent_port, peer.port]
             winner = await race(loop, [(*kind, ("127.0.0.1", port)) for port in ports])
             assert winner.getpeername() == ("127.0.0.1", peer.port)

@@ -25,7 +25,7 @@ from edge.collector_client.enrolment import Enrolment
 from edge.collector_client.http import HttpCollectorClient
 from edge.downstream.server import Server
 from tests.collector.facts import Caller, Clock, Node, make_caller
-from tests.edge.patience import until
+from tests.patience import until
 from usage.protocol import Acquire, Boot, Close, Poll, Refused, Return, Unreachable
 from usage.protocol import http as form
 from usage.protocol.http import EXCHANGES, STATUSES, error_answer, error_of
