@@ -242,10 +242,10 @@ class Table:
             observed.keep(route.id, situation.conversation, plan.attempts[0].model.id, now_s + route.sticky_s)
         return plan
 
-    def decision(self, envelope: Envelope, plan: Plan, admitted: Sequence[Attempt], roll: float, account: str) -> dict[str, Any]:
+    def decision(self, envelope: Envelope, plan: Plan | Refusal, roll: float, admitted: Sequence[Attempt]) -> dict[str, Any]:
         """How a request was routed, for the caller who wants to read it (`routing.views.decision`)."""
-        situation = situation_of(envelope, self._region, int(time() // 3_600 % 24), account, is_sticky=False)
-        return decision_taken(self._routes, envelope.model, situation, roll, envelope.preferences, plan.attempts, admitted)
+        situation = situation_of(envelope, self._region, int(time() // 3_600 % 24), "", is_sticky=False)
+        return decision_taken(self._routes, envelope.model, situation, roll, envelope.preferences, plan, admitted)
 
     def resolve(self, attempt: Attempt, endpoint: Endpoint = CHAT, *, is_stream: bool = False) -> ResolvedEndpoint:
         """How an attempt reaches one of its provider's endpoints."""

@@ -10,7 +10,7 @@ said anything) the prompt's estimate.
 import enum
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Any, assert_never
+from typing import assert_never
 
 import msgspec
 
@@ -25,13 +25,12 @@ from routing.plan.plan import Attempt
 from routing.plan.reserve import allowance, bounds_of, reserve
 from routing.request.body import rewrite
 from routing.request.envelope import Envelope, Invalid, answered_by
-from routing.rewrite.answer import NO_MEMBERS
 from routing.surfaces import Asked
 from routing.surfaces.adapter import NO_ADAPTERS, NO_MEMO, Adapter, AdapterMemo
-from routing.views.decision import metadata_of
+from routing.views.metadata import Explanation
 from routing.wire.members import Members
 from usage.protocol import Policy
-from usage.record import Abandoned, EndReason, Rates, Tokens, Tried
+from usage.record import ANSWERED, Abandoned, EndReason, Rates, Tokens, Tried
 
 
 class Consumed(enum.Enum):
@@ -105,8 +104,8 @@ class Generation(msgspec.Struct, eq=False):
     """What it was admitted with by limits; its settlement corrects the tokens."""
     requested: str = ""
     """The id that the caller asked for."""
-    decided: tuple[str, dict[str, Any]] | None = None
-    """Where the caller wants to read how it was routed: under which name, and the decision."""
+    explanation: Explanation | None = None
+    """Where the caller wants to read how it was routed."""
     tried: tuple[Tried, ...] = ()
     """The attempts that came to nothing."""
     surface: str = "chat"
@@ -281,10 +280,13 @@ class Generation(msgspec.Struct, eq=False):
     def note(self, failure: Failure) -> None:
         """Why the attempt came to nothing, for the record and the answer's metadata."""
         self.tried += (Tried(self.attempt.provider.name, self.attempt.model.name, failure.reason, failure.status),)
+        if self.explanation is not None:
+            self.explanation.note(self.tried)
 
-    def metadata(self) -> Members:
-        """What the answer of this attempt says of how it came about, by its member's name; nothing where nobody asked."""
-        return NO_MEMBERS if self.decided is None else metadata_of(*self.decided, self.tried, self.attempt)
+    def metadata(self, ended: str = ANSWERED) -> Members | None:
+        """What the answer of this attempt says of how it came about, by its member's name; None where nobody asked. `ended`: why
+        it broke off, if it did."""
+        return None if self.explanation is None else self.explanation.of_answer(self.attempt, ended)
 
     def _waited(self, now_s: float) -> None:
         self.upstream_s += now_s - self.waiting_since_s

@@ -9,6 +9,7 @@ import logging
 import random
 from collections.abc import Mapping, Sequence
 from copy import copy
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -45,6 +46,7 @@ from routing.plan.reserve import Reserve, allowance, bounds_of, reserve
 from routing.request.envelope import Envelope, Invalid, answered_by
 from routing.surfaces import CHAT, CallerRequest, Entry, Surface, surface_of
 from routing.surfaces.adapter import admit
+from routing.views.metadata import Explanation, in_object
 from routing.wire.headers import Arrival, validate
 from usage.flavor import flavor_of
 from usage.protocol import Policy
@@ -150,6 +152,8 @@ class Relay:
         """A refusal, in the words of this surface's clients."""
         more = more if context.limits is None else context.limits.headers()
         told = self._surface.told(refusal, context.flavor, request_id)
+        if context.explanation is not None:
+            told = told._replace(body=in_object(told.body, context.explanation.of_failure()))
         await send_told(context.send, refusal, told, [*id_headers(gen_id, request_id), *more])
 
     async def _serve(self, arrival: Arrival, call: CallerRequest, gen_id: str, request_id: str, context: RequestContext) -> None:
@@ -183,6 +187,8 @@ class Relay:
             raise CallerLeft  # most likely; there is no time to find out
         roll, sent = random.random(), envelope
         plan = table.plan(envelope, policy.models, context.started_s, roll, policy.account)
+        if arrival.metadata:
+            context.explain(Explanation(arrival.metadata, partial(table.decision, sent, plan, roll)))
         if isinstance(plan, Refusal):
             raise Denied(plan)
         if plan.model_id != envelope.model:
@@ -192,9 +198,8 @@ class Relay:
             raise Denied(admitted)
         attempts, fits, adapters = admitted
         need, prompt = reserve(envelope, attempts[0].model), estimate_prompt(envelope, attempts[0].model)
-        decided = None
-        if arrival.metadata:
-            decided = arrival.metadata, table.decision(sent, plan, attempts, roll, policy.account)
+        if context.explanation is not None:
+            context.explanation.admit(attempts)
         if self._limiter.applies(policy, table.config):
             limiter, first, most = self._limiter, attempts[0], need.completion_max
             claim = limiter.admit(policy, table.config, first.provider.name, prompt, most)
@@ -239,7 +244,7 @@ class Relay:
             trace=trace,
             claim=context.limits,
             requested=envelope.model,
-            decided=decided,
+            explanation=context.explanation,
             surface=self._entry.format,
         )
         if envelope.pieces is not None:

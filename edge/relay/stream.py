@@ -30,7 +30,9 @@ from routing.rewrite.reshape import events_of
 from routing.surfaces import Machine
 from routing.surfaces.adapter import Adapter
 from routing.surfaces.chat import machine as chat_machine
+from routing.views.metadata import in_stream
 from routing.wire.headers import to_downstream
+from routing.wire.members import Members
 from routing.wire.repair import BOM
 from routing.wire.sse import TooLong
 from usage.record import EndReason
@@ -87,9 +89,7 @@ class StreamForwarder:
     def _make_identity(self) -> Identity:
         generation = self.generation
         provider = generation.attempt.provider.name
-        return Identity(
-            generation.gen_id, generation.envelope.model, self.context.flavor, provider, metadata=generation.metadata()
-        )
+        return Identity(generation.gen_id, generation.envelope.model, self.context.flavor, provider)
 
     def _machine(self, adapter: Adapter | None = None) -> Machine:
         generation, created, line_bytes_max = self.generation, int(time.time()), self._limits.now.line_bytes_max
@@ -300,14 +300,14 @@ class StreamForwarder:
 
     async def _complete(self, sent: bytes) -> None:
         self._settle("cancelled" if self.context.has_left else "completed")
-        await self._finish(sent)
+        await self._finish(sent, self.generation.metadata())
 
     async def _cut(self, sent: bytes) -> None:
         """The reserve is used up: the answer ends here, with what it used."""
         rewrite = self._rewrite
         self._settle("credit_limit")
         self._exchange.abort()
-        await self._finish(sent + rewrite.cut())
+        await self._finish(sent + rewrite.cut(), self.generation.metadata())
 
     async def _fail(self, failure: Failure, sent: bytes = b"") -> None:
         self._exchange.abort()
@@ -318,12 +318,15 @@ class StreamForwarder:
         failure = msgspec.structs.replace(without_secrets(failure, generation.secrets), sent=Sent.HEAD)
         generation.report(failure)
         self._settle(end_reason_of(failure), error=failure.reason)
-        await self._finish(sent + rewrite.fail(refusal_of(failure, generation.attempt.provider.name)))
+        told = rewrite.fail(refusal_of(failure, generation.attempt.provider.name))
+        await self._finish(sent + told, generation.metadata(failure.reason))
 
     async def tell(self, failure: Failure) -> None:
         """Only comments have gone out, and nothing but this follows."""
         self._identity = self._make_identity()
-        await self._finish(self._machine().fail(refusal_of(failure, self.generation.attempt.provider.name)))
+        explained = self.context.explanation
+        told = self._machine().fail(refusal_of(failure, self.generation.attempt.provider.name))
+        await self._finish(told, None if explained is None else explained.of_failure())
 
     def _settle(self, end_reason: EndReason, status: int = 200, error: str = "") -> None:
         generation, rewrite = self.generation, self._rewrite
@@ -333,10 +336,12 @@ class StreamForwarder:
             status = 499
         generation.settle(end_reason, status, now_s, error)
 
-    async def _finish(self, sent: bytes) -> None:
+    async def _finish(self, sent: bytes, metadata: Members | None) -> None:
         """The last frame."""
         if self.context.has_left:
             return
+        if metadata is not None:
+            sent = in_stream(sent, metadata)
         if (journal := self.generation.books.journal).is_strict:
             await journal.durable()
         if not self.is_open:

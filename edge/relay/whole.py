@@ -18,6 +18,7 @@ from routing.rewrite.reshape import answer_of
 from routing.rewrite.stream import StreamRewrite
 from routing.surfaces import Machine
 from routing.surfaces.adapter import Adapter
+from routing.views.metadata import as_header, in_object
 from routing.wire.headers import to_downstream
 from routing.wire.repair import BOM, Reading
 from routing.wire.sse import TooLong
@@ -71,7 +72,7 @@ class BufferedForwarder:
     def _identity(self, flavor: Flavor) -> Identity:
         generation = self.generation
         provider, created_s = generation.attempt.provider.name, generation.started_ms // 1000
-        return Identity(generation.gen_id, generation.envelope.model, flavor, provider, created_s, generation.metadata())
+        return Identity(generation.gen_id, generation.envelope.model, flavor, provider, created_s)
 
     def _rewritten(self, body: bytes, reading: Reading) -> bytes:
         generation = self.generation
@@ -156,6 +157,11 @@ class BufferedForwarder:
         )
         if generation.adapter is not None:
             headers = self._own_headers(headers, generation.adapter)
+        if (metadata := generation.metadata()) is not None:
+            if self._content_type:
+                headers += as_header(metadata)
+            else:
+                answer = in_object(answer, metadata)
         if context.idempotency is not None:
             # Before it goes out: who is cut off while it does, or has left and was read on for, asks again.
             context.idempotency.keep(exchange.status, headers, answer, monotonic())

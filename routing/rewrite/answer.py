@@ -25,13 +25,9 @@ _encode = msgspec.json.encode
 class Identity:
     """The names an answer carries: ours instead of the provider's, as JSON texts; and the API it is an answer of."""
 
-    __slots__ = ("created_s", "flavor", "gen_id", "id_json", "metadata", "model", "model_json", "provider")
+    __slots__ = ("created_s", "flavor", "gen_id", "id_json", "model", "model_json", "provider")
 
-    def __init__(
-        self, gen_id: str, model: str, flavor: Flavor, provider: str, created_s: int = 0, metadata: Members = NO_MEMBERS
-    ) -> None:
-        """`metadata`: the member that says how the request was routed, where the caller wants it; it goes where usage goes."""
-        self.metadata = metadata
+    def __init__(self, gen_id: str, model: str, flavor: Flavor, provider: str, created_s: int = 0) -> None:
         self.created_s = created_s
         self.flavor = flavor
         self.provider = provider
@@ -72,8 +68,6 @@ def dressed(body: bytes, reading: Reading, identity: Identity, meter: Meter) -> 
     if identity.flavor is Flavor.OPENROUTER:
         values["usage"] = usage_member(values["usage"])
         values |= answer_members(members, identity.provider, identity.created_s)
-    if identity.metadata:
-        values |= identity.metadata
     return replace(body, members, values, reading.places)
 
 
@@ -93,22 +87,20 @@ def error_event(identity: Identity, refusal: Refusal, created: int) -> bytes:
 def length_chunk(identity: Identity, usage: bytes, created: int, choices: int = 1) -> bytes:
     """The event that ends a stream, and each of its choices, whose reserved credit is used up."""
     ends = b",".join([b'{"index":%d,"delta":{},"finish_reason":"length"}' % index for index in range(choices)])
-    return _event(identity, created, b'[%b],"usage":%b,"ended_by":"credit"' % (ends, usage), identity.metadata)
+    return _event(identity, created, b'[%b],"usage":%b,"ended_by":"credit"' % (ends, usage))
 
 
 def last_chunk(identity: Identity, usage: bytes, created: int) -> bytes:
     """Usage for a caller that did not ask for a chunk without choices, where there is no finish to tell it with."""
-    return _event(identity, created, b'[{"index":0,"delta":{},"finish_reason":null}],"usage":' + usage, identity.metadata)
+    return _event(identity, created, b'[{"index":0,"delta":{},"finish_reason":null}],"usage":' + usage)
 
 
 def usage_chunk(identity: Identity, usage: bytes, created: int) -> bytes:
     """OpenAI's last chunk for `include_usage`, when the provider did not send one itself."""
-    return _event(identity, created, b'[],"usage":' + usage, identity.metadata)
+    return _event(identity, created, b'[],"usage":' + usage)
 
 
-def _event(identity: Identity, created: int, choices_and_more: bytes, metadata: Members = NO_MEMBERS) -> bytes:
-    for name, value in metadata.items():
-        choices_and_more += b",%b:%b" % (_encode(name), value)
+def _event(identity: Identity, created: int, choices_and_more: bytes) -> bytes:
     if identity.flavor is Flavor.OPENROUTER:
         choices_and_more += b',"provider":' + _encode(identity.provider)
     return b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"choices":%b}\n\n' % (

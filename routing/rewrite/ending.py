@@ -40,8 +40,6 @@ class Chunk(NamedTuple):
         values = {"id": identity.id_json, "model": identity.model_json}
         if usage is None or usage is NULL:
             values = {name: value for name, value in values.items() if name in members}
-        if usage is not None and usage is not NULL and identity.metadata:
-            values |= identity.metadata
         if usage is not None and (usage is not NULL or bytes(members.get("usage", NULL)) != b"null"):
             values["usage"] = usage
         return self.line.replace(self.payload, replace(self.payload, members, values, self.reading.places), 1)
@@ -106,12 +104,7 @@ class Ending:
             members = {**members, "choices": Raw(b"[]")}
         if self._identity.flavor is Flavor.OPENROUTER:
             return _reshaped(members, self._identity, created, usage)
-        values = {
-            "id": self._identity.id_json,
-            "model": self._identity.model_json,
-            "usage": Raw(usage),
-            **self._identity.metadata,
-        }
+        values = {"id": self._identity.id_json, "model": self._identity.model_json, "usage": Raw(usage)}
         if members is not reading.members:
             values["choices"] = members["choices"]
         return replace(payload, reading.members, values, reading.places)
@@ -124,5 +117,4 @@ def _reshaped(members: Members, identity: Identity, created: int, usage: bytes) 
     kept["id"], kept["model"] = identity.id_json, identity.model_json
     if usage:
         kept["usage"] = usage_member(usage)
-        kept |= identity.metadata
     return _encode(kept)

@@ -65,7 +65,7 @@ def dressed(body: bytes, members: Members, identity: Identity, meter: Meter, *, 
     names: Members = {"id": identity.id_json, "model": identity.model_json}
     values = {name: value for name, value in names.items() if name in members and (has_id or name != "id")}
     values["usage"] = usage_with_cost(members.get("usage"), meter, counts_of(meter))
-    return replace(body, members, values | identity.metadata)
+    return replace(body, members, values)
 
 
 def id_of(members: Members) -> str:

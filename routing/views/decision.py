@@ -7,17 +7,12 @@ keys, and to callers not even those.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
-from msgspec import Raw
-
 from routing.plan.plan import Attempt, Plan, Routes, is_allowed, is_offered
 from routing.plan.preferences import Preferences
 from routing.plan.refusal import Refusal
 from routing.plan.unplanned import missing_keys
 from routing.routes.route import Situation
 from routing.table.config import Config, Found, find
-from routing.wire.members import Members
-from usage.record import Tried, outcome
 
 RESTS = "rests, since it failed lately"
 UNFIT = "cannot be asked for this: not on this surface, or not with these parameters"
@@ -65,36 +60,16 @@ def decision_taken(
     situation: Situation,
     roll: float,
     wishes: Preferences | None,
-    planned: Sequence[Attempt],
+    planned: Plan | Refusal,
     admitted: Sequence[Attempt],
 ) -> dict[str, Any]:
-    """The same of a request that was let in: `planned` around what rests, of which `admitted` can serve it. Without keys."""
+    """The same of a request that came: `planned` around what rests, of which `admitted` can serve it. Without keys."""
     well = _plan(routes, model_id, situation, roll, wishes)
     notes = {} if isinstance(well, Refusal) else {attempt.model.id: RESTS for attempt in well.attempts}
-    notes |= {attempt.model.id: UNFIT for attempt in planned}
+    if isinstance(planned, Refusal):
+        return _told(routes, model_id, situation, (), wishes, planned, notes)
+    notes |= {attempt.model.id: UNFIT for attempt in planned.attempts}
     return _told(routes, model_id, situation, admitted, wishes, notes=notes)
-
-
-def metadata_of(name: str, taken: Mapping[str, Any], tried: Sequence[Tried], attempt: Attempt) -> Members:
-    """`answer_metadata` as the one member of an answer."""
-    return {name: Raw(msgspec.json.encode(answer_metadata(taken, tried, attempt.provider.name, attempt.model.name)))}
-
-
-def answer_metadata(taken: Mapping[str, Any], tried: Sequence[Tried], provider: str, upstream_model: str) -> dict[str, Any]:
-    """What an answer says of how it came about: the decision, and who answered. With OpenRouter's names where they have one."""
-    asked = outcome(tried, provider, upstream_model, len(tried) + 1, 200)
-    available = [
-        {"provider": at, "model": model, "selected": at == provider and upstream_name == upstream_model}
-        for at, model, upstream_name in dict.fromkeys((each["provider"], each["model"], each["name"]) for each in taken["plan"])
-    ]
-    before = "".join(f"; {each.provider} before it: {each.reason}" for each in tried)
-    return {
-        **taken,
-        "summary": f"{upstream_model} at {provider} answered{before}",
-        **asked,
-        "endpoints": {"total": len(available) + len(taken["not_asked"]), "available": available},
-        "pipeline": [],
-    }
 
 
 def _plan(

@@ -3,7 +3,8 @@
 from routing.plan.plan import Plan, Routes
 from routing.plan.preferences import Preferences
 from routing.routes.route import Situation
-from routing.views.decision import RESTS, UNFIT, answer_metadata, decision, decision_taken
+from routing.views.decision import RESTS, UNFIT, decision, decision_taken
+from routing.views.metadata import metadata
 from tests.routing.routes.test_route import CONFIG, EU, KEYS, ROUTES
 from usage.record import Tried
 
@@ -37,13 +38,13 @@ def test_decision_of_an_answer_is_the_explained_one() -> None:
     for model_id in ("openai/gpt-4o", "cheap", "long", "other/small"):
         planned = ROUTES.plan(model_id, (), {}, 0.0, 0.3, situation=EU)
         assert isinstance(planned, Plan)
-        taken = decision_taken(ROUTES, model_id, EU, 0.3, None, planned.attempts, planned.attempts)
+        taken = decision_taken(ROUTES, model_id, EU, 0.3, None, planned, planned.attempts)
         explained = decision(ROUTES, model_id, EU, 0.3)
         assert all(row.pop("key", None) in (*KEYS, None) for row in explained["plan"])
         assert taken == explained
         first = planned.attempts[0]
         tried = [Tried("gone", "m", "unavailable", 503)]
-        told = answer_metadata(taken, tried, first.provider.name, first.model.name)
+        told = metadata(taken, tried, first)
         assert explained.items() <= told.items()
         assert told["attempt"] == 2
         assert told["attempts"] == [
@@ -60,7 +61,7 @@ def test_decision_says_what_rests_and_what_is_unfit() -> None:
     assert isinstance(whole, Plan)
     first = whole.attempts[0].model.id
     rest = [each for each in whole.attempts if each.model.id != first]
-    taken = decision_taken(ROUTES, "cheap", Situation(), 0.0, None, rest, rest)
+    taken = decision_taken(ROUTES, "cheap", Situation(), 0.0, None, Plan("cheap", tuple(rest)), rest)
     assert taken["not_asked"] == [{"model": first, "why": RESTS}]
-    taken = decision_taken(ROUTES, "cheap", Situation(), 0.0, None, whole.attempts, rest)
+    taken = decision_taken(ROUTES, "cheap", Situation(), 0.0, None, whole, rest)
     assert taken["not_asked"] == [{"model": first, "why": UNFIT}]
