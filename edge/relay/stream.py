@@ -336,7 +336,7 @@ class StreamForwarder:
             status = 499
         generation.settle(end_reason, status, now_s, error)
 
-    async def _finish(self, sent: bytes, metadata: Members | None) -> None:
+    async def _finish(self, sent: bytes, metadata: Members | None = None) -> None:
         """The last frame."""
         if self.context.has_left:
             return

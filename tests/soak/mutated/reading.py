@@ -14,7 +14,7 @@ MUTATIONS = (
     Mutation("routing/wire/sse.py", 'data = b"".join((*self.pieces, data))', "pass", _SSE),
     Mutation(
         "edge/relay/stream.py",
-        "await self._finish(sent + rewrite.fail(refusal_of(failure, generation.attempt.provider.name)))",
+        "await self._finish(sent + told, generation.metadata(failure.reason))",
         "await self._finish(sent)",
         f"{_RELAY} {_FIRST}",
     ),
@@ -89,8 +89,10 @@ MUTATIONS = (
     ),
     Mutation(
         "edge/relay/stream.py",
-        '        self._settle("cancelled" if self.context.has_left else "completed")\n        await self._finish(sent)\n',
-        '        await self._finish(sent)\n        self._settle("cancelled" if self.context.has_left else "completed")\n',
+        '        self._settle("cancelled" if self.context.has_left else "completed")\n'
+        "        await self._finish(sent, self.generation.metadata())\n",
+        "        await self._finish(sent, self.generation.metadata())\n"
+        '        self._settle("cancelled" if self.context.has_left else "completed")\n',
         _RELAY,
     ),
 )
