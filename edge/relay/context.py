@@ -23,7 +23,6 @@ from edge.relay.idempotency import IdempotencyClaim
 from edge.upstream import Exchange
 from routing.failures.failure import Failure, Kind, Sent, Source
 from routing.table.provider import Provider
-from routing.views.metadata import Explanation
 from usage.flavor import Flavor
 
 
@@ -107,8 +106,6 @@ class RequestContext(msgspec.Struct, eq=False):
     """What it was admitted with by limits, where any apply; it holds its permits until it ends."""
     idempotency: IdempotencyClaim | None = None
     """Of its Idempotency-Key, if it has one."""
-    explanation: Explanation | None = None
-    """Of how it was routed, where its caller wants to read that."""
     body_bytes: int = 0
     """Claimed for its body."""
     received_bytes: int = 0
@@ -141,10 +138,6 @@ class RequestContext(msgspec.Struct, eq=False):
     def claim_idempotency(self, claim: IdempotencyClaim) -> None:
         """It is the one that is carried out under its Idempotency-Key."""
         self.idempotency = claim
-
-    def explain(self, explanation: Explanation) -> None:
-        """Its caller is told how it was routed, whatever becomes of it."""
-        self.explanation = explanation
 
     def claim(self, size: int) -> None:
         """So many more bytes are held for its body."""

@@ -104,18 +104,19 @@ class Relay:
         caller = scope.get("extensions", NONE).get(CALLER)
         context = begin(receive, send, caller, now_s, flavor_of(scope["path"]))
         self._watch.contexts.add(context)
-        request_id = "req-" + drawn
+        request_id, explanation = "req-" + drawn, None
         try:
             arrival = self._arrive(scope)
             if arrival.request_id is not None:
                 request_id = arrival.request_id
             call = CallerRequest(scope["path"], scope["headers"], scope.get("query_string", b""))
-            await self._serve(arrival, call, gen_id, request_id, context)
+            explanation = Explanation(arrival.metadata) if arrival.metadata else None
+            await self._serve(arrival, call, gen_id, request_id, context, explanation)
         except Denied as denied:
             self._books.metrics.count_refused(denied.refusal.status, denied.refusal.code)
             if denied.refusal.status == 401:
                 self._failed.note(scope, denied.refusal.message)
-            await self._tell(denied.refusal, context, denied.gen_id or gen_id, request_id, denied.headers)
+            await self._tell(denied.refusal, context, denied.gen_id or gen_id, request_id, denied.headers, explanation)
             if context.is_reading_body or not context.body_bytes:
                 context.refuse_body()
                 await discard_body(receive)
@@ -147,16 +148,30 @@ class Relay:
         return arrival
 
     async def _tell(
-        self, refusal: Refusal, context: RequestContext, gen_id: str, request_id: str, more: Sequence[tuple[bytes, bytes]] = ()
+        self,
+        refusal: Refusal,
+        context: RequestContext,
+        gen_id: str,
+        request_id: str,
+        more: Sequence[tuple[bytes, bytes]] = (),
+        explanation: Explanation | None = None,
     ) -> None:
         """A refusal, in the words of this surface's clients."""
         more = more if context.limits is None else context.limits.headers()
         told = self._surface.told(refusal, context.flavor, request_id)
-        if context.explanation is not None:
-            told = told._replace(body=in_object(told.body, context.explanation.of_failure()))
+        if explanation is not None:
+            told = told._replace(body=in_object(told.body, explanation.of_failure()))
         await send_told(context.send, refusal, told, [*id_headers(gen_id, request_id), *more])
 
-    async def _serve(self, arrival: Arrival, call: CallerRequest, gen_id: str, request_id: str, context: RequestContext) -> None:
+    async def _serve(
+        self,
+        arrival: Arrival,
+        call: CallerRequest,
+        gen_id: str,
+        request_id: str,
+        context: RequestContext,
+        explanation: Explanation | None,
+    ) -> None:
         table, limits = self._table, self._table.limits.now
         policy = self._books.credit.find(known_digest(arrival.authorization))
         if policy is None:
@@ -187,8 +202,8 @@ class Relay:
             raise CallerLeft  # most likely; there is no time to find out
         roll, sent = random.random(), envelope
         plan = table.plan(envelope, policy.models, context.started_s, roll, policy.account)
-        if arrival.metadata:
-            context.explain(Explanation(arrival.metadata, partial(table.decision, sent, plan, roll)))
+        if explanation is not None:
+            explanation.plan(partial(table.decision, sent, plan, roll))
         if isinstance(plan, Refusal):
             raise Denied(plan)
         if plan.model_id != envelope.model:
@@ -198,8 +213,8 @@ class Relay:
             raise Denied(admitted)
         attempts, fits, adapters = admitted
         need, prompt = reserve(envelope, attempts[0].model), estimate_prompt(envelope, attempts[0].model)
-        if context.explanation is not None:
-            context.explanation.admit(attempts)
+        if explanation is not None:
+            explanation.admit(attempts)
         if self._limiter.applies(policy, table.config):
             limiter, first, most = self._limiter, attempts[0], need.completion_max
             claim = limiter.admit(policy, table.config, first.provider.name, prompt, most)
@@ -244,7 +259,7 @@ class Relay:
             trace=trace,
             claim=context.limits,
             requested=envelope.model,
-            explanation=context.explanation,
+            explanation=explanation,
             surface=self._entry.format,
         )
         if envelope.pieces is not None:

@@ -324,7 +324,7 @@ class StreamForwarder:
     async def tell(self, failure: Failure) -> None:
         """Only comments have gone out, and nothing but this follows."""
         self._identity = self._make_identity()
-        explained = self.context.explanation
+        explained = self.generation.explanation
         told = self._machine().fail(refusal_of(failure, self.generation.attempt.provider.name))
         await self._finish(told, None if explained is None else explained.of_failure())
 

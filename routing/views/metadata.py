@@ -22,15 +22,19 @@ _encode: Final = msgspec.json.encode
 
 
 class Explanation:
-    """`decide` gives the decision, for the targets that can serve the request; `name` is the member's, or the header's."""
+    """Of one request whose caller asked for it, by the member's name."""
 
     __slots__ = ("_admitted", "_decide", "_name", "_tried")
 
-    def __init__(self, name: str, decide: Callable[[Sequence[Attempt]], dict[str, Any]]) -> None:
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._decide = decide
+        self._decide: Callable[[Sequence[Attempt]], dict[str, Any]] | None = None
         self._admitted: Sequence[Attempt] = ()
         self._tried: tuple[Tried, ...] = ()
+
+    def plan(self, decide: Callable[[Sequence[Attempt]], dict[str, Any]]) -> None:
+        """It has come as far as a plan: `decide` gives the decision, for the targets that can serve the request."""
+        self._decide = decide
 
     def admit(self, attempts: Sequence[Attempt]) -> None:
         """These can serve the request."""
@@ -42,11 +46,16 @@ class Explanation:
 
     def of_answer(self, attempt: Attempt, ended: str = ANSWERED) -> Members:
         """Of an answer, or of one that broke (`ended`: why) after it had begun."""
-        return {self._name: Raw(_encode(metadata(self._decide(self._admitted), self._tried, attempt, ended)))}
+        return self._of(attempt, ended)
 
     def of_failure(self) -> Members:
         """Of a request that nobody answered."""
-        return {self._name: Raw(_encode(metadata(self._decide(self._admitted), self._tried, None)))}
+        return self._of(None, "")
+
+    def _of(self, attempt: Attempt | None, ended: str) -> Members:
+        if self._decide is None:
+            return {}
+        return {self._name: Raw(_encode(metadata(self._decide(self._admitted), self._tried, attempt, ended)))}
 
 
 def metadata(taken: Mapping[str, Any], tried: Sequence[Tried], attempt: Attempt | None, ended: str = ANSWERED) -> dict[str, Any]:
