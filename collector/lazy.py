@@ -13,11 +13,11 @@ from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from collector.service import Collector
+from usage.protocol.command import COMMAND_PATH
 
 PAGES = "/dashboard"
 ALSO_PAGES = ("/", "/auth")
 """Paths of pages that do not stand below PAGES."""
-COMMANDS = "/operator/v1/command"
 
 
 class LazyApp:
@@ -59,7 +59,7 @@ def account_app(collector: Collector) -> ASGIApp:
 def pages(collector: Collector, is_leaving: Callable[[], bool]) -> list[BaseRoute]:
     """The dashboard's routes, and the command line's. `is_leaving`: the process wants to stop, and open pages let it."""
     return [
-        Route(COMMANDS, LazyApp("collector.api.command", lambda module: Router(module.routes(collector)))),
+        Route(COMMAND_PATH, LazyApp("collector.api.command", lambda module: Router(module.routes(collector)))),
         LazyPages(
             LazyApp(
                 "collector.dashboard.routes",

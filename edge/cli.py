@@ -20,6 +20,7 @@ from edge.process import Edge
 from edge.providers.secrets import resolve
 from edge.settings import WORKERS_MAX, SettingError, Settings
 from routing.table.config import Config, ConfigError, parse
+from usage.flavor import Flavor
 from usage.key import without_secrets
 from usage.release import VERSION
 
@@ -38,7 +39,7 @@ def greet(port: int, key: str, login: str) -> None:
     sys.stdout.write(
         "account demo was made with 5.00 dollars of credit; its key is shown only now\n"
         f"key: {key}\n"
-        f"curl -sS http://127.0.0.1:{port}/api/v1/chat/completions -H 'Authorization: Bearer {key}' "
+        f"curl -sS http://127.0.0.1:{port}{Flavor.OPENROUTER.value}/chat/completions -H 'Authorization: Bearer {key}' "
         f"-H 'Content-Type: application/json' -d '{body}'\n"
         f"dashboard: http://127.0.0.1:{port}/dashboard/login/{login}\n"
     )

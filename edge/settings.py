@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import msgspec
 
@@ -106,9 +106,7 @@ class Settings(msgspec.Struct, frozen=True):
         url = environ.get("TOLLWAY_COLLECTOR_URL") or None
         if url is not None and not url.startswith(("http://", "https://")):
             raise SettingError(f"TOLLWAY_COLLECTOR_URL must begin with http:// or https://, not {url!r}")
-        durability = environ.get("TOLLWAY_DURABILITY", "group")
-        if durability not in ("os", "group", "strict"):
-            raise SettingError(f"TOLLWAY_DURABILITY must be os, group or strict, not {durability!r}")
+        durability = _word(environ, "TOLLWAY_DURABILITY", "group", get_args(Durability))
         server = environ.get("TOLLWAY_SERVER", "native")
         if server not in ("native", "granian"):
             raise SettingError(f"TOLLWAY_SERVER must be native or granian, not {server!r}")

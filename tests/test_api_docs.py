@@ -11,9 +11,10 @@ from pathlib import Path
 from starlette.routing import Match, Route
 
 from edge.downstream.http_error import _ANSWERS
-from edge.endpoints.front import BASES, PathEndpoint
+from edge.endpoints.front import PathEndpoint
 from edge.endpoints.routes import ACCOUNT_PATHS, routes
 from edge.process import Edge
+from usage.flavor import BASES
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "api.md").read_text()

@@ -5,12 +5,9 @@ Limits: the patterns are put together from pieces so that this file passes its o
 
 import re
 import subprocess
-import tomllib
 from pathlib import Path
 
 import pytest
-
-from usage.release import VERSION
 
 ROOT = Path(__file__).parent.parent
 LINES_MAX = 400  # 300 is a sign to look for a second noun; this is the end
@@ -80,7 +77,3 @@ def test_source_files_are_small_and_say_what_they_are() -> None:
     long = [f"{path.relative_to(ROOT)}: {n} lines" for path in modules if (n := path.read_text().count("\n")) > LINES_MAX]
     silent = [str(path.relative_to(ROOT)) for path in modules if path.stat().st_size and not path.read_text().startswith('"""')]
     assert (long, silent) == ([], [])
-
-
-def test_release_is_the_one_that_is_packaged() -> None:
-    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION

@@ -18,12 +18,20 @@ class Flavor(enum.Enum):
     OPENROUTER = "/api/v1"
 
 
+BASES: Final = tuple(flavor.value for flavor in Flavor)
+"""Under each of them there are the same paths, but for what one of the two alone has."""
 _OPENROUTER_BASE: Final = Flavor.OPENROUTER.value
 
 
 def flavor_of(path: str) -> Flavor:
     """The flavour of a request's path. What belongs to no API is answered as OpenAI would."""
     return Flavor.OPENROUTER if path.startswith(_OPENROUTER_BASE) and path[len(_OPENROUTER_BASE) :][:1] in "/" else Flavor.OPENAI
+
+
+def below_base(path: str) -> str:
+    """A path as it stands in the lists of paths, without its base; as it is when it has none."""
+    base = flavor_of(path).value
+    return path.removeprefix(base) if path.startswith(base + "/") else path
 
 
 _TYPES: Final = {

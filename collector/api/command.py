@@ -1,4 +1,4 @@
-"""The command line over HTTP: `POST /operator/v1/command` does what `tollway` would do at the collector, for an operator's token.
+"""The command line over HTTP (`usage.protocol.command`): what `tollway` would do at the collector, for an operator's token.
 
 Rule: the same parser and the same functions as on the machine itself, so nothing can be done here that is not done there; what
 writes a file of this machine, or would go on for ever, is refused. Rule: the audit log names the token, and where it came from.
@@ -25,8 +25,10 @@ from collector.doors import note_refusal
 from collector.service import Collector
 from collector.store.opening import name_of_store
 from usage.decoding import UNREADABLE
+from usage.flavor import Flavor, error_body
 from usage.key import without_secrets
 from usage.protocol import Unreachable
+from usage.protocol.command import COMMAND_PATH, MEDIA_TYPE, Command, CommandOutcome
 
 COMMANDS_MAX = 4
 BODY_BYTES_MAX = 64 * 1024
@@ -36,22 +38,6 @@ ON_THE_MACHINE = {
     "collector": "a collector is started on its own machine",
     "init": "this collector's books are there",
 }
-
-
-class Command(msgspec.Struct, frozen=True):
-    """What stands behind `tollway` on the command line; `url` is where the operator reaches this collector, for links."""
-
-    arguments: tuple[str, ...]
-    url: str = ""
-
-
-class CommandOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The exit status, and what was printed on standard output and standard error; `question` when it wants a yes."""
-
-    status: int
-    out: str = ""
-    err: str = ""
-    question: bool = False
 
 
 class _Far(Console):
@@ -100,16 +86,20 @@ def routes(collector: Collector) -> list[BaseRoute]:
             async with gate:
                 outcome = await asyncio.to_thread(_execute, collector, command.arguments, far)
         except ApiError as problem:
-            return _json({"error": {"message": problem.message, "code": problem.code}}, problem.status)
+            return _error(problem.status, problem.message, problem.code)
         except Unreachable as error:
-            return _json({"error": {"message": str(error), "code": "unavailable"}}, 503)
-        return _json(outcome, 200)
+            return _error(503, str(error), "unavailable")
+        return _json(msgspec.json.encode(outcome), 200)
 
-    return [Route("/operator/v1/command", answer, methods=["POST"])]
+    return [Route(COMMAND_PATH, answer, methods=["POST"])]
 
 
-def _json(value: object, status: int) -> Response:
-    return Response(msgspec.json.encode(value), status, media_type="application/json", headers={"cache-control": "no-store"})
+def _json(body: bytes, status: int) -> Response:
+    return Response(body, status, media_type=MEDIA_TYPE, headers={"cache-control": "no-store"})
+
+
+def _error(status: int, message: str, code: str) -> Response:
+    return _json(error_body(Flavor.OPENAI, status, message, code), status)
 
 
 async def _operator(collector: Collector, request: Request) -> ApiCaller:

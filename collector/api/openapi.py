@@ -122,7 +122,7 @@ def _operation(operation: Operation, base: str, refs: dict[Any, Any]) -> dict[st
     roles = ", ".join(sorted(operation.roles)) or "anybody"
     name = re.sub(r"\W+", "_", f"{operation.method.lower()}{operation.path}").strip("_")
     described: dict[str, Any] = {
-        "operationId": name if base == "/api/v1" else f"{name}_v1",
+        "operationId": name if base == Flavor.OPENROUTER.value else f"{name}_v1",
         "summary": operation.summary,
         "description": f"For: {roles}.",
         "security": [{"key": []}] if operation.roles else [],

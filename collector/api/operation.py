@@ -185,7 +185,7 @@ async def _patiently(collector: Collector, ask: Callable[[], Awaitable[T]], pati
 
 
 def _forbidden(caller: ApiCaller, operation: Operation, request: Request) -> str:
-    if "management" in operation.roles and "read" not in operation.roles and request.url.path.startswith("/api/v1"):
+    if "management" in operation.roles and "read" not in operation.roles and flavor_of(request.url.path) is Flavor.OPENROUTER:
         return "Only management keys can perform this operation"
     kinds = {"inference": "an inference key (sk_live_)", "read": "a read key (sk_read_)"}
     allowed = " or ".join(role for role in ("inference", "read", "management", "operator") if role in operation.roles)

@@ -1,4 +1,4 @@
-"""Every operation of the account's API as Starlette routes, under `/api/v1` and `/v1`; and its description at `/openapi.json`.
+"""Every operation of the account's API as Starlette routes, under both bases; and its description at `/openapi.json`.
 
 Rule: a path that is there answers every method: with what it does, with 405 and what it takes instead, or with OPTIONS.
 """
@@ -13,7 +13,9 @@ from collector.api.openapi import describe
 from collector.api.operation import Operation, refuse, serve
 from collector.api.problem import ApiError
 from collector.service import Collector
+from usage.flavor import BASES
 
+OPENAPI = "/openapi.json"
 OPERATIONS: tuple[Operation, ...] = (
     *account.OPERATIONS,
     *generations.OPERATIONS,
@@ -37,7 +39,7 @@ def routes(collector: Collector) -> list[BaseRoute]:
         Route(path, _Endpoint(collector, by_path[path]), methods=None)
         for path in sorted(by_path, key=lambda path: ("{" in path, path))
     ]
-    return [*found, *(Route(path, _openapi) for path in ("/openapi.json", "/api/v1/openapi.json", "/v1/openapi.json"))]
+    return [*found, *(Route(path, _openapi) for path in (OPENAPI, *(base + OPENAPI for base in BASES)))]
 
 
 class _Endpoint:

@@ -118,7 +118,7 @@ class HttpCollectorClient:
             body = await asyncio.to_thread(gzip.compress, body, GZIP_LEVEL, mtime=0)
         status, answer_headers, answer = await self._post(name, body, request_headers(token, is_gzipped=is_gzipped))
         if status != 200:
-            raise error_of(status, answer_headers.get("retry-after"), answer, time.time())
+            raise error_of(status, answer_headers, answer, time.time())
         try:
             found = _DECODERS[name].decode(answer)
         except UNREADABLE as error:

@@ -14,6 +14,7 @@ import msgspec
 
 from edge.settings import SettingError, secret_of
 from usage.key import without_secrets
+from usage.protocol.command import COMMAND_PATH, MEDIA_TYPE, Command, CommandOutcome, refusal_of
 
 TIMEOUT_S = 300.0
 PRIVATE_ENDS = (".internal", ".local", ".svc", ".cluster.local", ".localhost")
@@ -24,21 +25,6 @@ class RemoteCollector(msgspec.Struct, frozen=True):
 
     url: str
     token: str
-
-
-class _Outcome(msgspec.Struct, frozen=True):
-    status: int
-    out: str = ""
-    err: str = ""
-    question: bool = False
-
-
-class _Error(msgspec.Struct, frozen=True):
-    message: str = ""
-
-
-class _Refusal(msgspec.Struct, frozen=True):
-    error: _Error = _Error()
 
 
 def parted(words: Sequence[str]) -> tuple[str, list[str]]:
@@ -103,14 +89,14 @@ def answer_of(target: RemoteCollector, words: Sequence[str]) -> str:
     return outcome.out
 
 
-def _ask(target: RemoteCollector, words: Sequence[str]) -> _Outcome:
+def _ask(target: RemoteCollector, words: Sequence[str]) -> CommandOutcome:
     import httpx
 
     try:
         answer = httpx.post(
-            f"{target.url}/operator/v1/command",
-            content=msgspec.json.encode({"arguments": list(words), "url": target.url}),
-            headers={"authorization": f"Bearer {target.token}", "content-type": "application/json"},
+            target.url + COMMAND_PATH,
+            content=msgspec.json.encode(Command(tuple(words), target.url)),
+            headers={"authorization": f"Bearer {target.token}", "content-type": MEDIA_TYPE},
             timeout=httpx.Timeout(TIMEOUT_S, connect=10.0),
             follow_redirects=False,
         )
@@ -118,21 +104,14 @@ def _ask(target: RemoteCollector, words: Sequence[str]) -> _Outcome:
         return _failed(f"{target.url} did not answer ({type(error).__name__}: {error})")
     if answer.status_code == 200:
         try:
-            return msgspec.json.decode(answer.content, type=_Outcome)
+            return msgspec.json.decode(answer.content, type=CommandOutcome)
         except msgspec.MsgspecError:
             return _failed(f"{target.url} answered what no collector answers: is that its address?")
-    said = _said(answer.content)
+    said = refusal_of(answer.content)[:500]
     if answer.status_code == 404 and not said:
         said = "there are no commands at that address: is it the collector's, and of this release?"
     return _failed(f"{target.url} refused ({answer.status_code}): {said or 'without a reason'}")
 
 
-def _said(body: bytes) -> str:
-    try:
-        return msgspec.json.decode(body, type=_Refusal).error.message[:500]
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return ""
-
-
-def _failed(text: str) -> _Outcome:
-    return _Outcome(1, err=f"tollway: {without_secrets(text)}\n")
+def _failed(text: str) -> CommandOutcome:
+    return CommandOutcome(1, err=f"tollway: {without_secrets(text)}\n")

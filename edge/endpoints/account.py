@@ -19,7 +19,7 @@ from edge.relay.responses import send_refusal
 from routing.plan.refusal import Denied, Refusal
 from routing.wire.headers import validate
 from usage import key
-from usage.flavor import flavor_of
+from usage.flavor import below_base, flavor_of
 
 CROSSING = frozenset(
     (
@@ -83,7 +83,7 @@ class Authenticated:
         authenticator = self._authenticator()
         if authenticator is None:
             raise Denied(_UNREADABLE)
-        if arrival.authorization is None and scope["path"].removeprefix("/api").removeprefix("/v1") in OPEN_PATHS:
+        if arrival.authorization is None and below_base(scope["path"]) in OPEN_PATHS:
             return "/"
         if arrival.authorization is not None and authenticator.is_account_key(arrival.authorization):
             return key.digest(arrival.authorization)

@@ -21,10 +21,9 @@ from edge.relay.ids import IdGenerator
 from edge.relay.responses import Headers, send_refusal, send_whole
 from routing.plan.refusal import Refusal
 from routing.surfaces import ALL_BASES
-from routing.surfaces import BASES as BASES
 from routing.table.problem import nearest
 from routing.wire.headers import KEY_HEADERS, own_request_id, validate
-from usage.flavor import Flavor, flavor_of
+from usage.flavor import BASES, Flavor, flavor_of
 
 log = logging.getLogger("tollway.router")
 

@@ -11,11 +11,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, request_response
 from starlette.types import Receive, Scope, Send
 
-from edge.endpoints.front import BASES, PathEndpoint
+from edge.endpoints.front import PathEndpoint
 from edge.process import PAID, Edge
 from routing.plan.refusal import Refusal
 from routing.surfaces import Entry
-from usage.flavor import Flavor, flavor_of
+from usage.flavor import BASES, Flavor, flavor_of
 
 MODELS_PER_PAGE = 1_000
 ACCOUNT_PATHS: Mapping[str, tuple[str, ...]] = {

@@ -12,6 +12,7 @@ import msgspec
 
 from edge.upstream import Header, PoolStats, Target
 from edge.write_batch import WriteBatch
+from usage.flavor import Flavor, error_body
 
 CHAT_PATH = "/chat/completions"
 _HEADERS: dict[bool, list[Header]] = {
@@ -93,8 +94,8 @@ class EchoUpstream:
         try:
             request = _decode(b"".join(body))
         except msgspec.DecodeError as problem:
-            error = {"error": {"message": f"echo cannot read this: {problem}", "type": "invalid_request_error"}}
-            return EchoExchange(400, _HEADERS[False], [_encode(error)])
+            error = error_body(Flavor.OPENAI, 400, f"echo cannot read this: {problem}", None)
+            return EchoExchange(400, _HEADERS[False], [error])
         return _answer(request)
 
     async def aclose(self) -> None:
@@ -111,8 +112,8 @@ def _other(path: str, head: bytes, body: bytes) -> EchoExchange:
     try:
         kind, pieces = answer(path, head, body)
     except (KeyError, TypeError, ValueError, RecursionError) as problem:
-        error = {"error": {"message": f"echo cannot read this: {problem}", "type": "invalid_request_error"}}
-        return EchoExchange(400, _HEADERS[False], [_encode(error)])
+        error = error_body(Flavor.OPENAI, 400, f"echo cannot read this: {problem}", None)
+        return EchoExchange(400, _HEADERS[False], [error])
     return EchoExchange(200, [(b"content-type", kind)], pieces)
 
 

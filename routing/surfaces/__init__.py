@@ -17,7 +17,7 @@ from routing.request.envelope import Envelope
 from routing.rewrite.answer import Identity
 from routing.table.endpoint import Endpoint
 from routing.table.provider import Model, Provider
-from usage.flavor import Flavor
+from usage.flavor import BASES, Flavor
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -132,8 +132,7 @@ class Surface(Protocol):
         """A refusal in this surface's words."""
 
 
-BASES: Final = tuple(flavor.value for flavor in Flavor)
-GOOGLE_BASES: Final = (*BASES, "/v1beta", "/api/v1beta")
+GOOGLE_BASES: Final = (*BASES, *(f"{base}beta" for base in BASES))
 COHERE_BASES: Final = ("/v2", "/api/v2")
 ALL_BASES: Final = (*GOOGLE_BASES, *COHERE_BASES)
 

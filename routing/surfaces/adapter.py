@@ -287,7 +287,7 @@ def surfaces_of(provider: Provider, model: Model) -> list[Entry]:
 
 
 def not_on_surface(entry: Entry, attempt: Attempt) -> Refusal:
-    offered = [f"/v1{each.paths[0]}" for each in surfaces_of(attempt.provider, attempt.model)]
+    offered = [f"{Flavor.OPENAI.value}{each.paths[0]}" for each in surfaces_of(attempt.provider, attempt.model)]
     where = f"; it is on {' and '.join(offered)}" if offered else ""
     message = f"{attempt.model.id} is not offered on /v1{entry.paths[0]} here{where}"
     return Refusal(404, "model_not_found", message, param="model", metadata={"surfaces": offered})

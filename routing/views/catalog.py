@@ -79,7 +79,7 @@ def _entry(model: Model) -> dict[str, Any]:
         "default_parameters": None,
         "supported_voices": None,
         "supported_parameters": sorted(model.takes - {"messages", "model"}),
-        "links": {"details": f"/api/v1/models/{model.id}/endpoints"},
+        "links": {"details": f"{Flavor.OPENROUTER.value}/models/{model.id}/endpoints"},
     }
 
 

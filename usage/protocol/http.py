@@ -120,8 +120,8 @@ def error_answer(error: Refused | Unreachable) -> ErrorAnswer:
     return ErrorAnswer(status, {}, _encode(NodeError(error.code, str(error))))
 
 
-def error_of(status: int, retry_after: str | None, body: bytes, now_unix_s: float) -> Refused | Unreachable:
-    """What an answer other than 200 means to an edge. `retry_after` is the header's value, in seconds or as a date."""
+def error_of(status: int, headers: Mapping[str, str], body: bytes, now_unix_s: float) -> Refused | Unreachable:
+    """What an answer other than 200 means to an edge. `headers` by their names in lower case."""
     said = said_by(body)
     try:
         own: NodeError | None = _decode_error(body)
@@ -132,7 +132,7 @@ def error_of(status: int, retry_after: str | None, body: bytes, now_unix_s: floa
     reason = f"the collector answered {status}" + (f": {said}" if said else "")
     if status == TOO_LARGE:
         return Refused("too_large", reason)
-    return Unreachable(reason, None if retry_after is None else wait_s_of(retry_after, now_unix_s))
+    return Unreachable(reason, wait_s_of(headers.get("retry-after", ""), now_unix_s))
 
 
 def _is_refusal(status: int, code: str) -> bool:

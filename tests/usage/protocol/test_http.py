@@ -6,7 +6,7 @@ import ast
 import asyncio
 import gzip
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -179,11 +179,11 @@ def test_every_refusal_is_provoked_and_has_a_status() -> None:
 def test_error_survives_the_wire(code: str) -> None:
     """What is said is what is heard, and nobody hears it from somebody else: another status, another body."""
     said = error_answer(Refused(code, "because"))
-    heard = error_of(said.status, None, said.body, 0.0)
+    heard = error_of(said.status, {}, said.body, 0.0)
     assert isinstance(heard, Refused)
     assert (heard.code, str(heard)) == (code, "because")
     for status, body in ((502, said.body), (said.status, b"<html>"), (said.status, b'{"error":{"message":"because"}}')):
-        foreign = error_of(status, "7", body, 0.0)
+        foreign = error_of(status, {"retry-after": "7"}, body, 0.0)
         assert isinstance(foreign, Unreachable) or (status, foreign.code) == (413, "too_large")
 
 
@@ -212,12 +212,12 @@ def no_wish(error: Refused | Unreachable) -> form.ErrorAnswer:
     return form.error_answer(error)._replace(headers={})
 
 
-def by_status_alone(status: int, retry_after: str | None, body: bytes, now_unix_s: float) -> Refused | Unreachable:
-    return form.error_of(status, retry_after, b"", now_unix_s)
+def by_status_alone(status: int, headers: Mapping[str, str], body: bytes, now_unix_s: float) -> Refused | Unreachable:
+    return form.error_of(status, headers, b"", now_unix_s)
 
 
-def deaf_to_the_wish(status: int, retry_after: str | None, body: bytes, now_unix_s: float) -> Refused | Unreachable:
-    return form.error_of(status, None, body, now_unix_s)
+def deaf_to_the_wish(status: int, headers: Mapping[str, str], body: bytes, now_unix_s: float) -> Refused | Unreachable:
+    return form.error_of(status, {}, body, now_unix_s)
 
 
 def whole_header(authorization: str) -> str:
