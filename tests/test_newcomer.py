@@ -93,9 +93,9 @@ def newcomer(monkeypatch: pytest.MonkeyPatch) -> None:
 async def ask(rig: Rig, entry: Entry, body: dict[str, Any], answer: dict[str, Any]) -> tuple[Caller, Play]:
     play = Play(200, JSON, [json.dumps(answer).encode()])
     rig.stage.plays = [play]
-    caller = Caller(json.dumps(body).encode(), [(b"host", b"x"), (b"authorization", b"Bearer " + rig.key.encode())])
+    caller = rig.caller_of(json.dumps(body).encode(), [(b"host", b"x"), (b"authorization", b"Bearer " + rig.key.encode())])
     caller.scope["path"] = "/v1" + entry.paths[0]
-    await rig.relay.on(entry)(caller.scope, caller.receive, caller.send)
+    await rig.run(caller, entry)
     return caller, play
 
 

@@ -1,5 +1,9 @@
 """A relay on the bench: the real table, journal, credit and relay between a scripted provider and a scripted caller.
 
+It takes production's branch: the journal's lines, requests and answers go out together at the end of a turn (`WriteBatch`), and
+the server says who is answered (`CALLER`). `server="granian"` takes the other one: settlements wait for nothing, answers go out
+at once, a task waits for the caller to leave; `transport="httpx"` is a provider's side that writes past the batch.
+
 `Rig.ask` runs one request to its end. What the provider does is a list of steps: bytes, an exception, or a callable that is run
 when the relay has come that far. Clocks do not run by themselves: `look` is one tick of the watch at a time the test chooses.
 """
@@ -10,10 +14,11 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Literal, cast
 
 from edge.credit.accounting import AccountingContext
 from edge.credit.credit import Credit
+from edge.downstream import CALLER
 from edge.journal import Journal
 from edge.limits.limiter import RateLimiter
 from edge.providers.reload import read, sources_of
@@ -27,6 +32,7 @@ from edge.telemetry.metrics import Metrics
 from edge.upstream import Header, PoolStats, Target
 from edge.write_batch import WriteBatch
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
+from routing.surfaces import CHAT, Entry
 from tests.collectors import ScriptedCollector
 from tests.offices import Office
 from tests.patience import PATIENCE_S
@@ -35,6 +41,8 @@ from usage.protocol import Boot
 from usage.record import UsageRecord
 
 Step = bytes | Exception | Callable[[], None]
+Server = Literal["native", "granian"]
+Transport = Literal["native", "httpx"]
 SSE: list[Header] = [(b"content-type", b"text/event-stream")]
 JSON: list[Header] = [(b"content-type", b"application/json")]
 TABLE = """
@@ -80,6 +88,9 @@ class Play:
         self.aborted = False
         self.sink: Callable[[bytes], bool] | None = None
         self.asked = b""
+        self.failure: Failure | None = None
+        self.is_sent = asyncio.Event()
+        self.on_sent: Callable[[], None] = lambda: None
         self._steps = [*steps, b""] if ends else list(steps)
         self._has_ended = False
         self._poked = asyncio.Event()
@@ -87,7 +98,25 @@ class Play:
         self.is_waiting = asyncio.Event()
 
     async def head(self) -> bool:
+        await self.is_sent.wait()
+        if self.failure is not None:
+            raise AttemptFailed(self.failure)
         return True
+
+    # What the write batch calls, at the end of the turn.
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes) -> None:
+        """The request leaves."""
+        self.on_sent()
+        self.is_sent.set()
+
+    def fail(self, kind: Kind, source: Source, detail: str, sent: Sent) -> None:
+        """It does not: its intent could not be written."""
+        self.failure = Failure(kind, source, sent, detail=detail)
+        self.is_sent.set()
 
     async def read(self) -> bytes | None:
         self._is_read = True
@@ -127,23 +156,33 @@ class Play:
 
 
 class Stage:
-    """An Upstream whose answers are plays, in order; an exception instead of a play is what `open` raises."""
+    """An Upstream whose answers are plays, in order; an exception instead of a play is what `open` raises.
 
-    write_batch: WriteBatch | None = None
+    `targets` are those that a request was written to, or that could not be reached; `on_open` is called when one is written.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, write_batch: WriteBatch | None) -> None:
+        self.write_batch = write_batch
         self.plays: list[Play | Exception] = []
         self.targets: list[Target] = []
         self.on_open: Callable[[], None] = lambda: None
 
     async def open(self, target: Target, head: bytes, body: Sequence[bytes | memoryview]) -> Play:
-        self.targets.append(target)
-        self.on_open()
         play = self.plays.pop(0)
         if isinstance(play, Exception):
+            self._sent(target)
             raise play
         play.asked = b"".join(body)
+        play.on_sent = lambda: self._sent(target)
+        if self.write_batch is None:
+            play.write(play.asked)
+        else:
+            self.write_batch.write(cast(asyncio.Transport, play), head + play.asked, play)
         return play
+
+    def _sent(self, target: Target) -> None:
+        self.targets.append(target)
+        self.on_open()
 
     async def aclose(self) -> None:
         pass
@@ -152,25 +191,63 @@ class Stage:
         return PoolStats(open=0, idle=0, opened_total=0, reused_total=0)
 
 
-class Caller:
-    """The other side: what it sends, what it got. `leave()` makes `receive` say that it has gone."""
+class _Arriving:
+    """A part of an answer on its way to its caller, who has it at the end of the turn."""
 
-    def __init__(self, body: bytes, headers: list[Header]) -> None:
+    def __init__(self, caller: "Caller", message: dict[str, Any]) -> None:
+        self._caller, self._message = caller, message
+
+    def is_closing(self) -> bool:
+        return self._caller.is_gone
+
+    def write(self, data: bytes) -> None:
+        self._caller.on_arrival(self._message)
+        self._caller.sent.append(self._message)
+
+
+class Caller:
+    """The other side: what it sends, what it got. `leave()`: it has gone, and whoever listens hears of it.
+
+    `batch`: what its server writes through, which then says who is answered, too; None: a foreign server.
+    """
+
+    on_leave: Callable[[], None] | None = None
+    is_gone = says_no_more = False
+
+    def __init__(self, body: bytes, headers: list[Header], batch: WriteBatch | None = None) -> None:
         self.scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers}
+        self._batch = batch
+        if batch is not None:
+            self.scope["extensions"] = {CALLER: self}
         self.sent: list[dict[str, Any]] = []
         self.on_send: Callable[[dict[str, Any]], None] = lambda message: None
+        """Called when the relay sends."""
+        self.on_arrival: Callable[[dict[str, Any]], None] = lambda message: None
+        """Called when the caller has it."""
         self._incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._incoming.put_nowait({"type": "http.request", "body": body, "more_body": False})
 
     async def receive(self) -> dict[str, Any]:
         return await self._incoming.get()
 
+    @property
+    def task(self) -> "asyncio.Task[Any] | None":
+        """The one in which this is asked: that which answers it, as the server has it."""
+        return asyncio.current_task()
+
     async def send(self, message: Any) -> None:
         self.on_send(message)
-        self.sent.append(dict(message))
+        arriving = _Arriving(self, dict(message))
+        if self._batch is None:
+            arriving.write(b"")
+        else:
+            self._batch.write(cast(asyncio.Transport, arriving), message.get("body", b""))
 
     def leave(self) -> None:
+        self.is_gone = True
         self._incoming.put_nowait({"type": "http.disconnect"})
+        if self.on_leave is not None:
+            self.on_leave()
 
     @property
     def status(self) -> int:
@@ -200,8 +277,18 @@ class Rig:
     """Use as an asynchronous context manager. `credit_nano` is what the account has."""
 
     def __init__(
-        self, folder: Path, *, credit_nano: int = 10**9, extra: str = "", more: str = "", durability: str = "os"
+        self,
+        folder: Path,
+        *,
+        credit_nano: int = 10**9,
+        extra: str = "",
+        more: str = "",
+        durability: str = "os",
+        server: Server = "native",
+        transport: Transport = "native",
     ) -> None:
+        self.batch = WriteBatch()
+        self.batch.takes_answers = server == "native"
         table = folder / "providers.toml"
         table.write_text(TABLE.format(extra=extra) + more)
         self.key, key_id = key.mint(os.urandom(32))
@@ -209,7 +296,7 @@ class Rig:
         self.office.open_account("acct", credit_nano)
         self.office.add_key(key.digest(self.key.encode()), "acct", key_id)
         self.collector = ScriptedCollector(self.office)
-        self.stage = Stage()
+        self.stage = Stage(self.batch if transport == "native" else None)
         self.tasks = Tasks()
         self.table = Table(table, self.stage, LazyUpstream())
         self.watch = Watchdog(self.tasks, self.table.limits)
@@ -220,6 +307,7 @@ class Rig:
     async def __aenter__(self) -> "Rig":
         epoch = self.office.boot(Boot("n", "boot")).epoch
         self.journal = Journal.open(str(self._folder / "journal"), "n", epoch, durability=self._durability)
+        self.journal.join(self.batch)
         self.limiter = RateLimiter()
         self.credit = Credit("n", epoch, self.collector, self.tasks, limiter=self.limiter, wait_s=PATIENCE_S)
         self._asking = self.tasks.spawn("limits", self.limiter.reports.run(self.credit.poll))
@@ -236,11 +324,17 @@ class Rig:
     def caller(self, **members: Any) -> Caller:
         body = {"model": "p/m", "messages": [{"role": "user", "content": "hi"}], **members}
         headers = [(b"host", b"edge.test"), (b"authorization", b"Bearer " + self.key.encode())]
-        return Caller(json.dumps(body).encode(), headers)
+        return self.caller_of(json.dumps(body).encode(), headers)
 
-    async def run(self, caller: Caller) -> Caller:
-        """The request to its end, in this task."""
-        await self.relay(caller.scope, caller.receive, caller.send)
+    def caller_of(self, body: bytes, headers: list[Header]) -> Caller:
+        """Of any body, under this rig's server."""
+        return Caller(body, headers, self.batch if self.batch.takes_answers else None)
+
+    async def run(self, caller: Caller, entry: Entry = CHAT) -> Caller:
+        """The request to its end, in this task, on that surface; and the turn of the loop to its end, as a server's would go."""
+        relay = self.relay if entry is CHAT else self.relay.on(entry)
+        await relay(caller.scope, caller.receive, caller.send)
+        self.batch.end()
         return caller
 
     async def ask(self, play: Play | Exception, *more: Play | Exception, **members: Any) -> Caller:
@@ -262,6 +356,7 @@ class Rig:
     @property
     def records(self) -> list[UsageRecord]:
         """Everything settled so far, in order."""
+        self.batch.end()
         return self.journal.read(1, 10_000, 1 << 30)
 
     @property

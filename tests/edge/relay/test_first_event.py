@@ -29,9 +29,10 @@ BOTH_NANO = 10 * 3_000 + 5 * 4_000
 TEXT: list[Header] = [(b"content-type", b"text/plain; charset=utf-8")]
 
 
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with Rig(tmp_path) as built:
+@pytest.fixture(params=[("native", "native"), ("granian", "httpx")], ids=lambda sides: sides[0])
+async def rig(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    server, transport = request.param
+    async with Rig(tmp_path, server=server, transport=transport) as built:
         yield built
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge.write_batch import WriteBatch
 from routing.failures.failure import Kind, Sent
 from tests.edge.rig import JSON, SSE, Play, Rig, broken
 from tests.patience import PATIENCE_S, until
@@ -41,9 +40,10 @@ DONE = b"data: [DONE]\n\n"
 STREAM = [chunk("hel"), chunk("lo"), chunk("", "stop"), USED, DONE]
 
 
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with Rig(tmp_path) as built:
+@pytest.fixture(params=[("native", "native"), ("granian", "httpx")], ids=lambda sides: sides[0])
+async def rig(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    server, transport = request.param
+    async with Rig(tmp_path, server=server, transport=transport) as built:
         yield built
 
 
@@ -86,17 +86,18 @@ async def test_intent_is_in_the_journal_before_the_provider_is_asked(rig: Rig, t
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_settlement_stands_before_the_last_byte_goes_out(rig: Rig, stream: bool) -> None:
-    """An SDK hangs up at [DONE]; by then the record is written."""
+async def test_settlement_stands_before_the_last_byte_goes_out(rig: Rig, tmp_path: Path, stream: bool) -> None:
+    """An SDK hangs up at [DONE]; by then the record is in the kernel."""
+    (folder,) = (tmp_path / "journal" / "n").iterdir()
     settled: list[int] = []
     rig.stage.plays = [Play(200, SSE, STREAM) if stream else Play(200, JSON, [ANSWER])]
     caller = rig.caller(stream=stream)
 
     def note(message: dict[str, Any]) -> None:
         if message.get("more_body") is False:
-            settled.append(rig.journal.settled_seq)
+            settled.append("".join(path.read_text() for path in folder.glob("*.log")).count('{"s":'))
 
-    caller.on_send = note
+    caller.on_arrival = note
     await rig.run(caller)
     assert settled == [1]
 
@@ -358,7 +359,6 @@ async def test_credit_for_less_than_the_models_cap_is_sent_as_a_cap(tmp_path: Pa
 
 async def test_request_whose_intent_cannot_be_written_is_refused_and_costs_nothing(rig: Rig) -> None:
     """The disk fails at the end of the turn, when the intent was taken already: 503, nothing sent, a record of nothing."""
-    rig.journal.join(WriteBatch())
     write, rig.journal._log._write = rig.journal._log._write, lambda fd, data: 0
     caller = await rig.ask(Play(200, JSON, [ANSWER]))
     assert (caller.status, caller.json()["error"]["code"]) == (503, "journal_unavailable")

@@ -52,13 +52,12 @@ def asked(entry: Entry, **more: Any) -> tuple[bytes, bytes]:
 
 async def ask_on(rig: Rig, entry: Entry, body: bytes, kind: bytes) -> Caller:
     headers = [(b"host", b"edge.test"), (b"authorization", b"Bearer " + rig.key.encode()), (b"content-type", kind)]
-    caller = Caller(body, headers)
+    caller = rig.caller_of(body, headers)
     caller.scope["path"] = "/v1" + entry.paths[-1].replace("{model:path}", "echo/echo-1")
     if b"stream" not in body and entry.format == "gemini":
         caller.scope["path"] = "/v1beta" + entry.paths[0].replace("{model:path}", "echo/echo-1")
     caller.scope["query_string"] = b"alt=sse"
-    await rig.relay.on(entry)(caller.scope, caller.receive, caller.send)
-    return caller
+    return await rig.run(caller, entry)
 
 
 @pytest.mark.parametrize("entry", SURFACES, ids=lambda entry: entry.format)

@@ -393,16 +393,17 @@ async def test_large_body_of_an_account_that_has_nothing_is_not_read(tmp_path: P
     """Whoever cannot pay costs nothing that grows with what they send."""
     async with await rig_of(tmp_path, 0) as rig:
         body = json.dumps({"model": "cheap/m", "messages": [1], "x": "y" * 100_000}).encode()
-        caller = Caller(body, [*rig.caller().scope["headers"], (b"content-length", b"%d" % len(body))])
-        reads = 0
-        receive = caller.receive
+        caller = rig.caller_of(body, [*rig.caller().scope["headers"], (b"content-length", b"%d" % len(body))])
+        reads, told = 0, list[dict[str, Any]]()
+        receive, caller.on_send = caller.receive, told.append
 
         async def counted() -> dict[str, Any]:
             nonlocal reads
-            reads += not caller.sent
+            reads += not told
             return await receive()
 
-        await rig.relay(caller.scope, counted, caller.send)
+        caller.receive = counted  # type: ignore[method-assign]
+        await rig.run(caller)
         assert (caller.status, reads) == (402, 0)
         assert "is used up: 0 dollars are left" in caller.json()["error"]["message"]
         assert rig.in_flight.held_bytes == 0
