@@ -21,7 +21,7 @@ from edge.auth.client_address import FailedAuthentications
 from edge.clock import Clock
 from edge.collector_client.shipper import Shipper
 from edge.credit.accounting import AccountingContext
-from edge.credit.credit import Credit
+from edge.credit.credit import COLD_WAIT_S, Credit
 from edge.data_folder import instance_of, prove_writable
 from edge.downstream.admission import Admission
 from edge.drain import Drain
@@ -58,6 +58,8 @@ from usage.protocol import Boot, Booted, CollectorClient, Refused, Unreachable
 
 log = logging.getLogger("tollway.node")
 JOIN_WAIT_S = 2.0
+EMBEDDED_WAIT_S = 3.0
+"""So long a request waits for the credit of a collector in this process: its disk may be slow, and no other edge has another."""
 SHIP_S_MAX = 5.0
 JOURNAL_RETRY_S = 2.0
 REQUEST_MEMORY_SHARE = 4 * 65_536
@@ -207,6 +209,7 @@ class Node:
             on_contact=lambda: shipper.resume(),
             unix=self.clock,
             limiter=self.limiter,
+            wait_s=COLD_WAIT_S if self._settings.collector_url else EMBEDDED_WAIT_S,
         )
         self.shipper = shipper = Shipper(
             journal,

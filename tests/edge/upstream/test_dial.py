@@ -54,7 +54,7 @@ async def test_cancelled_while_waiting(upstream: Upstream, wait: str) -> None:
             if wait == "connect":
                 target = target_of(peer, port=silent_port)
             if wait == "handshake":
-                target = tls_target_of(peer, connect_timeout_s=0.3)
+                target = tls_target_of(peer, connect_timeout_s=1.5)
             user = asyncio.create_task(use(target))
             if wait != "connect":
                 await until(lambda: len(peer.lines) == 1)

@@ -17,7 +17,7 @@ from routing.wire.objects import compact, decode_objects, repeats_in_list, short
 
 MIB = 1_048_576
 HEAD = b'{"model":"m","messages":['
-PAUSE_S_MAX = 1.0
+PAUSE_S_MAX = 3.0
 """Of CPU time, on a machine that does other things besides; the reports were of 4 to 90 seconds."""
 
 
