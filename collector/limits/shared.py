@@ -6,6 +6,8 @@ Strategy: below STRICT_PERCENT of the limit ("green") a node gets more than it a
 below the limit. Above, it gets what it wants ahead, out of one bucket of the limit's rate: that shares by demand, and a limit
 that is used up comes back evenly, not in one burst a minute later.
 Rule (permits): the sum of what is given is never above the limit; only a node that says it keeps fewer has fewer.
+Rule: while processes report different limits for one scope, as while tables are replaced one edge after another, the least of them
+holds for all, and what was used counts on.
 Limits: soft state. After a restart everybody's use is unknown until it is reported: for LEARNING_S nobody gets more than a small
 part. A node that is silent counts with its last report for a minute, or until its permits' life is over.
 """
@@ -14,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from usage.limit import PERIOD_S, WINDOW_PERCENT, Gcra, LimitReport, LimitShare, burst_of
+from usage.limit import LIMIT_MAX, PERIOD_S, WINDOW_PERCENT, Gcra, LimitReport, LimitShare, burst_of
 
 STRICT_PERCENT: Final = 70
 GREEN_PERCENT: Final = 15
@@ -40,6 +42,8 @@ class Share(msgspec.Struct):
     ceiling: int = 0
     until_s: float = 0.0
     seen_s: float = 0.0
+    limit: int = LIMIT_MAX
+    """What it takes the limit to be."""
 
     def ahead(self, now_s: float) -> int:
         """Units it may still use."""
@@ -59,12 +63,10 @@ class SharedLimit:
 
     def answer(self, process: Process, report: LimitReport, now_s: float) -> LimitShare:
         """Take what a process reports, and give it what it may use next."""
-        if report.limit != self.limit:
-            self.limit = report.limit
-            self._bucket = Gcra(report.limit, burst_of(report.limit))
         self._forget(now_s)
         share = self.shares.setdefault(process, Share())
-        share.seen_s = now_s
+        share.seen_s, share.limit = now_s, report.limit
+        self._agree(min(each.limit for each in self.shares.values()))
         if report.unit == "concurrent":
             return self._permits(share, report, now_s)
         kept = max(report.ceiling, report.spent) if now_s < share.until_s else report.spent
@@ -76,6 +78,12 @@ class SharedLimit:
         share.ceiling += self._next(share, report.want, used, now_s)
         share.until_s = now_s + TTL_S
         return LimitShare(report.scope, report.unit, share.ceiling, TTL_S, used, len(self.shares), used * 100 < self._strict)
+
+    def _agree(self, limit: int) -> None:
+        """The limit that holds. The pace goes on from where it is: a change is no new burst."""
+        if limit != self.limit:
+            self.limit = limit
+            self._bucket = Gcra(limit, burst_of(limit), self._bucket.tat_ns)
 
     @property
     def _strict(self) -> int:
@@ -122,4 +130,4 @@ class SharedLimit:
         """The process has ended: what it had ahead and its permits are free, what it used was used."""
         share = self.shares.get(process)
         if share is not None:
-            share.ceiling, share.until_s = 0, 0.0
+            share.ceiling, share.until_s, share.limit = 0, 0.0, LIMIT_MAX

@@ -18,8 +18,8 @@ ANY = "*"
 PREFLIGHT_S = b"7200"
 """The most that Chromium keeps a preflight's answer."""
 EXPOSED = (
-    b"x-request-id, x-generation-id, retry-after, x-should-retry, openai-processing-ms, x-tollway-ignored, x-tollway-cost,"
-    b" idempotency-replayed"
+    b"x-request-id, x-generation-id, retry-after, retry-after-ms, x-should-retry, openai-processing-ms, x-tollway-ignored,"
+    b" x-tollway-cost, idempotency-replayed"
 )
 METHODS = b"GET, HEAD, POST, PATCH, DELETE"
 _FIELD_NAMES = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+(?:[ \t]*,[ \t]*[A-Za-z0-9!#$%&'*+.^_`|~-]+)*\Z")

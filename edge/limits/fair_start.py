@@ -1,12 +1,13 @@
 """Whose request begins next, when more have come at once than one turn of the event loop has time for.
 
 Rule: while the loop keeps up, a request begins at once and pays one look. In a turn that is late each account begins one more;
-what else it sends waits, first come, first served, and the accounts take turns: a flood waits behind itself, and a caller beside
-it does not wait behind the flood.
+what else it sends waits. The accounts take turns, within an account its keys do, and what one key sends goes first come, first
+served: a flood waits behind itself, and a caller beside it, of the same account or another, does not wait behind the flood.
 Strategy: who waits is let go a few at a time, with the sockets looked at in between, so callers that leave while they wait are
 seen to have left, and cost next to nothing.
 Rule: of bodies that take long to read, one is read in a turn.
-Limits: what is read and authenticated before is not shared out; one account may have WAITING_MAX waiting.
+Limits: what is read and authenticated before is not shared out; one account may have WAITING_MAX waiting, and one of its keys
+KEY_SHARE times what that leaves free, so that its other keys find a place.
 """
 
 import asyncio
@@ -21,8 +22,38 @@ TURN_S = 0.03
 AT_ONCE = 8
 """Of those that wait, begin in one turn."""
 WAITING_MAX = 2_048
+KEY_SHARE = 7
 LARGE_BYTES = 1_048_576
 """A body of so many takes milliseconds to be read, one of 32 MiB a tenth of a second."""
+
+
+class _Queue:
+    """What waits of one account. `keys`: by key, the one whose turn it is first."""
+
+    __slots__ = ("keys", "waiting")
+
+    def __init__(self) -> None:
+        self.keys: dict[str, deque[asyncio.Future[None]]] = {}
+        self.waiting = 0
+
+    def has_room(self, key: str) -> bool:
+        """Whether one more of `key` may wait."""
+        own = len(self.keys.get(key, ())) + 1
+        return own <= KEY_SHARE * (WAITING_MAX - self.waiting - 1)
+
+    def put(self, key: str, one: "asyncio.Future[None]") -> None:
+        self.keys.setdefault(key, deque()).append(one)
+        self.waiting += 1
+
+    def take(self) -> "asyncio.Future[None]":
+        """The next one; its key is the last one now."""
+        key = next(iter(self.keys))
+        queue = self.keys.pop(key)
+        one = queue.popleft()
+        if queue:
+            self.keys[key] = queue
+        self.waiting -= 1
+        return one
 
 
 class FairStart:
@@ -32,7 +63,7 @@ class FairStart:
 
     def __init__(self, write_batch: WriteBatch) -> None:
         self._write_batch = write_batch
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._waiting: dict[str, _Queue] = {}
         """By account; the one whose turn it is first."""
         self._begun: set[str] = set()
         """Accounts that have begun one more in the late turn that began at `_late_s`."""
@@ -42,24 +73,24 @@ class FairStart:
 
     @property
     def waiting(self) -> int:
-        return sum(map(len, self._waiting.values()))
+        return sum(queue.waiting for queue in self._waiting.values())
 
     def is_late(self, now_s: float) -> bool:
         """Whether it has to be asked at all who begins."""
         return bool(self._waiting) or (self._write_batch.is_due and now_s - self._write_batch.due_s > TURN_S)
 
-    async def wait(self, account: str, now_s: float) -> bool:
-        """Return when a request of `account` may begin; whether it had to wait. Denied: too many of them do."""
+    async def wait(self, account: str, key: str, now_s: float) -> bool:
+        """Return when a request of `account` with this key may begin; whether it had to wait. Denied: too many of them do."""
         waiting = self._waiting.get(account)
         if waiting is None:
             if self._may_begin(account, now_s):
                 return False
-            waiting = self._waiting[account] = deque()
-        elif len(waiting) >= WAITING_MAX:
-            raise Denied(overloaded("more requests of this account wait than it may have"))
+            waiting = self._waiting[account] = _Queue()
+        elif not waiting.has_room(key):
+            raise Denied(overloaded("more requests of this key wait than it may have"))
         loop = asyncio.get_running_loop()
         mine: asyncio.Future[None] = loop.create_future()
-        waiting.append(mine)
+        waiting.put(key, mine)
         if not self._is_releasing:
             self._is_releasing = True
             loop.call_soon(self._release, loop)
@@ -90,8 +121,8 @@ class FairStart:
         while waiting and left:
             account = next(iter(waiting))
             queue = waiting.pop(account)
-            one = queue.popleft()
-            if queue:
+            one = queue.take()
+            if queue.waiting:
                 waiting[account] = queue
             if not one.done():  # it may have been cancelled
                 one.set_result(None)

@@ -183,7 +183,7 @@ class Relay:
         self._in_flight.enter(context, policy.account)
         is_late = self._starts.is_late(context.started_s)
         if is_late:
-            await self._wait_for_start(policy.account, context)
+            await self._wait_for_start(policy, context)
         credit = self._books.credit
         if arrival.content_length is None or arrival.content_length > BODY_BYTES_UNPAID:
             await self._see_to_credit(policy)
@@ -279,9 +279,9 @@ class Relay:
         await send_in_pieces(context, found.status, [*found.headers, REPLAYED], found.body)
         return True
 
-    async def _wait_for_start(self, account: str, context: RequestContext) -> None:
+    async def _wait_for_start(self, policy: Policy, context: RequestContext) -> None:
         """CallerLeft: the caller has left meanwhile."""
-        has_waited = await self._starts.wait(account, context.started_s)
+        has_waited = await self._starts.wait(policy.account, policy.key_id, context.started_s)
         if has_waited and context.caller is not None and context.caller.is_gone:
             raise CallerLeft
 

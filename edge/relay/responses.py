@@ -10,6 +10,8 @@ from usage.retry_after import retry_after_header
 Headers = list[tuple[bytes, bytes]]
 
 JSON_TYPE = (b"content-type", b"application/json")
+MS_TOLD_S_MAX = 60.0
+"""A longer wait is told in seconds alone: SDKs obey none of it."""
 
 
 def id_headers(gen_id: str, request_id: str) -> Headers:
@@ -35,6 +37,9 @@ async def send_told(send: Send, refusal: Refusal, told: Told, ids: Headers) -> N
     own = {name for name, _ in told.headers}
     if refusal.retry_after_s is not None and b"retry-after" not in own:
         headers.append((b"retry-after", retry_after_header(refusal.retry_after_s).encode()))
+        if refusal.retry_after_s < MS_TOLD_S_MAX:
+            # Which OpenAI's and Anthropic's SDKs read first: who has to wait for 200 ms need not wait for a second.
+            headers.append((b"retry-after-ms", b"%d" % max(-int(-refusal.retry_after_s * 1000 // 1), 1)))
     if refusal.status == 415:
         headers.append((b"accept-encoding", b"identity"))
     if refusal.is_hopeless and b"x-should-retry" not in own:

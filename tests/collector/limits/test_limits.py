@@ -55,6 +55,31 @@ def test_what_was_used_counts_for_a_minute_after_a_node_is_silent() -> None:
     assert desk.rate("b", 0, 50).ceiling == 50
 
 
+def test_edges_with_different_tables_do_not_start_each_other_anew() -> None:
+    """The least limit holds while they differ, and a limit that is used up stays so whoever reports next."""
+    desk = Desk()
+    used = desk.rate("a", 200, 50, limit=200)
+    assert used.ceiling == 220
+    for _ in range(20):
+        assert desk.rate("b", 0, 50, limit=400).ceiling == 20 - (used.ceiling - 200)
+        used = desk.rate("a", 200, 50, ceiling=used.ceiling, limit=200)
+        assert used.ceiling == 220
+    desk.board.drop("a", 1)
+    assert desk.rate("b", 0, 50, limit=400).ceiling == 50, "the others have ended, so the new limit holds"
+
+
+def test_pace_of_a_busy_limit_outlives_its_change() -> None:
+    """A limit that is raised and lowered again, report by report, gives no more than its pace, each time."""
+    desk = Desk()
+    desk.rate("a", 80, 0)
+    given = 0
+    for turn in range(50):
+        limit = 100 + turn % 2
+        share = desk.rate("a", 80 + given, 1, recent=80, limit=limit)
+        given += share.ceiling - (80 + given)
+    assert given <= 12, "a tenth at once, not a tenth for each change"
+
+
 def test_permits_are_never_given_twice() -> None:
     """Ten in all; only who says it keeps fewer has fewer; a silent node's are free after their life, an ended one's too."""
     desk = Desk()

@@ -75,6 +75,7 @@ async def test_limit_that_is_used_up_says_which_and_when(rig: Rig) -> None:
     assert (error["code"], error["type"]) == ("rate_limit_exceeded", "requests")
     assert "requests per min (RPM) of this key: Limit 10, Remaining 0, Requested 1" in error["message"]
     assert 1 <= int(refused.headers[b"retry-after"]) <= 60
+    assert 0 < int(refused.headers[b"retry-after-ms"]) <= 1_000 * int(refused.headers[b"retry-after"])
     assert left(refused) == 0
     caller = rig.caller()
     caller.scope["path"] = "/api/v1/chat/completions"
