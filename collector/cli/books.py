@@ -2,20 +2,25 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from collector.accounts.accounts import Mistake
 from collector.accounts.audit_log import record
 from collector.cli.arguments import add, days_of, irrevocable
 from collector.cli.printing import confirm, operator, say, show_one
 from collector.ingest import retention
 from collector.ledger.audit import verify
+from collector.ledger.check import Check
 from collector.store.contract import Store, Tx
 
 FAULTS_SHOWN = 5
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    add(subparsers, "verify", verify_books, "check every invariant of the books on the live store")
+    checked = add(subparsers, "verify", verify_books, "check every invariant of the books on the live store")
+    text = "also write what was found as figures for Prometheus' node_exporter (its folder of text files)"
+    checked.add_argument("--textfile", type=Path, metavar="FILE", help=text)
     prune = add(subparsers, "prune", prune_records, "drop raw records of whole months; sums and postings stay", json=False)
     prune.add_argument("--keep-days", type=days_of, required=True, metavar="DAYS", help="keep at least so many days, from 1")
     irrevocable(prune)
@@ -27,6 +32,8 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def verify_books(arguments: argparse.Namespace, store: Store, now: int) -> int:
     checks = store.read(verify)
+    if arguments.textfile is not None:
+        _write_figures(arguments.textfile, checks, now)
     if arguments.json:
         rows = [{"name": c.name, "kept": c.is_kept, "figures": c.figures, "faults": list(c.faults)} for c in checks]
         say(json.dumps(rows, indent=2))
@@ -37,6 +44,27 @@ def verify_books(arguments: argparse.Namespace, store: Store, now: int) -> int:
             if len(check.faults) > FAULTS_SHOWN:
                 say(f"      and {len(check.faults) - FAULTS_SHOWN} more")
     return 0 if all(check.is_kept for check in checks) else 1
+
+
+FIGURES = """\
+# HELP tollway_verify_faults Faults that the last tollway verify found in the books.
+# TYPE tollway_verify_faults gauge
+tollway_verify_faults {faults}
+# HELP tollway_verify_timestamp_seconds When the books were last verified, in Unix seconds.
+# TYPE tollway_verify_timestamp_seconds gauge
+tollway_verify_timestamp_seconds {seconds}
+"""
+
+
+def _write_figures(path: Path, checks: Sequence[Check], now: int) -> None:
+    """At once, for a scrape must not read half of it. Mistake: it cannot be written."""
+    text = FIGURES.format(faults=sum(len(check.faults) for check in checks), seconds=now // 1_000)
+    beside = path.with_name(path.name + ".new")
+    try:
+        beside.write_text(text)
+        beside.replace(path)
+    except OSError as problem:
+        raise Mistake(f"the figures cannot be written to {path}: {problem.strerror}") from problem
 
 
 def prune_records(arguments: argparse.Namespace, store: Store, now: int) -> int:

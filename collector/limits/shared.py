@@ -6,7 +6,7 @@ Strategy: below STRICT_PERCENT of the limit ("green") a node gets more than it a
 below the limit. Above, it gets what it wants ahead, out of one bucket of the limit's rate: that shares by demand, and a limit
 that is used up comes back evenly, not in one burst a minute later.
 Rule (permits): the sum of what is given is never above the limit; only a node that says it keeps fewer has fewer.
-Rule: while processes report different limits for one scope, as while tables are replaced one edge after another, the least of them
+Rule: while processes report different limits for one scope, as when tables are replaced one edge after another, the least of them
 holds for all, and what was used counts on.
 Limits: soft state. After a restart everybody's use is unknown until it is reported: for LEARNING_S nobody gets more than a small
 part. A node that is silent counts with its last report for a minute, or until its permits' life is over.

@@ -6,8 +6,10 @@ Rule: whatever goes wrong is Unreachable to the callers; no request could resolv
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Any, TypeVar
 
+from edge.telemetry.histogram import SECONDS, Histogram
 from usage.limit import LimitReport
 from usage.protocol import Acquire, Acquired, CollectorClient, Poll, Polled, Refused, Return, Unreachable
 
@@ -29,6 +31,8 @@ class CollectorSession:
         self._count = 0
         self.is_fenced = False
         self.calls_total = 0
+        self.acquire_s = Histogram(SECONDS)
+        """How long the collector took for a key or a grant, whatever it said."""
 
     def next_id(self) -> str:
         """An id nobody else uses, not even this epoch given out twice by a collector that was restored from a backup."""
@@ -38,7 +42,11 @@ class CollectorSession:
     async def acquire(self, message: Acquire) -> Acquired:
         """Raises Unreachable."""
         self.calls_total += 1
-        return await self._answer(self._collector.acquire(message))
+        began_s = monotonic()
+        try:
+            return await self._answer(self._collector.acquire(message))
+        finally:
+            self.acquire_s.observe((monotonic() - began_s,))
 
     async def give_back(self, return_id: str, purse: str, amount_nano: int) -> None:
         """Raises Unreachable. A return that the collector refuses is settled when it closes the epoch."""

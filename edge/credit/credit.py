@@ -21,6 +21,7 @@ from edge.credit.acquire import HoldAnswer, PendingAcquire
 from edge.credit.wallet import RIDE_S, Wallet
 from edge.limits.limiter import RateLimiter
 from edge.tasks import Tasks
+from edge.telemetry.histogram import Histogram
 from usage.protocol import Ack, Acquire, Acquired, CollectorClient, Policy, Unreachable
 from usage.record import UsageRecord
 
@@ -90,6 +91,11 @@ class Credit:
     def is_fenced(self) -> bool:
         """Whether a newer process of this node has taken over."""
         return self._session.is_fenced
+
+    @property
+    def acquire_s(self) -> Histogram:
+        """How long the collector takes for a key or a grant."""
+        return self._session.acquire_s
 
     @property
     def calls_total(self) -> int:

@@ -20,6 +20,8 @@ UNEXPLAINED: Final = "Not explained yet."
 FIGURES: Final[dict[str, str]] = {
     "ready": "Whether this edge wants traffic.",
     "open_requests": "Requests under way.",
+    "open_streams": "Of them, streams that have begun.",
+    "stream_silence_seconds_max": "For how long the stream that is silent for longest has brought nothing.",
     "body_bytes_held": "Bytes of requests' bodies in memory.",
     "upstream_connections_open": "Connections to providers.",
     "upstream_connections_idle": "Of them, those that wait for a request.",
@@ -76,6 +78,10 @@ def values(node: "Node") -> Iterator[tuple[str, float]]:
     yield "limits_active", len(limits)
     yield "limit_asks_total", limits.asks_total
     yield "limits_away", limits.is_away
+    now_s = monotonic()
+    silences = [now_s - context.heard_s for context in node.watch.contexts if context.mark is not None]
+    yield "open_streams", len(silences)
+    yield "stream_silence_seconds_max", max(silences, default=0.0)
     traces = node.observers.traces
     yield "log_lines_dropped_total", node.observers.log.dropped_total
     yield "spans_exported_total", traces.exported_total if traces is not None else 0
@@ -88,7 +94,6 @@ def values(node: "Node") -> Iterator[tuple[str, float]]:
         yield "oldest_unshipped_seconds", max(age_s, node.shipper.failing_s)
         yield "records_shipped_total", node.shipper.records_total
     if node.credit is not None:
-        now_s = monotonic()
         yield "fenced", node.credit.is_fenced
         yield "collector_silent_seconds", max(now_s - node.credit.contact_s, 0.0)
         yield "lease_life_seconds_min", max(node.credit.lease_life_s(now_s), 0.0)
@@ -120,4 +125,6 @@ def families(node: "Node") -> Iterator[Family]:
         ("tollway_limit_shadowed", "Requests that a limit in shadow would have refused.", node.limiter.shadowed),
     ):
         yield counter(name, text, (({"scope": at, "limit": limit}, n) for (at, limit), n in sorted(counts.items())))
+    if node.credit is not None:
+        yield node.credit.acquire_s.family("tollway_acquire_seconds", "Seconds that the collector took for a key or a grant.")
     yield from node.metrics.families()

@@ -31,6 +31,8 @@ class Tally(msgspec.Struct, eq=False):
     prompt: int = 0
     completion: int = 0
     cost_nano: int = 0
+    answered: int = 0
+    """Of the requests, of which a provider began an answer."""
     estimated: int = 0
     """Of the requests, whose usage no provider told."""
 
@@ -72,13 +74,14 @@ class Metrics:
         self._settled = []
         self.first_byte_s.observe(filter(None, first_bytes))
         self.overhead_s.observe(overheads)
-        alike: defaultdict[object, list[UsageRecord]] = defaultdict(list)
-        for record in records:
-            alike[_kind_of(record)].append(record)
-        for group in alike.values():
+        alike: defaultdict[tuple[object, bool], list[UsageRecord]] = defaultdict(list)
+        for record, first_byte_s in zip(records, first_bytes, strict=True):
+            alike[_kind_of(record), first_byte_s > 0].append(record)
+        for (_, is_answered), group in alike.items():
             one = group[0]
             tally = self.tallies[one.provider, one.status, one.end_reason]
             tally.requests += len(group)
+            tally.answered += len(group) * is_answered
             prompts, completions, costs = zip(*map(_sums_of, group), strict=True)
             tally.prompt += sum(prompts)
             tally.completion += sum(completions)
@@ -104,9 +107,11 @@ class Metrics:
         tokens: Counter[tuple[str, str]] = Counter()
         costs: Counter[str] = Counter()
         unsaid: Counter[str] = Counter()
+        outcomes: Counter[tuple[str, str]] = Counter()
         for (provider, status, end_reason), tally in self.tallies.items():
             requests[provider, status] += tally.requests
             if end_reason:
+                outcomes[provider, "answered"] += tally.answered
                 ends[end_reason] += tally.requests
                 tokens[provider, "prompt"] += tally.prompt
                 tokens[provider, "completion"] += tally.completion
@@ -136,6 +141,13 @@ class Metrics:
         )
         retries = sorted(self.retries.items())
         yield counter("tollway_retries", "Further attempts after one failed.", (({"provider": at}, n) for at, n in retries))
+        for (provider, _), count in self.failures.items():
+            outcomes[provider, "failed"] += count
+        yield counter(
+            "tollway_attempts",
+            "Attempts at providers, by what came of them: an answer began, or none.",
+            (({"provider": at, "outcome": outcome}, n) for (at, outcome), n in sorted(outcomes.items())),
+        )
         yield counter(
             "tollway_attempt_failures",
             "Attempts that came to nothing, by reason.",

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,23 @@ def test_credits_are_added_taken_and_shown(line: Line) -> None:
     status, out, _ = line("verify")
     assert status == 0
     assert "FAIL" not in out
+
+
+def test_verify_leaves_figures_for_prometheus(line: Line, tmp_path: Path) -> None:
+    """Faults and when it was, in one piece; a folder that is not there is said plainly, and nothing half is left."""
+    line("credits", "add", "acme", "10.00", "--create")
+    path = tmp_path / "tollway.prom"
+    assert line("verify", "--textfile", str(path))[0] == 0
+    told = dict(row.split() for row in path.read_text().splitlines() if not row.startswith("#"))
+    assert told["tollway_verify_faults"] == "0"
+    assert int(told["tollway_verify_timestamp_seconds"]) > 0
+    assert [each.name for each in tmp_path.glob("tollway.prom*")] == ["tollway.prom"]
+    with closing(sqlite3.connect(next(tmp_path.rglob("collector.db")))) as books, books:
+        books.execute("UPDATE accounts SET available_nano = available_nano + 1")
+    assert line("verify", "--textfile", str(path))[0] == 1
+    assert "\ntollway_verify_faults 0\n" not in path.read_text()
+    status, _, err = line("verify", "--textfile", str(tmp_path / "none" / "x"))
+    assert (status, "cannot be written" in err) == (1, True)
 
 
 def test_reference_is_booked_once(line: Line) -> None:
