@@ -21,7 +21,6 @@ from edge.credit.acquire import HoldAnswer, PendingAcquire
 from edge.credit.wallet import RIDE_S, Wallet
 from edge.limits.limiter import RateLimiter
 from edge.tasks import Tasks
-from edge.telemetry.histogram import Histogram
 from usage.protocol import Ack, Acquire, Acquired, CollectorClient, Policy, Unreachable
 from usage.record import UsageRecord
 
@@ -63,9 +62,9 @@ class Credit:
     ) -> None:
         self._limiter, self._pause, self._wait_s = limiter or RateLimiter(clock), pause, wait_s
         self._session = CollectorSession(node, epoch, collector, on_fenced, salt)
+        self.acquire_s = self._session.acquire_s
         self._tasks = tasks
-        self._clock = clock
-        self._unix = unix or Clock()
+        self._clock, self._unix = clock, unix or Clock()
         self._key_cache = KeyCache(self._session, tasks, clock, wait_s)
         self.find = self._key_cache.find
         """The policy of a key that was looked up before, without asking."""
@@ -91,11 +90,6 @@ class Credit:
     def is_fenced(self) -> bool:
         """Whether a newer process of this node has taken over."""
         return self._session.is_fenced
-
-    @property
-    def acquire_s(self) -> Histogram:
-        """How long the collector takes for a key or a grant."""
-        return self._session.acquire_s
 
     @property
     def calls_total(self) -> int:
