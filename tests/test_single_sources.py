@@ -144,3 +144,33 @@ def test_path_below_its_base(base: str) -> None:
     assert flavor_of(f"{base}/keys") is Flavor(base)
     for path in ("/", "/healthz", f"{base}beta/models", base[:-1] + "2/keys"):
         assert below_base(path) == path
+
+
+JSON = "json"
+STANDARD_JSON = {
+    "routing/failures/provider_error_body.py",  # control characters in strings
+    "routing/rewrite/reshape.py",  # NaN, control characters, surrogates that stand alone
+    "routing/translate/events.py",  # likewise
+    "routing/wire/objects.py",  # members that are there twice
+}
+"""Who reads what orjson refuses, and providers send."""
+
+
+def test_json_is_read_and_written_by_the_libraries_for_it() -> None:
+    """Typed by msgspec, untyped by orjson; the standard library's only where it takes what both refuse. Nor is a start slower for
+    it (tests/test_imports.py)."""
+    imports = {
+        name
+        for name, tree in house().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import) and any(alias.name == JSON for alias in node.names)
+    }
+    users = {
+        name
+        for name, tree in house().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        if any(alias.name == "orjson" for alias in node.names)
+    }
+    assert imports == STANDARD_JSON
+    assert {name.partition("/")[0] for name in users} == {"collector", "edge"}

@@ -1,14 +1,13 @@
 """`tollway verify`, `prune`, `backup` and `init`: the store as a whole."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from collector.accounts.accounts import Mistake
 from collector.accounts.audit_log import record
 from collector.cli.arguments import add, days_of, irrevocable
-from collector.cli.printing import confirm, operator, say, show_one
+from collector.cli.printing import confirm, json_text, operator, say, show_one
 from collector.ingest import retention
 from collector.ledger.audit import verify
 from collector.ledger.check import Check
@@ -36,7 +35,7 @@ def verify_books(arguments: argparse.Namespace, store: Store, now: int) -> int:
         _write_figures(arguments.textfile, checks, now)
     if arguments.json:
         rows = [{"name": c.name, "kept": c.is_kept, "figures": c.figures, "faults": list(c.faults)} for c in checks]
-        say(json.dumps(rows, indent=2))
+        say(json_text(rows))
     else:
         for check in checks:
             say(f"{'ok  ' if check.is_kept else 'FAIL'}  {check.name}: {check.figures}")

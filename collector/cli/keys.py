@@ -5,7 +5,6 @@ key: that is never printed again.
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ from collector.api.shapes import timestamp
 from collector.cli.arguments import add, dollars_of, expiry_of, family, limit_of, models_or_refusal, span_of
 from collector.cli.execution import read_books
 from collector.cli.limits import limit_arguments, terms_of
-from collector.cli.printing import credit_in, note, operator, say, show, show_one
+from collector.cli.printing import credit_in, json_text, note, operator, say, show, show_one
 from collector.leasing.told import told_of_account, told_of_key
 from collector.store.contract import Store, Tx
 from usage.key import digest, is_well_formed
@@ -121,7 +120,7 @@ def _create_credential(arguments: argparse.Namespace, store: Store, now: int) ->
 
 def _show_made(text: str, described: dict[str, Any], as_json: bool) -> int:
     if as_json:
-        say(json.dumps({"key": text, **described}, indent=2))
+        say(json_text({"key": text, **described}))
         return 0
     account = described["account"] + (" (new)" if described.get("account_created") else "")
     say(f"account: {account}", f"id: {described['id']}", f"key: {text}", "Keep the key: it is shown only now.")
@@ -225,7 +224,7 @@ def policy_here(named: str) -> str:
     problem = read_books(lambda tx, now_ms: told.update(_policy(tx, named, now_ms)))
     if problem:
         raise ValueError(problem)
-    return json.dumps(told)
+    return json_text(told)
 
 
 def update_key(arguments: argparse.Namespace, store: Store, now: int) -> int:

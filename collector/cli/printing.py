@@ -5,7 +5,6 @@ Rule: no text that looks like a key or a token is ever said again, but for the o
 """
 
 import getpass
-import json
 import os
 import socket
 import sys
@@ -62,10 +61,17 @@ def confirm(is_confirmed: bool, consequence: str) -> None:
         raise Unconfirmed(consequence)
 
 
+def json_text(value: Any) -> str:
+    """What `--json` prints of a tree of JSON's own types. TypeError: it is none, or has an integer beyond 64 bits."""
+    import orjson
+
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+
+
 def show(rows: list[dict[str, Any]], as_json: bool) -> int:
     """A listing: JSON, or columns as wide as their widest cell."""
     if as_json:
-        say(json.dumps(rows, indent=2))
+        say(json_text(rows))
         return 0
     if not rows:
         say("none")
@@ -79,7 +85,7 @@ def show(rows: list[dict[str, Any]], as_json: bool) -> int:
 def show_one(figures: Mapping[str, Any], as_json: bool) -> int:
     """One thing: JSON, or a line for each of its figures."""
     if as_json:
-        say(json.dumps(figures, indent=2))
+        say(json_text(figures))
     else:
         say(*(f"{name}: {'–' if figure is None else figure}" for name, figure in figures.items()))
     return 0

@@ -4,7 +4,7 @@ Exit status: 0 all is well; 1 there is advice (`routing.table.advice`), a key fi
 not answer; 2 the table cannot be used. `--strict` counts a missing environment variable too: a laptop seldom has all keys.
 """
 
-import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from edge.commands.printing import print_json
 from edge.providers.secrets import resolve
 from routing.table.advice import Advice, advise
 from routing.table.config import Config, ConfigError, parse
@@ -27,7 +28,7 @@ def check(path: Path, text: str, *, is_strict: bool, is_online: bool, as_json: b
     except ConfigError as error:
         if as_json:
             problems = [msgspec.to_builtins(problem) | {"level": "error"} for problem in error.problems]
-            _write(json.dumps({"file": str(path), "findings": problems}, indent=2))
+            print_json({"file": _shown(path), "findings": problems})
             return WRONG
         raise
     references = frozenset(ref for provider in config.providers.values() for ref in provider.key_refs)
@@ -40,7 +41,7 @@ def check(path: Path, text: str, *, is_strict: bool, is_online: bool, as_json: b
     if as_json:
         findings: list[dict[str, Any]] = [msgspec.to_builtins(one) for one in advice]
         findings += [{"level": "missing", "path": ref, "message": _missing(ref)} for ref in missing]
-        _write(json.dumps({"file": str(path), "version": config.version, "findings": findings, "online": answers}, indent=2))
+        print_json({"file": _shown(path), "version": config.version, "findings": findings, "online": answers})
     else:
         _tell(config, frozenset(secrets), advice, counted)
     return 0 if is_well else ADVISED
@@ -69,6 +70,11 @@ def _online(path: Path, as_json: bool) -> list[dict[str, Any]]:
 
     tell: Callable[[str], None] = (lambda line: None) if as_json else _write
     return ask_all(path, tell)
+
+
+def _shown(path: Path) -> str:
+    """Its name; bytes of it that are no text, replaced."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _write(text: str) -> None:

@@ -4,11 +4,12 @@ Exit status: 0 done; 1 the table is not used (by every worker, where there are s
 answers there.
 """
 
-import json
 import sys
 import urllib.error
 import urllib.request
 from typing import Any
+
+from edge.commands.printing import print_json
 
 REFUSED, AWAY = 1, 2
 WAIT_S = 30.0
@@ -16,6 +17,8 @@ WAIT_S = 30.0
 
 def ask(address: tuple[str, int] | None, method: str, path: str) -> tuple[int, dict[str, Any]]:
     """Status and answer; 0 and why when nobody answers."""
+    import orjson
+
     if address is None:
         return 0, {"error": "TOLLWAY_ADMIN is none, so the edge has no operator's address"}
     host, port = address
@@ -24,10 +27,10 @@ def ask(address: tuple[str, int] | None, method: str, path: str) -> tuple[int, d
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=WAIT_S) as answer:
-            return answer.status, json.loads(answer.read())
+            return answer.status, orjson.loads(answer.read())
     except urllib.error.HTTPError as error:
         body = error.read()
-        return error.code, json.loads(body) if body[:1] == b"{" else {}
+        return error.code, orjson.loads(body) if body[:1] == b"{" else {}
     except (OSError, ValueError) as error:
         return 0, {"error": f"no edge answers at {host} port {port} ({error}); TOLLWAY_ADMIN names another address"}
 
@@ -37,7 +40,7 @@ def reload(address: tuple[str, int] | None, *, force: bool, as_json: bool) -> in
     if status not in (200, 409):
         return _away(status, answer)
     if as_json:
-        sys.stdout.write(json.dumps(answer, indent=2) + "\n")
+        print_json(answer)
         return 0 if status == 200 else REFUSED
     for name, outcome in answer["workers"].items() if "workers" in answer else (("", answer),):
         stream = sys.stdout if outcome.get("succeeded") else sys.stderr
@@ -60,7 +63,7 @@ def status(address: tuple[str, int] | None, *, as_json: bool) -> int:
     if code != 200:
         return _away(code, answer)
     if as_json:
-        sys.stdout.write(json.dumps(answer, indent=2) + "\n")
+        print_json(answer)
         return 0
     lines: list[str] = []
     for each in answer["workers"].values() if "workers" in answer else (answer,):

@@ -3,7 +3,6 @@
 `--as KEY` asks what edges are told of that key: at the books of this machine, or at the collector with an operator's token.
 """
 
-import json
 import re
 import sys
 import time
@@ -15,6 +14,7 @@ import msgspec
 
 from edge.auth.authenticator import check
 from edge.clock import Clock
+from edge.commands.printing import print_json
 from edge.settings import SettingError
 from routing.plan.plan import Routes
 from routing.plan.preferences import Preferences
@@ -88,7 +88,7 @@ def run(
         situation, wishes = situation_of(envelope, region, hour, account, is_sticky=False), envelope.preferences
     told = _decided(config, offered, model_id, situation, roll, wishes, envelope, caller)
     if as_json:
-        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        print_json(told)
     else:
         is_plain = model_id not in config.routes and body is None and "refused" not in told
         lines = explain(config, offered, model_id) if is_plain else _lines(told)

@@ -5,7 +5,6 @@ machine cannot serve.
 """
 
 import importlib
-import json
 import os
 import platform
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
+from edge.commands.printing import print_json
 from edge.doctor.finding import Finding, fail, ok, warn
 from edge.doctor.journal import look_at_journal
 from edge.doctor.link import look_at_collector
@@ -79,7 +79,7 @@ def run(role: str, look_at_books: LookAtBooks | None, *, as_json: bool) -> int:
             sys.stdout.write(finding.lines())
             sys.stdout.flush()
     if as_json:
-        sys.stdout.write(json.dumps(msgspec.to_builtins(findings), indent=2) + "\n")
+        print_json(msgspec.to_builtins(findings))
     failed = sum(finding.level == "fail" for finding in findings)
     warned = sum(finding.level == "warn" for finding in findings)
     if not as_json:

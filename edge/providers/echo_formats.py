@@ -6,13 +6,14 @@ Limits: it is there to try the API without a network; what it computes means not
 
 import base64
 import hashlib
-import json
 import math
 import re
 import struct
 import time
 from collections.abc import Callable
 from typing import Any, Final
+
+import orjson
 
 from routing.wire.multipart import read_form
 from routing.wire.sound import seconds_likely
@@ -35,11 +36,16 @@ def answer(path: str, head: bytes, body: bytes) -> Answer:
 
 
 def _json(value: Any) -> Answer:
-    return JSON, [json.dumps(value, separators=(",", ":")).encode()]
+    return JSON, [orjson.dumps(value)]
 
 
 def _events(*events: dict[str, Any]) -> Answer:
-    return EVENTS, [b"event: %b\ndata: %b\n\n" % (event["type"].encode(), json.dumps(event).encode()) for event in events]
+    return EVENTS, [b"event: %b\ndata: %b\n\n" % (event["type"].encode(), orjson.dumps(event)) for event in events]
+
+
+def _text(value: Any) -> str:
+    """A part of a request as text, its words apart."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
 
 
 def _tokens(text: Any) -> int:
@@ -58,13 +64,13 @@ def _vector(text: str, dimensions: int) -> list[float]:
 
 
 def _embeddings(head: bytes, body: bytes) -> Answer:
-    asked = json.loads(body)
+    asked = orjson.loads(body)
     given = asked["input"]
     inputs = given if isinstance(given, list) and given and not isinstance(given[0], int) else [given]
     dimensions = min(int(asked.get("dimensions") or DIMENSIONS), 4_096)
     data = []
     for index, each in enumerate(inputs):
-        vector: Any = _vector(json.dumps(each), dimensions)
+        vector: Any = _vector(_text(each), dimensions)
         if asked.get("encoding_format") == "base64":
             vector = base64.b64encode(struct.pack(f"<{dimensions}f", *vector)).decode()
         data.append({"object": "embedding", "index": index, "embedding": vector})
@@ -74,7 +80,7 @@ def _embeddings(head: bytes, body: bytes) -> Answer:
 
 
 def _moderations(head: bytes, body: bytes) -> Answer:
-    asked = json.loads(body)
+    asked = orjson.loads(body)
     names = ("harassment", "hate", "illicit", "self-harm", "sexual", "violence")
     given = asked["input"]
     count = len(given) if isinstance(given, list) and given and isinstance(given[0], str) else 1
@@ -88,7 +94,7 @@ def _moderations(head: bytes, body: bytes) -> Answer:
 
 
 def _rerank(head: bytes, body: bytes) -> Answer:
-    asked = json.loads(body)
+    asked = orjson.loads(body)
     wanted = set(str(asked["query"]).lower().split())
     texts = [each if isinstance(each, str) else str(each.get("text", "")) for each in asked["documents"]]
     scores = [len(wanted & set(text.lower().split())) / max(len(wanted), 1) for text in texts]
@@ -105,9 +111,9 @@ def _rerank(head: bytes, body: bytes) -> Answer:
 
 def _embed(head: bytes, body: bytes) -> Answer:
     """Cohere's."""
-    asked = json.loads(body)
+    asked = orjson.loads(body)
     inputs = asked.get("texts") or asked.get("images") or asked["inputs"]
-    vectors = [_vector(json.dumps(each), min(int(asked.get("output_dimension") or DIMENSIONS), 4_096)) for each in inputs]
+    vectors = [_vector(_text(each), min(int(asked.get("output_dimension") or DIMENSIONS), 4_096)) for each in inputs]
     meta = {"api_version": {"version": "2"}, "billed_units": {"input_tokens": sum(map(_tokens, inputs))}}
     return _json({"id": "embed-echo", "embeddings": {"float": vectors}, "texts": asked.get("texts") or [], "meta": meta})
 
@@ -120,7 +126,7 @@ def _image_usage(prompt: str, images: int) -> dict[str, Any]:
 
 
 def _images(head: bytes, body: bytes) -> Answer:
-    asked = json.loads(body)
+    asked = orjson.loads(body)
     return _pictures(str(asked["prompt"]), int(asked.get("n") or 1), bool(asked.get("stream")), "image_generation")
 
 
@@ -147,7 +153,7 @@ def _tone(text: str) -> bytes:
 
 
 def _speech(head: bytes, body: bytes) -> Answer:
-    asked = json.loads(body)
+    asked = orjson.loads(body)
     tone, tokens = _tone(str(asked["input"])), _tokens(asked["input"])
     if asked.get("stream_format") != "sse":
         return b"audio/wav", [tone]
@@ -183,8 +189,8 @@ def _transcriptions(head: bytes, body: bytes) -> Answer:
 
 
 def _completions(head: bytes, body: bytes) -> Answer:
-    asked = json.loads(body)
-    prompt = asked["prompt"] if isinstance(asked["prompt"], str) else json.dumps(asked["prompt"])
+    asked = orjson.loads(body)
+    prompt = asked["prompt"] if isinstance(asked["prompt"], str) else _text(asked["prompt"])
     cap = int(asked.get("max_tokens") or 16)
     words = prompt.split()
     kept, finish = words[:cap], "stop" if len(words) <= cap else "length"
@@ -198,27 +204,27 @@ def _completions(head: bytes, body: bytes) -> Answer:
     ]
     events.append({**base, "choices": [{"text": "", "index": 0, "logprobs": None, "finish_reason": finish}]})
     events.append({**base, "choices": [], "usage": usage})
-    return EVENTS, [*(b"data: %b\n\n" % json.dumps(event).encode() for event in events), b"data: [DONE]\n\n"]
+    return EVENTS, [*(b"data: %b\n\n" % orjson.dumps(event) for event in events), b"data: [DONE]\n\n"]
 
 
 def _count_tokens(head: bytes, body: bytes) -> Answer:
-    asked = json.loads(body)
-    return _json({"input_tokens": _tokens(json.dumps(asked["messages"])) + _tokens(asked.get("system") or "")})
+    asked = orjson.loads(body)
+    return _json({"input_tokens": _tokens(_text(asked["messages"])) + _tokens(asked.get("system") or "")})
 
 
 def _gemini(action: str, body: bytes) -> Answer:
-    asked = json.loads(body)
+    asked = orjson.loads(body)
     if action.startswith("embedContent"):
-        return _json({"embedding": {"values": _vector(json.dumps(asked["content"]), DIMENSIONS)}})
+        return _json({"embedding": {"values": _vector(_text(asked["content"]), DIMENSIONS)}})
     if action.startswith("batchEmbedContents"):
-        vectors = [_vector(json.dumps(each["content"]), DIMENSIONS) for each in asked["requests"]]
+        vectors = [_vector(_text(each["content"]), DIMENSIONS) for each in asked["requests"]]
         return _json({"embeddings": [{"values": values} for values in vectors]})
     parts = asked["contents"][-1]["parts"] if isinstance(asked["contents"], list) else asked["contents"]["parts"]
     said = " ".join(str(part.get("text", "(something)")) for part in (parts if isinstance(parts, list) else [parts]))
     cap = int((asked.get("generationConfig") or {}).get("maxOutputTokens") or 1_000_000)
     words = said.split()
     kept, finish = words[:cap], "STOP" if len(words) <= cap else "MAX_TOKENS"
-    prompt = _tokens(json.dumps(asked["contents"]))
+    prompt = _tokens(_text(asked["contents"]))
     usage = {"promptTokenCount": prompt, "candidatesTokenCount": len(kept), "totalTokenCount": prompt + len(kept)}
     common = {"modelVersion": "echo", "responseId": "echo"}
 
@@ -229,7 +235,7 @@ def _gemini(action: str, body: bytes) -> Answer:
         return _json({"candidates": [candidate(" ".join(kept), finishReason=finish)], "usageMetadata": usage, **common})
     events: list[dict[str, Any]] = [{"candidates": [candidate(word + " ")], **common} for word in kept]
     events.append({"candidates": [candidate("", finishReason=finish)], "usageMetadata": usage, **common})
-    return EVENTS, [b"data: %b\r\n\r\n" % json.dumps(event).encode() for event in events]
+    return EVENTS, [b"data: %b\r\n\r\n" % orjson.dumps(event) for event in events]
 
 
 _BY_PATH: Final[dict[str, Callable[[bytes, bytes], Answer]]] = {

@@ -9,12 +9,13 @@ Source: RFC 7523, RFC 6749; Google's pages on service accounts and on the metada
 
 import asyncio
 import base64
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlencode
+
+import orjson
 
 log = logging.getLogger("tollway.tokens")
 GOOGLE_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
@@ -61,7 +62,7 @@ class ServiceAccount:
     def __init__(self, key_file: str, scope: str = GOOGLE_SCOPE) -> None:
         """ValueError: it is no such file."""
         try:
-            document = json.loads(key_file)
+            document = orjson.loads(key_file)
             self.name = str(document["client_email"])
             self._key_id = str(document.get("private_key_id", ""))
             self._token_uri = str(document.get("token_uri", "https://oauth2.googleapis.com/token"))
@@ -226,7 +227,7 @@ class Tokens:
 def _read_token(status: int, body: bytes) -> tuple[str, float]:
     """(token, its life in seconds) of an answer. TokenError."""
     try:
-        document: Any = json.loads(body)
+        document: Any = orjson.loads(body)
     except ValueError:
         document = None
     if not isinstance(document, dict):
@@ -253,7 +254,7 @@ async def _fetch_with_httpx(request: TokenRequest) -> tuple[int, bytes]:
 
 
 def _compact(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode()
+    return orjson.dumps(document)
 
 
 def _base64url(data: bytes) -> str:

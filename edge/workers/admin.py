@@ -6,7 +6,6 @@ Rule: `/reload` asks those that serve; one that drains keeps the table that its 
 """
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -85,12 +84,18 @@ async def _ask_all(
 
 
 def _object(body: bytes) -> dict[str, Any] | None:
+    import orjson
+
     try:
-        told = json.loads(body)
+        told = orjson.loads(body)
     except ValueError:
         return None
     return told if isinstance(told, dict) else None
 
 
 def _json(value: Any, status: int) -> Response:
-    return Response(json.dumps(value, indent=2) + "\n", status, media_type="application/json")
+    import orjson
+
+    return Response(
+        orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE), status, media_type="application/json"
+    )
