@@ -17,6 +17,7 @@ from routing.table.endpoint import Endpoint
 from routing.table.provider import Model, Provider
 from routing.translate import Target
 from routing.translate.chat_accents import traits_of
+from routing.translate.gemini_on_chat.contents import opened_bytes
 from routing.translate.thoughts import ANTHROPIC, GEMINI, OPENAI, opened
 from routing.wire.members import REFUSED, Members
 
@@ -94,7 +95,8 @@ def _in_responses(item: dict[str, Any]) -> Iterator[str]:
 
 def _in_gemini(content: dict[str, Any]) -> Iterator[str]:
     for part in _dicts(content.get("parts")):
-        yield _format_of(part.get("thoughtSignature"), GEMINI)
+        signature = part.get("thoughtSignature")
+        yield opened_bytes(signature).format if isinstance(signature, str) and signature else ""
 
 
 _SIGNED: Final = {"chat": _in_chat, "messages": _in_messages, "responses": _in_responses, "gemini": _in_gemini}

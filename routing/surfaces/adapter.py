@@ -24,7 +24,7 @@ from routing.rewrite.answer import Identity, dressed, open_answer, rewrite_answe
 from routing.rewrite.reshape import events_of
 from routing.rewrite.stream import StreamRewrite
 from routing.surfaces import CHAT, SURFACES, Asked, Entry, Machine, ProviderRequest, Surface, Whole, surface_of
-from routing.surfaces.json_request import placed
+from routing.surfaces.json_request import placed, with_path
 from routing.table.endpoint import CHAT as CHAT_ENDPOINT
 from routing.table.endpoint import Endpoint
 from routing.table.provider import Model, Provider
@@ -66,7 +66,7 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
         provider, model = asked.provider, asked.model
         if self.downstream is not None:
             said = self.downstream.request(
-                _encode(envelope.members), self._target(envelope, asked, is_last=self.upstream is None)
+                _encode(with_path(envelope)), self._target(envelope, asked, is_last=self.upstream is None)
             )
             ignored += said.ignored
             downstream_memo = said.memo
@@ -287,7 +287,11 @@ def surfaces_of(provider: Provider, model: Model) -> list[Entry]:
 
 
 def not_on_surface(entry: Entry, attempt: Attempt) -> Refusal:
-    offered = [f"{Flavor.OPENAI.value}{each.paths[0]}" for each in surfaces_of(attempt.provider, attempt.model)]
+    offered = [_where(each) for each in surfaces_of(attempt.provider, attempt.model)]
     where = f"; it is on {' and '.join(offered)}" if offered else ""
-    message = f"{attempt.model.id} is not offered on /v1{entry.paths[0]} here{where}"
+    message = f"{attempt.model.id} is not offered on {_where(entry)} here{where}"
     return Refusal(404, "model_not_found", message, param="model", metadata={"surfaces": offered})
+
+
+def _where(entry: Entry) -> str:
+    return entry.bases[0] + entry.paths[0].replace(":path}", "}")

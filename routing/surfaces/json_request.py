@@ -115,6 +115,13 @@ def body_for(
     return encoded(values, envelope.bytes_total)
 
 
+def with_path(envelope: Envelope) -> Members:
+    """The members, and what the path said where that names the model: the model, and whether it is streamed."""
+    if "model" in envelope.members:
+        return envelope.members
+    return envelope.members | {"model": Raw(_encode(envelope.model)), "stream": Raw(_encode(envelope.stream))}
+
+
 def placed(body: list[bytes | memoryview], endpoint: Endpoint) -> list[bytes | memoryview]:
     """A translated body as the endpoint wants it: without the model that its path names, with members of its own."""
     if not (endpoint.has_model_in_path or endpoint.body):

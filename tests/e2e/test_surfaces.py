@@ -238,3 +238,38 @@ def test_gemini_with_googles_sdk(edge: Edge, account: Account) -> None:
     with pytest.raises(genai.errors.ClientError) as refused:
         made.models.generate_content(model="nobody/nothing", contents="x")
     assert (refused.value.code, refused.value.status) == (404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize("target", ["mock", "claude", "codex"])
+def test_gemini_on_every_provider(edge: Edge, account: Account, provider: Provider, model: str, target: str) -> None:
+    """Google's SDK on models of others: whole and streamed, with a schema and a system prompt; the cost is in the usage."""
+    answers = {
+        "codex": recorded("responses-xai-text-with-reasoning.1"),
+        "mock": stream(spoken()),
+        "claude": recorded("anthropic-text"),
+    }
+    provider.script(model, answers[target])
+    made = genai.Client(api_key=account.key, http_options={"base_url": f"http://127.0.0.1:{edge.port}"})
+    config = genai.types.GenerateContentConfig(system_instruction="Be brief.", max_output_tokens=2_000)
+    pieces = list(made.models.generate_content_stream(model=f"{target}/{model}", contents="Say hello.", config=config))
+    assert "".join(piece.text or "" for piece in pieces)
+    last = pieces[-1]
+    assert last.candidates
+    assert last.candidates[0].finish_reason is not None
+    assert last.usage_metadata is not None
+    assert last.usage_metadata.total_token_count
+    assert last.model_version == f"{target}/{model}"
+    asked = provider.wait_for_request(model)
+    assert "Be brief." in asked.body.decode()
+    if target == "mock":
+        provider.script(model, respond(_chat()))
+        whole = made.models.generate_content(model=f"mock/{model}", contents="Say hello.")
+        assert whole.text == "Hello there."
+
+
+def test_batches_of_vectors_with_googles_sdk(edge: Edge, account: Account) -> None:
+    """It asks for several at once, and names the model in each."""
+    made = genai.Client(api_key=account.key, http_options={"base_url": f"http://127.0.0.1:{edge.port}"})
+    vectors = made.models.embed_content(model="echo/echo-1", contents=["one", "two"]).embeddings
+    assert vectors is not None
+    assert [bool(each.values) for each in vectors] == [True, True]

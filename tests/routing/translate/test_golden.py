@@ -27,7 +27,8 @@ def told(caller: Format, provider: Format) -> str:
             parts.append(f"--- {name}, whole\n{streams.whole(name, caller).decode()}\n")
         except AttemptFailed as problem:
             parts.append(f"--- {name}, whole\nno answer: {problem.failure.reason}\n")
-    return "".join(parts)
+    # Google ends its lines with CR LF, which no text file keeps for sure.
+    return "".join(parts).replace("\r\n", "\n")
 
 
 def path_of(caller: Format, provider: Format) -> Path:

@@ -15,6 +15,9 @@ from routing.translate.chat_on_converse.parameters import LEDGER as CONVERSE
 from routing.translate.chat_on_gemini.parameters import LEDGER as GEMINI
 from routing.translate.chat_on_messages.parameters import LEDGER as MESSAGES
 from routing.translate.chat_on_responses.parameters import LEDGER as RESPONSES
+from routing.translate.gemini_on_chat.parameters import CONFIG as FROM_GEMINI_CONFIG
+from routing.translate.gemini_on_chat.parameters import LEDGER as FROM_GEMINI
+from routing.translate.gemini_on_chat.parameters import SAME as FROM_GEMINI_SAME
 from routing.translate.ledger import Ledger
 from routing.translate.messages_on_chat.parameters import LEDGER as FROM_MESSAGES
 from routing.translate.responses_on_chat.parameters import LEDGER as FROM_RESPONSES
@@ -69,6 +72,19 @@ RESPONSES_NAMES = {
     ),
     "Codex CLI 0.169, as it calls": "client_metadata",
 }
+GEMINI_NAMES = {
+    "google-genai 3.6.1, models._GenerateContentConfig_to_mldev": (
+        "contents systemInstruction safetySettings tools toolConfig labels cachedContent serviceTier continuationToken store "
+        "generationConfig modelArmorConfig "
+    )
+}
+GEMINI_CONFIG_NAMES = (
+    "audioTimestamp audioTranscriptionConfig candidateCount enableAffectiveDialog enableEnhancedCivicAnswers frequencyPenalty "
+    "imageConfig logprobs maxOutputTokens mediaResolution modelSelectionConfig presencePenalty responseFormat responseJsonSchema "
+    "responseLogprobs responseMimeType responseModalities responseSchema routingConfig seed speechConfig stopSequences "
+    "temperature thinkingConfig topK topP translationConfig"
+)
+"""google-genai 3.6.1, types.GenerationConfig, by their names on the wire."""
 ALL: dict[str, Ledger] = {
     "chat_on_messages": MESSAGES,
     "chat_on_gemini": GEMINI,
@@ -77,8 +93,9 @@ ALL: dict[str, Ledger] = {
     "chat_on_cohere": COHERE,
     "messages_on_chat": FROM_MESSAGES,
     "responses_on_chat": FROM_RESPONSES,
+    "gemini_on_chat": FROM_GEMINI,
 }
-PUBLISHED = {"messages_on_chat": MESSAGES_NAMES, "responses_on_chat": RESPONSES_NAMES}
+PUBLISHED = {"messages_on_chat": MESSAGES_NAMES, "responses_on_chat": RESPONSES_NAMES, "gemini_on_chat": GEMINI_NAMES}
 LEDGERS = [(pair, ledger, names) for pair, ledger in ALL.items() for names in PUBLISHED.get(pair, CHAT).values()]
 
 
@@ -86,6 +103,11 @@ LEDGERS = [(pair, ledger, names) for pair, ledger in ALL.items() for names in PU
 def test_published_names_have_a_rule(pair: str, ledger: Ledger, names: str) -> None:
     """In every pair that may meet them."""
     assert [name for name in names.split() if name not in ledger] == []
+
+
+def test_published_names_of_a_gemini_configuration_have_a_rule() -> None:
+    """They stand one level deeper."""
+    assert [name for name in GEMINI_CONFIG_NAMES.split() if name not in FROM_GEMINI_CONFIG and name not in FROM_GEMINI_SAME] == []
 
 
 @pytest.mark.parametrize("format", ["messages", "gemini", "converse", "responses", "cohere"])

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from routing.plan.refusal import Refusal
-from routing.translate import DOWNSTREAM, Context, Format, downstream_pair
+from routing.translate import Context, Format, downstream_pair
 from routing.translate.responses_on_chat.request import Memo
 from routing.translate.responses_on_chat.tools import Origin
 from tests.routing.translate import streams
 
-CALLERS: list[Format] = list(DOWNSTREAM)
+CALLERS: list[Format] = ["messages", "responses"]
 
 
 def chunk(delta: Any = None, finish: str | None = None, **more: Any) -> bytes:

@@ -77,7 +77,51 @@ RESPONSES: dict[str, Any] = {
         {"type": "function_call_output", "call_id": "c", "output": [{"type": "input_text", "text": "k"}]},
     ],
 }  # fmt: skip
-STARTS = {"messages": MESSAGES, "responses": RESPONSES}
+GEMINI = {
+    "model": "x",
+    "stream": True,
+    "systemInstruction": {"parts": [{"text": "Be brief."}]},
+    "contents": [
+        {"role": "user", "parts": [{"text": "hi"}, {"inlineData": {"mimeType": "image/png", "data": "iVBO"}}]},
+        {
+            "role": "model",
+            "parts": [
+                {"text": "hm", "thought": True, "thoughtSignature": "c2ln"},
+                {"text": "so"},
+                {"functionCall": {"id": "c1", "name": "f", "args": {"x": 1}}, "thoughtSignature": "c2ln"},
+                {"functionCall": {"name": "g", "args": {}}},
+            ],
+        },
+        {
+            "role": "user",
+            "parts": [
+                {"functionResponse": {"id": "c1", "name": "f", "response": {"output": "1"}}},
+                {"functionResponse": {"name": "g", "response": {}}},
+                {"text": "and?"},
+            ],
+        },
+    ],
+    "tools": [
+        {"functionDeclarations": [{"name": "f", "parameters": {"type": "OBJECT", "properties": {"x": {"type": "NUMBER"}}}}]}
+    ],
+    "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["f"]}},
+    "generationConfig": {
+        "maxOutputTokens": 900,
+        "temperature": 0.5,
+        "topP": 0.9,
+        "topK": 3,
+        "stopSequences": ["x"],
+        "responseMimeType": "application/json",
+        "responseSchema": {
+            "type": "OBJECT",
+            "nullable": True,
+            "properties": {"a": {"type": "ARRAY", "items": {"type": "STRING"}}},
+        },
+        "thinkingConfig": {"includeThoughts": True, "thinkingBudget": 100},
+    },
+    "safetySettings": [{"category": "x", "threshold": "y"}],
+}
+STARTS = {"messages": MESSAGES, "responses": RESPONSES, "gemini": GEMINI}
 TARGETS = [
     Target("p", "claude-sonnet-4-6", 9_000),
     Target("p", "gemini-2.5-pro", fetches_urls=False),

@@ -1,0 +1,221 @@
+"""Gemini's contents → Chat's messages.
+
+Rule: an answer of a tool is a message of its own, behind the calls; it names its call by id, or, as Gemini's may, by the tool's
+name: then it is that of the first call of that name that has none yet.
+Rule: `thoughtSignature` is Google's own, or, sealed in Base64, another's (`routing.translate.thoughts`).
+"""
+
+import base64
+import binascii
+from typing import Any, Final
+
+from msgspec import Raw
+
+from routing.translate import tool_ids
+from routing.translate.reader import BRACE, Object, Reader, encode, is_absent, kind_of
+from routing.translate.thoughts import GEMINI, Seal, opened, sealed
+
+_PART: Final = frozenset(
+    ("text", "thought", "thoughtSignature", "inlineData", "fileData", "functionCall", "functionResponse", "partMetadata")
+)
+_AUDIO: Final = {"audio/mpeg": "mp3", "audio/mp3": "mp3", "audio/wav": "wav", "audio/x-wav": "wav", "audio/wave": "wav"}
+_WORDS: Final = {"audio/flac": "flac", "audio/ogg": "ogg", "audio/aac": "aac", "audio/mp4": "m4a"}
+
+
+def sealed_bytes(seal: Seal) -> str:
+    """As Google's clients take a signature: in Base64."""
+    return base64.b64encode(sealed(seal).encode()).decode()
+
+
+def opened_bytes(signature: str) -> Seal:
+    """Whose a signature is."""
+    try:
+        found = opened(base64.b64decode(signature, validate=True).decode())
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        found = None
+    return found or Seal(GEMINI, "encrypted", "", signature)
+
+
+class Contents:
+    """`out` are the messages, as JSON."""
+
+    def __init__(self, reader: Reader, traits: frozenset[str]) -> None:
+        self._reader = reader
+        self._traits = traits
+        self._open: list[tuple[str, str]] = []
+        """(name, id) of the calls that have no answer yet."""
+        self._calls = 0
+        self.out: list[bytes] = []
+
+    def instruct(self, raw: Raw | None) -> None:
+        if raw is None or is_absent(raw):
+            return
+        parts = self._parts(raw, "systemInstruction")
+        texts = [self._text_part(part, path) for part, path in parts if "text" in part]
+        if len(texts) != len(parts):
+            raise self._reader.unsupported("systemInstruction.parts", "only text can stand there")
+        self._say(b"system", texts)
+
+    def read(self, raw: Raw) -> None:
+        reader = self._reader
+        contents = [reader.object(raw, "contents")] if kind_of(raw) == BRACE else reader.objects(raw, "contents")
+        for at, content in enumerate(contents):
+            path = f"contents[{at}]"
+            reader.rest(content, frozenset(("role", "parts")), path)
+            parts = self._parts_of(content.get("parts"), path)
+            match reader.text(content.get("role"), f"{path}.role"):
+                case "model":
+                    self._model(parts)
+                case "user" | "function" | "":
+                    self._user(parts)
+                case _:
+                    raise reader.wrong(f"{path}.role", "'user' or 'model'")
+        if not self.out:
+            raise reader.wrong("contents", "a list of at least one content")
+
+    def _parts(self, raw: Raw, path: str) -> list[tuple[Object, str]]:
+        content = self._reader.object(raw, path)
+        self._reader.rest(content, frozenset(("role", "parts")), path)
+        return self._parts_of(content.get("parts"), path)
+
+    def _parts_of(self, raw: Raw | None, path: str) -> list[tuple[Object, str]]:
+        if raw is None or is_absent(raw):
+            return []
+        reader, path = self._reader, f"{path}.parts"
+        parts = [reader.object(raw, path)] if kind_of(raw) == BRACE else reader.objects(raw, path)
+        for at, part in enumerate(parts):
+            if other := sorted(name for name in part.keys() - _PART if not is_absent(part[name])):
+                raise reader.unsupported(f"{path}[{at}].{other[0]}", "Chat has no such part")
+        return [(part, f"{path}[{at}]") for at, part in enumerate(parts)]
+
+    def _text_part(self, part: Object, path: str) -> bytes:
+        return b'{"type":"text","text":%b}' % (self._reader.literal(part.get("text"), f"{path}.text") or b'""')
+
+    def _say(self, role: bytes, parts: list[bytes]) -> None:
+        if len(parts) == 1 and parts[0].startswith(b'{"type":"text","text":'):
+            self.out.append(b'{"role":"%b","content":%b}' % (role, parts[0][22:-1]))
+        elif parts:
+            self.out.append(b'{"role":"%b","content":[%b]}' % (role, b",".join(parts)))
+
+    def _user(self, parts: list[tuple[Object, str]]) -> None:
+        said: list[bytes] = []
+        for part, path in parts:
+            if not is_absent(part.get("functionResponse")):
+                self._answer(
+                    self._reader.object(part["functionResponse"], f"{path}.functionResponse"), f"{path}.functionResponse"
+                )
+            elif not is_absent(part.get("functionCall")):
+                raise self._reader.wrong(f"{path}.functionCall", "in a content of the role 'model'")
+            else:
+                said += self._spoken(part, path)
+        self._say(b"user", said)
+
+    def _spoken(self, part: Object, path: str) -> list[bytes]:
+        if not is_absent(part.get("inlineData")):
+            return [self._inline(self._reader.object(part["inlineData"], f"{path}.inlineData"), f"{path}.inlineData")]
+        if not is_absent(part.get("fileData")):
+            return [self._remote(self._reader.object(part["fileData"], f"{path}.fileData"), f"{path}.fileData")]
+        return [self._text_part(part, path)] if part.get("text", b'""') != b'""' else []
+
+    def _inline(self, blob: Object, path: str) -> bytes:
+        reader = self._reader
+        reader.rest(blob, frozenset(("mimeType", "data", "displayName")), path)
+        mime, data = reader.text(blob.get("mimeType"), f"{path}.mimeType").lower(), reader.text(blob.get("data"), f"{path}.data")
+        if mime in _AUDIO or mime in _WORDS:
+            form = _AUDIO.get(mime) or _WORDS[mime]
+            return encode({"type": "input_audio", "input_audio": {"data": data, "format": form}})
+        return encode(self._located(mime, f"data:{mime};base64,{data}", path))
+
+    def _remote(self, file: Object, path: str) -> bytes:
+        reader = self._reader
+        reader.rest(file, frozenset(("mimeType", "fileUri", "displayName")), path)
+        mime, uri = reader.text(file.get("mimeType"), f"{path}.mimeType"), reader.text(file.get("fileUri"), f"{path}.fileUri")
+        if not uri.startswith(("https://", "http://")):
+            raise reader.unsupported(f"{path}.fileUri", "send the content itself, as 'inlineData'")
+        if not mime.startswith("image/") and "file_urls" not in self._traits:
+            raise reader.unsupported(f"{path}.fileUri", "send the document itself, as 'inlineData'")
+        return encode(self._located(mime, uri, path))
+
+    def _located(self, mime: str, url: str, path: str) -> dict[str, Any]:
+        if mime.startswith("image/"):
+            return {"type": "image_url", "image_url": {"url": url}}
+        if mime.startswith("video/"):
+            return {"type": "video_url", "video_url": {"url": url}}
+        if not mime or mime.startswith("audio/"):
+            raise self._reader.unsupported(f"{path}.mimeType", "Chat has no part for it")
+        return {"type": "file", "file": {"filename": "document", "file_data": url}}
+
+    def _answer(self, given: Object, path: str) -> None:
+        reader = self._reader
+        reader.rest(given, frozenset(("id", "name", "response")), path)
+        name, call_id = reader.text(given.get("name"), f"{path}.name"), reader.text(given.get("id"), f"{path}.id")
+        place = next((each for each in self._open if call_id == each[1] or (not call_id and name == each[0])), None)
+        if place is not None:
+            self._open.remove(place)
+            call_id = place[1]
+        elif not call_id:
+            raise reader.wrong(path, "an answer to a call that stands before it")
+        response = bytes(given.get("response", b"{}")).decode("utf-8", "replace")
+        self.out.append(encode({"role": "tool", "tool_call_id": tool_ids.OPENAI(call_id), "content": response}))
+
+    def _model(self, parts: list[tuple[Object, str]]) -> None:
+        said: list[bytes] = []
+        calls: list[dict[str, Any]] = []
+        details: list[dict[str, Any]] = []
+        for part, path in parts:
+            signature = self._reader.text(part.get("thoughtSignature"), f"{path}.thoughtSignature")
+            call_id = ""
+            if not is_absent(part.get("functionCall")):
+                calls.append(
+                    self._call(self._reader.object(part["functionCall"], f"{path}.functionCall"), f"{path}.functionCall")
+                )
+                call_id = calls[-1]["id"]
+            elif bytes(part.get("thought", b"false")) == b"true":
+                if text := self._reader.text(part.get("text"), f"{path}.text"):
+                    details.append({"type": "reasoning.text", "text": text, "index": len(details)})
+            else:
+                said += self._spoken(part, path)
+            if signature:
+                self._sign(opened_bytes(signature), call_id, details)
+        self._think(details)
+        message: dict[str, Any] = {"role": "assistant", "content": None}
+        if said:
+            texts = [each[22:-1] for each in said if each.startswith(b'{"type":"text","text":')]
+            if len(texts) != len(said):
+                raise self._reader.unsupported("contents", "what a model made beside text cannot be sent back")
+            message["content"] = Raw(b'"%b"' % b"".join([text[1:-1] for text in texts]))
+        if calls:
+            message["tool_calls"] = calls
+        if details and "reasoning_details" in self._traits:
+            message["reasoning_details"] = details
+        if said or calls:
+            self.out.append(encode(message))
+
+    def _sign(self, seal: Seal, call_id: str, details: list[dict[str, Any]]) -> None:
+        """A signature of a text belongs to the thought that stands before it; what is encrypted stands by itself."""
+        if seal.kind == "signature":
+            last = details[-1] if details and details[-1]["type"] == "reasoning.text" else None
+            if last is None:
+                last = {"type": "reasoning.text", "text": "", "index": len(details)}
+                details.append(last)
+            last |= {"signature": seal.data, "format": seal.format}
+            return
+        detail = {"type": "reasoning.encrypted", "data": seal.data, "format": seal.format, "index": len(details)}
+        if seal.id or call_id:
+            detail["id"] = seal.id or call_id
+        details.append(detail)
+
+    def _think(self, details: list[dict[str, Any]]) -> None:
+        if details and "reasoning_details" not in self._traits:
+            self._reader.decline("contents[].parts[].thought")
+
+    def _call(self, call: Object, path: str) -> dict[str, Any]:
+        reader = self._reader
+        reader.rest(call, frozenset(("id", "name", "args")), path)
+        name = reader.text(call.get("name"), f"{path}.name")
+        call_id = reader.text(call.get("id"), f"{path}.id") or f"call_{self._calls}"
+        self._calls += 1
+        self._open.append((name, call_id))
+        arguments = bytes(call.get("args", b"{}")).decode("utf-8", "replace")
+        function = {"name": name, "arguments": "{}" if arguments == "null" else arguments}
+        return {"id": tool_ids.OPENAI(call_id), "type": "function", "function": function}
