@@ -73,6 +73,15 @@ def admission_of(settings: Settings) -> Admission:
     return Admission(bound, settings.connections_per_address or max(bound // 4, 1), settings.trusted_proxies)
 
 
+def idempotency_of(settings: Settings, answer_bytes_max: int) -> IdempotencyKeys:
+    """This process's, or those that it shares with the other workers of its supervisor."""
+    if settings.supervisor_fd is None:
+        return IdempotencyKeys(answer_bytes_max)
+    from edge.workers.names import FOLDER, SharedIdempotencyKeys
+
+    return SharedIdempotencyKeys(settings.data.parent / FOLDER, answer_bytes_max)
+
+
 class Node:
     """One edge process. `chat` is the ASGI callable of the paid path."""
 
@@ -99,7 +108,7 @@ class Node:
             limits, memory, min(self.admission.connections_max, memory // REQUEST_MEMORY_SHARE), self.overload
         )
         self.watch = Watchdog(self.tasks, limits, self.overload)
-        self.idempotency = IdempotencyKeys(min(TOTAL_BYTES_MAX, memory // 32))
+        self.idempotency = idempotency_of(settings, min(TOTAL_BYTES_MAX, memory // 32))
         self.drain = Drain(self.watch, settings.drain_notice_s, settings.drain_grace_s)
         self.left = ""
         """What `stop` could not bring to an end; empty when nothing waits for the next start."""

@@ -3,7 +3,8 @@
 Rule: a name is taken before anything is held, and given back only if nothing was bought; so of requests with one name and one
 body at once, one is carried out. Rule: what is kept is only ever told to the API key that bought it, and an account's answers
 push out none but its own.
-Limits: one process's memory. Another edge, another worker and the next start know nothing of it (docs/api.md says so).
+Limits: one process's memory. Another edge and the next start know nothing of it (docs/api.md says so); the workers of one machine
+do, by `edge.workers.names`.
 """
 
 import hashlib
@@ -43,8 +44,8 @@ class KeptAnswer(msgspec.Struct, frozen=True):
         return len(self.body) + sum(len(name) + len(value) for name, value in self.headers)
 
 
-class _Entry(msgspec.Struct, eq=False):
-    """`id` is the digest of an API key and a name. `answer` is None where only the fact is kept."""
+class IdempotencyEntry(msgspec.Struct, eq=False):
+    """A name: `id` is the digest of an API key and a name. `answer` is None where only the fact is kept."""
 
     id: bytes
     account: str
@@ -57,8 +58,8 @@ class _Entry(msgspec.Struct, eq=False):
 class _Shelf(msgspec.Struct, eq=False):
     """What is kept for one account, the oldest first."""
 
-    ended: OrderedDict[bytes, _Entry]
-    answered: OrderedDict[bytes, _Entry]
+    ended: OrderedDict[bytes, IdempotencyEntry]
+    answered: OrderedDict[bytes, IdempotencyEntry]
     answer_bytes: int = 0
 
 
@@ -76,8 +77,8 @@ class IdempotencyKeys:
     """The names in use. Owner of all of it; times are seconds of `time.monotonic`."""
 
     def __init__(self, total_bytes_max: int = TOTAL_BYTES_MAX) -> None:
-        self._running: dict[bytes, _Entry] = {}
-        self._ended: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._running: dict[bytes, IdempotencyEntry] = {}
+        self._ended: OrderedDict[bytes, IdempotencyEntry] = OrderedDict()
         """In the order in which they ended. Not a dict, whose first entry takes long to find once many before it were deleted."""
         self._shelves: dict[str, _Shelf] = {}
         self._total_bytes_max = total_bytes_max
@@ -98,17 +99,17 @@ class IdempotencyKeys:
         running = self._running.get(entry_id)
         known = running or self._ended.get(entry_id)
         if known is None:
-            entry = self._running[entry_id] = _Entry(entry_id, account, fingerprint, gen_id)
+            entry = self._running[entry_id] = IdempotencyEntry(entry_id, account, fingerprint, gen_id)
             return IdempotencyClaim(self, entry)
         if known.fingerprint != fingerprint:
-            raise Denied(_reused(), gen_id=known.gen_id)
+            raise Denied(reused(), gen_id=known.gen_id)
         if running is not None:
-            raise Denied(_in_progress(), gen_id=known.gen_id)
+            raise Denied(in_progress(), gen_id=known.gen_id)
         if known.answer is None:
-            raise Denied(_completed(known.gen_id), gen_id=known.gen_id)
+            raise Denied(completed(known.gen_id), gen_id=known.gen_id)
         return known.answer
 
-    def end(self, entry: _Entry, answer: KeptAnswer | None, now_s: float) -> None:
+    def end(self, entry: IdempotencyEntry, answer: KeptAnswer | None, now_s: float) -> None:
         """It has bought something: `answer`, or what is not kept. Only the first end counts."""
         if self._running.pop(entry.id, None) is None:
             return
@@ -122,11 +123,11 @@ class IdempotencyKeys:
         if len(self._ended) > TOTAL_NAMES_MAX:
             self._forget(next(iter(self._ended.values())))
 
-    def free(self, entry: _Entry) -> None:
+    def free(self, entry: IdempotencyEntry) -> None:
         """It has bought nothing: the name is as if it had not been used."""
         self._running.pop(entry.id, None)
 
-    def _keep(self, shelf: _Shelf, entry: _Entry, answer: KeptAnswer) -> None:
+    def _keep(self, shelf: _Shelf, entry: IdempotencyEntry, answer: KeptAnswer) -> None:
         size = answer.size
         if size > ANSWER_BYTES_MAX:
             return
@@ -139,7 +140,7 @@ class IdempotencyKeys:
         shelf.answer_bytes += size
         self.answer_bytes += size
 
-    def _drop_answer(self, shelf: _Shelf, entry: _Entry) -> None:
+    def _drop_answer(self, shelf: _Shelf, entry: IdempotencyEntry) -> None:
         if entry.answer is None:
             return
         del shelf.answered[entry.id]
@@ -147,7 +148,7 @@ class IdempotencyKeys:
         self.answer_bytes -= entry.answer.size
         entry.answer = None
 
-    def _forget(self, entry: _Entry) -> None:
+    def _forget(self, entry: IdempotencyEntry) -> None:
         shelf = self._shelves[entry.account]
         self._drop_answer(shelf, entry)
         del self._ended[entry.id], shelf.ended[entry.id]
@@ -165,41 +166,41 @@ class IdempotencyKeys:
 class IdempotencyClaim:
     """One request that has taken its name. `keep` or `spend` when something was bought, and `end` in any case."""
 
-    __slots__ = ("_entry", "_keys")
+    __slots__ = ("_keys", "entry")
 
-    def __init__(self, keys: IdempotencyKeys, entry: _Entry) -> None:
+    def __init__(self, keys: IdempotencyKeys, entry: IdempotencyEntry) -> None:
         self._keys = keys
-        self._entry = entry
+        self.entry = entry
 
     def keep(self, status: int, headers: Headers, body: bytes, now_s: float) -> None:
         """This whole answer was bought."""
-        self._keys.end(self._entry, KeptAnswer(status, list(headers), body), now_s)
+        self._keys.end(self.entry, KeptAnswer(status, list(headers), body), now_s)
 
     def spend(self, now_s: float) -> None:
         """Something was bought that is not kept."""
-        self._keys.end(self._entry, None, now_s)
+        self._keys.end(self.entry, None, now_s)
 
     def end(self) -> None:
         """The request is over. What has bought nothing may be tried again."""
-        self._keys.free(self._entry)
+        self._keys.free(self.entry)
 
 
-def _reused() -> Refusal:
+def reused() -> Refusal:
     message = (
         "this Idempotency-Key was used for another request: send a new key with a new request, and the same body with a retry"
     )
     return Refusal(422, "idempotency_key_reused", message, param="Idempotency-Key", is_hopeless=True)
 
 
-def _in_progress() -> Refusal:
+def in_progress() -> Refusal:
     message = "the first request with this Idempotency-Key is still under way; nothing was bought twice, ask again for its answer"
     return Refusal(409, "idempotency_in_progress", message, retry_after_s=1.0)
 
 
-def _completed(gen_id: str) -> Refusal:
+def completed(gen_id: str) -> Refusal:
     message = (
         f"the request with this Idempotency-Key was carried out as {gen_id}, and its answer is not kept here (streams, large"
-        f" answers and answers cut short are not): GET /generation?id={gen_id} tells what it cost;"
+        f" answers, those cut short and another worker's are not): GET /generation?id={gen_id} tells what it cost;"
         " to buy it again, send a new key"
     )
     return Refusal(

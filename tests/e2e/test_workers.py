@@ -58,15 +58,22 @@ def figure(edge: Edge, name: str) -> float:
 
 
 def test_workers_share_a_port_and_their_figures_are_one(tmp_path: Path) -> None:
-    """Both serve; readiness names both; the sum of their requests is what was asked; all is shipped when they are told to end."""
-    with house(tmp_path) as (_, collector, edge, account):
+    """Both serve; readiness names both; the sum of their requests is what was asked; an Idempotency-Key is both's; all is shipped
+    when they are told to end."""
+    with house(tmp_path) as (provider, collector, edge, account):
         assert set(workers_of(edge)) == {"edge@0", "edge@1"}
         assert [ask(edge, account)[0] for _ in range(40)] == [200] * 40
         assert figure(edge, "tollway_workers") == 2
         assert figure(edge, "tollway_requests_total") == 40
+        body = {"model": "mock/model-1", "messages": [{"role": "user", "content": "once"}]}
+        repeats = [post(edge.port, body, account.headers | {"idempotency-key": "one"}) for _ in range(16)]
+        codes = {200 if each.status == 200 else each.json()["error"]["code"] for each in repeats}
+        assert codes == {200, "idempotency_completed"}
+        assert len({each.headers["x-generation-id"] for each in repeats}) == 1
+        assert len(provider.requests["model-1"]) == 41
         assert edge.stop() == 0
         kept = records(collector, account.name)
-        assert len(kept) == 40
+        assert len(kept) == 41
         assert {record.facts["node"] for record in kept} == {"edge@0", "edge@1"}
 
 

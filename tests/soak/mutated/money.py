@@ -105,7 +105,7 @@ MUTATIONS = (
     # Money: what an Idempotency-Key buys once.
     Mutation(
         "edge/relay/idempotency.py",
-        "entry = self._running[entry_id] = _Entry(entry_id, account, fingerprint, gen_id)",
+        "entry = self._running[entry_id] = IdempotencyEntry(entry_id, account, fingerprint, gen_id)",
         "entry = _Entry(entry_id, account, fingerprint, gen_id)",
         _NAMES,
     ),
