@@ -5,7 +5,7 @@ what else it sends waits. The accounts take turns, within an account its keys do
 served: a flood waits behind itself, and a caller beside it, of the same account or another, does not wait behind the flood.
 Strategy: who waits is let go a few at a time, with the sockets looked at in between, so callers that leave while they wait are
 seen to have left, and cost next to nothing.
-Rule: of bodies that take long to read, one is read in a turn.
+Rule: of bodies that take long to read and to send on, one is read or begins to be sent in a turn.
 Limits: what is read and authenticated before is not shared out; one account may have WAITING_MAX waiting, and one of its keys
 KEY_SHARE times what that leaves free, so that its other keys find a place.
 """
@@ -98,7 +98,8 @@ class FairStart:
         return True
 
     async def wait_for_large(self) -> None:
-        """Before a body of LARGE_BYTES is read: one in a turn, with the sockets looked at in between, whoever sent them."""
+        """Before a body of LARGE_BYTES is read, and before it is sent on: one of these in a turn, with the sockets looked at in
+        between, whoever sent them."""
         async with self._large:
             await asyncio.sleep(0)
 

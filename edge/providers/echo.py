@@ -92,7 +92,7 @@ class EchoUpstream:
         if path != CHAT_PATH:
             return _other(path, head, b"".join(body))
         try:
-            request = _decode(b"".join(body))
+            request = _decode(b"".join(body) if len(body) != 1 else body[0])
         except msgspec.DecodeError as problem:
             error = error_body(Flavor.OPENAI, 400, f"echo cannot read this: {problem}", None)
             return EchoExchange(400, _HEADERS[False], [error])
@@ -123,7 +123,7 @@ def _answer(request: _Request) -> EchoExchange:
     words = said.split(" ")
     kept, finish = words[:cap], "stop" if len(words) <= cap else "length"
     choices = request.n or 1
-    prompt = sum(len(_text(message.content).split()) + 4 for message in request.messages)
+    prompt = sum(_words(_text(message.content)) + 4 for message in request.messages)
     completion = len(kept) * choices
     usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
     base = {"id": "echo", "object": "chat.completion", "created": int(time.time()), "model": request.model}
@@ -173,6 +173,11 @@ def _events(base: dict[str, Any], deltas: list[dict[str, Any]], finish: str, cho
     events += [{**base, "choices": [{"index": index, "delta": {}, "finish_reason": finish}]} for index in range(choices)]
     events.append({**base, "choices": [], "usage": usage})
     return [*(b"data: " + _encode(event) + b"\n\n" for event in events), b"data: [DONE]\n\n"]
+
+
+def _words(text: str) -> int:
+    """Of what is long as many as it has spaces: split, 32 MiB would be as many small strings."""
+    return len(text.split()) if len(text) < SAID_CHARS_MAX else text.count(" ") + 1
 
 
 def _text(content: Any) -> str:

@@ -198,6 +198,8 @@ class Relay:
             envelope = self._surface.read(body, call)
         except Invalid as invalid:
             raise Denied(Refusal(400, invalid.code, invalid.message, param=invalid.param)) from None
+        if len(body) >= LARGE_BYTES:
+            await self._starts.wait_for_large()  # to send it on costs as much as to read it
         if is_late and envelope.stream and caller is not None and caller.says_no_more:
             raise CallerLeft  # most likely; there is no time to find out
         roll, sent = random.random(), envelope

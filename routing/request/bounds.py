@@ -33,8 +33,12 @@ _decode_large = msgspec.json.Decoder(msgspec.defstruct("_Large", [(name, Raw, Ra
 
 def bound(body: bytes, members_max: int) -> None:
     """Invalid: there is more in it than is read. What `msgspec` raises where it is no JSON object."""
-    if len(body) > LARGE_BYTES and _marks_of(body) > VALUES_MAX and _has_more_values(body):
-        raise Invalid(f"the body has more than {VALUES_MAX} values, which is more than this proxy reads")
+    if len(body) > LARGE_BYTES:
+        marks = _marks_of(body)
+        if marks <= BESIDE_MAX:
+            return
+        if marks > VALUES_MAX and _has_more_values(body):
+            raise Invalid(f"the body has more than {VALUES_MAX} values, which is more than this proxy reads")
     commas = body.count(b",")
     if commas > BESIDE_MAX:
         commas -= sum(bytes(raw).count(b",") for raw in msgspec.structs.astuple(_decode_large(body)))

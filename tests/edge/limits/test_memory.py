@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from edge.limits.memory import IDLE_SHARE, PATIENCE_S, PAUSE_S, MemoryTrimmer, resident_bytes, trim
+from edge.limits.memory import IDLE_SHARE, PERIOD_S, REST_S, MemoryTrimmer, resident_bytes, trim
 
 MIB = 1 << 20
 BUSY_S = IDLE_SHARE * 1.5
@@ -40,44 +40,57 @@ class Heap:
 
 
 def test_burst_is_given_back_when_it_is_over() -> None:
-    """Within seconds; and a process that stays as it is does not trim again."""
+    """Within seconds, and once."""
     heap = Heap()
     heap.pass_time(10)
     heap.free = 100 * MIB
-    assert heap.pass_time(int(PAUSE_S) + 1) == 1
+    heap.pass_time(5, BUSY_S)
+    assert heap.free
+    assert heap.pass_time(int(REST_S)) == 1
     assert heap.free == 0
-    assert heap.pass_time(3_600) == 0
 
 
-def test_what_grew_by_less_than_a_tenth_is_left() -> None:
-    """Nor does what falls back by itself count for the next time."""
+def test_what_was_in_use_at_a_trim_is_given_back_when_it_is_free() -> None:
+    """It was trimmed in a lull amid the burst, when there was nothing to be given; what the process has does not change when it
+    becomes free."""
+    heap = Heap()
+    heap.used = 140 * MIB
+    heap.pass_time(10)
+    heap.pass_time(5, BUSY_S)
+    heap.used, heap.free = 40 * MIB, 100 * MIB
+    heap.pass_time(int(REST_S))
+    assert heap.free == 0
+    heap.free = heap.used // 20
+    heap.pass_time(int(PERIOD_S))
+    assert heap.free == 0
+
+
+def test_growth_without_work_is_given_back() -> None:
+    """Connections that only wait take memory too."""
     heap = Heap()
     heap.pass_time(10)
-    heap.free = 3 * MIB
-    assert heap.pass_time(100) == 0
-    heap.used, heap.free = 20 * MIB, 0
-    heap.pass_time(1)
-    heap.free = 3 * MIB
-    assert heap.pass_time(int(PAUSE_S) + 1) == 1
+    heap.free = 30 * MIB
+    assert heap.pass_time(int(REST_S)) == 1
 
 
-def test_busy_process_trims_once_a_minute_and_collects_nothing() -> None:
-    """What grows on while it is busy costs it some milliseconds a minute."""
+def test_idle_process_trims_once_a_minute_and_collects_nothing() -> None:
     heap = Heap()
-    heap.pass_time(10)
+    heap.pass_time(int(REST_S))
     collected = heap.collected
-    heap.free = 100 * MIB
-    assert heap.pass_time(int(PATIENCE_S / 2), BUSY_S) == 0
-    assert heap.pass_time(int(PATIENCE_S), BUSY_S) == 1
+    assert heap.pass_time(10 * int(PERIOD_S)) == 10
     assert heap.collected == collected
 
 
-def test_process_that_is_trimmed_in_vain_is_not_trimmed_for_ever() -> None:
-    """What is used is no burst."""
+def test_busy_process_trims_once_a_minute_if_it_grows() -> None:
+    """What grows on while it is busy costs it some milliseconds a minute; what does not grow costs nothing."""
     heap = Heap()
     heap.pass_time(10)
-    heap.used = 100 * MIB
-    assert heap.pass_time(60) == 1
+    collected = heap.collected
+    assert heap.pass_time(2 * int(PERIOD_S), BUSY_S) == 0
+    heap.free = 100 * MIB
+    assert heap.pass_time(int(PERIOD_S), BUSY_S) == 1
+    assert heap.pass_time(3 * int(PERIOD_S), BUSY_S) == 0
+    assert heap.collected == collected
 
 
 @pytest.mark.anyio
