@@ -20,13 +20,9 @@ from collector.api import command
 from collector.api import node as node_api
 from collector.api.routes import routes as account_routes
 from collector.dashboard.routes import Site
-from collector.leasing.nodes import stranded
-from collector.ledger.ledger import TERMS
+from collector.figures import exposition
 from collector.service import Collector
 from collector.settings import open_collector
-from collector.sinks.outbox import backlogs
-from collector.store.contract import Tx
-from usage.pricing import dollars
 from usage.protocol import Unreachable
 
 FORWARDING = ("x-forwarded-for", "forwarded", "fly-client-ip", "x-real-ip", "via")
@@ -120,55 +116,3 @@ class Probe:
         except Unreachable as error:
             return str(error)
         return ""
-
-
-async def exposition(collector: Collector) -> str:
-    """Counters of this process, and what the named terms absorbed in the whole store, as Prometheus text."""
-    lines = []
-    for name, value in collector.counts.items():
-        lines += [f"# TYPE tollway_collector_{name}_total counter", f"tollway_collector_{name}_total {value}"]
-    lines += ["# TYPE tollway_collector_rejected_by_reason_total counter"]
-    for kind, count in sorted(collector.rejected_by_kind.items()):
-        lines.append(f'tollway_collector_rejected_by_reason_total{{reason="{kind}"}} {count}')
-    terms, postings, stranded_nano = await collector.read(lambda tx, now: (_terms_nano(tx), _postings(tx), stranded(tx, now)))
-    lines += ["# TYPE tollway_collector_stranded_dollars gauge", f"tollway_collector_stranded_dollars {dollars(stranded_nano)}"]
-    lines += ["# TYPE tollway_collector_postings gauge", f"tollway_collector_postings {postings}"]
-    lines += ["# TYPE tollway_collector_absorbed_dollars gauge"]
-    lines += [f'tollway_collector_absorbed_dollars{{term="{term}"}} {dollars(terms.get(term, 0))}' for term in TERMS]
-    lines += await _sink_lines(collector)
-    return "\n".join(lines) + "\n"
-
-
-async def _sink_lines(collector: Collector) -> list[str]:
-    """How each sink is doing; nothing where there is none."""
-    if not collector.sinks:
-        return []
-    names = [runner.sink.name for runner in collector.sinks]
-    rows, now_ms = await collector.read(lambda tx, now: (backlogs(tx, names), now))
-    figures: dict[str, dict[str, float]] = {
-        "waiting_events gauge": {row.sink: row.waiting for row in rows},
-        "oldest_seconds gauge": {row.sink: (now_ms - row.oldest_ms) / 1000 if row.oldest_ms else 0 for row in rows},
-        "dead_events gauge": {row.sink: row.dead for row in rows},
-        "skipped_events gauge": {row.sink: row.skipped for row in rows},
-        "published_events_total counter": {runner.sink.name: runner.published for runner in collector.sinks},
-    }
-    lines = []
-    for figure, values in figures.items():
-        name = f"tollway_collector_sink_{figure.split()[0]}"
-        lines.append(f"# TYPE {name} {figure.split()[1]}")
-        lines += [f'{name}{{sink="{sink}"}} {value}' for sink, value in values.items()]
-    return lines
-
-
-def _terms_nano(tx: Tx) -> dict[str, int]:
-    return dict(
-        tx.rows(
-            "SELECT debit, CAST(SUM(amount_nano) AS BIGINT) FROM postings WHERE debit IN ('overage', 'late', 'grace')"
-            " GROUP BY debit"
-        )
-    )
-
-
-def _postings(tx: Tx) -> int:
-    row = tx.row("SELECT MAX(posting_id) FROM postings")
-    return (row and row[0]) or 0

@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from collector.app import exposition
+from collector.figures import exposition
 from collector.ingest.rejections import KINDS, kind_of
 from collector.ingest.screening import Screen
 from collector.leasing.nodes import list_nodes

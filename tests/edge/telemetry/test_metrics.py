@@ -14,6 +14,7 @@ from edge.telemetry.figures import FIGURES, UNEXPLAINED
 from edge.telemetry.gen_ai import SETS_MAX
 from edge.telemetry.metrics import Metrics
 from tests.collector.facts import Caller, make_fact
+from tests.figures_docs import lacking, told_by_nobody
 from tests.processes import Edge, ask, get, make_account, post
 from usage.record import Tokens, UsageRecord
 
@@ -150,6 +151,12 @@ def test_every_figure_is_explained(scraped: tuple[str, str]) -> None:
     told = {line.split(" ")[2].removeprefix("tollway_") for line in scraped[0].splitlines() if line.startswith("# HELP")}
     assert set(FIGURES) <= told
     assert UNEXPLAINED not in scraped[0]
+
+
+def test_docs_have_every_figure(scraped: tuple[str, str]) -> None:
+    """docs/operations.md names each with its kind and meaning, and none that is not there."""
+    assert lacking(scraped[0]) == []
+    assert [name for name in told_by_nobody(scraped[0], "") if not name.startswith("tollway_collector_")] == []
 
 
 def test_names_are_those_that_dashboards_of_other_gateways_read(scraped: tuple[str, str]) -> None:
