@@ -106,12 +106,21 @@ def error_body_of(document: Any) -> ErrorBody:
     names = list(dict.fromkeys(name for node in found for name in _names(node)))
     if any(node.get(flag) for node in found for flag in _FLAGS):
         names.append("moderation")
-    waits = {key: node[key] for node in found for key in _WAITS if isinstance(node.get(key), (str, int, float))}
+    waits = {key: wait for node in found for key in _WAITS if (wait := _wait_in(node.get(key))) is not None}
     message = _message(document if holder is None else holder, 0)
     told = [name for name in names if not name.isdecimal()] or names
     param = next((node["param"] for node in found if isinstance(node.get("param"), str) and node["param"]), None)
     statuses = (int(name) for name in names if name.isascii() and name.isdecimal() and len(name) == 3 and 400 <= int(name) < 600)
     return ErrorBody(message, _told(told), param and _clean(param[:200]), tuple(names), waits, next(statuses, 0))
+
+
+def _wait_in(value: object) -> str | int | float | None:
+    """As it is written; google.protobuf.Duration also as an object, as gateways that read it write it again."""
+    if isinstance(value, dict):
+        seconds, nanos = value.get("seconds"), value.get("nanos", 0)
+        is_duration = str(seconds).isdecimal() and len(str(seconds)) < 16 and isinstance(nanos, int)
+        return int(str(seconds)) + min(max(nanos, 0), 10**9) / 1e9 if is_duration else None
+    return value if isinstance(value, (str, int, float)) else None
 
 
 def _told(names: list[str]) -> str | None:

@@ -55,12 +55,13 @@ def stated_wait_s(headers: Headers, waits: Mapping[str, object], message: str, n
 
 
 def retry_after_s(headers: Headers, now_unix_s: float) -> float | None:
-    """What `retry-after-ms`, else `retry-after` in seconds or as a date, asks for; None if there is none that can be read."""
+    """What `retry-after-ms`, else `retry-after` asks for; None if there is none that can be read. Some write a duration there
+    ("1m30s"), or the moment in Unix time: read as seconds it would close a target for as long as we believe anybody."""
     values = dict(headers)
     for name, scale in _ON_PURPOSE:
         if (value := values.get(name)) is not None:
             text = value.decode("latin-1").strip()
-            wait_s = wait_s_of(text, now_unix_s) if scale == 1.0 else _number(text, scale)
+            wait_s = _reset(text, now_unix_s) if scale == 1.0 else _of_milliseconds(text, now_unix_s)
             if wait_s is not None:
                 return min(wait_s, RETRY_AFTER_S_MAX)
     return None
@@ -135,6 +136,13 @@ def _of_windows(headers: Headers, now_unix_s: float) -> float | None:
 def reset_of(value: bytes, now_unix_s: float) -> float | None:
     """Seconds until the end of a window, as the value of a `…-reset-…` header says it; None when it cannot be read."""
     return _reset(value.decode("latin-1").strip(), now_unix_s) if value else None
+
+
+def _of_milliseconds(text: str, now_unix_s: float) -> float | None:
+    number = _number(text)
+    if number is None:
+        return duration_s(text)
+    return _moment(number, now_unix_s) if number >= 1e11 else number / 1000.0
 
 
 def _reset(text: str, now_unix_s: float) -> float | None:

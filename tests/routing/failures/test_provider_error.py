@@ -634,6 +634,27 @@ def test_exhausted_until_the_date_that_is_named() -> None:
     assert failure.retry_after_s == pytest.approx(1_764_547_200.0 - NOW)
 
 
+@pytest.mark.parametrize(
+    ("delay", "wait_s"),
+    [
+        ("34.4s", 34.4),
+        ({"seconds": "34", "nanos": 400_000_000}, 34.4),
+        ({"seconds": 7}, 7.0),
+        ({"seconds": 7, "nanos": "x"}, None),
+        ({"seconds": -1}, None),
+        ({"seconds": "9" * 40}, None),
+        ({"nanos": 5}, None),
+        ([34], None),
+        (None, None),
+    ],
+)
+def test_wait_of_google_in_each_form_of_a_duration(delay: Any, wait_s: float | None) -> None:
+    """RetryInfo's delay as text, and as the object that some gateways write it as."""
+    details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}]
+    failure = read(429, j({"error": {"code": 429, "message": "x", "status": "RESOURCE_EXHAUSTED", "details": details}}))
+    assert failure.retry_after_s == (wait_s if wait_s is None else pytest.approx(wait_s))
+
+
 def test_rate_limit_that_says_quota() -> None:
     """Google calls the requests of a minute a quota: with a delay stated it is a rate, for just that long."""
     failure = read(429, RETRY_INFO)

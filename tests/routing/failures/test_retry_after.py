@@ -45,6 +45,53 @@ def test_wait_of_the_header(headers: Headers, wait_s: float | None) -> None:
 
 
 @pytest.mark.parametrize(
+    "name", [b"retry-after", b"x-retry-after", b"x-ratelimit-reset-requests", b"anthropic-ratelimit-tokens-reset"]
+)
+@pytest.mark.parametrize(
+    ("value", "wait_s"),
+    [
+        (b"1m30s", 90.0),
+        (b"6ms", 0.006),
+        (b"30s", 30.0),
+        (b" 2.5 ", 2.5),
+        (b"1764000030", 30.0),
+        (b"1764000030000", 30.0),
+        (b"1763999990", 0.0),
+        (b"Mon, 24 Nov 2025 16:00:30 GMT", 30.0),
+        (b"Monday, 24-Nov-25 16:00:30 GMT", 30.0),
+        (b"Mon Nov 24 16:00:30 2025", 30.0),
+        (b"2025-11-24T16:00:30Z", 30.0),
+        (b"2025-11-24T18:00:30+02:00", 30.0),
+        (b"Wed, 24 Nov 1999 16:00:30 GMT", 0.0),
+        (b"Sat, 24 Nov 2125 16:00:30 GMT", RETRY_AFTER_S_MAX),
+        (b"999999999", RETRY_AFTER_S_MAX),
+        (b"999999999999999", RETRY_AFTER_S_MAX),
+        (b"99999h", RETRY_AFTER_S_MAX),
+        (b"9" * 40, None),
+        (b"-3", None),
+        (b"1e9", None),
+        (b"inf", None),
+        (b"30, 40", None),
+        (b"\xff", None),
+    ],
+)
+def test_wait_in_every_form_under_every_name(name: bytes, value: bytes, wait_s: float | None) -> None:
+    """Seconds, durations, moments in Unix time, the three HTTP dates and ISO's; what is past is no wait, what is absurd is
+    bounded, what cannot be read is not said."""
+    found = stated_wait_s([(name, value)], {}, "", NOW)
+    assert found == (wait_s if wait_s is None else pytest.approx(wait_s))
+
+
+@pytest.mark.parametrize(
+    ("value", "wait_s"), [(b"1500", 1.5), (b"250ms", 0.25), (b"2s", 2.0), (b"1764000030000", 30.0), (b"0", 0.0), (b"soon", None)]
+)
+def test_wait_in_milliseconds(value: bytes, wait_s: float | None) -> None:
+    """A bare number is milliseconds; a unit that stands there is believed."""
+    for name in (b"retry-after-ms", b"x-ms-retry-after-ms"):
+        assert stated_wait_s([(name, value)], {}, "", NOW) == wait_s
+
+
+@pytest.mark.parametrize(
     ("headers", "wait_s"),
     [
         ([(b"x-ratelimit-reset-requests", b"12ms")], 0.012),

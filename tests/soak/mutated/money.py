@@ -106,7 +106,7 @@ MUTATIONS = (
     Mutation(
         "edge/relay/idempotency.py",
         "entry = self._running[entry_id] = IdempotencyEntry(entry_id, account, fingerprint, gen_id)",
-        "entry = _Entry(entry_id, account, fingerprint, gen_id)",
+        "entry = IdempotencyEntry(entry_id, account, fingerprint, gen_id)",
         _NAMES,
     ),
     Mutation("edge/relay/idempotency.py", 'digest.encode() + b"\\n" + name', 'account.encode() + b"\\n" + name', _NAMES),
