@@ -77,14 +77,14 @@ Told = tuple[Callable[[float], Headers], ...]
 
 
 class LimitClaim(msgspec.Struct, eq=False):
-    """`debits`: of tokens, each with its slot. `tokens`: what another provider's limit is debited, `provider` the one that is
-    asked."""
+    """`debits`: of tokens, each with its slot, its amount, and what learns how long answers are. `tokens`: what the limit of
+    another provider is debited, `provider` the one that is asked."""
 
     limiter: Limiter
     tokens: int
     provider: str
     scopes: tuple[LimitedScope, ...]
-    debits: list[tuple[Quota, int, int]]
+    debits: list[tuple[Quota, int, int, Completions]]
     told: Told = ()
 
     def turn_to(self, provider: str) -> None:
@@ -99,13 +99,11 @@ class LimitClaim(msgspec.Struct, eq=False):
         """Tokens that were used, instead of those that were debited."""
         if self.debits:
             now_s, used = monotonic(), prompt + completion
-            for quota, slot, tokens in self.debits:
-                quota.correct(slot, used - tokens, now_s)
+            for rate, slot, tokens, completions in self.debits:
+                rate.correct(slot, used - tokens, now_s)
+                if completion:
+                    completions.observe(completion)
             self.debits.clear()
-            if completion:
-                for scope in self.scopes:
-                    if scope.tokens is not None:
-                        scope.completions.observe(completion)
 
     def end(self) -> None:
         """The request is over: its permits are free, and what was debited without a settlement was not used."""
@@ -117,7 +115,7 @@ class LimitClaim(msgspec.Struct, eq=False):
 
     def headers(self) -> Headers:
         """What is left to the caller."""
-        return headers_of(self.told, monotonic()) if self.told else []
+        return headers_of(self.told, monotonic())
 
 
 def told_of(scopes: Sequence[LimitedScope]) -> Told:
@@ -134,7 +132,4 @@ def _tightest(rates: Sequence[Quota], now_s: float) -> Headers:
 
 def headers_of(told: Told, now_s: float) -> Headers:
     """All that the caller is told of its limits."""
-    found: Headers = []
-    for headers in told:
-        found += headers(now_s)
-    return found
+    return [header for headers in told for header in headers(now_s)]

@@ -139,11 +139,11 @@ class RateLimiter:
                 tokens = self._cost(scope, prompt, completion_max)
                 if rate.spent + tokens > rate.look_above or now_s >= rate.until_s:
                     return None
-                debits.append((rate, int(now_s), tokens))
+                debits.append((rate, int(now_s), tokens, scope.completions))
             if (pool := scope.concurrent) is not None and (len(pool.holders) >= pool.look_above or now_s >= pool.until_s):
                 return None
         claim = LimitClaim(self, prompt, provider, bound.scopes, debits, bound.told)
-        for rate, _, tokens in debits:
+        for rate, _, tokens, _ in debits:
             rate.take(tokens, now_s)
         for scope in bound.scopes:
             if scope.requests is not None:
@@ -192,7 +192,7 @@ class RateLimiter:
             if requests.spent > requests.look_above:
                 reports.look(requests)
         if rate is not None:
-            claim.debits.append((rate, rate.take(tokens, now_s, is_away=reports.is_away), tokens))
+            claim.debits.append((rate, rate.take(tokens, now_s, is_away=reports.is_away), tokens, scope.completions))
             if rate.spent > rate.look_above:
                 reports.look(rate)
         if permits is not None:

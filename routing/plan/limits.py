@@ -57,8 +57,8 @@ def unverifiable(scope: str, unit: Unit) -> Refusal:
 def limit_headers(unit: Unit, allowed: int, used: int) -> Headers:
     """The three headers of one unit: what is used in a minute comes free in a minute."""
     name, left, reset = _FIELDS[unit]
-    used = used if used < allowed else allowed
-    used = used if used > 0 else 0
+    if not 0 <= used <= allowed:
+        used = 0 if used < 0 else allowed
     return [(name, b"%d" % allowed), (left, b"%d" % (allowed - used)), (reset, _duration_of(used * PERIOD_MS // allowed))]
 
 

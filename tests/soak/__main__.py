@@ -38,6 +38,7 @@ SOAKS = {
     "smuggling": ("hostile", "smuggling", 5_000, "hostile conversations behind HAProxy and nginx, with honest callers between"),
     "provider-fuzz": ("provider", "soak", 50_000, "bodies of arbitrary bytes from a provider, through the relay"),
     "limits": ("limits", "soak", 180, "seconds at each load of a limit shared by three edges, one of them cut off"),
+    "scrape": ("scrape", "soak", 50, "scrapes of an edge with 40 providers and 500 models of each"),
     "permits": ("limits", "permits", 1_000_000, "admissions, ends and crashes; permits held are requests running"),
     "failover": ("failover", "callers", 1_000, "callers beside one healthy key or target, each provider failing in another way"),
     "targets": ("failover", "targets", 200, "streams while one of three targets is killed and one hangs"),
