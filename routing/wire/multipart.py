@@ -8,6 +8,7 @@ Strategy: contents are views of the body and are never copied. Source: RFC 7578,
 import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 from routing.request.invalid import Invalid
 
@@ -17,11 +18,13 @@ FIELD_BYTES_MAX: Final = 1_048_576
 """Of a part that is no file."""
 _BOUNDARY: Final = re.compile(r'multipart/form-data\s*;\s*boundary=(?:"([^"]+)"|([^\s;,"]+))\s*\Z', re.IGNORECASE)
 _BOUNDARY_CHARS: Final = re.compile(r"[A-Za-z0-9'()+_,./:=? -]{0,69}[A-Za-z0-9'()+_,./:=?-]\Z")
-_DISPOSITION: Final = re.compile(
-    rb'form-data\s*;\s*name="([^"\r\n\\]*)"(?:\s*;\s*filename="((?:[^"\r\n\\]|\\.)*)")?'
-    rb"(?:\s*;\s*filename\*=[^;\r\n]*)?\s*\Z",
+_FORM_DATA: Final = re.compile(rb"form-data\s*(?=;)", re.IGNORECASE)
+_PARAMETER: Final = re.compile(
+    rb";\s*(?:(?P<key>name|filename)\s*=\s*(?:\"(?P<quoted>(?:[^\"\r\n\\]|\\.)*)\"|(?P<token>[^\s\";,\\]+))"
+    rb"|filename\*\s*=\s*(?P<charset>utf-8|iso-8859-1)'[A-Za-z0-9-]*'(?P<encoded>[^\s\";,\\']*))\s*",
     re.IGNORECASE,
 )
+"""Of a part's disposition: .NET's clients write names without quotes, others a file's name as RFC 8187 has it."""
 _TYPE: Final = re.compile(rb"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:\s*;[\x20-\x7e]*)?\Z")
 
 
@@ -90,11 +93,23 @@ def read_form(body: bytes, content_type: str) -> Form:
         head_end = body.find(b"\r\n\r\n", at, end + 2)
         if head_end < 0 or head_end - at > HEAD_BYTES_MAX:
             raise _wrong("a part has no head, or too long a one")
+        if _has_line(body, mark, head_end + 4, end):
+            raise _wrong("a line of a part's content begins with the boundary")
         parts.append(_part(body[at + 2 : head_end], view[head_end + 4 : end]))
         at = end + 2 + len(mark)
     if body[at + 2 :].strip(b"\r\n"):
         raise _wrong("something follows its last boundary")
     return Form(boundary, tuple(parts))
+
+
+def _has_line(body: bytes, mark: bytes, start: int, end: int) -> bool:
+    """Whether a line begins with the mark for who takes a bare CR or LF for a line's end: he would see a part there."""
+    at = body.find(mark, start, end)
+    while at >= 0:
+        if body[at - 1] in b"\r\n":
+            return True
+        at = body.find(mark, at + 1, end)
+    return False
 
 
 def _part(head: bytes, content: memoryview) -> FormPart:
@@ -105,10 +120,9 @@ def _part(head: bytes, content: memoryview) -> FormPart:
         if not colon or line[:1] in (b" ", b"\t") or b"\r" in line or b"\n" in line:
             raise _wrong("a line of a part's head is no header")
         if key == b"content-disposition":
-            found = _DISPOSITION.match(value)
-            if found is None or name is not None:
+            if name is not None:
                 raise _wrong("a part's name is not to be told")
-            name, filename = found[1], found[2]
+            name, filename = _disposition(value)
         elif key == b"content-type":
             if kind or not _TYPE.match(value):
                 raise _wrong("a part's content-type is not to be told")
@@ -120,6 +134,35 @@ def _part(head: bytes, content: memoryview) -> FormPart:
     if filename is None and len(content) > FIELD_BYTES_MAX:
         raise _wrong(f"'{name.decode()}' has more than {FIELD_BYTES_MAX} bytes and is no file")
     return FormPart(name.decode(), content, filename, kind)
+
+
+def _disposition(value: bytes) -> tuple[bytes | None, bytes | None]:
+    """(name, filename) of a part's Content-Disposition. Invalid."""
+    found: dict[str, bytes] = {}
+    start = _FORM_DATA.match(value)
+    at = len(value) + 1 if start is None else start.end()
+    while at < len(value):
+        one = _PARAMETER.match(value, at)
+        key = "" if one is None else (one["key"] or b"filename*").decode().lower()
+        if one is None or key in found:
+            raise _wrong("a part's name is not to be told")
+        at = one.end()
+        if key == "filename*":
+            found[key] = _decoded(one["encoded"], one["charset"].decode())
+        else:
+            found[key] = one["token"] if one["quoted"] is None else one["quoted"]
+    if at > len(value) or b"\\" in found.get("name", b"\\"):
+        raise _wrong("a part's name is not to be told")
+    return found["name"], found.get("filename", found.get("filename*"))
+
+
+def _decoded(text: bytes, charset: str) -> bytes:
+    """A file's name that came percent-encoded, as browsers write one between quotes. Invalid."""
+    try:
+        name = unquote_to_bytes(text).decode(charset)
+    except UnicodeDecodeError:
+        raise _wrong("a file's name is not to be told") from None
+    return name.replace('"', "%22").replace("\\", "%5C").replace("\r", "%0D").replace("\n", "%0A").encode()
 
 
 def written(form: Form, parts: Iterable[FormPart]) -> list[bytes | memoryview]:
