@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import ablations, forwarders, gateways, mock, plot, report, tollway
+from bench import ablations, forwarders, gateways, mock, planning, plot, report, tollway
 from bench.measure import FULL, QUICK, encode, run_session
 from bench.peer import Peer, install
 
@@ -38,6 +38,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--ablations", action="store_true", help="what each speed-up with a plain route beside it is worth, instead"
     )
+    parser.add_argument("--planning", action="store_true", help="what it costs to find who is asked, instead: half a minute")
     parser.add_argument("--keep", action="store_true", help=f"also write bench/{', bench/'.join(RESULTS)}")
     arguments = parser.parse_args()
     arguments.only = [name.strip() for name in arguments.only.split(",")]
@@ -51,6 +52,9 @@ def main() -> int:
     arguments = parse_arguments()
     out = HERE / "out"
     out.mkdir(exist_ok=True)
+    if arguments.planning:
+        _weigh_planning(out, keep=arguments.keep)
+        return 0
     peers = [PEERS[name] for name in arguments.only]
     lacking = mock.missing() or (None if shutil.which("wrk") else "there is no wrk (Debian: apt install wrk)")
     if lacking:
@@ -81,6 +85,13 @@ def _weigh_ablations(out: Path, *, keep: bool, quick: bool) -> None:
     for folder in [out] + [HERE] * keep:
         (folder / "ABLATIONS.md").write_text(text)
         (folder / "ablations.json").write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=1))
+    print(text)
+
+
+def _weigh_planning(out: Path, *, keep: bool) -> None:
+    text = planning.report(planning.measure())
+    for folder in [out] + [HERE] * keep:
+        (folder / "PLANNING.md").write_text(text)
     print(text)
 
 

@@ -34,6 +34,8 @@ class _Branch(msgspec.Struct, frozen=True):
     route: Route
     model_id: str
     wishes: Preferences | None = None
+    is_fixed: bool = False
+    """Whether its targets are the same ones in the same order for every request, but for conversations that keep theirs."""
 
 
 class Routes:
@@ -71,16 +73,8 @@ class Routes:
         `models_allowed` are the model ids, or prefixes ending in `*`, that the caller's key may use; empty means all. `kept` is
         the target that this conversation stays with, where its route is sticky.
         """
-        row = self._rows.get(model_id)
-        if row is None:
-            row = self._remember(model_id)
-        if isinstance(row, _Branch):
-            row = self._branch(row, roll, situation, speeds, kept)
-        if isinstance(row, Refusal):
-            return row
-        if models_allowed and not is_allowed(row.model_id, row.target_ids, models_allowed):
-            return not_allowed(row.model_id)
-        return turned(row, health, now_s, roll, account)
+        row = self._row_now(model_id, models_allowed, roll, situation, speeds, kept)
+        return row if isinstance(row, Refusal) else turned(row, health, now_s, roll, account)
 
     def plan_with(
         self,
@@ -97,20 +91,19 @@ class Routes:
     ) -> Plan | Refusal:
         """As `plan`, for a caller who names models to fall back to, or has wishes about providers. Every model that may be asked
         must be allowed by itself."""
-        target_ids: list[str] = []
+        targets: tuple[str, ...] = ()
         missing: Refusal | None = None
-        for each in dict.fromkeys((model_id, *wishes.models)):
-            planned = self.plan(each, models_allowed, {}, now_s, roll, "", situation, speeds, kept)
-            if isinstance(planned, Plan):
-                target_ids += dict.fromkeys(attempt.model.id for attempt in planned.attempts)
-            elif planned.code == "provider_not_configured":
-                missing = planned
+        for each in dict.fromkeys((model_id, *wishes.models)) if wishes.models else (model_id,):
+            found = self._row_now(each, models_allowed, roll, situation, speeds, kept)
+            if isinstance(found, PlanRow):
+                targets = tuple(dict.fromkeys(targets + found.target_ids)) if targets else found.target_ids
+            elif found.code == "provider_not_configured":
+                missing = found
             else:
-                return planned
-        if missing is not None and not target_ids:
+                return found
+        if missing is not None and not targets:
             return missing
         meant = self._ids.meant(model_id).id
-        targets = tuple(dict.fromkeys(target_ids))
         key = (meant, targets, wishes.key)
         row = None if wishes.sorts_by_speed else self._wished.get(key)
         if row is None:
@@ -128,6 +121,25 @@ class Routes:
             row = self._remember(model_id)
         return row.route if isinstance(row, _Branch) else None
 
+    def _row_now(
+        self,
+        model_id: str,
+        models_allowed: tuple[str, ...],
+        roll: float,
+        situation: Situation,
+        speeds: Speeds,
+        kept: str,
+    ) -> PlanRow | Refusal:
+        """The row of an id for one request of a caller who may use `models_allowed`."""
+        row = self._rows.get(model_id)
+        if row is None:
+            row = self._remember(model_id)
+        if isinstance(row, _Branch):
+            row = self._branch(row, roll, situation, speeds, kept)
+        if models_allowed and isinstance(row, PlanRow) and not is_allowed(row.model_id, row.target_ids, models_allowed):
+            return not_allowed(row.model_id)
+        return row
+
     def _row(self, model_id: str) -> "PlanRow | Refusal | _Branch":
         meant = self._ids.meant(model_id)
         if meant.refusal is not None:
@@ -136,7 +148,7 @@ class Routes:
         wishes = Preferences(sorts_by_price=meant.sorts_by_price, sorts_by_speed=meant.sorts_by_speed) if sorts else None
         route = self.config.routes.get(meant.id)
         if route is not None:
-            return _Branch(route, meant.id, wishes)
+            return _Branch(route, meant.id, wishes, is_fixed=wishes is None and route.is_fixed)
         aliased = self.config.aliases.get(meant.id)
         if aliased is not None and meant.sorts_by_speed and len(aliased) > 1:
             choices = tuple(Choice(each) for each in aliased)
@@ -146,12 +158,16 @@ class Routes:
     def _branch(self, branch: _Branch, roll: float, situation: Situation, speeds: Speeds, kept: str) -> "PlanRow | Refusal":
         """The row of a route for one request: which targets there are now, and in which order."""
         route = branch.route
+        if branch.is_fixed and not kept:
+            row = self._branches.get((branch.model_id,))
+            if row is not None:
+                return row
         target_ids = (*targets_now(route, situation, roll, speeds, self._price_of, kept), *route.fallback)
         if not target_ids:
             return no_target(branch.model_id)
         if branch.wishes is not None:
             return self._row_of(branch.model_id, target_ids, branch.wishes, speeds, route)
-        key = (branch.model_id, *target_ids)
+        key = (branch.model_id,) if branch.is_fixed and not kept else (branch.model_id, *target_ids)
         row = self._branches.get(key)
         if row is None:
             if len(self._branches) >= ROWS_MAX:

@@ -132,6 +132,12 @@ class Route(msgspec.Struct, frozen=True):
         """All that it may lead to."""
         return tuple(dict.fromkeys((*(each.to for each in self.choices), *self.fallback)))
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether every request has the same targets in the same order."""
+        is_ordered = self.balance == "in_order" or len(self.choices) == 1
+        return is_ordered and all(each.when is ALWAYS for each in self.choices)
+
     def weights(self, now: Situation) -> dict[str, int]:
         """The targets that are ones now, each once, with their shares."""
         shares: dict[str, int] = {}

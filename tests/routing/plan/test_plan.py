@@ -307,3 +307,14 @@ def test_plan_of_an_id_in_another_case_goes_by_the_tables(allowed: tuple[str, ..
     """What a key may use is written as in the table, whatever the caller writes."""
     assert asked_of(ROUTES.plan("One/M", allowed, {}, 0.0, 0.0)) == ["one/m"]
     assert isinstance(ROUTES.plan("POOL/M", allowed, {}, 0.0, 0.0), Refusal)
+
+
+def test_plan_with_a_wish_for_the_last_of_many_targets() -> None:
+    """A plan lists at most sixteen attempts; which targets a caller chooses among is bounded by nothing."""
+    terms = 'api_key = "env:P"\nmodels.m = { input = "1", output = "1" }\n'
+    text = "".join(f'[providers.p{number}]\nbase_url = "https://p{number}.example/v1"\n{terms}' for number in range(24))
+    targets = ", ".join(f'{{ to = "p{number}/m" }}' for number in range(24))
+    config = parse(f'{text}[routes.m]\ntargets = [{targets}]\nbalance = "in_order"\n')
+    plan = Routes(config, frozenset({"env:P"})).plan_with("m", Preferences(only=("p23",)), (), {}, 0.0, 0.0)
+    assert isinstance(plan, Plan)
+    assert {each.model.id for each in plan.attempts} == {"p23/m"}
