@@ -1,8 +1,8 @@
 """`scripts/bench --planning`: what it costs to find who is asked, over a table of 500 models at 40 providers.
 
-Rule: a row is what a request pays, microseconds of a thread's CPU, the least and the median of ROUNDS runs of CALLS; the collector of
-cycles is off, as it nearly is where requests run. Limits: one process on a machine that may do other things: the least is what
-the code costs, the median what it cost that day.
+Rule: a row is what a request pays, microseconds of a thread's CPU, the least and the median of ROUNDS runs of CALLS; the garbage
+collector is off, as it nearly is where requests run. Limits: on a machine that does other things the least is what the code
+costs, the median what it cost that day.
 """
 
 import gc

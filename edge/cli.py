@@ -220,8 +220,12 @@ def _text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise Trouble(f"{path} does not exist: copy providers.toml there or set TOLLWAY_PROVIDERS to where it is") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise Trouble(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise Trouble(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise Trouble(f"{path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}; save it as UTF-8") from None
+    except ValueError as error:
+        raise Trouble(f"{str(path)!r} names no file: {error}") from None
 
 
 def _load(path: Path) -> tuple[Config, frozenset[str]]:

@@ -57,7 +57,7 @@ from usage.flavor import flavor_of
 from usage.protocol import Boot, Booted, CollectorClient, Refused, Unreachable
 
 log = logging.getLogger("tollway.node")
-JOIN_WAIT_S = 2.0
+JOIN_WAIT_S, JOIN_LOOK_S = 2.0, 0.1
 EMBEDDED_WAIT_S = 3.0
 """So long a request waits for the credit of a collector in this process: its disk may be slow, and no other edge has another."""
 SHIP_S_MAX = 5.0
@@ -177,7 +177,9 @@ class Node:
         self.observers.start(self.tasks)
         joining = self.tasks.supervise("join", self._join)
         self._runners.append(joining)
-        await asyncio.wait({joining}, timeout=JOIN_WAIT_S)
+        until_s = time.monotonic() + (self._settings.join_wait_s or JOIN_WAIT_S)
+        while not joining.done() and not self.drain.is_leaving and (left_s := until_s - time.monotonic()) > 0:
+            await asyncio.wait({joining}, timeout=min(left_s, JOIN_LOOK_S))
 
     async def _join(self) -> None:
         settings = self._settings

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import uvloop
 from starlette.types import ASGIApp
 
-from edge.downstream.server import HEAD_TIMEOUT_S, Server
+from edge.downstream.server import HEAD_TIMEOUT_S, IDLE_TIMEOUT_S, Server
 from edge.drain import Drain
 from edge.limits.capacity import connections_max, memory_bytes, raise_descriptors
 from edge.limits.memory import return_large_blocks
@@ -34,7 +34,8 @@ LISTENING_LOOK_S = 0.02
 SWITCH_S = 0.002
 """How long another thread (the embedded collector's, the journal's) may keep the event loop from the interpreter; Python's own is
 5 ms. Less costs more: each hand-over is two wake-ups, half a millisecond a hundredth of a request's price."""
-Stop = Callable[[], None]
+Stop = Callable[[float], None]
+"""Stop to listen; idle connections are served on for so many seconds."""
 Listening = Callable[[], None]
 
 
@@ -101,7 +102,7 @@ def _granian(app: Any, settings: Settings, on_listening: Listening) -> tuple[Awa
         finally:
             looking.cancel()
 
-    return serve(), server.stop
+    return serve(), lambda patience_s: server.stop()  # type: ignore[no-untyped-call]
 
 
 async def _find_listening(host: str, port: int, on_listening: Listening) -> None:
@@ -119,15 +120,23 @@ async def _find_listening(host: str, port: int, on_listening: Listening) -> None
 
 
 class Leaving:
-    """What signals do. `closes_early`: the server can stop to listen while it still serves what it has."""
+    """What signals do. `closes_early`: the server can stop to listen while it still serves what it has. `patience_s`: for so long
+    one that is replaced serves connections on that a balancer keeps."""
 
     def __init__(
-        self, owner: NodeOwner, stop: Stop, *, closes_early: bool, on_leaving: Callable[[], None] = lambda: None
+        self,
+        owner: NodeOwner,
+        stop: Stop,
+        *,
+        closes_early: bool,
+        on_leaving: Callable[[], None] = lambda: None,
+        patience_s: float = 0.0,
     ) -> None:
         self._owner = owner
         self._stop = stop
         self._closes_early = closes_early
         self._on_leaving = on_leaving
+        self._patience_s = patience_s
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -137,11 +146,17 @@ class Leaving:
     def on_signal(self, *, has_notice: bool) -> None:
         node = self._node
         if node is None:
-            self._stop()
+            self._stop(0.0)
         elif self._task is None:
             self._task = start(self._leave(node, has_notice), asyncio.get_running_loop())
         else:
             node.drain.hurry()
+
+    def on_replaced(self) -> None:
+        """Another process takes the callers of the same port from now on. Nobody has to notice that this one leaves, so it is not
+        red meanwhile: a balancer's check that it has accepted already is about the machine."""
+        if self._task is None:
+            self._stop(self._patience_s)
 
     def on_reload(self) -> None:
         if self._node is not None:
@@ -162,7 +177,7 @@ class Leaving:
             if not self._closes_early:
                 await node.finish_requests()
         finally:
-            self._stop()
+            self._stop(0.0)
 
 
 async def _serve(app: ASGIApp, owner: NodeOwner, settings: Settings, on_listening: Listening) -> None:
@@ -174,11 +189,18 @@ async def _serve(app: ASGIApp, owner: NodeOwner, settings: Settings, on_listenin
     gc.set_threshold(10_000, 20, 50)
     sys.setswitchinterval(SWITCH_S)
     loop = asyncio.get_running_loop()
-    leaving = Leaving(owner, stop, closes_early=is_native, on_leaving=lambda: notify(settings.notify_socket, STOPPING))
+    leaving = Leaving(
+        owner,
+        stop,
+        closes_early=is_native,
+        on_leaving=lambda: notify(settings.notify_socket, STOPPING),
+        patience_s=IDLE_TIMEOUT_S,
+    )
     loop.add_signal_handler(signal.SIGTERM, lambda: leaving.on_signal(has_notice=True))
     loop.add_signal_handler(signal.SIGINT, lambda: leaving.on_signal(has_notice=False))
     loop.add_signal_handler(signal.SIGHUP, leaving.on_reload)
     if settings.supervisor_fd is not None:
+        loop.add_signal_handler(signal.SIGUSR2, leaving.on_replaced)
         loop.add_reader(settings.supervisor_fd, leaving.on_orphaned, settings.supervisor_fd)
     await serving
 

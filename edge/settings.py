@@ -18,6 +18,7 @@ ServerName = Literal["native", "granian"]
 RequestLogForm = Literal["off", "auto", "json", "text"]
 RequestLogLevel = Literal["info", "warning", "error"]
 LISTEN_FD, ADMIN_FD, SUPERVISOR_FD = "TOLLWAY_LISTEN_FD", "TOLLWAY_ADMIN_FD", "TOLLWAY_SUPERVISOR_FD"
+JOIN_WAIT_S = "TOLLWAY_JOIN_WAIT_S"
 """What a supervisor says to its workers; nobody else sets these."""
 WORKERS = "TOLLWAY_WORKERS"
 WORKERS_MAX = 256
@@ -59,7 +60,8 @@ class Settings(msgspec.Struct, frozen=True):
     peer's.
 
     `listen_fd`, `admin_fd`: listening sockets that a supervisor (`edge.workers`) hands over, in place of `port` and `admin`;
-    `supervisor_fd` a pipe whose other end it holds; `workers` how many processes share this machine, and `worker_silent_s` how
+    `supervisor_fd` a pipe whose other end it holds; `join_wait_s` how long at most it waits for the collector before it listens;
+    `workers` how many processes share this machine, and `worker_silent_s` how
     long one of them may answer nothing before it is ended and replaced.
     `notify_socket` is systemd's. `node_token` may be in a file (`file:PATH`).
 
@@ -88,6 +90,7 @@ class Settings(msgspec.Struct, frozen=True):
     listen_fd: int | None = None
     admin_fd: int | None = None
     supervisor_fd: int | None = None
+    join_wait_s: int | None = None
     workers: int = 1
     worker_silent_s: int = 30
     notify_socket: str | None = None
@@ -126,6 +129,7 @@ class Settings(msgspec.Struct, frozen=True):
             listen_fd=_fd(environ, LISTEN_FD),
             admin_fd=_fd(environ, ADMIN_FD),
             supervisor_fd=_fd(environ, SUPERVISOR_FD),
+            join_wait_s=_fd(environ, JOIN_WAIT_S),
             notify_socket=environ.get("NOTIFY_SOCKET"),
             workers=_number(environ, WORKERS, 1, WORKERS_MAX),
             worker_silent_s=_number(environ, "TOLLWAY_WORKER_SILENT_S", 30, 3_600),

@@ -58,6 +58,9 @@ def apply(command: Command, arguments: argparse.Namespace, store: Store, name: s
     except Unconfirmed as question:
         note(f"tollway: {question}; this cannot be undone: say --yes if that is meant (books: {name})")
         return UNCONFIRMED
+    except argparse.ArgumentTypeError as error:  # of several arguments together
+        note(f"tollway: {error}")
+        return 2
     except (Mistake, StoreUnavailable, ValueError, OSError) as error:
         note(f"tollway: {error} (books: {name})")
         return 1

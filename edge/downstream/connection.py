@@ -28,6 +28,7 @@ class ConnectionHost(Host, Protocol):
     """The server that has accepted a connection (`edge.downstream.server`)."""
 
     admission: Admission
+    is_closing: bool
     ahead_bytes: int
     ahead_bytes_max: int
 
@@ -217,7 +218,7 @@ class Connection(asyncio.Protocol):
         if self.request is not request:
             return
         self.request = None
-        if not request.keeps_alive or self.server.is_stopping:
+        if not request.keeps_alive or self.server.is_closing:
             # Where more came than is read, a close would reset the answer away.
             (self.linger if self._counted_bytes or self.is_reading_paused else self.close)()
         elif self.drained is None:

@@ -45,6 +45,7 @@ ACCEPTS_PER_TURN = 256
 SHARE_PER_TURN = 8
 """As a divisor."""
 SWEEP_S = 1.0
+LEFT_LOOK_S = 0.05
 log = logging.getLogger("tollway.downstream")
 
 
@@ -61,6 +62,9 @@ class Server:
         self.connections: set[Connection] = set()
         self.is_listening = False
         self.is_stopping = False
+        """Every head from now on says that its connection is closed behind it."""
+        self.is_closing = False
+        """Connections are closed between requests, also those whose last answer promised otherwise."""
         self.date = b""
         self.write_batch = WriteBatch()
         self.reader_timeout_s = READER_TIMEOUT_S
@@ -70,11 +74,15 @@ class Server:
         self.ahead_bytes_max = AHEAD_TOTAL_BYTES_MAX
         self._on_listening = on_listening
         self._stopped = asyncio.Event()
+        self._patient_until_s = 0.0
         self._listening: list[socket.socket] = []
         self._is_accepting = False
         self._sweeper: asyncio.TimerHandle | None = None
 
-    def stop(self) -> None:
+    def stop(self, patience_s: float = 0.0) -> None:
+        """Take no new connection, and end with what runs. For `patience_s` idle connections are served on, once each: a balancer
+        that keeps them may be about to use one, and what it sends into one that is closed is lost."""
+        self._patient_until_s = self.loop.time() + patience_s
         self._stopped.set()
 
     async def serve(self, host: str, port: int, backlog: int, fd: int | None = None) -> None:
@@ -94,6 +102,9 @@ class Server:
         listener.close()
         while self._listening:
             self._listening.pop().close()
+        while self.connections and self.loop.time() < self._patient_until_s:  # noqa: ASYNC110 - forget() is hot
+            await asyncio.sleep(LEFT_LOOK_S)
+        self.is_closing = True
         for connection in tuple(self.connections):
             if connection.request is None:
                 connection.close()

@@ -32,12 +32,15 @@ from edge.systemd import READY, STOPPING, notify
 from edge.tasks import Tasks
 from edge.workers.admin import routes
 from edge.workers.leftovers import left_behind
-from edge.workers.worker import COMMAND, SILENCES_MAX, Worker, environment, listening
+from edge.workers.worker import COMMAND, LOOK_S, SILENCES_MAX, Worker, environment, listening
 
 RESTART_S, RESTART_S_MAX = 0.5, 30.0
 STEADY_S = 60.0
 """A worker that ran this long is restarted at once again."""
 READY_S_MAX = 60.0
+JOIN_S_MAX, UPGRADE_JOIN_S_MAX = 10, 120
+"""How long a worker waits for the collector before it listens: one that listens and cannot serve yet would refuse callers whom
+the others serve. The new one of an upgrade shares the old one's callers, so it takes none before it can serve."""
 SHIP_TRIES, SHIP_PAUSE_S = 10, 30.0
 CONNECTIONS_MAX = 64
 log = logging.getLogger("tollway.supervisor")
@@ -75,7 +78,7 @@ class Supervisor:
 
     def __init__(self, settings: Settings, node: str, count: int, on_listening: Callable[[], None]) -> None:
         self._settings = settings
-        self._slots = [Slot(number, self._open(BACKLOG)) for number in range(count)]
+        self._slots = [Slot(number, self._open()) for number in range(count)]
         self._node = node
         self._on_listening = on_listening
         self._running: dict[Worker, asyncio.Task[None]] = {}
@@ -119,7 +122,8 @@ class Supervisor:
         """A new worker for the slot; what follows from its end is seen to."""
         worker = Worker(f"{self._node}@{slot.number}{'b' * is_second}", self._settings.data, is_second=is_second)
         async with self._in_use[worker.name]:
-            await worker.start(slot.callers, len(self._slots))
+            join_wait_s = JOIN_S_MAX if slot.current is None or slot.current.is_second == is_second else UPGRADE_JOIN_S_MAX
+            await worker.start(slot.callers, len(self._slots), join_wait_s)
         self._running[worker] = self._tasks.spawn(worker.name, self._follow(slot, worker))
         if self._stopped.is_set():  # told to stop meanwhile
             worker.send(signal.SIGTERM)
@@ -149,17 +153,17 @@ class Supervisor:
         while not self._stopped.is_set() and slot.current is worker:
             try:
                 if slot.callers.fileno() < 0:
-                    slot.callers = self._open(0)
+                    slot.callers = self._open()
                 slot.current = await self._launch(slot, is_second=worker.is_second)
                 slot.rest = ""
             except OSError as error:
                 log.error("worker %s cannot be started now: %s", worker.name, error.strerror)
                 await self._wait(RESTART_S_MAX)
 
-    def _open(self, backlog: int) -> socket.socket:
-        """A place's socket for callers. OSError."""
+    def _open(self) -> socket.socket:
+        """A place's socket for callers, bound: it takes callers from when a worker there listens. OSError."""
         family = socket.AF_INET6 if ":" in self._settings.host else socket.AF_INET
-        return listening(family, (self._settings.host, self._settings.port), backlog, is_shared=True)
+        return listening(family, (self._settings.host, self._settings.port), 0, is_shared=True)
 
     async def _watch(self) -> None:
         """End what hangs; its place is seen to as if it had died."""
@@ -225,6 +229,9 @@ class Supervisor:
         old = slot.current
         if old is None:
             return False
+        if before := [worker.name for worker in self._running if worker.number == slot.number and worker is not old]:
+            log.error("upgrade: %s of the upgrade before still lets its requests end; try again when it has ended", before[0])
+            return False
         try:
             new = await self._launch(slot, is_second=not old.is_second)
         except OSError as error:
@@ -235,16 +242,18 @@ class Supervisor:
             new.send(signal.SIGTERM)
             return False
         slot.current = new
-        old.send(signal.SIGINT)  # without notice: the machine serves on, so there is nothing that its balancer should see
+        old.send(signal.SIGUSR2)  # without notice: the machine serves on, so there is nothing that its balancer should see
         return True
 
     # What operators read.
 
     async def _say_listening(self) -> None:
-        workers = [slot.current for slot in self._slots if slot.current is not None]
-        if all(await asyncio.gather(*(worker.is_serving(READY_S_MAX) for worker in workers))):
-            notify(self._settings.notify_socket, READY)
-            self._on_listening()
+        while not self._stopped.is_set():
+            if all(slot.callers.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for slot in self._slots if not slot.rest):
+                notify(self._settings.notify_socket, READY)
+                self._on_listening()
+                return
+            await asyncio.sleep(LOOK_S)
 
     def _serving(self) -> list[Worker]:
         return [slot.current for slot in self._slots if slot.current is not None and slot.current in self._running]

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edge.settings import ADMIN_FD, LISTEN_FD, SUPERVISOR_FD, WORKERS
+from edge.settings import ADMIN_FD, JOIN_WAIT_S, LISTEN_FD, SUPERVISOR_FD, WORKERS
 from edge.workers.figures import fetch
 
 COMMAND = (sys.executable, "-m", "proxy")
@@ -55,6 +55,7 @@ class Worker:
     def __init__(self, name: str, data: Path, *, is_second: bool) -> None:
         self.name = name
         self.is_second = is_second
+        self.number = int(name.rpartition("@")[2].rstrip("b"))
         self.data = data / ("w" + name.rpartition("@")[2])
         self._admin = listening(socket.AF_INET, ("127.0.0.1", 0), 16)
         self._port: int = self._admin.getsockname()[1]
@@ -63,14 +64,15 @@ class Worker:
         self._silences: int | None = None
         """Looks since it answered last; None before it answers for the first time: a start takes as long as it takes."""
 
-    async def start(self, callers: socket.socket, count: int) -> None:
-        """Begin to serve what comes in at `callers`, as one of `count`. OSError: no process or descriptor is left."""
+    async def start(self, callers: socket.socket, count: int, join_wait_s: int) -> None:
+        """Begin to serve what comes in at `callers`, as one of `count`: when it has joined the collector, or after `join_wait_s`.
+        OSError: no process or descriptor is left."""
         theirs, self._lifeline = os.pipe()
         fds = (callers.fileno(), self._admin.fileno(), theirs)
         env = (
             environment(self.name, self.data)
             | dict(zip((LISTEN_FD, ADMIN_FD, SUPERVISOR_FD), map(str, fds), strict=True))
-            | {WORKERS: str(count)}
+            | {WORKERS: str(count), JOIN_WAIT_S: str(join_wait_s)}
         )
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -114,19 +116,12 @@ class Worker:
             self._silences += 1
         return (self._silences or 0) >= SILENCES_MAX
 
-    async def is_serving(self, within_s: float) -> bool:
-        """Whether it answers in time, ready or not."""
-        return await self._becomes({200, 503}, within_s)
-
     async def is_ready(self, within_s: float) -> bool:
         """Whether it becomes ready for traffic in time."""
-        return await self._becomes({200}, within_s)
-
-    async def _becomes(self, statuses: set[int], within_s: float) -> bool:
         process = self._process
         try:
             async with asyncio.timeout(within_s):
-                while (await self.get("/readyz"))[0] not in statuses:
+                while (await self.get("/readyz"))[0] != 200:
                     if process is None or process.returncode is not None:
                         return False
                     await asyncio.sleep(LOOK_S)

@@ -17,7 +17,7 @@ import pytest
 from tests.answers import DONE, Delay, Gate, completion, delta, event, respond, stream, usage_chunk
 from tests.books import records
 from tests.e2e.conftest import providers_toml
-from tests.load import Shot, fire, shot
+from tests.load import Seen, Shot, fire, shot
 from tests.patience import PATIENCE_S, wait_until
 from tests.ports import free_port
 from tests.processes import Account, Collector, Edge, get, make_account, post
@@ -244,3 +244,43 @@ def test_rolling_restart_behind_a_balancer_refuses_nobody(server: str, retries: 
             seen = firing.result()
         assert len(seen) > 50
         assert [one for one in seen if not one.is_whole] == []
+
+
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
+def test_restart_and_upgrade_of_machines_with_workers_cut_nothing(tmp_path: Path) -> None:
+    """Two machines with two workers each: one is upgraded in place, the other restarted, under streams and calls that come in all
+    the time. `scripts/soak rolling` is the long form."""
+    with ExitStack() as stack:
+        provider = stack.enter_context(Provider())
+        collector = stack.enter_context(Collector(tmp_path / "collector"))
+        env = {"TOLLWAY_WORKERS": "2", "TOLLWAY_DRAIN_NOTICE_S": "1", "TOLLWAY_DRAIN_GRACE_S": "30"}
+        edges = [Edge(tmp_path / f"edge-{n}", providers_toml(provider), collector=collector, **env) for n in range(2)]
+        for edge in edges:
+            stack.enter_context(edge)
+        account = make_account(collector, "caller", "100.00")
+        script_stream(provider, "model-1", 2.0)
+        provider.script("model-2", (Delay(0.02), *respond(completion())))
+        port = stack.enter_context(balanced(tmp_path, edges, retries=3))
+        is_over = False
+
+        def shots(model: str, *, stream: bool) -> Iterator[Shot]:
+            while not is_over:
+                yield shot(model, account.key, f"mock/{model}", stream=stream)
+
+        def fire_streams() -> list[Seen]:
+            return asyncio.run(fire(port, shots("model-1", stream=True), 16))
+
+        def fire_calls() -> list[Seen]:
+            return asyncio.run(fire(port, shots("model-2", stream=False), 2))
+
+        with ThreadPoolExecutor(2) as threads:
+            firing = [threads.submit(fire_streams), threads.submit(fire_calls)]
+            provider.wait_for_request("model-1")
+            os.kill(edges[0].pid, signal.SIGUSR2)
+            assert edges[1].stop() == 0
+            edges[1].start()
+            wait_until(lambda: "upgrade: done" in edges[0].log)
+            is_over = True
+            seen = [one for each in firing for one in each.result()]
+        assert len(seen) > 32
+        assert [(one.status, one.problem, one.body) for one in seen if not one.is_whole] == []

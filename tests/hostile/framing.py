@@ -273,7 +273,7 @@ class _Host:
     """As much of a server as a connection needs; each request is answered as soon as it is whole."""
 
     date = b"date: now\r\n"
-    is_stopping = False
+    is_stopping = is_closing = False
     ahead_bytes = 0
     ahead_bytes_max = 1 << 20
 

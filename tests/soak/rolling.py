@@ -26,7 +26,7 @@ from tests.soak.life import TABLE, stop_patiently, stream_of
 from tests.soak.report import Report
 
 MACHINES, WORKERS, STREAMS, CALLERS = 3, 2, 100, 6
-SECONDS = (2, 5, 10, 20, 28)
+SECONDS = (2, 4, 8, 14)
 """Of streams; HAProxy, the edges and the callers' patience (tests.load) allow more."""
 LEAVE = {"TOLLWAY_DRAIN_NOTICE_S": "1", "TOLLWAY_DRAIN_GRACE_S": "60"}
 UPGRADE_S_MAX = 120.0

@@ -83,7 +83,7 @@ class Lot:
     """As much of a server as a connection needs; it answers nothing by itself."""
 
     date = b"date: now\r\n"
-    is_stopping = False
+    is_stopping = is_closing = False
 
     def __init__(self) -> None:
         self.loop = SimpleNamespace(time=time.monotonic, call_soon=lambda call: call())
