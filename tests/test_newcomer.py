@@ -79,7 +79,7 @@ def newcomer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "routing.translate.chat_on_verse", pair())
     monkeypatch.setitem(endpoint.FORMATS, "words", endpoint.Format("/words"))
     monkeypatch.setitem(endpoint.FORMATS, "verse", endpoint.Format("/verses", is_generated=True))
-    monkeypatch.setitem(UPSTREAM, "verse", "routing.translate.chat_on_verse")  # type: ignore[misc]
+    monkeypatch.setitem(UPSTREAM, "verse", "routing.translate.chat_on_verse")
     # The names that a table may have were taken when it was imported.
     from routing.table import entry, field
 

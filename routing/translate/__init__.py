@@ -17,7 +17,9 @@ import msgspec
 
 from routing.plan.refusal import Refusal
 
-Format = Literal["chat", "messages", "responses", "gemini", "converse", "cohere"]
+Format = str
+"""A name of `routing.table.endpoint.FORMATS`, which alone says what formats there are."""
+
 Framing = Literal["sse", "eventstream"]
 
 HUB: Final = frozenset(("cache_control", "reasoning_details", "is_error", "tool_images", "file_urls"))

@@ -28,7 +28,7 @@ from routing.wire.sse import TooLong
 from tests.routing.translate.streams import IDENTITY, RATES, answer, names, run, wire
 
 KINDS: dict[str, type[NamedEvents]] = {"messages": MessagesStream, "responses": ResponsesStream}
-STREAMS = [(kind, name) for kind in KINDS for name in names("chunks.txt", kind) if "wrapper" not in name]  # type: ignore[arg-type]
+STREAMS = [(kind, name) for kind in KINDS for name in names("chunks.txt", kind) if "wrapper" not in name]
 ENDS = ("message_delta", "response.completed", "response.incomplete")
 STARTS = ("message_start", "response.created", "response.in_progress", *ENDS)
 BROKEN = Refusal(502, "provider_error", "it broke")

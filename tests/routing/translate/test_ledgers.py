@@ -114,14 +114,14 @@ def test_published_names_of_a_gemini_configuration_have_a_rule() -> None:
 def test_name_without_a_rule_is_refused(format: str) -> None:
     """Never dropped: the caller is told its path."""
     with pytest.raises(Invalid) as caught:
-        upward(format, {"brand_new": {"x": 1}})  # type: ignore[arg-type]
+        upward(format, {"brand_new": {"x": 1}})
     assert (caught.value.param, caught.value.code) == ("brand_new", "unsupported_parameter")
 
 
 def test_null_says_nothing() -> None:
     """In every ledger, for known names and unknown ones."""
     for names, format in ((MESSAGES_NAMES, "messages"), (RESPONSES_NAMES, "responses")):
-        pair = downstream_pair(format)  # type: ignore[arg-type]
+        pair = downstream_pair(format)
         assert pair is not None
         nulls = {name: None for each in names.values() for name in each.split()} | {"brand_new": None}
         body = {**nulls, "model": "x", "messages": [{"role": "user", "content": "hi"}], "input": "hi"}

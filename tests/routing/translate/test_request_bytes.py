@@ -180,7 +180,7 @@ def tried(call: Any, body: bytes, target: Target) -> bytes:
 def test_requests_of_any_kind(format: str, seed: int) -> None:
     """A value of another type anywhere, a member that is gone or unknown: said, or refused."""
     name, _, is_down = format.partition(" ")
-    pair: Any = downstream_pair(name) if is_down else upstream_pair(name)  # type: ignore[arg-type]
+    pair: Any = downstream_pair(name) if is_down else upstream_pair(name)
     start = json.loads(json.dumps(STARTS[name] if is_down else CHAT))
     if name in ("responses", "cohere") and not is_down:
         # What they have no counterpart of.
