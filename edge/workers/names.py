@@ -1,10 +1,10 @@
 """`Idempotency-Key` among the workers of one machine: a name that one of them has under way or has bought is known to all.
 
 Rule: a name is a file in a folder that the workers share; whoever made it carries the request out, and holds its lock while it
-does. So one that is locked is under way, one that says so has bought something, and one that is neither was its worker's that
-died: it may have been bought, and is not carried out again.
+does. So one that is locked is under way, and any other has bought something, for all that anybody knows: what had bought nothing
+was removed, and of a worker that died nobody can tell.
 Rule: what a file holds are digests and the generation's id; answers stay in the memory of the worker that bought them.
-Limits: the machine's; another edge knows nothing of it. A file is as old as its last word, and forgotten with it.
+Limits: the machine's; another edge knows nothing of it. A file is as old as the request's end.
 """
 
 import contextlib
@@ -31,7 +31,6 @@ from edge.relay.idempotency import (
 from routing.plan.refusal import Denied, Refusal
 
 FOLDER: Final = "idempotency"
-_BOUGHT: Final = b"bought"
 _FINGERPRINT_BYTES: Final = 32
 _FILE_BYTES_MAX: Final = 256
 _TRIES: Final = 5
@@ -82,9 +81,8 @@ class SharedIdempotencyKeys(IdempotencyKeys):
     def end(self, entry: IdempotencyEntry, answer: KeptAnswer | None, now_s: float) -> None:
         lock = self._locks.pop(entry.id, None)
         if lock is not None:
-            # What cannot be written is what a worker that died would have left: bought, for all that anybody knows.
             with contextlib.suppress(OSError):
-                os.write(lock, _BOUGHT)
+                os.utime(lock)  # from now on it is kept
             os.close(lock)
         super().end(entry, answer, now_s)
 

@@ -11,6 +11,8 @@ _CREDIT = "tests/edge/credit/test_credit.py"
 _RELAY = "tests/edge/relay/test_relay.py"
 _FIRST = "tests/edge/relay/test_first_event.py"
 _NAMES = "tests/edge/relay/test_idempotency.py"
+_SHARED = "tests/edge/workers/test_names.py"
+_FAILOVER = "tests/routing/failures/test_failover.py"
 _BATCH = "tests/edge/test_write_batch.py"
 _JOURNAL = "tests/edge/journal/test_journal.py"
 _BOUNDS = "tests/routing/metering/test_claims.py"
@@ -109,6 +111,10 @@ MUTATIONS = (
         "entry = IdempotencyEntry(entry_id, account, fingerprint, gen_id)",
         _NAMES,
     ),
+    Mutation("edge/workers/names.py", "os.O_RDWR | os.O_CREAT | os.O_EXCL |", "os.O_RDWR | os.O_CREAT |", _SHARED),
+    Mutation("edge/workers/names.py", "os.utime(lock)", "pass", _SHARED),
+    Mutation("edge/workers/names.py", "_locked(fd, fcntl.LOCK_EX) and not _is_other(fd, path)", "True", _SHARED),
+    Mutation("routing/failures/failover.py", "return failure.sent is not Sent.NOTHING", "return False", _FAILOVER),
     Mutation("edge/relay/idempotency.py", 'digest.encode() + b"\\n" + name', 'account.encode() + b"\\n" + name', _NAMES),
     Mutation("edge/relay/idempotency.py", "if known.fingerprint != fingerprint:", "if False:", _NAMES),
     Mutation(
