@@ -217,7 +217,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # Windows' editors begin with a byte order mark
     except FileNotFoundError:
         raise Trouble(f"{path} does not exist: copy providers.toml there or set TOLLWAY_PROVIDERS to where it is") from None
     except OSError as error:

@@ -6,7 +6,7 @@ not answer; 2 the table cannot be used. `--strict` counts a missing environment 
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,24 +35,34 @@ def check(path: Path, text: str, *, is_strict: bool, is_online: bool, as_json: b
     secrets = resolve(references)
     missing = sorted(references - set(secrets))
     advice = advise(config, text)
-    counted = [ref for ref in missing if is_strict or ref.startswith("file:")]
+    counted = {ref: _missing(ref) for ref in missing if is_strict or ref.startswith("file:")}
+    counted |= dict.fromkeys(
+        _broken(config, secrets), "has a line break or a space within: no key has, so look at what was pasted"
+    )
     answers = _online(path, as_json) if is_online else []
     is_well = not advice and not counted and all(answer["problem"] == "" for answer in answers)
     if as_json:
         findings: list[dict[str, Any]] = [msgspec.to_builtins(one) for one in advice]
-        findings += [{"level": "missing", "path": ref, "message": _missing(ref)} for ref in missing]
+        told = {ref: _missing(ref) for ref in missing} | counted
+        findings += [{"level": "missing", "path": ref, "message": message} for ref, message in told.items()]
         print_json({"file": _shown(path), "version": config.version, "findings": findings, "online": answers})
     else:
         _tell(config, frozenset(secrets), advice, counted)
     return 0 if is_well else ADVISED
 
 
-def _tell(config: Config, offered: frozenset[str], advice: list[Advice], counted: list[str]) -> None:
+def _broken(config: Config, secrets: Mapping[str, str]) -> list[str]:
+    """Keys that could be in no header."""
+    plain = {ref for provider in config.providers.values() if provider.auth == "key" for ref in provider.key_refs}
+    return sorted(ref for ref in plain & secrets.keys() if any(char <= " " or char == "\x7f" for char in secrets[ref]))
+
+
+def _tell(config: Config, offered: frozenset[str], advice: list[Advice], counted: Mapping[str, str]) -> None:
     _write("\n".join(describe(config, offered)))
     for one in advice:
         _write(str(one))
-    for reference in counted:
-        _write(f"missing: {reference}: {_missing(reference)}")
+    for reference, message in counted.items():
+        _write(f"missing: {reference}: {message}")
     dangers = sum(one.level == "danger" for one in advice)
     if advice or counted:
         _write(f"{len(advice)} findings, {dangers} of them dangerous; {len(counted)} secrets are missing")

@@ -28,7 +28,8 @@ def _read_secret(place: str, *, is_quiet: bool) -> str:
         secret = Path(place).read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         if not is_quiet:
-            log.warning("the key file %s cannot be read, so what needs it is not offered: %s", place, error)
+            why = getattr(error, "strerror", "") or "it is not ASCII text"
+            log.warning("the key file %s cannot be read, so what needs it is not offered: %s", place, why)
         return ""
     if not secret.strip() and not is_quiet:
         log.warning("the key file %s is empty, so what needs it is not offered", place)

@@ -25,6 +25,8 @@ Level = Literal["danger", "doubt"]
 DEAREST_PER_MILLION: Final = 2_000
 CHEAPEST_PER_MILLION: Final = 0.000_5
 """Dollars. Beyond these a price was most likely written in another unit: the dearest known is 600, the cheapest 0.0025."""
+CHEAPEST_KNOWN: Final = {"input": 0.003, "output": 0.01}
+"""Dollars per million tokens, of all models in genai-prices of November 2026: less is most likely a price per thousand."""
 DEAREST_REQUEST: Final = 10
 """Dollars per request or search."""
 _SECRET_HEADER: Final = re.compile(r"authorization|api-?key|token|secret|cookie|password|signature", re.IGNORECASE)
@@ -129,6 +131,9 @@ def _of_rates(rates: Rates, at: Path) -> Iterator[Found]:
         if per_million < CHEAPEST_PER_MILLION:
             hint = "prices are dollars per million tokens, not per token or per thousand"
             yield "danger", (*at, field), f"is {per_million:.6f} dollars per million tokens, far below any price known", hint
+        elif per_million < CHEAPEST_KNOWN.get(field, 0.0):
+            hint = f"if it is a price per thousand, write {per_million * 1000:g}; `tollway prices update` shows the public list"
+            yield "doubt", (*at, field), f"is {per_million:g} dollars per million tokens, less than any known price", hint
     for name, text in (("request", "request"), ("search", "web search")):
         per_one = getattr(rates, name) / PICO_PER_DOLLAR
         if per_one > DEAREST_REQUEST:

@@ -25,7 +25,7 @@ from routing.table.parameters import OPENAI, taken
 from routing.table.positions import line_of, lines
 from routing.table.price_list import PIECES
 from routing.table.problem import ConfigError as ConfigError
-from routing.table.problem import Path, Problem, Wrong, dotted, nearest
+from routing.table.problem import Path, Problem, Wrong, dotted, nearest, syntax_problem
 from routing.table.provider import ECHO, Model, Provider
 from routing.table.tariff import Tariff
 from usage.limit import NO_LIMITS, LimitTerms
@@ -35,8 +35,6 @@ from usage.record import Rates
 MIB: Final = 1024 * 1024
 MODEL_ID_CHARS_MAX: Final = 256
 _UNLISTED_KEY: Final = re.compile(r"[!-~]+\Z")
-_TOML_PLACE: Final = re.compile(r"\(at line (\d+), column (\d+)\)")
-_SYNTAX_HINT: Final = "strings need quotes, and so do keys with a dot or a slash; a table or a key may be written only once"
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -106,7 +104,7 @@ def parse(text: str) -> Config:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError((_syntax_problem(str(error), text),)) from None
+        raise ConfigError((syntax_problem(str(error), text),)) from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, arrays nested too deeply
         raise ConfigError((Problem("", 1, f"the text cannot be read as TOML: {error}"),)) from None
     found: list[tuple[Path, Wrong]] = []
@@ -120,14 +118,6 @@ def parse(text: str) -> Config:
         ]
         raise ConfigError(tuple(sorted(problems, key=lambda problem: problem.line)))
     return config
-
-
-def _syntax_problem(message: str, text: str) -> Problem:
-    place = _TOML_PLACE.search(message)
-    if place is None:
-        return Problem("", text.count("\n") + 1, f"the text ends too early: {message}")
-    what = message[: place.start()].rstrip()
-    return Problem("", int(place[1]), f"column {place[2]} is not valid TOML: {what[:1].lower()}{what[1:]}", _SYNTAX_HINT)
 
 
 def _is_inherited(path: Path, document: dict[str, Any]) -> bool:

@@ -24,6 +24,7 @@ DAY_S: Final = 86_400
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _VISIBLE: Final = re.compile(r"[\x20-\x7e\t]*\Z")
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?\Z")
+_SHELL_NAME: Final = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?\Z", re.ASCII)
 _ENVIRONMENT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\Z")
 _URL_QUERY: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*\Z")
@@ -149,6 +150,12 @@ def key_ref(value: Any) -> str:
         scheme, _, rest = value.partition(":")
         if (scheme == "env" and _ENVIRONMENT_NAME.match(rest)) or (scheme == "file" and rest and rest.isprintable()):
             return value
+        if scheme in ("env", "file") and rest != rest.strip():
+            raise Wrong(f"has a space at an end of its {scheme}: reference", "take it away")
+        if value.strip() != value and value.strip().startswith(("env:", "file:")):
+            raise Wrong("has a space before its reference", "take it away")
+        if found := _SHELL_NAME.match(value):
+            raise Wrong("is a shell's way to name a variable, which means nothing here", f'write "env:{found[1]}"')
         if scheme in ("env", "file"):
             raise Wrong(f"is no usable {scheme}: reference", 'such as "env:OPENAI_API_KEY" or "file:/run/secrets/openai"')
     raise Wrong("is not a reference, and a key itself does not belong in this file", 'write "env:NAME", "file:PATH" or "none"')

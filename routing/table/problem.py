@@ -14,6 +14,10 @@ Path = tuple[str | int, ...]
 """Keys and list positions from the top of the table."""
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
+_TOML_PLACE: Final = re.compile(r"\(at line (\d+), column (\d+)\)")
+_YAML_LINE: Final = re.compile(r"\s*(- )?[\w./-]+:(\s|$)")
+_TYPOGRAPHIC: Final = "“”„‟‘’‚«»"
+_SYNTAX_HINT: Final = "strings need quotes, and so do keys with a dot or a slash; a table or a key may be written only once"
 
 
 def dotted(path: Path) -> str:
@@ -65,3 +69,27 @@ class Wrong(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+def syntax_problem(message: str, text: str) -> Problem:
+    """Of a message of tomllib."""
+    place = _TOML_PLACE.search(message)
+    if place is None:
+        return Problem("", text.count("\n") + 1, f"the text ends too early: {message}")
+    what = message[: place.start()].rstrip()
+    line = text.split("\n")[int(place[1]) - 1 : int(place[1])]
+    hint = _syntax_hint(line[0] if line else "", text)
+    return Problem("", int(place[1]), f"column {place[2]} is not valid TOML: {what[:1].lower()}{what[1:]}", hint)
+
+
+def _syntax_hint(line: str, text: str) -> str:
+    """What would be right, by what the line looks like."""
+    if text.lstrip()[:1] == "{":
+        return "this looks like JSON; TOML has [providers.openai] on a line, and name = value on those below"
+    if _YAML_LINE.match(line):
+        return 'this looks like YAML; TOML has [providers.openai] on a line, and base_url = "https://…" on those below'
+    if any(quote in line for quote in _TYPOGRAPHIC):
+        return 'these are typographic quotes, as word processors make them; write straight ones: "…"'
+    if any(ord(char) < 32 and char not in "\t\r" for char in line):
+        return "there is a character in this line that cannot be seen; write the line anew"
+    return _SYNTAX_HINT

@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +15,7 @@ from edge.commands.check import check
 from routing.table.advice import advise, is_private
 from routing.table.config import ConfigError, parse
 from tests.ports import free_port
+from tests.processes import COMMAND
 
 WRONG = sorted((Path(__file__).parent / "wrong").glob("*.toml"))
 SHIPPED = Path(__file__).parents[3] / "providers.toml"
@@ -140,3 +142,31 @@ def test_check_online_of_a_silent_provider_ends(
         assert check(path, path.read_text(), is_strict=False, is_online=True, as_json=False) == 1
         assert "p (no key): fails at GET /models: timeout first byte" in capsys.readouterr().out
     shutil.rmtree(tmp_path)
+
+
+def test_key_with_a_line_break_is_no_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a variable and from a file; a file with a service account's JSON is none of those, and no secret is repeated."""
+    monkeypatch.setenv("TOLLWAY_PASTED", "hunter2\nhunter3")
+    (tmp_path / "key").write_text("hunter2 \n hunter3\n")
+    path = tmp_path / "providers.toml"
+    for reference in ("env:TOLLWAY_PASTED", f"file:{tmp_path}/key"):
+        path.write_text(f'[providers.p]\nbase_url = "https://p.example"\napi_key = "{reference}"\n' + PRICED)
+        status, said = checked(path, capsys)
+        assert (status, f"missing: {reference}: has a line break or a space within" in said) == (1, True)
+        assert "hunter" not in said
+        path.write_text(path.read_text().replace(PRICED, f'auth = "google"\n{PRICED}'))
+        assert checked(path, capsys)[0] == 0
+
+
+def test_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    """Windows' editors begin with one; what is another encoding is said, with the place."""
+    path = tmp_path / "providers.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + SHIPPED.read_bytes().replace(b"\n", b"\r\n"))
+    done = subprocess.run([COMMAND, "check", str(path)], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    path.write_bytes(SHIPPED.read_bytes()[:40].decode().encode("utf-16"))
+    done = subprocess.run([COMMAND, "check", str(path)], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is not UTF-8: byte 0 is 0xff" in done.stderr
