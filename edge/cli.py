@@ -182,6 +182,10 @@ def _add_own(subparsers: Subparsers, app: ASGIApp, edge: Edge, part: Part) -> No
     explain_parser.add_argument("--region", help="as in this region (default: this machine's)")
     explain_parser.add_argument("--json", action="store_true", help="machine-readable")
     explain_parser.set_defaults(run=_explain)
+    _add_commands_of_this_machine(subparsers)
+
+
+def _add_commands_of_this_machine(subparsers: Subparsers) -> None:
     reload_parser = subparsers.add_parser(
         "reload", help="let the edge of this machine use providers.toml now, and say how it went"
     )

@@ -102,16 +102,29 @@ class Metrics:
     def families(self) -> Iterator[Family]:
         """What is counted here."""
         self.fold()
+        yield from self._of_generations()
+        yield from self._of_attempts()
+        yield counter("tollway_refusals", "Refusals by code.", (({"code": at}, n) for at, n in sorted(self.refusals.items())))
+        yield counter(
+            "tollway_task_restarts",
+            "Supervised tasks that failed and were started again.",
+            (({"task": at}, n) for at, n in sorted(self.restarts.items())),
+        )
+        yield from self.claims.families()
+        yield self.first_byte_s.family("tollway_time_to_first_byte_seconds", "Seconds to the first part of an answer.")
+        yield self.overhead_s.family("tollway_overhead_seconds", "Seconds of a request that no provider was waited for.")
+        yield from self.gen_ai.families()
+
+    def _of_generations(self) -> Iterator[Family]:
+        """Requests, how they ended, and what they were charged."""
         requests: Counter[tuple[str, int]] = Counter()
         ends: Counter[str] = Counter()
         tokens: Counter[tuple[str, str]] = Counter()
         costs: Counter[str] = Counter()
         unsaid: Counter[str] = Counter()
-        outcomes: Counter[tuple[str, str]] = Counter()
         for (provider, status, end_reason), tally in self.tallies.items():
             requests[provider, status] += tally.requests
             if end_reason:
-                outcomes[provider, "answered"] += tally.answered
                 ends[end_reason] += tally.requests
                 tokens[provider, "prompt"] += tally.prompt
                 tokens[provider, "completion"] += tally.completion
@@ -139,8 +152,15 @@ class Metrics:
             "Answers that ended well whose usage the provider did not tell: counted, estimated or bounded here.",
             (({"provider": at}, n) for at, n in sorted(unsaid.items())),
         )
+
+    def _of_attempts(self) -> Iterator[Family]:
+        """What was asked of providers, and came to nothing."""
         retries = sorted(self.retries.items())
         yield counter("tollway_retries", "Further attempts after one failed.", (({"provider": at}, n) for at, n in retries))
+        outcomes: Counter[tuple[str, str]] = Counter()
+        for (provider, _, end_reason), tally in self.tallies.items():
+            if end_reason:
+                outcomes[provider, "answered"] += tally.answered
         for (provider, _), count in self.failures.items():
             outcomes[provider, "failed"] += count
         yield counter(
@@ -153,12 +173,6 @@ class Metrics:
             "Attempts that came to nothing, by reason.",
             (({"provider": at, "reason": why}, n) for (at, why), n in sorted(self.failures.items())),
         )
-        yield counter("tollway_refusals", "Refusals by code.", (({"code": at}, n) for at, n in sorted(self.refusals.items())))
-        yield counter(
-            "tollway_task_restarts",
-            "Supervised tasks that failed and were started again.",
-            (({"task": at}, n) for at, n in sorted(self.restarts.items())),
-        )
         yield counter(
             "tollway_abandoned",
             "Attempts that were not waited for, because the first token did not come.",
@@ -169,7 +183,3 @@ class Metrics:
             "What those may bill to the house, at most, in nano-dollars.",
             (({"provider": at}, n) for at, n in sorted(self.abandoned_nano.items())),
         )
-        yield from self.claims.families()
-        yield self.first_byte_s.family("tollway_time_to_first_byte_seconds", "Seconds to the first part of an answer.")
-        yield self.overhead_s.family("tollway_overhead_seconds", "Seconds of a request that no provider was waited for.")
-        yield from self.gen_ai.families()

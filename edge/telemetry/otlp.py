@@ -63,56 +63,52 @@ def spans_of(record: UsageRecord) -> list[dict[str, Any]]:
         "flags": int(flags, 16),
         "status": {"code": ERROR, "message": error} if error else {},
     }
-    tokens, route, operation = record.tokens, _route_of(record), operation_of(record.surface)
-    server = {
-        **common,
-        "spanId": server_id,
-        "parentSpanId": parent_id,
-        "name": f"POST {route}",
-        "kind": SERVER,
-        "attributes": _attributes(
-            {
-                "http.request.method": "POST",
-                "http.route": route,
-                "http.response.status_code": record.status,
-                "error.type": error,
-                "tollway.generation.id": record.gen_id,
-                "tollway.account": record.account,
-                "tollway.end_reason": record.end_reason,
-                "tollway.cost.amount": dollars(record.cost_nano),
-                "tollway.cost.currency": "USD",
-                "tollway.attempts": record.attempts,
-            }
-        ),
+    return [
+        common | {"spanId": server_id, "parentSpanId": parent_id} | _of_server(record, error),
+        common | {"spanId": client_id, "parentSpanId": server_id} | _of_client(record, error, start_ns),
+    ]
+
+
+def _of_server(record: UsageRecord, error: str) -> dict[str, Any]:
+    """The caller's request, as we answered it."""
+    route = _route_of(record)
+    told: dict[str, str | int | bool] = {
+        "http.request.method": "POST",
+        "http.route": route,
+        "http.response.status_code": record.status,
+        "error.type": error,
+        "tollway.generation.id": record.gen_id,
+        "tollway.account": record.account,
+        "tollway.end_reason": record.end_reason,
+        "tollway.cost.amount": dollars(record.cost_nano),
+        "tollway.cost.currency": "USD",
+        "tollway.attempts": record.attempts,
     }
-    client = {
-        **common,
-        "spanId": client_id,
-        "parentSpanId": server_id,
-        "name": f"{operation} {record.upstream_model}",
-        "kind": CLIENT,
-        "attributes": _attributes(
-            {
-                "gen_ai.operation.name": operation,
-                "gen_ai.provider.name": record.provider,
-                "gen_ai.system": record.provider,
-                "gen_ai.request.model": record.upstream_model,
-                "gen_ai.response.model": record.upstream_model,
-                "gen_ai.response.id": record.upstream_id,
-                "gen_ai.usage.input_tokens": tokens.prompt,
-                "gen_ai.usage.output_tokens": tokens.completion,
-                "tollway.usage.cached_tokens": tokens.cached,
-                "tollway.usage.reasoning_tokens": tokens.reasoning,
-                "tollway.usage.source": record.usage_source,
-                "tollway.stream": record.stream,
-                "error.type": error,
-            }
-        ),
-        "events": [{"timeUnixNano": str(start_ns + record.ttft_ms * 1_000_000), "name": "gen_ai.first_token", "attributes": []}]
-        if record.ttft_ms
-        else [],
+    return {"name": f"POST {route}", "kind": SERVER, "attributes": _attributes(told)}
+
+
+def _of_client(record: UsageRecord, error: str, start_ns: int) -> dict[str, Any]:
+    """The provider's answer, with its usage, and when its first token came."""
+    tokens, operation = record.tokens, operation_of(record.surface)
+    told: dict[str, str | int | bool] = {
+        "gen_ai.operation.name": operation,
+        "gen_ai.provider.name": record.provider,
+        "gen_ai.system": record.provider,
+        "gen_ai.request.model": record.upstream_model,
+        "gen_ai.response.model": record.upstream_model,
+        "gen_ai.response.id": record.upstream_id,
+        "gen_ai.usage.input_tokens": tokens.prompt,
+        "gen_ai.usage.output_tokens": tokens.completion,
+        "tollway.usage.cached_tokens": tokens.cached,
+        "tollway.usage.reasoning_tokens": tokens.reasoning,
+        "tollway.usage.source": record.usage_source,
+        "tollway.stream": record.stream,
+        "error.type": error,
     }
-    return [server, client]
+    first_ns = start_ns + record.ttft_ms * 1_000_000
+    first = {"timeUnixNano": str(first_ns), "name": "gen_ai.first_token", "attributes": []}
+    name = f"{operation} {record.upstream_model}"
+    return {"name": name, "kind": CLIENT, "attributes": _attributes(told), "events": [first] if record.ttft_ms else []}
 
 
 def export_of(records: Sequence[UsageRecord], node: str) -> bytes:
