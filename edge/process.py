@@ -59,14 +59,17 @@ class Edge:
         self._account = Authenticated(fresh, lambda: node.authenticator, node.failed_authentications)
         self._pages = collector.pages
         async with admin(node, settings):
-            await node.start()
             limits = node.table.limits
-            yield {
-                WRITE_BATCH: node.write_batch,
-                READER_TIMEOUT: lambda: limits.now.reader_timeout_s,
-                ADMISSION: node.admission,
-            }
-            await node.stop()
+            try:
+                await node.start()
+                yield {
+                    WRITE_BATCH: node.write_batch,
+                    READER_TIMEOUT: lambda: limits.now.reader_timeout_s,
+                    ADMISSION: node.admission,
+                }
+            finally:
+                # Also when the server fails: leased credit that is not returned is the account's, and away until recovery.
+                await node.stop()
 
     @property
     def running(self) -> Node:

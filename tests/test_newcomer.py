@@ -9,11 +9,12 @@ import re
 import sys
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from routing.request.envelope import Envelope
+from routing.request.invalid import Invalid
 from routing.rewrite.plain import dressed, observe, opened
 from routing.surfaces import SURFACES, Entry, Whole
 from routing.surfaces import moderations as like
@@ -120,6 +121,31 @@ async def test_newcomer_adds_a_dialect(newcomer: None, tmp_path: Path) -> None:
             assert json.loads(play.asked) == {"poet": "sappho", "line": "a line"}
             assert "moonlight" in caller.body.decode()
             assert rig.records[-1].tokens.total == 6
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_translator_that_changes_its_mind_behind_the_intent_is_settled(
+    newcomer: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    """It could say the request before the intent was written and cannot behind it: a 400 in its words, and the intent does not
+    stay open for recovery to find."""
+    asked: list[bytes] = []
+    plain = sys.modules["routing.translate.chat_on_verse"].request
+
+    def request(body: bytes, target: Target) -> Translated:
+        asked.append(body)
+        if len(asked) > 1:
+            raise Invalid("'temperature' cannot be said in verse", "temperature", "unsupported_parameter")
+        return cast(Translated, plain(body, target))
+
+    monkeypatch.setattr(sys.modules["routing.translate.chat_on_verse"], "request", request)
+    async with Rig(tmp_path, more=TABLE) as rig:
+        caller = await rig.run(rig.caller(model="poet/sappho", stream=stream))
+        error = caller.json()["error"]
+        assert (caller.status, error["param"], error["code"]) == (400, "temperature", "unsupported_parameter")
+        assert "cannot be said in verse" in error["message"]
+        assert [(record.status, record.error, record.cost_nano) for record in rig.records] == [(400, "invalid", 0)]
+        assert (rig.journal.running_intents, rig.held_nano, rig.stage.targets) == (0, 0, [])
 
 
 def test_newcomer_finds_no_format_in_the_edge() -> None:

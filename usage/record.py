@@ -163,7 +163,8 @@ class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     abandoned: tuple[Abandoned, ...] = ()
     """Who was asked and not waited for; the house pays them."""
     route: str = ""
-    """The alias, route or model that the caller asked for, where what was asked at a provider has another id."""
+    """The alias, route or model that the caller asked for, by its id in the edge's table (and the first one of those it listed),
+    where what was asked at a provider has another id."""
     tried: tuple[Tried, ...] = ()
     """The attempts that came to nothing, in order; the one that answered, if any did, is the record's own provider."""
     surface: str = "chat"

@@ -14,14 +14,17 @@ from time import monotonic
 from typing import Protocol
 
 from edge.providers.table import Table
-from edge.relay.context import CancelReason, RequestContext, failure_of
+from edge.relay.context import RequestContext
+from edge.relay.end_reason import CancelReason, failure_of
 from edge.relay.generation import Generation
 from edge.upstream import Exchange
 from edge.upstream.decoded import DecodedExchange
+from routing.failures.cause import Cause
 from routing.failures.failover import next_attempt
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.failures.provider_error import failure_of_answer
 from routing.plan.plan import Attempt
+from routing.request.invalid import Invalid
 from routing.wire.content_coding import coding_of
 
 ERROR_BODY_BYTES_MAX = 65_536
@@ -183,7 +186,10 @@ class Attempts:
             resolved = table.resolve(attempt)
         else:
             resolved = table.resolve(attempt, adapter.endpoint, is_stream=generation.envelope.stream)
-        body, extra_head, _ = generation.request(has_stream_options=has_stream_options)
+        try:
+            body, extra_head, _ = generation.request(has_stream_options=has_stream_options)
+        except Invalid as invalid:
+            raise AttemptFailed(unaskable(invalid)) from invalid
         secrets = resolved.secrets
         if resolved.door is not None:
             extra_head += await resolved.door.lines(resolved.authority, resolved.path, body)
@@ -209,6 +215,21 @@ class Attempts:
             raise
         coding = coding_of(exchange.headers)
         return exchange if not coding else DecodedExchange(exchange, coding, table.limits.now.response_bytes_max)
+
+
+def unaskable(invalid: Invalid) -> Failure:
+    """The target cannot be asked for this. Whom that concerns is asked before (`Generation.suits`, and before the intent); found
+    out behind the intent, it is an attempt that came to nothing, which is settled and told as any."""
+    return Failure(
+        Kind.STATUS,
+        Source.UPSTREAM,
+        Sent.NOTHING,
+        400,
+        detail=invalid.message,
+        code=invalid.code,
+        param=invalid.param,
+        told_cause=Cause.INVALID,
+    )
 
 
 def _is_followed(attempts: Sequence[Attempt], at: int) -> bool:

@@ -8,59 +8,21 @@ one flag, and reads no clock.
 """
 
 import asyncio
-import enum
 from collections.abc import Awaitable, Callable, Coroutine
 from math import inf
 from time import monotonic
-from typing import Any, Final, assert_never
+from typing import Any
 
 import msgspec
 from starlette.types import Receive, Send
 
 from edge.downstream import Caller
 from edge.limits.claim import LimitClaim
+from edge.relay.end_reason import CALLER_GONE, CancelReason
 from edge.relay.idempotency import IdempotencyClaim
 from edge.upstream import Exchange
-from routing.failures.failure import Failure, Kind, Sent, Source
 from routing.table.provider import Provider
 from usage.flavor import Flavor
-
-
-class CancelReason(enum.Enum):
-    """What ended a request from outside."""
-
-    CALLER_LEFT = "the caller closed the connection"
-    BODY_TOO_SLOW = "the request's body did not arrive in time"
-    READER_TOO_SLOW = "the caller stopped reading"
-    FIRST_BYTE = "the provider did not begin to answer in time"
-    FIRST_TOKEN = "another provider is asked, since the first token has not come"
-    IDLE = "the provider sent nothing for too long"
-    TOTAL = "the answer took too long as a whole"
-    DRAINING = "this process leaves"
-
-
-CALLER_GONE: Final = frozenset((CancelReason.CALLER_LEFT, CancelReason.READER_TOO_SLOW))
-"""Nobody reads what would be answered."""
-
-
-def failure_of(reason: CancelReason, sent: Sent) -> Failure:
-    """The failure that a cancellation amounts to."""
-    match reason:
-        case CancelReason.CALLER_LEFT | CancelReason.READER_TOO_SLOW:
-            return Failure(Kind.ABORTED, Source.CLIENT, sent)
-        case CancelReason.BODY_TOO_SLOW:
-            return Failure(Kind.TIMEOUT_TOTAL, Source.CLIENT, sent)
-        case CancelReason.FIRST_BYTE:
-            return Failure(Kind.TIMEOUT_FIRST_BYTE, Source.UPSTREAM, sent)
-        case CancelReason.FIRST_TOKEN:
-            return Failure(Kind.TIMEOUT_FIRST_BYTE, Source.UPSTREAM, sent, is_abandoned=True)
-        case CancelReason.IDLE:
-            return Failure(Kind.TIMEOUT_IDLE, Source.UPSTREAM, sent)
-        case CancelReason.TOTAL:
-            return Failure(Kind.TIMEOUT_TOTAL, Source.UPSTREAM, sent)
-        case CancelReason.DRAINING:
-            return Failure(Kind.ABORTED, Source.PROXY, sent)
-    assert_never(reason)
 
 
 class Held(msgspec.Struct, eq=False):
@@ -233,6 +195,12 @@ class RequestContext(msgspec.Struct, eq=False):
         self.has_progress = True
         return self.send({"type": "http.response.body", "body": body, "more_body": True})
 
+    async def send_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """As `send_body`, for what begins an answer: a server may have it wait, too."""
+        self.sent_s = self.sending_since_s = monotonic()
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        self.sending_since_s = 0.0
+
     async def send_body(self, body: bytes, more_body: bool) -> None:
         """Send, and let the watchdog know since when that waits for the caller to read."""
         self.sent_s = self.sending_since_s = monotonic()
@@ -240,7 +208,7 @@ class RequestContext(msgspec.Struct, eq=False):
         self.sending_since_s = 0.0
 
     def begin_sending(self) -> None:
-        """A `send` was started that waits for the caller (`edge.relay.pending_send`)."""
+        """A `send` was started that waits for the caller (`edge.downstream.pending_send`)."""
         self.sending_since_s = monotonic()
 
     def end_sending(self) -> None:

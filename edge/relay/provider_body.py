@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from edge.limits.live import LiveLimits
-from edge.relay.context import RequestContext, failure_of
+from edge.relay.context import RequestContext
+from edge.relay.end_reason import failure_of
 from edge.relay.generation import Generation
 from edge.upstream import Exchange
 from edge.upstream.decoded import DecodedExchange

@@ -26,8 +26,8 @@ from edge.limits.fair_start import LARGE_BYTES, FairStart
 from edge.providers.table import Table
 from edge.relay.attempts import Attempts, Forwarder
 from edge.relay.body import CallerLeft, MemoryBudget, discard_body, read_body
-from edge.relay.context import CancelReason, RequestContext, begin, failure_of
-from edge.relay.end_reason import end_reason_of
+from edge.relay.context import RequestContext, begin
+from edge.relay.end_reason import CancelReason, end_reason_of, failure_of
 from edge.relay.generation import Generation
 from edge.relay.idempotency import REPLAYED, IdempotencyKeys, KeptAnswer, fingerprint_of
 from edge.relay.ids import IdGenerator
@@ -330,15 +330,16 @@ class Relay:
                 # What the first target cannot be asked for is the caller's to mend, before anything is written or sent.
                 generation.request(has_stream_options=True)
             generation.begin()
-            context.start_total(generation.attempt.provider.total_timeout_s)
-            await self._attempts.find_answer(attempts, forward)
-            await forward.run()
         except Invalid as invalid:
             generation.forgo()
             raise Denied(Refusal(400, invalid.code, invalid.message, param=invalid.param)) from invalid
         except JournalUnavailable as problem:
             generation.forgo()
             raise Denied(_UNJOURNALED) from problem
+        try:
+            context.start_total(generation.attempt.provider.total_timeout_s)
+            await self._attempts.find_answer(attempts, forward)
+            await forward.run()
         except AttemptFailed as failed:
             is_deserted = context.is_deserted
             failure = without_secrets(failed.failure, generation.secrets)

@@ -15,11 +15,11 @@ from time import monotonic
 
 import msgspec
 
+from edge.downstream.pending_send import PendingSend, start
 from edge.limits.live import LiveLimits
-from edge.relay.context import CancelReason, RequestContext, failure_of
-from edge.relay.end_reason import end_reason_of
+from edge.relay.context import RequestContext
+from edge.relay.end_reason import CancelReason, end_reason_of, failure_of
 from edge.relay.generation import Generation
-from edge.relay.pending_send import PendingSend, start
 from edge.relay.provider_body import Body
 from edge.upstream import Exchange
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
@@ -281,7 +281,7 @@ class StreamForwarder:
         headers.append(generation.timing())
         if generation.claim is not None:
             headers += generation.claim.headers()
-        await self.context.send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self.context.send_head(200, headers)
 
     async def keep_alive(self) -> None:
         is_due = monotonic() - self.context.sent_s >= self._limits.now.keepalive_comment_s

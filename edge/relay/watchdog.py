@@ -11,7 +11,8 @@ from time import monotonic
 
 from edge.limits.live import LiveLimits
 from edge.limits.overload import Overload
-from edge.relay.context import CancelReason, RequestContext
+from edge.relay.context import RequestContext
+from edge.relay.end_reason import CancelReason
 from edge.tasks import Tasks
 
 TICK_S = 0.25

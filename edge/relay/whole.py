@@ -7,7 +7,8 @@ can still be answered with a status, or by another provider.
 from time import monotonic
 
 from edge.limits.live import LiveLimits
-from edge.relay.context import CancelReason, RequestContext
+from edge.relay.context import RequestContext
+from edge.relay.end_reason import CancelReason
 from edge.relay.generation import Generation
 from edge.relay.provider_body import Body
 from edge.relay.responses import Headers
@@ -193,8 +194,7 @@ class BufferedForwarder:
 
 async def send_in_pieces(context: RequestContext, status: int, headers: Headers, body: bytes) -> None:
     """Piece by piece, so that a caller who takes none of them is noticed (`Watchdog`), whatever the server keeps to itself."""
-    start = {"type": "http.response.start", "status": status, "headers": [*headers, (b"content-length", b"%d" % len(body))]}
-    await context.send(start)
+    await context.send_head(status, [*headers, (b"content-length", b"%d" % len(body))])
     for begin in range(0, len(body), PIECE_BYTES):
         end = begin + PIECE_BYTES
         await context.send_body(body[begin:end], more_body=end < len(body))

@@ -118,6 +118,7 @@ class ResponsesStream(NamedEvents):
         self._response: Members = {}
         self._items: list[Raw] = []
         self._sequence = -1
+        self._said_bytes = 0
 
     def _take(self, kind: str, payload: bytes) -> bytes | None:
         if kind in self.PARTS:
@@ -141,9 +142,18 @@ class ResponsesStream(NamedEvents):
             return self._take_response(kind, bytes(event.response), payload)
         if kind == "response.output_item.done" and bytes(event.item) not in _NOTHING:
             self._items.append(event.item)
+            self._count_item(bytes(event.item))
         if kind not in self.QUIET:
             self.has_begun = True
         return None
+
+    def _count_item(self, item: bytes) -> None:
+        """An item that comes whole is text that no delta told: it counts if the stream is cut off before its usage. Items may be
+        interleaved, so what all that are done have said is held against what all deltas have."""
+        self._said_bytes += sum(map(len, TEXT.findall(item)))
+        if self._said_bytes > self.meter.text_bytes:
+            self.meter.text_bytes = self._said_bytes
+            self.meter.deltas += 1
 
     def _take_response(self, kind: str, text: bytes, payload: bytes) -> bytes | None:
         try:

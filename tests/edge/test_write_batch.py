@@ -14,7 +14,8 @@ from edge.downstream.server import Server
 from edge.journal import Journal
 from edge.journal.worker import SyncWorker
 from edge.limits.live import LiveLimits
-from edge.relay.context import CancelReason, RequestContext
+from edge.relay.context import RequestContext
+from edge.relay.end_reason import CancelReason
 from edge.relay.watchdog import Watchdog
 from edge.tasks import Tasks
 from edge.upstream.pool import NativeUpstream

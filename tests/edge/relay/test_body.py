@@ -14,7 +14,8 @@ from starlette.types import Message
 from edge.limits.live import LiveLimits
 from edge.limits.overload import Overload
 from edge.relay.body import BODY_SHARE, REQUESTS_MAX, Budget, CallerLeft, MemoryBudget, body_budget, read_body
-from edge.relay.context import CancelReason, RequestContext
+from edge.relay.context import RequestContext
+from edge.relay.end_reason import CancelReason
 from edge.relay.watchdog import BODY_S_MAX, Watchdog
 from edge.tasks import Tasks
 from routing.plan.refusal import Denied

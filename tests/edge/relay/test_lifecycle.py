@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.relay.context import CancelReason
+from edge.relay.end_reason import CancelReason
 from routing.failures.failure import Sent
 from tests.edge.rig import JSON, Play, Rig, broken
 

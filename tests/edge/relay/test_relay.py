@@ -256,21 +256,22 @@ async def test_caller_who_leaves_before_the_answer_pays_the_prompt(rig: Rig) -> 
 
 
 async def test_caller_who_leaves_while_the_head_is_sent_is_seen_before_the_provider_speaks_again(rig: Rig) -> None:
-    """Nobody reads then, so the poke is lost; a provider that falls silent would hold the request for ever."""
+    """Nobody reads then, so a poke would be lost; a provider that falls silent would hold the request for ever."""
     play = Play(200, SSE, [chunk("one")], ends=False)
     rig.stage.plays = [play]
     caller = rig.caller(stream=True)
+    is_sending, never = asyncio.Event(), asyncio.Event()
 
     async def send(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            caller.leave()
-            rig.look(1.0)
-            await until(lambda: any(context.cancel_reason is not None for context in rig.watch.contexts))
-        await caller.send(message)
+        is_sending.set()
+        await never.wait()
 
-    async with asyncio.timeout(PATIENCE_S) as patience:
-        await rig.relay(caller.scope, caller.receive, send)
-    assert not patience.expired()
+    task = rig.tasks.spawn("request", rig.relay(caller.scope, caller.receive, send))
+    await is_sending.wait()
+    caller.leave()
+    rig.look(1.0)
+    async with asyncio.timeout(PATIENCE_S):
+        await task
     assert play.aborted
     assert [(record.end_reason, record.status) for record in rig.records] == [("cancelled", 499)]
 
@@ -316,6 +317,27 @@ async def test_caller_who_stops_reading_is_dropped(rig: Rig) -> None:
     await task
     assert play.aborted
     assert rig.records[0].end_reason == "cancelled"
+
+
+async def test_caller_whose_server_holds_the_head_back_is_dropped(rig: Rig) -> None:
+    """A server may let the head wait as it does the body: it is the reader's clock that runs then, not the provider's."""
+    rig.stage.plays = [play := Play(200, SSE, STREAM)]
+    caller = rig.caller(stream=True)
+    blocked, never = asyncio.Event(), asyncio.Event()
+
+    async def stuck(message: Any) -> None:
+        blocked.set()
+        await never.wait()
+
+    task = rig.tasks.spawn("request", rig.relay(caller.scope, caller.receive, stuck))
+    await blocked.wait()
+    rig.look(29.0)
+    await asyncio.sleep(0)
+    assert not task.done()
+    rig.look(31.0)
+    await task
+    assert play.aborted
+    assert [(record.end_reason, record.status) for record in rig.records] == [("cancelled", 499)]
 
 
 async def test_provider_that_falls_silent_is_given_up(rig: Rig) -> None:

@@ -211,3 +211,37 @@ def test_whole_response_has_our_names_and_its_cost(name: str) -> None:
     before.pop("model")
     assert after == before
     assert finish == "stop"
+
+
+def _done(text: str, index: int) -> bytes:
+    part = {"type": "output_text", "text": text, "annotations": []}
+    item = {"id": f"msg_{index}", "type": "message", "role": "assistant", "content": [part]}
+    return _named("response.output_item.done", output_index=index, item=item)
+
+
+def _delta(text: str, index: int) -> bytes:
+    return _named("response.output_text.delta", output_index=index, item_id=f"msg_{index}", delta=text)
+
+
+def _named(kind: str, **members: Any) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), json.dumps({"type": kind, **members}, separators=(",", ":")).encode())
+
+
+@pytest.mark.parametrize(
+    ("stream", "text_bytes"),
+    [
+        ([_done("x" * 400, 0)], 400),
+        ([_delta("x" * 200, 0), _delta("x" * 200, 0), _done("x" * 400, 0)], 400),
+        ([_delta("x" * 400, 0), _done("x" * 400, 0), _done("y" * 100, 1)], 500),
+        ([_delta("x" * 400, 0), _done("y" * 100, 1), _done("x" * 400, 0)], 500),
+    ],
+    ids=["whole", "in deltas", "one of each", "one within another"],
+)
+def test_item_that_comes_whole_counts_before_the_usage_comes(stream: list[bytes], text_bytes: int) -> None:
+    """A caller who leaves, and a stream that breaks, pay for text that no delta told, and for none twice."""
+    head = _named("response.created", response={"id": "resp_1", "status": "in_progress", "output": []})
+    rewrite = machine("responses")
+    for event in (head, *stream):
+        rewrite.feed(event)
+    assert rewrite.meter.text_bytes == text_bytes
+    assert rewrite.meter.tokens.completion >= text_bytes // 4

@@ -9,6 +9,18 @@ _LIMITS = "tests/edge/limits/test_limits.py"
 _SHARES = "tests/edge/limits/test_shares.py"
 
 MUTATIONS = (
+    Mutation(
+        "edge/process.py",
+        "            finally:\n",
+        "            except ZeroDivisionError:\n                raise\n            else:\n",
+        "tests/edge/test_process.py",
+    ),
+    Mutation(
+        "edge/relay/context.py",
+        '        self.sent_s = self.sending_since_s = monotonic()\n        await self.send({"type": "http.response.start"',
+        '        self.sent_s = monotonic()\n        await self.send({"type": "http.response.start"',
+        _RELAY,
+    ),
     # Lifecycle: what is released, ended and heard.
     Mutation("edge/relay/body.py", "self.held_bytes -= size", "pass", _BODY),
     Mutation("edge/relay/body.py", "self.held_requests -= 1", "pass", _BODY),

@@ -181,7 +181,26 @@ MUTATIONS = (
         _RELAY,
     ),
     Mutation("edge/write_batch.py", "if not self.takes_answers:", "if False:", _BATCH),
-    Mutation("edge/write_batch.py", 'return "" if through is self else self.commit()', 'return ""', _BATCH),
+    Mutation("edge/write_batch.py", 'return "" if through is self else self.commit()', 'return ""', _RELAY),
+    Mutation("edge/relay/attempts.py", "raise AttemptFailed(unaskable(invalid)) from invalid", "raise", "tests/test_newcomer.py"),
+    Mutation(
+        "edge/relay/generation.py",
+        "self.attempt, self.intent = attempt, None",
+        "self.attempt = attempt",
+        "tests/edge/relay/test_failover.py tests/edge/relay/test_targets.py",
+    ),
+    Mutation(
+        "edge/journal/journal.py",
+        'assert record.seq == seq, f"a record numbered {record.seq} where {seq} comes next"',
+        "pass",
+        _JOURNAL,
+    ),
+    Mutation(
+        "routing/rewrite/responses.py",
+        "            self._count_item(bytes(event.item))\n",
+        "",
+        "tests/routing/surfaces/test_passthrough_streams.py",
+    ),
     Mutation("edge/journal/syncer.py", "        self.order.settlement()\n", "", f"{_BATCH} {_JOURNAL}"),
     Mutation("edge/journal/syncer.py", "        return self.order.line()\n", '        return ""\n', f"{_BATCH} {_JOURNAL}"),
     Mutation(
