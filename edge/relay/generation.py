@@ -204,7 +204,7 @@ class Generation(msgspec.Struct, eq=False):
                 if answer.held_nano is None:
                     return False
                 self.hold_nano += answer.held_nano
-        self.intent = None
+        self.intent = None  # another model is tried next, and more may be held from now on
         self.completion_max, self.cap = allowance(need, self.hold_nano)
         self.meter.bounds = bounds_of(need, self.completion_max)
         self.meter.hold_nano = self.hold_nano
@@ -217,7 +217,7 @@ class Generation(msgspec.Struct, eq=False):
             if self.attempts > 1:
                 self.meter.forget()
             return
-        self.attempt, self.intent = attempt, None
+        self.attempt = attempt
         self.envelope = answered_by(self.envelope, attempt.model.id)
         provider = attempt.provider
         if self.claim is not None:
