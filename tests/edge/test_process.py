@@ -6,27 +6,19 @@ from pathlib import Path
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from collector.embedded import EmbeddedSide
 from collector.service import Collector
 from collector.store.sqlite import SqliteStore
 from edge.process import Edge
 from edge.settings import Settings
 from tests.collector.facts import make_caller
 from tests.patience import until
-from usage.protocol import CollectorClient
 
 pytestmark = pytest.mark.anyio
 
 
-class Side:
-    """A collector, and nothing that answers for it."""
-
-    pages = None
-
-    def __init__(self, client: CollectorClient) -> None:
-        self.client = client
-
-    async def account(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raise AssertionError(scope)
+async def unasked(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError(scope)
 
 
 @pytest.mark.parametrize("end", [None, RuntimeError("the server failed"), asyncio.CancelledError()])
@@ -45,7 +37,7 @@ async def test_process_returns_its_credit_however_it_ends(tmp_path: Path, end: B
         return int(row[0])
 
     try:
-        async with edge.run(settings, "n1", Side(collector.for_node("n1"))):
+        async with edge.run(settings, "n1", EmbeddedSide(collector.for_node("n1"), unasked, unasked)):
             await until(lambda: edge.running.credit is not None)
             credit = edge.running.credit
             assert credit is not None
