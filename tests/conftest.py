@@ -18,7 +18,9 @@ def anyio_backend() -> str:
 
 # A busy machine must not turn a property into a stop-watch.
 settings.register_profile("tollway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("tollway")
+settings.register_profile("few", settings.get_profile("tollway"), max_examples=20)
+settings.load_profile(os.environ.get("TOLLWAY_TEST_EXAMPLES", "tollway"))
+"""`few`, of scripts/coverage, is enough to run each line."""
 
 
 HANG_S = float(os.environ.get("TOLLWAY_TEST_HANG_S", "150"))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from usage.flavor import Flavor, error_body, flavor_of, type_of
+from usage.flavor import Flavor, below_base, error_body, flavor_of, type_of
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,18 @@ def test_error_type_of_openrouter(status: int, code: str | None, error_type: str
 
 def test_type_of_a_status_that_is_not_ours() -> None:
     assert (type_of(418), type_of(507)) == ("invalid_request_error", "server_error")
+
+
+@pytest.mark.parametrize(
+    ("path", "below"),
+    [
+        ("/v1/models", "/models"),
+        ("/api/v1/models", "/models"),
+        ("/api/v1", "/api/v1"),
+        ("/apiary/v1", "/apiary/v1"),
+        ("/readyz", "/readyz"),
+    ],
+)
+def test_path_below_its_base(path: str, below: str) -> None:
+    """As the lists of paths have it; one that has no base stays."""
+    assert below_base(path) == below

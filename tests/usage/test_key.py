@@ -78,3 +78,20 @@ def test_mark_covers_id_and_secret() -> None:
     for at in (*range(8, 14), *range(15, 39)):
         other = text[:at] + ("1" if text[at] == "0" else "0") + text[at + 1 :]
         assert not key.is_marked(other.encode(), secret)
+
+
+@pytest.mark.parametrize("prefix", ["sk_read_", "sk_mgmt_"])
+def test_key_of_an_account_is_checked_by_its_own_prefix(prefix: str) -> None:
+    """The shape and the checksum of one that pays; what was mistyped, cut or has another prefix is none."""
+    made = key.mint(os.urandom(32), prefix=prefix)[0].encode()
+    assert key.is_checked(made, prefix.encode())
+    assert not key.is_checked(made, b"sk_live_")
+    assert not key.is_checked(made[:-1], prefix.encode())
+    assert not key.is_checked(made[:20] + (b"a" if made[20:21] != b"a" else b"b") + made[21:], prefix.encode())
+    assert not key.is_well_formed(made)
+
+
+def test_key_masked_shows_whose_it_is_and_no_more() -> None:
+    """The prefix, its id and the last three characters."""
+    made, key_id = key.mint(os.urandom(32))
+    assert key.masked(made) == f"{made[:8]}{key_id}_...{made[-3:]}"

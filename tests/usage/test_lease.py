@@ -116,3 +116,17 @@ def test_overage_is_not_taken_from_the_lease() -> None:
     assert (lease.free_nano, lease.settled_nano) == (50, 50)
     lease = lease.after_hold(50).after_settle(50, 500).after_grant(30, 10.0, 0, False)
     assert lease.free_nano == 30
+
+
+def test_lease_that_is_confirmed_admits_no_shorter() -> None:
+    """The collector's later word counts, and an answer that was overtaken takes nothing away."""
+    lease = Lease("a").after_grant(100, 10.0, 30, False)
+    assert lease.after_confirmation(25.0).admit_until_s == 25.0
+    assert lease.after_confirmation(5.0).admit_until_s == lease.admit_until_s
+
+
+def test_lease_that_is_recalled_asks_for_single_requests() -> None:
+    """What it holds stays its own; it renews nothing ahead of need."""
+    lease = Lease("a").after_grant(100, 10.0, 30, False)
+    recalled = lease.after_recall()
+    assert (recalled.low_water_nano, recalled.final, recalled.free_nano) == (0, True, lease.free_nano)

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from usage.limit import NO_LIMITS, NO_MODEL, PERIOD_NS, Gcra, LimitTerms, burst_of, narrowed, overlaid
+from usage.limit import NAMES, NO_LIMITS, NO_MODEL, PERIOD_NS, Gcra, LimitTerms, burst_of, narrowed, overlaid
 
 SECOND = 1_000_000_000
 
@@ -86,3 +86,12 @@ def test_limits_that_cannot_be_meant_are_named() -> None:
     assert "models" in LimitTerms(models=("a,b",)).problem()
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(b'{"requests_per_min": 5}', type=LimitTerms)
+
+
+def test_limit_of_each_unit_is_its_own() -> None:
+    """By the names that a caller reads in a refusal."""
+    terms = LimitTerms(requests_per_minute=1, tokens_per_minute=2, concurrent_requests=3)
+    assert sorted(terms.of(unit) or 0 for unit in NAMES) == [1, 2, 3]
+    assert [LimitTerms().of(unit) for unit in NAMES] == [None] * len(NAMES)
+    assert LimitTerms().is_empty
+    assert not terms.is_empty

@@ -15,6 +15,7 @@ from usage.pricing import (
     cost_nano,
     cost_pico,
     dollars,
+    dollars_of_pico,
     dollars_to,
     is_cost,
     nano_from_dollars,
@@ -278,3 +279,15 @@ def test_affordable_is_the_most_that_fits(amount_nano: int, prompt: int, rates: 
     assert worst_case_nano(prompt, most, rates) <= amount_nano
     if max(rates.output, rates.reasoning or 0):
         assert worst_case_nano(prompt, most + 1, rates) > amount_nano
+
+
+@pytest.mark.parametrize(("pico", "text"), [(0, "0"), (146_625_000, "0.000146625"), (1, "0.000000000001"), (3 * 10**12, "3")])
+def test_dollars_of_picos_are_exact(pico: int, text: str) -> None:
+    """All digits, and no more than there are."""
+    assert dollars_of_pico(pico) == text
+
+
+@given(st.integers(0, 10**20))
+def test_dollars_of_picos_read_back(pico: int) -> None:
+    """The text of an amount is the amount."""
+    assert Fraction(dollars_of_pico(pico)) * 10**12 == pico

@@ -7,11 +7,12 @@ import pytest
 
 from collector.accounts import accounts
 from collector.accounts.accounts import KeyTerms
+from collector.ingest.ingest import ingest
 from collector.leasing.nodes import accept_gaps
 from collector.ledger.audit import verify
 from collector.service import Collector
 from collector.store.contract import Store
-from tests.collector.facts import NOON_MS, Node, absorbed_nano, available_nano, make_caller, make_fact, spent_nano
+from tests.collector.facts import NOON_MS, Node, absorbed_nano, available_nano, id_of, make_caller, make_fact, spent_nano
 from usage.protocol import Acquire, Balance, Close, Refused
 from usage.record import Rates, Tokens
 
@@ -80,6 +81,32 @@ async def test_renewals_ride_along_and_are_idempotent(collector: Collector, stor
     assert available_nano(store) == 999_000
 
 
+async def test_renewal_that_cannot_be_served_is_left_out(collector: Collector, store: Store) -> None:
+    """One under the name of another epoch's grant, one of an account with nothing left: the facts and the others pass."""
+    caller, old = await make_caller(collector), await Node(collector).boot("a")
+    broke = await make_caller(collector, "broke", 0)
+    await old.acquire(caller, 1_000, 1, "g1")
+    node = await Node(collector).boot("b")
+    renewals = tuple(
+        Acquire("fra-1", node.epoch, grant_id, digest, 1_000, 1)
+        for grant_id, digest in (("g1", caller.digest), ("g2", broke.digest), ("g3", caller.digest))
+    )
+    ack = await node.link.ingest(node.batch([node.fact(1, caller)], renewals))
+    assert ack.acked_through == 1
+    assert [(granted.grant_id, granted.granted_nano) for granted in ack.leases] == [("g3", 1_000)]
+
+
+async def test_facts_go_to_each_sink_that_has_room(collector: Collector, store: Store) -> None:
+    """A full one counts what it misses; money and the other sink do not wait for it."""
+    caller, node = await make_caller(collector), await Node(collector).boot()
+    batch = node.batch([node.fact(1, caller), node.fact(2, caller)])
+    ack = store.write(lambda tx: ingest(tx, batch, (), NOON_MS, sinks={"roomy": False, "full": True}))
+    assert ack.acked_through == 2
+    assert spent_nano(store) == 2_000
+    assert store.read(lambda tx: tx.rows("SELECT sink, events FROM outbox")) == [("roomy", 2)]
+    assert store.read(lambda tx: tx.rows("SELECT sink, skipped FROM sinks")) == [("full", 2)]
+
+
 async def test_record_beyond_its_lease_takes_available_then_the_overage_term(collector: Collector, store: Store) -> None:
     """Never below zero: the customer pays what the account has, the named term the rest."""
     caller, node = await make_caller(collector, credit_nano=10_000), await Node(collector).boot()
@@ -107,6 +134,11 @@ BAD: dict[str, dict[str, Any]] = {
     "huge_tokens": {"tokens": Tokens(completion=2**62)},
     "negative_rate": {"rates": Rates(request=1_000_000, cached=-1)},
     "time": {"started_ms": -1},
+    "time_before_1970": {"gen_id": id_of("early", 0), "started_ms": -1},
+    "negative_hold": {"hold_nano": -1},
+    "huge_hold": {"hold_nano": 2**62},
+    "negative_bill": {"upstream_cost_pico": -1},
+    "huge_bill": {"upstream_cost_pico": 2**80},
     "key": {"key_id": "zzzzzz"},
     "account": {"account": "other"},
     "purse": {"purse": "other"},

@@ -153,6 +153,17 @@ async def test_return_is_idempotent_and_never_more_than_the_lease_holds(collecto
     assert available_nano(store) == 1_000_000
 
 
+async def test_return_under_the_name_of_another_epochs_is_refused(collector: Collector, store: Store) -> None:
+    """The name is what makes a return count once, so it belongs to one epoch."""
+    caller, old = await make_caller(collector), await Node(collector).boot("a")
+    await old.acquire(caller, 100_000)
+    await old.link.give_back(Return("fra-1", old.epoch, "r1", "acme", 40_000))
+    node = await Node(collector).boot("b")
+    with pytest.raises(Refused, match="used by another node or epoch"):
+        await node.link.give_back(Return("fra-1", node.epoch, "r1", "acme", 40_000))
+    assert available_nano(store) == 940_000
+
+
 async def test_return_of_a_negative_amount_is_refused(collector: Collector) -> None:
     node = await Node(collector).boot()
     with pytest.raises(Refused) as caught:
@@ -198,6 +209,8 @@ async def test_forfeit_returns_the_lease_and_names_late_facts(collector: Collect
     await node.acquire(caller, 5_000, 5_000)
     with pytest.raises(Mistake, match="lives"):
         store.write(lambda tx: forfeit(tx, "fra-1", NOON_MS))
+    with pytest.raises(Mistake, match="there is no node 'fra-2'; `tollway nodes list` shows them"):
+        store.write(lambda tx: forfeit(tx, "fra-2", NOON_MS + FORFEIT_MS))
     assert store.write(lambda tx: forfeit(tx, "fra-1", NOON_MS + FORFEIT_MS)) == Forfeited(1, 5_000)
     other = await Node(collector, "ams-1").boot()
     await other.acquire(caller, 9_000, 9_000)

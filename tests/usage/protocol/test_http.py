@@ -279,3 +279,13 @@ def test_neither_end_has_a_form_of_its_own() -> None:
         }
         spelled = {word for word in words if "/node" in word or word in ("POST", "Bearer", "application/json", "gzip", *STATUSES)}
         assert spelled - set(STATUSES) == set(), end
+
+
+def test_message_that_is_none_is_refused_by_name() -> None:
+    """A 404, with the messages that there are; a name of any length is told by its beginning."""
+    answer = form.error_answer(form.UnknownMessage("x" * 1_000))
+    assert answer.status == form.NO_MESSAGE
+    told = answer.body.decode()
+    assert "x" * 40 in told
+    assert "x" * 41 not in told
+    assert all(name in told for name in EXCHANGES)
