@@ -50,12 +50,13 @@ def asked(entry: Entry, **more: Any) -> tuple[bytes, bytes]:
     return json.dumps({"model": "echo/echo-1", **ASKS[entry.format], **more}).encode(), b"application/json"
 
 
-async def ask_on(rig: Rig, entry: Entry, body: bytes, kind: bytes) -> Caller:
+async def ask_on(rig: Rig, entry: Entry, body: bytes, kind: bytes, path: str = "") -> Caller:
     headers = [(b"host", b"edge.test"), (b"authorization", b"Bearer " + rig.key.encode()), (b"content-type", kind)]
     caller = rig.caller_of(body, headers)
     caller.scope["path"] = "/v1" + entry.paths[-1].replace("{model:path}", "echo/echo-1")
     if b"stream" not in body and entry.format == "gemini":
         caller.scope["path"] = "/v1beta" + entry.paths[0].replace("{model:path}", "echo/echo-1")
+    caller.scope["path"] = path or caller.scope["path"]
     caller.scope["query_string"] = b"alt=sse"
     return await rig.run(caller, entry)
 

@@ -22,7 +22,7 @@ RECORDED: dict[Format, str] = {
     "cohere": "cohere-tool-call",
 }
 PROVIDERS: list[Format] = ["chat", *UPSTREAM]
-CALLERS = [entry for entry in SURFACES if entry.format in ("chat", "messages", "responses")]
+CALLERS = [entry for entry in SURFACES if entry.format in ("chat", "messages", "responses", "gemini")]
 PAIRS = [(entry, provider) for entry in CALLERS for provider in PROVIDERS if entry.format != provider]
 TABLE = "".join(
     [
@@ -31,7 +31,12 @@ TABLE = "".join(
         for format in PROVIDERS
     ]
 )
-ENDS = {"chat": b"data: [DONE]", "messages": b"event: message_stop", "responses": b"event: response.completed"}
+ENDS = {
+    "chat": b"data: [DONE]",
+    "messages": b"event: message_stop",
+    "responses": b"event: response.completed",
+    "gemini": b'"finishReason":"',
+}
 
 
 def play_of(provider: Format, data: bytes) -> Play:
@@ -42,6 +47,10 @@ def play_of(provider: Format, data: bytes) -> Play:
 async def asked(rig: Rig, entry: Entry, provider: Format, play: Play, **more: Any) -> Caller:
     rig.stage.plays = [play]
     # As much as the longest recording has, and more.
+    if entry.format == "gemini":
+        action = "streamGenerateContent" if more.pop("stream", False) else "generateContent"
+        body = json.dumps({**ASKS["gemini"], "generationConfig": {"maxOutputTokens": 2_000}, **more}).encode()
+        return await ask_on(rig, entry, body, b"application/json", f"/v1beta/models/{provider}/m:{action}")
     cap = {"max_tokens": 2_000} if entry.format == "messages" else {}
     body = json.dumps({"model": f"{provider}/m", **ASKS[entry.format], **cap, **more}).encode()
     return await ask_on(rig, entry, body, b"application/json")
@@ -60,7 +69,7 @@ async def test_translated_stream_is_told_and_settled(tmp_path: Path, entry: Entr
         assert record.tokens.completion > 0
         told = [event for event in streams.events(answer.body) if b'"cost":' in json.dumps(event).encode().replace(b" ", b"")]
         assert len(told) == 1
-        usage = told[0].get("usage") or told[0]["response"]["usage"]
+        usage = told[0].get("usage") or told[0].get("usageMetadata") or told[0]["response"]["usage"]
         assert usage["cost"] * 1e9 == pytest.approx(record.cost_nano)
 
 
@@ -101,9 +110,12 @@ async def test_translated_answer_is_told_and_settled(tmp_path: Path, entry: Entr
         answer = await asked(rig, entry, provider, play)
         assert answer.status == 200, answer.body
         told, record = answer.json(), rig.records[-1]
-        assert told["model"] == f"{provider}/m"
-        assert told["id"] == record.gen_id
-        assert told["usage"]["cost"] * 1e9 == pytest.approx(record.cost_nano)
+        id, model, usage = (
+            ("responseId", "modelVersion", "usageMetadata") if entry.format == "gemini" else ("id", "model", "usage")
+        )
+        assert told[model] == f"{provider}/m"
+        assert told[id] == record.gen_id
+        assert told[usage]["cost"] * 1e9 == pytest.approx(record.cost_nano)
         assert record.end_reason == "completed"
 
 
@@ -114,12 +126,15 @@ async def test_demand_that_cannot_be_met_is_a_400_with_its_path(tmp_path: Path, 
         "chat": {"logit_bias": {"1": 5}},
         "messages": {"container": "c"},
         "responses": {"background": True},
+        "gemini": {"modelSelection": {"x": 1}},
     }
     async with Rig(tmp_path, more=TABLE) as rig:
-        provider: Format = "gemini"
+        provider: Format = "messages" if entry.format == "gemini" else "gemini"
         answer = await asked(rig, entry, provider, play_of(provider, b""), **demands[entry.format])
         assert answer.status == 400, answer.body
         assert next(iter(demands[entry.format])).encode() in answer.body
+        if entry.format == "gemini":
+            assert answer.json()["error"]["status"] == "INVALID_ARGUMENT"
         assert len(rig.stage.plays) == 1
 
 
