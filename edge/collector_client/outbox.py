@@ -20,7 +20,7 @@ Pause = Callable[[float, asyncio.Event], Awaitable[None]]
 
 
 class Outbox(Protocol):
-    """What a lane ships from: a Journal, or an OldEpoch."""
+    """What a cursor ships from: a Journal, or an OldEpoch."""
 
     node: str
     epoch: int

@@ -3,10 +3,10 @@
 Rule: nothing is dropped. What the collector cannot take now is tried again without end; what it will never take is kept as a dead
 letter before it counts as acknowledged, and the wallet that paid for it is told.
 Rule: no record holds up those behind it. One that alone is too large goes again without the texts that make it so; one that the
-journal cannot yield is sent as lost. A lane that is refused all the same, for STALLED_S, is no lane that waits: it says so.
+journal cannot yield is sent as lost. An outbox that is refused all the same, for STALLED_S, is none that waits: it says so.
 Rule: an acknowledgement is made durable here before anything it covers is deleted (the journal's part).
-Strategy: a lane for each outbox, the running epoch's and those of adopted dead ones, served in turn. Back-off is exponential
-with full jitter and common to all lanes; clock, dice and pause are arguments. An idle shipper sends nothing unless there are
+Strategy: a cursor for each outbox, the running epoch's and those of adopted dead ones, served in turn. Back-off is exponential
+with full jitter and common to all cursors; clock, dice and pause are arguments. An idle shipper sends nothing unless there are
 renewals, but for an empty batch every TELL_S, which says by when the collector has everything.
 Limits: BATCH_RECORDS_MAX and BATCH_BYTES_MAX per batch, `ship_interval_s` of waiting; a batch that is too large for the collector
 is halved.
@@ -111,7 +111,7 @@ class Shipper:
     @property
     def lost_total(self) -> int:
         """Records that the journal could not yield again."""
-        return sum(lane.lost_total for lane in (self._own, *self._old))
+        return sum(cursor.lost_total for cursor in (self._own, *self._old))
 
     def start(self) -> None:
         self._task = self._tasks.supervise("shipper", self.run)
@@ -188,9 +188,9 @@ class Shipper:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        for lane in self._old:
-            assert isinstance(lane.outbox, OldEpoch)
-            lane.outbox.close(remove=False)
+        for cursor in self._old:
+            assert isinstance(cursor.outbox, OldEpoch)
+            cursor.outbox.close(remove=False)
         self._old.clear()
         await journal.aclose(remove=is_closed)
         return is_closed
@@ -239,12 +239,12 @@ class Shipper:
         await self._pause(max(due_s, 0.001), self._wake)
         return 0.0
 
-    def _claim(self, lane: OutboxCursor, records: list[UsageRecord]) -> int:
+    def _claim(self, cursor: OutboxCursor, records: list[UsageRecord]) -> int:
         """By when, in Unix milliseconds, the collector has all that was settled here, once it has this batch; 0: cannot say."""
-        if lane is not self._own:
+        if cursor is not self._own:
             return 0
         self._told_s = self._clock()
-        through = records[-1].seq if records else lane.next_seq - 1
+        through = records[-1].seq if records else cursor.next_seq - 1
         return self._unix_ms() if through >= self._journal.settled_seq else 0
 
     def _is_own_due(self) -> bool:
@@ -255,13 +255,13 @@ class Shipper:
             bool(self._flushes) or own.waiting >= BATCH_RECORDS_MAX or self._journal.window_bytes >= BATCH_BYTES_MAX
         )
 
-    async def _step_old(self, lane: OutboxCursor) -> float:
-        old = lane.outbox
+    async def _step_old(self, cursor: OutboxCursor) -> float:
+        old = cursor.outbox
         assert isinstance(old, OldEpoch)
-        if lane.waiting > 0:
-            return await self._ship(lane, lane.read(), ())
+        if cursor.waiting > 0:
+            return await self._ship(cursor, cursor.read(), ())
         try:
-            is_closed = await self._close(lane)
+            is_closed = await self._close(cursor)
         except (Unreachable, Refused) as error:
             self._old.rotate(-1)
             return self._failed(error)
@@ -272,55 +272,55 @@ class Shipper:
         self._count_elsewhere()
         return 0.0
 
-    async def _close(self, lane: OutboxCursor) -> bool:
-        outbox = lane.outbox
+    async def _close(self, cursor: OutboxCursor) -> bool:
+        outbox = cursor.outbox
         closed = await self._collector.close(Close(outbox.node, outbox.epoch, outbox.settled_seq))
         if not closed.closed:
-            lane.next_seq = min(lane.next_seq, closed.acked_through + 1)
+            cursor.next_seq = min(cursor.next_seq, closed.acked_through + 1)
         return closed.closed
 
-    async def _ship(self, lane: OutboxCursor, records: list[UsageRecord], renew: tuple[Acquire, ...]) -> float:
-        outbox = lane.outbox
-        reports = self._limiter.reports.take() if lane is self._own else ()
+    async def _ship(self, cursor: OutboxCursor, records: list[UsageRecord], renew: tuple[Acquire, ...]) -> float:
+        outbox = cursor.outbox
+        reports = self._limiter.reports.take() if cursor is self._own else ()
         try:
             ack = await self._collector.ingest(
-                Batch(outbox.node, outbox.epoch, tuple(records), renew, self._claim(lane, records), reports)
+                Batch(outbox.node, outbox.epoch, tuple(records), renew, self._claim(cursor, records), reports)
             )
         except Unreachable as error:
             self._limiter.reports.lose(reports)
             return self._failed(error)
         except Refused as error:
             self._limiter.reports.lose(reports)
-            if error.code == "too_large" and lane.records_max > 1 and len(records) > 1:
-                lane.records_max = len(records) // 2
-                lane.shipped_s = float("-inf")
+            if error.code == "too_large" and cursor.records_max > 1 and len(records) > 1:
+                cursor.records_max = len(records) // 2
+                cursor.shipped_s = float("-inf")
                 return 0.0
             if error.code == "fenced" and renew:
                 self._is_fenced = True
-                lane.shipped_s = float("-inf")
+                cursor.shipped_s = float("-inf")
                 return 0.0
             if error.code == "too_large" and len(records) == 1 and (shorter := fitted(records[0])) is not records[0]:
                 self.shortened_total += 1
                 log.error("record %s is too large for the collector and goes without its texts", shorter.gen_id)
-                return await self._ship(lane, [shorter], renew)
+                return await self._ship(cursor, [shorter], renew)
             return self._failed(error)
         self._limiter.reports.hear(reports, ack.limits)
         self._failures = 0
         self.batches_total += 1
         self.records_total += len(records)
         self.on_ack(ack)
-        await self._bury(lane, ack, records)
-        return await self._take(lane, ack, records)
+        await self._bury(cursor, ack, records)
+        return await self._take(cursor, ack, records)
 
-    async def _take(self, lane: OutboxCursor, ack: Ack, records: list[UsageRecord]) -> float:
+    async def _take(self, cursor: OutboxCursor, ack: Ack, records: list[UsageRecord]) -> float:
         """Apply an acknowledgement: never more than was sent, and never backwards for what we keep."""
-        outbox = lane.outbox
-        sent_through = records[-1].seq if records else lane.next_seq - 1
-        has_progress = ack.acked_through >= lane.next_seq
-        lane.next_seq = min(ack.acked_through, sent_through) + 1
+        outbox = cursor.outbox
+        sent_through = records[-1].seq if records else cursor.next_seq - 1
+        has_progress = ack.acked_through >= cursor.next_seq
+        cursor.next_seq = min(ack.acked_through, sent_through) + 1
         if has_progress or not records:
             self._clear()
-        lane.records_max = min(BATCH_RECORDS_MAX, lane.records_max * 2)
+        cursor.records_max = min(BATCH_RECORDS_MAX, cursor.records_max * 2)
         through = min(ack.acked_through, max(sent_through, outbox.acked_through))
         if through > outbox.acked_through:
             try:
@@ -337,19 +337,19 @@ class Shipper:
             )
         return 0.0
 
-    async def _bury(self, lane: OutboxCursor, ack: Ack, records: list[UsageRecord]) -> None:
+    async def _bury(self, cursor: OutboxCursor, ack: Ack, records: list[UsageRecord]) -> None:
         """Rejected records become dead letters, however long the disk takes, before they count as acknowledged.
 
         One that is rejected above a gap comes again with the rest, and counts then.
         """
         if not ack.rejected:
             return
-        by_seq = {record.seq: record for record in records if lane.next_seq <= record.seq <= ack.acked_through}
+        by_seq = {record.seq: record for record in records if cursor.next_seq <= record.seq <= ack.acked_through}
         letters = [
             DeadLetter(one.reason[:REASON_CHARS_MAX], fitted(by_seq[one.seq])) for one in ack.rejected if one.seq in by_seq
         ]
         self.rejected_total += len(letters)
-        if lane is self._own:
+        if cursor is self._own:
             self._on_rejected([letter.record for letter in letters])
         failures = 0
         while letters:
@@ -395,4 +395,6 @@ class Shipper:
         return backoff_s(self._failures, self._dice(), retry_after_s)
 
     def _count_elsewhere(self) -> None:
-        self._journal.bytes_elsewhere = sum(lane.outbox.pending_bytes for lane in self._old if isinstance(lane.outbox, OldEpoch))
+        self._journal.bytes_elsewhere = sum(
+            cursor.outbox.pending_bytes for cursor in self._old if isinstance(cursor.outbox, OldEpoch)
+        )
