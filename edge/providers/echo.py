@@ -111,8 +111,9 @@ def _other(path: str, head: bytes, body: bytes) -> EchoExchange:
 
     try:
         kind, pieces = answer(path, head, body)
-    except (KeyError, TypeError, ValueError, RecursionError) as problem:
-        error = error_body(Flavor.OPENAI, 400, f"echo cannot read this: {problem}", None)
+    except (LookupError, AttributeError, TypeError, ValueError, RecursionError):
+        message = "echo cannot read this: a member is missing, or has another form than this API gives it"
+        error = error_body(Flavor.OPENAI, 400, message, None)
         return EchoExchange(400, _HEADERS[False], [error])
     return EchoExchange(200, [(b"content-type", kind)], pieces)
 

@@ -30,6 +30,7 @@ SOAKS = {
     "history": ("history", "soak", 10_000_000, "generations of an account in a year, drawn from PostgreSQL; a tenth on SQLite"),
     "hostile": ("hostile", "soak", 8, "seconds of each attack on a running edge, with an honest caller beside it"),
     "siege": ("hostile", "siege", 3_600, "seconds of attacks, three at once, with twenty honest callers beside them"),
+    "bodies": ("hostile", "bodies", 100_000, "bodies that are nearly requests, at every surface of an edge"),
     "framing": ("hostile", "framing", 1_000_000, "conversations that try to make two readers disagree on where a request ends"),
     "clients": ("clients", "soak", 100, "clients, unmodified, against a provider that refuses what OpenAI refuses"),
     "agents": ("agents", "soak", 6, "pairs of Claude Code or Codex CLI, from npm, and a kind of provider"),

@@ -9,11 +9,12 @@ from random import Random
 from tests.edge.downstream.test_contract import Served
 from tests.hostile.attacks import ATTACKS
 from tests.hostile.beside import Target, beside, resident_mib
+from tests.hostile.bodies import send_all, table
 from tests.hostile.framing import conversation, differs
 from tests.hostile.fronts import confusions, disagreements, front
 from tests.hostile.siege import CALLERS, Siege
 from tests.hostile.siege import SETTLE_S as SIEGE_SETTLE_S
-from tests.processes import Edge, make_account, run
+from tests.processes import Edge, free_port, make_account, run
 from tests.soak.report import Report
 
 NO_PROVIDERS = ""
@@ -88,6 +89,26 @@ def _waits(besieged: Siege) -> str:
     at = [waits_s[int(len(waits_s) * share)] for share in (0.5, 0.99)]
     told = f"{len(waits_s)} requests, {len(besieged.failed)} failed"
     return f"{told}, waits: {at[0]:.3f} s, 99 of 100 {at[1]:.3f} s, longest {waits_s[-1]:.3f} s"
+
+
+def bodies(report: Report, seed: int, count: int) -> None:
+    """Bodies that are nearly requests, at every surface of one edge."""
+    folder = Path(tempfile.mkdtemp(prefix="tollway-bodies-"))
+    try:
+        provider_port = free_port()
+        with Edge(folder, table(provider_port)) as edge:
+            account = make_account(edge, "acct", "100000.00")
+            before_mib = resident_mib(edge.pid)
+            statuses, faults = asyncio.run(send_all(edge.port, account.key, provider_port, seed, count))
+            for fault in faults[:20]:
+                report.say("fault", fault)
+            told = ", ".join(f"{status}: {number}" for status, number in sorted(statuses.items()))
+            report.say("bodies", f"{count}, {len(faults)} faults, tracebacks {edge.log.count('Traceback')} ({told})")
+            report.say("resident before and after", f"{before_mib} and {resident_mib(edge.pid)} MiB")
+            run(edge, "verify")
+            report.say("books", "tollway verify: ok")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def framing(report: Report, seed: int, count: int) -> None:
