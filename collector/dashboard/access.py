@@ -6,7 +6,9 @@ Rule: signing in is limited by address: ten attempts that failed within a minute
 """
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -18,6 +20,7 @@ COOKIE = "__Host-tollway"
 """Secure, and for this host alone. Browsers take it over plain HTTP from localhost only."""
 FORM_BYTES_MAX = 65_536
 FORM_FIELDS_MAX = 64
+PAGES_AT_ONCE_MAX = 8
 ATTEMPTS_MAX = 10
 ATTEMPTS_S = 60.0
 ADDRESSES_MAX = 4_096
@@ -68,6 +71,26 @@ async def read_form(request: Request) -> dict[str, str]:
     except ValueError:
         raise Forbidden("the form cannot be read", 400) from None
     return {name: values[0].replace("\0", "").strip() for name, values in fields.items()}
+
+
+class PagesUnderWay:
+    """How many pages each session has under way at once: whoever asks for a hundred has them one behind another, elsewhere."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    @contextmanager
+    def one_more(self, secret: str) -> Iterator[None]:
+        """While it is made. Forbidden: too many are."""
+        if self._counts[secret] >= PAGES_AT_ONCE_MAX:
+            raise Forbidden("this session asks for too many pages at once; let some come", 429)
+        self._counts[secret] += 1
+        try:
+            yield
+        finally:
+            self._counts[secret] -= 1
+            if not self._counts[secret]:
+                del self._counts[secret]
 
 
 class SignInAttempts:

@@ -14,6 +14,7 @@ from time import monotonic
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from collector.dashboard.access import Forbidden
 from collector.dashboard.mark import mark_of
 from collector.dashboard.visit import Handler, Visit
 from collector.service import Collector
@@ -22,6 +23,8 @@ from usage.protocol import Unreachable
 POLL_S = 1.0
 STREAM_S_MAX = 15.0
 ACCOUNTS_MAX = 10_000
+STREAMS_MAX = 64
+"""Of one account. Each page that is open looks once a second; ten thousand would be a core."""
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
 
 
@@ -37,6 +40,19 @@ class Feed:
 
     async def events(self, account: str, seen: str) -> AsyncIterator[bytes]:
         """The events of one page that shows the state `seen`; empty when it does not say."""
+        known = self._known_of(account)
+        known.streams += 1
+        try:
+            async for event in self._changes(account, seen):
+                yield event
+        finally:
+            known.streams -= 1
+
+    def has_room(self, account: str) -> bool:
+        """Whether one more page of this account may be told."""
+        return self._known_of(account).streams < STREAMS_MAX
+
+    async def _changes(self, account: str, seen: str) -> AsyncIterator[bytes]:
         began_s = monotonic()
         yield b": connected\n\n"
         while not (self.leaving.is_set() or self._is_leaving()) and monotonic() - began_s < STREAM_S_MAX:
@@ -48,12 +64,16 @@ class Feed:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.leaving.wait(), POLL_S)
 
-    async def _mark(self, account: str) -> str:
+    def _known_of(self, account: str) -> "_Known":
         known = self._known.get(account)
         if known is None:
             if len(self._known) >= ACCOUNTS_MAX:
-                self._known.clear()
+                self._known = {name: one for name, one in self._known.items() if one.streams}
             known = self._known[account] = _Known()
+        return known
+
+    async def _mark(self, account: str) -> str:
+        known = self._known_of(account)
         async with known.lock:
             if monotonic() - known.read_s >= POLL_S / 2:
                 try:
@@ -68,6 +88,7 @@ class _Known:
     def __init__(self) -> None:
         self.mark = ""
         self.read_s = 0.0
+        self.streams = 0
         self.lock = asyncio.Lock()
 
 
@@ -75,6 +96,8 @@ def serve(feed: Feed) -> Handler:
     """The handler of `/dashboard/live`."""
 
     async def handler(visit: Visit) -> Response:
+        if not feed.has_room(visit.account):
+            raise Forbidden("this account has as many pages open as are told of its usage; close some", 429)
         events = feed.events(visit.account, seen_by(visit.request))
         return StreamingResponse(events, media_type="text/event-stream", headers=_HEADERS)
 

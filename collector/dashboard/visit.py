@@ -18,7 +18,7 @@ from collector.accounts.marks import SESSION
 from collector.accounts.roles import Role
 from collector.analytics.calendar import UnknownZone, zone
 from collector.dashboard import figures
-from collector.dashboard.access import Forbidden, SignInAttempts, check_origin, secret_of
+from collector.dashboard.access import Forbidden, PagesUnderWay, SignInAttempts, check_origin, secret_of
 from collector.dashboard.assets import Assets
 from collector.dashboard.mark import mark_of
 from collector.dashboard.page import Pages
@@ -121,11 +121,16 @@ class Dashboard:
         self.assets = Assets()
         self.pages = Pages(self.assets, edge_origin)
         self.attempts = SignInAttempts()
+        self.under_way = PagesUnderWay()
 
     def route(self, path: str, handler: Handler, role: Role = "read", methods: tuple[str, ...] = ("GET",)) -> Route:
         """The route of a page that needs a session."""
 
         async def endpoint(request: Request) -> Response:
+            with self.under_way.one_more(secret_of(request)):
+                return await answer(request)
+
+        async def answer(request: Request) -> Response:
             found = await self._look_up(request)
             if found is None:
                 return self._sign_in(request)

@@ -1,8 +1,14 @@
 """Who may ask for what: every address without a session, from another site, for another account, in a lesser role."""
 
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator
+
 import pytest
 from starlette.routing import Route
 
+from collector.dashboard.access import COOKIE, PAGES_AT_ONCE_MAX
+from collector.dashboard.live import STREAMS_MAX, Feed
 from collector.dashboard.routes import Site
 from tests.collector.dashboard.conftest import Browser
 
@@ -105,3 +111,32 @@ async def test_form_that_is_none_is_refused(browser: Browser, body: bytes, kind:
     await browser.sign_in("alice")
     answer = await browser.http.post("/dashboard/keys", content=body, headers={"content-type": kind})
     assert answer.status_code == status
+
+
+async def test_session_has_few_pages_under_way_at_once(browser: Browser) -> None:
+    """A hundred at once would be everybody's time where the collector is embedded; who asks again is answered, and others are."""
+    first = await browser.sign_in("bob")
+    other = browser.http.build_request("GET", "/dashboard/keys", headers={"cookie": f"{COOKIE}={first}"})
+    await browser.sign_in("alice")
+    asked = [browser.get("/dashboard/usage") for _ in range(4 * PAGES_AT_ONCE_MAX)]
+    *answers, theirs = await asyncio.gather(*asked, browser.http.send(other))
+    statuses = Counter(answer.status_code for answer in answers)
+    assert statuses[200] >= PAGES_AT_ONCE_MAX
+    assert statuses[429] > 0
+    assert statuses.total() == statuses[200] + statuses[429]
+    assert theirs.status_code == 200
+    assert (await browser.get("/dashboard/usage")).status_code == 200
+
+
+async def test_account_has_so_many_pages_told_of_its_usage(browser: Browser) -> None:
+    """Each that is open looks once a second; one that is closed makes room, and another account has its own."""
+    feed = Feed(browser.collector, lambda: False)
+    streams = [feed.events("alice", "") for _ in range(STREAMS_MAX)]
+    for stream in streams:
+        assert await anext(stream) == b": connected\n\n"
+    assert not feed.has_room("alice")
+    assert feed.has_room("bob")
+    for stream in streams:
+        assert isinstance(stream, AsyncGenerator)
+        await stream.aclose()
+    assert feed.has_room("alice")
