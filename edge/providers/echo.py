@@ -78,6 +78,9 @@ class EchoExchange:
         self._pieces.clear()
 
 
+MISREAD = (LookupError, AttributeError, TypeError, ValueError, RecursionError)
+"""What reading a member raises that has another form than it should."""
+MISREAD_MESSAGE = "echo cannot read this: a member is missing, or has another form than this API gives it"
 SAID_CHARS_MAX = 262_144
 """It answers within this process: what it would say to 32 MiB would be everybody's time."""
 
@@ -92,11 +95,12 @@ class EchoUpstream:
         if path != CHAT_PATH:
             return _other(path, head, b"".join(body))
         try:
-            request = _decode(b"".join(body) if len(body) != 1 else body[0])
+            return _answer(_decode(b"".join(body) if len(body) != 1 else body[0]))
         except msgspec.DecodeError as problem:
             error = error_body(Flavor.OPENAI, 400, f"echo cannot read this: {problem}", None)
-            return EchoExchange(400, _HEADERS[False], [error])
-        return _answer(request)
+        except MISREAD:
+            error = error_body(Flavor.OPENAI, 400, MISREAD_MESSAGE, None)
+        return EchoExchange(400, _HEADERS[False], [error])
 
     async def aclose(self) -> None:
         pass
@@ -111,9 +115,8 @@ def _other(path: str, head: bytes, body: bytes) -> EchoExchange:
 
     try:
         kind, pieces = answer(path, head, body)
-    except (LookupError, AttributeError, TypeError, ValueError, RecursionError):
-        message = "echo cannot read this: a member is missing, or has another form than this API gives it"
-        error = error_body(Flavor.OPENAI, 400, message, None)
+    except MISREAD:
+        error = error_body(Flavor.OPENAI, 400, MISREAD_MESSAGE, None)
         return EchoExchange(400, _HEADERS[False], [error])
     return EchoExchange(200, [(b"content-type", kind)], pieces)
 

@@ -138,7 +138,7 @@ def _plugins(options: Options, name: str, raw: bytes) -> None:
         plugin = each.get("id") if isinstance(each, dict) else None
         if isinstance(each, dict) and each.get("enabled") is False:
             continue
-        if plugin not in _FREE_PLUGINS:
+        if not isinstance(plugin, str) or plugin not in _FREE_PLUGINS:
             raise Invalid(
                 f"the plugin {str(plugin)[:64]!r} has no price here: leave it out, or call a model that searches by itself",
                 f"plugins[{index}]",
@@ -173,8 +173,9 @@ def _tool(options: Options, path: str, members: Members) -> None:
     if kind is None and "function" in members:
         return
     shown = "" if kind is None else _value(path, kind)
-    if shown not in _FUNCTIONS:
-        if isinstance(shown, str) and _find_search(shown):
+    is_text = isinstance(shown, str)
+    if not (is_text and shown in _FUNCTIONS):
+        if is_text and _find_search(shown):
             options.search = options.search or path
             return
         raise Invalid(

@@ -122,7 +122,7 @@ def _read_tools(raw: Raw, options: Options, calls_max: int | None) -> None:
         raise Invalid("'tools' must be a list of tools", "tools") from None
     for at, tool in enumerate(tools):
         kind = _decode(tool["type"]) if is_there(tool, "type") else "function"
-        if kind in _CALLER_TOOLS:
+        if isinstance(kind, str) and kind in _CALLER_TOOLS:
             continue
         path = f"tools[{at}]"
         if not isinstance(kind, str) or not _SEARCH.match(kind):

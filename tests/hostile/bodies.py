@@ -28,14 +28,29 @@ RIGHT: tuple[tuple[str, Any], ...] = (
     ("/v1/chat/completions", {"model": MODEL, "messages": PARTS, "tools": [TOOL], "temperature": 0.5, "max_tokens": 5, "n": 2}),
     (
         "/api/v1/chat/completions",
-        {"models": [MODEL], "messages": SAID, "provider": {"order": ["echo"]}, "usage": {"include": True}},
+        {
+            "models": [MODEL],
+            "messages": SAID,
+            "provider": {"order": ["echo"]},
+            "plugins": [{"id": "x"}],
+            "reasoning": {"effort": "low"},
+        },
     ),
     (
         "/v1/messages",
         {"model": MODEL, "max_tokens": 9, "system": [{"type": "text", "text": "s"}], "messages": SAID, "stream": True},
     ),
     ("/v1/messages/count_tokens", {"model": MODEL, "messages": SAID}),
-    ("/v1/responses", {"model": MODEL, "input": SAID, "store": False, "reasoning": {"effort": "low"}, "stream": True}),
+    (
+        "/v1/responses",
+        {
+            "model": MODEL,
+            "input": SAID,
+            "store": False,
+            "reasoning": {"effort": "low"},
+            "tools": [{"type": "function", "name": "f"}],
+        },
+    ),
     ("/v1/responses", {"model": MODEL, "input": "hello", "store": False, "text": {"format": {"type": "text"}}}),
     ("/v1/completions", {"model": MODEL, "prompt": ["a", "b"], "max_tokens": 3, "logprobs": 1}),
     ("/v1/embeddings", {"model": MODEL, "input": ["a", "b"], "dimensions": 3, "encoding_format": "float"}),

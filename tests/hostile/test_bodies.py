@@ -1,11 +1,14 @@
 """Bodies that are nearly requests: the short form of `scripts/soak bodies`."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from tests.hostile.bodies import FORMATS, MODEL, RIGHT, case, send_all, table
-from tests.processes import Edge, free_port, make_account, run
+from tests.processes import Account, Edge, free_port, make_account, post, run
 
 CASES = 1_000
 SEED = 20_261_126
@@ -28,3 +31,28 @@ def test_cases_are_of_every_surface() -> None:
     paths = {case(Random(number))[0] for number in range(4_000)}
     assert paths >= {path for path, _ in RIGHT}
     assert paths >= {path.replace(MODEL, f"{name}/m") for path, _ in RIGHT for name in FORMATS}
+
+
+@pytest.mark.parametrize("value", ["[]", "{}", "[[]]", "1", "null", "true"])
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/v1/chat/completions", '"messages":[{"role":"user","content":"x"}],"tools":[{"type":%s}]'),
+        ("/v1/chat/completions", '"messages":[{"role":"user","content":"x"}],"plugins":[{"id":%s}]'),
+        ("/v1/chat/completions", '"messages":[{"role":"user","content":[{"type":"text","text\\u0000":%s}]}]'),
+        ("/v1/responses", '"store":false,"input":"x","tools":[{"type":%s}]'),
+        ("/v1/rerank", '"query":"x","documents":[%s]'),
+    ],
+)
+def test_member_of_another_form_is_no_fault_of_ours(path: str, form: str, value: str, edge: tuple[Edge, Account]) -> None:
+    """Where a name is looked for, there may stand what no set can look for."""
+    served, account = edge
+    answer = post(served.port, b'{"model":"echo/echo-1",%b}' % (form % value).encode(), account.headers, path)
+    assert answer.status in (200, 400)
+
+
+@pytest.fixture(scope="module")
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Edge, Account]]:
+    with Edge(tmp_path_factory.mktemp("forms"), "") as served:
+        yield served, make_account(served, "acct", "10")
+        assert "Traceback" not in served.log
