@@ -8,7 +8,8 @@ from random import Random
 import pytest
 
 from tests.hostile.bodies import FORMATS, MODEL, RIGHT, case, send_all, table
-from tests.processes import Account, Edge, free_port, make_account, post, run
+from tests.ports import free_port
+from tests.processes import Account, Edge, make_account, post, run
 
 CASES = 1_000
 SEED = 20_261_126

@@ -14,7 +14,8 @@ from tests.hostile.framing import conversation, differs
 from tests.hostile.fronts import confusions, disagreements, front
 from tests.hostile.siege import CALLERS, Siege
 from tests.hostile.siege import SETTLE_S as SIEGE_SETTLE_S
-from tests.processes import Edge, free_port, make_account, run
+from tests.ports import free_port
+from tests.processes import Edge, make_account, run
 from tests.soak.report import Report
 
 NO_PROVIDERS = ""
