@@ -1,7 +1,7 @@
 # The edge: proxy.py with routing, usage and edge. The collector is not in here (see collector/Dockerfile).
 #   docker build -t tollway-edge .
-# For a build that can be repeated, pin the base by its digest: `docker buildx imagetools inspect python:3.13-slim` shows it, then
-#   docker build --build-arg BASE=python:3.13-slim@sha256:… -t tollway-edge .
+# For a build that can be repeated, `scripts/image edge python:3.13-slim@sha256:…` refuses a base without its digest, labels the
+# image with it, and says how a digest is found. A plain `docker build` takes the tag below, whatever that is today.
 ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS build

@@ -1,6 +1,7 @@
 """Completion for bash, zsh and fish: a table of words, made from the parser of the commands as they are installed.
 
-Rule: what is completed is what is parsed; nothing is listed twice by hand.
+Rule: what is completed is what is parsed; nothing is listed twice by hand. Strategy: zsh runs bash's function by bashcompinit, so
+it keeps to what both read alike: arrays from an offset, never by an index, and no name that zsh has taken (path, words).
 """
 
 import argparse
@@ -8,15 +9,15 @@ from collections.abc import Iterator
 
 _BASH = """# tollway: source this, or put it into /etc/bash_completion.d
 _tollway() {
-  local path="" word words
-  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case "$word" in -*) ;; *) case "$path $word" in %(paths)s) path="$path $word" ;; esac ;; esac
+  local said="" each choices
+  for each in "${COMP_WORDS[@]:1:$((COMP_CWORD - 1))}"; do
+    case "$each" in -*) ;; *) case "$said $each" in %(paths)s) said="$said $each" ;; esac ;; esac
   done
-  case "$path" in
+  case "$said" in
 %(cases)s
-    *) words="" ;;
+    *) choices="" ;;
   esac
-  COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}"))
+  COMPREPLY=($(compgen -W "$choices" -- "${COMP_WORDS[@]:$COMP_CWORD:1}"))
 }
 complete -o default -F _tollway tollway
 """
@@ -47,7 +48,7 @@ def script(shell: str, parser: argparse.ArgumentParser) -> str:
     table = dict(words_by_path(parser))
     if shell == "fish":
         return "".join(f"{line}\n" for line in _fish(table))
-    cases = "\n".join(f'    "{path}") words="{" ".join(words)}" ;;' for path, words in table.items())
+    cases = "\n".join(f'    "{path}") choices="{" ".join(words)}" ;;' for path, words in table.items())
     paths = "|".join(f'"{path}"' for path in table if path)
     bash = _BASH % {"paths": paths, "cases": cases}
     return bash if shell == "bash" else _ZSH + bash

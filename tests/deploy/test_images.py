@@ -192,3 +192,31 @@ def test_edge_drains_within_what_the_platform_grants() -> None:
     notice_s, grace_s = int(machine["env"]["TOLLWAY_DRAIN_NOTICE_S"]), int(machine["env"]["TOLLWAY_DRAIN_GRACE_S"])
     checked_s = max(int(check["interval"].removesuffix("s")) for check in machine["http_service"]["checks"])
     assert 2 * checked_s <= notice_s < grace_s <= int(machine["kill_timeout"].removesuffix("s")) - 15
+
+
+def build(folder: Path, *words: str) -> tuple[int, list[str], str]:
+    """`scripts/image …` with a docker that only says how it was called: exit status, docker's words, what was said."""
+    docker = folder / "docker"
+    docker.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    docker.chmod(0o755)
+    env = {"PATH": f"{folder}:/usr/bin:/bin"}
+    run = subprocess.run([str(ROOT / "scripts/image"), *words], env=env, capture_output=True, text=True, timeout=60, check=False)
+    return run.returncode, run.stdout.splitlines(), run.stderr
+
+
+def test_image_is_built_from_a_pinned_base_alone(image: str, tmp_path: Path) -> None:
+    """A tag, half a digest, another algorithm or an unknown image is refused with what would be right; a digest is handed on, is
+    in the labels, and is the base of both stages."""
+    digest = "sha256:" + "0123456789abcdef" * 4
+    for base in ("python:3.13-slim", f"python@{digest[:-1]}", "python@md5:" + "0" * 32, "", f"python@{digest} --privileged"):
+        status, called, said = build(tmp_path, image, base)
+        assert (status, called, "is not pinned" in said, "imagetools inspect" in said) == (2, [], True, True)
+    assert build(tmp_path, "kitchen", f"python@{digest}")[0] == build(tmp_path)[0] == 2
+    status, called, _ = build(tmp_path, image, f"python:3.13-slim@{digest}", "--push")
+    assert status == 0
+    assert called[called.index("--file") + 1] == IMAGES[image][0].as_posix()
+    assert f"BASE=python:3.13-slim@{digest}" in called
+    assert f"org.opencontainers.image.base.digest={digest}" in called
+    assert called[-2:] == ["--push", "."]
+    stages = Dockerfile.read(ROOT / IMAGES[image][0]).arguments("FROM")
+    assert [stage.split()[0] for stage in stages] == ["${BASE}"] * 2

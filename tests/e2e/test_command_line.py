@@ -1,9 +1,12 @@
 """The command line as a whole: one sentence for what goes wrong, no key that is repeated, completion that knows what there is."""
 
 import os
+import pty
+import select
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -152,3 +155,45 @@ def test_completion_of_other_shells_has_every_command(tmp_path: Path) -> None:
         script = tollway(tmp_path, "completion", shell).stdout
         for word in ("rotate", "accept-gap", "doctor", "limit-reset", "collector"):
             assert word in script
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_completion_in_zsh(tmp_path: Path) -> None:
+    """At a terminal of its own: what was begun is completed, also behind an option."""
+    (tmp_path / "_tollway").write_text(tollway(tmp_path, "completion", "zsh").stdout)
+    lines = {"tollway keys ro\t": "tollway keys rotate", "tollway nodes create --gr\t": "tollway nodes create --group"}
+    terminal, theirs = pty.openpty()
+    env = environment(tmp_path) | {"TERM": "dumb"}
+    child = subprocess.Popen(["zsh", "-f", "-i"], env=env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    seen = b""
+
+    def read_until(word: str) -> None:
+        nonlocal seen
+        until_s = time.monotonic() + 30
+        while word.encode() not in seen:
+            assert select.select([terminal], [], [], until_s - time.monotonic())[0], seen
+            seen += os.read(terminal, 4096)
+
+    try:
+        begin = f"autoload -U compinit; compinit -u -d {tmp_path}/dump; source {tmp_path}/_tollway; print rea''dy\n"
+        os.write(terminal, begin.encode())
+        read_until("ready")
+        for typed, completed in lines.items():
+            seen = b""
+            os.write(terminal, typed.encode())
+            read_until(completed)
+            os.write(terminal, b"\x15")
+    finally:
+        child.kill()
+        child.wait(20)
+        os.close(terminal)
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_completion_in_fish(tmp_path: Path) -> None:
+    script = tollway(tmp_path, "completion", "fish").stdout
+    for line, expected in (("tollway ke", "keys"), ("tollway keys ro", "rotate"), ("tollway keys create --expi", "--expires")):
+        program = f"{script}\ncomplete -C '{line}'"
+        done = subprocess.run(["fish", "--no-config", "-c", program], capture_output=True, text=True, timeout=30, check=True)
+        assert done.stdout.split() == [expected]
