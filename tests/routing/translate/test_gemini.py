@@ -204,3 +204,13 @@ def test_signatures_come_back_through_other_formats(caller: Any) -> None:
     body = json.loads(up.request(chat.body, NEW).body)
     assert body["contents"][1]["parts"] == [call]
     assert isinstance(streams.CONTEXT, Context)
+
+
+def test_part_with_a_text_and_a_call_says_both() -> None:
+    """Report 36: neither is lost, and the text stands before the call."""
+    part = {"text": "so", "functionCall": {"name": "look", "args": {}}}
+    answer = {"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP", "index": 0}]}
+    events = streams.events(streams.run(streams.chain("gemini", "chat"), streams.framed("gemini", [json.dumps(answer).encode()])))
+    deltas = [choice["delta"] for event in events for choice in event.get("choices") or ()]
+    kinds = [name for delta in deltas for name in delta if name in ("content", "tool_calls") and delta[name]]
+    assert kinds == ["content", "tool_calls"]

@@ -535,3 +535,38 @@ def test_form_of_the_text_in_responses() -> None:
         "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": True},
     }
     assert (body["verbosity"], body["max_tokens"], body["reasoning"]) == ("low", 9, {"effort": "low"})
+
+
+def test_text_behind_a_call_is_said_before_it() -> None:
+    """Report 5: Chat has one place for the words of a message, and Anthropic refuses them behind a call."""
+    said = [
+        {"type": "text", "text": "a"},
+        {"type": "tool_use", "id": "t1", "name": "f", "input": {}},
+        {"type": "text", "text": "b"},
+    ]
+    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "1"}]}
+    turns = [*HI, {"role": "assistant", "content": said}, result]
+    chat = from_messages(max_tokens=9, messages=turns)["messages"]
+    assert chat[1]["content"] == "a\n\nb"
+    assert [call["id"] for call in chat[1]["tool_calls"]] == ["t1"]
+    assert [message["role"] for message in chat] == ["user", "assistant", "tool"]
+    again = to_messages(messages=chat)["messages"][1]["content"]
+    assert [block["type"] for block in again] == ["text", "tool_use"]
+
+
+def test_result_without_its_call_is_refused() -> None:
+    """Report 6: more results than calls; the path says which."""
+    history = [*HI, {"role": "assistant", "tool_calls": [called("a")]}]
+    history += [{"role": "tool", "tool_call_id": each, "content": "1"} for each in ("a", "b")]
+    with pytest.raises(Invalid) as caught:
+        to_messages(messages=history)
+    assert caught.value.param == "messages[3].tool_call_id"
+
+
+def test_first_line_of_the_system_is_not_touched() -> None:
+    """Report 53: Claude Code's changes with each version; a cache that is asked for is the provider's to keep."""
+    first = "x-anthropic-billing-header: cc_version=2.1.332.a1b; cc_entrypoint=cli;"
+    system = [{"type": "text", "text": first}, {"type": "text", "text": "b", "cache_control": {"type": "ephemeral"}}]
+    chat = from_messages(Target("p", "m", traits=HUB), max_tokens=9, messages=HI, system=system)
+    assert chat["messages"][0]["content"] == system
+    assert to_messages(messages=chat["messages"])["system"] == system
