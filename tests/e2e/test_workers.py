@@ -146,7 +146,7 @@ def test_reload_and_status_ask_every_worker(tmp_path: Path) -> None:
         edge.rewrite_providers(table + '\n[aliases]\nnew = "mock/model-1"\n')
         status, told = control(edge, "reload")
         assert (status, told["succeeded"], set(told["workers"])) == (0, True, {"edge@0", "edge@1"})
-        assert all(each["is_changed"] and each["version"] not in versions for each in told["workers"].values())
+        assert all(each["version"] not in versions for each in told["workers"].values())  # the edge may have looked before
         body = {"model": "new", "messages": [{"role": "user", "content": "hi"}]}
         assert [post(edge.port, body, account.headers).status for _ in range(20)] == [200] * 20
         edge.rewrite_providers("[providers.mock]\nnonsense = 1\n")
