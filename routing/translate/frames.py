@@ -1,7 +1,8 @@
 """The short way through a translator: an event that is like the one before it but for its one text.
 
 Rule: a frame is learned from one event, read in full, that is nothing but a piece of text; it is forgotten at the first event
-that is anything else, so what it says of the state of the answer stays true.
+that is anything else, so what it says of the state of the answer stays true. Nothing is learned from a text that may be a word of
+the format as well.
 Strategy: what stands around the text is compared, the text must be one that needs no reading (no quote, no line break, no escape
 but the simple ones), and what goes out is what went out then, with that text. Beside the text only what tells nothing may differ:
 OpenAI's sequence numbers, and the padding that hides how long a text is (OpenAI's and Bedrock's).
@@ -14,6 +15,8 @@ from routing.wire.members import is_plain
 
 _find_number: Final = re.compile(rb'"sequence_number":([0-9]+)').search
 _find_padding: Final = re.compile(rb'"(?:obfuscation|p)":"([A-Za-z0-9]*)"').search
+_is_like_a_name: Final = re.compile(rb'"[A-Za-z0-9_.:/@+-]*"').fullmatch
+"""Whether a text could be taken for a member's name, a type, an id or a model."""
 
 
 class Frame(NamedTuple):
@@ -52,7 +55,9 @@ def learned(event: bytes, literal: bytes, sent: bytes) -> Frame | None:
 
 
 def sent_around(literal: bytes, sent: bytes) -> tuple[bytes, ...] | None:
-    """What goes out around a text, once or twice, with the quotes; None when that cannot be told."""
+    """What goes out around a text, once or twice, with the quotes; None when that cannot be told: `"content":"content"`."""
+    if _is_like_a_name(literal) is not None:
+        return None
     new = sent.split(literal)
     if not 2 <= len(new) <= 3:
         return None

@@ -130,6 +130,37 @@ def test_event_by_event_is_byte_by_byte(provider: Format, caller: Format, flavor
         assert whole[1] > 40
 
 
+WORDS = (
+    "content",
+    "text",
+    "delta",
+    "model",
+    "role",
+    "reasoning",
+    "chat.completion.chunk",
+    "text_delta",
+    "assistant",
+    "gen-1",
+    "a/b",
+)
+"""Of the formats and of our names."""
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+@pytest.mark.parametrize(("provider", "caller"), PAIRS)
+def test_text_that_is_a_word_of_the_format_teaches_nothing(provider: Format, caller: Format, flavor: str) -> None:
+    """A model that says `content` or `text`, where the next piece is told by what stood around the last."""
+    for word in WORDS:
+        head = events_of(provider, streams.wire(RECORDED[provider]))
+        at = next((at for at, event in enumerate(head) if b"elta" in event or b"candidates" in event), 0) + 1
+        said = [
+            made(provider, PIECES[provider](text, number)) for number, text in enumerate((word, word, "one more", word, "an end"))
+        ]
+        events = [*head[:at], *said, *head[at:]]
+        whole = outcome(chain(provider, caller, FLAVORS[flavor]), events)
+        assert outcome(chain(provider, caller, FLAVORS[flavor]), cut(b"".join(events), 7)) == whole
+
+
 @pytest.mark.parametrize("caller", ["chat", *DOWNSTREAM])
 @pytest.mark.parametrize("name", streams.names("chunks.txt", "chat", *UPSTREAM))
 def test_recording_event_by_event(name: str, caller: Format) -> None:
