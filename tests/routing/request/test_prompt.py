@@ -207,6 +207,51 @@ def test_member_that_may_have_many_values_has_them(name: str) -> None:
     bound(b'{"model":"m","%b":%b}' % (name.encode(), large), MEMBERS_MAX)
 
 
+def words(count: int) -> str:
+    return "a, b, " * (count // 2)
+
+
+MANY = 2 * BESIDE_MAX
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "f",
+        "description": words(200),
+        "parameters": {
+            "type": "object",
+            "properties": {f"p{at}": {"type": "string", "enum": list("abcdefgh")} for at in range(70)},
+        },
+    },
+}
+LEGITIMATE: dict[str, dict[str, Any]] = {
+    "an agent's 200 tools": {"messages": [{"role": "user", "content": words(900)}] * 99, "tools": [TOOL] * 200},
+    "a schema of Anthropic's": {"messages": [1], "output_config": {"format": {"schema": {"enum": list(range(MANY))}}}},
+    "a prediction": {"messages": [1], "prediction": {"type": "content", "content": words(MANY)}},
+    "token ids": {"messages": [1], "allowed_token_ids": list(range(MANY)), "logit_bias": {str(at): 1 for at in range(MANY)}},
+    "300,000 tokens to embed": {"input": [[12_345] * 8_000] * 37 + [[12_345] * 4_000]},
+    "Cohere's inputs": {"inputs": [{"content": [{"type": "text", "text": words(900)}]}] * 96},
+    "a long query": {"query": words(MANY), "documents": [words(90)] * 900},
+    "a text in a member that nobody knows": {
+        "messages": [{"role": "user", "content": words(MANY)}],
+        "guided_grammar": words(MANY),
+    },
+    "Gemini's conversation": {"contents": [{"parts": [{"text": "a"}]}] * MANY, "toolConfig": {"names": list(range(MANY))}},
+}
+
+
+@pytest.mark.parametrize("body", LEGITIMATE.values(), ids=LEGITIMATE)
+def test_body_of_a_large_but_legitimate_request_is_within_bounds(body: dict[str, Any]) -> None:
+    """Whatever surface it is for: nothing that a provider's reference allows is taken for an attack."""
+    bound(json.dumps({"model": "m", **body}, separators=(",", ":")).encode(), MEMBERS_MAX)
+
+
+def test_body_of_many_values_in_a_member_that_nobody_knows_is_refused() -> None:
+    """Texts do not count, values do, also beside members that have as many."""
+    body = {"model": "m", "messages": list(range(MANY)), "unknown": list(range(MANY)), "text": words(MANY)}
+    with pytest.raises(Invalid, match=f"{BESIDE_MAX} values beside"):
+        bound(json.dumps(body).encode(), MEMBERS_MAX)
+
+
 def test_body_of_many_members_is_refused_before_it_is_decoded() -> None:
     """As a dictionary its members would take fifteen times what they are."""
     body = b'{"model":"m","messages":[],' + b",".join(b'"%x":0' % number for number in range(100_000)) + b"}"
