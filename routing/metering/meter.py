@@ -32,6 +32,8 @@ TEXT = re.compile(rb'"(?:content|reasoning(?:_content)?|arguments|refusal|text)"
 """A text that a model wrote, as JSON has it, in whatever member a provider puts it."""
 _CITATION = re.compile(rb'"url_citation"\s*:\s*\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*\}')
 """A page that the provider found and quotes: no text that a model wrote."""
+_THOUGHT = re.compile(rb'"(reasoning(?:_content)?)":[ ]?"([^"\\]*(?:\\.[^"\\]*)*)"')
+_DETAILS = re.compile(rb'"reasoning_details"\s*:\s*\[[^\[\]"]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^\[\]"]*)*\]')
 CITATION_BYTES_MIN = 512
 """A text below this is not looked at for citations."""
 _find_text = TEXT.findall
@@ -116,11 +118,15 @@ class Meter(msgspec.Struct, eq=False):
     def observe_text(self, event: bytes) -> None:
         """Count the text in the JSON of one event."""
         size = 0
-        for text in _find_text(event):
+        texts = _find_text(event)
+        for text in texts:
             size += len(text)
         if size:
             if size > CITATION_BYTES_MIN and b'"url_citation"' in event:
-                size = sum(map(len, _find_text(_CITATION.sub(b"", event))))
+                event = _CITATION.sub(b"", event)
+                size = _size_of(event)
+            if len(texts) > 1 and b'"reasoning' in event:
+                size -= _repeated(event)
             self.deltas += 1
             self.text_bytes += size
 
@@ -244,6 +250,19 @@ class Meter(msgspec.Struct, eq=False):
     def usage_json(self) -> bytes:
         """The usage object: the provider's own members, with the totals in OpenAI's sense and `cost` in dollars added."""
         return usage_object(self._text, self.bill())
+
+
+def _size_of(event: bytes) -> int:
+    return sum(map(len, _find_text(event)))
+
+
+def _repeated(event: bytes) -> int:
+    """Bytes of thoughts that stand in an event more than once: under both their names, and in pieces in `reasoning_details`."""
+    told = {b"reasoning": 0, b"reasoning_content": 0}
+    for name, text in _THOUGHT.findall(event):
+        told[name] += len(text)
+    most = max(told.values())
+    return sum(told.values()) - most + (_size_of(event) - _size_of(_DETAILS.sub(b"", event)) if most else 0)
 
 
 _NOTHING_CLAIMED = Counts(None, None, Tokens())

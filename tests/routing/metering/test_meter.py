@@ -69,10 +69,16 @@ def test_meter_without_usage_counts_and_says_so() -> None:
         (b'{"content": "abc"}', 3),
         (b'{"content":null,"role":"assistant"}', 0),
         (b'{"content":""}', 0),
+        (b'{"reasoning":"abc","reasoning_details":[{"type":"reasoning.text","text":"abc","format":"x","index":0}]}', 3),
+        (b'{"reasoning":"ab]\\"c","reasoning_details":[{"text":"ab]"},{"text":"\\"c"}],"content":"de"}', 8),
+        (b'{"reasoning":"","reasoning_details":[{"text":"abc"}],"content":""}', 3),
+        (b'{"reasoning":"abc","reasoning_content":"abc","content":"abc"}', 6),
+        (b'[{"reasoning":"abc","content":"d"},{"reasoning":"abc","reasoning_details":[{"text":"abc"}]}]', 7),
+        (b'{"reasoning_details":[{"type":"reasoning.encrypted","data":"abc"}],"content":[{"text":"abc"},{"text":"abc"}]}', 6),
     ],
 )
 def test_meter_counts_text_of_every_kind(event: bytes, size: int) -> None:
-    """Answers, reasoning and arguments are all produced text; an empty delta is no token."""
+    """Answers, reasoning and arguments are all produced text; an empty delta is no token; a thought that is told twice is one."""
     meter = Meter(Tariff(RATES), 1)
     meter.observe_text(event)
     assert (meter.text_bytes, meter.deltas) == (size, int(size > 0))
