@@ -92,6 +92,7 @@ class Node:
         self.metrics = Metrics()
         self.tasks = Tasks(self.metrics.restarts)
         self.write_batch = WriteBatch()
+        self.starts = FairStart(self.write_batch)
         self.clock = Clock()
         self.ids = IdGenerator(self.clock)
         self.native = NativeUpstream(self.write_batch)
@@ -200,7 +201,7 @@ class Node:
             self.in_flight,
             deployment,
             self.failed_authentications,
-            FairStart(self.write_batch),
+            self.starts,
             self.idempotency,
         )
         log.info("node %s serves in epoch %d", self.name, booted.epoch)

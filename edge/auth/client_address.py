@@ -46,9 +46,13 @@ class FailedAuthentications:
     def total(self) -> int:
         return self._throttle.total
 
+    def client_of(self, scope: Scope) -> str:
+        """The caller's address, as it is logged."""
+        return client_of(scope, self._header, self._trusted)
+
     def note(self, scope: Scope, reason: str) -> None:
         """A request was answered 401; `reason` quotes nothing of its key."""
         more = self._throttle.note(self._clock())
         if more is not None:
-            client = client_of(scope, self._header, self._trusted) or "an unknown address"
+            client = self.client_of(scope) or "an unknown address"
             log.warning("credentials from %s were refused at %s: %s%s", client, scope["path"][:80], reason, more)

@@ -95,7 +95,7 @@ async def house(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyt
         behind: Any = proxy.app.app
         async with proxy.lifespan(behind), client_of(proxy.app) as http:
             mounted: Any = proxy.edge._pages
-            routes = [*(route for route in behind.routes if not isinstance(route, Mount)), *mounted.routes]
+            routes = [*(route for route in behind.routes if not isinstance(route, Mount)), *mounted.app.routes]
             pages = Site(collector).routes if any(isinstance(route, LazyPages) for route in routes) else ()
             yield House(http, [*(route for route in routes if not isinstance(route, LazyPages)), *pages], collector)
     await collector.shut_down()
