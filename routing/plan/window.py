@@ -6,6 +6,7 @@ Strategy: counting begins with a failure, so what is well costs nothing; a windo
 Limits: ACCOUNTS_MAX accounts are told apart; the rest count as everybody's.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -34,7 +35,10 @@ class Window(msgspec.Struct, frozen=True):
         return now_s - self.began_s > window_s
 
     def is_failing_all(self, share: float) -> bool:
-        """Whether at least this share failed, without the account that has most failures."""
+        """Whether at least this share failed, and did so without the account that has most failures: left out alone, an account
+        that asks for most of all would take its successes with it."""
+        if not _is_failing(self.counts, share):
+            return False
         accounts = [each for each in self.counts if each[0] != EVERYBODY]
         worst = max(accounts, key=lambda each: each[2], default=None)
         return _is_failing([each for each in self.counts if each is not worst or not each[2]], share)
@@ -44,6 +48,6 @@ class Window(msgspec.Struct, frozen=True):
         return _is_failing([each for each in self.counts if each[0] == account], share)
 
 
-def _is_failing(counts: list[tuple[str, int, int]], share: float) -> bool:
+def _is_failing(counts: Sequence[tuple[str, int, int]], share: float) -> bool:
     asked, failed = sum(each[1] for each in counts), sum(each[2] for each in counts)
     return asked >= REQUESTS_MIN and failed >= share * asked

@@ -87,6 +87,15 @@ def test_share_that_others_see_too_closes_to_all() -> None:
     assert target.is_open("unseen")
 
 
+def test_share_counts_the_successes_of_the_account_that_failed_most() -> None:
+    """Nine of ten requests are one account's and are served, but for one: a tenth that fails is no half of all."""
+    target = Target()
+    target.ends(FAILED, "large", began_ago_s=9.0)
+    for number in range(20 * REQUESTS_MIN):
+        target.ends(OVERLOADED if number % 10 == 0 else None, "large", began_ago_s=90.0)
+        assert not target.is_open("large")
+
+
 def test_share_counts_what_began_before_the_last_failure() -> None:
     """Under load most successes began before the last failure: they heal nothing, and are counted all the same."""
     target = Target()
