@@ -1,6 +1,6 @@
 """Chat's chunks as a downstream translator reads them, in all the accents that pass through Chat's stream rewrite."""
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -37,6 +37,7 @@ class Delta(msgspec.Struct, gc=False):
     refusal: Raw = ABSENT
     tool_calls: list[Call] | None = None
     annotations: Raw = ABSENT
+    images: Raw = ABSENT
 
     @property
     def thought(self) -> bytes:
@@ -69,6 +70,18 @@ class _Parts(msgspec.Struct, gc=False):
     parts: list[Part] | None = None
 
 
+class _Address(msgspec.Struct, gc=False):
+    url: Raw = ABSENT
+
+
+class _Image(msgspec.Struct, gc=False):
+    image_url: _Address | None = None
+
+
+class _Images(msgspec.Struct, gc=False):
+    images: list[_Image] | None = None
+
+
 class PromptDetails(msgspec.Struct, gc=False):
     cached_tokens: Any = None
     cache_write_tokens: Any = None
@@ -94,6 +107,7 @@ class UsageView(msgspec.Struct, gc=False):
 
 _decode_chunk: Final = msgspec.json.Decoder(Chunk).decode
 _decode_parts: Final = msgspec.json.Decoder(_Parts).decode
+_decode_images: Final = msgspec.json.Decoder(_Images).decode
 _decode_str: Final = msgspec.json.Decoder(str).decode
 _decode_usage: Final = msgspec.json.Decoder(UsageView).decode
 
@@ -136,6 +150,34 @@ def texts_of(content: Raw) -> list[tuple[str, bytes]]:
         else:
             found.append(("text", literal_of(part.text)))
     return [(kind, literal) for kind, literal in found if literal]
+
+
+class Picture(NamedTuple):
+    """A picture that a model made: its Base64, or its address (`data` is empty). The insides of JSON strings."""
+
+    media_type: bytes
+    data: bytes
+    url: bytes = b""
+
+    @property
+    def note(self) -> bytes:
+        """A JSON string that says of it what can be said where an answer has no place for it."""
+        if self.url:
+            return b'"[a picture: %b]"' % self.url
+        size = len(self.data) * 3 // 4
+        return b'"[a picture (%b, %d bytes), for which answers of this API have no place]"' % (self.media_type, size)
+
+
+def pictures_of(images: Raw) -> list[Picture]:
+    text = bytes(images)
+    read = view(b'{"images":%b}' % text, _Images, _decode_images) if text not in NOTHING else None
+    found = []
+    for each in (read.images if read is not None else None) or ():
+        url = literal_of(each.image_url.url)[1:-1] if each.image_url is not None else b""
+        kind, is_here, data = url.removeprefix(b"data:").partition(b";base64,")
+        if url:
+            found.append(Picture(kind, data) if is_here and url.startswith(b"data:") else Picture(b"", b"", url))
+    return found
 
 
 class Calls:

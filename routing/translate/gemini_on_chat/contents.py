@@ -179,16 +179,17 @@ class Contents:
                 self._sign(opened_bytes(signature), call_id, details)
         self._think(details)
         message: dict[str, Any] = {"role": "assistant", "content": None}
-        if said:
-            texts = [each[22:-1] for each in said if each.startswith(b'{"type":"text","text":')]
-            if len(texts) != len(said):
-                raise self._reader.unsupported("contents", "what a model made beside text cannot be sent back")
+        texts = [each[22:-1] for each in said if each.startswith(b'{"type":"text","text":')]
+        if len(texts) != len(said):
+            # A picture that a model made comes back with the conversation, and Chat's assistant says texts.
+            self._reader.decline("contents[].parts[].inlineData")
+        if texts:
             message["content"] = Raw(b'"%b"' % b"".join([text[1:-1] for text in texts]))
         if calls:
             message["tool_calls"] = calls
         if details and "reasoning_details" in self._traits:
             message["reasoning_details"] = details
-        if said or calls:
+        if texts or calls:
             self.out.append(encode(message))
 
     def _sign(self, seal: Seal, call_id: str, details: list[dict[str, Any]]) -> None:

@@ -23,6 +23,7 @@ from routing.translate.chat_view import (
     PromptDetails,
     decoded,
     literal_of,
+    pictures_of,
     read_usage,
     texts_of,
 )
@@ -104,6 +105,9 @@ class ChatToGemini(ChunkTranslator):
             self._say((b'{"text":%b,"thought":true}' if kind == "thinking" else b'{"text":%b}') % text, text, out)
         if refusal := literal_of(delta.refusal):
             self._say(b'{"text":%b}' % refusal, refusal, out)
+        for media_type, data, url in pictures_of(delta.images):
+            here = b'{"inlineData":{"mimeType":"%b","data":"%b"}}' % (media_type, data)
+            out.append(self._event(b'{"fileData":{"fileUri":"%b"}}' % url if url else here))
         for call in delta.tool_calls or ():
             self._call(call)
 

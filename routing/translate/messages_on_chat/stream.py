@@ -2,7 +2,8 @@
 
 Rule: one block is open at a time. Of tool calls whose fragments come mixed, the open one streams and the others wait.
 Rule: `message_start` goes out with the first part of an answer; usage and the reason of the end go out once, behind everything.
-Limits: annotations have no counterpart (Anthropic's citations carry an index of its own), nor have choices behind the first.
+Limits: annotations have no counterpart (Anthropic's citations carry an index of its own), nor have choices behind the first; a
+picture that the model made is told in a text.
 """
 
 from typing import Final
@@ -21,6 +22,7 @@ from routing.translate.chat_view import (
     PromptDetails,
     decoded,
     literal_of,
+    pictures_of,
     read_usage,
     texts_of,
 )
@@ -101,6 +103,8 @@ class ChatToMessages(ChunkTranslator):
             self._say(kind, text, out)
         if refusal := literal_of(delta.refusal):
             self._refusal.append(refusal)
+        for picture in pictures_of(delta.images):
+            self._say("text", picture.note, out)
         for call in delta.tool_calls or ():
             self._call(call, out)
 

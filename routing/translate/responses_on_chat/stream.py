@@ -3,7 +3,7 @@
 Rule: items come in the order in which they began; calls of tools, whose fragments may come mixed, are done at the end, where each
 of them is whole. Sequence numbers have no gap.
 Rule: the last event has the whole response, as clients read it there: id, output, usage with its `reasoning_tokens`.
-Limits: choices behind the first have no place. Memory is that of the answer.
+Limits: choices behind the first have no place. A picture that the model made is told in a text. Memory is that of the answer.
 """
 
 from typing import Final
@@ -21,6 +21,7 @@ from routing.translate.chat_view import (
     Detail,
     decoded,
     literal_of,
+    pictures_of,
     texts_of,
 )
 from routing.translate.event_translator import ChunkTranslator
@@ -141,6 +142,8 @@ class ChatToResponses(ChunkTranslator):
             self._say("refusal", refusal, out)
         if bytes(delta.annotations) not in NOTHING:
             self._annotate(bytes(delta.annotations), out)
+        for picture in pictures_of(delta.images):
+            self._say("text", picture.note, out)
         for call in delta.tool_calls or ():
             self._call(call, out)
 

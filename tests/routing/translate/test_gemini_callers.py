@@ -148,6 +148,18 @@ def test_conversation_goes_around() -> None:
     assert sent["messages"][2]["content"][0]["tool_use_id"] == "toolu_1"
 
 
+def test_picture_goes_around() -> None:
+    """Google's clients send back what a model made: nothing ends by it, and that it is not shown again is told."""
+    picture = {"image_url": {"url": "data:image/png;base64,AAAA"}}
+    events, _ = ran("gemini", chunk({"content": "so"}), chunk({"images": [picture]}), chunk(finish="stop"), USED)
+    parts = parts_of(events)
+    assert types.Part.model_validate(parts[1]).inline_data == types.Blob(mime_type="image/png", data=bytes(3))
+    turns = [{"role": "model", "parts": parts}, {"role": "model", "parts": parts[1:]}, {"role": "user", "parts": [{"text": "?"}]}]
+    chat, ignored = asked({"contents": turns})
+    assert chat["messages"] == [{"role": "assistant", "content": "so"}, {"role": "user", "content": "?"}]
+    assert ignored == ("contents[].parts[].inlineData",)
+
+
 def test_request_in_chats_words() -> None:
     """What has a counterpart is said; Google's schemas become JSON schemas."""
     chat, ignored = asked(

@@ -299,3 +299,27 @@ def test_whole_answer_is_the_stream_put_together(caller: Format) -> None:
     else:
         assert [item["type"] for item in answer["output"]] == ["reasoning", "message", "function_call"]
         assert answer["status"] == "completed"
+
+
+@pytest.mark.parametrize("caller", ["messages", "responses", "gemini"])
+def test_picture_that_a_model_makes(caller: Format) -> None:
+    """It stands where the format has a place for it; elsewhere the answer says that there was one."""
+    images = [{"type": "image_url", "image_url": {"url": url}} for url in ("data:image/png;base64,AAAA", "https://x.test/1.png")]
+    chunks = (
+        chunk({"content": "see"}),
+        chunk({"images": images}),
+        chunk({"images": "none"}),
+        chunk({"content": "?"}),
+        chunk(finish="stop"),
+    )
+    events, _ = ran(caller, *chunks)
+    pair = downstream_pair(caller)
+    assert pair is not None
+    message = {"role": "assistant", "content": "see?", "images": images}
+    answer = {"id": "c", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    whole = json.loads(pair.whole(json.dumps(answer).encode(), streams.CONTEXT))
+    for told in (json.dumps(events), json.dumps(whole)):
+        assert "https://x.test/1.png" in told
+        assert ('{"mimeType": "image/png", "data": "AAAA"}' if caller == "gemini" else "a picture (image/png, 3 bytes)") in told
+        assert "see" in told
+        assert "?" in told
