@@ -29,7 +29,8 @@ from usage import key as keys
 pytestmark = pytest.mark.anyio
 
 PUBLIC = re.compile(
-    r"(/api)?/v1/(models.*|model/.*|openapi\.json)|/healthz|/readyz|/metrics|/|/auth|/openapi\.json"
+    r"(/api)?/v1/(models(/count|/\{model:path\}(/endpoints)?)?|model/\{model:path\}|openapi\.json)"
+    r"|/healthz|/readyz|/metrics|/|/auth|/openapi\.json"
     r"|/dashboard/(login|login/\{secret\}|welcome-back|static/.*|\{path:path\})"
 )
 """What is there for everybody; a link to sign in shows a button, whatever its secret is."""
