@@ -17,7 +17,7 @@ from usage.record import ANSWERED, Tried, outcome
 
 HEADER_BYTES_MAX: Final = 8_000
 """Common clients and proxies take a header line of 8 KiB."""
-_EVENT: Final = b"data: {"
+_EVENTS: Final = (b"data: {", b"data:{")
 _encode: Final = msgspec.json.encode
 
 
@@ -95,12 +95,20 @@ def in_object(body: bytes, metadata: Members) -> bytes:
 
 def in_stream(sent: bytes, metadata: Members) -> bytes:
     """The end of a stream, with these members in its last event: the one that tells the usage, or the error."""
-    begin = sent.rfind(_EVENT) + len(_EVENT) - 1
-    end = sent.find(b"\n", begin)
-    if begin < len(_EVENT) - 1:
+    begin = max(_last(sent, mark) for mark in _EVENTS)
+    if begin < 0:
         return sent
+    end = sent.find(b"\n", begin)
     payload = sent[begin : end if end >= 0 else len(sent)].rstrip(b"\r")
     return sent[:begin] + in_object(payload, metadata) + sent[begin + len(payload) :]
+
+
+def _last(sent: bytes, mark: bytes) -> int:
+    """Where the last `mark` ends that begins a line; less than 0 without one. Within a line it is what a model wrote."""
+    at = sent.rfind(b"\n" + mark)
+    if at >= 0:
+        return at + len(mark)
+    return len(mark) - 1 if sent.startswith(mark) else -1
 
 
 def as_header(metadata: Members) -> list[tuple[bytes, bytes]]:
