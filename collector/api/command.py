@@ -147,4 +147,7 @@ def _run(collector: Collector, words: tuple[str, ...]) -> int:
     parser: argparse.ArgumentParser = _Parser(prog="tollway", description="The account commands, at this collector.")
     account_commands(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
     arguments = parser.parse_args(words)
+    if getattr(arguments, "textfile", None) is not None:
+        console.get().err("tollway: --textfile is a file on the collector's machine: let a timer there write it\n")
+        return 1
     return apply(arguments.command_of, arguments, collector.store, name_of_store(os.environ))

@@ -61,19 +61,23 @@ def test_far_commands_are_the_near_ones(collector: Collector, token: str, tmp_pa
     assert link.startswith(f"{collector.origin}/dashboard/login/")
 
 
-def test_far_commands_that_are_wrong_are_told_as_near(collector: Collector, token: str) -> None:
+def test_far_commands_that_are_wrong_are_told_as_near(collector: Collector, token: str, tmp_path: Path) -> None:
+    figures = tmp_path / "figures"
     for words, status, sentence in (
         (("credits", "add", "faar", "1"), 1, "there is no account 'faar'"),
         (("keys", "create", "--account", "x", "--models", ""), 2, "it names no model"),
         (("keys",), 2, "the following arguments are required"),
         (("nonsense",), 2, "invalid choice: 'nonsense'"),
         (("backup", "/tmp/x"), 1, "make it there"),
+        (("verify", "--textfile", str(figures)), 1, "a file on the collector's machine"),
+        (("verify", f"--text={figures}"), 1, "a file on the collector's machine"),
         (("collector",), 1, "on its own machine"),
         (("serve",), 2, "serve is for this machine"),
         (("prune", "--keep-days", "30"), 3, "cannot be undone"),
     ):
         done = far(collector.origin, token, *words)
         assert (done.returncode, sentence in done.stderr, "Traceback" in done.stderr) == (status, True, False), done.stderr
+    assert not figures.exists()
     assert not run_json(collector, "keys", "list", "--account", "x")
 
 
