@@ -3,8 +3,8 @@
 Rule: what a model thought comes back signed or encrypted for the one who made it: Claude's signatures, Gemini's thought
 signatures, OpenAI's encrypted reasoning. Elsewhere they are a 400, or are left out, and what they led to is not understood. So of
 several targets those are asked that can read the last of them; where none can, all are, and what nobody reads is reported.
-Limits: two providers that sign in one format (OpenAI and Azure, AI Studio and Vertex) are told apart by nothing in a request:
-there the 400 of the one moves on to the other (`routing.failures.cause_table`).
+Limits: two providers that sign in one format (OpenAI and Azure, AI Studio and Vertex, Claude and who else speaks Messages) are
+told apart by nothing in a request: there the 400 of the one moves on to the other (`routing.failures.cause_table`).
 Source: the providers' references; OpenRouter's `reasoning_details` and their `format`.
 """
 
@@ -23,7 +23,11 @@ from routing.wire.members import REFUSED, Members
 
 _TURNS: Final = {"chat": "messages", "messages": "messages", "responses": "input", "gemini": "contents"}
 """A caller's format → where its conversation stands."""
-_MARKS: Final = (b"signature", b"Signature", b"encrypted", b"redacted_thinking")
+_MARKS: Final = (
+    *(b'"signature"', b'"thoughtSignature"', b'"thought_signature"', b'"encrypted_content"'),
+    *(b'"redacted_thinking"', b'"reasoning_details"'),
+)
+"""Names with their quotes: in what somebody wrote about signatures they have backslashes."""
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -47,7 +51,10 @@ def can_read(signed: str, provider: Provider, model: Model, endpoint: Endpoint) 
     """Whether a model that is asked at that endpoint reads what was signed in that format."""
     name = f"{provider.name}/{model.name}".lower()
     match endpoint.format:
-        case "messages" | "converse":
+        case "messages":
+            # Others than Claude's sign there as well (DeepSeek's, Moonshot's), and whose a signature is, it does not say.
+            return signed == ANTHROPIC
+        case "converse":
             return signed == ANTHROPIC and ("claude" in name or "anthropic" in name)
         case "gemini":
             return signed == GEMINI

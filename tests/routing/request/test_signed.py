@@ -34,6 +34,11 @@ unlisted = { input = "1", output = "2" }
 base_url = "https://router.test"
 api_key = "none"
 unlisted = { input = "1", output = "2" }
+[providers.deep]
+base_url = "https://deep.test"
+api_key = "none"
+serves = ["chat", "messages"]
+unlisted = { input = "1", output = "2" }
 [providers.plain]
 base_url = "https://plain.test"
 api_key = "none"
@@ -41,6 +46,7 @@ unlisted = { input = "1", output = "2" }
 [aliases]
 any = ["plain/m", "openai/gpt-6", "gemini/gemini-4", "claude/claude-opus-5", "openrouter/m"]
 few = ["plain/m", "plain/n"]
+thinkers = ["plain/m", "deep/deepseek-v4", "claude/claude-opus-5"]
 """
 READERS = {
     ANTHROPIC: ["claude/claude-opus-5", "openrouter/m"],
@@ -113,6 +119,13 @@ def test_other_surfaces_stay_by_the_seal(surface: str, own: str, format: str) ->
     """What a translator sealed says whose it is; what is not sealed is the surface's own."""
     text = "EqQBCgIYAhIM" if format == own else sealed(Seal(format, "encrypted", "i", "x"))
     assert asked(surface, SIGNED[surface](text)) == READERS[format]
+
+
+def test_conversation_stays_with_another_who_signs_as_claude_does() -> None:
+    """DeepSeek's thoughts come back to it, in its own Messages API, and are not sent to Claude alone, which would refuse them."""
+    assert asked("messages", SIGNED["messages"]("0b1f"), model="thinkers") == ["deep/deepseek-v4", "claude/claude-opus-5"]
+    thought = {"type": "reasoning.text", "text": "hm", "signature": "s", "format": ANTHROPIC}
+    assert asked("chat", chat(thought), model="thinkers") == ["claude/claude-opus-5"]
 
 
 def test_conversation_that_nobody_reads_is_sent_to_all() -> None:
