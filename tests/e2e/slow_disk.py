@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-WRITE_S = SYNC_S = 0.15
+WAIT_S = float(os.environ.get("TOLLWAY_TEST_DISK_S", "0.15"))
 
 
 def slow_down() -> None:
@@ -23,12 +23,12 @@ def slow_down() -> None:
     plain_write, plain_sync = Disk.write, Disk.sync
 
     def write(fd: int, data: bytes) -> int:
-        time.sleep(WRITE_S)
+        time.sleep(WAIT_S)
         return plain_write(fd, data)
 
     def sync(self: Disk, fd: int) -> None:
         size, path = os.fstat(fd).st_size, os.readlink(f"/proc/self/fd/{fd}")
-        time.sleep(SYNC_S)
+        time.sleep(WAIT_S)
         plain_sync(self, fd)
         with open(os.environ["TOLLWAY_TEST_DURABLE"], "a", encoding="utf-8") as noted:
             noted.write(f"{size} {path}\n")

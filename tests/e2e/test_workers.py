@@ -172,7 +172,7 @@ def test_worker_that_hangs_is_ended_and_replaced(tmp_path: Path) -> None:
     with house(tmp_path, TOLLWAY_WORKER_SILENT_S="4") as (_, _, edge, account):
         wait_until(lambda: all(each.get("status") == "ready" for each in workers_of(edge).values()))
         victim, _ = children(edge.pid)
-        time.sleep(1.0)  # it has to have been heard of once
+        time.sleep(3.0)  # it has to have been heard of once, which nothing tells: looks are 0.7 s apart
         os.kill(victim, signal.SIGSTOP)
         wait_until(lambda: "answers nothing for 4 s: it is ended" in edge.log and not is_running(victim))
         wait_until(lambda: len(children(edge.pid)) == 2 and edge.log.count("serves in epoch") >= 3)
@@ -207,10 +207,10 @@ def test_other_number_of_workers_ships_what_the_others_left(tmp_path: Path) -> N
         wait_until(lambda: len(records(collector, account.name)) == 20)
         asked = 20
         for workers, nodes in (("1", {"edge@0", "edge@1"}), ("2", {"edge"})):
-            asked += 20
-            assert [ask(edge, account)[0] for _ in range(10)] == [200] * 10  # so that each has a lease
+            asked += 40
+            assert [ask(edge, account)[0] for _ in range(20)] == [200] * 20  # so that each has a lease
             collector.kill()
-            assert [ask(edge, account)[0] for _ in range(10)] == [200] * 10
+            assert [ask(edge, account)[0] for _ in range(20)] == [200] * 20  # so that each has something to ship
             assert edge.stop() == 75
             collector.start()
             assert nodes_left(edge) == nodes

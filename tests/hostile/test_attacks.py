@@ -19,6 +19,8 @@ MIB_MAX = 512
 WAIT_S_MAX = 15.0
 """On a machine that does other things; `scripts/soak hostile` prints what it is on one that does not."""
 SECONDS = 3.0
+BURST = 400
+QUEUE = Path("/proc/sys/net/core/somaxconn")
 LIMITED = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); os.execv(sys.argv[1], sys.argv[1:])"
 
 
@@ -77,6 +79,7 @@ def test_silent_connections_leave_descriptors_for_others(tmp_path: Path) -> None
         assert len(os.listdir(f"/proc/{edge.pid}/fd")) < 200
 
 
+@pytest.mark.skipif(QUEUE.exists() and int(QUEUE.read_text()) < BURST, reason="this kernel lets fewer connections wait")
 def test_request_is_served_in_the_midst_of_a_burst_of_silent_connections(tmp_path: Path) -> None:
     """All of them wait to be accepted when the edge, with 256 descriptors, comes to its next turn: none is reset unheard."""
     edge = Edge(tmp_path, "")
@@ -88,7 +91,7 @@ def test_request_is_served_in_the_midst_of_a_burst_of_silent_connections(tmp_pat
         callers = []
         os.kill(edge.pid, signal.SIGSTOP)
         try:
-            for number in range(400):
+            for number in range(BURST):
                 connection = burst.enter_context(socket.create_connection(("127.0.0.1", edge.port), timeout=20))
                 if number % 40 == 20:
                     connection.sendall(f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)

@@ -107,8 +107,8 @@ async def test_trimmer_looks_on_until_it_is_cancelled() -> None:
 def test_free_pages_below_a_block_that_lives_are_given_back() -> None:
     """Blocks too small for the C library to give back by itself, with one behind them."""
     assert sys.platform == "linux"
-    blocks = [bytes(100_000) for _ in range(1_000)]
-    last = bytes(100_000)
+    blocks = [b"x" * 100_000 for _ in range(1_000)]  # written: pages of zeros that nobody touched are not resident
+    last = b"x" * 100_000
     held = resident_bytes()
     del blocks
     trim()

@@ -261,9 +261,10 @@ async def test_reload_of_a_torn_file_that_reads(folder: Folder, cut: int) -> Non
 @contextmanager
 def no_permission() -> Iterator[None]:
     """As somebody who may not read what this test made; nothing stops root but not being it."""
-    if os.geteuid():
-        pytest.skip("only root can be somebody else")
-    os.seteuid(65_534)
+    try:
+        os.seteuid(65_534)
+    except OSError:
+        pytest.skip("only root can be somebody else, and not in every container")
     try:
         yield
     finally:
