@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.answers import DONE, Delay, completion, delta, event, respond, stream, usage_chunk
 from tests.books import records
 from tests.e2e.conftest import providers_toml
@@ -22,12 +24,12 @@ from tests.provider import Provider
 
 
 @contextmanager
-def house(folder: Path, **env: str) -> Iterator[tuple[Provider, Collector, Edge, Account]]:
+def house(folder: Path, workers: int = 2, **env: str) -> Iterator[tuple[Provider, Collector, Edge, Account]]:
     with Provider() as provider, Collector(folder / "collector") as collector:
-        edge = Edge(folder / "edge", providers_toml(provider), collector=collector, TOLLWAY_WORKERS="2", **env)
+        edge = Edge(folder / "edge", providers_toml(provider), collector=collector, TOLLWAY_WORKERS=str(workers), **env)
         provider.script("model-1", respond(completion()))
         with edge:
-            wait_until(lambda: edge.log.count("serves in epoch") >= 2)
+            wait_until(lambda: edge.log.count("serves in epoch") >= workers)
             yield provider, collector, edge, make_account(collector, "caller", "100.00")
 
 
@@ -199,25 +201,21 @@ def test_worker_that_ends_again_and_again_takes_no_callers(tmp_path: Path) -> No
         assert "Traceback" not in edge.log
 
 
-def test_other_number_of_workers_ships_what_the_others_left(tmp_path: Path) -> None:
-    """What a start with other workers, or with none, left in its folders is at the collector soon after the next start: from two
-    to one, and back."""
-    with house(tmp_path) as (_, collector, edge, account):
-        assert [ask(edge, account)[0] for _ in range(20)] == [200] * 20
+@pytest.mark.parametrize(("before", "after", "nodes"), [(2, 1, {"edge@0", "edge@1"}), (1, 2, {"edge"})])
+def test_other_number_of_workers_ships_what_the_others_left(tmp_path: Path, before: int, after: int, nodes: set[str]) -> None:
+    """What a start with other workers, or with none, left in its folders is at the collector soon after the next start."""
+    with house(tmp_path, before) as (_, collector, edge, account):
+        assert [ask(edge, account)[0] for _ in range(20)] == [200] * 20  # so that each has a lease
         wait_until(lambda: len(records(collector, account.name)) == 20)
-        asked = 20
-        for workers, nodes in (("1", {"edge@0", "edge@1"}), ("2", {"edge"})):
-            asked += 40
-            assert [ask(edge, account)[0] for _ in range(20)] == [200] * 20  # so that each has a lease
-            collector.kill()
-            assert [ask(edge, account)[0] for _ in range(20)] == [200] * 20  # so that each has something to ship
-            assert edge.stop() == 75
-            collector.start()
-            assert nodes_left(edge) == nodes
-            edge.env["TOLLWAY_WORKERS"] = workers
-            edge.start()
-            wait_until(lambda: not nodes_left(edge) & nodes)  # noqa: B023
-            assert len(records(collector, account.name)) == asked
+        collector.kill()
+        assert [ask(edge, account)[0] for _ in range(20)] == [200] * 20  # so that each has something to ship
+        assert edge.stop() == 75
+        collector.start()
+        assert nodes_left(edge) == nodes
+        edge.env["TOLLWAY_WORKERS"] = str(after)
+        edge.start()
+        wait_until(lambda: not nodes_left(edge) & nodes)
+        assert len(records(collector, account.name)) == 40
 
 
 def nodes_left(edge: Edge) -> set[str]:
