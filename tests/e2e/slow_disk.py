@@ -2,7 +2,8 @@
 mistake in the order of money. What goes out before its line was written, or is durable, is then on the wire long enough to be
 seen.
 
-What of which file is on the medium stands in the file that TOLLWAY_TEST_DURABLE names, a line `<bytes> <path>` after each sync.
+How many seconds, says TOLLWAY_TEST_DISK_S. What of which file is on the medium stands in the file that TOLLWAY_TEST_DURABLE
+names, a line `<bytes> <path>` after each sync.
 
     python -m tests.e2e.slow_disk MISTAKE serve
 """
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-WAIT_S = float(os.environ.get("TOLLWAY_TEST_DISK_S", "0.15"))
+WAIT_S = float(os.environ["TOLLWAY_TEST_DISK_S"])
 
 
 def slow_down() -> None:

@@ -23,7 +23,7 @@ from tests.provider import Provider, Request
 
 SMALL, LARGE = 20, 200_000
 SHAPES = list(itertools.product((SMALL, LARGE), (False, True)))
-MISTAKEN_DISK_S = "0.6"
+DISK_S, MISTAKEN_DISK_S = "0.15", "0.6"
 
 
 def journal(edge: Edge) -> str:
@@ -49,7 +49,7 @@ def running(provider: Provider, folder: Path, server: str, mistake: str, durabil
         TOLLWAY_SERVER=server,
         TOLLWAY_DURABILITY=durability,
         TOLLWAY_TEST_DURABLE=str(folder / "durable"),
-        **({} if mistake == "none" else {"TOLLWAY_TEST_DISK_S": MISTAKEN_DISK_S}),
+        TOLLWAY_TEST_DISK_S=DISK_S if mistake == "none" else MISTAKEN_DISK_S,
     )
     edge.command = [sys.executable, "-m", "tests.e2e.slow_disk", mistake, "serve"]
     with edge:

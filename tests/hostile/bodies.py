@@ -147,16 +147,19 @@ max_output_tokens = 1_000
 
 async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """A provider."""
-    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-        while True:
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
-            await reader.readexactly(int(length or b"0"))
-            said = b'{"error":{"message":"no","type":"invalid_request_error"}}'
-            writer.write(
-                b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said)
-            )
-    writer.close()
+    try:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+                await reader.readexactly(int(length or b"0"))
+                said = b'{"error":{"message":"no","type":"invalid_request_error"}}'
+                writer.write(
+                    b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+                    % (len(said), said)
+                )
+    finally:  # also when the loop ends, which no writer may outlive
+        writer.close()
 
 
 def case(random: Random) -> tuple[str, bytes]:
