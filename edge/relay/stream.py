@@ -171,7 +171,7 @@ class StreamForwarder:
                     if sent:
                         await self._pass(sent)
                 rewrite.is_notable = rewrite.is_framing = False
-                exchange.sink = self._pour if not (context.has_left or rewrite.is_finished) else None
+                exchange.sink = self._pour if self.is_open and not (context.has_left or rewrite.is_finished) else None
                 # A poke wakes who reads: what ended it from outside while something was sent is seen here.
                 data = None if context.cancel_reason is not None else await read()
                 if context.cancel_reason is not None and not context.drains(generation.attempt.provider):

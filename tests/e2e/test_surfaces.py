@@ -9,7 +9,7 @@ import openai
 import pytest
 from google import genai
 
-from tests.answers import Answer, respond, spoken, stream
+from tests.answers import Answer, cut_at_random, respond, spoken, stream
 from tests.processes import Account, Edge, make_account
 from tests.provider import Provider
 from tests.routing.translate import streams
@@ -265,6 +265,17 @@ def test_gemini_on_every_provider(edge: Edge, account: Account, provider: Provid
         provider.script(model, respond(_chat()))
         whole = made.models.generate_content(model=f"mock/{model}", contents="Say hello.")
         assert whole.text == "Hello there."
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_head_goes_before_the_first_part_that_is_passed_on(
+    seed: int, edge: Edge, account: Account, provider: Provider, model: str
+) -> None:
+    """A provider's first parts may say nothing to a caller of Google's, and the text comes a moment later."""
+    provider.script(model, cut_at_random(stream(spoken()), 8, seed, gap_s=0.004))
+    made = genai.Client(api_key=account.key, http_options={"base_url": f"http://127.0.0.1:{edge.port}"})
+    pieces = made.models.generate_content_stream(model=f"mock/{model}", contents="Say hello.")
+    assert "".join(piece.text or "" for piece in pieces) == "Hello there."
 
 
 def test_batches_of_vectors_with_googles_sdk(edge: Edge, account: Account) -> None:
