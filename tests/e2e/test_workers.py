@@ -22,6 +22,9 @@ from tests.processes import COMMAND, Account, Collector, Edge, Reply, get, make_
 from tests.processes import ask as http_ask
 from tests.provider import Provider
 
+pytestmark = pytest.mark.timeout(180)
+"""Each starts several processes, one behind another."""
+
 
 @contextmanager
 def house(folder: Path, workers: int = 2, **env: str) -> Iterator[tuple[Provider, Collector, Edge, Account]]:
