@@ -130,6 +130,12 @@ class Meter(msgspec.Struct, eq=False):
             self.deltas += 1
             self.text_bytes += size
 
+    def count_text(self, size: int) -> None:
+        """A text of that many bytes, if it is one."""
+        if size:
+            self.deltas += 1
+            self.text_bytes += size
+
     def observe_unread(self, event: bytes) -> None:
         """Count an event that cannot be read and is passed on: its texts if they can be found, else all its bytes."""
         before = self.deltas

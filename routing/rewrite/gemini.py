@@ -16,7 +16,7 @@ from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
 from routing.rewrite.answer import Identity, failure_of_error
-from routing.rewrite.named_events import NamedEvents, usage_with_cost
+from routing.rewrite.named_events import NamedEvents, usage_with_cost, without
 from routing.wire.members import REFUSED, Members, decode_members, replace
 from routing.wire.sse import payload_of
 from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
@@ -24,7 +24,7 @@ from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
 _encode: Final = msgspec.json.encode
 _NOTHING: Final = (b"", b"null")
 _NAMES: Final = re.compile(rb'"(responseId|modelVersion)"\s*:\s*"[^"\\]*"')
-_find_decisive: Final = re.compile(rb'"(?:finishReason|error|promptFeedback)"').search
+_find_decisive: Final = re.compile(rb'"(?:finishReason|error|promptFeedback|groundingMetadata)"').search
 STATUSES: Final = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -44,6 +44,8 @@ STATUSES: Final = {
 class _Candidate(msgspec.Struct, gc=False):
     finish_reason: Any = msgspec.field(default=None, name="finishReason")
     index: Any = 0
+    grounding: Raw = msgspec.field(default=Raw(b""), name="groundingMetadata")
+    """What was found, and the answer's sentences once more: no further text of a model's."""
 
 
 class _Answer(msgspec.Struct, gc=False):
@@ -152,7 +154,7 @@ class GeminiStream(NamedEvents):
             return self._end_with(bytes(answer.error))
         if isinstance(answer.response_id, str):
             self.upstream_id = self.upstream_id or answer.response_id[:FOREIGN_CHARS_MAX]
-        self._count(payload)
+        self._count(without(payload, [candidate.grounding for candidate in answer.candidates or ()]))
         observe(answer.usage, self.meter)
         for candidate in answer.candidates or ():
             self.has_begun = True
@@ -225,7 +227,8 @@ def whole(body: bytes, identity: Identity, meter: Meter, *names: str) -> tuple[b
         raise AttemptFailed(failure_of_error(bytes(answer.error), Sent.REQUEST))
     if not any(name in members for name in names):
         raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail=f"no {names[0]}"))
-    meter.observe_text(bytes(members.get("candidates", b"")))
+    said = bytes(members.get("candidates", b""))
+    meter.observe_text(without(said, [candidate.grounding for candidate in answer.candidates or ()]))
     observe(answer.usage, meter)
     reasons = [each.finish_reason for each in answer.candidates or () if isinstance(each.finish_reason, str)]
     values = {name: value for name, value in _named(identity).items() if name in members}

@@ -15,7 +15,7 @@ from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
 from routing.rewrite.answer import Identity, failure_of_error
-from routing.rewrite.named_events import TEXT, NamedEvents, usage_with_cost
+from routing.rewrite.named_events import TEXT, NamedEvents, usage_with_cost, without
 from routing.wire.members import REFUSED, decode_members, replace
 from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
 
@@ -30,10 +30,16 @@ class _Message(msgspec.Struct, gc=False):
     error: Raw = Raw(b"")
 
 
+class _Block(msgspec.Struct, gc=False):
+    type: Any = None
+    content: Raw = Raw(b"")
+
+
 class _Event(msgspec.Struct, gc=False):
     message: _Message | None = None
     delta: _Message | None = None
     index: Any = None
+    content_block: Raw = Raw(b"")
     usage: Raw = Raw(b"")
     error: Raw = Raw(b"")
 
@@ -43,6 +49,7 @@ class _Tier(msgspec.Struct, gc=False):
 
 
 _decode_event = msgspec.json.Decoder(_Event).decode
+_decode_blocks = msgspec.json.Decoder(list[_Block]).decode
 _decode_message = msgspec.json.Decoder(_Message).decode
 _decode_tier = msgspec.json.Decoder(_Tier).decode
 
@@ -66,6 +73,17 @@ def error_body(refusal: Refusal, request_id: str = "") -> bytes:
     if request_id:
         body["request_id"] = request_id
     return _encode(body)
+
+
+def _said_in(blocks: bytes) -> bytes:
+    """A list of blocks without what the provider's own tools answered (`mcp_tool_result` and its like): no model wrote that."""
+    if b'_tool_result"' not in blocks:
+        return blocks
+    try:
+        found = _decode_blocks(blocks)
+    except REFUSED:
+        return blocks
+    return without(blocks, [each.content for each in found if isinstance(each.type, str) and each.type.endswith("_tool_result")])
 
 
 class MessagesStream(NamedEvents):
@@ -104,7 +122,7 @@ class MessagesStream(NamedEvents):
             self.is_done = self.is_over = True
         elif kind == "content_block_start":
             self._open_block = event.index if isinstance(event.index, int) else None
-            self._count(payload)
+            self._count(_said_in(b"[%b]" % bytes(event.content_block)))
         elif kind == "content_block_stop":
             self._open_block = None
         return None
@@ -190,9 +208,7 @@ def whole(body: bytes, identity: Identity, meter: Meter) -> tuple[bytes, str, st
     if "content" not in members:
         raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no content"))
     usage = bytes(message.usage)
-    text = sum(map(len, TEXT.findall(bytes(members["content"]))))
-    meter.deltas += 1 if text else 0
-    meter.text_bytes += text
+    meter.count_text(sum(map(len, TEXT.findall(_said_in(bytes(members["content"]))))))
     if usage and usage != b"null":
         meter.observe_usage(usage)
         try:

@@ -8,6 +8,7 @@ Source: Anthropic's Messages and OpenAI's Responses references; recorded streams
 """
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -48,6 +49,16 @@ def usage_with_cost(usage: Raw | None, meter: Meter, counts: dict[str, int]) -> 
         values |= {name: Raw(b"%d" % number) for name, number in counts.items()}
         values["usage_source"] = Raw(_encode(bill.source))
     return Raw(replace(bytes(usage), members, values)) if members and usage is not None else Raw(_encode(values))
+
+
+def without(text: bytes, found: Iterable[Raw]) -> bytes:
+    """A JSON text without those lists and objects in it: what tools found and answered, which no model wrote. One with a quote in
+    it stands in no string."""
+    for raw in found:
+        value = bytes(raw)
+        if value.startswith((b"[", b"{")) and b'"' in value:
+            text = text.replace(value, b"0")
+    return text
 
 
 class NamedEvents:
@@ -191,10 +202,7 @@ class NamedEvents:
         self._mark = payload[found.start() : found.start(1)]
 
     def _count(self, payload: bytes) -> None:
-        size = sum(map(len, TEXT.findall(payload)))
-        if size:
-            self.meter.deltas += 1
-            self.meter.text_bytes += size
+        self.meter.count_text(sum(map(len, TEXT.findall(payload))))
 
     def _take(self, kind: str, payload: bytes) -> bytes | None:
         raise NotImplementedError

@@ -15,7 +15,7 @@ from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
 from routing.rewrite.answer import Identity, failure_of_error
-from routing.rewrite.named_events import TEXT, NamedEvents, usage_with_cost
+from routing.rewrite.named_events import TEXT, NamedEvents, usage_with_cost, without
 from routing.wire.members import REFUSED, Members, decode_members, replace
 from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
 
@@ -56,6 +56,17 @@ class _Event(msgspec.Struct, gc=False):
     sequence_number: Any = None
 
 
+class _Item(msgspec.Struct, gc=False):
+    """What was found or answered for an item: the pages of a search of files, the output of a program, a server's tools."""
+
+    results: Raw = Raw(b"")
+    output: Raw = Raw(b"")
+    outputs: Raw = Raw(b"")
+    tools: Raw = Raw(b"")
+
+
+_has_answers = re.compile(rb'"(?:results|outputs?|tools)"\s*:').search
+_decode_items = msgspec.json.Decoder(list[_Item]).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_response = msgspec.json.Decoder(_Response).decode
 
@@ -96,6 +107,16 @@ def _observe(response: _Response, meter: Meter) -> str:
     if isinstance(reason, str):
         return {"max_output_tokens": "length"}.get(reason, reason)[:SHORT_CHARS_MAX]
     return "stop" if response.status == "completed" else ""
+
+
+def _text_bytes(items: bytes) -> int:
+    """Bytes of what a model wrote in a list of items."""
+    if _has_answers(items) is not None:
+        try:
+            items = without(items, [raw for item in _decode_items(items) for raw in msgspec.structs.astuple(item)])
+        except REFUSED:
+            pass
+    return sum(map(len, TEXT.findall(items)))
 
 
 class ResponsesStream(NamedEvents):
@@ -150,7 +171,7 @@ class ResponsesStream(NamedEvents):
     def _count_item(self, item: bytes) -> None:
         """An item that comes whole is text that no delta told: it counts if the stream is cut off before its usage. Items may be
         interleaved, so what all that are done have said is held against what all deltas have."""
-        self._said_bytes += sum(map(len, TEXT.findall(item)))
+        self._said_bytes += _text_bytes(b"[%b]" % item)
         if self._said_bytes > self.meter.text_bytes:
             self.meter.text_bytes = self._said_bytes
             self.meter.deltas += 1
@@ -209,9 +230,7 @@ def whole(body: bytes, identity: Identity, meter: Meter) -> tuple[bytes, str, st
         raise AttemptFailed(failure_of_error(bytes(response.error), Sent.REQUEST))
     if "output" not in members:
         raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no output"))
-    text = sum(map(len, TEXT.findall(bytes(response.output))))
-    meter.deltas += 1 if text else 0
-    meter.text_bytes += text
+    meter.count_text(_text_bytes(bytes(response.output)))
     finish = _observe(response, meter)
     values = {"id": identity.id_json, "model": identity.model_json}
     values["usage"] = usage_with_cost(members.get("usage"), meter, counts_of(meter))

@@ -245,3 +245,61 @@ def test_item_that_comes_whole_counts_before_the_usage_comes(stream: list[bytes]
         rewrite.feed(event)
     assert rewrite.meter.text_bytes == text_bytes
     assert rewrite.meter.tokens.completion >= text_bytes // 4
+
+
+PAGES = [{"file_id": "file_1", "filename": "a.pdf", "score": 0.9, "text": "x" * 40_000}]
+ITEMS: list[dict[str, Any]] = [
+    {"id": "fs_1", "type": "file_search_call", "status": "completed", "queries": ["q"], "results": PAGES},
+    {"id": "ci_1", "type": "code_interpreter_call", "code": "1", "outputs": [{"type": "logs", "text": "x" * 40_000}]},
+    {"id": "sh_1", "type": "shell_call_output", "call_id": "c", "output": [{"type": "output", "text": "x" * 40_000}]},
+    {"id": "ml_1", "type": "mcp_list_tools", "tools": [{"name": "f", "input_schema": {"default": {"text": "x" * 40_000}}}]},
+    {"id": "msg_1", "type": "message", "role": "assistant", "content": [{"type": "output_text", "text": 'y"' + "y" * 397}]},
+    {"id": "fc_1", "type": "function_call", "call_id": "d", "name": "f", "arguments": "", "results": None},
+]
+BLOCKS: list[dict[str, Any]] = [
+    {"type": "mcp_tool_use", "id": "u", "name": "f", "input": {}, "server_name": "s"},
+    {"type": "mcp_tool_result", "tool_use_id": "u", "is_error": False, "content": [{"type": "text", "text": "x" * 40_000}]},
+    {"type": "text", "text": 'y"' + "y" * 397},
+]
+COUNTED = {"input_tokens": 9, "output_tokens": 100, "total_tokens": 109}
+
+
+def response(usage: Any) -> bytes:
+    done = {"id": "resp_1", "status": "completed", "output": ITEMS, "usage": usage, "model": "m"}
+    items = [_named("response.output_item.done", output_index=at, item=item) for at, item in enumerate(ITEMS)]
+    return b"".join([*items, _named("response.completed", response=done)])
+
+
+def message(usage: Any) -> bytes:
+    blocks = [
+        _named("content_block_start", index=at, content_block=block) + _named("content_block_stop", index=at)
+        for at, block in enumerate(BLOCKS)
+    ]
+    more = {} if usage is None else {"usage": usage}
+    return b"".join(
+        [
+            _named("message_start", message={"id": "m", "model": "x", "content": []}),
+            *blocks,
+            _named("message_delta", delta={"stop_reason": "end_turn"}, **more),
+            _named("message_stop"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("usage", [None, COUNTED], ids=["no usage", "usage"])
+def test_what_a_tool_of_the_provider_answers_is_no_text_of_a_models(kind: str, usage: Any) -> None:
+    """Whole and in a stream, cut anywhere: it is neither counted nor held against the usage that the provider tells."""
+    stream = message(usage) if kind == "messages" else response(usage)
+    source = "counted" if usage is None else "provider"
+    for size in (7, 100_000):
+        rewrite = machine(kind)
+        run(rewrite, stream, size)
+        assert rewrite.meter.text_bytes == 400
+        assert (rewrite.meter.source, rewrite.meter.tokens.completion) == (source, 100)
+    meter = Meter(Tariff(RATES), 9)
+    if kind == "messages":
+        whole_message(json.dumps({"type": "message", "content": BLOCKS, "usage": usage}).encode(), IDENTITY, meter)
+    else:
+        whole_response(json.dumps({"status": "completed", "output": ITEMS, "usage": usage}).encode(), IDENTITY, meter)
+    assert (meter.source, meter.tokens.completion) == (source, 100)
