@@ -1,6 +1,7 @@
 """Chat's chunks → Gemini's stream of answers: one state machine; a whole answer is that stream put together.
 
-Rule: a call of a tool goes out whole, so calls wait for the end; so do the finish and the usage, which are one last event.
+Rule: a call of a tool goes out whole, so calls wait for the end; so do the finish and the usage, which are one last event. Of an
+answer that breaks, the calls that are whole go out before its error: they are charged, and no piece of them has gone out.
 Limits: choices behind the first have no place, nor have annotations.
 """
 
@@ -55,16 +56,27 @@ class Called:
         self.id = self.name = b""
         self.pieces: list[bytes] = []
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether its arguments have come to their end. Of one that has none yet that cannot be known."""
+        return bool(self.pieces) and _is_object(decoded(joined(self.pieces)).encode())
+
     def part(self) -> bytes:
         text = joined(self.pieces) if self.pieces else b'"{}"'
         arguments = decoded(text).encode() or b"{}"
-        try:
-            decode_members(arguments)
-        except REFUSED:
+        if not _is_object(arguments):
             # What a model wrote that is no object cannot stand there; it is told as the text that it is.
             arguments = b'{"arguments":%b}' % text
         named = b'"id":%b,' % self.id if self.id else b""
         return b'{"functionCall":{%b"name":%b,"args":%b}}' % (named, self.name or b'""', arguments)
+
+
+def _is_object(text: bytes) -> bool:
+    try:
+        decode_members(text)
+    except REFUSED:
+        return False
+    return True
 
 
 class ChatToGemini(ChunkTranslator):
@@ -83,7 +95,8 @@ class ChatToGemini(ChunkTranslator):
         if self._is_over:
             return b""
         self._is_over = True
-        return b"data: %b\r\n\r\n" % error_body(refusal)
+        calls = b",".join([called.part() for called in self._called if called.is_whole])
+        return (self._event(calls) if calls else b"") + b"data: %b\r\n\r\n" % error_body(refusal)
 
     def _begin(self) -> bytes:
         self._has_begun = True

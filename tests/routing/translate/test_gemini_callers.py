@@ -104,12 +104,39 @@ def test_broken_answer_is_said_in_googles_words() -> None:
     assert chain.fail(Refusal(500, "x", "again")) == b""
 
 
+@pytest.mark.parametrize(
+    "end",
+    [[], [b'{"error":{"message":"busy","code":503}}'], [chunk(finish="error")]],
+    ids=["no end", "an error", "a finish that is one"],
+)
+@pytest.mark.parametrize("size", [1, 40, 10_000])
+def test_calls_that_are_whole_go_out_before_the_error(end: list[bytes], size: int) -> None:
+    """Others' callers have had them by then, and they are charged. Of one that is not whole nothing is told."""
+    said = [chunk({"content": "so"}), *MIXED[:4], MIXED[4], *end]
+    chain = streams.chain("chat", "gemini")
+    sent = streams.run(chain, streams.framed("chat", said).removesuffix(b"data: [DONE]\n\n"), size)
+    *events, last = streams.events(sent + chain.fail(Refusal(503, "provider_overloaded", "it is overloaded")))
+    assert parts_of(events) == [{"text": "so"}, {"functionCall": {"id": "a", "name": "f", "args": {"x": 1}}}]
+    assert all("finishReason" not in event["candidates"][0] for event in events)
+    assert last["error"]["status"] in ("UNAVAILABLE", "INTERNAL")
+    assert chain.fail(Refusal(500, "x", "again")) == b""
+
+
 def test_end_of_credit_is_a_regular_end() -> None:
     """With the finish of a cap, and the cost."""
     chain = streams.chain("chat", "gemini")
     events = streams.events(chain.feed(b"data: " + chunk({"content": "hi"}) + b"\n\n") + chain.cut())
     assert events[-1]["candidates"][0]["finishReason"] == "MAX_TOKENS"
     assert events[-1]["usageMetadata"]["cost"] > 0
+
+
+def test_calls_before_the_end_of_credit_go_out() -> None:
+    """In its last event."""
+    chain = streams.chain("chat", "gemini")
+    sent = b"".join([chain.feed(b"data: %b\n\n" % each) for each in MIXED])
+    events = streams.events(sent + chain.cut())
+    assert [part["functionCall"]["args"] for part in parts_of(events)] == [{"x": 1}, {"y": 2}]
+    assert events[-1]["candidates"][0]["finishReason"] == "MAX_TOKENS"
 
 
 def test_conversation_goes_around() -> None:
