@@ -1,7 +1,7 @@
 """The workers' figures as one: their expositions added up.
 
 Rule: counters, histograms and gauges of several processes of one machine are sums (open requests, resident bytes, how many are
-ready). Where a sum makes no sense (a lag, an age, a bound) the largest one stands for the machine; the smallest of what is left.
+ready). Where a sum makes no sense (a lag, an age) the largest one stands for the machine; the smallest of what is left.
 Limits: exemplars are left out; each belongs to one process. Source: the Prometheus text exposition format, OpenMetrics 1.0.
 """
 
@@ -18,7 +18,7 @@ LARGEST = (
     "_away",
     "_age_seconds",
     "_time_seconds",
-    "_max",
+    "_seconds_max",
     "_info",
     "_version",
 )

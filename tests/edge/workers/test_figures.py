@@ -57,3 +57,14 @@ def test_what_is_left_is_the_smallest_and_what_waits_the_oldest() -> None:
         "tollway_config_last_reload_success": "0",
         "tollway_oldest_unshipped_seconds": "90",
     }
+
+
+def test_what_each_worker_may_have_or_has_lost_adds_up() -> None:
+    """A bound is beside the sum of what it bounds, and a loss of one is no smaller for that of another; a silence is one's."""
+    one = "tollway_caller_connections_max 100\ntollway_orphans_lost_nano_max 7\ntollway_stream_silence_seconds_max 3\n"
+    told = dict(line.split(" ") for line in add_up((one, one)).splitlines())
+    assert told == {
+        "tollway_caller_connections_max": "200",
+        "tollway_orphans_lost_nano_max": "14",
+        "tollway_stream_silence_seconds_max": "3",
+    }
