@@ -27,7 +27,7 @@ log = logging.getLogger("tollway.journal")
 RESCAN_S = 60.0
 """How often a running process looks for siblings that died."""
 RETRY_S = 2.0
-"""How soon it looks again after a failure."""
+"""How soon it looks again after a failure, and where a lock is held: by one who dies, or who only looks (`journal status`)."""
 PAUSE_S = 0.0002
 QUARANTINE_LINES_MAX = 1000
 
@@ -69,7 +69,7 @@ class Recovery:
                 if old is not None:
                     hand_over(old)
             self.problem = "" if is_whole else "the journals of processes that died cannot all be recovered"
-            await asyncio.sleep(rescan_s if is_whole else min(rescan_s, RETRY_S))
+            await asyncio.sleep(rescan_s if is_whole and self._adopted.issuperset(found) else min(rescan_s, RETRY_S))
 
     def epochs(self) -> list[int]:
         """The folders that are not ours already, oldest first."""

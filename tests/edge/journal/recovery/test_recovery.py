@@ -1,5 +1,6 @@
 """Recovery from real files: a child that is killed while it writes, damaged bytes, living siblings, the status of a folder."""
 
+import asyncio
 import os
 import random
 import signal
@@ -12,12 +13,15 @@ import pytest
 
 from edge.journal import Journal
 from edge.journal.files.disk import Disk
+from edge.journal.files.folder import lock_epoch
 from edge.journal.files.line import parse
 from edge.journal.files.segment import read_lines
+from edge.journal.recovery import recovery as recovery_module
 from edge.journal.recovery.old_epoch import OldEpoch
 from edge.journal.recovery.recovery import Recovery
 from edge.journal.status import status
 from tests.edge.generations import gen_id, intent, record
+from tests.patience import PATIENCE_S, until
 from usage.pricing import cost_nano
 from usage.record import Tokens, UsageRecord
 
@@ -229,3 +233,34 @@ def test_every_line_of_a_segment_is_read_in_pieces(tmp_path: Path) -> None:
     ends = [end for end, line, json in read_lines(Disk(), str(path)) if parse(line) == json]
     data = path.read_bytes()
     assert ends == [index + 1 for index, byte in enumerate(data) if byte == 10]
+
+
+class CountingDisk(Disk):
+    """Counts who wants a lock."""
+
+    tries = 0
+
+    def lock(self, path: str) -> int | None:
+        self.tries += 1
+        return super().lock(path)
+
+
+def test_epoch_that_somebody_held_for_a_moment_is_adopted_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`journal status` holds the lock while it looks, and a process until it is dead: that costs no whole round."""
+    monkeypatch.setattr(recovery_module, "RETRY_S", 0.01)
+    write_epoch(tmp_path, settled=3)
+    disk = CountingDisk()
+    found: list[OldEpoch] = []
+    held = lock_epoch(disk, f"{tmp_path}/node/1")
+    assert held is not None
+
+    async def look() -> None:
+        looking = asyncio.create_task(Recovery(str(tmp_path), "node", disk=disk).run(2, found.append, rescan_s=PATIENCE_S * 2))
+        await until(lambda: disk.tries > 1)
+        assert not found
+        disk.close(held)
+        await until(lambda: found)
+        looking.cancel()
+
+    asyncio.run(look())
+    assert [old.epoch for old in found] == [1]
