@@ -141,13 +141,17 @@ def _execute(collector: Collector, words: tuple[str, ...], far: _Far) -> Command
 
 
 def _run(collector: Collector, words: tuple[str, ...]) -> int:
-    if words and words[0] in ON_THE_MACHINE:
-        console.get().err(f"tollway: {ON_THE_MACHINE[words[0]]}\n")
-        return 1
+    named = next((word for word in words if not word.startswith("-")), "")  # `--` may stand before it
+    if named in ON_THE_MACHINE:
+        return _refused(ON_THE_MACHINE[named])
     parser: argparse.ArgumentParser = _Parser(prog="tollway", description="The account commands, at this collector.")
     account_commands(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
     arguments = parser.parse_args(words)
     if getattr(arguments, "textfile", None) is not None:
-        console.get().err("tollway: --textfile is a file on the collector's machine: let a timer there write it\n")
-        return 1
+        return _refused("--textfile is a file on the collector's machine: let a timer there write it")
     return apply(arguments.command_of, arguments, collector.store, name_of_store(os.environ))
+
+
+def _refused(reason: str) -> int:
+    console.get().err(f"tollway: {reason}\n")
+    return 1

@@ -69,6 +69,7 @@ def test_far_commands_that_are_wrong_are_told_as_near(collector: Collector, toke
         (("keys",), 2, "the following arguments are required"),
         (("nonsense",), 2, "invalid choice: 'nonsense'"),
         (("backup", "/tmp/x"), 1, "make it there"),
+        (("--", "backup", str(figures)), 1, "make it there"),
         (("verify", "--textfile", str(figures)), 1, "a file on the collector's machine"),
         (("verify", f"--text={figures}"), 1, "a file on the collector's machine"),
         (("collector",), 1, "on its own machine"),
