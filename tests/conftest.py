@@ -23,17 +23,19 @@ settings.load_profile(os.environ.get("TOLLWAY_TEST_EXAMPLES", "tollway"))
 """`few`, of scripts/coverage, is enough to run each line."""
 
 
-HANG_S = float(os.environ.get("TOLLWAY_TEST_HANG_S", "150"))
-"""After `timeout` (pyproject.toml) has failed a test it may hang again while it is torn down, where pytest-timeout looks
-no more: then the run ends, with the stacks of all threads. Long forms of tests bring their own limits (`-m deep`)."""
-_begun_s = time.monotonic()
+HANG_S = float(os.environ.get("TOLLWAY_TEST_HANG_S", "90"))
+"""After its `timeout` (pyproject.toml, or a mark) has failed a test it may hang again while it is torn down, where pytest-timeout
+looks no more: so long after it the run ends, with the stacks of all threads. Long forms of tests bring their own limits
+(`-m deep`)."""
+_test = "collection"
+_ends_s = time.monotonic() + HANG_S
 
 
 def _watch(stderr_fd: int) -> None:
-    while time.monotonic() - _begun_s < HANG_S:
+    while time.monotonic() < _ends_s:
         time.sleep(1.0)
     with os.fdopen(stderr_fd, "w") as stderr:
-        stderr.write(f"a test, or its end, takes longer than {HANG_S:g} s: the run ends here\n")
+        stderr.write(f"{_test}, or its end, hangs {HANG_S:g} s after its time-out: the run ends here\n")
         faulthandler.dump_traceback(file=stderr)
         stderr.flush()
     os._exit(1)
@@ -45,8 +47,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol() -> Iterator[None]:
-    """Each test begins the time anew."""
-    global _begun_s
-    _begun_s = time.monotonic()
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Each test begins the time anew, with what it has for itself."""
+    global _test, _ends_s
+    mark = item.get_closest_marker("timeout")
+    timeout_s = float(mark.args[0] if mark is not None else item.config.getini("timeout"))
+    _test, _ends_s = item.nodeid, time.monotonic() + timeout_s + HANG_S
     return (yield)

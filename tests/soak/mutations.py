@@ -17,7 +17,7 @@ from tests.soak.mutated.mutation import Mutation
 from tests.soak.report import Report
 
 ROOT = Path(__file__).parents[2]
-ENV = os.environ | {"TOLLWAY_TEST_HANG_S": "60"}
+ENV = os.environ | {"TOLLWAY_TEST_HANG_S": "40"}
 """A mistake that makes a test hang is caught when the run ends for it."""
 FAILED = 1
 """pytest's exit status when tests ran, and failed."""
