@@ -235,6 +235,13 @@ def get(port: int, path: str, headers: dict[str, str] | None = None) -> Reply:
     return ask(port, "GET", path, headers=headers)
 
 
+def figure(edge: Edge, name: str, labels: str = "") -> float:
+    """The sum of what `/metrics` says under that name, where `labels` stands among the labels; 0 when there is nothing."""
+    lines = get(edge.admin_port, "/metrics").body.decode().splitlines()
+    samples = [line for line in lines if line.partition("{")[0].partition(" ")[0] == name and labels in line]
+    return sum(float(line.rpartition(" ")[2]) for line in samples)
+
+
 def post(port: int, value: Any, headers: dict[str, str], path: str = "/v1/chat/completions") -> Reply:
     """POST a value as JSON, or bytes as they are."""
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
