@@ -1,8 +1,8 @@
 """Which credentials can be this deployment's at all, told by their mark and without the store.
 
-Rule: everything that the collector makes is marked: keys, and what opens something for a while (`Passing`). What is from before
-there were marks is taken as long as one of its kind can be used. What is neither was invented, and dies here: it costs a hash
-and no transaction.
+Rule: everything that the collector makes is marked: keys, and what opens something for a while (`ExpiringSecret`). What is from
+before there were marks is taken as long as one of its kind can be used. What is neither was invented, and dies here: it costs a
+hash and no transaction.
 """
 
 import os
@@ -16,26 +16,26 @@ from collector.store.contract import Tx
 from usage.key import ENTROPY_BYTES, is_checked, is_marked, is_well_formed, mint
 
 
-class Passing(NamedTuple):
+class ExpiringSecret(NamedTuple):
     """A kind of secret that opens something until it expires: its prefix, and the table that has the digests."""
 
     prefix: str
     table: str
 
 
-LINK: Final = Passing("login_", "login_links")
-SESSION: Final = Passing("session_", "sessions")
-CODE: Final = Passing("code_", "auth_codes")
+LINK: Final = ExpiringSecret("login_", "login_links")
+SESSION: Final = ExpiringSecret("session_", "sessions")
+CODE: Final = ExpiringSecret("code_", "auth_codes")
 KINDS: Final = (LINK, SESSION, CODE)
 KEYS: Final = "keys"
 Found = tuple[str, frozenset[str]]
 ASK_S = 10.0
 """How old what is known may be while it may still change: the last unmarked key is revoked, the first marked one is made."""
 _UNMARKED = re.compile(r"(code_)?[A-Za-z0-9_-]{43}").fullmatch
-"""The secrets of a `Passing` kind before there were marks."""
+"""The secrets of a `ExpiringSecret` kind before there were marks."""
 
 
-def make_secret(tx: Tx, kind: Passing) -> str:
+def make_secret(tx: Tx, kind: ExpiringSecret) -> str:
     """A new secret of this kind, 155 random bits with the deployment's mark. Its digest is to be kept, as marked."""
     return mint(os.urandom(ENTROPY_BYTES), bytes.fromhex(deployment_secret(tx)), kind.prefix)[0]
 
@@ -69,7 +69,7 @@ class Marks:
             return True
         return KEYS in self._unmarked and is_well_formed(text)
 
-    async def may_open(self, secret: str, kind: Passing) -> bool:
+    async def may_open(self, secret: str, kind: ExpiringSecret) -> bool:
         """Whether a secret, whatever was sent as one, is worth a look-up as one of this kind. Raises what `read` raises."""
         await self._ask()
         text = secret.encode("latin-1", "replace")

@@ -17,7 +17,7 @@ from collector.store.contract import Store, StoreUnavailable
 from usage.decoding import UNREADABLE, reason_of
 
 PERIOD_S = 1.0
-Told = tuple[SinkEvent, str]
+RecordedEvent = tuple[SinkEvent, str]
 """An event, and the record that it was made of."""
 BACKOFF_S, BACKOFF_S_MAX = 1.0, 60.0
 STOP_S_MAX = 5.0
@@ -77,9 +77,9 @@ class SinkRunner:
         self.published += len(row.payloads) - len(dead)
         return True
 
-    def _readable(self, payloads: Sequence[str], dead: list[str]) -> tuple[list[Told], str]:
+    def _readable(self, payloads: Sequence[str], dead: list[str]) -> tuple[list[RecordedEvent], str]:
         """What can be read as a record; what cannot is added to `dead`, for it would hold up all that is behind it."""
-        events: list[Told] = []
+        events: list[RecordedEvent] = []
         reason = ""
         for payload in payloads:
             try:
@@ -89,7 +89,7 @@ class SinkRunner:
                 reason = f"not a usage record: {reason_of(error)}"
         return events, reason
 
-    def _publish(self, events: Sequence[Told], dead: list[str]) -> str:
+    def _publish(self, events: Sequence[RecordedEvent], dead: list[str]) -> str:
         """Publish what can be; what cannot is added to `dead`. Why, of the last one."""
         if not events:
             return ""

@@ -11,7 +11,7 @@ import pytest
 
 from collector.accounts.accounts import KeyTerms, create_account, create_key
 from collector.accounts.authorization import Grant, challenge_of, issue_code
-from collector.accounts.marks import CODE, KINDS, LINK, SESSION, Passing
+from collector.accounts.marks import CODE, KINDS, LINK, SESSION, ExpiringSecret
 from collector.accounts.roles import create_credential
 from collector.app import create_app
 from collector.dashboard.access import ATTEMPTS_MAX, COOKIE
@@ -63,7 +63,7 @@ class Doors:
         headers = {"sec-fetch-site": "same-origin"}
         return (await self.http.post("/dashboard/login", data={"key": key}, headers=headers)).status_code
 
-    async def make(self, kind: Passing) -> str:
+    async def make(self, kind: ExpiringSecret) -> str:
         """A real secret of this kind, for the account `acct`."""
 
         def work(tx: Tx, now: int) -> str:
@@ -76,7 +76,7 @@ class Doors:
 
         return await self.collector.write(work)
 
-    async def open(self, kind: Passing, secret: str) -> int:
+    async def open(self, kind: ExpiringSecret, secret: str) -> int:
         """Try it where it opens something; the status."""
         self.http.cookies.clear()
         headers = {"sec-fetch-site": "same-origin"}
@@ -132,7 +132,7 @@ async def test_invented_key_at_the_sign_in_page_costs_no_transaction(doors: Door
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_invented_secret_that_expires_costs_no_transaction(doors: Doors, kind: Passing) -> None:
+async def test_invented_secret_that_expires_costs_no_transaction(doors: Doors, kind: ExpiringSecret) -> None:
     """A sign-in link, a session's cookie, an application's code: of the right shape without our mark, of the shape from before
     there were marks, or of none; refused as ever, without a look at the store."""
     made, other = await doors.make(kind), await doors.make(next(one for one in KINDS if one != kind))
@@ -145,7 +145,7 @@ async def test_invented_secret_that_expires_costs_no_transaction(doors: Doors, k
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_secret_from_before_there_were_marks_opens_until_it_expires(doors: Doors, kind: Passing) -> None:
+async def test_secret_from_before_there_were_marks_opens_until_it_expires(doors: Doors, kind: ExpiringSecret) -> None:
     """As long as there is one that has not expired, secrets of its shape are looked up."""
     secret = "code_" + OLD if kind == CODE else OLD
     await doors.make(kind)
