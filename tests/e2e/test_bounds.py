@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import re
 import select
 import socket
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from tests.answers import DONE, Step, completion, delta, event, respond, stream
 from tests.e2e.conftest import providers_toml
 from tests.e2e.statement import eventually
 from tests.patience import PATIENCE_S
-from tests.processes import Account, Edge, Reply, get, make_account, post
+from tests.processes import Account, Edge, Reply, figure, make_account, post
 from tests.provider import Provider
 
 NARROW = """
@@ -139,9 +138,7 @@ def test_reader_stopped_before_a_whole_answer(narrow: Edge, caller: Account, pro
 
 def callers_lost(edge: Edge) -> int:
     """Of the requests so far, how many ended because their caller was not there any more."""
-    text = get(edge.admin_port, "/metrics").body.decode()
-    found = re.search(r'^tollway_requests_total{provider="",status="499"} (\d+)$', text, re.MULTILINE)
-    return int(found[1]) if found else 0
+    return int(figure(edge, "tollway_requests_total", 'provider="",status="499"'))
 
 
 @pytest.mark.parametrize("host", ["", "host: a\r\nhost: b", "host: a b", "host: a/b", "host: a@b"])

@@ -12,7 +12,7 @@ from tests.answers import DONE, Gate, Step, completion, delta, event, respond, s
 from tests.e2e.oracle import cost_nano, nano
 from tests.e2e.statement import credit_nano, eventually, generation, wait_spent_nano
 from tests.e2e.test_streams import ask_stream, usage_in
-from tests.processes import Account, Edge, get, post, run, run_json
+from tests.processes import Account, Edge, figure, get, post, run, run_json
 from tests.provider import Provider
 
 HI: Any = [{"role": "user", "content": "hi"}]
@@ -56,9 +56,7 @@ def test_impossible_claim_is_told_to_the_operator(edge: Edge, account: Account, 
     provider.script(model, respond(completion("said", prompt=5_000_000)))
     ask(edge, account, model)
     ask(edge, account, model)
-    text = get(edge.admin_port, "/metrics").body.decode()
-    [line] = [line for line in text.splitlines() if line.startswith('tollway_usage_bounded_total{provider="mock"}')]
-    assert int(line.split()[-1]) >= 2
+    assert figure(edge, "tollway_usage_bounded_total", 'provider="mock"') >= 2
     assert edge.log.count("provider mock claims a usage that cannot be") == 1
 
 

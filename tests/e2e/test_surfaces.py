@@ -52,11 +52,6 @@ def claude(edge: Edge, account: Account) -> anthropic.Anthropic:
     return anthropic.Anthropic(base_url=f"http://127.0.0.1:{edge.port}/api", api_key=account.key, max_retries=0, timeout=20)
 
 
-@pytest.fixture
-def client(edge: Edge, account: Account) -> openai.OpenAI:
-    return openai.OpenAI(base_url=edge.base_url, api_key=account.key, max_retries=0, timeout=20)
-
-
 def recorded(name: str) -> Answer:
     return stream([streams.wire(name)])
 

@@ -9,10 +9,10 @@ import os
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 
 from tests.hostile.beside import chat
+from tests.patience import wait_until
 from tests.processes import Edge, get, make_account
 from usage import key as keys
 
@@ -92,13 +92,9 @@ def _of_requests(found: dict[str, int]) -> dict[str, int]:
 
 def _ask(edge: Edge, told: Path) -> dict[str, int]:
     """What it finds once nothing is under way."""
-    until_s = time.monotonic() + WAIT_S_MAX
-    while not _is_quiet(edge) and time.monotonic() < until_s:
-        time.sleep(0.05)
+    wait_until(lambda: _is_quiet(edge))
     os.kill(edge.pid, signal.SIGUSR2)
-    while not told.exists():
-        assert time.monotonic() < until_s, edge.log
-        time.sleep(0.05)
+    wait_until(told.exists)
     lines = (line.split() for line in told.read_text().splitlines())
     return {name: int(count) for name, count in lines}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.clients import agents
 from tests.clients.environments import MADE
-from tests.processes import Edge, get, make_account
+from tests.processes import Edge, figure, make_account
 from tests.provider import Provider
 from tests.soak.report import Report
 
@@ -58,6 +58,4 @@ def soak(report: Report, seed: int, count: int) -> None:
 
 def refused(edge: Edge) -> int:
     """How many requests were refused so far."""
-    text = get(edge.admin_port, "/metrics").body.decode()
-    lines = [line for line in text.splitlines() if 'status="402"' in line and line.startswith("tollway_requests_total{")]
-    return sum(int(float(line.rpartition(" ")[2])) for line in lines)
+    return int(figure(edge, "tollway_requests_total", 'status="402"'))

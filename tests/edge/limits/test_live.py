@@ -16,7 +16,8 @@ import pytest
 
 from routing.table.config import Limits
 from tests.answers import DONE, Answer, Gate, Step, completion, delta, event, respond, spoken, stream
-from tests.processes import Account, Edge, Reply, get, make_account, post
+from tests.patience import wait_until
+from tests.processes import Account, Edge, Reply, figure, get, make_account, post
 from tests.provider import Provider
 
 ROOT = Path(__file__).parents[3]
@@ -148,18 +149,6 @@ def open_requests(stand: Stand) -> int:
     return found
 
 
-def body_bytes_held(stand: Stand) -> float:
-    lines = get(stand.edge.admin_port, "/metrics").body.decode().splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith("tollway_body_bytes_held "))
-
-
-def eventually(check: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + WAIT_S
-    while not check():
-        assert time.monotonic() < until_s
-        time.sleep(0.02)
-
-
 def reader_timeout(stand: Stand, is_roomy: bool) -> None:
     """It reads nothing of a stream that is larger than any buffer. Without the new value it may do that for ten minutes."""
     if not is_roomy:
@@ -168,7 +157,7 @@ def reader_timeout(stand: Stand, is_roomy: bool) -> None:
         with stand.line(receive_bytes=4_096) as line:
             line.send(json.dumps(asked("endless", stream=True, max_tokens=100_000)).encode())
             stand.provider.wait_for_request("endless")
-            eventually(lambda: open_requests(stand) == 0)
+            wait_until(lambda: open_requests(stand) == 0)
 
 
 def inflight_bytes(stand: Stand, is_roomy: bool) -> None:
@@ -176,10 +165,10 @@ def inflight_bytes(stand: Stand, is_roomy: bool) -> None:
     stand.script("both", respond(completion()))
     with stand.line() as first, stand.line() as second:
         first.send(b"{" + b" " * 100_000, 180_000)
-        eventually(lambda: body_bytes_held(stand) >= 180_000)
+        wait_until(lambda: figure(stand.edge, "tollway_body_bytes_held") >= 180_000)
         second.send(json.dumps(asked("both", user="x" * 150_000)).encode())
         assert (b" 200 " in second.until(b"\r\n\r\n")) == is_roomy
-    eventually(lambda: open_requests(stand) == 0)
+    wait_until(lambda: open_requests(stand) == 0)
 
 
 def comments(stand: Stand, is_roomy: bool) -> None:
@@ -225,7 +214,7 @@ def requests(stand: Stand, is_roomy: bool) -> None:
         assert stand.ask("beside").status == (200 if is_roomy else 429)
         stand.provider.release(gate)
         first.until(b"[DONE]")
-    eventually(lambda: open_requests(stand) == 0)
+    wait_until(lambda: open_requests(stand) == 0)
 
 
 def loop_lag(stand: Stand, is_roomy: bool) -> None:
@@ -234,7 +223,7 @@ def loop_lag(stand: Stand, is_roomy: bool) -> None:
     if is_roomy:
         assert stand.ask("late").status == 200
     else:
-        eventually(lambda: stand.ask("late").status == 503)
+        wait_until(lambda: stand.ask("late").status == 503)
 
 
 class Case(NamedTuple):
