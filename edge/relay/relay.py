@@ -222,9 +222,9 @@ class Relay:
             claim = limiter.admit(policy, table.config, first.provider.name, prompt, most)
             if claim is None:
                 attempts, claim = await limiter.admit_cold(policy, table.config, attempts, prompt, most)
-                if attempts[0] is not first:
-                    need, prompt = reserve(envelope, attempts[0].model), estimate_prompt(envelope, attempts[0].model)
             context.limit(claim)
+            if attempts[0] is not first:
+                need, prompt = reserve(envelope, attempts[0].model), estimate_prompt(envelope, attempts[0].model)
         first, hold_nano = attempts[0], need.full_nano
         if not credit.hold(policy.purse, hold_nano):
             attempts, need, hold_nano = await self._hold_cold(policy, envelope, attempts)
@@ -336,6 +336,9 @@ class Relay:
         except JournalUnavailable as problem:
             generation.forgo()
             raise Denied(_UNJOURNALED) from problem
+        except BaseException:
+            generation.forgo()
+            raise
         try:
             context.start_total(generation.attempt.provider.total_timeout_s)
             await self._attempts.find_answer(attempts, forward)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.journal import Intent
 from edge.relay.end_reason import CancelReason
 from routing.failures.failure import Sent
 from tests.edge.rig import JSON, Play, Rig, broken
@@ -25,6 +26,20 @@ async def test_request_that_has_ended_holds_nothing(tmp_path: Path, outcome: str
         assert held == ([] if outcome == "refusal" else [1])
         assert (rig.in_flight.held_requests, rig.in_flight.held_bytes, rig.held_nano) == (0, 0, 0)
         assert not rig.watch.contexts
+
+
+async def test_fault_before_the_intent_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody foresaw, when credit is held and nothing is written yet: it is answered plainly, and the hold goes back."""
+    async with Rig(tmp_path) as rig:
+        await rig.ask(Play(200, JSON, [ANSWER]))
+
+        def faulty(intent: Intent) -> None:
+            assert rig.held_nano > 0
+            raise RuntimeError
+
+        monkeypatch.setattr(rig.journal, "intent", faulty)
+        caller = await rig.ask(Play(200, JSON, [ANSWER]))
+        assert (caller.status, rig.held_nano, len(rig.records)) == (500, 0, 1)
 
 
 async def test_charge_is_spent_from_the_lease(tmp_path: Path) -> None:
