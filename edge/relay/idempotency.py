@@ -111,8 +111,9 @@ class IdempotencyKeys:
 
     def end(self, entry: IdempotencyEntry, answer: KeptAnswer | None, now_s: float) -> None:
         """It has bought something: `answer`, or what is not kept. Only the first end counts."""
-        if self._running.pop(entry.id, None) is None:
+        if not self._is_running(entry):
             return
+        del self._running[entry.id]
         entry.ended_s = now_s
         shelf = self._shelves.setdefault(entry.account, _Shelf(OrderedDict(), OrderedDict()))
         self._ended[entry.id] = shelf.ended[entry.id] = entry
@@ -125,7 +126,12 @@ class IdempotencyKeys:
 
     def free(self, entry: IdempotencyEntry) -> None:
         """It has bought nothing: the name is as if it had not been used."""
-        self._running.pop(entry.id, None)
+        if self._is_running(entry):
+            del self._running[entry.id]
+
+    def _is_running(self, entry: IdempotencyEntry) -> bool:
+        """Once it has ended, its name may be forgotten, and another request's, while its answer still goes out."""
+        return self._running.get(entry.id) is entry
 
     def _keep(self, shelf: _Shelf, entry: IdempotencyEntry, answer: KeptAnswer) -> None:
         size = answer.size

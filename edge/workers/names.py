@@ -79,7 +79,7 @@ class SharedIdempotencyKeys(IdempotencyKeys):
         raise Denied(in_progress() if known.is_running else completed(known.gen_id), gen_id=known.gen_id)
 
     def end(self, entry: IdempotencyEntry, answer: KeptAnswer | None, now_s: float) -> None:
-        lock = self._locks.pop(entry.id, None)
+        lock = self._locks.pop(entry.id, None) if self._is_running(entry) else None
         if lock is not None:
             with contextlib.suppress(OSError):
                 os.utime(lock)  # from now on it is kept
@@ -87,7 +87,7 @@ class SharedIdempotencyKeys(IdempotencyKeys):
         super().end(entry, answer, now_s)
 
     def free(self, entry: IdempotencyEntry) -> None:
-        lock = self._locks.pop(entry.id, None)
+        lock = self._locks.pop(entry.id, None) if self._is_running(entry) else None
         if lock is not None:
             with contextlib.suppress(OSError):
                 self._path(entry.id).unlink()
@@ -115,8 +115,15 @@ class SharedIdempotencyKeys(IdempotencyKeys):
                 if (known := self._read(path)) is not None:
                     return known
                 continue
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            os.write(lock, entry.fingerprint.ljust(_FINGERPRINT_BYTES) + entry.gen_id.encode() + b"\n")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                os.write(lock, entry.fingerprint.ljust(_FINGERPRINT_BYTES) + entry.gen_id.encode() + b"\n")
+            except OSError:
+                # The disk is full: nobody has this name, and no descriptor stays behind.
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                os.close(lock)
+                raise
             self._locks[entry.id] = lock
             return None
         return _NameFile(b"", "", is_running=True)
@@ -128,11 +135,12 @@ class SharedIdempotencyKeys(IdempotencyKeys):
         except FileNotFoundError:
             return None
         try:
+            # Before the lock is looked at: its maker locks it first and writes then, so what is written and not locked has ended.
+            text = os.pread(fd, _FILE_BYTES_MAX, 0)
             is_running = not _locked(fd)
             fcntl.flock(fd, fcntl.LOCK_UN)
             if not is_running and (_is_other(fd, path) or self._sweep(path)):
                 return None
-            text = os.pread(fd, _FILE_BYTES_MAX, 0)
         finally:
             os.close(fd)
         fingerprint, rest = text[:_FINGERPRINT_BYTES], text[_FINGERPRINT_BYTES:]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edge.relay import idempotency
-from edge.relay.idempotency import IdempotencyClaim, IdempotencyKeys, KeptAnswer, fingerprint_of
+from edge.relay.idempotency import KEPT_S, IdempotencyClaim, IdempotencyKeys, KeptAnswer, fingerprint_of
 from routing.failures.failure import Kind, Sent
 from routing.plan.refusal import Denied
 from routing.surfaces import CallerRequest
@@ -52,6 +52,19 @@ def test_name_that_bought_nothing_is_free() -> None:
     take(keys).end()
     assert len(keys) == 0
     take(keys, body=b"other")
+
+
+def test_name_of_an_answer_that_still_goes_out_is_its_successors() -> None:
+    """A slow reader outlives what is kept: the end of its request does not end another one's that has the name by then."""
+    keys = IdempotencyKeys()
+    first = take(keys)
+    first.keep(200, JSON_HEAD, b"answer", 1.0)
+    second = take(keys, now_s=1.0 + KEPT_S, gen_id="gen-2")
+    first.spend(2.0 + KEPT_S)
+    first.end()
+    assert refused(keys, now_s=2.0 + KEPT_S) == (409, "idempotency_in_progress", "gen-2")
+    second.end()
+    assert len(keys) == 0
 
 
 def test_name_that_bought_what_is_not_kept() -> None:

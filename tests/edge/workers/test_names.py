@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import random
+import resource
 import threading
 import time
 from collections.abc import Callable
@@ -109,6 +110,31 @@ def test_name_that_cannot_be_written_is_not_carried_out(workers: Workers) -> Non
     assert len(here) == 0
     here._folder.mkdir()
     assert isinstance(asked(here), IdempotencyClaim)
+
+
+def test_name_that_does_not_fit_on_the_disk_leaves_nothing(workers: Workers) -> None:
+    """Its file is there and takes no byte: it is nobody's name, and no descriptor of it stays open."""
+    here, there = workers
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        found = asked(here)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert found == ("journal_unavailable", "")
+    assert files(workers) == []
+    assert isinstance(asked(there), IdempotencyClaim)
+
+
+def test_name_of_an_answer_that_still_goes_out_is_its_successors(workers: Workers) -> None:
+    """A slow reader outlives what is kept: its end does not give away the lock of another request with the same name."""
+    here, there = workers
+    first = asked(here)
+    first.keep(200, [], b"answer", 1.0)
+    assert isinstance(asked(here, gen_id="gen-2", now_s=1.0 + KEPT_S), IdempotencyClaim)
+    first.spend(2.0 + KEPT_S)
+    first.end()
+    assert asked(there, gen_id="gen-3") == ("idempotency_in_progress", "gen-2")
 
 
 def race(folder: Path, seed: int, names: int, began: Any, found: Any) -> None:
