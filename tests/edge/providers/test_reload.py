@@ -250,7 +250,8 @@ async def test_reload_of_a_torn_file_that_reads(folder: Folder, cut: int) -> Non
     whole = folder.path.read_text()
     folder.path.write_text(whole[:-cut])
     outcome = await looks(folder)
-    assert "seems to be cut off" in outcome.problem
+    assert f"its last line, {whole.count(chr(10))}, has no end" in outcome.problem
+    assert "body_bytes_max" not in outcome.problem  # which may be a header's line, with a secret
     assert folder.table.config.limits.body_bytes_max == 33_554_432
     assert (await folder.reloader.reload(force=True)).succeeded
     folder.path.write_text(whole)
