@@ -330,14 +330,12 @@ class Relay:
                 # What the first target cannot be asked for is the caller's to mend, before anything is written or sent.
                 generation.request(has_stream_options=True)
             generation.begin()
-        except Invalid as invalid:
+        except BaseException as problem:
             generation.forgo()
-            raise Denied(Refusal(400, invalid.code, invalid.message, param=invalid.param)) from invalid
-        except JournalUnavailable as problem:
-            generation.forgo()
-            raise Denied(_UNJOURNALED) from problem
-        except BaseException:
-            generation.forgo()
+            if isinstance(problem, Invalid):
+                raise Denied(Refusal(400, problem.code, problem.message, param=problem.param)) from problem
+            if isinstance(problem, JournalUnavailable):
+                raise Denied(_UNJOURNALED) from problem
             raise
         try:
             context.start_total(generation.attempt.provider.total_timeout_s)
