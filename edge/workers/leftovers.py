@@ -33,9 +33,14 @@ def left_behind(data: Path, node: str, serving: Collection[str]) -> list[tuple[s
     found = []
     for suffix, folder in folders(data):
         name = f"{node}@{suffix}" if suffix else node
-        if name not in serving and epochs(Disk(), str(folder / "journal"), name):
+        if name not in serving and has_epochs(folder, name):
             found.append((name, folder))
     return found
+
+
+def has_epochs(folder: Path, name: str) -> bool:
+    """Whether there is anything of that node in its folder that was not shipped."""
+    return bool(epochs(Disk(), str(folder / "journal"), name))
 
 
 def ship_left_behind(settings: Settings, node: str) -> None:

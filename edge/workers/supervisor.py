@@ -4,8 +4,8 @@ Rule: nothing that callers or money need runs here; a supervisor that dies takes
 Signals: SIGTERM and SIGINT are passed on, and a second one hurries; SIGHUP reloads every worker's table; SIGUSR2 starts a new
 generation beside the old one, worker by worker: what is on disk now (a new release) takes over when it is ready, and the old
 worker lets its requests end. One that does not become ready is ended, and the old one stays.
-Rule: what a worker left in its folder (status 75), and what an earlier start left that had other workers, is shipped by `tollway
-journal ship` at once, not at some next start.
+Rule: what a worker left in its folder that nobody goes on with, however it ended, and what an earlier start left that had other
+workers, is shipped by `tollway journal ship` at once, not at some next start.
 Rule: callers are led to who serves them. A worker that dies is started at once, and its waiting callers wait for that; where one
 dies again and again, its place takes no callers until the next one listens. One that hangs is ended like one that died.
 Limits: the embedded collector is one process; workers need one to talk to (TOLLWAY_COLLECTOR_URL).
@@ -31,7 +31,7 @@ from edge.settings import SettingError, Settings
 from edge.systemd import READY, STOPPING, notify
 from edge.tasks import Tasks
 from edge.workers.admin import routes
-from edge.workers.leftovers import left_behind
+from edge.workers.leftovers import has_epochs, left_behind
 from edge.workers.worker import COMMAND, LOOK_S, SILENCES_MAX, Worker, environment, listening
 
 RESTART_S, RESTART_S_MAX = 0.5, 30.0
@@ -133,7 +133,8 @@ class Supervisor:
         began_s = time.monotonic()
         status = await worker.wait()
         is_stopping = self._stopped.is_set()
-        if status == LEFT and not is_stopping and slot.current is not worker:
+        if status and not is_stopping and slot.current is not worker and has_epochs(worker.data, worker.name):
+            # However it ended: one that is killed while it lets its requests end leaves usage and a lease, too.
             self._tasks.spawn(f"ship {worker.name}", self._ship(worker.name, worker.data))
         self._has_left |= is_stopping and status != 0
         if slot.current is worker and not is_stopping:

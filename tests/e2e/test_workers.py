@@ -7,13 +7,13 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.answers import DONE, Delay, completion, delta, event, respond, stream, usage_chunk
+from tests.answers import DONE, Delay, Gate, completion, delta, event, respond, stream, usage_chunk
 from tests.books import records
 from tests.e2e.conftest import providers_toml
 from tests.patience import PATIENCE_S, wait_until
@@ -117,6 +117,24 @@ def test_upgrade_cuts_nothing_and_refuses_nobody(tmp_path: Path) -> None:
         assert not before & set(children(edge.pid))
         assert set(workers_of(edge)) == {"edge@0b", "edge@1b"}
         wait_until(lambda: len(records(collector, account.name)) == 8 + len(statuses))
+
+
+def test_worker_that_is_killed_while_it_leaves_is_booked(tmp_path: Path) -> None:
+    """Replaced, with a stream under way, and gone by kill -9: what it left is shipped at once, not at some next start."""
+    with house(tmp_path) as (provider, collector, edge, account):
+        provider.script("model-2", stream([event(delta(content="a ")), Gate("end"), DONE]))
+        before = children(edge.pid)
+        with ThreadPoolExecutor(1) as threads:
+            streaming = threads.submit(ask, edge, account, "model-2", streams=True)
+            wait_until(lambda: len(provider.requests["model-2"]) == 1)
+            os.kill(edge.pid, signal.SIGUSR2)
+            wait_until(lambda: "upgrade: done" in edge.log)
+            for pid in before:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            streaming.exception()
+        wait_until(lambda: [each.facts["end_reason"] for each in records(collector, account.name)] == ["orphaned"])
+        wait_until(lambda: not nodes_left(edge) & {"edge@0", "edge@1"})
 
 
 def test_upgrade_that_does_not_become_ready_leaves_the_old_ones(tmp_path: Path) -> None:
