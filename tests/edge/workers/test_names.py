@@ -1,5 +1,6 @@
 """`Idempotency-Key` among workers: one carries it out, all know what became of it, and a death is no licence to buy again."""
 
+import fcntl
 import multiprocessing
 import os
 import random
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from edge.relay.idempotency import KEPT_S, IdempotencyClaim, IdempotencyKeys, KeptAnswer
+from edge.workers import names
 from edge.workers.names import SharedIdempotencyKeys
 from routing.plan.refusal import Denied
 
@@ -112,18 +114,38 @@ def test_name_that_cannot_be_written_is_not_carried_out(workers: Workers) -> Non
     assert isinstance(asked(here), IdempotencyClaim)
 
 
-def test_name_that_does_not_fit_on_the_disk_leaves_nothing(workers: Workers) -> None:
-    """Its file is there and takes no byte: it is nobody's name, and no descriptor of it stays open."""
+def test_name_that_the_disk_has_no_room_for_leaves_nothing(workers: Workers) -> None:
+    """Its file can be made and not written: no descriptor and no name stays behind, however often that is tried."""
     here, there = workers
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before, (soft, hard) = len(os.listdir("/proc/self/fd")), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:
-        found = asked(here)
+        answers = {asked(here) for _ in range(3)}
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert found == ("journal_unavailable", "")
+    assert answers == {("journal_unavailable", "")}
+    assert len(os.listdir("/proc/self/fd")) == before
     assert files(workers) == []
     assert isinstance(asked(there), IdempotencyClaim)
+
+
+def test_name_that_is_just_being_taken_is_under_way(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made, and locked and written while somebody else looks at it: nothing was bought yet."""
+    here, there = workers
+    claim = asked(here)
+    (path,) = files(workers)
+    written = path.read_bytes()
+    path.write_bytes(b"")
+    fcntl.flock(here._locks[claim.entry.id], fcntl.LOCK_UN)
+    look = names._locked
+
+    def look_and_be_late(fd: int, how: int = fcntl.LOCK_SH) -> bool:
+        found = look(fd, how)
+        path.write_bytes(written)
+        return found
+
+    monkeypatch.setattr(names, "_locked", look_and_be_late)
+    assert asked(there, gen_id="gen-2")[0] == "idempotency_in_progress"
 
 
 def test_name_of_an_answer_that_still_goes_out_is_its_successors(workers: Workers) -> None:
@@ -137,10 +159,10 @@ def test_name_of_an_answer_that_still_goes_out_is_its_successors(workers: Worker
     assert asked(there, gen_id="gen-3") == ("idempotency_in_progress", "gen-2")
 
 
-def race(folder: Path, seed: int, names: int, began: Any, found: Any) -> None:
+def race(folder: Path, seed: int, count: int, began: Any, found: Any) -> None:
     """One worker: every name, in an order of its own; some of what it gets buys, some does not."""
     keys, dice = SharedIdempotencyKeys(folder), random.Random(seed)
-    order = dice.sample(range(names), names)
+    order = dice.sample(range(count), count)
     began.wait(WAIT_S)
     for number in order:
         claim = asked(keys, name=b"%d" % number, gen_id=f"gen-{seed}-{number}")
@@ -157,8 +179,8 @@ def race(folder: Path, seed: int, names: int, began: Any, found: Any) -> None:
 def test_names_that_all_workers_want_at_once(tmp_path: Path, start: Callable[..., Any], workers: int) -> None:
     """Whoever comes first: no name buys twice, whatever the order in which workers come, buy and give up."""
     context = multiprocessing.get_context("spawn")
-    began, found, names = context.Barrier(workers), context.Queue(), 200
-    racing = [start(target=race, args=(tmp_path / "names", seed, names, began, found)) for seed in range(workers)]
+    began, found, count = context.Barrier(workers), context.Queue(), 200
+    racing = [start(target=race, args=(tmp_path / "names", seed, count, began, found)) for seed in range(workers)]
     for each in racing:
         each.start()
     bought = []
@@ -167,4 +189,4 @@ def test_names_that_all_workers_want_at_once(tmp_path: Path, start: Callable[...
             bought.append(found.get())
         time.sleep(0.01)
     assert len(bought) == len({number for number, _ in bought})
-    assert len(bought) > names * 0.7
+    assert len(bought) > count * 0.7
