@@ -1,6 +1,7 @@
 """Every pair through the whole relay, with what a provider really sent: the answer, its cost, its settlement, its failure."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from routing.surfaces import SURFACES, Entry
 from routing.translate import UPSTREAM, Format
 from tests.edge.relay.test_surfaces import ASKS, ask_on
-from tests.edge.rig import Caller, Play, Rig
+from tests.edge.rig import Caller, Play, Rig, Step
 from tests.routing.translate import streams
 
 pytestmark = pytest.mark.anyio
@@ -40,8 +41,12 @@ ENDS = {
 
 
 def play_of(provider: Format, data: bytes) -> Play:
+    return play_in_steps(provider, [data[at : at + 700] for at in range(0, len(data), 700)])
+
+
+def play_in_steps(provider: Format, steps: Sequence[Step]) -> Play:
     kind = b"application/vnd.amazon.eventstream" if provider == "converse" else b"text/event-stream"
-    return Play(200, [(b"content-type", kind)], [data[at : at + 700] for at in range(0, len(data), 700)])
+    return Play(200, [(b"content-type", kind)], steps)
 
 
 async def asked(rig: Rig, entry: Entry, provider: Format, play: Play, **more: Any) -> Caller:
@@ -71,6 +76,37 @@ async def test_translated_stream_is_told_and_settled(tmp_path: Path, entry: Entr
         assert len(told) == 1
         usage = told[0].get("usage") or told[0].get("usageMetadata") or told[0]["response"]["usage"]
         assert usage["cost"] * 1e9 == pytest.approx(record.cost_nano)
+
+
+@pytest.mark.parametrize("leaves_at", [None, 0, 40])
+@pytest.mark.parametrize("entry", CALLERS, ids=lambda entry: entry.format)
+async def test_head_goes_before_the_first_part_that_says_something(tmp_path: Path, entry: Entry, leaves_at: int | None) -> None:
+    """Of every provider, in parts of a few bytes: what it says first may be nothing in the caller's format. Who has left by then
+    is sent nothing."""
+    async with Rig(tmp_path, more=TABLE) as rig:
+
+        def leave() -> None:
+            rig.look(0.5)
+            for context in rig.watch.contexts:
+                assert isinstance(context.caller, Caller)
+                context.caller.leave()
+
+        for provider in PROVIDERS:
+            wire = streams.wire("openai-text" if provider == "chat" else RECORDED[provider])
+            steps: list[Step] = [*(wire[at : at + 9] for at in range(0, 1_800, 9)), wire[1_800:]]
+            if leaves_at is not None:
+                steps.insert(leaves_at, leave)
+            answer = await asked(rig, entry, provider, play_in_steps(provider, steps), stream=True)
+            record = rig.records[-1]
+            assert rig.held_nano == 0
+            if leaves_at is not None:
+                assert record.end_reason == "cancelled"
+                assert leaves_at or not answer.sent
+                assert not answer.is_complete
+                continue
+            assert (record.end_reason, record.status) == ("completed", 200)
+            assert [message["type"] for message in answer.sent].index("http.response.start") == 0
+            assert answer.body.count(ENDS[entry.format]) == 1
 
 
 @pytest.mark.parametrize(("entry", "provider"), PAIRS, ids=lambda value: value if isinstance(value, str) else value.format)
