@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from edge.providers.doors import TokenDoor
 from edge.providers.sigv4 import Credentials, Signer, canonical_request, payload_hash
 from edge.providers.tokens import TokenRequest, Tokens
 from edge.providers.trials import ask
+from routing.surfaces import SURFACES
 from tests.edge.rig import JSON, Play, Rig
+from tests.routing.translate import streams
 from tests.routing.wire.frames import frame
 
 pytestmark = pytest.mark.anyio
@@ -45,11 +48,25 @@ unlisted = { input = "1", output = "2" }
 path = "/models/{model}:rawPredict"
 stream_path = "/models/{model}:streamRawPredict"
 body = { anthropic_version = "vertex-2023-10-16" }
+[providers.bedrock]
+base_url = "https://bedrock-runtime.eu-west-1.amazonaws.com"
+api_key = "env:DOOR_AWS"
+auth = "sigv4"
+region = "eu-west-1"
+serves = ["converse"]
+unlisted = { input = "1", output = "2" }
 """
+PLAIN = """
+[providers.plain]
+base_url = "http://plain.test/v1"
+api_key = "none"
+unlisted = { input = "1", output = "2" }
+"""
+MESSAGES = next(entry for entry in SURFACES if entry.format == "messages")
 
 
-async def asked(rig: Rig, model: str, answer: bytes) -> tuple[bytes, dict[str, str], Any]:
-    """The first line, the headers and the body that the provider got."""
+def heads_sent(rig: Rig) -> list[bytes]:
+    """The heads of what providers will get, in their order."""
     heads: list[bytes] = []
     stage_open = rig.stage.open
 
@@ -58,12 +75,19 @@ async def asked(rig: Rig, model: str, answer: bytes) -> tuple[bytes, dict[str, s
         return await stage_open(target, head, body)
 
     rig.stage.open = remembering  # type: ignore[method-assign]
-    play = Play(200, JSON, [answer])
+    return heads
+
+
+def headers_in(head: bytes) -> dict[str, str]:
+    return dict(each.split(": ", 1) for each in head.decode().split("\r\n")[1:] if each)
+
+
+async def asked(rig: Rig, model: str, answer: bytes) -> tuple[bytes, dict[str, str], Any]:
+    """The first line, the headers and the body that the provider got."""
+    heads, play = heads_sent(rig), Play(200, JSON, [answer])
     caller = await rig.ask(play, model=model)
     assert caller.status == 200, caller.body
-    line, *lines = heads[0].decode().split("\r\n")
-    headers = dict(each.split(": ", 1) for each in lines if each)
-    return line.encode(), headers, json.loads(play.asked)
+    return heads[0].partition(b"\r\n")[0], headers_in(heads[0]), json.loads(play.asked)
 
 
 def keep_tokens(rig: Rig, tokens: Tokens) -> None:
@@ -72,8 +96,8 @@ def keep_tokens(rig: Rig, tokens: Tokens) -> None:
     rig.table._tokens = tokens
     for endpoints in (rig.table._resolved_chat, rig.table._resolved_endpoints):
         for resolved in endpoints.values():
-            if resolved.door is not None:
-                resolved.door._tokens = tokens  # type: ignore[attr-defined]
+            if isinstance(resolved.door, TokenDoor):
+                resolved.door._tokens = tokens
 
 
 async def test_door_of_aws_is_a_signature_over_the_body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,6 +136,34 @@ async def test_door_of_vertex_has_a_token_and_claude_in_its_path(tmp_path: Path)
         assert body["anthropic_version"] == "vertex-2023-10-16"
         assert "model" not in body
         assert body["messages"][0]["role"] == "user"
+
+
+@pytest.mark.parametrize(
+    ("model", "answer", "betas"),
+    [
+        ("vertex/claude-x", MESSAGE, "interleaved-thinking-2025-05-14"),
+        ("bedrock/claude-x", streams.answer("amazon-bedrock-text"), None),
+        ("plain/m", ANSWER, None),
+    ],
+)
+async def test_beta_that_a_caller_names_reaches_those_who_know_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, answer: bytes, betas: str | None
+) -> None:
+    """Others refuse the request for a header that they do not know; and what a beta costs is the operator's to know."""
+    monkeypatch.setenv("DOOR_AWS", "AKID:topsecret")
+    async with Rig(tmp_path, more=DOORS + PLAIN) as rig:
+
+        async def fetch(request: TokenRequest) -> tuple[int, bytes]:
+            return 200, b'{"access_token":"t0ken","expires_in":3600}'
+
+        keep_tokens(rig, Tokens(fetch))
+        body = json.dumps({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}).encode()
+        key = (b"authorization", b"Bearer " + rig.key.encode())
+        beta = (b"anthropic-beta", b"interleaved-thinking-2025-05-14,brand-new-2026-10-01")
+        heads, rig.stage.plays = heads_sent(rig), [Play(200, JSON, [answer])]
+        caller = await rig.run(rig.caller_of(body, [(b"host", b"edge.test"), key, beta]), MESSAGES)
+        assert caller.status == 200, caller.body
+        assert headers_in(heads[0]).get("anthropic-beta") == betas
 
 
 async def test_token_of_a_door_is_told_to_nobody(tmp_path: Path) -> None:

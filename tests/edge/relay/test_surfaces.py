@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from routing.surfaces import SURFACES, Entry
-from tests.edge.rig import Caller, Rig
+from tests.edge.rig import JSON, SSE, Caller, Play, Rig
 
 pytestmark = pytest.mark.anyio
 ASKS: dict[str, dict[str, Any]] = {
@@ -32,6 +32,28 @@ FORMS: dict[str, dict[str, Any]] = {
     "translations": {"file": (b"a.wav", b"RIFF" + bytes(40))},
 }
 STREAMED = ("chat", "messages", "responses", "completions", "images", "gemini")
+
+
+EARS = """
+[providers.ears]
+base_url = "http://ears.test/v1"
+api_key = "none"
+serves = ["transcriptions", "translations"]
+[providers.ears.models.by_seconds]
+input = "0"
+output = "0"
+second = "0.0001"
+serves = ["transcriptions", "translations"]
+[providers.ears.models.by_tokens]
+input = "2.5"
+output = "10"
+serves = ["transcriptions", "translations"]
+"""
+RATE = 16_000
+SOUND = b"RIFF" + bytes(4) + b"WAVEfmt " + bytes(12) + RATE.to_bytes(4, "little") + bytes(3 * RATE - 32)
+TEXT = [(b"content-type", b"text/plain")]
+HEARD = [b'data: {"type":"transcript.text.delta","delta":"hi"}\n\n', b'data: {"type":"transcript.text.done","text":"hi"}\n\n']
+SECONDS_NANO = 100_000
 
 
 def form(fields: dict[str, Any]) -> tuple[bytes, bytes]:
@@ -122,3 +144,36 @@ async def test_surface_where_a_model_is_not_offered_names_those_where_it_is(tmp_
         answer = await ask_on(rig, entry, json.dumps({"model": "p/m", "input": "x"}).encode(), b"application/json")
         assert answer.status == 404
         assert "/v1/chat/completions and /v1/messages" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "play", "cost_nano"),
+    [
+        ("by_seconds", "json", (JSON, [b'{"text":"hi"}']), 3 * SECONDS_NANO),
+        ("by_seconds", "json", (JSON, [b'{"text":"hi","usage":{"type":"duration","seconds":1.2}}']), 2 * SECONDS_NANO),
+        ("by_seconds", "verbose_json", (JSON, [b'{"text":"hi","duration":2.4,"segments":[]}']), 3 * SECONDS_NANO),
+        ("by_seconds", "srt", (TEXT, [b"1\n00:00:00,000 --> 00:00:03,000\nhi\n"]), 3 * SECONDS_NANO),
+        ("by_seconds", "stream", (SSE, HEARD), 3 * SECONDS_NANO),
+        (
+            "by_tokens",
+            "json",
+            (JSON, [b'{"text":"hi","usage":{"type":"tokens","input_tokens":30,"output_tokens":5,"total_tokens":35}}']),
+            30 * 2_500 + 5 * 10_000,
+        ),
+        ("by_tokens", "text", (TEXT, [b"hi"]), None),
+        ("by_tokens", "stream", (SSE, HEARD), None),
+    ],
+)
+@pytest.mark.parametrize("format", ["transcriptions", "translations"])
+async def test_sound_that_was_heard_is_charged(
+    tmp_path: Path, format: str, model: str, shape: str, play: tuple[Any, list[bytes]], cost_nano: int | None
+) -> None:
+    """By its seconds or its tokens, in every shape of an answer; also where the provider tells neither."""
+    entry = next(entry for entry in SURFACES if entry.format == format)
+    wanted = {"stream": "true"} if shape == "stream" else {"response_format": shape}
+    async with Rig(tmp_path, more=EARS) as rig:
+        rig.stage.plays = [Play(200, *play)]
+        answer = await ask_on(rig, entry, *form({"model": f"ears/{model}", "file": (b"a.wav", SOUND), **wanted}))
+        assert answer.status == 200, answer.body
+        (record,) = rig.records
+        assert record.cost_nano > 0 if cost_nano is None else record.cost_nano == cost_nano

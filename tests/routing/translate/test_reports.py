@@ -1,6 +1,9 @@
 """What users of other translators reported of their answers, streams, counts and ends, as cases that must not happen here.
 
-The numbers are those of the list of sixty (requests, 1 to 26, are in test_requests and in the files of the pairs).
+The numbers are those of the list of sixty. Requests, 1 to 26, are in test_requests and in the files of the pairs. Elsewhere are:
+betas at other doors (21) in tests/edge/providers/test_doors, the tier that was served (45, 46) in tests/edge/relay/test_targets,
+transcriptions (50) in tests/edge/relay/test_surfaces, cached tokens (51) in tests/routing/metering/test_claims, and counts of
+tokens (52) and embeddings (60) in tests/e2e/test_surfaces.
 """
 
 import json
