@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from routing.failures.failure import Kind, Sent
-from tests.edge.rig import JSON, SSE, Play, Rig, broken
+from tests.edge.rig import JSON, SSE, Caller, Play, Rig, broken
 from tests.patience import PATIENCE_S, until
 from usage.pricing import cost_nano
 from usage.record import Tokens
@@ -255,19 +255,27 @@ async def test_caller_who_leaves_before_the_answer_pays_the_prompt(rig: Rig) -> 
     assert rig.held_nano == 0
 
 
+async def held_at(rig: Rig, caller: Caller, kind: str) -> "asyncio.Task[None]":
+    """A request whose server takes no message of that kind (start or body), and has been given one."""
+    is_given, never = asyncio.Event(), asyncio.Event()
+
+    async def send(message: Any) -> None:
+        if message["type"] == f"http.response.{kind}":
+            is_given.set()
+            await never.wait()
+        caller.sent.append(dict(message))
+
+    task = rig.tasks.spawn("request", rig.relay(caller.scope, caller.receive, send))
+    await is_given.wait()
+    return task
+
+
 async def test_caller_who_leaves_while_the_head_is_sent_is_seen_before_the_provider_speaks_again(rig: Rig) -> None:
     """Nobody reads then, so a poke would be lost; a provider that falls silent would hold the request for ever."""
     play = Play(200, SSE, [chunk("one")], ends=False)
     rig.stage.plays = [play]
     caller = rig.caller(stream=True)
-    is_sending, never = asyncio.Event(), asyncio.Event()
-
-    async def send(message: Any) -> None:
-        is_sending.set()
-        await never.wait()
-
-    task = rig.tasks.spawn("request", rig.relay(caller.scope, caller.receive, send))
-    await is_sending.wait()
+    task = await held_at(rig, caller, "start")
     caller.leave()
     rig.look(1.0)
     async with asyncio.timeout(PATIENCE_S):
@@ -299,17 +307,7 @@ async def test_caller_who_leaves_a_provider_that_bills_on_is_charged_exactly(tmp
 async def test_caller_who_stops_reading_is_dropped(rig: Rig) -> None:
     """A send that takes longer than the bound ends the request."""
     rig.stage.plays = [play := Play(200, SSE, STREAM)]
-    caller = rig.caller(stream=True)
-    blocked, never = asyncio.Event(), asyncio.Event()
-
-    async def stuck(message: Any) -> None:
-        if "body" in message:
-            blocked.set()
-            await never.wait()
-        caller.sent.append(dict(message))
-
-    task = rig.tasks.spawn("request", rig.relay(caller.scope, caller.receive, stuck))
-    await blocked.wait()
+    task = await held_at(rig, rig.caller(stream=True), "body")
     rig.look(29.0)
     await asyncio.sleep(0)
     assert not task.done()
@@ -322,15 +320,7 @@ async def test_caller_who_stops_reading_is_dropped(rig: Rig) -> None:
 async def test_caller_whose_server_holds_the_head_back_is_dropped(rig: Rig) -> None:
     """A server may let the head wait as it does the body: it is the reader's clock that runs then, not the provider's."""
     rig.stage.plays = [play := Play(200, SSE, STREAM)]
-    caller = rig.caller(stream=True)
-    blocked, never = asyncio.Event(), asyncio.Event()
-
-    async def stuck(message: Any) -> None:
-        blocked.set()
-        await never.wait()
-
-    task = rig.tasks.spawn("request", rig.relay(caller.scope, caller.receive, stuck))
-    await blocked.wait()
+    task = await held_at(rig, rig.caller(stream=True), "start")
     rig.look(29.0)
     await asyncio.sleep(0)
     assert not task.done()
