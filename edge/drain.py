@@ -10,6 +10,7 @@ import asyncio
 import logging
 from time import monotonic
 
+from edge.relay.context import RequestContext
 from edge.relay.watchdog import Watchdog
 
 log = logging.getLogger("tollway.node")
@@ -26,7 +27,8 @@ class Drain:
     def __init__(self, watch: Watchdog, notice_s: float, grace_s: float) -> None:
         self.is_leaving = False
         self.ended = self.cut = 0
-        """How many requests that ran when it began came to their end, and how many did not."""
+        """How many requests that ran when it began, or when it took no more, came to their end, and how many did not."""
+        self._running: set[RequestContext] = set()
         self._watch = watch
         self._notice_s = min(notice_s, grace_s)
         self._grace_s = grace_s
@@ -38,6 +40,8 @@ class Drain:
         if not self.is_leaving:
             self.is_leaving = True
             self._until_s = monotonic() + self._grace_s
+            # Now, and not when the listener has closed: what ends between the two ended while this process left.
+            self._running |= self._watch.contexts
             log.info("leaving: %d requests run and have %g s", len(self._watch.contexts), self._grace_s)
 
     def hurry(self) -> None:
@@ -55,11 +59,12 @@ class Drain:
         """Wait for what runs, then cut it. The caller takes no new work any more."""
         self.begin()
         contexts = self._watch.contexts
-        running = len(contexts)
+        self._running |= contexts
         while contexts and not self._hurried.is_set() and (left_s := self._until_s - monotonic()) > 0:
             await self._watch.wait_until_empty(min(left_s, LOOK_S))
         self.cut += len(contexts)
-        self.ended += running - len(contexts)
+        self.ended += len(self._running - contexts)
+        self._running.clear()
         until_s = monotonic() + CUT_S_MAX
         while contexts and monotonic() < until_s:
             # A poke is lost on who does not read at that moment, so it is repeated.

@@ -1,15 +1,20 @@
 """The built-in provider `echo`: answers in OpenAI's dialect with what the caller said last, without a network or a key.
 
 It is an Upstream like any other, so everything around it (credit, journal, usage, rewriting) is the real thing.
+Rule: it works on the event loop that everybody shares: what it makes for one request has bounds (`edge.providers.echo_bounds`),
+and a stream is made event by event, with a turn of the loop in between.
 Limits: one token is a word; `max_tokens` is obeyed; images and audio are named, not described.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
 
+from edge.providers.echo_bounds import SAID_CHARS_MAX, EchoBoundExceeded, words_in
 from edge.upstream import Header, PoolStats, Target
 from edge.write_batch import WriteBatch
 from usage.flavor import Flavor, error_body
@@ -51,38 +56,41 @@ _encode = msgspec.json.encode
 
 
 class EchoExchange:
-    """An answer that is there at once, event by event."""
+    """An answer that is there at once, or is made event by event."""
 
-    __slots__ = ("_pieces", "headers", "sink", "status")
+    __slots__ = ("_next", "_pieces", "headers", "sink", "status")
 
-    def __init__(self, status: int, headers: list[Header], pieces: list[bytes]) -> None:
+    def __init__(self, status: int, headers: list[Header], pieces: Iterable[bytes]) -> None:
         self.status = status
         self.headers = headers
         self.sink: Callable[[bytes], bool] | None = None
-        self._pieces = pieces[::-1]
+        self._pieces = iter(pieces)
+        self._next = next(self._pieces, b"")
 
     @property
     def is_whole(self) -> bool:
-        return not self._pieces
+        return not self._next
 
     async def head(self) -> bool:
         return True
 
     async def read(self) -> bytes | None:
-        return self._pieces.pop() if self._pieces else b""
+        piece, self._next = self._next, next(self._pieces, b"")
+        if self._next:
+            await asyncio.sleep(0)  # a provider's next event takes a turn of the loop, too
+        return piece
 
     def poke(self) -> None:
         pass
 
     def abort(self) -> None:
-        self._pieces.clear()
+        self._pieces = iter(())
+        self._next = b""
 
 
 MISREAD = (LookupError, AttributeError, TypeError, ValueError, RecursionError)
 """What reading a member raises that has another form than it should."""
 MISREAD_MESSAGE = "echo cannot read this: a member is missing, or has another form than this API gives it"
-SAID_CHARS_MAX = 262_144
-"""It answers within this process: what it would say to 32 MiB would be everybody's time."""
 
 
 class EchoUpstream:
@@ -115,27 +123,27 @@ def _other(path: str, head: bytes, body: bytes) -> EchoExchange:
 
     try:
         kind, pieces = answer(path, head, body)
-    except MISREAD:
-        error = error_body(Flavor.OPENAI, 400, MISREAD_MESSAGE, None)
+    except MISREAD as problem:
+        error = error_body(Flavor.OPENAI, 400, str(problem) if isinstance(problem, EchoBoundExceeded) else MISREAD_MESSAGE, None)
         return EchoExchange(400, _HEADERS[False], [error])
     return EchoExchange(200, [(b"content-type", kind)], pieces)
 
 
 def _answer(request: _Request) -> EchoExchange:
-    said = _text(request.messages[-1].content)[:SAID_CHARS_MAX] or "(nothing)"
-    cap = request.max_completion_tokens or request.max_tokens or 1_000_000
-    words = said.split(" ")
-    kept, finish = words[:cap], "stop" if len(words) <= cap else "length"
     choices = request.n or 1
-    prompt = sum(_words(_text(message.content)) + 4 for message in request.messages)
-    completion = len(kept) * choices
+    said = _text(request.messages[-1].content)[: SAID_CHARS_MAX // choices] or "(nothing)"
+    cap = request.max_completion_tokens or request.max_tokens or 1_000_000
+    words = said.count(" ") + 1
+    kept, finish = (said, "stop") if words <= cap else (" ".join(said.split(" ", cap)[:cap]), "length")
+    prompt = sum(words_in(_text(message.content)) + 4 for message in request.messages)
+    completion = min(words, cap) * choices
     usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
     base = {"id": "echo", "object": "chat.completion", "created": int(time.time()), "model": request.model}
-    message: dict[str, Any] = {"role": "assistant", "content": " ".join(kept)}
+    message: dict[str, Any] = {"role": "assistant", "content": kept}
     if request.reasoning_effort not in (None, "none"):
         message["reasoning_content"] = "The caller wants to hear its own words."
     if called := _called(request):
-        arguments = _encode({"text": " ".join(kept)}).decode()
+        arguments = _encode({"text": kept}).decode()
         call = {"id": "call_echo", "type": "function", "function": {"name": called, "arguments": arguments}}
         message |= {"content": None, "tool_calls": [call]}
         finish = "tool_calls"
@@ -155,33 +163,40 @@ def _called(request: _Request) -> str:
     return tools[0].function.name if choice == "required" and tools else ""
 
 
-def _deltas(message: dict[str, Any]) -> list[dict[str, Any]]:
-    deltas: list[dict[str, Any]] = [{"role": "assistant"}]
+def _deltas(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    first: dict[str, Any] = {"role": "assistant"}
     if "reasoning_content" in message:
-        deltas.append({"reasoning_content": message["reasoning_content"]})
+        yield first
+        first = {"reasoning_content": message["reasoning_content"]}
     if "tool_calls" in message:
-        deltas.append({"tool_calls": [{"index": 0, **message["tool_calls"][0]}]})
-    else:
-        words = message["content"].split(" ")
-        deltas[-1] |= {"content": words[0]}
-        deltas += [{"content": " " + word} for word in words[1:]]
-    return deltas
+        yield first
+        yield {"tool_calls": [{"index": 0, **message["tool_calls"][0]}]}
+        return
+    for word in _spoken(message["content"]):
+        yield first | {"content": word}
+        first = {}
 
 
-def _events(base: dict[str, Any], deltas: list[dict[str, Any]], finish: str, choices: int, usage: dict[str, int]) -> list[bytes]:
-    events = [
-        {**base, "choices": [{"index": index, "delta": delta, "finish_reason": None}]}
-        for delta in deltas
+def _spoken(text: str) -> Iterator[str]:
+    """Word by word, each with the space before it; a list of them would be many times as large as the text."""
+    stop = text.find(" ")
+    yield text if stop < 0 else text[:stop]
+    while stop >= 0:
+        start, stop = stop, text.find(" ", stop + 1)
+        yield text[start:] if stop < 0 else text[start:stop]
+
+
+def _events(
+    base: dict[str, Any], deltas: Iterable[dict[str, Any]], finish: str, choices: int, usage: dict[str, int]
+) -> Iterator[bytes]:
+    of_choices = (
+        {**base, "choices": [{"index": index, "delta": delta, "finish_reason": end}]}
+        for delta, end in chain(((delta, None) for delta in deltas), [({}, finish)])
         for index in range(choices)
-    ]
-    events += [{**base, "choices": [{"index": index, "delta": {}, "finish_reason": finish}]} for index in range(choices)]
-    events.append({**base, "choices": [], "usage": usage})
-    return [*(b"data: " + _encode(event) + b"\n\n" for event in events), b"data: [DONE]\n\n"]
-
-
-def _words(text: str) -> int:
-    """Of what is long as many as it has spaces: split, 32 MiB would be as many small strings."""
-    return len(text.split()) if len(text) < SAID_CHARS_MAX else text.count(" ") + 1
+    )
+    for event in chain(of_choices, [{**base, "choices": [], "usage": usage}]):
+        yield b"data: " + _encode(event) + b"\n\n"
+    yield b"data: [DONE]\n\n"
 
 
 def _text(content: Any) -> str:

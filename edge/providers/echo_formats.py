@@ -1,6 +1,7 @@
 """What the built-in provider `echo` answers beside Chat: vectors (the same for the same text), ranks by shared words, a tone.
 
 Strategy: one function for each format, found by the path that the request goes to; imported when the first such request comes.
+Rule: as in `edge.providers.echo`, what is made for one request is bounded, and a stream is made event by event.
 Limits: it is there to try the API without a network; what it computes means nothing.
 """
 
@@ -10,21 +11,31 @@ import math
 import re
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from typing import Any, Final
 
 import orjson
 
+from edge.providers.echo_bounds import (
+    IMAGES_MAX,
+    NUMBERS_MAX,
+    RESULTS_MAX,
+    SAID_CHARS_MAX,
+    check_at_most,
+    words_in,
+)
 from routing.wire.multipart import read_form
 from routing.wire.sound import seconds_likely
 
-Answer = tuple[bytes, list[bytes]]
+Answer = tuple[bytes, Iterable[bytes]]
 """Content type and pieces."""
 JSON: Final = b"application/json"
 EVENTS: Final = b"text/event-stream"
 DIMENSIONS: Final = 64
 RATE: Final = 8_000
 PIXEL: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+_WORD: Final = re.compile(r"\S+")
 _CONTENT_TYPE: Final = re.compile(rb"\r\ncontent-type: ([^\r\n]+)\r\n", re.IGNORECASE)
 
 
@@ -40,7 +51,7 @@ def _json(value: Any) -> Answer:
 
 
 def _events(*events: dict[str, Any]) -> Answer:
-    return EVENTS, [b"event: %b\ndata: %b\n\n" % (event["type"].encode(), orjson.dumps(event)) for event in events]
+    return EVENTS, (b"event: %b\ndata: %b\n\n" % (event["type"].encode(), orjson.dumps(event)) for event in events)
 
 
 def _text(value: Any) -> str:
@@ -48,8 +59,18 @@ def _text(value: Any) -> str:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
 
 
+def _spoken(text: str, count: int) -> Iterator[str]:
+    """The first words, one by one: a list of them would be many times as large as the text."""
+    return (found[0] for found in islice(_WORD.finditer(text), count))
+
+
 def _tokens(text: Any) -> int:
-    return max(len(str(text).split()), 1)
+    return max(words_in(str(text)), 1)
+
+
+def _vectors(texts: list[Any], dimensions: int) -> list[list[float]]:
+    check_at_most(NUMBERS_MAX, len(texts) * dimensions, "numbers of vectors")
+    return [_vector(_text(each), dimensions) for each in texts]
 
 
 def _vector(text: str, dimensions: int) -> list[float]:
@@ -69,8 +90,8 @@ def _embeddings(head: bytes, body: bytes) -> Answer:
     inputs = given if isinstance(given, list) and given and not isinstance(given[0], int) else [given]
     dimensions = min(int(asked.get("dimensions") or DIMENSIONS), 4_096)
     data = []
-    for index, each in enumerate(inputs):
-        vector: Any = _vector(_text(each), dimensions)
+    vector: Any
+    for index, vector in enumerate(_vectors(inputs, dimensions)):
         if asked.get("encoding_format") == "base64":
             vector = base64.b64encode(struct.pack(f"<{dimensions}f", *vector)).decode()
         data.append({"object": "embedding", "index": index, "embedding": vector})
@@ -84,6 +105,7 @@ def _moderations(head: bytes, body: bytes) -> Answer:
     names = ("harassment", "hate", "illicit", "self-harm", "sexual", "violence")
     given = asked["input"]
     count = len(given) if isinstance(given, list) and given and isinstance(given[0], str) else 1
+    check_at_most(RESULTS_MAX, count, "results")
     result = {
         "flagged": False,
         "categories": dict.fromkeys(names, False),
@@ -95,9 +117,11 @@ def _moderations(head: bytes, body: bytes) -> Answer:
 
 def _rerank(head: bytes, body: bytes) -> Answer:
     asked = orjson.loads(body)
-    wanted = set(str(asked["query"]).lower().split())
+    wanted = _words(str(asked["query"]), SAID_CHARS_MAX)
     texts = [each if isinstance(each, str) else str(each.get("text", "")) for each in asked["documents"]]
-    scores = [len(wanted & set(text.lower().split())) / max(len(wanted), 1) for text in texts]
+    check_at_most(RESULTS_MAX, len(texts), "results")
+    each_max = SAID_CHARS_MAX // max(len(texts), 1)
+    scores = [len(wanted & _words(text, each_max)) / max(len(wanted), 1) for text in texts]
     order = sorted(range(len(texts)), key=lambda at: -scores[at])[: asked.get("top_n") or asked.get("top_k") or len(texts)]
     results: list[dict[str, Any]] = [{"index": at, "relevance_score": scores[at]} for at in order]
     if asked.get("return_documents"):
@@ -109,11 +133,15 @@ def _rerank(head: bytes, body: bytes) -> Answer:
     return _json({"id": "rerank-echo", "model": asked["model"], "results": results, "meta": meta, "usage": usage})
 
 
+def _words(text: str, chars_max: int) -> set[str]:
+    return set(text[:chars_max].lower().split())
+
+
 def _embed(head: bytes, body: bytes) -> Answer:
     """Cohere's."""
     asked = orjson.loads(body)
     inputs = asked.get("texts") or asked.get("images") or asked["inputs"]
-    vectors = [_vector(_text(each), min(int(asked.get("output_dimension") or DIMENSIONS), 4_096)) for each in inputs]
+    vectors = _vectors(inputs, min(int(asked.get("output_dimension") or DIMENSIONS), 4_096))
     meta = {"api_version": {"version": "2"}, "billed_units": {"input_tokens": sum(map(_tokens, inputs))}}
     return _json({"id": "embed-echo", "embeddings": {"float": vectors}, "texts": asked.get("texts") or [], "meta": meta})
 
@@ -136,6 +164,7 @@ def _image_edits(head: bytes, body: bytes) -> Answer:
 
 
 def _pictures(prompt: str, images: int, is_stream: bool, kind: str) -> Answer:
+    check_at_most(IMAGES_MAX, images, "images")
     usage = _image_usage(prompt, images)
     if not is_stream:
         return _json({"created": int(time.time()), "data": [{"b64_json": PIXEL}] * images, "usage": usage})
@@ -192,19 +221,18 @@ def _completions(head: bytes, body: bytes) -> Answer:
     asked = orjson.loads(body)
     prompt = asked["prompt"] if isinstance(asked["prompt"], str) else _text(asked["prompt"])
     cap = int(asked.get("max_tokens") or 16)
-    words = prompt.split()
-    kept, finish = words[:cap], "stop" if len(words) <= cap else "length"
-    usage = {"prompt_tokens": len(words) or 1, "completion_tokens": len(kept), "total_tokens": (len(words) or 1) + len(kept)}
+    said, tokens = prompt[:SAID_CHARS_MAX], _tokens(prompt)
+    words = len(said.split())
+    count, finish = min(words, cap), "stop" if words <= cap else "length"
+    usage = {"prompt_tokens": tokens, "completion_tokens": count, "total_tokens": tokens + count}
     base = {"id": "cmpl-echo", "object": "text_completion", "created": int(time.time()), "model": asked["model"]}
     if not asked.get("stream"):
-        choice = {"text": " ".join(kept), "index": 0, "logprobs": None, "finish_reason": finish}
+        choice = {"text": " ".join(_spoken(said, count)), "index": 0, "logprobs": None, "finish_reason": finish}
         return _json({**base, "choices": [choice], "usage": usage})
-    events: list[dict[str, Any]] = [
-        {**base, "choices": [{"text": word + " ", "index": 0, "logprobs": None, "finish_reason": None}]} for word in kept
-    ]
-    events.append({**base, "choices": [{"text": "", "index": 0, "logprobs": None, "finish_reason": finish}]})
-    events.append({**base, "choices": [], "usage": usage})
-    return EVENTS, [*(b"data: %b\n\n" % orjson.dumps(event) for event in events), b"data: [DONE]\n\n"]
+    deltas = ({"text": word + " ", "index": 0, "logprobs": None, "finish_reason": None} for word in _spoken(said, count))
+    end = {"text": "", "index": 0, "logprobs": None, "finish_reason": finish}
+    events = chain(({**base, "choices": [choice]} for choice in chain(deltas, [end])), [{**base, "choices": [], "usage": usage}])
+    return EVENTS, chain((b"data: %b\n\n" % orjson.dumps(event) for event in events), [b"data: [DONE]\n\n"])
 
 
 def _count_tokens(head: bytes, body: bytes) -> Answer:
@@ -217,25 +245,28 @@ def _gemini(action: str, body: bytes) -> Answer:
     if action.startswith("embedContent"):
         return _json({"embedding": {"values": _vector(_text(asked["content"]), DIMENSIONS)}})
     if action.startswith("batchEmbedContents"):
-        vectors = [_vector(_text(each["content"]), DIMENSIONS) for each in asked["requests"]]
+        vectors = _vectors([each["content"] for each in asked["requests"]], DIMENSIONS)
         return _json({"embeddings": [{"values": values} for values in vectors]})
     parts = asked["contents"][-1]["parts"] if isinstance(asked["contents"], list) else asked["contents"]["parts"]
     said = " ".join(str(part.get("text", "(something)")) for part in (parts if isinstance(parts, list) else [parts]))
     cap = int((asked.get("generationConfig") or {}).get("maxOutputTokens") or 1_000_000)
-    words = said.split()
-    kept, finish = words[:cap], "STOP" if len(words) <= cap else "MAX_TOKENS"
+    said = said[:SAID_CHARS_MAX]
+    words = len(said.split())
+    count, finish = min(words, cap), "STOP" if words <= cap else "MAX_TOKENS"
     prompt = _tokens(_text(asked["contents"]))
-    usage = {"promptTokenCount": prompt, "candidatesTokenCount": len(kept), "totalTokenCount": prompt + len(kept)}
+    usage = {"promptTokenCount": prompt, "candidatesTokenCount": count, "totalTokenCount": prompt + count}
     common = {"modelVersion": "echo", "responseId": "echo"}
 
     def candidate(text: str, **more: Any) -> dict[str, Any]:
         return {"content": {"parts": [{"text": text}], "role": "model"}, "index": 0, **more}
 
     if not action.startswith("stream"):
-        return _json({"candidates": [candidate(" ".join(kept), finishReason=finish)], "usageMetadata": usage, **common})
-    events: list[dict[str, Any]] = [{"candidates": [candidate(word + " ")], **common} for word in kept]
-    events.append({"candidates": [candidate("", finishReason=finish)], "usageMetadata": usage, **common})
-    return EVENTS, [b"data: %b\r\n\r\n" % orjson.dumps(event) for event in events]
+        return _json(
+            {"candidates": [candidate(" ".join(_spoken(said, count)), finishReason=finish)], "usageMetadata": usage, **common}
+        )
+    end = {"candidates": [candidate("", finishReason=finish)], "usageMetadata": usage, **common}
+    events = chain(({"candidates": [candidate(word + " ")], **common} for word in _spoken(said, count)), [end])
+    return EVENTS, (b"data: %b\r\n\r\n" % orjson.dumps(event) for event in events)
 
 
 _BY_PATH: Final[dict[str, Callable[[bytes, bytes], Answer]]] = {

@@ -150,6 +150,8 @@ def test_collector_tells_its_own_life(process: Process, tmp_path: Path) -> None:
         process.start(log)
     process.http.headers["authorization"] = f"Bearer {token}"
     booted = process.http.post("/node/v1/boot", content=msgspec.json.encode(Boot("fra-1", "b")))
+    # It looks from outside whether it listens, so others may have been answered before it says so.
+    wait_until(lambda: "listens on" in (tmp_path / "log").read_text())
     process.end(signal.SIGTERM)
     said = (tmp_path / "log").read_text()
     assert f"listens on http://127.0.0.1:{process.port}, books in <SqliteStore" in said

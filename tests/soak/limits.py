@@ -41,8 +41,9 @@ class House:
             port = self.edges[number % len(self.edges)].port
             own = random.Random(number + dice.randrange(10**6))
             while True:
-                await asyncio.sleep(own.expovariate(1.0) * pause)
-                if time.monotonic() >= until_s:
+                asks_s = time.monotonic() + own.expovariate(1.0) * pause
+                await asyncio.sleep(min(asks_s, until_s) - time.monotonic())
+                if asks_s >= until_s:
                     return
                 (seen,) = await fire(
                     port, [shot(f"limit-{number}", self.account.key, MODEL, stream=number % 4 == 0, max_tokens=8)], 1
