@@ -1,7 +1,8 @@
 """Mistakes in money, bytes and lifecycle, each of which the tests have to catch: a line of the product replaced by a wrong one.
 
-Rule: a mutation is caught when a test fails; a test that cannot be collected, or a line that is not there any more, is a fault of
-this list. Strategy: the tests that are near are named, so that all of it takes minutes; `--count N` tries the first N.
+Rule: a mutation is caught when a test fails that passes without it; a test that cannot be collected, or a line that is not there
+any more, is a fault of this list. Strategy: the tests that are near are named, so that all of it takes minutes; `--count N` tries
+the first N.
 """
 
 import os
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.soak.mutated import lifecycle, money, reading
@@ -35,27 +37,21 @@ def apply(tree: Path, mutation: Mutation) -> str:
     return text
 
 
+def fails(tree: Path, tests: Iterable[str]) -> bool:
+    """Whether one of the tests does."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-o", "timeout=20", *tests]
+    done = subprocess.run(command, cwd=tree, env=ENV, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode in (0, FAILED), f"the tests did not run:\n{done.stdout[-2_000:]}"
+    return done.returncode == FAILED
+
+
 def is_caught(tree: Path, mutation: Mutation) -> bool:
     """Whether a named test fails with the mistake in."""
     text = apply(tree, mutation)
     try:
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-x",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-o",
-            "timeout=20",
-            *mutation.tests.split(),
-        ]
-        done = subprocess.run(command, cwd=tree, env=ENV, capture_output=True, text=True, timeout=600, check=False)
+        return fails(tree, mutation.tests.split())
     finally:
         (tree / mutation.path).write_text(text)
-    assert done.returncode in (0, FAILED), f"{mutation.path}: the tests did not run:\n{done.stdout[-2_000:]}"
-    return done.returncode == FAILED
 
 
 def soak(report: Report, seed: int, count: int) -> None:
@@ -68,6 +64,8 @@ def soak(report: Report, seed: int, count: int) -> None:
         shutil.copytree(
             ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv*", "__pycache__", "node_modules", ".mypy_cache", "out")
         )
+        named = sorted({name for mutation in chosen[:count] for name in mutation.tests.split()})
+        assert not fails(tree, named), "a test that fails without a mistake catches none"
         for mutation in chosen[:count]:
             caught = is_caught(tree, mutation)
             report.say("caught" if caught else "SURVIVED", f"{mutation.path}: {mutation.wrong.strip()[:80]!r}")
