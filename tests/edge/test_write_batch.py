@@ -26,7 +26,7 @@ from tests.edge.generations import gen_id, intent, record
 from tests.edge.journal.test_journal import ALL, open_journal, recovered
 from tests.edge.upstreams import head_for, target_of
 from tests.patience import until
-from tests.peers import Line, Peer, answering
+from tests.peers import Line, Peer
 from tests.ports import free_port
 from usage.record import Tokens
 
@@ -158,22 +158,6 @@ async def test_request_that_cannot_be_journaled_never_reaches_the_provider(size:
         exchange = await upstream.open(target_of(peer), head_for(1), [b"x"])
         assert await exchange.head()
         assert len(got) == 1
-        await upstream.aclose()
-
-
-async def test_a_turn_that_does_not_ask_the_journal_would_be_caught() -> None:
-    """The wrong variant: the request is written before the commit has spoken."""
-
-    class Hasty(WriteBatch):
-        def write(self, transport: asyncio.Transport, data: bytes, request: object = None) -> None:
-            transport.write(data)
-
-    turn = Hasty()
-    turn.commit = lambda: "disk full"
-    upstream = NativeUpstream(turn)
-    async with Peer(answering(OK)) as peer:
-        exchange = await upstream.open(target_of(peer), head_for(1), [b"x"])
-        assert await exchange.head(), "it was sent though nothing says so on disk"
         await upstream.aclose()
 
 
