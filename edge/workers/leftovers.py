@@ -24,6 +24,8 @@ from edge.settings import Settings
 from edge.workers.worker import COMMAND, environment
 
 SHIP_S_MAX = 60.0
+SHIP_TRIES, SHIP_PAUSE_S = 10, 30.0
+"""The collector may be away longer than one try waits for it."""
 LOOK_S = 0.1
 log = logging.getLogger("tollway.workers")
 
@@ -56,8 +58,11 @@ def ship_left_behind(settings: Settings, node: str) -> None:
 
     def ship_each() -> None:
         for name, folder in waiting:
-            status = subprocess.run([*COMMAND, "journal", "ship"], env=environment(name, folder), check=False).returncode
-            if status:
+            for _ in range(SHIP_TRIES):
+                if subprocess.run([*COMMAND, "journal", "ship"], env=environment(name, folder), check=False).returncode == 0:
+                    break
+                time.sleep(SHIP_PAUSE_S)
+            else:
                 log.error(
                     "what %s left is not shipped: `TOLLWAY_NODE=%s TOLLWAY_DATA=%s tollway journal ship`", name, name, folder
                 )

@@ -31,7 +31,7 @@ from edge.settings import SettingError, Settings
 from edge.systemd import READY, STOPPING, notify
 from edge.tasks import Tasks
 from edge.workers.admin import routes
-from edge.workers.leftovers import has_epochs, left_behind
+from edge.workers.leftovers import SHIP_PAUSE_S, SHIP_TRIES, has_epochs, left_behind
 from edge.workers.worker import COMMAND, LOOK_S, SILENCES_MAX, Worker, environment, listening
 
 RESTART_S, RESTART_S_MAX = 0.5, 30.0
@@ -41,7 +41,6 @@ READY_S_MAX = 60.0
 JOIN_S_MAX, UPGRADE_JOIN_S_MAX = 10, 120
 """How long a worker waits for the collector before it listens: one that listens and cannot serve yet would refuse callers whom
 the others serve. The new one of an upgrade shares the old one's callers, so it takes none before it can serve."""
-SHIP_TRIES, SHIP_PAUSE_S = 10, 30.0
 CONNECTIONS_MAX = 64
 log = logging.getLogger("tollway.supervisor")
 
@@ -119,9 +118,12 @@ class Supervisor:
     # The life of workers.
 
     async def _launch(self, slot: Slot, *, is_second: bool) -> Worker:
-        """A new worker for the slot; what follows from its end is seen to."""
-        worker = Worker(f"{self._node}@{slot.number}{'b' * is_second}", self._settings.data, is_second=is_second)
-        async with self._in_use[worker.name]:
+        """A new worker for the slot; what follows from its end is seen to. OSError."""
+        name = f"{self._node}@{slot.number}{'b' * is_second}"
+        async with self._in_use[name]:
+            if slot.callers.fileno() < 0:  # nobody worked there
+                slot.callers = self._open()
+            worker = Worker(name, self._settings.data, is_second=is_second)
             join_wait_s = JOIN_S_MAX if slot.current is None or slot.current.is_second == is_second else UPGRADE_JOIN_S_MAX
             await worker.start(slot.callers, len(self._slots), join_wait_s)
         self._running[worker] = self._tasks.spawn(worker.name, self._follow(slot, worker))
@@ -153,13 +155,19 @@ class Supervisor:
         await self._wait(pause_s)
         while not self._stopped.is_set() and slot.current is worker:
             try:
-                if slot.callers.fileno() < 0:
-                    slot.callers = self._open()
-                slot.current = await self._launch(slot, is_second=worker.is_second)
-                slot.rest = ""
+                launched = await self._launch(slot, is_second=worker.is_second)
             except OSError as error:
                 log.error("worker %s cannot be started now: %s", worker.name, error.strerror)
+                slot.callers.close()
                 await self._wait(RESTART_S_MAX)
+            else:
+                if slot.current is worker:
+                    self._fill(slot, launched)
+                else:  # an upgrade was sooner
+                    launched.send(signal.SIGTERM)
+
+    def _fill(self, slot: Slot, worker: Worker) -> None:
+        slot.current, slot.rest = worker, ""
 
     def _open(self) -> socket.socket:
         """A place's socket for callers, bound: it takes callers from when a worker there listens. OSError."""
@@ -181,12 +189,21 @@ class Supervisor:
         """What lies in the folder of a node that does not run, as soon as the collector takes it."""
         for _ in range(SHIP_TRIES):
             async with self._in_use[name]:
-                if self._stopped.is_set() or any(worker.name == name for worker in self._running):
+                if any(worker.name == name for worker in self._running):
                     return  # a worker of that name begins with what lies there
-                shipping = await asyncio.create_subprocess_exec(*COMMAND, "journal", "ship", env=environment(name, folder))
-                if await shipping.wait() == 0:
+                if self._stopped.is_set():
+                    self._has_left = True
                     return
+                shipping = await asyncio.create_subprocess_exec(*COMMAND, "journal", "ship", env=environment(name, folder))
+                try:
+                    if await shipping.wait() == 0:
+                        return
+                finally:
+                    if shipping.returncode is None:  # told to stop: the next start finds all of it
+                        self._has_left = True
+                        shipping.kill()
             await self._wait(SHIP_PAUSE_S)
+        self._has_left = True
         hint = f"TOLLWAY_NODE={name} TOLLWAY_DATA={folder} tollway journal ship"
         log.error("what %s left is not shipped: `%s` does it", name, hint)
 
@@ -241,8 +258,12 @@ class Supervisor:
         if not await new.is_ready(READY_S_MAX):
             log.error("upgrade: worker %s did not become ready within %g s", new.name, READY_S_MAX)
             new.send(signal.SIGTERM)
+            if slot.rest:
+                slot.callers.close()
             return False
-        slot.current = new
+        # It may have died meanwhile, and been started again: whoever is there now is replaced.
+        old = slot.current or old
+        self._fill(slot, new)
         old.send(signal.SIGUSR2)  # without notice: the machine serves on, so there is nothing that its balancer should see
         return True
 
@@ -250,7 +271,8 @@ class Supervisor:
 
     async def _say_listening(self) -> None:
         while not self._stopped.is_set():
-            if all(slot.callers.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for slot in self._slots if not slot.rest):
+            sockets = [slot.callers for slot in self._slots if not slot.rest]
+            if sockets and all(each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for each in sockets):
                 notify(self._settings.notify_socket, READY)
                 self._on_listening()
                 return

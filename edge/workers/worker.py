@@ -113,9 +113,7 @@ class Worker:
     async def hangs(self, within_s: float) -> bool:
         """Whether it has stopped to answer: asked now, for at most `within_s`."""
         status, _ = await self.get("/healthz", within_s=within_s)
-        if status:
-            self._silences = 0
-        elif self._silences is not None:
+        if not status and self._silences is not None:
             self._silences += 1
         return (self._silences or 0) >= SILENCES_MAX
 

@@ -50,10 +50,18 @@ def children(pid: int) -> list[int]:
     return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def worker_of(edge: Edge, node: str) -> int:
+    """Its process."""
+    named = f"TOLLWAY_NODE={node}\0".encode()
+    return next(pid for pid in children(edge.pid) if named in Path(f"/proc/{pid}/environ").read_bytes())
+
+
 def is_running(pid: int) -> bool:
     """Whether it is a process still; a zombie has no command line."""
-    path = Path(f"/proc/{pid}/cmdline")
-    return path.exists() and bool(path.read_bytes())
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_workers_share_a_port_and_their_figures_are_one(tmp_path: Path) -> None:
@@ -200,7 +208,7 @@ def test_worker_that_ends_again_and_again_takes_no_callers(tmp_path: Path) -> No
     when what was wrong is mended, it serves again."""
     with house(tmp_path) as (_, _, edge, account):
         place = edge.folder / "data" / "w0"
-        victim = next(pid for pid in children(edge.pid) if b"TOLLWAY_NODE=edge@0\0" in Path(f"/proc/{pid}/environ").read_bytes())
+        victim = worker_of(edge, "edge@0")
         place.rename(edge.folder / "aside")
         place.write_text("no folder")
         os.kill(victim, signal.SIGKILL)
@@ -212,6 +220,20 @@ def test_worker_that_ends_again_and_again_takes_no_callers(tmp_path: Path) -> No
         (edge.folder / "aside").rename(place)
         wait_until(lambda: len(children(edge.pid)) == 2 and edge.log.count("serves in epoch") >= 3)
         wait_until(lambda: workers_of(edge)["edge@0"] == {"status": "ready"})
+        assert "Traceback" not in edge.log
+
+
+def test_upgrade_fills_a_place_that_rests(tmp_path: Path) -> None:
+    """A release that mends what ends a worker again and again takes its place like any other."""
+    with house(tmp_path) as (_, _, edge, account):
+        victim = worker_of(edge, "edge@0")
+        (edge.folder / "data" / "w0").rename(edge.folder / "aside")
+        (edge.folder / "data" / "w0").write_text("no folder")
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: "another begins in 2.0 s" in edge.log)
+        os.kill(edge.pid, signal.SIGUSR2)
+        wait_until(lambda: "upgrade: done" in edge.log and set(workers_of(edge)) == {"edge@0b", "edge@1b"})
+        assert [ask(edge, account)[0] for _ in range(20)] == [200] * 20
         assert "Traceback" not in edge.log
 
 
