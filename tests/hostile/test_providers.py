@@ -5,13 +5,12 @@ import contextlib
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.hostile.beside import Target, cpu_s, resident_mib, send
+from tests.hostile.beside import Target, computed_s, cpu_s, resident_mib, send
 from tests.hostile.beside import chat as request_for
 from tests.hostile.provider import BEHAVIOURS
 from tests.patience import PATIENCE_S
@@ -19,7 +18,8 @@ from tests.ports import free_port
 from tests.processes import Edge, get, make_account, run
 
 CALLERS = 4
-WAIT_S_MAX = 15.0
+WAIT_CPU_S_MAX = 2.0
+"""What the edge may compute while an honest caller waits. How long that takes is the machine's."""
 CPU_S_MAX = 10.0
 """For all CALLERS, on a machine that does other things: 0.7 s at most were seen."""
 MIB_MAX = 512
@@ -65,19 +65,20 @@ async def victim(target: Target, behaviour: str, *, stream: bool) -> bytes:
 
 
 async def look_around(target: Target, behaviour: str) -> tuple[list[bytes], list[float], int]:
-    """Victims' answers, an honest caller's waits, and the memory at its peak."""
+    """Victims' answers, what was computed during an honest caller's waits, and the memory at its peak."""
     honest = request_for(
         target.honest_key, b'{"model":"echo/echo-1","messages":[{"role":"user","content":"x"}]}', "Connection: close"
     )
     victims = [asyncio.create_task(victim(target, behaviour, stream=bool(number % 2))) for number in range(CALLERS)]
-    waits_s, peak = [], 0
+    waits_cpu_s, peak = [], 0
     while not all(task.done() for task in victims):
-        began_s = time.monotonic()
-        assert (await send(target.port, honest)).startswith(b"HTTP/1.1 200 ")
-        waits_s.append(time.monotonic() - began_s)
+        began_computed_s = computed_s(target.pid)
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await send(target.port, honest)).startswith(b"HTTP/1.1 200 ")
+        waits_cpu_s.append(computed_s(target.pid) - began_computed_s)
         peak = max(peak, resident_mib(target.pid))
         await asyncio.sleep(0.05)
-    return [task.result() for task in victims], waits_s, peak
+    return [task.result() for task in victims], waits_cpu_s, peak
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
@@ -85,11 +86,11 @@ def test_rogue_provider_harms_its_own_callers_alone(behaviour: str, target: tupl
     """They get an answer with a defined end, in bounded time, work and memory; others are served; nothing is a fault of ours."""
     edge, aimed = target
     began_cpu_s = cpu_s(aimed.pid)
-    answers, waits_s, peak = asyncio.run(look_around(aimed, behaviour))
+    answers, waits_cpu_s, peak = asyncio.run(look_around(aimed, behaviour))
     for answer in answers:
         assert answer.startswith(b"HTTP/1.1 ")
         assert not answer.startswith(b"HTTP/1.1 500 ")
-    assert max(waits_s) < WAIT_S_MAX
+    assert max(waits_cpu_s) < WAIT_CPU_S_MAX
     assert cpu_s(aimed.pid) - began_cpu_s < CPU_S_MAX
     assert peak < MIB_MAX
     assert "Traceback" not in edge.log
