@@ -177,6 +177,14 @@ class Collector(Process):
         return token
 
 
+def is_running(pid: int) -> bool:
+    """Whether it is a process still; a zombie has no command line."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 @dataclass(frozen=True)
 class Account:
     """An account with one key, as `tollway keys create` made it."""

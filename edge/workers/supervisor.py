@@ -202,6 +202,7 @@ class Supervisor:
                     if shipping.returncode is None:  # told to stop: the next start finds all of it
                         self._has_left = True
                         shipping.kill()
+                        await shipping.wait()
             await self._wait(SHIP_PAUSE_S)
         self._has_left = True
         hint = f"TOLLWAY_NODE={name} TOLLWAY_DATA={folder} tollway journal ship"

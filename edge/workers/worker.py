@@ -105,10 +105,10 @@ class Worker:
         """What its own operator's address answers: (status, body); (0, b"") when it does not answer. `how` as in `fetch`."""
         if self._process is None or self._process.returncode is not None:
             return 0, b""
-        answer = await fetch(self._port, path, method, **how)
-        if answer[0] and self._silences is None:
+        status, body = await fetch(self._port, path, method, **how)
+        if status:
             self._silences = 0
-        return answer
+        return status, body
 
     async def hangs(self, within_s: float) -> bool:
         """Whether it has stopped to answer: asked now, for at most `within_s`."""

@@ -17,7 +17,7 @@ from tests.answers import DONE, Delay, Gate, completion, delta, event, respond, 
 from tests.books import records
 from tests.e2e.conftest import providers_toml
 from tests.patience import PATIENCE_S, wait_until
-from tests.processes import COMMAND, Account, Collector, Edge, Reply, figure, get, make_account, post, run, run_json
+from tests.processes import COMMAND, Account, Collector, Edge, Reply, figure, get, is_running, make_account, post, run, run_json
 from tests.processes import ask as http_ask
 from tests.provider import Provider
 
@@ -54,14 +54,6 @@ def worker_of(edge: Edge, node: str) -> int:
     """Its process."""
     named = f"TOLLWAY_NODE={node}\0".encode()
     return next(pid for pid in children(edge.pid) if named in Path(f"/proc/{pid}/environ").read_bytes())
-
-
-def is_running(pid: int) -> bool:
-    """Whether it is a process still; a zombie has no command line."""
-    try:
-        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_workers_share_a_port_and_their_figures_are_one(tmp_path: Path) -> None:
