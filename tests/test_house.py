@@ -38,16 +38,16 @@ LARGE_ROOMS: dict[str, int] = {
     "collector/api": 3400,
     "collector/dashboard": 2200,
     "edge/relay": 2650,
-    "routing/rewrite": 2300,
-    "routing/surfaces": 2200,
+    "routing/rewrite": 2500,
+    "routing/surfaces": 2400,
 }
 CROWDED_ROOMS: dict[str, int] = {
     "collector/api": 18,
     "collector/cli": 14,
     "collector/dashboard": 22,
     "edge/relay": 13,
-    "routing/rewrite": 14,
-    "routing/surfaces": 20,
+    "routing/rewrite": 15,
+    "routing/surfaces": 21,
     "routing/table": 13,
     "routing/translate": 14,
 }

@@ -35,6 +35,12 @@ class Usage(msgspec.Struct, gc=False):
     tokens: Units | None = None
 
     @property
+    def is_told(self) -> bool:
+        """Whether it says how many there were."""
+        units = self.billed_units or self.tokens
+        return units is not None and not (units.input_tokens is None and units.output_tokens is None)
+
+    @property
     def chat(self) -> ChatUsage:
         units = self.billed_units or self.tokens or Units()
         return ChatUsage(prompt=whole_number(units.input_tokens), completion=whole_number(units.output_tokens))

@@ -180,6 +180,7 @@ SURFACES: Final = (
     ),
     Entry("gemini_embeddings", _VECTORS, _gemini("embedContent"), b"", GOOGLE_BASES, _EMBEDS),
     Entry("gemini_batch_embeddings", _VECTORS, _gemini("batchEmbedContents"), b"", GOOGLE_BASES, _EMBEDS),
+    Entry("cohere", "routing.surfaces.cohere", ("/chat",), b"", COHERE_BASES, "chat"),
     Entry("cohere_embeddings", "routing.surfaces.cohere_embeddings", ("/embed",), b"", COHERE_BASES, _EMBEDS),
 )
 CHAT: Final = SURFACES[0]

@@ -135,6 +135,7 @@ DOWNSTREAM: Final[dict[Format, str]] = {
     "messages": "routing.translate.messages_on_chat",
     "responses": "routing.translate.responses_on_chat",
     "gemini": "routing.translate.gemini_on_chat",
+    "cohere": "routing.translate.cohere_on_chat",
 }
 """Caller's format → the module of the pair that serves it on Chat."""
 

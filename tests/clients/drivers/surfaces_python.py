@@ -34,12 +34,22 @@ def refused(client: str, status: int, run: Callable[[], object]) -> None:
     tried(client, "without credit", judged)
 
 
+def _said(events: Any) -> str:
+    """The text of Cohere's stream, if it came to its end."""
+    found = list(events)
+    pieces = [event.delta.message.content.text for event in found if event.type == "content-delta"]
+    return "".join(piece or "" for piece in pieces) if found[-1].delta.finish_reason == "COMPLETE" else ""
+
+
 def cohere() -> None:
     import cohere as sdk
 
     for base in (BASE, BASE + "/api"):
         client: Any = sdk.ClientV2(api_key=KEY, base_url=base)
         tried("cohere", "rerank", lambda c=client: c.rerank(model=ECHO, query="a b", documents=["a", "b c"]).results)
+        for model in (ECHO, *TARGETS):
+            tried("cohere", model, lambda c=client, m=model: c.chat(model=m, messages=MESSAGES).message.content[-1].text)
+            tried("cohere", f"stream, {model}", lambda c=client, m=model: _said(c.chat_stream(model=m, messages=MESSAGES)))
         tried("cohere", "embed", lambda c=client: c.embed(**EMBED).embeddings.float_)
     old: Any = sdk.Client(api_key=KEY, base_url=BASE)
     tried("cohere", "rerank, v1", lambda: old.rerank(model=ECHO, query="a b", documents=["a", "b c"]).results)

@@ -63,6 +63,14 @@ await tried("@google/genai", "embed", async () => said((await google.models.embe
 
 const cohere = new CohereClientV2({ token: KEY, environment: BASE, baseUrl: BASE })
 await tried("cohere-ai", "rerank", async () => said((await cohere.rerank({ model: ECHO, query: "a b", documents: ["a", "b c"] })).results.length))
+for (const model of TARGETS) {
+  await tried("cohere-ai", model, async () => said((await cohere.chat({ model, messages })).message.content.at(-1).text))
+  await tried("cohere-ai", `stream, ${model}`, async () => {
+    let text = ""
+    for await (const event of await cohere.chatStream({ model, messages })) text += event.delta?.message?.content?.text ?? ""
+    return said(text)
+  })
+}
 await tried("cohere-ai", "embed", async () => said((await cohere.embed({ model: ECHO, texts: ["a"], inputType: "search_document", embeddingTypes: ["float"] })).embeddings.float.length))
 
 async function drawn(stream) {

@@ -23,6 +23,7 @@ ASKS: dict[str, dict[str, Any]] = {
     "gemini": {"contents": [{"role": "user", "parts": [{"text": "one two three"}]}]},
     "gemini_embeddings": {"content": {"parts": [{"text": "one"}]}},
     "gemini_batch_embeddings": {"requests": [{"model": "models/echo/echo-1", "content": {"parts": [{"text": "one"}]}}]},
+    "cohere": {"messages": [{"role": "user", "content": "one two three"}]},
     "cohere_embeddings": {"texts": ["one", "two"], "input_type": "search_document", "embedding_types": ["float"]},
     "count_tokens": {"messages": [{"role": "user", "content": "one two three"}]},
 }
@@ -31,7 +32,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "transcriptions": {"file": (b"a.wav", b"RIFF" + bytes(40)), "response_format": "json"},
     "translations": {"file": (b"a.wav", b"RIFF" + bytes(40))},
 }
-STREAMED = ("chat", "messages", "responses", "completions", "images", "gemini")
+STREAMED = ("chat", "messages", "responses", "completions", "images", "gemini", "cohere")
 
 
 EARS = """

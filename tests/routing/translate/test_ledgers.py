@@ -15,6 +15,7 @@ from routing.translate.chat_on_converse.parameters import LEDGER as CONVERSE
 from routing.translate.chat_on_gemini.parameters import LEDGER as GEMINI
 from routing.translate.chat_on_messages.parameters import LEDGER as MESSAGES
 from routing.translate.chat_on_responses.parameters import LEDGER as RESPONSES
+from routing.translate.cohere_on_chat.parameters import LEDGER as FROM_COHERE
 from routing.translate.gemini_on_chat.parameters import CONFIG as FROM_GEMINI_CONFIG
 from routing.translate.gemini_on_chat.parameters import LEDGER as FROM_GEMINI
 from routing.translate.gemini_on_chat.parameters import SAME as FROM_GEMINI_SAME
@@ -78,6 +79,12 @@ GEMINI_NAMES = {
         "generationConfig modelArmorConfig "
     )
 }
+COHERE_NAMES = {
+    "cohere 7.3.1, v2/client.py": (
+        "model messages stream tools strict_tools documents citation_options response_format safety_mode max_tokens "
+        "stop_sequences temperature seed frequency_penalty presence_penalty k p logprobs tool_choice thinking priority "
+    )
+}
 GEMINI_CONFIG_NAMES = (
     "audioTimestamp audioTranscriptionConfig candidateCount enableAffectiveDialog enableEnhancedCivicAnswers frequencyPenalty "
     "imageConfig logprobs maxOutputTokens mediaResolution modelSelectionConfig presencePenalty responseFormat responseJsonSchema "
@@ -94,8 +101,14 @@ ALL: dict[str, Ledger] = {
     "messages_on_chat": FROM_MESSAGES,
     "responses_on_chat": FROM_RESPONSES,
     "gemini_on_chat": FROM_GEMINI,
+    "cohere_on_chat": FROM_COHERE,
 }
-PUBLISHED = {"messages_on_chat": MESSAGES_NAMES, "responses_on_chat": RESPONSES_NAMES, "gemini_on_chat": GEMINI_NAMES}
+PUBLISHED = {
+    "messages_on_chat": MESSAGES_NAMES,
+    "responses_on_chat": RESPONSES_NAMES,
+    "gemini_on_chat": GEMINI_NAMES,
+    "cohere_on_chat": COHERE_NAMES,
+}
 LEDGERS = [(pair, ledger, names) for pair, ledger in ALL.items() for names in PUBLISHED.get(pair, CHAT).values()]
 
 

@@ -121,7 +121,22 @@ GEMINI = {
     },
     "safetySettings": [{"category": "x", "threshold": "y"}],
 }
-STARTS = {"messages": MESSAGES, "responses": RESPONSES, "gemini": GEMINI}
+COHERE: dict[str, Any] = {
+    "model": "m", "stream": True, "max_tokens": 50, "temperature": 0.3, "k": 5, "p": 0.5, "stop_sequences": ["x"], "seed": 1,
+    "thinking": {"type": "enabled", "token_budget": 1024}, "strict_tools": True, "tool_choice": "REQUIRED", "priority": 1,
+    "response_format": {"type": "json_object", "json_schema": {"type": "object"}}, "citation_options": {"mode": "FAST"},
+    "documents": ["a", {"id": "d", "data": {"t": "blue"}}], "safety_mode": "STRICT", "logprobs": False,
+    "tools": [{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}],
+    "messages": [
+        {"role": "system", "content": "be"},
+        {"role": "user", "content": [{"type": "text", "text": "hi"}, {"type": "image_url", "image_url": {"url": "https://x/a.png"}}]},
+        {"role": "assistant", "tool_plan": "I will", "tool_calls": [
+            {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "c", "content": [{"type": "document", "document": {"id": "d", "data": {"a": 1}}}]},
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "so"}]},
+    ],
+}  # fmt: skip
+STARTS = {"messages": MESSAGES, "responses": RESPONSES, "gemini": GEMINI, "cohere": COHERE}
 TARGETS = [
     Target("p", "claude-sonnet-4-6", 9_000),
     Target("p", "gemini-2.5-pro", fetches_urls=False),

@@ -1,0 +1,195 @@
+"""Cohere's chat, passed on: the stream and the whole answer with our id and cost. Its answers name no model.
+
+Rule: `message-end` tells the usage and is the end: `cost` is added to its usage, and nothing follows. A cut ends the answer as
+Cohere ends one that has reached its cap, an answer that broke as it says that itself: a finish of ERROR with the words beside it.
+Source: Cohere's reference, version 2; recorded streams (tests/recorded).
+"""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from routing.dialects.cohere import FINISH, Usage
+from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
+from routing.metering.meter import Meter
+from routing.plan.refusal import Refusal
+from routing.rewrite.answer import Identity, failure_of_error
+from routing.rewrite.named_events import TEXT, NamedEvents, usage_with_cost
+from routing.wire.members import REFUSED, decode_members, replace
+from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
+
+_encode: Final = msgspec.json.encode
+_NOTHING: Final = (b"", b"null")
+
+
+class _Delta(msgspec.Struct, gc=False):
+    finish_reason: Any = None
+    error: Raw = Raw(b"")
+    usage: Raw = Raw(b"")
+
+
+class _CohereEvent(msgspec.Struct, gc=False):
+    id: Any = None
+    index: Any = None
+    delta: Raw = Raw(b"{}")
+    message: Raw = Raw(b"")
+
+
+class _CohereAnswer(msgspec.Struct, gc=False):
+    id: Any = None
+    finish_reason: Any = None
+    usage: Raw = Raw(b"")
+
+
+_decode_delta: Final = msgspec.json.Decoder(_Delta).decode
+_decode_event: Final = msgspec.json.Decoder(_CohereEvent).decode
+_decode_answer: Final = msgspec.json.Decoder(_CohereAnswer).decode
+_decode_usage: Final = msgspec.json.Decoder(Usage).decode
+
+
+def start(gen_id_json: bytes) -> bytes:
+    """The first event of an answer."""
+    message = b'"message":{"role":"assistant","content":[],"tool_plan":"","tool_calls":[],"citations":[]}'
+    return event(b"message-start", b',"id":%b,"delta":{%b}' % (gen_id_json, message))
+
+
+def event(name: bytes, body: bytes) -> bytes:
+    return b'event: %b\ndata: {"type":"%b"%b}\n\n' % (name, name, body)
+
+
+def end(reason: bytes, usage: bytes, error: bytes = b"") -> bytes:
+    """The last event. `error`: a JSON string; empty when there is none."""
+    broken = b'"error":%b,' % error if error else b""
+    return event(b"message-end", b',"delta":{%b"finish_reason":"%b","usage":%b}' % (broken, reason, usage))
+
+
+def usage_object(prompt: int, completion: int, cached: int = 0) -> bytes:
+    """Cohere's usage object."""
+    units = b'{"input_tokens":%d,"output_tokens":%d}' % (prompt, completion)
+    return b'{"billed_units":%b,"tokens":%b,"cached_tokens":%d}' % (units, units, cached)
+
+
+def error_body(refusal: Refusal, request_id: str = "") -> bytes:
+    """An error in Cohere's words; what it has no word for stands beside them."""
+    named = {"id": request_id} if request_id else {}
+    more = {"param": refusal.param} if refusal.param else {}
+    return _encode({**named, "message": refusal.message, "code": refusal.code, **more, **(refusal.metadata or {})})
+
+
+def _observe(usage: Raw, meter: Meter) -> None:
+    """Cohere's usage, in OpenAI's sense."""
+    if bytes(usage) not in _NOTHING:
+        try:
+            told = _decode_usage(usage)
+        except REFUSED:
+            return
+        if told.is_told:
+            meter.observe_usage(told.chat.json)
+
+
+def _with_cost(usage: Raw | None, meter: Meter) -> Raw:
+    """The usage with `cost`; where that is not the provider's word, with what is charged."""
+    bill = meter.bill()
+    if bill.source != "provider" or usage is None or bytes(usage) in _NOTHING:
+        tokens = bill.tokens
+        usage = Raw(usage_object(tokens.prompt, tokens.completion, tokens.cached))
+    return usage_with_cost(usage, meter, {})
+
+
+class CohereStream(NamedEvents):
+    """One stream."""
+
+    PARTS = frozenset(("content-delta", "tool-plan-delta", "tool-call-delta"))
+    QUIET = frozenset(("message-start", "debug"))
+
+    def __init__(self, identity: Identity, meter: Meter, *, created: int, line_bytes_max: int) -> None:
+        super().__init__(identity, meter, created=created, line_bytes_max=line_bytes_max)
+        self._has_start = False
+        self._open: tuple[bytes, int] | None = None
+        """What has begun and not ended: the event that would end it, and its index."""
+
+    def _take(self, kind: str, payload: bytes) -> bytes | None:
+        if kind in self.PARTS:
+            self.has_begun = True
+            self._count(payload)
+            return None
+        try:
+            told = _decode_event(payload)
+        except REFUSED:
+            self._count(payload)
+            return None
+        match kind:
+            case "message-start":
+                self._has_start = True
+                if isinstance(told.id, str):
+                    self.upstream_id = told.id[:FOREIGN_CHARS_MAX]
+                return self._named(payload)
+            case "message-end":
+                return self._end(told, payload)
+            case "content-start" | "tool-call-start":
+                self._open = (kind.replace("start", "end").encode(), told.index if isinstance(told.index, int) else 0)
+            case "content-end" | "tool-call-end":
+                self._open = None
+            case "debug":
+                return None
+            case "" if bytes(told.message) not in _NOTHING:
+                return self._end_with(payload)
+        self.has_begun = True
+        self._count(payload)
+        return None
+
+    def _named(self, payload: bytes, **more: Raw) -> bytes:
+        members = decode_members(payload)
+        return replace(payload, members, {"id": self._identity.id_json, **more} if "id" in members else {**more})
+
+    def _end(self, told: _CohereEvent, payload: bytes) -> bytes:
+        try:
+            delta, inner = _decode_delta(told.delta), decode_members(told.delta)
+        except REFUSED:
+            delta, inner = _Delta(), {}
+        _observe(delta.usage, self.meter)
+        if bytes(delta.error) not in _NOTHING:
+            return self._end_with(bytes(delta.error))
+        reason = delta.finish_reason if isinstance(delta.finish_reason, str) else "COMPLETE"
+        self.has_begun = self.is_finished = self.is_done = self.is_over = True
+        self.finish_reason = FINISH.get(reason, reason)[:SHORT_CHARS_MAX]
+        usage = _with_cost(inner.get("usage"), self.meter)
+        changed = replace(bytes(told.delta) if inner else b"{}", inner, {"usage": usage})
+        return self._named(payload, delta=Raw(changed))
+
+    def _closed(self) -> bytes:
+        """What must stand before an end of ours."""
+        sent = self._drain()
+        if not self._has_start:
+            sent += start(bytes(self._identity.id_json))
+        if self._open is not None:
+            sent += event(self._open[0], b',"index":%d' % self._open[1])
+        return sent
+
+    def cut(self) -> bytes:
+        """See `Machine`."""
+        return self._closed() + end(b"MAX_TOKENS", bytes(_with_cost(None, self.meter)))
+
+    def fail(self, refusal: Refusal) -> bytes:
+        """See `Machine`."""
+        return self._closed() + end(b"ERROR", bytes(_with_cost(None, self.meter)), _encode(refusal.message))
+
+
+def whole(body: bytes, identity: Identity, meter: Meter) -> tuple[bytes, str, str]:
+    """A whole answer as the caller gets it, its finish and the provider's id. AttemptFailed."""
+    try:
+        members, answer = decode_members(body), _decode_answer(body)
+    except REFUSED:
+        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
+    if bytes(members.get("message", b""))[:1] == b'"':
+        # Its errors are `{"message": "…"}`; that of an answer is an object.
+        raise AttemptFailed(failure_of_error(body, Sent.REQUEST))
+    if "message" not in members:
+        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no message"))
+    meter.count_text(sum(map(len, TEXT.findall(bytes(members["message"])))))
+    _observe(answer.usage, meter)
+    values = {"id": identity.id_json, "usage": _with_cost(members.get("usage"), meter)}
+    reason = answer.finish_reason if isinstance(answer.finish_reason, str) else ""
+    upstream_id = answer.id[:FOREIGN_CHARS_MAX] if isinstance(answer.id, str) else ""
+    return replace(body, members, values), FINISH.get(reason, reason)[:SHORT_CHARS_MAX], upstream_id
