@@ -27,6 +27,7 @@ NAMES = {
     "gemini": ("POST /models/{model}:generateContent", "generate_content"),
     "gemini_embeddings": ("POST /models/{model}:embedContent", "embeddings"),
     "gemini_batch_embeddings": ("POST /models/{model}:batchEmbedContents", "embeddings"),
+    "cohere": ("POST /chat", "chat"),
     "cohere_embeddings": ("POST /embed", "embeddings"),
 }
 
