@@ -10,11 +10,9 @@ import socket
 import sqlite3
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,6 +23,7 @@ from collector.cli.doctor import look_at_books
 from collector.store.sqlite import SqliteStore
 from edge.doctor.doctor import examine
 from edge.doctor.finding import Finding
+from tests.http_server import HttpHandler, serving
 from tests.ports import free_port
 from tests.processes import COMMAND, Collector, Edge, environment, make_account, post, run, run_json
 
@@ -86,7 +85,7 @@ class Machine:
         return list(examine(self.role, look_at_books, self.env))
 
 
-class _Plain(BaseHTTPRequestHandler):
+class _Plain(HttpHandler):
     """Some web server that is no collector, but for what a subclass says."""
 
     answers: ClassVar[dict[str, tuple[int, bytes]]] = {}
@@ -101,20 +100,13 @@ class _Plain(BaseHTTPRequestHandler):
 
     do_GET = do_POST = _answer
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
 
 def server(machine: Machine, said: dict[str, tuple[int, bytes]], context: ssl.SSLContext | None = None) -> int:
     """Its port."""
-    serving = HTTPServer(("127.0.0.1", 0), type("Said", (_Plain,), {"answers": said}))
+    served = machine.stack.enter_context(serving(type("Said", (_Plain,), {"answers": said})))
     if context is not None:
-        serving.socket = context.wrap_socket(serving.socket, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=serving.serve_forever, daemon=True)
-    thread.start()
-    machine.stack.callback(serving.server_close)
-    machine.stack.callback(serving.shutdown)
-    return serving.server_port
+        served.speak_tls(context)
+    return served.server_port
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,7 @@
 """Spans of sampled requests at a real OTLP receiver, and the request log of a real process."""
 
-import http.server
 import importlib
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import pytest
 
 from tests.answers import completion, respond
 from tests.e2e.conftest import providers_toml
+from tests.http_server import HttpHandler, serving
 from tests.patience import wait_until
 from tests.processes import Edge, make_account, post
 from tests.provider import Provider
@@ -24,12 +23,14 @@ PARENT = "00f067aa0ba902b7"
 class Receiver:
     """What was POSTed to /v1/traces; the first answer is 503."""
 
+    origin: str
+
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.refused = 0
         receiver = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(HttpHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 status = 503 if not receiver.refused else 200
@@ -41,24 +42,15 @@ class Receiver:
                 self.end_headers()
                 self.wfile.write(b"{}")
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-
-    @property
-    def origin(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.handler = Handler
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     made = Receiver()
-    made.thread.start()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    with serving(made.handler) as server:
+        made.origin = f"http://127.0.0.1:{server.server_port}"
+        yield made
 
 
 def test_sampled_request_is_two_spans_and_one_line(tmp_path: Path, provider: Provider, receiver: Receiver) -> None:

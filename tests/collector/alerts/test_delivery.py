@@ -2,10 +2,8 @@
 
 import json
 import ssl
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from collector.alerts.delivery import RETRY_S, deliver_due
 from collector.alerts.runner import Runner
 from tests.collector.api.conftest import Api, api
 from tests.collector.facts import Caller, Clock, Node
+from tests.http_server import HttpHandler, HttpServer, serving
 from tests.ports import free_port
 
 __all__ = ["api"]
@@ -27,12 +26,14 @@ pytestmark = pytest.mark.anyio
 class Receiver:
     """A webhook's end on a real socket, with scripted answers."""
 
+    server: HttpServer
+
     def __init__(self) -> None:
         self.got: list[tuple[dict[str, str], bytes]] = []
         self.answers: list[int] = []
         receiver = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(HttpHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 receiver.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
@@ -42,21 +43,19 @@ class Receiver:
                     self.send_header("location", "/elsewhere")
                 self.end_headers()
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
+        self.handler = Handler
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/hook"
 
 
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     monkeypatch.setenv("TOLLWAY_WEBHOOK_PRIVATE", "yes")
     made = Receiver()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    with serving(made.handler) as made.server:
+        yield made
 
 
 async def destination(api: Api, target: str, kind: str = "webhook") -> Any:
@@ -178,7 +177,7 @@ async def test_webhook_over_tls_goes_to_whom_its_certificate_names(
     authority, stranger = trustme.CA(), trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
-    receiver.server.socket = context.wrap_socket(receiver.server.socket, server_side=True, do_handshake_on_connect=False)
+    receiver.server.speak_tls(context)
     trusted = tmp_path / "ca.pem"
     (authority if is_trusted else stranger).cert_pem.write_to_path(str(trusted))
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))

@@ -4,10 +4,8 @@ import csv
 import hmac
 import io
 import json
-import threading
 from collections.abc import Iterator
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -15,6 +13,7 @@ import pytest
 
 from tests.collector.api.conftest import Api
 from tests.collector.facts import NOON_MS, Clock, Node, available_nano
+from tests.http_server import HttpHandler, serving
 
 pytestmark = pytest.mark.anyio
 SECRET = "whsec_of_the_test"
@@ -101,7 +100,7 @@ class Stripe:
         self.answer: tuple[int, bytes] = (200, b'{"id": "cs_1", "url": "https://checkout.example/cs_1"}')
         stripe = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(HttpHandler):
             def do_POST(self) -> None:
                 form = self.rfile.read(int(self.headers["content-length"])).decode()
                 stripe.asked.append((parse_qs(form), self.headers["authorization"]))
@@ -109,22 +108,17 @@ class Stripe:
                 self.end_headers()
                 self.wfile.write(stripe.answer[1])
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.handler = Handler
 
 
 @pytest.fixture
 def stripe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stripe]:
     made = Stripe()
     monkeypatch.setenv("TOLLWAY_STRIPE_KEY", "key of the test")
-    monkeypatch.setenv("TOLLWAY_STRIPE_API", f"http://127.0.0.1:{made.server.server_port}")
     monkeypatch.setenv("TOLLWAY_PUBLIC_URL", "https://tollway.example")
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    with serving(made.handler) as server:
+        monkeypatch.setenv("TOLLWAY_STRIPE_API", f"http://127.0.0.1:{server.server_port}")
+        yield made
 
 
 async def test_checkout_is_opened_at_stripe(api: Api, stripe: Stripe) -> None:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from collector.sinks.runner import SinkRunner
 from collector.sinks.settings import read_sinks
 from collector.store.sqlite import SqliteStore
 from tests.collector.facts import Caller, make_fact
+from tests.http_server import HttpHandler, serving
 from tests.patience import PATIENCE_S, wait_until
 from tests.ports import free_port
 
@@ -228,7 +228,7 @@ def test_nats_without_a_stream_waits_and_says_what_is_missing(jetstream: JetStre
     sink.close()
 
 
-class Endpoint(BaseHTTPRequestHandler):
+class Endpoint(HttpHandler):
     """Answers as `script` says, in turn; keeps what it took."""
 
     script: list[tuple[int, dict[str, str]]]
@@ -246,19 +246,12 @@ class Endpoint(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def log_message(self, *_: object) -> None: ...
-
 
 @pytest.fixture
 def endpoint() -> Iterator[tuple[str, type[Endpoint]]]:
     handler = type("Scripted", (Endpoint,), {"script": [], "taken": [], "heads": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/api/v1/events", handler
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(handler) as server:
+        yield f"http://127.0.0.1:{server.server_port}/api/v1/events", handler
 
 
 @pytest.mark.parametrize(

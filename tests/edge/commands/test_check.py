@@ -4,9 +4,7 @@ import json
 import shutil
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from edge.commands.check import check
 from routing.table.advice import advise, is_private
 from routing.table.config import ConfigError, parse
+from tests.http_server import HttpHandler, serving
 from tests.ports import free_port
 from tests.processes import COMMAND
 
@@ -82,7 +81,7 @@ def test_private_host(host: str, is_inside: bool) -> None:
     assert is_private(host) is is_inside
 
 
-class Models(BaseHTTPRequestHandler):
+class Models(HttpHandler):
     """A provider that knows one key."""
 
     def do_GET(self) -> None:
@@ -91,18 +90,11 @@ class Models(BaseHTTPRequestHandler):
         self.send_header("content-length", "0")
         self.end_headers()
 
-    def log_message(self, *_: object) -> None: ...
-
 
 @pytest.fixture
 def provider() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Models)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield int(server.server_address[1])
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Models) as server:
+        yield server.server_port
 
 
 def test_check_online_names_the_step_that_fails(
