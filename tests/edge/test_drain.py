@@ -1,6 +1,7 @@
 """A drain on its own: what it counts as ended, and what as cut."""
 
 import asyncio
+from time import monotonic
 
 import pytest
 
@@ -10,6 +11,7 @@ from edge.relay.context import RequestContext
 from edge.relay.watchdog import Watchdog
 from edge.tasks import Tasks
 from tests.edge.relay.test_body import Sender, context_of
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
@@ -53,3 +55,13 @@ async def test_request_that_came_during_the_notice_counts_once() -> None:
     await waits
     await drain.finish_requests()
     assert (drain.ended, drain.cut) == (1, 2)
+
+
+async def test_notice_lasts_as_long_as_told_unless_hurried() -> None:
+    """The balancer has all of it to look; whoever is told a second time waits no more."""
+    drain, began_s = Drain(Runs().watch, 0.05, 60.0), monotonic()
+    await drain.give_notice()
+    assert monotonic() - began_s >= 0.05
+    drain = Drain(Runs().watch, 60.0, 60.0)
+    drain.hurry()
+    await asyncio.wait_for(drain.give_notice(), PATIENCE_S)
