@@ -2,7 +2,8 @@
 
 Strategy: a value that one ticker sets and the way in reads, so that a request pays one look. An edge that is late for everybody
 serves nobody; one that says 503 at once lets its load balancer choose another.
-Limits: a lag counts when it lasts: one slow tick, as any garbage collection or neighbour makes it, is no overload.
+Limits: a lag counts when it lasts: one late tick, as a garbage collection, a neighbour or a machine that stood still makes it,
+is no overload, however late it is.
 """
 
 import logging
@@ -11,7 +12,9 @@ from collections.abc import Callable
 from edge.limits.live import LiveLimits
 
 LAG_WEIGHT = 0.3
-"""Of the newest tick in the average: a stall of 3 s is seen at once, one of 1 s after several ticks like it."""
+"""Of the newest tick in the average: a stall of 1 s is seen after several ticks like it."""
+LATE_MAX = 2.5
+"""Times the lag that sheds: a tick counts as no later. Two in a row shed, the first does not."""
 MEMORY_SHARE_MAX = 0.85
 log = logging.getLogger("tollway.overload")
 
@@ -31,9 +34,10 @@ class Overload:
 
     def tick(self, late_s: float) -> None:
         """A timer of the event loop came `late_s` after it was due."""
-        self.lag_s += (late_s - self.lag_s) * LAG_WEIGHT
+        lag_max_s = self._limits.now.loop_lag_max_s
+        self.lag_s += (min(late_s, LATE_MAX * lag_max_s) - self.lag_s) * LAG_WEIGHT
         reason = ""
-        if self.lag_s > self._limits.now.loop_lag_max_s:
+        if self.lag_s > lag_max_s:
             reason = "it is late with what it has"
         elif self._memory_max and self._resident() > self._memory_max * MEMORY_SHARE_MAX:
             reason = "its memory is nearly used up"

@@ -217,6 +217,15 @@ class RequestContext(msgspec.Struct, eq=False):
 
     # What ends it.
 
+    def excuse(self, pause_s: float, now_s: float) -> None:
+        """This process did not run for `pause_s` until now: no clock counts that. One that began meanwhile begins now."""
+        self.heard_s = min(self.heard_s + pause_s, now_s)
+        self.progress_s = min(self.progress_s + pause_s, now_s)
+        if self.sending_since_s:
+            self.sending_since_s = min(self.sending_since_s + pause_s, now_s)
+        self.deadline_s += pause_s
+        self.first_token_by_s += pause_s
+
     def cancel(self, reason: CancelReason) -> None:
         """End it from outside; the first reason stands."""
         if self.cancel_reason is not None:

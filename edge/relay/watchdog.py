@@ -3,6 +3,8 @@
 Strategy: four looks a second at every request cost less than timers, which most requests would arm and disarm several times
 without needing one. A request that is over sooner costs a set insertion. One that is older than half a tick gets its disconnect
 watched.
+Rule: a time in which this process did not run (a machine that stands still, a loop that is blocked) is nobody's silence: what was
+sent meanwhile has not been read yet. It is left out of every clock.
 Limits: clocks are true to a quarter of a second.
 """
 
@@ -17,6 +19,8 @@ from edge.tasks import Tasks
 
 TICK_S = 0.25
 """Also how old the last progress mark of a stream may be when the process is killed: what came after it is our loss."""
+PAUSE_S = 1.0
+"""A look that is so late was held up by a pause; below it, by work of the loop."""
 BODY_S_MAX = 600.0
 """What is claimed for a body has to come at a rate that fills it in this time, however large it is."""
 
@@ -36,10 +40,16 @@ class Watchdog:
         while True:
             due_s = monotonic() + TICK_S
             await asyncio.sleep(TICK_S)
-            now_s = monotonic()
-            self._overload.tick(now_s - due_s)
-            for context in tuple(self.contexts):
-                self.look_at(context, now_s)
+            self.look(due_s, monotonic())
+
+    def look(self, due_s: float, now_s: float) -> None:
+        """At all requests: a look that was due then and takes place now."""
+        late_s = now_s - due_s
+        self._overload.tick(late_s)
+        for context in tuple(self.contexts):
+            if late_s > PAUSE_S:
+                context.excuse(late_s, now_s)
+            self.look_at(context, now_s)
 
     def look_at(self, context: RequestContext, now_s: float) -> None:
         """Cancel it if one of its clocks has run out. `now` is a monotonic clock in seconds."""

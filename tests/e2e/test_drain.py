@@ -193,14 +193,14 @@ class Balancer:
     """HAProxy before some edges."""
 
     def __init__(self, folder: Path, edges: list[Edge], retries: int) -> None:
-        self.port, self._figures_port = free_port(), free_port()
+        self.port, self._figures_port, self._edges = free_port(), free_port(), edges
         path = folder / "haproxy.cfg"
         path.write_text(haproxy_config(self.port, self._figures_port, edges, retries))
         self._command = ["haproxy", "-db", "-f", str(path)]
 
     def __enter__(self) -> Self:
         self._child = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
-        wait_until(lambda: self._serves() and self.takes(0, "UP") and self.takes(1, "UP"))
+        wait_until(lambda: self._serves() and all(self.takes(number, "UP") for number in range(len(self._edges))))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -18,7 +18,7 @@ from tests.answers import DONE, Answer, Delay, Step, completion, delta, event, r
 from tests.books import query, records
 from tests.collector.test_concurrency import deadlocks, renew_for
 from tests.e2e.conftest import providers_toml
-from tests.e2e.test_drain import balanced
+from tests.e2e.test_drain import Balancer
 from tests.link import Link
 from tests.load import Seen, Shot, fire, shot
 from tests.processes import Account, Collector, Edge, make_account, run
@@ -133,9 +133,11 @@ def drains(report: Report, seed: int, count: int) -> None:
             env = {"TOLLWAY_SERVER": server, "TOLLWAY_DRAIN_NOTICE_S": "1", "TOLLWAY_DRAIN_GRACE_S": str(grace_s)}
             provider.script("flat", (Delay(0.02), *respond(completion())))
             provider.script_by("over", stream_of)
-            with house(Path(name), provider, 2, **env) as (collector, edges), balanced(Path(name), edges, retries) as port:
+            with house(Path(name), provider, 2, **env) as (collector, edges), Balancer(Path(name), edges, retries) as balancer:
                 account = make_account(collector, "caller", "1000.00")
-                seen, statuses = asyncio.run(_restart_under_load(edges, port, account, random.Random(f"{seed}-{number}")))
+                seen, statuses = asyncio.run(
+                    _restart_under_load(edges, balancer.port, account, random.Random(f"{seed}-{number}"))
+                )
                 run(collector, "verify")
                 refused = Counter(each.status for each in seen if each.status != 200)
                 cut = [each for each in seen if each.status == 200 and not each.is_whole]

@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.answers import Delay, completion, respond
 from tests.books import records
 from tests.e2e.conftest import providers_toml
-from tests.e2e.test_drain import balanced
+from tests.e2e.test_drain import Balancer
 from tests.load import Seen, Shot, fire, shot
 from tests.processes import Account, Collector, Edge, make_account, run
 from tests.provider import Provider
@@ -44,7 +44,7 @@ def soak(report: Report, seed: int, count: int) -> None:
         edges = [Edge(Path(name) / f"node-{n}", table, collector=collector, **env) for n in range(MACHINES)]
         for edge in edges:
             stack.enter_context(edge)
-        port = stack.enter_context(balanced(Path(name), edges, retries=3))
+        port = stack.enter_context(Balancer(Path(name), edges, retries=3)).port
         account = make_account(collector, "caller", "10000.00")
         asked = 0
         for _ in range(count):

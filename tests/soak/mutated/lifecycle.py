@@ -38,6 +38,8 @@ MUTATIONS = (
         "edge/relay/watchdog.py", "if now_s - context.sending_since_s > self._limits.now.reader_timeout_s:", "if False:", _RELAY
     ),
     Mutation("edge/relay/watchdog.py", "elif now_s - context.heard_s > context.silence_s_max:", "elif False:", _RELAY),
+    Mutation("edge/relay/watchdog.py", "if late_s > PAUSE_S:", "if False:", "tests/edge/relay/test_watchdog.py"),
+    Mutation("edge/limits/overload.py", "min(late_s, LATE_MAX * lag_max_s)", "late_s", _BODY),
     # Limits: what an edge keeps of them, and whom they count for.
     Mutation("edge/limits/claim.py", "            self.debits.clear()\n", "", _LIMITS),
     Mutation("edge/limits/claim.py", "            self.settle(0, 0)\n", "            pass\n", _LIMITS),
