@@ -5,10 +5,16 @@ beside it (`exact`). No float touches money.
 """
 
 import datetime
+import re
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from usage.pricing import dollars
 
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb]"
+)
+"""Controls, marks of direction and what takes no room; joiners (U+200C, U+200D), which scripts and emoji need, are none."""
 _SCALES = ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k"))
 
 
@@ -26,8 +32,11 @@ def money(nano: int) -> str:
 
 
 def exact(nano: int) -> str:
-    """The same amount, every digit of it."""
-    return f"${dollars(nano)}" if nano >= 0 else f"−${dollars(-nano)}"
+    """The same amount, every digit of it, and cents at least."""
+    if nano < 0:
+        return "−" + exact(-nano)
+    whole, _, part = dollars(nano).partition(".")
+    return f"${int(whole):,}.{part.ljust(2, '0')}"
 
 
 def count(number: int) -> str:
@@ -42,6 +51,14 @@ def short(number: int) -> str:
             figure = number / scale
             return (f"{figure:.3g}" if figure < 1_000 else f"{figure:.0f}") + letter
     return str(number)
+
+
+def visible(value: Any) -> Any:
+    """A text as it may stand on a page: what turns the direction of its neighbours round, or shows as nothing, is shown as its
+    number, so that no key is named like another one or like our own words."""
+    if not isinstance(value, str) or _UNSEEN.search(value) is None:
+        return value
+    return type(value)(_UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", value))
 
 
 def moment(time_ms: int, zone: ZoneInfo) -> str:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from collector.accounts import history
 from collector.accounts.accounts import list_keys
 from collector.accounts.window import DAY_MS
+from collector.dashboard import figures
 from collector.dashboard.bill import bill_of, pico_dollars
 from collector.dashboard.visit import Visit
 from collector.store.contract import Tx
@@ -74,7 +75,7 @@ async def show_list(visit: Visit) -> Response:
         )
     names = {key.key_id: key.name or key.label for key in keys}
     values = {"records": records, "wanted": wanted, "keys": keys, "names": names, "end_reasons": END_REASONS, "older": older}
-    return visit.render("generations.html", {**values, "tone": tone_of, "live": not before})
+    return visit.render("generations.html", {**values, "tone": tone_of, "first_token": first_token, "live": not before})
 
 
 async def show_one(visit: Visit) -> Response:
@@ -90,7 +91,7 @@ async def show_one(visit: Visit) -> Response:
     values["asked"] = outcome_of(record)["attempts"]
     if record.upstream_cost_pico is not None:
         values["upstream_cost"] = f"${pico_dollars(record.upstream_cost_pico)}"
-    return visit.render("generation.html", {**values, "tone": tone_of})
+    return visit.render("generation.html", {**values, "tone": tone_of, "first_token": first_token})
 
 
 def explain_charge(record: UsageRecord) -> str:
@@ -118,6 +119,13 @@ def explain_charge(record: UsageRecord) -> str:
         "orphaned": "Yes, for what had been delivered when the edge's process died.",
     }.get(record.end_reason, "Yes.")
     return f"{why} {counted}"
+
+
+def first_token(record: UsageRecord) -> str:
+    """How long its first token took; empty when none came. An answer that came whole within a millisecond has a 0 there."""
+    if record.ttft_ms:
+        return figures.duration(record.ttft_ms)
+    return "< 1 ms" if record.tokens.completion and record.latency_ms < 2 else ""
 
 
 def tone_of(record: UsageRecord) -> str:

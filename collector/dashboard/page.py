@@ -5,12 +5,14 @@ are its own: a name that somebody smuggled into a page is text, whatever it says
 Rule: nothing of a page is kept by a cache, framed, or told to another site.
 """
 
+import gzip
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from starlette.requests import Request
 from starlette.responses import Response
 
 from collector.dashboard import figures
@@ -20,8 +22,10 @@ POLICY = (
     "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self'; img-src 'self'; connect-src 'self'{connect};"
     " form-action 'self'{form}; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types htmx"
 )
+PACKED_BYTES_MIN = 2_000
 HEADERS = {
     "cache-control": "no-store",
+    "vary": "accept-encoding",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "same-origin",
@@ -43,6 +47,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
             undefined=jinja2.StrictUndefined,
+            finalize=figures.visible,
         )
         self._templates.filters |= {
             "money": figures.money,
@@ -59,3 +64,15 @@ class Pages:
         html = self._templates.get_template(template).render(values, nonce=nonce)
         policy = POLICY.format(nonce=nonce, connect=f" {self._connect}" if self._connect else "", form=f" {form}" if form else "")
         return Response(html, status, {**HEADERS, "content-security-policy": policy}, "text/html")
+
+
+def packed(request: Request, response: Response) -> Response:
+    """A page that was read, compressed for a browser that takes it. What a form was answered with, which may show a new key, is
+    sent as it is: the length of what is compressed says something of what is in it (BREACH)."""
+    body = getattr(response, "body", b"")
+    if request.method != "GET" or len(body) < PACKED_BYTES_MIN or "gzip" not in request.headers.get("accept-encoding", ""):
+        return response
+    response.body = gzip.compress(body, 5, mtime=0)
+    response.headers["content-encoding"] = "gzip"
+    response.headers["content-length"] = str(len(response.body))
+    return response

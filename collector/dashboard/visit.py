@@ -21,7 +21,7 @@ from collector.dashboard import figures
 from collector.dashboard.access import Forbidden, PagesUnderWay, SignInAttempts, check_origin, secret_of
 from collector.dashboard.assets import Assets
 from collector.dashboard.mark import mark_of
-from collector.dashboard.page import Pages
+from collector.dashboard.page import Pages, packed
 from collector.dashboard.sessions import SEEN_MS, Session, find_session, touch_session
 from collector.service import Collector
 from collector.store.contract import Tx
@@ -65,10 +65,12 @@ class Visit:
         return self.request.query_params.get(name, default).replace("\0", "?")
 
     def link(self, path: str, **params: Any) -> str:
-        """An address of the dashboard that keeps the account an operator looks at."""
+        """An address of the dashboard that keeps the account an operator looks at, and a time zone that was named."""
         named = {name: value for name, value in params.items() if value not in (None, "")}
         if self.session.is_operator and self.account and "account" not in named:
             named["account"] = self.account
+        if named_zone := self.param("tz"):
+            named["tz"] = named_zone
         return f"{path}?{urlencode(named)}" if named else path
 
     def actor(self) -> Actor:
@@ -150,7 +152,7 @@ class Dashboard:
         async def guarded(request: Request) -> Response:
             try:
                 check_origin(request)
-                return await endpoint(request)
+                return packed(request, await endpoint(request))
             except Forbidden as problem:
                 return self.plain("This was not done", problem.message, problem.status)
             except Unreachable as problem:

@@ -184,6 +184,26 @@ def test_page_shows_a_finished_request_by_itself(browse: Browse, edge: Edge, own
     )
 
 
+def test_page_that_follows_keeps_what_one_is_doing(browse: Browse, edge: Edge, owner: Account) -> None:
+    """A form half filled in, the cursor in it and a table that was opened stay, while what is new comes in around them."""
+    ask: list[tuple[Any, ...]] = [
+        ("tab", "/dashboard/playground"),
+        ("click", "#send"),
+        ("wait_text", "#cost", "$"),
+        ("back_to_first",),
+    ]
+    seen = browse(
+        *login(edge, owner.name),
+        ("goto", "/dashboard/keys"), ("fill", "input[name=name]", "half ty"), ("select", "select[name=life]", "30"),
+        ("focus", "input[name=name]"), *ask, ("wait", "main tbody tr:nth-child(2)"), ("type", "ped"),
+        ("value", "input[name=name]"), ("value", "select[name=life]"),
+        ("goto", "/dashboard/usage"), ("click", "details:last-of-type summary"), *ask, ("wait_text", "#series tfoot", "5"),
+        ("attribute", "details:last-of-type", "open"),
+    )  # fmt: skip
+    assert seen[13:15] == ["half typed", "30"]
+    assert seen[-1] is not None
+
+
 def test_sessions_elsewhere_end(browse: Browse, edge: Edge, owner: Account) -> None:
     """Signed out in another browser, a page asks for a sign-in."""
     seen = browse(

@@ -1,11 +1,12 @@
 // What the dashboard's pages do beyond htmx. No page needs it for reading.
 "use strict";
 
-// The browser's time zone, for figures by day: a cookie, so that the first page after this one has it.
+// The browser's time zone, for figures by day: a cookie, so that the next page has it. A traveller's changes.
 (() => {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  if (zone && !document.cookie.includes("tollway-tz=")) {
-    document.cookie = `tollway-tz=${encodeURIComponent(zone)}; path=/dashboard; max-age=31536000; samesite=lax`;
+  const named = `tollway-tz=${encodeURIComponent(zone)}`;
+  if (zone && !document.cookie.split("; ").includes(named)) {
+    document.cookie = `${named}; path=/dashboard; max-age=31536000; samesite=lax`;
   }
 })();
 

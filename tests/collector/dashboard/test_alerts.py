@@ -25,7 +25,7 @@ async def test_alert_is_added_shown_and_deleted(browser: Browser) -> None:
     assert await do(browser, "add-balance", threshold="2.50") == 303
     assert await do(browser, "add-share", percent="80", key_id=row[0]) == 303
     page = re.sub(r"\s+", " ", (await browser.get("/dashboard/alerts")).text)
-    assert "Balance below $2.5<" in page
+    assert "Balance below $2.50<" in page
     assert "80 % of the limit of agent" in page
     for alert in await browser.collector.read(lambda tx, now: book.list_alerts(tx, "alice")):
         assert await do(browser, "drop-alert", id=alert.alert_id) == 303

@@ -1,9 +1,12 @@
 """Figures as people read them: rounded once, half up, never by a float."""
 
+import re
+
 import pytest
+from markupsafe import Markup
 
 from collector.dashboard.chart import Bar, stacked_bars
-from collector.dashboard.figures import ago, duration, exact, money, short
+from collector.dashboard.figures import ago, duration, exact, money, short, visible
 
 
 @pytest.mark.parametrize(
@@ -28,7 +31,18 @@ def test_money_is_rounded_half_up_with_two_figures_at_least(nano: int, said: str
 
 
 def test_exact_money_has_every_digit() -> None:
-    assert [exact(each) for each in (5_000_000_000, 123, -123)] == ["$5", "$0.000000123", "−$0.000000123"]
+    assert [exact(each) for each in (5_000_000_000, 123, -123)] == ["$5.00", "$0.000000123", "−$0.000000123"]
+    assert exact(9_007_199_254_740_993_000_000_001) == "$9,007,199,254,740,993.000000001"
+
+
+def test_text_that_shows_as_another_is_shown_as_what_it_is() -> None:
+    """No name turns its neighbours round or looks like another one; what scripts and emoji need stays, and so does markup."""
+    assert visible("\u202egnp.exe\u202c") == "[U+202E]gnp.exe[U+202C]"
+    assert visible("a\u200bb\ufeff\x1b[1m") == "a[U+200B]b[U+FEFF][U+001B][1m"
+    for kept in ("مفتاح العميل", "日本語", "नमस्ते", "👩\u200d💻", "می\u200cخواهم", "two\nlines\tand more", ""):
+        assert visible(kept) == kept
+    assert visible(7) == 7
+    assert isinstance(visible(Markup("<b>\u2066</b>")), Markup)
 
 
 @pytest.mark.parametrize(
@@ -59,3 +73,18 @@ def test_chart_escapes_what_it_is_told_and_is_as_high_as_its_values() -> None:
     assert 'class="s0"' in drawn
     assert 'height="204.00"' in drawn
     assert "day 2\nnothing" in drawn
+
+
+def test_chart_of_nothing_says_so_and_has_no_scale() -> None:
+    drawn = stacked_bars("Spend", [], [Bar("a", "day 1", ()), Bar("b", "day 2", ())], money)
+    assert "Nothing was used in this time" in drawn
+    assert "$" not in drawn
+
+
+@pytest.mark.parametrize("highest", [1, 88, 5_000_000, 10**18])
+def test_chart_has_room_for_the_figures_of_its_axis(highest: int) -> None:
+    """Billionths of a dollar and billions of them: the first letter begins inside of the drawing."""
+    drawn = stacked_bars("Spend", ["a"], [Bar("a", "day 1", (highest,))], money)
+    marks = re.findall(r'class="axis" x="([0-9.]+)" y="[0-9.]+" text-anchor="end">([^<]+)<', drawn)
+    assert len(marks) == 5
+    assert all(float(x) - 6.4 * len(text) >= 0 for x, text in marks)

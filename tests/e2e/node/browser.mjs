@@ -48,6 +48,7 @@ const verbs = {
   wait_text: (selector, text) => page.waitForFunction(([s, t]) => document.querySelector(s)?.textContent.includes(t), [selector, text]).then(() => null),
   text: (selector) => page.textContent(selector),
   texts: (selector) => page.$$eval(selector, (found) => found.map((each) => each.textContent.trim().replace(/\s+/g, " "))),
+  value: (selector) => page.inputValue(selector),
   attribute: (selector, name) => page.getAttribute(selector, name),
   html: () => page.content(),
   url: async () => page.url(),
