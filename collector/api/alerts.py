@@ -20,7 +20,7 @@ from collector.api.problem import missing, wrong
 from collector.api.shapes import Amount, Dollars, nano_of, timestamp
 from collector.store.contract import Tx
 
-_MAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\Z").match
+_MAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*+\Z").match
 
 
 class AlertRow(msgspec.Struct, frozen=True):

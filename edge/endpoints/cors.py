@@ -22,7 +22,7 @@ EXPOSED = (
     b" x-tollway-cost, idempotency-replayed"
 )
 METHODS = b"GET, HEAD, POST, PATCH, DELETE"
-_FIELD_NAMES = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+(?:[ \t]*,[ \t]*[A-Za-z0-9!#$%&'*+.^_`|~-]+)*\Z")
+_FIELD_NAMES = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+(?:[ \t]*,[ \t]*[A-Za-z0-9!#$%&'*+.^_`|~-]+)*+\Z")
 _NAMES_BYTES_MAX = 4_096
 
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from routing.wire.members import REFUSED, decode_members, is_plain
 from routing.wire.sse import payload_of
 
-_TEXT: Final = re.compile(rb'"text"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"')
+_TEXT: Final = re.compile(rb'"text"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"')
 _DIGITS: Final = b"0123456789"
 
 

@@ -27,7 +27,7 @@ _LOOKS_SECRET: Final = re.compile(
 )
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _WORD: Final = re.compile(r"[^\s\"'`<>(){},;&]{3,400}")
-_MASK: Final = re.compile(r"(?:\*{2,}|\.{3,}|…|•{2,}|[xX]{4,}|\[\.\.\.\])+")
+_MASK: Final = re.compile(r"(?:\*{2,}|\.{3,}|…|•{2,}|[xX]{4,}|\[\.\.\.\])++")
 _ENDING: Final = re.compile(r"\b(?:end(?:s|ing)?|last|begin(?:s|ning)?|start(?:s|ing)?)\b[^\n]{3,40}", re.IGNORECASE)
 _PART: Final = re.compile(r"[\w+/=-]{3,}")
 

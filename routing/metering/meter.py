@@ -28,12 +28,12 @@ BYTES_PER_TOKEN = 4
 MEDIA_TOKENS = 2_000
 """Of an image or a sound when the model's `image_tokens_max` is not known: about twice what a megapixel or a minute costs at the
 providers that say so, so that nobody gains by leaving before the usage comes."""
-TEXT = re.compile(rb'"(?:content|reasoning(?:_content)?|arguments|refusal|text)":[ ]?"([^"\\]*(?:\\.[^"\\]*)*)"')
+TEXT = re.compile(rb'"(?:content|reasoning(?:_content)?|arguments|refusal|text)":[ ]?"([^"\\]*+(?:\\.[^"\\]*+)*+)"')
 """A text that a model wrote, as JSON has it, in whatever member a provider puts it."""
-_CITATION = re.compile(rb'"url_citation"\s*:\s*\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*\}')
+_CITATION = re.compile(rb'"url_citation"\s*:\s*\{[^{}"]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^{}"]*+)*+\}')
 """A page that the provider found and quotes: no text that a model wrote."""
-_THOUGHT = re.compile(rb'"(reasoning(?:_content)?)":[ ]?"([^"\\]*(?:\\.[^"\\]*)*)"')
-_DETAILS = re.compile(rb'"reasoning_details"\s*:\s*\[[^\[\]"]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^\[\]"]*)*\]')
+_THOUGHT = re.compile(rb'"(reasoning(?:_content)?)":[ ]?"([^"\\]*+(?:\\.[^"\\]*+)*+)"')
+_DETAILS = re.compile(rb'"reasoning_details"\s*:\s*\[[^\[\]"]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^\[\]"]*+)*+\]')
 CITATION_BYTES_MIN = 512
 """A text below this is not looked at for citations."""
 _find_text = TEXT.findall

@@ -23,7 +23,7 @@ from routing.wire.sse import BLANK, Lines, TooLong, payload_of
 from usage.pricing import dollars
 
 NULL = Raw(b"null")
-TEXT = re.compile(rb'"(?:text|delta|thinking|partial_json|arguments|tool_plan)":[ ]?"([^"\\]*(?:\\.[^"\\]*)*)"')
+TEXT = re.compile(rb'"(?:text|delta|thinking|partial_json|arguments|tool_plan)":[ ]?"([^"\\]*+(?:\\.[^"\\]*+)*+)"')
 """A text that a model wrote, as these formats name it."""
 _NAME = re.compile(rb"event:[ ]?([^\r\n]*)")
 _BACKSLASH = 92

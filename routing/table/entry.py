@@ -23,7 +23,7 @@ from routing.table.provider import ECHO, Model, Provider
 from routing.wire.headers import OWN_HEADERS
 from usage.record import Rates
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*\Z")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*+\Z")
 _MODEL_NAME: Final = re.compile(r"[!-~]{1,200}\Z")
 _PARAMETER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
 _NOWHERE: Final = BaseUrl("http", "localhost", 80)

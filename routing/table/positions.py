@@ -10,11 +10,11 @@ from typing import Final
 
 from routing.table.problem import Path
 
-_SPACE: Final = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
-_KEY: Final = re.compile(r"""[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*'""")
+_SPACE: Final = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*+")
+_KEY: Final = re.compile(r"""[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*+"|'[^']*'""")
 _DOT: Final = re.compile(r"[ \t]*\.[ \t]*")
 _SCALAR: Final = re.compile(
-    r'"""(?:[^\\]|\\.)*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^,\]}#\n]+',
+    r'"""[^\\"]*+(?:(?:\\.|"{1,2}(?!"))[^\\"]*+)*+"{3,5}|\'\'\'.*?\'{3,5}|"(?:[^"\\]|\\.)*+"|\'[^\']*\'|[^,\]}#\n]+',
     re.DOTALL,
 )
 

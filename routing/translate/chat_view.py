@@ -183,12 +183,14 @@ def pictures_of(images: Raw) -> list[Picture]:
 class Calls:
     """Which of an answer's tool calls a fragment belongs to. An index may be missing, or the same for calls with other ids."""
 
-    __slots__ = ("_ids", "_last", "_places")
+    __slots__ = ("_ids", "_last", "_place_of", "_places")
 
     def __init__(self) -> None:
         self._places: dict[int, int] = {}
         """Provider's index → place."""
         self._ids: list[bytes] = []
+        self._place_of: dict[bytes, int] = {}
+        """Id → the first place that has it."""
         self._last = -1
 
     def __len__(self) -> int:
@@ -199,16 +201,18 @@ class Calls:
         call_id = literal_of(call.id)
         is_named = bool(literal_of(call.function.name))
         if call.index is None:
-            place = self._ids.index(call_id) if call_id in self._ids else len(self._ids) if call_id else max(self._last, 0)
+            place = self._place_of.get(call_id, len(self._ids)) if call_id else max(self._last, 0)
         else:
             place = self._places.get(call.index, len(self._ids))
             if place < len(self._ids) and call_id and is_named and self._ids[place] not in (b"", call_id):
-                place = self._ids.index(call_id) if call_id in self._ids else len(self._ids)
+                place = self._place_of.get(call_id, len(self._ids))
         if place >= len(self._ids):
             place = len(self._ids)
             self._ids.append(call_id)
+            self._place_of.setdefault(call_id, place)
         elif call_id and not self._ids[place]:
             self._ids[place] = call_id
+            self._place_of[call_id] = min(place, self._place_of.get(call_id, place))
         if call.index is not None:
             self._places[call.index] = place
         self._last = place

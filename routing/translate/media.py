@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from routing.translate.reader import Object, Reader, encode
 
-_DATA: Final = re.compile(rb'"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[^;,"]*)*)(;base64)?,')
+_DATA: Final = re.compile(rb'"data:([\w.+-]{1,127}/[\w.+-]{1,127})?((?:;[\w.+-]{1,127}=[^;,"]{0,255}){0,16})(;base64)?,')
 _PART: Final = {
     "image_url": frozenset(("type", "image_url", "cache_control")),
     "input_audio": frozenset(("type", "input_audio", "cache_control")),

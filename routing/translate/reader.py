@@ -39,20 +39,19 @@ def joined(literals: list[bytes]) -> bytes:
 
 
 class Reader:
-    """`ignored` are the paths of what was left out so far."""
+    """`ignored` are the paths of what was left out so far, in order and each once."""
 
     __slots__ = ("ignored", "target")
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self.ignored: list[str] = []
+        self.ignored: dict[str, None] = {}
 
     def decline(self, path: str) -> None:
         """An offer that cannot be taken."""
         if self.target.requires_parameters:
             raise self.unsupported(path, "'provider.require_parameters' is set, and")
-        if path not in self.ignored:
-            self.ignored.append(path)
+        self.ignored[path] = None
 
     def unsupported(self, path: str, hint: str = "") -> Invalid:
         """A demand that cannot be met. `hint` begins or ends the sentence: it says why, or what would do."""

@@ -19,10 +19,10 @@ decode_members = msgspec.json.Decoder(Members).decode
 REFUSED = (msgspec.MsgspecError, ValueError, RecursionError)
 """What reading foreign JSON raises: ValueError for a key or a text that is no UTF-8, RecursionError for one nested too deep."""
 
-_KEY = re.compile(rb'[ \t\r\n]*"(?:[^"\\]|\\.)*"[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+_KEY = re.compile(rb'[ \t\r\n]*"[^"\\]*+(?:\\.[^"\\]*+)*+"[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
 _COMMA = re.compile(rb"[ \t\r\n]*,")
 _OPEN = re.compile(rb"[ \t\r\n]*\{")
-is_plain = re.compile(rb'[^"\\\x00-\x1f]*(?:\\["\\/bfnrt][^"\\\x00-\x1f]*)*').fullmatch
+is_plain = re.compile(rb'[^"\\\x00-\x1f]*+(?:\\["\\/bfnrt][^"\\\x00-\x1f]*+)*+').fullmatch
 """A text inside of its quotes that needs no reading: without a quote, a line break, or an escape but the simple ones."""
 
 _encode = msgspec.json.Encoder().encode

@@ -20,7 +20,7 @@ _BOUNDARY: Final = re.compile(r'multipart/form-data\s*;\s*boundary=(?:"([^"]+)"|
 _BOUNDARY_CHARS: Final = re.compile(r"[A-Za-z0-9'()+_,./:=? -]{0,69}[A-Za-z0-9'()+_,./:=?-]\Z")
 _FORM_DATA: Final = re.compile(rb"form-data\s*(?=;)", re.IGNORECASE)
 _PARAMETER: Final = re.compile(
-    rb";\s*(?:(?P<key>name|filename)\s*=\s*(?:\"(?P<quoted>(?:[^\"\r\n\\]|\\.)*)\"|(?P<token>[^\s\";,\\]+))"
+    rb";\s*(?:(?P<key>name|filename)\s*=\s*(?:\"(?P<quoted>[^\"\r\n\\]*+(?:\\.[^\"\r\n\\]*+)*+)\"|(?P<token>[^\s\";,\\]+))"
     rb"|filename\*\s*=\s*(?P<charset>utf-8|iso-8859-1)'[A-Za-z0-9-]*'(?P<encoded>[^\s\";,\\']*))\s*",
     re.IGNORECASE,
 )

@@ -4,9 +4,9 @@ Strategy: a text that is refused is read in a form of the same length, in which 
 Infinity, raw control characters, escapes that do not exist, half of a surrogate pair (a pair that a provider splits over two
 deltas), bytes that are no UTF-8. What was found there stands at the same place in the text as it came, so our id and model can be
 put into that one.
-Limits: TEXT_BYTES_MAX for the second reading, MEMBERS_MAX top-level members for any: a dictionary of a million takes half a
-second. What is broken otherwise, or nested deeper than the reader goes, stays unread; `replace_leading` still finds the id and
-the model where they stand before anything nested.
+Limits: TEXT_BYTES_MAX and MARKS_MAX for the second reading, MEMBERS_MAX top-level members for any: a dictionary of a million
+takes half a second. What is broken otherwise, or nested deeper than the reader goes, stays unread; `replace_leading` still finds
+the id and the model where they stand before anything nested.
 """
 
 import re
@@ -20,13 +20,18 @@ from routing.wire.members import REFUSED, Members, Places, decode_members, spans
 
 MEMBERS_MAX = 10_000
 TEXT_BYTES_MAX = 4 << 20
+MARKS_MAX = 400_000
+_MARKS = (b'"', b"NaN", b"Infinity")
 LEADING_MAX = 32
 BOM = b"\xef\xbb\xbf"
 
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|-?Infinity|NaN', re.DOTALL)
+# A string that nothing ends is one token, too: looked for anew at each of its escaped quotes, a megabyte would take minutes.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|-?Infinity|NaN', re.DOTALL)
 _UNSOUND = re.compile(
-    rb"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"  # a whole pair is sound
-    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\(?![\"\\/bfnrtu]|\Z).|\\u(?![0-9a-fA-F]{4})|[\x00-\x1f]|(\\.)",
+    rb"((?:\\(?:[\"\\/bfnrt]|u(?![dD][89a-fA-F])[0-9a-fA-F]{4})[^\"\\\x00-\x1f]*+)++"  # sound, in one go
+    rb"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"  # a whole pair is sound
+    rb"|(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2}))++|(?:\\u[dD][c-fC-F][0-9a-fA-F]{2})++"
+    rb"|(?:\\(?![\"\\/bfnrtu]|\Z).)++|(?:\\u(?![0-9a-fA-F]{4}))++|[\x00-\x1f]++",
     re.DOTALL,
 )
 _LEADING = re.compile(rb'[ \t\r\n]*("(?:id|model)"|"[^"\\]{1,64}")[ \t\r\n]*:[ \t\r\n]*("[^"\\]*"|[-+.\w]+)[ \t\r\n]*(,?)')
@@ -60,7 +65,7 @@ def read_object(payload: bytes) -> Reading | None:
         return _read(payload)
     except REFUSED:
         pass
-    if len(payload) > TEXT_BYTES_MAX:
+    if len(payload) > TEXT_BYTES_MAX or sum(map(payload.count, _MARKS)) > MARKS_MAX:
         return None
     try:
         sound = sound_form(payload)
@@ -96,7 +101,7 @@ def _sound_token(token: re.Match[bytes]) -> bytes:
 
 
 def _sound_part(part: re.Match[bytes]) -> bytes:
-    return part[0] if part[1] or part[2] else b"?" * len(part[0])
+    return part[0] if part[1] else b"?" * len(part[0])
 
 
 def replace_leading(text: bytes, values: Members) -> bytes:

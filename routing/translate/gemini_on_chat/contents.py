@@ -7,6 +7,7 @@ Rule: `thoughtSignature` is Google's own, or, sealed in Base64, another's (`rout
 
 import base64
 import binascii
+from collections import defaultdict, deque
 from typing import Any, Final
 
 from msgspec import Raw
@@ -36,14 +37,38 @@ def opened_bytes(signature: str) -> Seal:
     return found or Seal(GEMINI, "encrypted", "", signature)
 
 
+class OpenCalls:
+    """The calls that have no answer yet."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, str] = {}
+        """Number → id."""
+        self._begun = 0
+        self._numbers: dict[tuple[str, bool], deque[int]] = defaultdict(deque)
+        """By an id or, the other one, a name: in the order in which they came, with some that were taken by the other since."""
+
+    def add(self, call_id: str, name: str) -> None:
+        self._open[self._begun] = call_id
+        for said in ((call_id, True), (name, False)):
+            self._numbers[said].append(self._begun)
+        self._begun += 1
+
+    def take(self, call_id: str, name: str) -> str:
+        """The id of the first one that has this id or, where none is said, this name; empty when there is none."""
+        numbers = self._numbers.get((call_id, True) if call_id else (name, False), ())
+        while numbers:
+            if (taken := self._open.pop(numbers.popleft(), "")) != "":
+                return taken
+        return ""
+
+
 class Contents:
     """`out` are the messages, as JSON."""
 
     def __init__(self, reader: Reader, traits: frozenset[str]) -> None:
         self._reader = reader
         self._traits = traits
-        self._open: list[tuple[str, str]] = []
-        """(name, id) of the calls that have no answer yet."""
+        self._open = OpenCalls()
         self._calls = 0
         self.out: list[bytes] = []
 
@@ -149,11 +174,8 @@ class Contents:
         reader = self._reader
         reader.rest(given, frozenset(("id", "name", "response")), path)
         name, call_id = reader.text(given.get("name"), f"{path}.name"), reader.text(given.get("id"), f"{path}.id")
-        place = next((each for each in self._open if call_id == each[1] or (not call_id and name == each[0])), None)
-        if place is not None:
-            self._open.remove(place)
-            call_id = place[1]
-        elif not call_id:
+        call_id = self._open.take(call_id, name) or call_id
+        if not call_id:
             raise reader.wrong(path, "an answer to a call that stands before it")
         response = bytes(given.get("response", b"{}")).decode("utf-8", "replace")
         self.out.append(encode({"role": "tool", "tool_call_id": tool_ids.OPENAI(call_id), "content": response}))
@@ -216,7 +238,7 @@ class Contents:
         name = reader.text(call.get("name"), f"{path}.name")
         call_id = reader.text(call.get("id"), f"{path}.id") or f"call_{self._calls}"
         self._calls += 1
-        self._open.append((name, call_id))
+        self._open.add(call_id, name)
         arguments = bytes(call.get("args", b"{}")).decode("utf-8", "replace")
         function = {"name": name, "arguments": "{}" if arguments == "null" else arguments}
         return {"id": tool_ids.OPENAI(call_id), "type": "function", "function": function}

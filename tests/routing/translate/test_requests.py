@@ -4,6 +4,7 @@ The numbered reports are of other translators' users: what went wrong there must
 """
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -570,3 +571,39 @@ def test_first_line_of_the_system_is_not_touched() -> None:
     chat = from_messages(Target("p", "m", traits=HUB), max_tokens=9, messages=HI, system=system)
     assert chat["messages"][0]["content"] == system
     assert to_messages(messages=chat["messages"])["system"] == system
+
+
+MANY = 100_000
+
+
+def test_declined_paths_are_each_kept_once_however_many() -> None:
+    """A hundred thousand: each compared with all before, they took minutes."""
+    body = {"input": "x", "store": False, "include": [f"other.{at}" for at in range(MANY)]}
+    sent = downward("responses", body)
+    assert len(sent.ignored) == len(set(sent.ignored)) == MANY
+
+
+def test_answers_of_tools_find_their_calls_however_many_are_open() -> None:
+    """The last call is answered first; by its id, and by its name."""
+    calls = [{"functionCall": {"id": f"c{at}", "name": f"f{at}", "args": {}}} for at in range(MANY // 2)]
+    answers = [{"functionResponse": {"id": f"c{at}", "name": "", "response": {}}} for at in reversed(range(1, MANY // 2, 2))]
+    answers += [{"functionResponse": {"name": f"f{at}", "response": {}}} for at in reversed(range(0, MANY // 2, 2))]
+    contents = [{"role": "model", "parts": calls}, {"role": "user", "parts": answers}]
+    said = json.loads(downward("gemini", {"contents": contents}).body)["messages"]
+    expected = [f"c{at}" for at in (*reversed(range(1, MANY // 2, 2)), *reversed(range(0, MANY // 2, 2)))]
+    assert [message["tool_call_id"] for message in said[1:]] == expected
+
+
+@pytest.mark.parametrize("format", ["messages", "responses", "gemini", "converse", "cohere"])
+def test_address_of_data_has_few_parameters(format: Format) -> None:
+    """A megabyte of them is refused, and costs no hundred times its size on the way."""
+    url = "data:image/png" + ";a=b" * 250_000 + ";base64,AA=="
+    tracemalloc.start()
+    try:
+        with pytest.raises(Invalid) as refused:
+            upward(format, user({"type": "image_url", "image_url": {"url": url}}))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert refused.value.param == "messages[0].content[0].image_url.url"
+    assert peak < 16 * len(url)
