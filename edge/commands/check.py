@@ -1,6 +1,6 @@
 """`tollway check`: is the table right, is it wise, and, with --online, do the providers answer.
 
-Exit status: 0 all is well; 1 there is advice (`routing.table.advice`), a key file that cannot be read, or a provider that does
+Exit status: 0 all is well; 1 there is advice (`routing.views.advice`), a key file that cannot be read, or a provider that does
 not answer; 2 the table cannot be used. `--strict` counts a missing environment variable too: a laptop seldom has all keys.
 """
 
@@ -14,8 +14,8 @@ import msgspec
 
 from edge.commands.printing import print_json
 from edge.providers.secrets import resolve
-from routing.table.advice import Advice, advise
 from routing.table.config import Config, ConfigError, parse
+from routing.views.advice import Advice, advise
 from routing.views.explanation import describe
 
 ADVISED, WRONG = 1, 2

@@ -138,7 +138,8 @@ def _route(
         _named_policy(table, policies, default),
     )
     table.close()
-    if choices and all(each.when is not ALWAYS for each in choices) and not fallback:
+    is_read = not any(path[: len(table.path)] == table.path for path, _ in table.found)
+    if choices and all(each.when is not ALWAYS for each in choices) and not fallback and is_read:
         hint = "let the last target, or a fallback, stand without a condition"
         table.blame(Wrong("has no target for a request that meets none of the conditions", hint), "targets")
     return route

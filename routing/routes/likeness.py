@@ -31,8 +31,9 @@ def _merged(providers: TomlTable, name: str, via: tuple[str, ...]) -> Any:
     rest = {key: value for key, value in own.items() if key != "like"}
     wrong = _why_not(providers, name, like, via)
     if wrong is not None:
-        if not via:
-            providers.blame(wrong, name, "like")
+        if not via or like in (*via, name):
+            # A circle is a problem of whoever is led into it; what leads nowhere is one of where that is written.
+            providers.blame(wrong, (*via, name)[0], "like")
         return rest
     model = _merged(providers, like, (*via, name))
     if not isinstance(model, dict):

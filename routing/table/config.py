@@ -18,14 +18,14 @@ from routing.routes.likeness import with_inherited
 from routing.routes.route import DEFAULT_POLICY, Route, RoutePolicy
 from routing.table import field
 from routing.table.endpoint import ECHO_ENDPOINTS, ECHO_FORMATS, BaseUrl
-from routing.table.entry import read_provider
+from routing.table.entry import NAME_HINT, NO_PRICE, odd_in, read_provider
 from routing.table.field import TomlTable
-from routing.table.limit_terms import read_rate_limits
+from routing.table.limit_terms import LIMIT_FIELDS, read_rate_limits
 from routing.table.parameters import OPENAI, taken
 from routing.table.positions import line_of, lines
 from routing.table.price_list import PIECES
 from routing.table.problem import ConfigError as ConfigError
-from routing.table.problem import Path, Problem, Wrong, dotted, nearest, syntax_problem
+from routing.table.problem import Path, Problem, Wrong, dotted, nearest, reading_problem, syntax_problem
 from routing.table.provider import ECHO, Model, Provider
 from routing.table.tariff import Tariff
 from usage.limit import NO_LIMITS, LimitTerms
@@ -106,15 +106,15 @@ def parse(text: str) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError((syntax_problem(str(error), text),)) from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, arrays nested too deeply
-        raise ConfigError((Problem("", 1, f"the text cannot be read as TOML: {error}"),)) from None
+        raise ConfigError((reading_problem(error, text),)) from None
     found: list[tuple[Path, Wrong]] = []
     config = _read(TomlTable(document, (), found), hashlib.sha256(text.encode()).hexdigest()[:12])
     if found:
-        known = lines(text)
+        known, blamed = lines(text), {path for path, _ in found}
         problems = [
             Problem(dotted(path), line_of(path, known), wrong.message, wrong.hint)
             for path, wrong in found
-            if not _is_inherited(path, document)
+            if not _is_inherited(path, document) and not (wrong.message == NO_PRICE and (*path, "like") in blamed)
         ]
         raise ConfigError(tuple(sorted(problems, key=lambda problem: problem.line)))
     return config
@@ -137,12 +137,15 @@ def _read(table: TomlTable, version: str) -> Config:
     providers.setdefault(ECHO, echo(version))
     for name, inner in tables:
         _blame_hidden_models(inner, providers[name], providers)
-    aliases = _read_aliases(table.table("aliases"), providers)
+    aliases_table, routes_table = table.table("aliases"), table.table("routes")
+    aliases = _read_aliases(aliases_table, providers)
     policies = read_policies(table.table("policies"))
     policy = read_default_policy(table.table("defaults"), policies)
     known = (*(model.id for each in providers.values() for model in each.models.values()), *aliases)
+    for named in (aliases_table, routes_table):
+        _blame_names(named)
     routes = read_routes(
-        table.table("routes"),
+        routes_table,
         policies,
         policy,
         lambda name: isinstance(_find(providers, name), Found),
@@ -154,6 +157,11 @@ def _read(table: TomlTable, version: str) -> Config:
     cors.close()
     rates = table.table("rate_limits")
     rate_limits = RateLimits(read_rate_limits(rates.table("key")), read_rate_limits(rates.table("account")))
+    for name in rates.values.keys() & set(LIMIT_FIELDS):
+        rates.known.append(name)
+        rates.blame(
+            Wrong("stands above the tables that it belongs to", "write it in [rate_limits.key] or [rate_limits.account]"), name
+        )
     rates.close()
     table.close()
     return Config(version, providers, aliases, limits, _has_free(providers), cors_origins, routes, policy, rate_limits)
@@ -215,6 +223,13 @@ def _blame_hidden_models(table: TomlTable, provider: Provider, providers: dict[s
 def _read_aliases(table: TomlTable, providers: dict[str, Provider]) -> dict[str, tuple[str, ...]]:
     written = {name: table.take(name, _targets, ()) for name in table.values}
     return {name: _resolve(table, name, written, providers) for name in written}
+
+
+def _blame_names(table: TomlTable) -> None:
+    """A name that no caller can write, or not the way that it looks."""
+    for name in table.values:
+        if not _UNLISTED_KEY.match(name) or len(name) > MODEL_ID_CHARS_MAX:
+            table.blame(Wrong("is no name that a caller can use", NAME_HINT + odd_in(name)), name)
 
 
 def _targets(value: Any) -> tuple[str, ...]:

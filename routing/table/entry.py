@@ -18,8 +18,10 @@ from routing.table.field import TomlTable
 from routing.table.limit_terms import read_rate_limits
 from routing.table.parameters import ALWAYS, NEVER_TAKEN, OPENAI, taken
 from routing.table.price_list import read_rates, read_tariff
-from routing.table.problem import Wrong, dotted, nearest
-from routing.table.provider import ECHO, Model, Provider
+from routing.table.problem import Wrong, dotted, nearest, odd_character
+from routing.table.provider import ECHO, TRAITS, Model, Provider
+from routing.table.reference import key_ref
+from routing.table.tariff import Tariff
 from routing.wire.headers import OWN_HEADERS
 from usage.record import Rates
 
@@ -35,6 +37,7 @@ _DURATIONS: Final = (
     "keepalive_s",
     "drain_timeout_s",
 )
+_TABLES: Final = frozenset(("models", "endpoints", "unlisted", "rate_limits", "data", "extra_headers"))
 _MODALITIES: Final = ("text", "image", "audio", "video", "file")
 _MAX_TOKENS_FIELD: Final = ("max_tokens", "max_completion_tokens", "as_sent")
 _FACTS: Final[tuple[tuple[str, Any, Any], ...]] = (
@@ -51,9 +54,26 @@ _FACTS: Final[tuple[tuple[str, Any, Any], ...]] = (
 """What a model may say of itself besides its prices: field, check, default."""
 
 
+NO_PRICE: Final = "has no model and no price"
+NAME_HINT: Final = "up to 200 printable ASCII characters without space"
+
+
+def odd_in(name: str) -> str:
+    """What cannot be told from its looks in a name, to be said behind a hint."""
+    odd = odd_character(name)
+    return f"; there is {odd} in it" if odd else ""
+
+
+def _traits(value: Any) -> frozenset[str]:
+    return frozenset(field.items(field.one_of(*TRAITS))(value)) if value != [] else frozenset()
+
+
 def read_model(table: TomlTable, provider_name: str, key: str, version: str, parameters: tuple[str, ...] = ()) -> Model:
     if not _MODEL_NAME.match(key):
-        table.blame(Wrong("is no usable model name", "up to 200 printable ASCII characters without space"))
+        table.blame(Wrong("is no usable model name", NAME_HINT + odd_in(key)))
+    if table.is_cut() and not table.values.keys() & {"tiers"} and not any(name.startswith("above_") for name in table.values):
+        table.blame_cut()
+        return Model(id=f"{provider_name}/{key}", name=key, tariff=Tariff(Rates()))
     own = {name: table.take(name, check, default) for name, check, default in _FACTS}
     model = Model(
         id=f"{provider_name}/{key}",
@@ -62,7 +82,7 @@ def read_model(table: TomlTable, provider_name: str, key: str, version: str, par
         created_s=table.take("created", field.instant_s, 0),
         has_search_price=table.has("search"),
         takes=taken(taken(OPENAI, parameters), _parameters(table)),
-        traits=frozenset(traits) if (traits := table.take("traits", field.items(field.text), None)) is not None else None,
+        traits=table.take("traits", _traits, None),
         **own,
     )
     table.close()
@@ -72,7 +92,11 @@ def read_model(table: TomlTable, provider_name: str, key: str, version: str, par
 def read_provider(table: TomlTable, name: str, version: str) -> Provider:
     """One provider. Where something is wrong, the default stands in for it, so that the rest can be checked too."""
     if not _NAME.match(name) or len(name) > 64:
-        table.blame(Wrong("is no usable provider name", "letters, digits, '.', '_' and '-', in parts separated by '/'"))
+        hint = "up to 64 letters, digits, '.', '_' and '-', in parts separated by '/'"
+        table.blame(Wrong("is no usable provider name", hint + odd_in(name)))
+    if table.is_cut() and not table.values.keys() & _TABLES:
+        table.blame_cut()
+        return Provider(name, _NOWHERE)
     dialect: Any = table.take("dialect", field.one_of("openai", ECHO), ECHO if name == ECHO else "openai")
     is_echo = dialect == ECHO
     auth_header = table.take("auth_header", field.auth_header, "authorization: Bearer")
@@ -98,12 +122,8 @@ def read_provider(table: TomlTable, name: str, version: str) -> Provider:
     )
     table.close()
     if not provider.models and not table.has("models") and provider.unlisted is None and table.is_table:
-        table.blame(
-            Wrong(
-                "has no model and no price",
-                f'add [{dotted(table.path)}.models."..."] or unlisted = {{ input = "...", output = "..." }}',
-            )
-        )
+        hint = f'add [{dotted(table.path)}.models."..."] or unlisted = {{ input = "...", output = "..." }}'
+        table.blame(Wrong(NO_PRICE, hint))
     if (provider.http2 or provider.proxy) and provider.transport != "httpx":
         table.blame(Wrong("cannot do HTTP/2 or go through a proxy", 'write transport = "httpx"'), "transport")
     return provider
@@ -191,7 +211,7 @@ def _base_url(table: TomlTable, is_echo: bool) -> BaseUrl:
 
 
 def _key_refs(table: TomlTable, name: str, is_echo: bool) -> tuple[str, ...]:
-    pool = table.take("api_keys", field.items(field.key_ref), ())
+    pool = table.take("api_keys", field.items(key_ref), ())
     one = table.take("api_key", _key_or_none, ())
     if table.has("api_keys") and table.has("api_key"):
         table.blame(Wrong("stands beside api_key", "keep one of the two: api_key for one key, api_keys for a pool"), "api_keys")
@@ -204,7 +224,7 @@ def _key_refs(table: TomlTable, name: str, is_echo: bool) -> tuple[str, ...]:
 
 
 def _key_or_none(value: Any) -> tuple[str, ...]:
-    return () if value == "none" else (field.key_ref(value),)
+    return () if value == "none" else (key_ref(value),)
 
 
 def _unlisted(table: TomlTable, version: str) -> Rates | None:

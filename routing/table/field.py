@@ -13,19 +13,18 @@ from typing import Any, Final, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from routing.table.endpoint import BaseUrl
-from routing.table.problem import Path, Wrong, nearest
+from routing.table.problem import Path, Wrong, dotted, nearest, odd_character
 from usage.pricing import pico_per_request, pico_per_token
 
 T = TypeVar("T")
 D = TypeVar("D")
 Check = Callable[[Any], T]
 DAY_S: Final = 86_400
+WHOLE_MAX: Final = 2**53
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _VISIBLE: Final = re.compile(r"[\x20-\x7e\t]*\Z")
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?\Z")
-_SHELL_NAME: Final = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?\Z", re.ASCII)
-_ENVIRONMENT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\Z")
 _URL_QUERY: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*\Z")
 _URL_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*+\Z")
@@ -57,8 +56,9 @@ def whole(least: int = 1) -> Check[int]:
     def check(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
             raise Wrong(f"is {kind_of(value)}; a whole number is expected", "such as 128_000, without quotes")
-        if not least <= value <= 2**53:
-            raise Wrong(f"is {value}; at least {least} is expected")
+        if not least <= value <= WHOLE_MAX:
+            shown = f"is {value}" if abs(value) <= WHOLE_MAX else f"has {len(str(abs(value)))} digits"
+            raise Wrong(f"{shown}; {f'at least {least}' if value < least else 'a number that can be meant'} is expected")
         return value
 
     return check
@@ -144,23 +144,6 @@ def request_price(value: Any) -> int:
     return _money(value, pico_per_request)
 
 
-def key_ref(value: Any) -> str:
-    """`env:NAME` or `file:PATH`. The value is never quoted: it may be the key itself."""
-    if isinstance(value, str):
-        scheme, _, rest = value.partition(":")
-        if (scheme == "env" and _ENVIRONMENT_NAME.match(rest)) or (scheme == "file" and rest and rest.isprintable()):
-            return value
-        if scheme in ("env", "file") and rest != rest.strip():
-            raise Wrong(f"has a space at an end of its {scheme}: reference", "take it away")
-        if value.strip() != value and value.strip().startswith(("env:", "file:")):
-            raise Wrong("has a space before its reference", "take it away")
-        if found := _SHELL_NAME.match(value):
-            raise Wrong("is a shell's way to name a variable, which means nothing here", f'write "env:{found[1]}"')
-        if scheme in ("env", "file"):
-            raise Wrong(f"is no usable {scheme}: reference", 'such as "env:OPENAI_API_KEY" or "file:/run/secrets/openai"')
-    raise Wrong("is not a reference, and a key itself does not belong in this file", 'write "env:NAME", "file:PATH" or "none"')
-
-
 def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
@@ -179,6 +162,8 @@ def base_url(value: Any) -> BaseUrl:
         raise Wrong("has a query or a fragment", "end it before the ? or #; a fixed header can go into extra_headers")
     host, port = _host_and_port(parts.netloc, 443 if parts.scheme == "https" else 80)
     path = parts.path.rstrip("/")
+    if {".", ".."} & set(path.split("/")):
+        raise Wrong("has . or .. in its path", "write the path that is meant")
     if not _URL_PATH.match(path):
         raise Wrong("has characters in its path that a URL cannot have", "percent-encode them")
     if path.endswith("/chat/completions"):
@@ -239,6 +224,10 @@ def proxy_url(value: Any) -> str:
     return written
 
 
+NAMED: Final = frozenset(("providers", "models", "routes", "policies", "endpoints", "tiers"))
+"""Tables of tables, each with a name of its own."""
+
+
 class TomlTable:
     """One table of the text, whose fields are taken one after the other; what is wrong with them is collected in `found`."""
 
@@ -249,7 +238,9 @@ class TomlTable:
         self.values: dict[str, Any] = values if isinstance(values, dict) else {}
         self.is_table = isinstance(values, dict)
         if not self.is_table:
-            self.blame(Wrong(f"is {kind_of(values)}; a table is expected"))
+            name = dotted(path) if path[-1:] and path[-1] not in NAMED else f"{dotted(path)}.NAME"
+            written = "such as" if not isinstance(values, list) else "no list, but"
+            self.blame(Wrong(f"is {kind_of(values)}; a table is expected", f"{written} [{name}] on a line, its fields below"))
 
     def blame(self, wrong: Wrong, *steps: str | int) -> None:
         self.found.append(((*self.path, *steps), wrong))
@@ -283,10 +274,20 @@ class TomlTable:
         """All members of a table of tables."""
         return [(name, TomlTable(values, (*self.path, name), self.found)) for name, values in self.values.items()]
 
+    def is_cut(self) -> bool:
+        """Whether a dot in this table's name was not within quotes: there is nothing in it but tables that nobody knows."""
+        return bool(self.values) and all(isinstance(each, dict) and name not in self.known for name, each in self.values.items())
+
+    def blame_cut(self) -> None:
+        for name in self.values:
+            hint = f"write [{dotted((*self.path[:-1], f'{self.path[-1]}.{name}'))}]"
+            self.blame(Wrong("has a dot in its name, which needs quotes", hint), name)
+
     def close(self) -> None:
         """No field may be left that nobody took."""
         for name in self.values:
             if name not in self.known:
                 guess = nearest(name, self.known)
                 hint = f"did you mean {guess}?" if guess else f"the fields here are {', '.join(self.known)}"
-                self.blame(Wrong("there is no such field", hint), name)
+                odd = odd_character(name)
+                self.blame(Wrong("there is no such field" + (f": there is {odd} in it" if odd else ""), hint), name)

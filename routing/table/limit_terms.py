@@ -1,8 +1,12 @@
 """Limits in the routing table: `[rate_limits.key]`, `[rate_limits.account]` and `rate_limits` of a provider."""
 
+from typing import Final
+
 from routing.table import field
 from routing.table.field import TomlTable
 from usage.limit import NAMES, LimitTerms
+
+LIMIT_FIELDS: Final = (*NAMES.values(), "hard", "shadow", "count")
 
 
 def read_rate_limits(table: TomlTable) -> LimitTerms:

@@ -81,10 +81,17 @@ def _read_above(table: TomlTable, rates: Rates, version: str) -> tuple[Above, ..
     steps: list[Above] = []
     for name in table.values:
         found = _ABOVE.match(name)
-        if found is not None:
-            inner = table.table(name)
-            steps.append(Above(int(found[1]) * (1_000 if found[2] else 1), read_rates(inner, version, rates)))
-            inner.close()
+        if found is None:
+            if name.startswith("above"):
+                table.known.append(name)
+                table.blame(Wrong("names no number of prompt tokens", "such as above_272k or above_200000"), name)
+            continue
+        inner = table.table(name)
+        tokens = int(found[1]) * (1_000 if found[2] else 1)
+        if any(step.tokens == tokens for step in steps):
+            table.blame(Wrong(f"is the threshold of {tokens} prompt tokens once more", "keep one of the two"), name)
+        steps.append(Above(tokens, read_rates(inner, version, rates)))
+        inner.close()
     return tuple(sorted(steps, key=_tokens_of, reverse=True))
 
 

@@ -17,6 +17,12 @@ from usage.record import Rates
 
 ECHO: Final = "echo"
 """Name and dialect of the built-in provider that answers without a network."""
+TRAITS: Final = (
+    *("adaptive_thinking", "budget_thinking", "structured", "no_sampling", "mid_system", "web_search"),
+    *("thinking_level", "thinking_budget", "always_thinks", "signatures"),
+    *("cache_control", "reasoning_details", "is_error", "tool_images", "file_urls", "reasoning_content", "short_ids"),
+)
+"""What a translator may have to know of a model: of Claude, of Gemini, of a provider that speaks Chat."""
 
 
 class Model(msgspec.Struct, frozen=True):

@@ -97,8 +97,8 @@ def test_tariff_of_plain_rates_is_those() -> None:
     ("line", "words"),
     [
         ("above_272k = 4", "is a whole number; a table is expected"),
-        ("above_k = { input = '1', output = '1' }", "there is no such field"),
-        ("above_0 = { input = '1', output = '1' }", "there is no such field"),
+        ("above_k = { input = '1', output = '1' }", "names no number of prompt tokens"),
+        ("above_0 = { input = '1', output = '1' }", "names no number of prompt tokens"),
         ("above_5k = { inputs = '1' }", "did you mean input?"),
         ("above_5k = { input = 1.5 }", 'write "1.5"'),
         ("tiers.auto = { input = '1', output = '1' }", "is no usable name of a tier"),
