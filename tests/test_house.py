@@ -30,16 +30,16 @@ LONG_FILES: dict[str, int] = {
     "edge/node.py": 410,
     "edge/providers/table.py": 365,
     "edge/relay/generation.py": 390,
-    "edge/relay/relay.py": 380,
+    "edge/relay/relay.py": 400,
     "edge/relay/stream.py": 380,
     "routing/rewrite/event_rewrite.py": 320,
 }
 LARGE_ROOMS: dict[str, int] = {
     "collector/api": 3400,
     "collector/dashboard": 2200,
-    "edge/relay": 2670,
+    "edge/relay": 2720,
     "routing/rewrite": 2500,
-    "routing/surfaces": 2400,
+    "routing/surfaces": 2500,
 }
 CROWDED_ROOMS: dict[str, int] = {
     "collector/api": 18,
@@ -47,7 +47,7 @@ CROWDED_ROOMS: dict[str, int] = {
     "collector/dashboard": 22,
     "edge/relay": 13,
     "routing/rewrite": 15,
-    "routing/surfaces": 21,
+    "routing/surfaces": 23,
     "routing/table": 13,
     "routing/translate": 14,
 }

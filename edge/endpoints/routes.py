@@ -18,6 +18,8 @@ from routing.surfaces import Entry
 from usage.flavor import BASES, Flavor, flavor_of
 
 MODELS_PER_PAGE = 1_000
+_GOOGLE = "x-goog-api-client"
+"""What Google's SDKs say of themselves, at `/v1` as well."""
 ACCOUNT_PATHS: Mapping[str, tuple[str, ...]] = {
     "/credits": ("GET",),
     "/key": ("GET",),
@@ -63,6 +65,7 @@ def routes(edge: Edge) -> list[BaseRoute]:
         paths = sorted(ACCOUNT_PATHS, key=lambda path: "{" in path)
         found += [Route(base + path, PathEndpoint(edge.account, *ACCOUNT_PATHS[path])) for path in paths]
         found += _model_routes(edge, base)
+        found += _google_model_routes(edge, f"{base}beta")
     return [*found, *_health_routes(edge), Mount("", edge.pages)]
 
 
@@ -90,14 +93,17 @@ def _model_routes(edge: Edge, base: str) -> list[Route]:
 
     async def models(request: Request) -> Response:
         if "anthropic-version" in request.headers:
-            limit = request.query_params.get("limit", "")
-            page = min(int(limit), MODELS_PER_PAGE) if limit.isdecimal() and limit.isascii() and 0 < len(limit) < 7 else 20
-            return _json(edge.running.table.catalog.anthropic_listing(max(page, 1), request.query_params.get("after_id", "")))
+            limit, after = _page(request.query_params.get("limit", ""), 20), request.query_params.get("after_id", "")
+            return _json(edge.running.table.catalog.anthropic_listing(limit, after))
+        if _GOOGLE in request.headers:
+            return _google_models(edge, request)
         return _json(edge.running.table.catalog.listing(flavor))
 
     async def model(request: Request) -> Response:
         if "anthropic-version" in request.headers:
             return _of_model(request, edge.running.table.catalog.anthropic_model(request.path_params["model"]))
+        if _GOOGLE in request.headers:
+            return _google_models(edge, request)
         return _of_model(request, edge.running.table.catalog.model(request.path_params["model"], flavor))
 
     async def endpoints(request: Request) -> Response:
@@ -120,6 +126,33 @@ def _model_routes(edge: Edge, base: str) -> list[Route]:
 
         found += [Route(base + "/models/count", _get(count)), Route(base + "/model/{model:path}", _get(model))]
     return [*found, Route(base + "/models/{model:path}", _get(model))]
+
+
+def _google_models(edge: Edge, request: Request) -> Response:
+    """For Google's clients: a page of the list, or one of them."""
+    catalog, name = edge.running.table.catalog, request.path_params.get("model")
+    if name is None:
+        limit, after = _page(request.query_params.get("pageSize", ""), 50), request.query_params.get("pageToken", "")
+        return _json(catalog.google_listing(limit, after))
+    if (body := catalog.google_model(name)) is not None:
+        return _json(body)
+    from routing.rewrite.gemini import error_body
+
+    refusal = Refusal(404, "model_not_found", f"{name[:200]!r} is not offered here; GET /v1beta/models lists what is")
+    return _json(error_body(refusal), 404)
+
+
+def _google_model_routes(edge: Edge, base: str) -> list[Route]:
+    async def models(request: Request) -> Response:
+        return _google_models(edge, request)
+
+    return [Route(base + "/models", _get(models)), Route(base + "/models/{model:path}", _get(models))]
+
+
+def _page(limit: str, usual: int) -> int:
+    """How many entries a list is to have."""
+    is_number = limit.isdecimal() and limit.isascii() and len(limit) < 7
+    return max(min(int(limit), MODELS_PER_PAGE), 1) if is_number else usual
 
 
 def _health_routes(edge: Edge) -> list[Route]:

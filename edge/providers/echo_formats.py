@@ -34,6 +34,7 @@ JSON: Final = b"application/json"
 EVENTS: Final = b"text/event-stream"
 DIMENSIONS: Final = 64
 RATE: Final = 8_000
+_PROMPT: Final = ("contents", "systemInstruction", "tools")
 PIXEL: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 _WORD: Final = re.compile(r"\S+")
 _CONTENT_TYPE: Final = re.compile(rb"\r\ncontent-type: ([^\r\n]+)\r\n", re.IGNORECASE)
@@ -244,6 +245,9 @@ def _gemini(action: str, body: bytes) -> Answer:
     asked = orjson.loads(body)
     if action.startswith("embedContent"):
         return _json({"embedding": {"values": _vector(_text(asked["content"]), DIMENSIONS)}})
+    if action.startswith("countTokens"):
+        within = asked.get("generateContentRequest") or asked
+        return _json({"totalTokens": sum(_tokens(_text(within[name])) for name in _PROMPT if name in within)})
     if action.startswith("batchEmbedContents"):
         vectors = _vectors([each["content"] for each in asked["requests"]], DIMENSIONS)
         return _json({"embeddings": [{"values": values} for values in vectors]})

@@ -31,7 +31,7 @@ from edge.relay.end_reason import CancelReason, end_reason_of, failure_of
 from edge.relay.generation import Generation
 from edge.relay.idempotency import REPLAYED, IdempotencyKeys, KeptAnswer, fingerprint_of
 from edge.relay.ids import IdGenerator
-from edge.relay.responses import id_headers, send_told
+from edge.relay.responses import JSON_TYPE, id_headers, send_told, send_whole
 from edge.relay.stream import StreamForwarder
 from edge.relay.watchdog import Watchdog
 from edge.relay.whole import BufferedForwarder, send_in_pieces
@@ -40,7 +40,7 @@ from routing.failures.failure import AttemptFailed, Kind, Sent, status_of
 from routing.failures.provider_error import without_secrets
 from routing.metering.meter import Meter, estimate_prompt
 from routing.plan.credit import exhausted
-from routing.plan.plan import Attempt
+from routing.plan.plan import Attempt, Plan
 from routing.plan.refusal import Denied, Refusal, refusal_of
 from routing.plan.reserve import Reserve, allowance, bounds_of, reserve
 from routing.request.envelope import Envelope, Invalid, answered_by
@@ -212,7 +212,11 @@ class Relay:
             envelope = msgspec.structs.replace(envelope, model=plan.model_id)
         admitted = admit(self._entry, envelope, plan)
         if isinstance(admitted, Refusal):
-            raise Denied(admitted)
+            if self._entry.counts is None or (count := _estimated(self._entry, envelope, plan)) is None:
+                raise Denied(admitted)
+            context.answer()
+            await send_whole(context.send, 200, [JSON_TYPE, *id_headers(gen_id, request_id)], count)
+            return
         attempts, fits, adapters = admitted
         need, prompt = reserve(envelope, attempts[0].model), estimate_prompt(envelope, attempts[0].model)
         if explanation is not None:
@@ -378,3 +382,9 @@ class Relay:
             await self._tell(refusal, context, gen_id, request_id)
         elif context.cancel_reason is CancelReason.DRAINING and not context.is_answered:
             await self._tell(LEAVING, context, gen_id, request_id)
+
+
+def _estimated(entry: Entry, envelope: Envelope, plan: Plan) -> bytes | None:
+    from routing.surfaces.estimated_count import estimated_count
+
+    return estimated_count(entry, envelope, plan)

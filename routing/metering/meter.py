@@ -43,18 +43,18 @@ NO_PIECES = Tokens()
 UNHELD_NANO = 2**62
 
 
-def estimate(text_bytes: int) -> int:
+def estimate(text_bytes: int, each: int = BYTES_PER_TOKEN) -> int:
     """Tokens of a text of that many bytes, as English text has them; at least 1."""
-    return max(-(-text_bytes // BYTES_PER_TOKEN), 1)
+    return max(-(-text_bytes // each), 1)
 
 
-def estimate_prompt(envelope: Envelope, model: Model) -> int:
+def estimate_prompt(envelope: Envelope, model: Model, each: int = BYTES_PER_TOKEN) -> int:
     """Tokens of the prompt, most likely; never more than the model's window."""
     inline, remote = envelope.inline_media, envelope.remote_images + envelope.remote_others
     if not (inline or remote):
-        tokens = estimate(envelope.prompt_bytes)
+        tokens = estimate(envelope.prompt_bytes, each)
     else:
-        tokens = estimate(envelope.prompt_bytes - sum(inline))
+        tokens = estimate(envelope.prompt_bytes - sum(inline), each)
         media_max = model.image_tokens_max or MEDIA_TOKENS
         tokens += sum([min(estimate(size), media_max) for size in inline]) + remote * media_max
     window = model.context_tokens

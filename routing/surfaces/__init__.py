@@ -149,6 +149,8 @@ class Entry(NamedTuple):
     """Where its SDKs look for it."""
     operation: str = ""
     """OpenTelemetry's `gen_ai.operation.name`, where its conventions have a word that is not the format's."""
+    counts: tuple[str, str] | None = None
+    """(format, member): it only counts the prompts of that format; estimated under that name where no provider does."""
 
 
 def _gemini(*actions: str) -> tuple[str, ...]:
@@ -160,7 +162,13 @@ _EMBEDS: Final = "embeddings"
 SURFACES: Final = (
     Entry("chat", "routing.surfaces.chat", ("/chat/completions",)),
     Entry("messages", "routing.surfaces.messages", ("/messages",), b"request-id", operation="chat"),
-    Entry("count_tokens", "routing.surfaces.count_tokens", ("/messages/count_tokens",), b"request-id"),
+    Entry(
+        "count_tokens",
+        "routing.surfaces.count_tokens",
+        ("/messages/count_tokens",),
+        b"request-id",
+        counts=("messages", "input_tokens"),
+    ),
     Entry("responses", "routing.surfaces.responses", ("/responses",), operation="chat"),
     Entry("embeddings", "routing.surfaces.embeddings", ("/embeddings",)),
     Entry("completions", "routing.surfaces.completions", ("/completions",), operation="text_completion"),
@@ -177,6 +185,13 @@ SURFACES: Final = (
         _gemini("generateContent", "streamGenerateContent"),
         bases=GOOGLE_BASES,
         operation="generate_content",
+    ),
+    Entry(
+        "gemini_count_tokens",
+        "routing.surfaces.gemini_count_tokens",
+        _gemini("countTokens"),
+        bases=GOOGLE_BASES,
+        counts=("gemini", "totalTokens"),
     ),
     Entry("gemini_embeddings", _VECTORS, _gemini("embedContent"), b"", GOOGLE_BASES, _EMBEDS),
     Entry("gemini_batch_embeddings", _VECTORS, _gemini("batchEmbedContents"), b"", GOOGLE_BASES, _EMBEDS),

@@ -1,6 +1,5 @@
-"""Anthropic's count of a prompt's tokens: free, and only where the provider counts itself.
+"""Anthropic's count of a prompt's tokens: free; passed to a provider that counts itself, estimated for any other.
 
-Rule: a count of ours would be wrong, and a client that believes it runs into the window's end; without one it counts itself.
 Source: Anthropic's reference.
 """
 

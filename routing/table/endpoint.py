@@ -124,7 +124,18 @@ CHAT: Final = endpoint("chat")
 CHAT_ONLY: Final = (CHAT,)
 """What a provider offers that does not say what it offers."""
 ECHO_FORMATS: Final = (
-    *("chat", "count_tokens", "completions", "embeddings", "moderations", "rerank", "images", "image_edits", "speech"),
+    *(
+        "chat",
+        "count_tokens",
+        "gemini_count_tokens",
+        "completions",
+        "embeddings",
+        "moderations",
+        "rerank",
+        "images",
+        "image_edits",
+        "speech",
+    ),
     *("transcriptions", "translations", "gemini", "gemini_embeddings", "gemini_batch_embeddings", "cohere_embeddings"),
 )
 ECHO_ENDPOINTS: Final = tuple(map(endpoint, ECHO_FORMATS))

@@ -12,6 +12,8 @@ import msgspec
 
 from routing.plan.plan import is_offered
 from routing.plan.unplanned import missing_keys
+from routing.surfaces import SURFACES
+from routing.surfaces.adapter import adapter_of
 from routing.table.config import Config
 from routing.table.problem import nearest
 from routing.table.provider import Model, Provider
@@ -122,6 +124,25 @@ def _anthropic_entry(name: str, model: Model) -> dict[str, Any]:
     }
 
 
+def _google_entry(name: str, provider: Provider, model: Model) -> dict[str, Any]:
+    writes = adapter_of(_GEMINI, provider, model) is not None
+    methods = {"generateContent": writes, "countTokens": writes}
+    methods |= {name: provider.endpoint_of(model, at) is not None for at, name in _EMBEDS}
+    return {
+        "name": f"models/{name}",
+        "version": "",
+        "displayName": model.display_name or name,
+        "description": "",
+        **{at: limit for at, limit in zip(_LIMITS, (model.context_tokens, model.max_output_tokens), strict=True) if limit},
+        "supportedGenerationMethods": [method for method, is_there in methods.items() if is_there],
+    }
+
+
+_GEMINI: Final = next(entry for entry in SURFACES if entry.format == "gemini")
+_EMBEDS: Final = (("gemini_embeddings", "embedContent"), ("gemini_batch_embeddings", "batchEmbedContents"))
+_LIMITS: Final = ("inputTokenLimit", "outputTokenLimit")
+
+
 class Catalog:
     """The offered models of one table."""
 
@@ -179,6 +200,18 @@ class Catalog:
     def anthropic_model(self, model_id: str) -> bytes | None:
         """`GET /models/{id}` for Anthropic's clients; None when the model is not offered."""
         return _encode(_anthropic_entry(model_id, self._models[model_id][1])) if model_id in self._models else None
+
+    def google_listing(self, limit: int = 50, after_id: str = "") -> bytes:
+        """`GET /v1beta/models`, for Google's clients: a page of the list, which begins behind `after_id`."""
+        names = list(self._models)
+        start = names.index(after_id) + 1 if after_id in self._models else 0
+        page = names[start : start + limit]
+        more = {"nextPageToken": page[-1]} if start + limit < len(names) else {}
+        return _encode({"models": [_google_entry(name, *self._models[name]) for name in page], **more})
+
+    def google_model(self, model_id: str) -> bytes | None:
+        """`GET /v1beta/models/{id}`; None when the model is not offered."""
+        return _encode(_google_entry(model_id, *self._models[model_id])) if model_id in self._models else None
 
     def nearest(self, model_id: str) -> str | None:
         """The offered id that was probably meant."""

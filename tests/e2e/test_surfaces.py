@@ -175,12 +175,32 @@ def test_refusals_stop_each_client(edge: Edge, provider: Provider, model: str) -
     assert not provider.requests[model]
 
 
-def test_count_tokens_only_where_it_is_native(claude: anthropic.Anthropic, provider: Provider, model: str) -> None:
-    """It passes, free; a model that cannot count says so, and the client counts itself."""
+def test_count_tokens_of_whoever_counts(claude: anthropic.Anthropic, provider: Provider, model: str) -> None:
+    """It passes, free; for a model of a provider that does not count it is an estimate, which says so, and nobody is asked."""
     provider.script(model, respond({"input_tokens": 14}))
-    assert claude.messages.count_tokens(model=f"claude/{model}", messages=MESSAGES).input_tokens == 14
+    counted = claude.messages.count_tokens(model=f"claude/{model}", messages=MESSAGES)
+    assert (counted.input_tokens, counted.to_dict().get("usage_source")) == (14, None)
+    estimated = claude.messages.count_tokens(model=f"mock/{model}", messages=MESSAGES, system="be brief" * 300)
+    assert 600 < estimated.input_tokens < 1_200
+    assert estimated.to_dict()["usage_source"] == "estimated"
     with pytest.raises(anthropic.NotFoundError):
-        claude.messages.count_tokens(model=f"mock/{model}", messages=MESSAGES)
+        claude.messages.count_tokens(model="nobody/nothing", messages=MESSAGES)
+
+
+def test_gemini_counts_and_lists(edge: Edge, account: Account, provider: Provider, model: str) -> None:
+    """As Google's SDK asks for it, on any model; its lists have pages."""
+    made = genai.Client(api_key=account.key, http_options={"base_url": f"http://127.0.0.1:{edge.port}"})
+    assert made.models.count_tokens(model="echo/echo-1", contents="one two three").total_tokens
+    assert (made.models.count_tokens(model=f"mock/{model}", contents="a" * 300).total_tokens or 0) >= 100
+    assert not provider.requests[model]
+    names = [each.name for each in made.models.list(config={"page_size": 2})]
+    assert "models/echo/echo-1" in names
+    assert len(names) == len(set(names))
+    echo = made.models.get(model="echo/echo-1")
+    assert "generateContent" in (echo.supported_actions or [])
+    with pytest.raises(genai.errors.ClientError) as refused:
+        made.models.get(model="nobody/nothing")
+    assert (refused.value.code, refused.value.status) == (404, "NOT_FOUND")
 
 
 def test_models_in_anthropics_shape(claude: anthropic.Anthropic) -> None:

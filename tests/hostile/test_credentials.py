@@ -29,7 +29,7 @@ from usage import key as keys
 pytestmark = pytest.mark.anyio
 
 PUBLIC = re.compile(
-    r"(/api)?/v1/(models(/count|/\{model:path\}(/endpoints)?)?|model/\{model:path\}|openapi\.json)"
+    r"(/api)?/v1/(models(/count|/\{model:path\}(/endpoints)?)?|model/\{model:path\}|openapi\.json)|(/api)?/v1beta/models(/\{model:path\})?"
     r"|/healthz|/readyz|/metrics|/|/auth|/openapi\.json"
     r"|/dashboard/(login|login/\{secret\}|welcome-back|static/.*|\{path:path\})"
 )

@@ -21,6 +21,7 @@ ASKS: dict[str, dict[str, Any]] = {
     "images": {"prompt": "a cat"},
     "speech": {"input": "one two three", "voice": "alloy"},
     "gemini": {"contents": [{"role": "user", "parts": [{"text": "one two three"}]}]},
+    "gemini_count_tokens": {"contents": [{"role": "user", "parts": [{"text": "one two three"}]}]},
     "gemini_embeddings": {"content": {"parts": [{"text": "one"}]}},
     "gemini_batch_embeddings": {"requests": [{"model": "models/echo/echo-1", "content": {"parts": [{"text": "one"}]}}]},
     "cohere": {"messages": [{"role": "user", "content": "one two three"}]},
@@ -32,6 +33,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "transcriptions": {"file": (b"a.wav", b"RIFF" + bytes(40)), "response_format": "json"},
     "translations": {"file": (b"a.wav", b"RIFF" + bytes(40))},
 }
+COUNTS = ("count_tokens", "gemini_count_tokens")
 STREAMED = ("chat", "messages", "responses", "completions", "images", "gemini", "cohere")
 
 
@@ -93,14 +95,14 @@ async def test_surface_answers_with_its_cost_and_settles(tmp_path: Path, entry: 
         assert answer.status == 200, answer.body
         record = rig.records[-1]
         assert (record.end_reason, record.surface) == ("completed", entry.format)
-        assert record.cost_nano > 0 or entry.format in ("moderations", "count_tokens") or record.tokens.total == 0
-        if answer.headers[b"content-type"].startswith(b"application/json") and entry.format != "count_tokens":
+        assert record.cost_nano > 0 or entry.format in ("moderations", *COUNTS) or record.tokens.total == 0
+        if answer.headers[b"content-type"].startswith(b"application/json") and entry.format not in COUNTS:
             told = answer.json()
             usage = told.get("usage") or told["usageMetadata"]
             assert usage["cost"] * 1e9 == pytest.approx(record.cost_nano)
             if "model" in told:
                 assert told["model"] == "echo/echo-1"
-        elif entry.format != "count_tokens":
+        elif entry.format not in COUNTS:
             assert float(answer.headers[b"x-tollway-cost"]) * 1e9 == pytest.approx(record.cost_nano)
 
 

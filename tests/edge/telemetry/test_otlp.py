@@ -25,6 +25,7 @@ NAMES = {
     "transcriptions": ("POST /audio/transcriptions", "transcriptions"),
     "translations": ("POST /audio/translations", "translations"),
     "gemini": ("POST /models/{model}:generateContent", "generate_content"),
+    "gemini_count_tokens": ("POST /models/{model}:countTokens", "gemini_count_tokens"),
     "gemini_embeddings": ("POST /models/{model}:embedContent", "embeddings"),
     "gemini_batch_embeddings": ("POST /models/{model}:batchEmbedContents", "embeddings"),
     "cohere": ("POST /chat", "chat"),
