@@ -8,8 +8,10 @@ Source: Anthropic's Messages reference; recorded streams (tests/recorded).
 from typing import Any, Final
 
 import msgspec
+from msgspec import Raw
 
-from routing.dialects.chat_usage import ChatUsage, count
+from routing.dialects.chat_usage import ChatUsage, count, told
+from routing.wire.members import REFUSED, decode_members, replace
 
 FINISH: Final = {
     "end_turn": "stop",
@@ -37,6 +39,9 @@ class OutputDetails(msgspec.Struct, gc=False):
     thinking_tokens: Any = None
 
 
+_WHOLES: Final = frozenset(("input_tokens", "output_tokens"))
+
+
 class AnthropicUsage(msgspec.Struct, gc=False):
     input_tokens: Any = None
     cache_read_input_tokens: Any = None
@@ -47,11 +52,11 @@ class AnthropicUsage(msgspec.Struct, gc=False):
     server_tool_use: ServerToolUse | None = None
 
     def merge(self, later: "AnthropicUsage | None") -> None:
-        """Whatever `later` says replaces what was said before."""
+        """Whatever `later` says replaces what was said before; the two wholes never fall back to zero."""
         if later is not None:
             for name in self.__struct_fields__:
                 value = getattr(later, name)
-                if value is not None:
+                if value is not None and (name not in _WHOLES or count(value)):
                     setattr(self, name, value)
 
     @property
@@ -63,8 +68,8 @@ class AnthropicUsage(msgspec.Struct, gc=False):
         if not written:
             written = count(split.ephemeral_5m_input_tokens) + count(split.ephemeral_1h_input_tokens)
         return ChatUsage(
-            prompt=count(self.input_tokens) + read + written,
-            completion=count(self.output_tokens),
+            prompt=None if told(self.input_tokens) is None and not read + written else count(self.input_tokens) + read + written,
+            completion=told(self.output_tokens),
             cached=read,
             written=written,
             # What the split does not tell was written for five minutes.
@@ -72,6 +77,16 @@ class AnthropicUsage(msgspec.Struct, gc=False):
             reasoning=count(thought.thinking_tokens),
             searches=count(tools.web_search_requests),
         )
+
+
+def without_total(usage: bytes) -> bytes:
+    """A usage object; Anthropic's has no total, and one that somebody put there may leave out what went through the cache."""
+    if b'"total_tokens"' not in usage:
+        return usage
+    try:
+        return replace(usage, decode_members(usage), {"total_tokens": Raw(b"null")})
+    except REFUSED:
+        return usage
 
 
 _ERROR_TYPES: Final = {

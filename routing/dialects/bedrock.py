@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from routing.dialects.chat_usage import ChatUsage, count
+from routing.dialects.chat_usage import ChatUsage, count, told
 
 FINISH: Final = {
     "end_turn": "stop",
@@ -32,6 +32,7 @@ class CacheDetail(msgspec.Struct, gc=False, rename="camel"):
 class BedrockUsage(msgspec.Struct, gc=False, rename="camel"):
     input_tokens: Any = None
     output_tokens: Any = None
+    total_tokens: Any = None
     cache_read_input_tokens: Any = None
     cache_write_input_tokens: Any = None
     cache_details: list[CacheDetail] | None = None
@@ -41,8 +42,9 @@ class BedrockUsage(msgspec.Struct, gc=False, rename="camel"):
         read, written = count(self.cache_read_input_tokens), count(self.cache_write_input_tokens)
         long = sum(count(each.input_tokens) for each in self.cache_details or () if each.ttl == "1h")
         return ChatUsage(
-            prompt=count(self.input_tokens) + read + written,
-            completion=count(self.output_tokens),
+            prompt=None if told(self.input_tokens) is None and not read + written else count(self.input_tokens) + read + written,
+            completion=told(self.output_tokens),
+            total=told(self.total_tokens),
             cached=read,
             written=written,
             written_1h=min(long, written),

@@ -111,17 +111,24 @@ class Claim(msgspec.Struct, gc=False):
         completion = self.completion_tokens
         if type(completion) is int and 0 < completion < COUNT_MAX and self.billed_units is None:
             return completion
-        return count(self.wholes[1]) or 0
+        prompt, told = map(count, self.wholes)
+        if told is None and prompt:
+            # The total tells it.
+            told = max((count(self.total_tokens) or 0) - prompt, 0)
+        return told or 0
 
     @property
     def wholes(self) -> tuple[Number, Number]:
-        """Prompt and completion by whatever name. Cohere's `tokens` are not what it bills."""
+        """Prompt and completion, each by whatever name it is told. Cohere's `tokens` are not what it bills."""
         billed = self.billed_units
         if billed is not None and count(billed.input_tokens) is not None:
             return billed.input_tokens, billed.output_tokens
-        if not (count(self.prompt_tokens) or count(self.completion_tokens)) and (self.input_tokens or self.output_tokens):
-            return self.input_tokens, self.output_tokens
-        return self.prompt_tokens, self.completion_tokens
+        return _either(self.prompt_tokens, self.input_tokens), _either(self.completion_tokens, self.output_tokens)
+
+
+def _either(own: Number, other: Number) -> Number:
+    """What is told under OpenAI's name, or, where that is none or not filled in, under the other one."""
+    return own if count(own) or other is None else other
 
 
 class _Cost(msgspec.Struct):

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from routing.dialects.chat_usage import ChatUsage, count
+from routing.dialects.chat_usage import ChatUsage, told
 from routing.wire.members import REFUSED, Members
 
 FINISH: Final = {
@@ -43,7 +43,7 @@ class Usage(msgspec.Struct, gc=False):
     @property
     def chat(self) -> ChatUsage:
         units = self.billed_units or self.tokens or Units()
-        return ChatUsage(prompt=whole_number(units.input_tokens), completion=whole_number(units.output_tokens))
+        return ChatUsage(prompt=told(units.input_tokens), completion=told(units.output_tokens))
 
 
 class Meta(msgspec.Struct, gc=False):
@@ -61,8 +61,3 @@ def billed_in(members: Members) -> Units | None:
         return _decode_meta(members["meta"]).billed_units if "meta" in members else None
     except REFUSED:
         return None
-
-
-def whole_number(number: Any) -> int:
-    """Cohere's schema says numbers, not integers."""
-    return count(int(number)) if isinstance(number, float) and 0 <= number < 2**40 else count(number)

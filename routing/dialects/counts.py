@@ -52,13 +52,8 @@ def counts_of(claim: Claim, arithmetic: Arithmetic, bounds: TokenBounds) -> Coun
         searches=_first(tools.web_search_requests, claim.num_search_queries, claim.num_sources_used),
     )
     total = count(claim.total_tokens) or 0
-    if not prompt:
-        # No prompt has no tokens: a zero is a member that was not filled in.
-        prompt = total - completion if completion is not None and total > completion else None
-    elif completion is None and total > prompt:
-        completion = total - prompt
-    if prompt is None or completion is None:
-        return Counts(prompt, completion, parts)
+    if not prompt or completion is None:
+        return _by_total(prompt or None, completion, total, parts)
     of_prompt, of_completion = _outside(claim, arithmetic, total - prompt - completion, parts)
     left_over = 0
     if prompt + of_prompt > bounds.prompt_ceiling:
@@ -68,6 +63,21 @@ def counts_of(claim: Claim, arithmetic: Arithmetic, bounds: TokenBounds) -> Coun
     if of_completion and not reasoning:
         parts = msgspec.structs.replace(parts, reasoning=of_completion)
     return Counts(prompt + of_prompt, completion + of_completion, parts, left_over)
+
+
+def _by_total(prompt: int | None, completion: int | None, total: int, parts: Tokens) -> Counts:
+    """Of a claim that lacks a whole: the total tells the other one, and nothing beside it.
+
+    No prompt has no tokens: a zero is a member that was not filled in.
+    """
+    if completion is not None:
+        completion += parts.reasoning if parts.reasoning > completion else 0
+        prompt = total - completion if total > completion else None
+    elif prompt is not None:
+        completion = total - prompt if total > prompt else None
+    else:
+        return Counts(None, None, parts, total=total)
+    return Counts(prompt, completion, parts)
 
 
 _SAYS_NOTHING = tuple(
@@ -115,7 +125,7 @@ def _outside(claim: Claim, arithmetic: Arithmetic, gap: int, parts: Tokens) -> t
         for outside in (cached, cached + parts.cache_write):
             if outside and gap - outside in (0, reasoning):
                 of_prompt, of_completion = outside, gap - outside
-    elif gap < 0 and claim.wholes[0] is claim.input_tokens and claim.input_tokens_details is None:
+    elif gap < 0 and not count(claim.prompt_tokens) and claim.input_tokens_details is None:
         # Anthropic's names, and no total: what went through the cache is counted apart.
         of_prompt = cached + parts.cache_write
     if claim.billed_units is not None or arithmetic == "reasoning_included":

@@ -7,8 +7,11 @@ Source: Google's GenerateContentResponse; recorded streams (tests/recorded/forma
 from typing import Any, Final
 
 import msgspec
+from msgspec import Raw
 
-from routing.dialects.chat_usage import ChatUsage, count
+from routing.dialects.chat_usage import ChatUsage, count, told
+from routing.dialects.lenient import salvage
+from routing.wire.members import REFUSED
 
 FINISH: Final = {"STOP": "stop", "MAX_TOKENS": "length"}
 FILTERED: Final = frozenset(
@@ -46,6 +49,9 @@ class Modality(msgspec.Struct, gc=False, rename="camel"):
     token_count: Any = None
 
 
+_WHOLES: Final = ("prompt_token_count", "candidates_token_count", "total_token_count")
+
+
 class GeminiUsage(msgspec.Struct, gc=False, rename="camel"):
     prompt_token_count: Any = None
     tool_use_prompt_token_count: Any = None
@@ -58,6 +64,18 @@ class GeminiUsage(msgspec.Struct, gc=False, rename="camel"):
     service_tier: str = ""
     traffic_type: str = ""
 
+    def merge(self, later: "GeminiUsage") -> None:
+        """Whatever `later` says replaces what was said before; a whole never falls back to zero."""
+        for name in self.__struct_fields__:
+            value = getattr(later, name)
+            if value and (name not in _WHOLES or count(value)):
+                setattr(self, name, value)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it counts nothing."""
+        return not any(count(getattr(self, name)) for name in _WHOLES)
+
     @property
     def tier(self) -> str:
         """The tier that was served, in OpenAI's words; "" when it is not told."""
@@ -65,15 +83,15 @@ class GeminiUsage(msgspec.Struct, gc=False, rename="camel"):
 
     @property
     def chat(self) -> ChatUsage:
-        prompt = count(self.prompt_token_count) + count(self.tool_use_prompt_token_count)
+        prompt, candidates, total = map(told, (self.prompt_token_count, self.candidates_token_count, self.total_token_count))
+        if prompt is not None:
+            prompt += count(self.tool_use_prompt_token_count)
         thoughts = count(self.thoughts_token_count)
-        completion = count(self.candidates_token_count) + thoughts
-        total = count(self.total_token_count)
-        if total > prompt + completion and not count(self.candidates_token_count):
-            completion = total - prompt
+        completion = None if candidates is None and not (thoughts and total is None) else (candidates or 0) + thoughts
         return ChatUsage(
             prompt=prompt,
             completion=completion,
+            total=total,
             cached=count(self.cached_content_token_count),
             reasoning=thoughts,
             audio=_of(self.prompt_tokens_details, "AUDIO"),
@@ -81,6 +99,21 @@ class GeminiUsage(msgspec.Struct, gc=False, rename="camel"):
             audio_out=_of(self.candidates_tokens_details, "AUDIO"),
             image_out=_of(self.candidates_tokens_details, "IMAGE"),
         )
+
+
+_decode: Final = msgspec.json.Decoder(GeminiUsage).decode
+
+
+def read_usage(usage: bytes | Raw) -> GeminiUsage | None:
+    """A bad member voids itself; None for what is no usage object."""
+    try:
+        told: GeminiUsage = _decode(usage)
+    except REFUSED:
+        try:
+            told = salvage(usage, GeminiUsage, {})
+        except REFUSED:
+            return None
+    return told
 
 
 def _of(details: list[Modality] | None, modality: str) -> int:

@@ -20,7 +20,7 @@ def salvage(text: bytes | Raw, kind: type[msgspec.Struct], inner: Inner) -> Any:
     members = decode_members(text)
     found: dict[str, Any] = {}
     for field in msgspec.structs.fields(kind):
-        raw = members.get(field.name)
+        raw = members.get(field.encode_name)
         if raw is None:
             continue
         try:

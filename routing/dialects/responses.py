@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from routing.dialects.chat_usage import ChatUsage, count
+from routing.dialects.chat_usage import ChatUsage, count, told
 
 
 class InputDetails(msgspec.Struct, gc=False):
@@ -22,6 +22,7 @@ class OutputDetails(msgspec.Struct, gc=False):
 class Usage(msgspec.Struct, gc=False):
     input_tokens: Any = None
     output_tokens: Any = None
+    total_tokens: Any = None
     input_tokens_details: InputDetails | None = None
     output_tokens_details: OutputDetails | None = None
 
@@ -38,8 +39,9 @@ def chat_usage(usage: Usage, tools: ToolUsage | None) -> ChatUsage:
     inputs, outputs = usage.input_tokens_details or InputDetails(), usage.output_tokens_details or OutputDetails()
     search = tools.web_search if tools is not None else None
     return ChatUsage(
-        prompt=count(usage.input_tokens),
-        completion=count(usage.output_tokens),
+        prompt=told(usage.input_tokens),
+        completion=told(usage.output_tokens),
+        total=told(usage.total_tokens),
         cached=count(inputs.cached_tokens),
         written=count(inputs.cache_write_tokens),
         reasoning=count(outputs.reasoning_tokens),

@@ -51,8 +51,9 @@ class TokenBounds(msgspec.Struct, frozen=True, gc=False):
 
 class Counts(msgspec.Struct, frozen=True, gc=False):
     """What a claim says in OpenAI's sense. `parts` are those of `Tokens` that are inside of prompt and completion; a whole that
-    is None is not told. `left_over`: tokens in the total that cannot be. `tokens`: all of it, where its parts agree with its
-    wholes, so that within the bounds nothing is left to be done. `is_plain`: the claim says these tokens and nothing else."""
+    is None is not told; `total` is, where neither whole is. `left_over`: tokens in the total that cannot be. `tokens`: all of it,
+    where its parts agree with its wholes, so that within the bounds nothing is left to be done. `is_plain`: the claim says these
+    tokens and nothing else."""
 
     prompt: int | None
     completion: int | None
@@ -60,6 +61,7 @@ class Counts(msgspec.Struct, frozen=True, gc=False):
     left_over: int = 0
     tokens: Tokens | None = None
     is_plain: bool = False
+    total: int = 0
 
 
 class Counted(msgspec.Struct, frozen=True, gc=False):
@@ -90,13 +92,19 @@ def bounded(counts: Counts, ours: Counted, bounds: TokenBounds) -> Bounded:
     if counts.left_over:
         faults.append(f"{counts.left_over} tokens more in the total")
     if prompt is None:
-        prompt, source = min(ours.prompt, bounds.prompt_max), "estimated"
+        # What was read from a cache, or written to one, was read.
+        prompt, source = min(max(ours.prompt, parts.cached + parts.cache_write), bounds.prompt_max), "estimated"
     elif prompt > bounds.prompt_ceiling:
         faults.append(f"{prompt} prompt tokens where {bounds.prompt_max} are possible")
         prompt = bounds.prompt_max
     counted = min(ours.completion, bounds.completion_max)
     if completion is None:
-        completion, source = counted, "counted"
+        completion, source = max(counted, min(parts.reasoning, bounds.completion_max)), "counted"
+        of_completion = counts.total - prompt
+        if of_completion > bounds.completion_ceiling(of_completion):
+            faults.append(f"{counts.total} tokens in all")
+        elif of_completion > completion:
+            completion, source = of_completion, "estimated"
     elif completion > max(bounds.completion_ceiling(parts.reasoning), ours.completion):
         faults.append(f"{completion} completion tokens where {bounds.completion_max} were allowed")
         completion = bounds.completion_max

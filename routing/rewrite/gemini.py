@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from routing.dialects.gemini import GeminiUsage, finish_of
+from routing.dialects.gemini import finish_of, read_usage
 from routing.dialects.gemini_frame import GeminiFrame, learned
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.metering.meter import Meter
@@ -57,15 +57,13 @@ class _Answer(msgspec.Struct, gc=False):
 
 
 _decode_answer: Final = msgspec.json.Decoder(_Answer).decode
-_decode_usage: Final = msgspec.json.Decoder(GeminiUsage).decode
 
 
 def observe(usage: Raw, meter: Meter) -> None:
     """Google's usage, in OpenAI's sense."""
     if bytes(usage) not in _NOTHING:
-        try:
-            told = _decode_usage(usage)
-        except REFUSED:
+        told = read_usage(usage)
+        if told is None:
             return
         meter.tier = told.tier or meter.tier
         meter.observe_usage(told.chat.json)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from routing.dialects.anthropic import FINISH, error_type
+from routing.dialects.anthropic import FINISH, error_type, without_total
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
@@ -144,7 +144,7 @@ class MessagesStream(NamedEvents):
     def _observe(self, usage: Raw) -> None:
         text = bytes(usage)
         if text and text != b"null":
-            self.meter.observe_usage(text)
+            self.meter.observe_usage(without_total(text))
             try:
                 tier = _decode_tier(text).service_tier
             except REFUSED:
@@ -210,7 +210,7 @@ def whole(body: bytes, identity: Identity, meter: Meter) -> tuple[bytes, str, st
     usage = bytes(message.usage)
     meter.count_text(sum(map(len, TEXT.findall(_said_in(bytes(members["content"]))))))
     if usage and usage != b"null":
-        meter.observe_usage(usage)
+        meter.observe_usage(without_total(usage))
         try:
             tier = _decode_tier(usage).service_tier
             meter.tier = tier[:SHORT_CHARS_MAX] if isinstance(tier, str) else meter.tier

@@ -49,7 +49,7 @@ def observe(usage: Raw | None, meter: Meter, *, writes: bool = False) -> None:
             members = decode_members(text)
         except REFUSED:
             return
-        if not members.keys() & {"completion_tokens", "output_tokens"}:
+        if all(bytes(members.get(name, b"null")) == b"null" for name in ("completion_tokens", "output_tokens")):
             name = "output_tokens" if "input_tokens" in members else "completion_tokens"
             text = replace(text, members, {name: Raw(b"0")})
     meter.observe_usage(text)

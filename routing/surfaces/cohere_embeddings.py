@@ -9,7 +9,8 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Raw
 
-from routing.dialects.cohere import billed_in, whole_number
+from routing.dialects.chat_usage import count
+from routing.dialects.cohere import billed_in
 from routing.metering.meter import Meter
 from routing.plan.preferences import read_preferences
 from routing.request.envelope import Envelope, PositiveInt, members_of, model_of
@@ -95,9 +96,9 @@ def whole(body: bytes, identity: Identity, meter: Meter, content_type: str) -> W
     members = opened(body, "embeddings")
     billed = billed_in(members)
     if billed is not None:
-        images = whole_number(billed.image_tokens)
+        images = count(billed.image_tokens)
         usage = {
-            "prompt_tokens": whole_number(billed.input_tokens) + images,
+            "prompt_tokens": count(billed.input_tokens) + images,
             "prompt_tokens_details": {"image_tokens": images},
         }
         observe(Raw(_encode(usage)), meter)

@@ -179,14 +179,11 @@ class GeminiToChat(EventTranslator):
         return self._writer.error(error)
 
     def _count(self, usage: GeminiUsage) -> bytes:
-        """The last one with counts is the one that counts; the first tells at once what the prompt came to."""
-        if not usage.prompt_token_count:
-            self._usage.traffic_type = usage.traffic_type or self._usage.traffic_type
-            return b""
-        usage.traffic_type = usage.traffic_type or self._usage.traffic_type
-        self._usage = usage
-        is_first, self._has_usage = not self._has_usage, True
-        return self._writer.usage(usage.chat.json) if is_first else b""
+        """The last word of each member counts; the first tells at once what the prompt came to."""
+        self._usage.merge(usage)
+        is_first = not self._has_usage and not self._usage.is_empty
+        self._has_usage |= is_first
+        return self._writer.usage(self._usage.chat.json) if is_first else b""
 
     def _candidate(self, candidate: Candidate, out: list[bytes]) -> None:
         said = self._said.setdefault(candidate.index, Said())

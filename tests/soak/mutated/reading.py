@@ -6,6 +6,7 @@ _PRICING = "tests/usage/test_pricing.py"
 _RELAY = "tests/edge/relay/test_relay.py"
 _FIRST = "tests/edge/relay/test_first_event.py"
 _BOUNDS = "tests/routing/metering/test_claims.py"
+_FORMATS = "tests/routing/dialects/test_chat_usage.py"
 _SSE = "tests/routing/wire/test_sse.py"
 
 MUTATIONS = (
@@ -45,6 +46,23 @@ MUTATIONS = (
         "of_prompt, of_completion = 0, 0",
         "tests/routing/dialects/test_openai.py",
     ),
+    Mutation(
+        "routing/dialects/chat_usage.py",
+        "told = prompt, completion, max(total or 0, prompt + completion)",
+        "told = prompt, completion, prompt + completion",
+        _FORMATS,
+    ),
+    Mutation("routing/dialects/claim.py", "return own if count(own) or other is None else other", "return own", _FORMATS),
+    Mutation(
+        "routing/dialects/counts.py",
+        "        completion += parts.reasoning if parts.reasoning > completion else 0\n",
+        "",
+        _FORMATS,
+    ),
+    Mutation(
+        "routing/dialects/gemini.py", "if value and (name not in _WHOLES or count(value)):", "if value is not None:", _FORMATS
+    ),
+    Mutation("routing/metering/bounds.py", "        elif of_completion > completion:\n", "        elif False:\n", _FORMATS),
     Mutation(
         "routing/plan/reserve.py",
         "(asked if bound is None or asked < bound else bound) * choices + extra",
