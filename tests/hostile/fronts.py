@@ -25,9 +25,9 @@ global
   log stdout format raw local0 emerg
 defaults
   mode http
-  timeout connect 2s
-  timeout client 2s
-  timeout server 2s
+  timeout connect 30s
+  timeout client 30s
+  timeout server 30s
   http-reuse always
   option http-keep-alive
 listen front
@@ -44,7 +44,7 @@ http {{
   access_log off;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  client_header_timeout 1s; client_body_timeout 1s;
+  client_header_timeout 30s; client_body_timeout 30s;
   upstream edge {{ server 127.0.0.1:{behind}; keepalive 4; }}
   server {{
     listen 127.0.0.1:{port};

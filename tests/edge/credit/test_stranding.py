@@ -5,8 +5,9 @@ Real credit and a real collector on SQLite, in one loop: what is left out is HTT
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,10 @@ pytestmark = pytest.mark.anyio
 PRICE_NANO = 1_000_000
 
 
+async def _nothing() -> None:
+    """An answer that takes no time."""
+
+
 class Edge:
     """Credit and what an edge does with it: hold, let the provider work, settle, ship."""
 
@@ -35,15 +40,15 @@ class Edge:
         self._seq = 0
         self._shipping = asyncio.Lock()
 
-    async def request(self, caller: Caller, cost_nano: int, work_s: float = 0.0) -> str:
-        """served, exhausted or later."""
+    async def request(self, caller: Caller, cost_nano: int, work: Callable[[], Awaitable[object]] = _nothing) -> str:
+        """served, exhausted or later. `work` is done while the price is held."""
         policy = await self.credit.look_up(caller.digest)
         assert policy is not None
         answer = await self.credit.hold_cold(policy, PRICE_NANO, PRICE_NANO)
         if answer.held_nano is None:
             assert answer.exhausted_by or "reserved by running requests" in answer.reason
             return "exhausted" if answer.exhausted_by else "later"
-        await asyncio.sleep(work_s)
+        await work()
         self.credit.settle(caller.purse, PRICE_NANO, cost_nano)
         async with self._shipping:
             self._seq += 1
@@ -91,7 +96,7 @@ async def spend(collector: Collector, edges: list[Edge], number: int, seed: int)
         nonlocal is_over
         while not is_over:
             cost_nano = dice.choice((PRICE_NANO, PRICE_NANO, PRICE_NANO // 2, 3 * PRICE_NANO))
-            outcome = await dice.choice(chosen).request(caller, cost_nano, dice.choice((0.0, 0.05, 0.3)))
+            outcome = await dice.choice(chosen).request(caller, cost_nano, partial(asyncio.sleep, dice.choice((0.0, 0.05, 0.3))))
             if outcome == "later":
                 await asyncio.sleep(1.0)
             is_over = is_over or outcome == "exhausted"
@@ -135,9 +140,16 @@ async def test_credit_of_a_running_request_is_not_exhausted(tmp_path: Path) -> N
     """What a running request has reserved may come free: whoever needs it is told to come again, and is served afterwards."""
     async with edges(tmp_path, 2) as (collector, found):
         caller = await make_caller(collector, "acme", PRICE_NANO)
-        running = asyncio.ensure_future(found[0].request(caller, 0, work_s=4.0))
-        await asyncio.sleep(0.2)
+        is_held, is_over = asyncio.Event(), asyncio.Event()
+
+        async def work() -> None:
+            is_held.set()
+            await is_over.wait()
+
+        running = asyncio.ensure_future(found[0].request(caller, 0, work))
+        await asyncio.wait_for(is_held.wait(), PATIENCE_S)
         assert await asyncio.gather(*(edge.request(caller, 0) for edge in found)) == ["later", "later"]
+        is_over.set()
         assert await running == "served"
         assert await found[1].request(caller, PRICE_NANO) == "served"
         assert await found[1].request(caller, PRICE_NANO) == "exhausted"
