@@ -36,7 +36,7 @@ LONG_FILES: dict[str, int] = {
 }
 LARGE_ROOMS: dict[str, int] = {
     "collector/api": 3400,
-    "collector/dashboard": 2200,
+    "collector/dashboard": 2600,
     "edge/relay": 2720,
     "routing/rewrite": 2500,
     "routing/surfaces": 2500,
@@ -44,7 +44,7 @@ LARGE_ROOMS: dict[str, int] = {
 CROWDED_ROOMS: dict[str, int] = {
     "collector/api": 18,
     "collector/cli": 14,
-    "collector/dashboard": 22,
+    "collector/dashboard": 24,
     "edge/relay": 13,
     "routing/rewrite": 15,
     "routing/surfaces": 23,

@@ -7,7 +7,9 @@ Limits: GENERATIONS_MAX rows of generations at once.
 """
 
 import datetime
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -74,10 +76,13 @@ def export_usage(tx: Tx, call: Call) -> PlainAnswer:
         raise wrong("by", f"group by {', '.join(NAMES)}, not {unknown[0][:40]!r}")
     by = tuple(dict.fromkeys(asked.by))
     query = Query(call.caller.account or None, *_range(call), asked.tz, PERIODS[asked.every], tuple(NAMES[name] for name in by))
-    table = run(tx, query, call.now_ms)
+    return PlainAnswer(usage_csv(run(tx, query, call.now_ms), by, zone(asked.tz)), CSV, "usage.csv")
+
+
+def usage_csv(table: Result, by: Sequence[str], tz: ZoneInfo) -> bytes:
+    """A table of sums as a file; `by` names its groups."""
     header = ("start", "end", *by, "requests", "errors", "prompt_tokens", "cached_tokens", "completion_tokens",
               "reasoning_tokens", "cost_usd")  # fmt: skip
-    tz = zone(asked.tz)
 
     def row(line: QueryRow) -> tuple[object, ...]:
         sums = line.sums
@@ -86,7 +91,7 @@ def export_usage(tx: Tx, call: Call) -> PlainAnswer:
             sums.requests, sums.errors, sums.prompt, sums.cached, sums.completion, sums.reasoning, money(sums.cost_nano),
         )  # fmt: skip
 
-    return PlainAnswer(write_csv(header, map(row, table.lines)), CSV, "usage.csv")
+    return write_csv(header, map(row, table.lines))
 
 
 def export_generations(tx: Tx, call: Call) -> PlainAnswer:
@@ -104,6 +109,11 @@ def export_generations(tx: Tx, call: Call) -> PlainAnswer:
     )
     if len(rows) > GENERATIONS_MAX:
         raise wrong("from", f"more than {GENERATIONS_MAX} generations; ask for a shorter range")
+    return PlainAnswer(generations_csv(_decode(payload) for (payload,) in rows), CSV, "generations.csv")
+
+
+def generations_csv(records: Iterable[UsageRecord]) -> bytes:
+    """Records as a file, a line each."""
     header = ("id", "created_at", "account", "key_id", "model", "provider", "status", "end_reason", "usage_source", "streamed",
               "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "latency_ms", "ttft_ms", "cost_usd",
               "request_id", "upstream_id", "user_agent", "surface")  # fmt: skip
@@ -117,7 +127,7 @@ def export_generations(tx: Tx, call: Call) -> PlainAnswer:
             record.upstream_id, record.user_agent, record.surface,
         )  # fmt: skip
 
-    return PlainAnswer(write_csv(header, (row(_decode(payload)) for (payload,) in rows)), CSV, "generations.csv")
+    return write_csv(header, map(row, records))
 
 
 FOCUS_COLUMNS = (

@@ -217,12 +217,12 @@ def update(tx: Tx, call: Call) -> OneKey:
 
 
 def _told(name: str, value: Any) -> str:
-    """A change as the audit log has it."""
-    if name == "limits":
-        return limits_text(value)
+    """A change as the audit log has it; what was taken away is said, too, for the log leaves out what is empty."""
     if name == "models":
-        return ",".join(value)
-    return _said(value) if name == "limit_nano" else str(value)
+        return ",".join(value) or "all"
+    if name == "limits":
+        return limits_text(value) or "none"
+    return (_said(value) if name == "limit_nano" else str(value)) or "none"
 
 
 def limits_of(terms: LimitTerms | None) -> LimitTerms:

@@ -11,19 +11,20 @@ import msgspec
 from starlette.responses import Response
 
 from collector.accounts.accounts import Key, list_keys
-from collector.accounts.roles import Credential
 from collector.alerts import book
 from collector.alerts.state import Alert
 from collector.api import alerts as api
-from collector.api.caller import ApiCaller
 from collector.api.operation import Call
 from collector.api.problem import ApiError
 from collector.dashboard.access import Forbidden, read_form
+from collector.dashboard.api_call import call_of
 from collector.dashboard.visit import Visit
 from collector.store.contract import Row, Tx
 from usage.pricing import nano_from_dollars
 
 EVENTS_SHOWN = 30
+KEYS_OFFERED = 200
+"""The newest; a page is read, not searched."""
 Action = Callable[[Tx, Visit, dict[str, str], int], Any]
 
 
@@ -43,7 +44,7 @@ async def show(visit: Visit, **more: Any) -> Response:
 
     alerts, destinations, events, keys = await visit.read(work)
     names = {key.key_id: key.name or key.label for key in keys}
-    limited = [key for key in keys if key.limit_nano is not None and not key.disabled]
+    limited = [key for key in reversed(keys) if key.limit_nano is not None and key.is_usable(visit.now_ms)][:KEYS_OFFERED]
     targets = {each.destination_id: each.target for each in destinations}
     shown = {"alerts": alerts, "destinations": destinations, "events": events, "names": names, "limited": limited}
     told = {"problem": "", "secret": "", **more}
@@ -67,15 +68,8 @@ async def change(visit: Visit) -> Response:
     return visit.go("/dashboard/alerts")
 
 
-def _call(visit: Visit, now_ms: int, body: Any = None, **path: str) -> Call:
-    session = visit.session
-    shown = Credential("", session.digest[:8], visit.account, session.role, visit.actor().name)
-    caller = ApiCaller(session.role, visit.account, "", session.address, credential=shown)
-    return Call(caller, None, body, path, now_ms, visit.desk.collector)
-
-
 def _add_balance(tx: Tx, visit: Visit, fields: dict[str, str], now: int) -> Any:
-    return api.add_alert(tx, _call(visit, now, api.NewAlert("balance", threshold=_amount(fields.get("threshold", "")))))
+    return api.add_alert(tx, call_of(visit, now, api.NewAlert("balance", threshold=_amount(fields.get("threshold", "")))))
 
 
 def _add_share(tx: Tx, visit: Visit, fields: dict[str, str], now: int) -> Any:
@@ -83,7 +77,7 @@ def _add_share(tx: Tx, visit: Visit, fields: dict[str, str], now: int) -> Any:
     if not (percent.isascii() and percent.isdigit() and 1 <= int(percent) <= 100):
         raise ValueError("a share is a whole number of percent from 1 to 100")
     body = api.NewAlert("key_limit", percent=int(percent), key_id=fields.get("key_id", ""))
-    return api.add_alert(tx, _call(visit, now, body))
+    return api.add_alert(tx, call_of(visit, now, body))
 
 
 def _add_destination(tx: Tx, visit: Visit, fields: dict[str, str], now: int) -> Any:
@@ -91,13 +85,13 @@ def _add_destination(tx: Tx, visit: Visit, fields: dict[str, str], now: int) -> 
     if not 0 < len(target) <= 2_000:
         raise ValueError("name where alerts are told: an https address, or a mail address")
     if kind == "webhook":
-        return api.add_destination(tx, _call(visit, now, api.NewDestination("webhook", target)))
-    return api.add_destination(tx, _call(visit, now, api.NewDestination("email", target)))
+        return api.add_destination(tx, call_of(visit, now, api.NewDestination("webhook", target)))
+    return api.add_destination(tx, call_of(visit, now, api.NewDestination("email", target)))
 
 
 def _of_id(operation: Callable[[Tx, Call], Any]) -> Action:
     def act(tx: Tx, visit: Visit, fields: dict[str, str], now: int) -> Any:
-        return operation(tx, _call(visit, now, id=fields.get("id", "")))
+        return operation(tx, call_of(visit, now, id=fields.get("id", "")))
 
     return act
 

@@ -4,6 +4,7 @@ Strategy: the list goes backwards in time from a cursor and looks at no more tha
 that finds little goes on from where it stopped.
 """
 
+from collections.abc import Iterator
 from time import monotonic
 from typing import Any
 
@@ -13,14 +14,19 @@ from starlette.responses import Response
 from collector.accounts import history
 from collector.accounts.accounts import list_keys
 from collector.accounts.window import DAY_MS
+from collector.api.exports import GENERATIONS_MAX, generations_csv
 from collector.dashboard import figures
 from collector.dashboard.bill import bill_of, pico_dollars
+from collector.dashboard.page import file_of
+from collector.dashboard.spans import days_of, range_of, span_of, today_of
 from collector.dashboard.visit import Visit
 from collector.store.contract import Tx
 from usage.gen_id import time_ms_of
 from usage.record import UsageRecord, outcome_of
 
 PAGE_ROWS = 50
+KEYS_OFFERED = 200
+"""By the filter: the newest, and the one that is chosen."""
 LOOKED_AT_MAX = 5_000
 NEW_MS = 60_000
 ARRIVES_S = 3.0
@@ -40,6 +46,9 @@ class GenerationFilter(msgspec.Struct, frozen=True):
     model: str = ""
     key_id: str = ""
     end_reason: str = ""
+    start_ms: int = 0
+    end_ms: int = 0
+    """0: up to now."""
 
     def takes(self, record: UsageRecord) -> bool:
         return (
@@ -48,13 +57,17 @@ class GenerationFilter(msgspec.Struct, frozen=True):
             and self.end_reason in ("", record.end_reason)
         )
 
+    def records(self, tx: Tx, account: str, now_ms: int, before: str, count_max: int) -> Iterator[UsageRecord]:
+        """The account's within its time, newest first, whether it takes them or not."""
+        return history.newest_first(tx, account, self.start_ms, self.end_ms or now_ms + DAY_MS, before, count_max)
+
 
 def page_of(
     tx: Tx, account: str, wanted: GenerationFilter, before: str, now_ms: int, count: int = PAGE_ROWS
 ) -> tuple[list[UsageRecord], str]:
     """The next `count` records that `wanted` takes, the newest first, and before which id to go on; "" at the end."""
     found: list[UsageRecord] = []
-    for number, record in enumerate(history.newest_first(tx, account, 0, now_ms + DAY_MS, before, LOOKED_AT_MAX), start=1):
+    for number, record in enumerate(wanted.records(tx, account, now_ms, before, LOOKED_AT_MAX), start=1):
         if wanted.takes(record):
             found.append(record)
         if len(found) == count or number == LOOKED_AT_MAX:
@@ -63,19 +76,49 @@ def page_of(
 
 
 async def show_list(visit: Visit) -> Response:
-    wanted = GenerationFilter(visit.param("model"), visit.param("key"), visit.param("end"))
+    wanted, days, problem = filter_of(visit)
     before, account = visit.param("before"), visit.account
     (records, following), keys = await visit.read(
         lambda tx, now: (page_of(tx, account, wanted, before, now), list_keys(tx, account))
     )
-    older = ""
-    if following:
-        older = visit.link(
-            "/dashboard/generations", model=wanted.model, key=wanted.key_id, end=wanted.end_reason, before=following
-        )
+    asked = {"model": wanted.model, "key": wanted.key_id, "end": wanted.end_reason, "from": "", "to": "", **days}
     names = {key.key_id: key.name or key.label for key in keys}
-    values = {"records": records, "wanted": wanted, "keys": keys, "names": names, "end_reasons": END_REASONS, "older": older}
+    offered = [key for at, key in enumerate(reversed(keys)) if at < KEYS_OFFERED or key.key_id == wanted.key_id]
+    values = {"records": records, "wanted": wanted, "asked": asked, "keys": offered, "names": names, "end_reasons": END_REASONS}
+    values["older"] = visit.link("/dashboard/generations", **asked, before=following) if following else ""
+    values |= {"notice": f"These days cannot be shown: {problem}." if problem else "", "notice_kind": "bad"}
     return visit.render("generations.html", {**values, "tone": tone_of, "first_token": first_token, "live": not before})
+
+
+def filter_of(visit: Visit) -> tuple[GenerationFilter, dict[str, str], str]:
+    """What the address asks for, its days as it has them, and what is wrong with those."""
+    wanted = GenerationFilter(visit.param("model"), visit.param("key"), visit.param("end"))
+    first, last = visit.param("from"), visit.param("to")
+    if not (first or last):
+        return wanted, {}, ""
+    try:
+        span = range_of(first or last, last or days_of(today_of(visit.now_ms, visit.zone), visit.zone)[0], visit.zone)
+    except ValueError as problem:
+        return wanted, {}, str(problem)
+    wanted = msgspec.structs.replace(wanted, start_ms=span.start_ms, end_ms=span.end_ms)
+    return wanted, {"from": first, "to": last}, ""
+
+
+async def download(visit: Visit) -> Response:
+    """All that the filter takes as a file; of the last 30 days, where it names none."""
+    wanted, days, _ = filter_of(visit)
+    if not days:
+        wanted = msgspec.structs.replace(wanted, start_ms=span_of("month", visit.now_ms, visit.zone).start_ms)
+
+    def work(tx: Tx, now: int) -> bytes | None:
+        records = list(wanted.records(tx, visit.account, now, "", GENERATIONS_MAX + 1))
+        return None if len(records) > GENERATIONS_MAX else generations_csv(filter(wanted.takes, records))
+
+    content = await visit.read(work)
+    if content is None:
+        text = f"There are more than {GENERATIONS_MAX:,} generations in this time. Choose fewer days."
+        return visit.desk.plain("Too many for one file", text, 400, visit.link("/dashboard/generations"), "To the generations")
+    return file_of(content, "generations.csv")
 
 
 async def show_one(visit: Visit) -> Response:

@@ -17,21 +17,28 @@ from usage.key import digest
 from usage.pricing import dollars, nano_from_dollars
 
 NAME_CHARS_MAX = 80
+KEYS_SHOWN = 50
 DAY_MS = 86_400_000
 LIFES = {"": 0, "1": 1, "7": 7, "30": 30, "90": 90, "365": 365}
 """How long a new key may live, in days; 0 for ever."""
 
 
 async def show(visit: Visit, **more: Any) -> Response:
-    account = visit.account
+    account, wanted = visit.account, visit.param("q").strip()
+    start = int(visit.param("start")) if visit.param("start").isdecimal() and len(visit.param("start")) < 9 else 0
 
-    def work(tx: Tx, now: int) -> tuple[list[tuple[Key, dict[str, int]]], list[Credential]]:
-        keys = [(key, history.key_usage(tx, key, now)) for key in reversed(list_keys(tx, account))]
-        return keys, list(reversed(list_credentials(tx, account)))
+    def work(tx: Tx, now: int) -> tuple[list[tuple[Key, dict[str, int]]], int, list[Credential]]:
+        found = found_keys(list_keys(tx, account), wanted, now)
+        part = [(key, history.key_usage(tx, key, now)) for key in found[start : start + KEYS_SHOWN]]
+        return part, len(found), list(reversed(list_credentials(tx, account)))
 
-    keys, credentials = await visit.read(work)
+    keys, count, credentials = await visit.read(work)
     values = {
         "keys": keys,
+        "count": count,
+        "start": start,
+        "shown": KEYS_SHOWN,
+        "wanted": wanted,
         "credentials": credentials,
         "resets": RESETS,
         "windows": WINDOWS,
@@ -41,6 +48,13 @@ async def show(visit: Visit, **more: Any) -> Response:
         **more,
     }
     return visit.render("keys.html", values, 400 if values["problem"] else 200)
+
+
+def found_keys(keys: list[Key], wanted: str, now_ms: int) -> list[Key]:
+    """Those with `wanted` in their name, label or id: first what can be used, then what cannot any more, the newest first."""
+    text = wanted.casefold()
+    found = [key for key in reversed(keys) if text in f"{key.name}\n{key.label}\n{key.key_id}".casefold()]
+    return sorted(found, key=lambda key: not key.is_usable(now_ms))
 
 
 ACCOUNT_ROLES: dict[str, Role] = {"read": "read", "management": "management"}

@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from collector.dashboard import figures
 from collector.dashboard.assets import Assets
+from usage.pricing import dollars
 
 POLICY = (
     "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self'; img-src 'self'; connect-src 'self'{connect};"
@@ -52,6 +53,7 @@ class Pages:
         self._templates.filters |= {
             "money": figures.money,
             "exact": figures.exact,
+            "plain": dollars,
             "count": figures.count,
             "short": figures.short,
             "duration": figures.duration,
@@ -64,6 +66,12 @@ class Pages:
         html = self._templates.get_template(template).render(values, nonce=nonce)
         policy = POLICY.format(nonce=nonce, connect=f" {self._connect}" if self._connect else "", form=f" {form}" if form else "")
         return Response(html, status, {**HEADERS, "content-security-policy": policy}, "text/html")
+
+
+def file_of(content: bytes, name: str) -> Response:
+    """A CSV file to keep."""
+    headers = {**HEADERS, "content-disposition": f'attachment; filename="{name}"'}
+    return Response(content, 200, headers, "text/csv; charset=utf-8")
 
 
 def packed(request: Request, response: Response) -> Response:

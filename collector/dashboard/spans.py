@@ -22,6 +22,8 @@ class Span(msgspec.Struct, frozen=True):
 
 
 NAMES = {"day": "24 hours", "week": "7 days", "month": "30 days", "quarter": "90 days", "year": "12 months"}
+RANGE_DAYS_MAX = 3_660
+HOURLY_DAYS_MAX, DAILY_DAYS_MAX = 3, 100
 _DAYS = {"week": 7, "month": 30, "quarter": 90}
 
 
@@ -35,6 +37,29 @@ def span_of(name: str, now_ms: int, tz: ZoneInfo) -> Span:
         return Span(name, "month", _ms(_months_later(today, -11), tz), _ms(_months_later(today, 1), tz))
     name = name if name in _DAYS else "month"
     return Span(name, "day", _ms(today - datetime.timedelta(days=_DAYS[name] - 1), tz), _ms(_tomorrow(today), tz))
+
+
+def range_of(first: str, last: str, tz: ZoneInfo) -> Span:
+    """The local days from `first` through `last` (2026-11-26), by hours, days or months as they are many.
+
+    ValueError: a sentence for the reader.
+    """
+    try:
+        start, end = datetime.date.fromisoformat(first), datetime.date.fromisoformat(last)
+    except ValueError:
+        raise ValueError("name the first and the last day, like 2026-11-26") from None
+    days = (end - start).days + 1
+    if days < 1:
+        raise ValueError("the last day is before the first")
+    if days > RANGE_DAYS_MAX or not 1970 < start.year <= end.year < 9990:
+        raise ValueError("at most ten years can be shown at once")
+    every = "hour" if days <= HOURLY_DAYS_MAX else "day" if days <= DAILY_DAYS_MAX else "month"
+    return Span("range", every, _ms(start, tz), _ms(_tomorrow(end), tz))
+
+
+def days_of(span: Span, tz: ZoneInfo) -> tuple[str, str]:
+    """The first and the last local day of a span."""
+    return _local(span.start_ms, tz).date().isoformat(), _local(span.end_ms - 1, tz).date().isoformat()
 
 
 def today_of(now_ms: int, tz: ZoneInfo) -> Span:
@@ -52,7 +77,7 @@ def month_of(now_ms: int, tz: ZoneInfo) -> Span:
 def label(start_ms: int, every: str, tz: ZoneInfo) -> str:
     """Of a period, for an axis."""
     moment = _local(start_ms, tz)
-    return {"hour": f"{moment:%H:%M}", "month": f"{moment:%b}"}.get(every, f"{moment.day} {moment:%b}")
+    return {"hour": f"{moment:%H:%M}", "month": f"{moment:%b %y}"}.get(every, f"{moment.day} {moment:%b}")
 
 
 def title(start_ms: int, every: str, tz: ZoneInfo) -> str:

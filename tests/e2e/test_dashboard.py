@@ -141,11 +141,29 @@ def test_key_is_made_used_and_revoked(browse: Browse, edge: Edge, owner: Account
         *login(edge, owner.name),
         ("goto", "/dashboard/keys"),
         ("click", "main tbody tr:first-child button.danger"),
-        ("wait_text", "main tbody tr:first-child", "revoked"),
+        ("wait_text", "main tbody tr:last-child", "revoked"),
     )
     ends_s = time.monotonic() + PATIENCE_S
     while (status := chat(edge, key).status) != 401:
         assert (status, time.monotonic() < ends_s) == (200, True)
+
+
+def test_limit_that_is_changed_is_obeyed_at_the_edge(browse: Browse, edge: Edge, owner: Account) -> None:
+    """Less than a request costs: refused within seconds; and taken away again."""
+
+    def save(limit: str, models: str = "") -> None:
+        browse(
+            *login(edge, owner.name), ("goto", "/dashboard/keys"), ("click", "main tbody tr:first-child a"),
+            ("wait_text", "main", "Change it"), ("fill", "main input[name=limit]", limit),
+            ("fill", "main input[name=models]", models), ("click", "main button.primary"),
+            ("wait_text", "dl.facts", models or "all"),
+        )  # fmt: skip
+
+    for limit, models, wanted in (("0.000000001", "", 402), ("", "openai/*", 403), ("", "", 200)):
+        save(limit, models)
+        ends_s = time.monotonic() + PATIENCE_S
+        while (status := chat(edge, owner.key).status) != wanted:
+            assert time.monotonic() < ends_s, (limit, models, status)
 
 
 def test_playground_answers(browse: Browse, edge: Edge, owner: Account) -> None:

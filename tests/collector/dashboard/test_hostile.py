@@ -37,6 +37,7 @@ PAGES = (
     "/dashboard/usage?account=acme",
     "/dashboard/usage?account=acme&group=key",
     "/dashboard/usage?account=acme&group=provider&period=day",
+    "/dashboard/usage?account=acme&from=2026-11-20&to=2026-11-22&group=key",
     "/dashboard/generations?account=acme",
     "/dashboard/keys?account=acme",
     "/dashboard/top-ups?account=acme",

@@ -4,8 +4,11 @@ import re
 
 import pytest
 
+from collector.accounts.accounts import KeyTerms, create_key, list_keys, revoke_key
 from collector.accounts.audit_log import entries
 from collector.accounts.roles import find_credential
+from collector.dashboard.keys import KEYS_SHOWN
+from collector.store.contract import Tx
 from tests.collector.dashboard.conftest import Browser
 from tests.collector.facts import NOON_MS
 
@@ -24,6 +27,30 @@ async def test_key_is_made_with_its_bounds_and_shown_once(browser: Browser) -> N
     page = (await browser.get("/dashboard/keys")).text
     assert key not in page
     assert "$0.00 of $1.50 daily" in re.sub(r"\s+", " ", page)
+
+
+async def test_many_keys_are_shown_a_page_at_a_time_and_found(browser: Browser) -> None:
+    """What can be used comes first, newest first; each stands on one page; part of a name or an id finds it."""
+    await browser.sign_in("alice")
+
+    def make(tx: Tx, now: int) -> None:
+        for number in range(KEYS_SHOWN * 2):
+            create_key(tx, "alice", KeyTerms(f"user {number}"), now)
+        revoke_key(tx, list_keys(tx, "alice")[-1].key_id)
+
+    await browser.collector.write(make)
+    keys = await browser.collector.read(lambda tx, now: list_keys(tx, "alice"))
+    pages = [(await browser.get(f"/dashboard/keys?start={start}")).text for start in (0, KEYS_SHOWN, KEYS_SHOWN * 2)]
+    shown = [re.findall('<tr id="key-([^"]+)">', page) for page in pages]
+    assert [len(each) for each in shown] == [KEYS_SHOWN, KEYS_SHOWN, 1]
+    listed = [key_id for each in shown for key_id in each]
+    assert sorted(listed) == sorted(key.key_id for key in keys)
+    assert listed[-1] == next(key.key_id for key in keys if key.disabled)
+    assert ["Next</a>" in page for page in pages] == [True, True, False]
+    found = (await browser.get("/dashboard/keys?q=USER 77")).text
+    assert len(re.findall('<tr id="key-', found)) == 1
+    assert f"key-{keys[5].key_id}" in (await browser.get(f"/dashboard/keys?q={keys[5].key_id}")).text
+    assert "None has that" in (await browser.get("/dashboard/keys?q=nothing&start=x")).text
 
 
 @pytest.mark.parametrize("role", ["read", "management"])
