@@ -44,7 +44,7 @@ LARGE_ROOMS: dict[str, int] = {
 CROWDED_ROOMS: dict[str, int] = {
     "collector/api": 18,
     "collector/cli": 14,
-    "collector/dashboard": 24,
+    "collector/dashboard": 25,
     "edge/relay": 13,
     "routing/rewrite": 15,
     "routing/surfaces": 23,

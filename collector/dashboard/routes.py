@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 from collector.dashboard import (
     alerts,
     authorize,
+    credit,
     generations,
     key,
     keys,
@@ -47,6 +48,8 @@ class Site:
             Route("/dashboard/static/{name}", self._asset, methods=["GET"]),
             page("/dashboard", overview.show),
             page("/dashboard/live", live.serve(feed)),
+            page("/dashboard/credit", credit.show),
+            page("/dashboard/statement.csv", credit.download),
             page("/dashboard/usage", usage.show),
             page("/dashboard/usage.csv", usage.download),
             page("/dashboard/generations", generations.show_list),

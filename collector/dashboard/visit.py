@@ -32,6 +32,7 @@ PAGES = (
     ("/dashboard/usage", "Usage"),
     ("/dashboard/generations", "Generations"),
     ("/dashboard/keys", "Keys"),
+    ("/dashboard/credit", "Credit"),
     ("/dashboard/alerts", "Alerts"),
     ("/dashboard/playground", "Playground"),
     ("/dashboard/sessions", "Sessions"),

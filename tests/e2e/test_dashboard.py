@@ -22,7 +22,7 @@ from tests.processes import Account, Edge, get, make_account, post, run
 HERE = Path(__file__).parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 BYTES_MAX = 60_000
-PAGES = ("", "/usage", "/generations", "/keys", "/alerts", "/playground", "/sessions")
+PAGES = ("", "/usage", "/generations", "/keys", "/credit", "/alerts", "/playground", "/sessions")
 OPERATOR_PAGES = ("/accounts", "/top-ups", "/nodes", "/providers", "/audit", "/verify?run=1")
 
 pytestmark = pytest.mark.skipif(not CHROMIUM or shutil.which("node") is None, reason="chromium or node is not installed")

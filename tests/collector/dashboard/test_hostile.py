@@ -39,6 +39,7 @@ PAGES = (
     "/dashboard/usage?account=acme&group=provider&period=day",
     "/dashboard/usage?account=acme&from=2026-11-20&to=2026-11-22&group=key",
     "/dashboard/generations?account=acme",
+    "/dashboard/credit?account=acme",
     "/dashboard/keys?account=acme",
     "/dashboard/top-ups?account=acme",
     "/dashboard/accounts",

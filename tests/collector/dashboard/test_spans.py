@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.analytics.calendar import QUARTER_S, bounds
-from collector.dashboard.spans import DAY_MS, HOUR_MS, NAMES, label, month_of, span_of, today_of
+from collector.dashboard.spans import DAY_MS, HOUR_MS, NAMES, days_of, label, month_of, range_of, span_of, today_of
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns"]
 COUNTS = {"week": 7, "month": 30, "quarter": 90, "year": 12}
@@ -43,6 +43,20 @@ def test_hours_are_those_of_the_wall() -> None:
     span = span_of("day", ms("2026-11-26 10:00"), tz)
     assert (span.end_ms, span.end_ms - span.start_ms) == (ms("2026-11-26 10:15"), DAY_MS)
     assert label(span.end_ms - HOUR_MS, "hour", tz) == "15:00"
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize(
+    ("first", "last", "every"),
+    [("2026-10-25", "2026-10-25", "hour"), ("2026-03-01", "2026-03-31", "day"), ("2020-02-29", "2026-11-26", "month")],
+)
+def test_range_has_the_days_that_it_names(zone: str, first: str, last: str, every: str) -> None:
+    """From the first one's midnight to the last one's end, by the wall's clock, and its days are those again."""
+    tz = ZoneInfo(zone)
+    span = range_of(first, last, tz)
+    after = datetime.date.fromisoformat(last) + datetime.timedelta(days=1)
+    assert (span.start_ms, span.end_ms, span.every) == (ms(first, zone), ms(after.isoformat(), zone), every)
+    assert days_of(span, tz) == (first, last)
 
 
 def test_year_has_twelve_months() -> None:
