@@ -10,10 +10,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from starlette.types import ASGIApp
 
+from edge.commands.parser import Parser, ShowVersion
 from edge.data_folder import StartProblem, locked, node_name
 from edge.drain import LEFT
 from edge.process import Edge
@@ -22,9 +23,9 @@ from edge.settings import WORKERS_MAX, SettingError, Settings
 from routing.table.config import Config, ConfigError, parse
 from usage.flavor import Flavor
 from usage.key import without_secrets
-from usage.release import VERSION
 
 Subparsers = Any
+TABLE = "default: TOLLWAY_PROVIDERS, else providers.toml"
 Part = Callable[[str], Any]
 """Module → that module of the collector; None where no collector is installed."""
 
@@ -54,7 +55,7 @@ def run(
 ) -> int:
     """Run one command; the exit code. `serve` serves `app`, which answers from `edge`; account commands are the collector's."""
     parser = Parser(prog="tollway", description="The Tollway proxy: serve it, check it, look into it.")
-    parser.add_argument("--version", action=_Version, nargs=0, help="say which release this is")
+    parser.add_argument("--version", action=ShowVersion, nargs=0, help="say which release this is")
     parser.add_argument(
         "--collector",
         metavar="URL",
@@ -90,19 +91,6 @@ def run(
         sys.stderr.write(f"tollway: this should not have happened: {what}; TOLLWAY_TRACEBACK=1 shows where\n")
         return 70
     return int(code or 0)
-
-
-class Parser(argparse.ArgumentParser):
-    """Repeats no key that was typed in the wrong place."""
-
-    def error(self, message: str) -> NoReturn:
-        super().error(without_secrets(message))
-
-
-class _Version(argparse.Action):
-    def __call__(self, *_: object) -> NoReturn:
-        sys.stdout.write(f"tollway {VERSION}\n")
-        raise SystemExit(0)
 
 
 def _do_elsewhere(arguments: Sequence[str], own: frozenset[str], *, has_books: bool) -> int | None:
@@ -153,23 +141,23 @@ def _add_own(subparsers: Subparsers, app: ASGIApp, edge: Edge, part: Part) -> No
     check_parser = subparsers.add_parser("check", help="check providers.toml and say what it offers")
     _add_check(check_parser)
     difference_parser = subparsers.add_parser("diff", help="say what the difference between two tables means for callers")
-    difference_parser.add_argument("old", type=Path)
-    difference_parser.add_argument("new", type=Path)
+    difference_parser.add_argument("old", type=Path, help="the table as it was")
+    difference_parser.add_argument("new", type=Path, help="the table as it is to be")
     difference_parser.add_argument("--json", action="store_true", help="machine-readable")
     difference_parser.set_defaults(run=_diff)
     format_parser = subparsers.add_parser("fmt", help="format providers.toml, comments kept")
-    format_parser.add_argument("file", nargs="?", type=Path)
+    format_parser.add_argument("file", nargs="?", type=Path, help=TABLE)
     format_parser.add_argument("--check", action="store_true", help="change nothing; exit status 1 if something would change")
     format_parser.set_defaults(run=_format)
     prices_parser = subparsers.add_parser("prices", help="prices of the table beside the public list")
     update_parser = prices_parser.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser(
         "update", help="show what differs from genai-prices; --write takes it over"
     )
-    update_parser.add_argument("file", nargs="?", type=Path)
+    update_parser.add_argument("file", nargs="?", type=Path, help=TABLE)
     update_parser.add_argument("--write", action="store_true", help="take the list's prices over")
     update_parser.set_defaults(run=_update_prices)
     explain_parser = subparsers.add_parser("explain", help="say where a model id would be sent, and at what price")
-    explain_parser.add_argument("model")
+    explain_parser.add_argument("model", help="a model's id, an alias or a route")
     explain_parser.add_argument("--body", type=Path, metavar="FILE", help="a request, for a route's conditions and its wishes")
     explain_parser.add_argument("--at", type=int, choices=range(24), metavar="HOUR", help="at this hour UTC (default: now)")
     explain_parser.add_argument("--roll", type=_roll, default=0.0, metavar="R", help="the dice, from 0 to below 1 (default: 0)")
@@ -200,19 +188,19 @@ def _add_commands_of_this_machine(subparsers: Subparsers) -> None:
     doctor_parser.add_argument("--json", action="store_true", help="machine-readable")
     doctor_parser.set_defaults(run=_examine)
     completion_parser = subparsers.add_parser("completion", help="print the completion of a shell, to be sourced")
-    completion_parser.add_argument("shell", choices=("bash", "zsh", "fish"))
+    completion_parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="whose")
     completion_parser.set_defaults(run=_complete)
     journal_parser = subparsers.add_parser("journal", help="look into the journal")
     journal_subparsers = journal_parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     status_parser = journal_subparsers.add_parser("status", help="what the journal holds and what is not shipped yet")
-    status_parser.add_argument("--json", action="store_true")
+    status_parser.add_argument("--json", action="store_true", help="machine-readable")
     status_parser.set_defaults(run=_journal_status)
     ship_parser = journal_subparsers.add_parser("ship", help="ship what a process left in TOLLWAY_DATA, and end")
     ship_parser.set_defaults(run=_journal_ship)
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", nargs="?", type=Path)
+    parser.add_argument("file", nargs="?", type=Path, help=TABLE)
     parser.add_argument("--strict", action="store_true", help="an environment variable that is not set counts too")
     parser.add_argument("--online", action="store_true", help="ask each provider, with each key, what models it has")
     parser.add_argument("--json", action="store_true", help="machine-readable")
@@ -223,7 +211,8 @@ def _text_of(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")  # Windows' editors begin with a byte order mark
     except FileNotFoundError:
-        raise Trouble(f"{path} does not exist: copy providers.toml there or set TOLLWAY_PROVIDERS to where it is") from None
+        remedy = "copy providers.toml there, name the file, or set TOLLWAY_PROVIDERS to where it is"
+        raise Trouble(f"{path} does not exist: {remedy}") from None
     except OSError as error:
         raise Trouble(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -25,7 +25,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     irrevocable(prune)
     text = "copy the live database to a file (SQLite) and check the copy, or say how (PostgreSQL)"
     backup = add(subparsers, "backup", back_up, text, json=False)
-    backup.add_argument("file", type=Path)
+    backup.add_argument("file", type=Path, help="a new file")
     add(subparsers, "init", initialize, "make the books that TOLLWAY_DATA or TOLLWAY_DATABASE names", makes_store=True)
 
 

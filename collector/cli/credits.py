@@ -22,17 +22,17 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         ("take", take_credit, "correct a top-up, as a new entry"),
     ):
         change = add(actions, name, command, text)
-        change.add_argument("account")
-        change.add_argument("amount", type=dollars_of, metavar="DOLLARS")
+        change.add_argument("account", help="whose credit")
+        change.add_argument("amount", type=dollars_of, metavar="DOLLARS", help="such as 10.00")
         change.add_argument(
             "--ref", default="", help="your reference, kept in the ledger; it is booked once, however often it is sent"
         )
         if name == "add":
             change.add_argument("--create", action="store_true", help="make the account if it is new")
-    add(actions, "show", show_credits, "an account's balance").add_argument("account")
+    add(actions, "show", show_credits, "an account's balance").add_argument("account", help="whose credit")
     add(actions, "list", list_credits, "all accounts and their balances")
     listing = add(actions, "history", show_history, "an account's top-ups and corrections, newest first")
-    listing.add_argument("account")
+    listing.add_argument("account", help="whose credit")
 
 
 def add_credit(arguments: argparse.Namespace, store: Store, now: int) -> int:

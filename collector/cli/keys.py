@@ -13,6 +13,7 @@ import msgspec
 from collector.accounts import accounts, history, roles
 from collector.accounts.accounts import Key, KeyTerms, Mistake, nearest
 from collector.accounts.audit_log import record
+from collector.accounts.key_lookup import find
 from collector.accounts.roles import Credential
 from collector.accounts.window import RESETS
 from collector.api.shapes import timestamp
@@ -22,17 +23,18 @@ from collector.cli.limits import limit_arguments, terms_of
 from collector.cli.printing import credit_in, json_text, note, operator, say, show, show_one
 from collector.leasing.told import told_of_account, told_of_key
 from collector.store.contract import Store, Tx
-from usage.key import digest, is_well_formed
+from usage.key import digest
 from usage.pricing import dollars
 
 UNCHANGED = object()
+WHICH = "a key's id, as `tollway keys list` shows it, or the whole key"
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     actions = family(subparsers, "keys", "create, list, change, replace and revoke keys")
     text = "make a key, and its account if it is new; the key is shown once"
     create = add(actions, "create", create_key, text, makes_store=True)
-    create.add_argument("--account", required=True)
+    create.add_argument("--account", required=True, help="whose it is; made if it is new")
     create.add_argument("--credit", type=dollars_of, default=0, metavar="DOLLARS", help="top the account up as well")
     create.add_argument("--limit", type=dollars_of, default=None, metavar="DOLLARS", help="the most this key may spend")
     create.add_argument("--limit-reset", choices=RESETS, default="none", help="when the limit starts anew (UTC)")
@@ -40,7 +42,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--models", type=models_or_refusal, default=(), help="model ids or prefixes ending in '*', with commas; default all"
     )
     create.add_argument("--expires", type=expiry_of, default=None, metavar="WHEN", help="30d, 12h, a UTC day or time, never")
-    create.add_argument("--name", default="")
+    create.add_argument("--name", default="", help="what it is for")
     create.add_argument(
         "--role",
         choices=("inference", "read", "management"),
@@ -49,24 +51,24 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     limit_arguments(create)
     listing = add(actions, "list", list_keys, "all keys, masked")
-    listing.add_argument("--account", default="")
-    add(actions, "show", show_key, "one key: its terms, and what it has spent").add_argument("id")
+    listing.add_argument("--account", default="", help="of this account alone")
+    add(actions, "show", show_key, "one key: its terms, and what it has spent").add_argument("id", help=WHICH)
     text = "what every edge is told of a key, or of an account's keys, and what can be spent with it"
     add(actions, "policy", show_policy, text).add_argument("id", help="a key's id, a whole key, or an account")
     update = add(actions, "update", update_key, "change what a key may do; nodes hear of it within two seconds")
-    update.add_argument("id")
-    update.add_argument("--name", default=UNCHANGED)
+    update.add_argument("id", help=WHICH)
+    update.add_argument("--name", default=UNCHANGED, help="what it is for")
     update.add_argument("--limit", type=limit_of, default=UNCHANGED, metavar="DOLLARS", help="or none")
-    update.add_argument("--limit-reset", choices=RESETS, default=UNCHANGED)
+    update.add_argument("--limit-reset", choices=RESETS, default=UNCHANGED, help="when the limit starts anew (UTC)")
     update.add_argument("--models", type=models_or_refusal, default=UNCHANGED, help="as for create, or all")
     update.add_argument("--expires", type=expiry_of, default=UNCHANGED, metavar="WHEN", help="as for create, or never")
     state = update.add_mutually_exclusive_group()
     state.add_argument("--disable", action="store_true", help="refuse it until it is enabled again")
     state.add_argument("--enable", action="store_true", help="take a disabled or revoked key back")
     rotate = add(actions, "rotate", rotate_key, "make a key with the same terms, and end the old one")
-    rotate.add_argument("id")
+    rotate.add_argument("id", help=WHICH)
     rotate.add_argument("--keep", type=span_of, default=0, metavar="SPAN", help="the old one lives so long yet: 24h; default 0")
-    add(actions, "revoke", revoke_key, "refuse a key from now on", json=False).add_argument("id")
+    add(actions, "revoke", revoke_key, "refuse a key from now on", json=False).add_argument("id", help=WHICH)
 
 
 def create_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
@@ -161,28 +163,13 @@ def describe_credential(made: Credential) -> dict[str, Any]:
 
 def list_keys(arguments: argparse.Namespace, store: Store, now: int) -> int:
     def work(tx: Tx) -> list[dict[str, Any]]:
+        if arguments.account:
+            accounts.check_account(tx, arguments.account)
         found = [describe_key(key) for key in accounts.list_keys(tx, arguments.account)]
         others = roles.list_credentials(tx, arguments.account or None)
         return found + [describe_credential(one) for one in others if one.role != "operator"]
 
     return show(store.read(work), arguments.json)
-
-
-def find(tx: Tx, named: str, others: Sequence[str] = ()) -> Key | Credential:
-    """A key by its id, or by its whole text; `others` are names that could be meant too. Mistake."""
-    by_digest = digest(named.encode())
-    key = accounts.find_key_by_id(tx, named) or accounts.find_key(tx, by_digest)
-    if key is not None:
-        return key
-    credentials = [one for one in roles.list_credentials(tx) if one.role != "operator"]
-    for one in credentials:
-        if named == one.credential_id or by_digest == one.digest:
-            return one
-    if is_well_formed(named.encode()) or roles.role_of(named):
-        raise Mistake("there is no such key here; `tollway keys list` shows what there is")
-    ids = [row[0] for row in tx.rows("SELECT key_id FROM keys")] + [one.credential_id for one in credentials]
-    what = "key and no account" if others else "key with the id"
-    raise Mistake(f"there is no {what} {named!r}{nearest(named, [*ids, *others])}; `tollway keys list` shows them")
 
 
 def _key(tx: Tx, named: str, others: Sequence[str] = ()) -> Key:

@@ -6,8 +6,10 @@ from typing import Any
 import msgspec
 
 from collector.accounts import accounts
-from collector.accounts.accounts import Mistake, find_key_by_id, limits_text
+from collector.accounts.accounts import Mistake, limits_text
 from collector.accounts.audit_log import record
+from collector.accounts.key_lookup import find
+from collector.accounts.roles import Credential
 from collector.cli.arguments import Wrong, add, family, models_of
 from collector.cli.printing import operator, show
 from collector.store.contract import Store, Tx
@@ -22,7 +24,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     whose.add_argument("--account", default="", help="all keys of an account together")
     change.add_argument("--models", type=models_of, default=(), help="of an account: ids or prefixes ending in '*', with commas")
     limit_arguments(change)
-    add(actions, "show", show_limits, "the limits of an account and of its keys").add_argument("account")
+    add(actions, "show", show_limits, "the limits of an account and of its keys").add_argument("account", help="whose they are")
 
 
 def limit_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,12 +59,13 @@ def set_limits(arguments: argparse.Namespace, store: Store, now: int) -> int:
 
     def work(tx: Tx) -> list[dict[str, Any]]:
         if arguments.account:
+            accounts.check_account(tx, arguments.account)
             accounts.set_account_limits(tx, arguments.account, terms)
             record(tx, operator(), "account.limits", arguments.account, {"rate_limits": limits_text(terms)}, now)
             return [_row("account", arguments.account, terms)]
-        key = find_key_by_id(tx, arguments.key)
-        if key is None or key.deleted:
-            raise Mistake(f"there is no key with the id {arguments.key!r}; `tollway keys list` shows them")
+        key = find(tx, arguments.key)
+        if isinstance(key, Credential) or key.deleted:
+            raise Mistake(f"{arguments.key!r} calls no model, so there is nothing to limit")
         accounts.change_key(tx, msgspec.structs.replace(key, limits=terms), now)
         record(tx, operator(), "key.update", arguments.key, {"rate_limits": limits_text(terms)}, now)
         return [_row("key", arguments.key, terms)]
@@ -72,8 +75,7 @@ def set_limits(arguments: argparse.Namespace, store: Store, now: int) -> int:
 
 def show_limits(arguments: argparse.Namespace, store: Store, now: int) -> int:
     def work(tx: Tx) -> list[dict[str, Any]]:
-        if tx.row("SELECT account FROM accounts WHERE account = ?", arguments.account) is None:
-            raise Mistake(f"there is no account {arguments.account!r}")
+        accounts.check_account(tx, arguments.account)
         rows = [_row("account", arguments.account, accounts.account_limits(tx, arguments.account))]
         return rows + [_row("key", key.key_id, key.limits) for key in accounts.list_keys(tx, arguments.account)]
 

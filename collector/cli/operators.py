@@ -6,6 +6,7 @@ import os
 import msgspec
 
 from collector.accounts import accounts, roles
+from collector.accounts.accounts import Mistake, nearest
 from collector.accounts.audit_log import entries, record
 from collector.accounts.roles import Credential, Role
 from collector.accounts.window import DAY_MS
@@ -22,9 +23,10 @@ SHOWN = ("id", "label", "name", "disabled", "created_at", "expires_at")
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     actions = family(subparsers, "operators", "tokens that see and change every account")
     create = add(actions, "create", create_operator, "make an operator's token; it is shown once", makes_store=True)
-    create.add_argument("name", help="whose it is")
+    create.add_argument("name", type=_name, help="whose it is")
     add(actions, "list", list_operators, "all operators' tokens, masked")
-    add(actions, "revoke", revoke_operator, "revoke a token for good", json=False).add_argument("id")
+    end = add(actions, "revoke", revoke_operator, "revoke a token for good", json=False)
+    end.add_argument("id", help="as `tollway operators list` shows it")
     audit = add(subparsers, "audit", show_audit, "who created, revoked, credited or changed what, and from where")
     audit.add_argument("--since", metavar="DATE", type=_day, default=0, help="first UTC day, such as 2026-01-31")
     audit.add_argument("--subject", default="", help="only this key id, account or node")
@@ -33,6 +35,12 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     whose.add_argument("account", nargs="?", default="", help="whose dashboard")
     whose.add_argument("--operator", action="store_true", help="the operator's pages, for all accounts")
     login.add_argument("--read", action="store_true", help="a session that may look, and change nothing")
+
+
+def _name(text: str) -> str:
+    if not text.strip() or not text.isprintable() or len(text) > 100:
+        raise Wrong("the audit log names the token by it: say whose it is, in up to 100 characters")
+    return text.strip()
 
 
 def _day(text: str) -> int:
@@ -64,6 +72,12 @@ def list_operators(arguments: argparse.Namespace, store: Store, now: int) -> int
 
 def revoke_operator(arguments: argparse.Namespace, store: Store, now: int) -> int:
     def work(tx: Tx) -> Credential:
+        names = {one.credential_id: one.name for one in roles.list_credentials(tx, "")}
+        if arguments.id not in names:
+            theirs = [each for each, name in names.items() if name == arguments.id]
+            meant = f"; did you mean {' or '.join(theirs)}?" if theirs else nearest(arguments.id, names)
+            said = f"there is no operator's token with the id {arguments.id!r}{meant}"
+            raise Mistake(f"{said}; `tollway operators list` shows them")
         found = roles.revoke_credential(tx, arguments.id, "")
         record(tx, operator(), "credential.revoke", found.credential_id, {"role": found.role}, now)
         return found

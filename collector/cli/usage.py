@@ -24,7 +24,7 @@ Rows = list[dict[str, Any]]
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = add(subparsers, "usage", show_usage, "what an account used, by day, model and provider")
-    parser.add_argument("account")
+    parser.add_argument("account", help="whose usage")
     parser.add_argument("--from", "--since", dest="start", metavar="WHEN", default="", help="first day, or time; default: all")
     parser.add_argument("--until", metavar="WHEN", default="", help="last day, which is within; or a time, which is not")
     parser.add_argument("--tz", type=zone_of, default=ZoneInfo("UTC"), help="the time zone of days and of the range; default UTC")
@@ -62,18 +62,15 @@ def show_usage(arguments: argparse.Namespace, store: Store, now: int) -> int:
 
 
 def range_of(arguments: argparse.Namespace, now: int) -> tuple[int, int]:
-    """Half-open, in Unix milliseconds. A day as the end is within the range. Mistake."""
+    """Half-open, in Unix milliseconds. A day as the end is within the range. Wrong."""
     tz = arguments.tz
-    try:
-        start_ms = moment_of(arguments.start, tz, "--from") if arguments.start else 0
-        end_ms = moment_of(arguments.until, tz, "--until") if arguments.until else now + 86_400_000
-    except Wrong as error:
-        raise accounts.Mistake(str(error)) from error
+    start_ms = moment_of(arguments.start, tz, "--from") if arguments.start else 0
+    end_ms = moment_of(arguments.until, tz, "--until") if arguments.until else now + 86_400_000
     if len(arguments.until) == len("2026-01-31"):
         day = datetime.date.fromisoformat(arguments.until) + datetime.timedelta(days=1)
         end_ms = moment_of(day.isoformat(), tz, "--until")
     if arguments.start and arguments.until and end_ms <= start_ms:
-        raise accounts.Mistake("--until lies before --from: nothing is between them")
+        raise Wrong("--until lies before --from: nothing is between them")
     return start_ms, end_ms
 
 

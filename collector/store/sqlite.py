@@ -141,7 +141,7 @@ class SqliteStore:
             faults = _faults_of(target, check)
         except (OSError, sqlite3.Error, StoreUnavailable) as error:
             target.unlink(missing_ok=True)
-            raise StoreUnavailable(f"cannot back up to {target}: {error}") from error
+            raise StoreUnavailable(f"cannot back up to {target}: {getattr(error, 'strerror', None) or error}") from error
         if faults:
             target.unlink()
             more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""

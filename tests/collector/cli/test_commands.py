@@ -60,7 +60,8 @@ def test_keys_are_made_listed_and_revoked(line: Line) -> None:
     assert line("keys", "revoke", made["id"])[0] == 0
     assert [row["disabled"] for row in line.json("keys", "list") if row["id"] == made["id"]] == [True]
     assert "acme" in line("keys", "list")[1]
-    assert line("keys", "list", "--account", "nobody")[1] == "none\n"
+    status, out, err = line("keys", "list", "--account", "nobody")
+    assert (status, out, "there is no account 'nobody'" in err) == (1, "", True)
 
 
 def test_credits_are_added_taken_and_shown(line: Line) -> None:
