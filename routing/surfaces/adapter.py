@@ -120,7 +120,7 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
             line_bytes_max=line_bytes_max,
             choices=envelope.choices,
         )
-        context = Context(identity.gen_id, identity.model, created, meter.prompt_estimate)
+        context = Context(identity.gen_id, identity.model, created, meter.prompt_estimate, line_bytes_max=line_bytes_max)
         return Chain(
             names,
             rewritten,

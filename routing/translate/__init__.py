@@ -56,6 +56,9 @@ class Translated(NamedTuple):
     memo: Any = None
 
 
+UNBOUNDED: Final = 2**62
+
+
 class Context(msgspec.Struct, frozen=True):
     """Whose answer it is; `memo` is that of the pair whose machine it makes. `prompt_tokens` is an estimate, for formats that
     tell it before the provider has."""
@@ -65,6 +68,8 @@ class Context(msgspec.Struct, frozen=True):
     created_s: int
     prompt_tokens: int = 0
     memo: Any = None
+    line_bytes_max: int = UNBOUNDED
+    """Of a stream, an event. What is here as a whole was bounded as one."""
 
 
 class UpstreamMachine(Protocol):

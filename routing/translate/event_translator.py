@@ -16,10 +16,10 @@ class EventTranslator(Framed, ABC):
 
     __slots__ = ("_is_over", "_payloads", "_text", "is_framing")
 
-    def __init__(self) -> None:
+    def __init__(self, line_bytes_max: int) -> None:
         self.is_framing = False
         self.frame = None
-        self._payloads = Payloads()
+        self._payloads = Payloads(line_bytes_max)
         self._text = b""
         """The text of the event that was read last, if that was nothing but a piece of text."""
         self._is_over = False
@@ -58,8 +58,8 @@ class ChunkTranslator(EventTranslator):
 
     __slots__ = ("_finish", "_has_begun", "_usage")
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, line_bytes_max: int) -> None:
+        super().__init__(line_bytes_max)
         self._finish = ""
         self._usage = b""
         self._has_begun = False

@@ -24,7 +24,7 @@ class Payloads:
 
     __slots__ = ("_data", "_limit", "_lines", "_size")
 
-    def __init__(self, line_bytes_max: int = 16_777_216) -> None:
+    def __init__(self, line_bytes_max: int) -> None:
         self._lines = Lines(line_bytes_max)
         self._limit = line_bytes_max
         self._data: list[bytes] = []

@@ -79,7 +79,7 @@ class CohereToChat(EventTranslator):
     __slots__ = ("_calls", "_model", "_numbers", "_writer")
 
     def __init__(self, context: Context) -> None:
-        super().__init__()
+        super().__init__(context.line_bytes_max)
         self._writer = ChunkWriter(context.created_s)
         self._model = _encode(context.model)
         self._calls: dict[int, list[bool]] = {}

@@ -101,7 +101,7 @@ class GeminiToChat(EventTranslator):
     __slots__ = ("_gemini_frame", "_gen_id", "_has_usage", "_is_named", "_said", "_unread", "_usage", "_writer")
 
     def __init__(self, context: Context) -> None:
-        super().__init__()
+        super().__init__(context.line_bytes_max)
         self._gen_id = context.gen_id
         self._writer = ChunkWriter(context.created_s)
         self._is_named = False

@@ -105,7 +105,7 @@ class MessagesToChat(EventTranslator):
     )
 
     def __init__(self, context: Context) -> None:
-        super().__init__()
+        super().__init__(context.line_bytes_max)
         self._writer = ChunkWriter(context.created_s)
         self._usage = AnthropicUsage()
         self._tools: dict[int, Tool] = {}

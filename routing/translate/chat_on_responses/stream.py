@@ -94,7 +94,7 @@ class ResponsesToChat(EventTranslator):
     __slots__ = ("_has_summary", "_pages", "_said_of", "_thoughts", "_tools", "_writer")
 
     def __init__(self, context: Context) -> None:
-        super().__init__()
+        super().__init__(context.line_bytes_max)
         self._writer = ChunkWriter(context.created_s)
         self._tools: dict[int, Tool] = {}
         self._said_of: set[int] = set()

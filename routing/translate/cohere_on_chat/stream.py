@@ -78,7 +78,7 @@ class ChatToCohere(ChunkTranslator):
     __slots__ = ("_called", "_calls", "_citations", "_context", "_index", "_kind", "_open_call")
 
     def __init__(self, context: Context) -> None:
-        super().__init__()
+        super().__init__(context.line_bytes_max)
         self._context = context
         self._calls = Calls()
         self._called: list[Called] = []

@@ -85,7 +85,7 @@ class ChatToGemini(ChunkTranslator):
     __slots__ = ("_called", "_calls", "_tail")
 
     def __init__(self, context: Context) -> None:
-        super().__init__()
+        super().__init__(context.line_bytes_max)
         self._calls = Calls()
         self._called: list[Called] = []
         self._tail = b'"modelVersion":%b,"responseId":%b}' % (_encode(context.model), _encode(context.gen_id))

@@ -64,7 +64,7 @@ class ChatToMessages(ChunkTranslator):
     __slots__ = ("_block", "_calls", "_context", "_is_signed", "_kind", "_names", "_open_tool", "_refusal", "_tools")
 
     def __init__(self, context: Context) -> None:
-        super().__init__()
+        super().__init__(context.line_bytes_max)
         self._context = context
         self._names: dict[str, str] = context.memo or {}
         self._block = -1

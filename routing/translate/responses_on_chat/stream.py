@@ -71,7 +71,7 @@ class ChatToResponses(ChunkTranslator):
     __slots__ = ("_called", "_calls", "_gen_id", "_head", "_items", "_number", "_open", "_tier", "_tools")
 
     def __init__(self, context: Context) -> None:
-        super().__init__()
+        super().__init__(context.line_bytes_max)
         memo: Memo = context.memo or Memo()
         self._gen_id = context.gen_id
         self._tools = memo.tools

@@ -15,6 +15,7 @@ from routing.plan.refusal import Refusal
 from routing.translate import Context, Format, downstream_pair
 from routing.translate.responses_on_chat.request import Memo
 from routing.translate.responses_on_chat.tools import Origin
+from routing.wire.sse import TooLong
 from tests.routing.translate import streams
 
 CALLERS: list[Format] = ["messages", "responses"]
@@ -326,3 +327,25 @@ def test_picture_that_a_model_makes(caller: Format) -> None:
         assert ('{"mimeType": "image/png", "data": "AAAA"}' if caller == "gemini" else "a picture (image/png, 3 bytes)") in told
         assert "see" in told
         assert "?" in told
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_whole_answer_is_as_long_as_it_may_be(caller: Format) -> None:
+    """A picture of 12 million bytes in Base64, say: what bounds an event of a stream bounds no whole answer."""
+    said = "x" * (16 << 20)
+    message = {"role": "assistant", "content": said}
+    body = {"id": "gen-1", "model": "a/b", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": USAGE}
+    pair = downstream_pair(caller)
+    assert pair is not None
+    assert said.encode() in pair.whole(json.dumps(body).encode(), Context("gen-1", "a/b", 5, 9))
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_event_of_a_stream_is_as_long_as_is_set(caller: Format) -> None:
+    """By `line_bytes_max`, and not by a bound of the translator's own."""
+    pair = downstream_pair(caller)
+    assert pair is not None
+    event = b"data: %b\n\n" % chunk({"content": "x" * 1_000})
+    assert b"x" * 1_000 in pair.machine(Context("gen-1", "a/b", 5, 9, line_bytes_max=2_000)).feed(event)
+    with pytest.raises(TooLong):
+        pair.machine(Context("gen-1", "a/b", 5, 9, line_bytes_max=900)).feed(event)
