@@ -145,7 +145,7 @@ class Attempts:
             if attempt is failed:
                 if self._table.observed.begin_repeat(attempt):
                     return following
-            elif generation.suits(attempt) and await generation.cover(attempt):
+            elif await generation.suits(attempt) and await generation.cover(attempt):
                 return following
             following = next_attempt(attempts, following, past)
         return None
@@ -187,6 +187,8 @@ class Attempts:
         else:
             resolved = table.resolve(attempt, adapter.endpoint, is_stream=generation.envelope.stream)
         try:
+            if adapter is not None:
+                await generation.prepare(has_stream_options=has_stream_options)
             body, extra_head, _ = generation.request(has_stream_options=has_stream_options)
         except Invalid as invalid:
             raise AttemptFailed(unaskable(invalid)) from invalid

@@ -9,6 +9,7 @@ said anything) the prompt's estimate.
 
 import enum
 from collections.abc import Callable, Mapping
+from functools import partial
 from time import monotonic
 from typing import assert_never
 
@@ -17,6 +18,7 @@ import msgspec
 from edge.credit.accounting import AccountingContext
 from edge.journal import Intent, record_of
 from edge.limits.claim import LimitClaim
+from edge.limits.fair_start import Aside
 from routing.failures.failure import Failure
 from routing.failures.redaction import Secret
 from routing.metering.meter import Bill, Meter
@@ -25,7 +27,7 @@ from routing.plan.plan import Attempt
 from routing.plan.reserve import allowance, bounds_of, reserve
 from routing.request.body import rewrite
 from routing.request.envelope import Envelope, Invalid, answered_by
-from routing.surfaces import Asked
+from routing.surfaces import Asked, ProviderRequest
 from routing.surfaces.adapter import NO_ADAPTERS, NO_MEMO, Adapter, AdapterMemo
 from routing.views.metadata import Explanation
 from routing.wire.members import Members
@@ -110,6 +112,9 @@ class Generation(msgspec.Struct, eq=False):
     """The attempts that came to nothing."""
     surface: str = "chat"
     """What was called, by its name in `routing.surfaces`."""
+    aside: Aside | None = None
+    """Where a large request is said in another format; None: here."""
+    prepared: tuple[ProviderRequest, AdapterMemo] | None = None
     intent: Intent | None = None
     """As it was written, while it is still true: not once another attempt is tried or more is held."""
 
@@ -154,14 +159,28 @@ class Generation(msgspec.Struct, eq=False):
         """How the attempt that is tried serves the request; None: Chat as Chat."""
         return self.adapters.get(self.attempt.model.id) if self.adapters else None
 
+    async def prepare(self, *, has_stream_options: bool) -> None:
+        """Have ready what `request` gives in another format than Chat, said beside the loop if that takes long. Invalid."""
+        if self.adapter is not None and self.prepared is None:
+            attempt = self.attempt
+            asked = Asked(attempt.provider, attempt.model, self.adapter.endpoint, self.cap, has_stream_options, self.fit)
+            self.prepared = await self._say(self.adapter, asked)
+
+    async def _say(self, adapter: Adapter, asked: Asked) -> tuple[ProviderRequest, AdapterMemo]:
+        call = partial(adapter.request, self.envelope, asked)
+        return call() if self.aside is None else await self.aside.run(self.envelope.bytes_total, call)
+
     def request(self, *, has_stream_options: bool) -> tuple[list[bytes | memoryview], bytes, tuple[str, ...]]:
         """The body that the provider of this attempt is sent, lines for its head, and what was left out. Invalid: it cannot be
         asked for this."""
         attempt, fit = self.attempt, self.fit
         adapter = self.adapters.get(attempt.model.id) if self.adapters else None
         if adapter is not None:
-            asked = Asked(attempt.provider, attempt.model, adapter.endpoint, self.cap, has_stream_options, fit)
-            sent, self.memo = adapter.request(self.envelope, asked)
+            said, self.prepared = self.prepared, None  # it may be as large as the body
+            if said is None:
+                asked = Asked(attempt.provider, attempt.model, adapter.endpoint, self.cap, has_stream_options, fit)
+                said = adapter.request(self.envelope, asked)
+            sent, self.memo = said
             self.ignored = sent.ignored
             return sent
         # Chat as Chat, as most requests are: what `routing.surfaces.chat` would say, without its values in between.
@@ -178,13 +197,13 @@ class Generation(msgspec.Struct, eq=False):
         )
         return body, b"", fit.ignored
 
-    def suits(self, attempt: Attempt) -> bool:
+    async def suits(self, attempt: Attempt) -> bool:
         """Whether the request can be said to this attempt's provider at all."""
         adapter = self.adapters.get(attempt.model.id)
         if adapter is None or not adapter.is_translated:
             return True
         try:
-            adapter.request(self.envelope, Asked(attempt.provider, attempt.model, adapter.endpoint, self.cap))
+            await self._say(adapter, Asked(attempt.provider, attempt.model, adapter.endpoint, self.cap))
         except Invalid:
             return False
         return True
@@ -217,7 +236,7 @@ class Generation(msgspec.Struct, eq=False):
             if self.attempts > 1:
                 self.meter.forget()
             return
-        self.attempt = attempt
+        self.attempt, self.prepared = attempt, None
         self.envelope = answered_by(self.envelope, attempt.model.id)
         provider = attempt.provider
         if self.claim is not None:

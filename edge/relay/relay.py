@@ -22,7 +22,7 @@ from edge.auth.header import known_digest
 from edge.credit.accounting import AccountingContext
 from edge.downstream import CALLER
 from edge.journal import JournalUnavailable
-from edge.limits.fair_start import LARGE_BYTES, FairStart
+from edge.limits.fair_start import ASIDE_BYTES, LARGE_BYTES, Aside, FairStart
 from edge.providers.table import Table
 from edge.relay.attempts import Attempts, Forwarder
 from edge.relay.body import CallerLeft, MemoryBudget, discard_body, read_body
@@ -88,6 +88,7 @@ class Relay:
         self._ids = ids
         self._clock = ids.clock
         self._in_flight = in_flight
+        self._aside = Aside()
         self._starts = starts or FairStart(WriteBatch())
         self._idempotency = IdempotencyKeys() if idempotency is None else idempotency
 
@@ -189,17 +190,18 @@ class Relay:
             await self._see_to_credit(policy)
         body = await read_body(context.receive, context, self._in_flight, limits.body_bytes_max, arrival.content_length)
         try:
-            if len(body) >= LARGE_BYTES:
-                await self._starts.wait_for_large()
             if arrival.idempotency_key is not None and await self._repeats(
                 arrival.idempotency_key, policy, call, body, gen_id, context
             ):
                 return
-            envelope = self._surface.read(body, call)
+            if len(body) < ASIDE_BYTES:
+                envelope = self._surface.read(body, call)
+            else:
+                envelope = await self._aside.run(len(body), partial(self._surface.read, body, call))
         except Invalid as invalid:
             raise Denied(Refusal(400, invalid.code, invalid.message, param=invalid.param)) from None
         if len(body) >= LARGE_BYTES:
-            await self._starts.wait_for_large()  # to send it on costs as much as to read it
+            await self._starts.wait_for_large()
         if is_late and envelope.stream and caller is not None and caller.says_no_more:
             raise CallerLeft  # most likely; there is no time to find out
         roll, sent = random.random(), envelope
@@ -267,6 +269,7 @@ class Relay:
             requested=envelope.model,
             explanation=explanation,
             surface=self._entry.format,
+            aside=self._aside,
         )
         if envelope.pieces is not None:
             generation.meter.expect(envelope.pieces, envelope.pieces_likely)
@@ -276,7 +279,7 @@ class Relay:
         self, name: bytes, policy: Policy, call: CallerRequest, body: bytes, gen_id: str, context: RequestContext
     ) -> bool:
         """Whether it was answered with what its Idempotency-Key has bought before. Denied: it may not be carried out."""
-        fingerprint = fingerprint_of(call, body)
+        fingerprint = await self._aside.run(len(body), partial(fingerprint_of, call, body))
         found = self._idempotency.claim(policy.digest, policy.account, name, fingerprint, gen_id, monotonic())
         if not isinstance(found, KeptAnswer):
             context.claim_idempotency(found)
@@ -332,7 +335,7 @@ class Relay:
         try:
             if generation.adapters:
                 # What the first target cannot be asked for is the caller's to mend, before anything is written or sent.
-                generation.request(has_stream_options=True)
+                await generation.prepare(has_stream_options=generation.attempt.provider.stream_options)
             generation.begin()
         except BaseException as problem:
             generation.forgo()

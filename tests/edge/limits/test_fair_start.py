@@ -2,13 +2,17 @@
 
 import asyncio
 import itertools
+import threading
+from functools import partial
 from time import monotonic
 
 import pytest
 
-from edge.limits.fair_start import AT_ONCE, TURN_S, WAITING_MAX, FairStart
+from edge.limits.fair_start import ASIDE_BYTES, AT_ONCE, LARGE_BYTES, TURN_S, WAITING_MAX, Aside, FairStart
 from edge.write_batch import WriteBatch
 from routing.plan.refusal import Denied
+from routing.request.invalid import Invalid
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
@@ -125,8 +129,8 @@ async def test_account_has_a_bound_of_waiting(turn: Turn) -> None:
     assert len(log) == WAITING_MAX + 2 - len(refused)
 
 
-async def test_large_bodies_are_read_one_in_a_turn(turn: Turn) -> None:
-    """Seven that come whole at once do not make one turn of seven times as long."""
+async def test_large_bodies_are_sent_one_in_a_turn(turn: Turn) -> None:
+    """Seven that are sent on at once do not make one turn of seven times as long."""
     starts, log = FairStart(turn), list[str]()
 
     async def read(name: str) -> None:
@@ -142,3 +146,61 @@ async def test_large_bodies_are_read_one_in_a_turn(turn: Turn) -> None:
     read_at = [at for at, one in enumerate(log) if one != "turn"]
     assert [log[at] for at in read_at] == [str(number) for number in range(7)]
     assert all(later - earlier > 1 for earlier, later in itertools.pairwise(read_at))
+
+
+async def test_large_bodies_are_computed_one_at_a_time_beside_the_loop() -> None:
+    """The loop goes on meanwhile: what is computed waits for it here. A body between goes beside them, a small one nowhere."""
+    aside, begun, goes_on = Aside(), list[str](), threading.Event()
+    loop, loops_thread = asyncio.get_running_loop(), threading.get_ident()
+    has_begun = asyncio.Event()
+
+    def compute(name: str) -> str:
+        assert threading.get_ident() != loops_thread
+        begun.append(name)
+        loop.call_soon_threadsafe(has_begun.set)
+        assert goes_on.wait(PATIENCE_S), "the loop does not go on"
+        return name
+
+    first, second = (asyncio.create_task(aside.run(LARGE_BYTES, partial(compute, name))) for name in ("first", "second"))
+    await has_begun.wait()
+    has_begun.clear()
+    between = asyncio.create_task(aside.run(ASIDE_BYTES, partial(compute, "between")))
+    await has_begun.wait()
+    assert begun == ["first", "between"]
+    assert await aside.run(ASIDE_BYTES - 1, threading.get_ident) == loops_thread
+    goes_on.set()
+    assert [await task for task in (first, second, between)] == ["first", "second", "between"]
+
+
+async def test_body_whose_request_has_ended_is_computed_before_the_next() -> None:
+    """Or the bodies of those that leave would be held without being counted."""
+    aside, log, goes_on = Aside(), list[str](), threading.Event()
+    loop, has_begun = asyncio.get_running_loop(), asyncio.Event()
+
+    def compute() -> None:
+        loop.call_soon_threadsafe(has_begun.set)
+        assert goes_on.wait(PATIENCE_S)
+        log.append("left")
+        raise Invalid("nobody hears of it")
+
+    left = asyncio.create_task(aside.run(LARGE_BYTES, compute))
+    await has_begun.wait()
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    following = asyncio.create_task(aside.run(LARGE_BYTES, lambda: log.append("following")))
+    await asyncio.sleep(0)
+    assert not log
+    goes_on.set()
+    await following
+    assert log == ["left", "following"]
+
+
+async def test_what_is_wrong_with_a_large_body_is_raised() -> None:
+    """As it would be with a small one."""
+
+    def compute() -> None:
+        raise Invalid("it is wrong")
+
+    with pytest.raises(Invalid, match="it is wrong"):
+        await Aside().run(LARGE_BYTES, compute)

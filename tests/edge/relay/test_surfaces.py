@@ -1,6 +1,8 @@
 """Every surface through the whole relay, with `echo` behind it: answers, names, cost, settlement, refusals in its own words."""
 
+import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -180,3 +182,38 @@ async def test_sound_that_was_heard_is_charged(
         assert answer.status == 200, answer.body
         (record,) = rig.records
         assert record.cost_nano > 0 if cost_nano is None else record.cost_nano == cost_nano
+
+
+WIDE = {"type": "object", "properties": {f"p{at}": {"type": "string"} for at in range(40_000)}}
+HEAVY: dict[str, dict[str, Any]] = {
+    "messages": {"tools": [{"name": "f", "input_schema": WIDE}]},
+    "responses": {"input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "a"}]}] * 25_000},
+    "gemini": {"tools": [{"functionDeclarations": [{"name": "f", "parameters": WIDE}]}]},
+}
+BLOCK_S_MAX = 0.1
+
+
+@pytest.mark.parametrize("name", HEAVY)
+async def test_large_request_does_not_hold_the_loop(tmp_path: Path, name: str) -> None:
+    """A megabyte of many values is read, and said in Chat's format, beside it: between two turns the loop's thread computes
+    little. In its own seconds, whatever else the machine does."""
+    entry = next(entry for entry in SURFACES if entry.format == name)
+    body = json.dumps({"model": "p/m", **ASKS[name], **HEAVY[name]}, separators=(",", ":")).encode()
+    blocks_s: list[float] = []
+
+    async def look() -> None:
+        last_s = time.thread_time()
+        while True:
+            await asyncio.sleep(0)
+            now_s = time.thread_time()
+            blocks_s.append(now_s - last_s)
+            last_s = now_s
+
+    async with Rig(tmp_path) as rig:
+        rig.stage.plays = [Play(200, JSON, [b"{}"])]
+        looks = asyncio.create_task(look())
+        caller = await ask_on(rig, entry, body, b"application/json")
+        looks.cancel()
+    assert caller.status != 500
+    assert len(blocks_s) > 10
+    assert max(blocks_s) < BLOCK_S_MAX
