@@ -37,6 +37,7 @@ def far(url: str, token: str, *words: str, folder: Path | None = None) -> Done:
     )
 
 
+@pytest.mark.timeout(180)  # some twenty interpreters start, one after another
 def test_far_commands_are_the_near_ones(collector: Collector, token: str, tmp_path: Path) -> None:
     """Made, topped up, listed, changed, revoked: the same words, figures and exit statuses; nothing is left here."""
     made = json.loads(far(collector.origin, token, "keys", "create", "--account", "far", "--credit", "5", "--json").stdout)
