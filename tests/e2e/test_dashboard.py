@@ -9,14 +9,15 @@ import json
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.patience import PATIENCE_S
+from collector.dashboard.live import STREAM_S_MAX
+from tests.e2e.statement import eventually
+from tests.patience import wait_until
 from tests.processes import Account, Edge, get, make_account, post, run
 
 HERE = Path(__file__).parent
@@ -25,7 +26,10 @@ BYTES_MAX = 60_000
 PAGES = ("", "/usage", "/generations", "/keys", "/credit", "/alerts", "/playground", "/sessions")
 OPERATOR_PAGES = ("/accounts", "/top-ups", "/nodes", "/providers", "/audit", "/verify?run=1")
 
-pytestmark = pytest.mark.skipif(not CHROMIUM or shutil.which("node") is None, reason="chromium or node is not installed")
+pytestmark = [
+    pytest.mark.skipif(not CHROMIUM or shutil.which("node") is None, reason="chromium or node is not installed"),
+    pytest.mark.timeout(120),  # a browser starts in each; what one step waits for has its own limit
+]
 Browse = Callable[..., list[Any]]
 
 
@@ -143,9 +147,13 @@ def test_key_is_made_used_and_revoked(browse: Browse, edge: Edge, owner: Account
         ("click", "main tbody tr:first-child button.danger"),
         ("wait_text", "main tbody tr:last-child", "revoked"),
     )
-    ends_s = time.monotonic() + PATIENCE_S
-    while (status := chat(edge, key).status) != 401:
-        assert (status, time.monotonic() < ends_s) == (200, True)
+
+    def is_refused() -> bool:
+        status: int = chat(edge, key).status
+        assert status in (200, 401)
+        return status == 401
+
+    wait_until(is_refused)
 
 
 def test_limit_that_is_changed_is_obeyed_at_the_edge(browse: Browse, edge: Edge, owner: Account) -> None:
@@ -161,9 +169,7 @@ def test_limit_that_is_changed_is_obeyed_at_the_edge(browse: Browse, edge: Edge,
 
     for limit, models, wanted in (("0.000000001", "", 402), ("", "openai/*", 403), ("", "", 200)):
         save(limit, models)
-        ends_s = time.monotonic() + PATIENCE_S
-        while (status := chat(edge, owner.key).status) != wanted:
-            assert time.monotonic() < ends_s, (limit, models, status)
+        eventually(lambda: chat(edge, owner.key).status, lambda status: status == wanted)  # noqa: B023
 
 
 def test_playground_answers(browse: Browse, edge: Edge, owner: Account) -> None:
@@ -189,7 +195,7 @@ def test_playground_answers(browse: Browse, edge: Edge, owner: Account) -> None:
 
 
 def test_page_shows_a_finished_request_by_itself(browse: Browse, edge: Edge, owner: Account) -> None:
-    """Two tabs: what one asks for shows in the other within three seconds."""
+    """Two tabs: what one asks for shows in the other before it would ask anew."""
     browse(
         *login(edge, owner.name),
         ("goto", "/dashboard/generations"),
@@ -198,7 +204,7 @@ def test_page_shows_a_finished_request_by_itself(browse: Browse, edge: Edge, own
         ("click", "#send"),
         ("wait_text", "#cost", "$"),
         ("back_to_first",),
-        ("wait_within", "main tbody tr:nth-child(4)", 3000),
+        ("wait_within", "main tbody tr:nth-child(4)", (STREAM_S_MAX - 3) * 1000),
     )
 
 

@@ -10,7 +10,7 @@ may be late on a busy machine, and has to come before the line.
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from tests.provider import Provider, Request
 SMALL, LARGE = 20, 200_000
 SHAPES = list(itertools.product((SMALL, LARGE), (False, True)))
 DISK_S, MISTAKEN_DISK_S = "0.15", "0.6"
+LOOKS_MAX = 5
 
 
 def journal(edge: Edge) -> str:
@@ -57,12 +58,17 @@ def running(provider: Provider, folder: Path, server: str, mistake: str, durabil
 
 
 def out_of_order(
-    provider: Provider, edge: Edge, kept: Callable[[Edge], str] = journal, shapes: Iterable[tuple[int, bool]] = SHAPES
+    provider: Provider,
+    edge: Edge,
+    kept: Callable[[Edge], str] = journal,
+    shapes: Sequence[tuple[int, bool]] = SHAPES,
+    before: int = 0,
 ) -> list[str]:
-    """What came too early, of one request of each shape. `kept`: what a settlement has to be in when its answer ends."""
+    """What came too early, of one request of each shape, on an edge that has had so many `before`. `kept`: what a settlement has
+    to be in when its answer ends."""
     account = make_account(edge, "orderly", "50.00")
     found: list[str] = []
-    for asked, (size, is_stream) in enumerate(shapes, 1):
+    for asked, (size, is_stream) in enumerate(shapes, before + 1):
         name = f"{'stream' if is_stream else 'whole'} of {size} bytes"
 
         def answer(request: Request, name: str = name, asked: int = asked, is_stream: bool = is_stream) -> Answer:
@@ -79,6 +85,18 @@ def out_of_order(
         if settled < asked:
             found.append(f"answer before its settlement: {name}")
     return found
+
+
+def catches(
+    caught: set[str], provider: Provider, edge: Edge, kept: Callable[[Edge], str], shapes: Sequence[tuple[int, bool]]
+) -> bool:
+    """Whether all of that is found sooner or later: on a machine that stands still for a moment the looks may come too late."""
+    found: set[str] = set()
+    for number in range(LOOKS_MAX):
+        found.update(out_of_order(provider, edge, kept, shapes, number * len(shapes)))
+        if caught <= found:
+            return True
+    return False
 
 
 def test_nothing_goes_out_before_its_line(provider: Provider, server: str, tmp_path: Path) -> None:
@@ -112,7 +130,7 @@ def test_mistake_in_the_order_is_caught(
 ) -> None:
     """By the same look at the journal. Not with the first request, whose turn has ended when its connection is there."""
     with running(provider, tmp_path, server_kind, mistake) as edge:
-        assert caught in out_of_order(provider, edge, shapes=shapes)
+        assert catches({caught}, provider, edge, journal, shapes)
 
 
 def test_no_answer_ends_before_its_settlement_is_durable(provider: Provider, server: str, tmp_path: Path) -> None:
@@ -125,6 +143,5 @@ def test_no_answer_ends_before_its_settlement_is_durable(provider: Provider, ser
 def test_end_that_does_not_wait_for_the_disk_is_caught(provider: Provider, tmp_path: Path, server_kind: str) -> None:
     """By the same look at what is on the medium; the kernel has it all."""
     with running(provider, tmp_path, server_kind, "end_that_does_not_wait_for_the_disk", "strict") as edge:
-        found = out_of_order(provider, edge, on_the_medium, SHAPES[:2])
-    assert "answer before its settlement: whole of 20 bytes" in found
-    assert "answer before its settlement: stream of 20 bytes" in found
+        early = {f"answer before its settlement: {kind} of 20 bytes" for kind in ("whole", "stream")}
+        assert catches(early, provider, edge, on_the_medium, SHAPES[:2])

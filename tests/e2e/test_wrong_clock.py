@@ -2,6 +2,7 @@
 collector's."""
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,11 @@ def test_edge_with_a_wrong_clock_books_by_the_collectors(tmp_path: Path, days: i
         assert post(edge.port, BODY, {"authorization": f"Bearer {soon['key']}"}).status == 200
         told = get(edge.port, f"/api/v1/generation?id={first.headers['x-generation-id']}", account.headers).json()["data"]
         assert told["created_at"][:10] in (time.strftime("%Y-%m-%d", time.gmtime(time.time() - lag)) for lag in (0, 60))
-        assert f"this machine's clock is 172800 s {'behind' if days < 0 else 'ahead of'} the collector's" in edge.log
-        assert f"172800 s {'behind' if days < 0 else 'ahead of'} the collector's" in run(edge, "doctor")
+        wrong = rf"(\d+) s {'behind' if days < 0 else 'ahead of'} the collector's"
+        for said in (edge.log, run(edge, "doctor")):
+            found = re.search(wrong, said)
+            assert found is not None, said
+            assert abs(int(found[1]) - 172_800) < 60  # of what a call took it is not known which half was the way back
         edge.stop()
         assert all(row["date"] == time.strftime("%Y-%m-%d", time.gmtime()) for row in run_json(collector, "usage", "acme"))
         run(collector, "verify")

@@ -18,7 +18,7 @@ const open = async (name, options = {}) => {
 };
 
 const watch = (page) => {
-  page.setDefaultTimeout(given.timeout ?? 10000);
+  page.setDefaultTimeout(given.timeout ?? 30000);
   page.on("console", (message) => message.type() === "error" && complaints.push(`console: ${message.text()}`));
   page.on("pageerror", (error) => complaints.push(`page: ${error.message}`));
   page.on("dialog", (dialog) => dialog.accept());
