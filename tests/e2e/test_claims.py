@@ -54,10 +54,13 @@ def test_impossible_claim_is_charged_at_its_bound(
 def test_impossible_claim_is_told_to_the_operator(edge: Edge, account: Account, provider: Provider, model: str) -> None:
     """By provider in /metrics; in the log a minute at most once, with the numbers and nothing of what the provider wrote."""
     provider.script(model, respond(completion("said", prompt=5_000_000)))
+    told = "provider mock claims a usage that cannot be"
+    before = edge.log.count(told)  # by tests before this one, which on a slow machine take minutes
     ask(edge, account, model)
     ask(edge, account, model)
     assert figure(edge, "tollway_usage_bounded_total", 'provider="mock"') >= 2
-    assert edge.log.count("provider mock claims a usage that cannot be") == 1
+    assert edge.log.count(told) <= before + 1
+    assert told in edge.log
 
 
 TEXT, FINISH = event(delta(content="x" * 40)), event(delta("stop"))

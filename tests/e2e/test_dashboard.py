@@ -82,6 +82,7 @@ def owner(edge: Edge, request: pytest.FixtureRequest) -> Account:
     account = make_account(edge, name, "10.00")
     for _ in range(3):
         assert chat(edge, account.key).status == 200
+    wait_until(lambda: len(get(edge.port, "/api/v1/generations", account.headers).json()["data"]) == 3)
     return account
 
 

@@ -154,7 +154,7 @@ def test_hangup_reloads_the_table_and_ends_nothing(server: str, tmp_path: Path) 
             provider.wait_for_request("model-1")
             os.kill(edge.pid, signal.SIGHUP)
             assert b"data: [DONE]" in asked.result()[1]
-        assert "is in force, version" in edge.log
+        wait_until(lambda: "is in force, version" in edge.log)
         assert get(edge.port, "/readyz").status == 200
 
 

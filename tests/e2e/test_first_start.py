@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from tests.e2e.oracle import exact, nano
-from tests.e2e.statement import eventually
+from tests.e2e.statement import eventually, wait_spent_nano
 from tests.processes import Account, Edge, get, run, run_json
 
 TABLE = (Path(__file__).parents[2] / "providers.toml").read_text()
@@ -28,6 +28,7 @@ def test_first_start(tmp_path: Path) -> None:
         assert answer["choices"][0]["message"]["content"]
         cost_nano = nano(answer["usage"]["cost"])
         assert cost_nano > 0
+        wait_spent_nano(edge.port, account, cost_nano)
         shown = run_json(edge, "credits", "show", "demo")
         credits = exact(get(edge.port, "/api/v1/credits", account.headers).body)["data"]
         assert nano(credits["total_credits"]) == 5_000_000_000
