@@ -19,7 +19,7 @@ from collector.store.contract import Store
 from collector.store.postgres import PostgresStore
 from collector.store.sqlite import SqliteStore
 from tests.collector.facts import Clock
-from tests.patience import PATIENCE_S
+from tests.patience import wait_until
 
 _numbers = itertools.count(1)
 
@@ -36,7 +36,8 @@ def postgres_server() -> Iterator[Any]:
     process = server.get_postmaster_info().process
     assert process is not None
     process.send_signal(signal.SIGQUIT)
-    process.wait(PATIENCE_S)
+    # Not for the process: it is nobody's child, and stays a zombie where the first process of a container reaps none.
+    wait_until(lambda: not (folder / "postmaster.pid").exists())
     shutil.rmtree(folder, ignore_errors=True)
 
 
