@@ -4,6 +4,7 @@ Rule: a caller that leaves, or speaks no TLS where it should, ends its own conne
 fails the test that is under way when the server ends.
 """
 
+import socket
 import ssl
 import sys
 import threading
@@ -21,15 +22,19 @@ class HttpHandler(BaseHTTPRequestHandler):
 
 
 class HttpServer(ThreadingHTTPServer):
-    """Listens on a free port of 127.0.0.1, `server_port`."""
+    """Listens on a free port of 127.0.0.1, `server_port`. It speaks TLS from when it has a `context`."""
 
     def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(("127.0.0.1", 0), handler)
+        self.context: ssl.SSLContext | None = None
         self.faults: list[BaseException] = []
 
-    def speak_tls(self, context: ssl.SSLContext) -> None:
-        """From now on; who is connected already stays as it is."""
-        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Each connection is wrapped on its own: the listener is in the hands of another thread."""
+        connection, address = super().get_request()
+        if self.context is not None:
+            connection = self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         fault = sys.exception()

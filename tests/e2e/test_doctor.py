@@ -104,8 +104,7 @@ class _Plain(HttpHandler):
 def server(machine: Machine, said: dict[str, tuple[int, bytes]], context: ssl.SSLContext | None = None) -> int:
     """Its port."""
     served = machine.stack.enter_context(serving(type("Said", (_Plain,), {"answers": said})))
-    if context is not None:
-        served.speak_tls(context)
+    served.context = context
     return served.server_port
 
 

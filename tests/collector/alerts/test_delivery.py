@@ -177,7 +177,7 @@ async def test_webhook_over_tls_goes_to_whom_its_certificate_names(
     authority, stranger = trustme.CA(), trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
-    receiver.server.speak_tls(context)
+    receiver.server.context = context
     trusted = tmp_path / "ca.pem"
     (authority if is_trusted else stranger).cert_pem.write_to_path(str(trusted))
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
