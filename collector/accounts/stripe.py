@@ -55,7 +55,7 @@ def create_session(settings: StripeSettings, account: str, cents: int, idempoten
     """Ask Stripe for a session; blocks. StripeProblem."""
     import httpx
 
-    back = f"{settings.public_url}/dashboard"
+    back = f"{settings.public_url}/dashboard/credit"
     form = {
         "mode": "payment",
         "client_reference_id": account,

@@ -12,7 +12,7 @@ import msgspec
 from starlette.responses import Response
 
 from collector.accounts import history
-from collector.accounts.accounts import list_keys
+from collector.accounts.accounts import find_key_by_id, list_keys
 from collector.accounts.window import DAY_MS
 from collector.api.exports import GENERATIONS_MAX, generations_csv
 from collector.dashboard import figures
@@ -132,6 +132,9 @@ async def show_one(visit: Visit) -> Response:
         return visit.desk.plain("Not found", text, 404, visit.link("/dashboard/generations"), "To the generations")
     values: dict[str, Any] = {"record": record, "lines": bill_of(record), "charged": explain_charge(record)}
     values["asked"] = outcome_of(record)["attempts"]
+    key_id = record.key_id
+    key = await visit.read(lambda tx, now: find_key_by_id(tx, key_id))
+    values["key_name"] = (key.name or key.label) if key else ""
     if record.upstream_cost_pico is not None:
         values["upstream_cost"] = f"${pico_dollars(record.upstream_cost_pico)}"
     return visit.render("generation.html", {**values, "tone": tone_of, "first_token": first_token})

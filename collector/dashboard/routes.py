@@ -49,6 +49,7 @@ class Site:
             page("/dashboard", overview.show),
             page("/dashboard/live", live.serve(feed)),
             page("/dashboard/credit", credit.show),
+            page("/dashboard/credit", credit.buy, "management", POST),
             page("/dashboard/statement.csv", credit.download),
             page("/dashboard/usage", usage.show),
             page("/dashboard/usage.csv", usage.download),

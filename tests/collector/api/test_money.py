@@ -9,8 +9,12 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs
 
+import httpx
 import pytest
 
+from collector.accounts.roles import Role
+from collector.dashboard.access import COOKIE
+from collector.dashboard.sessions import open_session
 from tests.collector.api.conftest import Api
 from tests.collector.facts import NOON_MS, Clock, Node, available_nano
 from tests.http_server import HttpHandler, serving
@@ -128,12 +132,37 @@ async def test_checkout_is_opened_at_stripe(api: Api, stripe: Stripe) -> None:
     assert authorization == "Bearer key of the test"
     assert form["line_items[0][price_data][unit_amount]"] == ["2000"]
     assert form["metadata[tollway_account]"] == ["acme"]
-    assert form["success_url"] == ["https://tollway.example/dashboard?paid=1"]
+    assert form["success_url"] == ["https://tollway.example/dashboard/credit?paid=1"]
     for amount in (0.5, 20.001, 10**7, -1):
         assert (await api.ask("management", "POST", "/api/v1/topups/checkout", {"amount": amount})).status == 400
     for answer in ((402, b"{}"), (200, b"{}"), (200, b"no json"), (500, b"")):
         stripe.answer = answer
         assert (await api.ask("management", "POST", "/v1/topups/checkout", {"amount": 20})).status == 502
+
+
+async def test_credit_is_bought_from_the_dashboard(api: Api, stripe: Stripe) -> None:
+    """The owner's form leads to Stripe's page by a link; what is wrong is said; nothing is credited by coming back."""
+
+    async def ask(method: str, role: Role, fields: dict[str, str] | None = None, query: str = "") -> httpx.Response:
+        secret, _ = await api.collector.write(lambda tx, now: open_session(tx, "acme", role, "test", "192.0.2.1", "", now))
+        headers = {"cookie": f"{COOKIE}={secret}", "sec-fetch-site": "same-origin"}
+        return await api.http.request(method, f"/dashboard/credit{query}", headers=headers, data=fields)
+
+    assert 'name="amount"' in (await ask("GET", "management")).text
+    assert 'name="amount"' not in (await ask("GET", "read")).text
+    assert (await ask("POST", "read", {"amount": "20"})).status_code == 403
+    page = await ask("POST", "management", {"amount": "20"})
+    assert (page.status_code, 'href="https://checkout.example/cs_1"' in page.text) == (200, True)
+    assert stripe.asked[0][0]["metadata[tollway_account]"] == ["acme"]
+    for amount in ("0.5", "20.001", "1e2", "-1", "", "nan"):
+        refused = await ask("POST", "management", {"amount": amount})
+        assert (refused.status_code, "Nothing was bought: " in refused.text) == (400, True), amount
+    for answer in ((402, b"{}"), (200, b'{"id": "cs_1", "url": "javascript:alert(1)"}')):
+        stripe.answer = answer
+        assert (await ask("POST", "management", {"amount": "20"})).status_code == 400
+    before = (await api.get("read", "/v1/credits")).data
+    assert "once Stripe has told us" in (await ask("GET", "management", query="?paid=1")).text
+    assert (await api.get("read", "/v1/credits")).data == before
 
 
 async def test_checkout_without_stripe_is_not_there(api: Api) -> None:
