@@ -15,9 +15,10 @@ import msgspec
 from edge.commands.printing import print_json
 from edge.doctor.finding import Finding, fail, ok, warn
 from edge.doctor.journal import look_at_journal
-from edge.doctor.link import look_at_collector
+from edge.doctor.link import look_at_collector, look_at_receiver
 from edge.doctor.machine import look_at_machine
 from edge.doctor.table import look_at_table
+from edge.doctor.variables import look_at_variables
 from edge.settings import SettingError, Settings
 
 NEEDED = ("granian", "httptools", "httpx", "msgspec", "starlette", "uvloop")
@@ -28,6 +29,7 @@ LookAtBooks = Callable[[Mapping[str, str]], Iterable[tuple[str, str, str, str]]]
 def examine(role: str, look_at_books: LookAtBooks | None, environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     """`role`: edge, or collector. An edge whose collector is embedded is both."""
     yield from _installation()
+    yield from look_at_variables(environ)
     if role == "collector":
         yield from _books(look_at_books, environ)
         return
@@ -39,6 +41,7 @@ def examine(role: str, look_at_books: LookAtBooks | None, environ: Mapping[str, 
     yield from look_at_machine(settings)
     yield from look_at_table(settings, environ)
     yield from look_at_journal(settings)
+    yield from look_at_receiver(settings)
     if settings.collector_url is not None:
         yield from look_at_collector(settings)
     else:

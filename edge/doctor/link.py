@@ -46,6 +46,20 @@ def look_at_collector(settings: Settings) -> Iterator[Finding]:
     yield from _ask(settings, subject)
 
 
+def look_at_receiver(settings: Settings) -> Iterator[Finding]:
+    """Who takes the traces; nothing is sent."""
+    if settings.otlp_url is None:
+        return
+    url = urlsplit(settings.otlp_url)
+    host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+    problem = _connect(url.scheme, host, port)
+    if problem is None:
+        yield ok("traces", f"{host}:{port} takes connections")
+    else:
+        remedy = f"traces are dropped, nothing else waits: {problem[1]}, or correct TOLLWAY_OTLP_URL"
+        yield warn("traces", f"{host}:{port}: {problem[0]}", remedy)
+
+
 def _connect(scheme: str, host: str, port: int) -> tuple[str, str] | None:
     """(how it fails, the remedy); None when it does not."""
     try:

@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from ipaddress import ip_address
+from pathlib import Path
 
 from edge.data_folder import PRIVATE, holder, prove_writable
 from edge.doctor.finding import Finding, fail, ok, warn
@@ -116,8 +117,23 @@ def _folder(settings: Settings) -> Iterator[Finding]:
         yield warn(subject, said, "make room, or set TOLLWAY_JOURNAL_BYTES_MAX below what is free")
     else:
         yield ok(subject, f"writable, {free // _MIB} MiB free")
+    if kind := _fleeting(data):
+        remedy = "mount a disk there, or TOLLWAY_DATA names a folder on one"
+        yield warn(subject, f"is in memory ({kind}): what was not shipped is gone when the machine is", remedy)
     if existed and data.stat().st_mode & PRIVATE:
         yield warn(subject, "others of this machine may read it", f"chmod -R go= {data}; the next start does it")
+
+
+def _fleeting(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
+    """The kind of file system that a path is on, if it forgets; empty if not, or where that cannot be told."""
+    try:
+        rows = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
+    except OSError:
+        return ""
+    whole = path.resolve()
+    over = [(len(row[1]), row[2]) for row in rows if len(row) > 2 and whole.is_relative_to(row[1].replace("\\040", " "))]
+    kind = max(over, default=(0, ""))[1]
+    return kind if kind in ("tmpfs", "ramfs") else ""
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edge.doctor.finding import Finding, fail, ok, warn
+from edge.doctor.variables import look_at_quotes
 from edge.providers.secrets import resolve
 from edge.settings import Settings
 from routing.table.config import Config, ConfigError, parse
 from routing.table.provider import ECHO
+from routing.views.advice import advise
 
 NAMED_MAX = 5
 REMEDY = "`tollway check` explains it line by line"
@@ -18,7 +20,8 @@ REMEDY = "`tollway check` explains it line by line"
 def look_at_table(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
     path, subject = settings.providers, f"table {settings.providers}"
     try:
-        config = parse(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        config = parse(text)
     except FileNotFoundError:
         yield fail(subject, "does not exist", "copy providers.toml there, or TOLLWAY_PROVIDERS says where it is")
         return
@@ -29,6 +32,10 @@ def look_at_table(settings: Settings, environ: Mapping[str, str]) -> Iterator[Fi
         first, *others = str(error).splitlines()
         yield fail(subject, first + (f" (and {len(others)} more lines)" if others else ""), REMEDY)
         return
+    dangers = [one for one in advise(config, text) if one.level == "danger"]
+    if dangers:
+        more = f" (and {len(dangers) - 1} more)" if len(dangers) > 1 else ""
+        yield warn(subject, f"line {dangers[0].line}, {dangers[0].path}: {dangers[0].message}{more}", dangers[0].hint)
     yield from _secrets(config, subject, environ)
 
 
@@ -43,6 +50,7 @@ def _secrets(config: Config, subject: str, environ: Mapping[str, str]) -> Iterat
         yield warn(subject, said, remedy)
     else:
         yield ok(subject, f"right; {len(offered)} of {len(asked)} providers are offered: {_some(offered)}")
+    yield from look_at_quotes(environ, frozenset(one.removeprefix("env:") for one in references))
     for reference in sorted(references):
         kind, _, place = reference.partition(":")
         if kind == "file":

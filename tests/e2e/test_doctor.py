@@ -1,15 +1,18 @@
-"""`tollway doctor` on forty broken machines: each is told by what is wrong with it and what helps, and by no other failure.
+"""`tollway doctor` on fifty-five broken machines: each is told by what is wrong with it and what helps, and by no other failure.
 
 Strategy: a machine is a folder and an environment that are well, and one thing that is done to them. The commands themselves run
 as processes where the process matters (open files, exit status, a server beside it), and in this process elsewhere.
 """
 
 import json
+import os
+import re
 import resource
 import socket
 import sqlite3
 import ssl
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -23,6 +26,7 @@ from collector.cli.doctor import look_at_books
 from collector.store.sqlite import SqliteStore
 from edge.doctor.doctor import examine
 from edge.doctor.finding import Finding
+from edge.doctor.variables import KNOWN
 from tests.http_server import HttpHandler, serving
 from tests.ports import free_port
 from tests.processes import COMMAND, Collector, Edge, environment, make_account, post, run, run_json
@@ -208,6 +212,14 @@ def left_behind(m: Machine) -> None:
     m.table.write_text(TABLE)
 
 
+def in_memory(m: Machine) -> None:
+    """As in a container whose volume was forgotten."""
+    if not os.path.ismount("/dev/shm"):
+        pytest.skip("this machine has no folder in memory")
+    folder = m.stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm"))
+    m.env.update(TOLLWAY_DATA=folder)
+
+
 BROKEN: dict[str, tuple[Callable[[Machine], object], str, str, str]] = {
     # what is done: (how, level, what is said, what helps)
     "a setting": (lambda m: m.env.update(PORT="80a"), "fail", "PORT must be a whole number", "correct the variable"),
@@ -336,6 +348,38 @@ BROKEN: dict[str, tuple[Callable[[Machine], object], str, str, str]] = {
     "half of Stripe": (lambda m: m.env.update(TOLLWAY_STRIPE_KEY="x"), "warn", "of use together only", "set both"),
     "mail": (lambda m: m.env.update(TOLLWAY_SMTP_URL="mail.example"), "fail", "TOLLWAY_SMTP_URL", "correct it"),
     "public address": (lambda m: m.env.update(TOLLWAY_PUBLIC_URL="http://pay.example"), "warn", "over https alone", "TLS"),
+    "a variable is misspelt": (
+        lambda m: m.env.update(TOLLWAY_COLECTOR_URL="https://collector.example"),
+        "warn",
+        "TOLLWAY_COLECTOR_URL: is none that anything reads",
+        "did you mean TOLLWAY_COLLECTOR_URL?",
+    ),
+    "a variable of nobody": (lambda m: m.env.update(TOLLWAY_X="1"), "warn", "TOLLWAY_X: is none that", "take it away"),
+    "a value in quotes": (
+        lambda m: m.env.update(TOLLWAY_REGION="'eu'"),
+        "warn",
+        "TOLLWAY_REGION: has quotes around its value",
+        "take the quotes away",
+    ),
+    "a key in quotes": (
+        lambda m: m.env.update(ACME_KEY='"secret"'),
+        "warn",
+        "ACME_KEY: has quotes around its value",
+        "take the quotes away",
+    ),
+    "key goes in the clear": (
+        lambda m: m.table.write_text(TABLE.replace("https", "http")),
+        "warn",
+        "sends a key to api.acme.example unencrypted",
+        "https://",
+    ),
+    "nobody takes traces": (
+        lambda m: m.env.update(TOLLWAY_OTLP_URL=f"http://127.0.0.1:{free_port()}"),
+        "warn",
+        "no connection",
+        "TOLLWAY_OTLP_URL",
+    ),
+    "data is in memory": (in_memory, "warn", "is in memory (tmpfs)", "mount a disk there"),
     "usage left behind": (left_behind, "warn", "records of processes that have ended", "journal ship"),
     "line is damaged": (left_behind, "warn", "damaged lines were set aside", "look at the disk"),
 }
@@ -388,3 +432,14 @@ def test_doctor_sees_what_the_process_may(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "warn  open files: at most 256" in done.stdout
     assert "LimitNOFILE" in done.stdout
+
+
+def test_every_variable_that_is_read_is_known_to_the_doctor() -> None:
+    """By the source: one that is new is not called a slip."""
+    root = Path(__file__).parents[2]
+    sources = [root / "proxy.py", *(path for room in ("edge", "collector", "usage") for path in (root / room).rglob("*.py"))]
+    read = {name for path in sources for name in re.findall(r'"(TOLLWAY_[A-Z_]+)"', path.read_text())}
+    assert "TOLLWAY_NODE_TOKEN" in read
+    assert read <= KNOWN
+    text = "".join(path.read_text() for path in sources)
+    assert [name for name in KNOWN if name not in text and name.removeprefix("TOLLWAY_") not in text] == []

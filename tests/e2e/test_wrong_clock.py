@@ -20,12 +20,17 @@ time.time = lambda: _s() + {seconds}
 BODY = {"model": "echo/echo-1", "max_tokens": 400, "messages": [{"role": "user", "content": "tell me " * 100}]}
 
 
+def wrong_clock(folder: Path, days: int) -> dict[str, Any]:
+    """The environment of a process whose clock is so many days ahead."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(SHIFTED.format(seconds=days * 86_400))
+    return {"PYTHONPATH": str(folder)}
+
+
 @pytest.mark.parametrize("days", [-2, 2])
 def test_edge_with_a_wrong_clock_books_by_the_collectors(tmp_path: Path, days: int) -> None:
     """As many requests a day as the limit buys; each record of today; the edge says what is wrong, and so does its doctor."""
-    (tmp_path / "shifted").mkdir()
-    (tmp_path / "shifted" / "sitecustomize.py").write_text(SHIFTED.format(seconds=days * 86_400))
-    env: Any = {"PYTHONPATH": str(tmp_path / "shifted")}
+    env = wrong_clock(tmp_path / "shifted", days)
     with (
         (collector := Collector(tmp_path / "collector")),
         (edge := Edge(tmp_path / "edge", "", collector=collector, node="late", **env)),
