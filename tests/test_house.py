@@ -38,7 +38,7 @@ LARGE_ROOMS: dict[str, int] = {
     "collector/api": 3400,
     "collector/dashboard": 2600,
     "edge/relay": 2720,
-    "routing/rewrite": 2500,
+    "routing/rewrite": 2600,
     "routing/surfaces": 2500,
 }
 CROWDED_ROOMS: dict[str, int] = {

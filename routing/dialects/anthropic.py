@@ -60,6 +60,10 @@ class AnthropicUsage(msgspec.Struct, gc=False):
                     setattr(self, name, value)
 
     @property
+    def tells_output(self) -> bool:
+        return told(self.output_tokens) is not None
+
+    @property
     def chat(self) -> ChatUsage:
         read, written = count(self.cache_read_input_tokens), count(self.cache_creation_input_tokens)
         split = self.cache_creation or CacheCreation()

@@ -16,6 +16,7 @@ from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
 from routing.rewrite.answer import Identity, failure_of_error
 from routing.rewrite.named_events import TEXT, NamedEvents, usage_with_cost
+from routing.wire.lenient_view import view
 from routing.wire.members import REFUSED, decode_members, replace
 from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
 
@@ -114,9 +115,8 @@ class CohereStream(NamedEvents):
             self.has_begun = True
             self._count(payload)
             return None
-        try:
-            told = _decode_event(payload)
-        except REFUSED:
+        told = view(payload, _CohereEvent, _decode_event)
+        if told is None:
             self._count(payload)
             return None
         match kind:
@@ -140,14 +140,18 @@ class CohereStream(NamedEvents):
         return None
 
     def _named(self, payload: bytes, **more: Raw) -> bytes:
-        members = decode_members(payload)
+        try:
+            members = decode_members(payload)
+        except REFUSED:
+            return payload  # half of a surrogate pair: it goes out as it came
         return replace(payload, members, {"id": self._identity.id_json, **more} if "id" in members else {**more})
 
     def _end(self, told: _CohereEvent, payload: bytes) -> bytes:
+        delta = view(bytes(told.delta), _Delta, _decode_delta) or _Delta()
         try:
-            delta, inner = _decode_delta(told.delta), decode_members(told.delta)
+            inner = decode_members(told.delta)
         except REFUSED:
-            delta, inner = _Delta(), {}
+            inner = {}
         _observe(delta.usage, self.meter)
         if bytes(delta.error) not in _NOTHING:
             return self._end_with(bytes(delta.error))
@@ -178,8 +182,9 @@ class CohereStream(NamedEvents):
 
 def whole(body: bytes, identity: Identity, meter: Meter) -> tuple[bytes, str, str]:
     """A whole answer as the caller gets it, its finish and the provider's id. AttemptFailed."""
+    answer = view(body, _CohereAnswer, _decode_answer) or _CohereAnswer()
     try:
-        members, answer = decode_members(body), _decode_answer(body)
+        members = decode_members(body)
     except REFUSED:
         raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
     if bytes(members.get("message", b""))[:1] == b'"':

@@ -17,6 +17,7 @@ from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
 from routing.rewrite.answer import Identity, failure_of_error
 from routing.rewrite.named_events import NamedEvents, usage_with_cost, without
+from routing.wire.lenient_view import view
 from routing.wire.members import REFUSED, Members, decode_members, replace
 from routing.wire.sse import payload_of
 from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
@@ -89,6 +90,15 @@ def error_body(refusal: Refusal) -> bytes:
     return _encode({"error": {"code": refusal.status, "message": refusal.message, "status": status, "details": [info]}})
 
 
+def _renamed(payload: bytes, identity: Identity) -> bytes:
+    """With our names; what cannot be read member by member (half of a surrogate pair) as it came."""
+    try:
+        members = decode_members(payload)
+    except REFUSED:
+        return payload
+    return replace(payload, members, {name: value for name, value in _named(identity).items() if name in members})
+
+
 class GeminiStream(NamedEvents):
     """One stream."""
 
@@ -143,9 +153,8 @@ class GeminiStream(NamedEvents):
             for old, new in self._names:
                 payload = payload.replace(old, new)
             return payload
-        try:
-            answer, members = _decode_answer(payload), decode_members(payload)
-        except REFUSED:
+        answer = view(payload, _Answer, _decode_answer)
+        if answer is None:
             self._count(payload)
             return None
         if bytes(answer.error) not in _NOTHING:
@@ -164,7 +173,7 @@ class GeminiStream(NamedEvents):
             self.has_begun, self.finish_reason = True, "content_filter"
             self._finished = set(range(self._choices))
         self.is_finished = len(self._finished) >= self._choices
-        named = replace(payload, members, {name: value for name, value in _named(self._identity).items() if name in members})
+        named = _renamed(payload, self._identity)
         if not self.is_finished:
             self._learn_names(payload)
             return named
@@ -182,10 +191,9 @@ class GeminiStream(NamedEvents):
         """The usage of the last piece that was passed without being read."""
         if self._unread:
             event, self._unread = self._unread, b""
-            try:
-                observe(_decode_answer(payload_of(event.rstrip()) or event).usage, self.meter)
-            except REFUSED:
-                return
+            answer = view(payload_of(event.rstrip()) or event, _Answer, _decode_answer)
+            if answer is not None:
+                observe(answer.usage, self.meter)
 
     def finish(self) -> bytes:
         self._observe_unread()
@@ -194,9 +202,13 @@ class GeminiStream(NamedEvents):
     def _conclude(self) -> None:
         if self._held:
             payload = self._held.pop()
-            members = decode_members(payload)
-            usage = usage_with_cost(members.get("usageMetadata"), self.meter, counts_of(self.meter))
-            self._out.append(b"data: %b\r\n\r\n" % replace(payload, members, {"usageMetadata": usage}))
+            try:
+                members = decode_members(payload)
+                usage = usage_with_cost(members.get("usageMetadata"), self.meter, counts_of(self.meter))
+                payload = replace(payload, members, {"usageMetadata": usage})
+            except REFUSED:
+                pass  # half of a surrogate pair: it goes out as it came
+            self._out.append(b"data: %b\r\n\r\n" % payload)
             self.is_done = True
 
     def cut(self) -> bytes:
@@ -217,8 +229,9 @@ class GeminiStream(NamedEvents):
 
 def whole(body: bytes, identity: Identity, meter: Meter, *names: str) -> tuple[bytes, str, str]:
     """A whole answer as the caller gets it, its finish and the provider's id; it has one of `names`. AttemptFailed."""
+    answer = view(body, _Answer, _decode_answer) or _Answer()
     try:
-        answer, members = _decode_answer(body), decode_members(body)
+        members = decode_members(body)
     except REFUSED:
         raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
     if bytes(answer.error) not in _NOTHING:

@@ -16,6 +16,7 @@ from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
 from routing.rewrite.answer import Identity, failure_of_error
 from routing.rewrite.named_events import TEXT, NamedEvents, usage_with_cost, without
+from routing.wire.lenient_view import view
 from routing.wire.members import REFUSED, decode_members, replace
 from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
 
@@ -105,9 +106,8 @@ class MessagesStream(NamedEvents):
             return None
         if kind == "ping":
             return None
-        try:
-            event = _decode_event(payload)
-        except REFUSED:
+        event = view(payload, _Event, _decode_event)
+        if event is None:
             self._count(payload)
             return self._end_with(payload) if kind == "error" else None
         if kind == "message_start":
@@ -168,7 +168,10 @@ class MessagesStream(NamedEvents):
             self._out.append(b"event: message_delta\ndata: %b\n\n" % self._with_cost(payload))
 
     def _with_cost(self, payload: bytes) -> bytes:
-        members = decode_members(payload)
+        try:
+            members = decode_members(payload)
+        except REFUSED:
+            return payload  # half of a surrogate pair: it goes out as it came
         usage = usage_with_cost(members.get("usage"), self.meter, counts_of(self.meter))
         return replace(payload, members, {"usage": usage})
 
@@ -200,9 +203,9 @@ def whole(body: bytes, identity: Identity, meter: Meter) -> tuple[bytes, str, st
     """A whole message as the caller gets it, its finish and the provider's id. AttemptFailed."""
     try:
         members = decode_members(body)
-        message = _decode_message(body)
     except REFUSED:
         raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
+    message = view(body, _Message, _decode_message) or _Message()
     if message.type == "error" or bytes(message.error) not in (b"", b"null"):
         raise AttemptFailed(failure_of_error(bytes(message.error) or body, Sent.REQUEST))
     if "content" not in members:

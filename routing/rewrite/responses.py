@@ -16,6 +16,7 @@ from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
 from routing.rewrite.answer import Identity, failure_of_error
 from routing.rewrite.named_events import TEXT, NamedEvents, usage_with_cost, without
+from routing.wire.lenient_view import view
 from routing.wire.members import REFUSED, Members, decode_members, replace
 from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
 
@@ -149,9 +150,8 @@ class ResponsesStream(NamedEvents):
             return None
         if payload.startswith(b"[DONE]"):
             return None
-        try:
-            event = _decode_event(payload)
-        except REFUSED:
+        event = view(payload, _Event, _decode_event)
+        if event is None:
             self._count(payload)
             return self._end_with(payload) if kind == "error" else None
         if isinstance(event.sequence_number, int):
@@ -177,17 +177,19 @@ class ResponsesStream(NamedEvents):
             self.meter.deltas += 1
 
     def _take_response(self, kind: str, text: bytes, payload: bytes) -> bytes | None:
-        try:
-            response = _decode_response(text)
-            members = decode_members(text)
-        except REFUSED:
+        response = view(text, _Response, _decode_response)
+        if response is None:
             self.is_over = kind in _ENDS
             return None
         if isinstance(response.id, str):
             self.upstream_id = response.id[:FOREIGN_CHARS_MAX]
+        finish = _observe(response, self.meter)
         if kind == "response.failed":
             return self._end_with(bytes(response.error) if bytes(response.error) not in _NOTHING else payload)
-        finish = _observe(response, self.meter)
+        try:
+            members = decode_members(text)
+        except REFUSED:
+            members = {}
         if kind in _HEADS:
             self._response = members
             return self._renamed(payload, "response")
@@ -223,9 +225,9 @@ def whole(body: bytes, identity: Identity, meter: Meter) -> tuple[bytes, str, st
     """A whole response as the caller gets it, its finish and the provider's id. AttemptFailed."""
     try:
         members = decode_members(body)
-        response = _decode_response(body)
     except REFUSED:
         raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
+    response = view(body, _Response, _decode_response) or _Response()
     if bytes(response.error) not in _NOTHING:
         raise AttemptFailed(failure_of_error(bytes(response.error), Sent.REQUEST))
     if "output" not in members:

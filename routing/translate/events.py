@@ -1,20 +1,20 @@
-"""Server-sent events → the JSON of each, as the specification dispatches them; and a chunk's view that nothing can upset.
+"""Server-sent events → the JSON of each, as the specification dispatches them.
 
 Rule: an event is dispatched at its blank line, its data lines joined; the last one also at the end of the stream. Names, ids and
 comments are not looked at: each format says in its data what an event is.
 """
 
 import json
-from typing import Any, TypeVar, cast, get_args, get_origin
 
-import msgspec
 from msgspec import Raw
 
-from routing.wire.members import REFUSED
+from routing.wire.lenient_view import ABSENT as ABSENT
+from routing.wire.lenient_view import dumped as dumped
+from routing.wire.lenient_view import loaded as loaded
+from routing.wire.lenient_view import view as view
 from routing.wire.sse import BLANK, Lines, TooLong, payload_of
 
 DONE = b"[DONE]"
-ABSENT = Raw(b"")
 NOTHING = (b"", b'""', b"null")
 _BOM = b"\xef\xbb\xbf"
 
@@ -79,74 +79,3 @@ def string_of(raw: Raw) -> bytes:
     """The string as it stands in the JSON; an empty one for anything else."""
     text = bytes(raw)
     return text if text[:1] == b'"' else b'""'
-
-
-T = TypeVar("T", bound=msgspec.Struct)
-
-
-def view(payload: bytes, kind: type[T], decode: Any) -> T | None:
-    """The `kind` that a payload is, None when it is no JSON object. `decode` is the decoder of `kind`.
-
-    What the strict decoder refuses (half of a surrogate pair, a member of another type than agreed, NaN) is read once more in a
-    lenient way: a bad member voids itself, and a text keeps the escapes that it came with.
-    """
-    try:
-        found: T = decode(payload)
-    except REFUSED:
-        value = loaded(payload)
-        return cast(T, _built(value, kind)) if isinstance(value, dict) else None
-    return found
-
-
-def loaded(payload: bytes) -> Any:
-    """A JSON document, read leniently; None when there is none."""
-    try:
-        return json.loads(payload.decode("utf-8", "replace"), strict=False, parse_constant=lambda _: None)
-    except (ValueError, RecursionError):
-        return None
-
-
-def dumped(value: Any) -> bytes:
-    """In ASCII: half of a surrogate pair stays an escape."""
-    try:
-        return json.dumps(value, separators=(",", ":")).encode("ascii")
-    except (ValueError, RecursionError):
-        return b"null"
-
-
-def _built(value: dict[str, Any], kind: Any) -> Any:
-    found = {}
-    for field in msgspec.structs.fields(kind):
-        if field.encode_name in value:
-            read = _fitting(value[field.encode_name], field.type)
-            if read is not ABSENT:
-                found[field.name] = read
-    try:
-        return kind(**found)
-    except TypeError:
-        return None
-
-
-def _fitting(value: Any, kind: Any) -> Any:
-    """The value as a field of that type; ABSENT when it is none."""
-    for each in get_args(kind) if get_origin(kind) not in (list, dict) and get_args(kind) else (kind,):
-        if each is Any:
-            return value
-        if each is Raw:
-            return Raw(dumped(value))
-        if each is type(None):
-            if value is None:
-                return None
-        elif get_origin(each) is dict:
-            if isinstance(value, dict):
-                return value
-        elif get_origin(each) is list:
-            if isinstance(value, list):
-                items = [_fitting(item, get_args(each)[0]) for item in value]
-                return [item for item in items if item is not ABSENT and item is not None]
-        elif isinstance(each, type) and issubclass(each, msgspec.Struct):
-            if isinstance(value, dict):
-                return _built(value, each)
-        elif isinstance(value, each) and not (each is int and isinstance(value, bool)):
-            return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
-    return ABSENT

@@ -114,7 +114,7 @@ class CohereToChat(EventTranslator):
                 return self.close(event.index)
             case "message-end":
                 if bytes(delta.error) not in NOTHING:
-                    return self._fail(bytes(delta.error))
+                    return self._told(delta.usage) + self._fail(bytes(delta.error))
                 return self.end(delta.finish_reason or "COMPLETE", delta.usage)
         return b""
 
@@ -167,7 +167,10 @@ class CohereToChat(EventTranslator):
         self.is_framing = False
         sent = b"".join([self.close(index) for index in self._numbers])
         sent += self._writer.finish(FINISH.get(reason, reason), reason)
-        return sent + (self._writer.usage(usage.chat.json) if usage is not None else b"") + DONE
+        return sent + self._told(usage) + DONE
+
+    def _told(self, usage: Usage | None) -> bytes:
+        return self._writer.usage(usage.chat.json) if usage is not None and usage.is_told else b""
 
     def whole(self, answer: Answer, message: WholeMessage) -> bytes:
         self.name(answer.id)

@@ -141,20 +141,27 @@ class ConverseToChat(Framed):
         frames = self._frames.feed(data)
         sent = b"".join([self._take(frame) for frame in frames])
         if self._frames.problem and not self._is_over:
-            sent += self._fail("stream_error", self._frames.problem)
+            sent += self._fail(_encode({"type": "stream_error", "message": self._frames.problem}))
         if self._text and len(frames) == 1 and self._frames.is_clear:
             self.frame, self._headers = learned(frames[0].payload, self._text, sent), frames[0].headers
         return sent
 
     def finish(self) -> bytes:
-        if self._is_over or not self._stop:
+        if self._is_over:
             return b""
-        return self._conclude()
+        return self._conclude() if self._stop else self._told()
 
-    def _fail(self, kind: str, message: str) -> bytes:
+    def _fail(self, error: bytes) -> bytes:
         self._is_over = True
         self.is_framing = False
-        return self._writer.error(_encode({"type": kind, "message": message}))
+        return self._told() + self._writer.error(error)
+
+    def _told(self) -> bytes:
+        """The usage, which counts whether or not the answer comes to its end."""
+        if self._usage is None:
+            return b""
+        tier = b',"service_tier":%b' % _encode(self._tier) if self._tier else b""
+        return self._writer.usage(self._usage.chat.json, tier)
 
     def _take(self, frame: Frame) -> bytes:
         if self._is_over:
@@ -162,9 +169,7 @@ class ConverseToChat(Framed):
         headers, payload = frame
         kind = headers.get(":message-type", "event")
         if kind != "event":
-            self._is_over = True
-            self.is_framing = False
-            return self._writer.error(_error(headers, payload))
+            return self._fail(_error(headers, payload))
         event = view(payload, Event, _decode)
         if event is None:
             return b""
@@ -185,8 +190,7 @@ class ConverseToChat(Framed):
             case "messageStart":
                 return b""
             case other if other is not None and other.endswith("Exception"):
-                self._is_over = True
-                return self._writer.error(_error({":exception-type": other}, payload))
+                return self._fail(_error({":exception-type": other}, payload))
         return b""
 
     def count(self, usage: BedrockUsage, tier: Tier | None) -> None:
@@ -258,11 +262,7 @@ class ConverseToChat(Framed):
     def _conclude(self) -> bytes:
         self._is_over = True
         finish = FINISH.get(self._stop, self._stop)
-        sent = self._writer.finish(finish, self._stop)
-        if self._usage is not None:
-            tier = b',"service_tier":%b' % _encode(self._tier) if self._tier else b""
-            sent += self._writer.usage(self._usage.chat.json, tier)
-        return sent + DONE
+        return self._writer.finish(finish, self._stop) + self._told() + DONE
 
 
 def whole(body: bytes, context: Context) -> bytes:

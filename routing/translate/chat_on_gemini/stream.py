@@ -98,7 +98,7 @@ class Said:
 class GeminiToChat(EventTranslator):
     """One stream."""
 
-    __slots__ = ("_gemini_frame", "_gen_id", "_has_usage", "_is_named", "_said", "_unread", "_usage", "_writer")
+    __slots__ = ("_gemini_frame", "_gen_id", "_has_usage", "_is_named", "_is_news", "_said", "_unread", "_usage", "_writer")
 
     def __init__(self, context: Context) -> None:
         super().__init__(context.line_bytes_max)
@@ -108,6 +108,8 @@ class GeminiToChat(EventTranslator):
         self._said: dict[int, Said] = {}
         self._usage = GeminiUsage()
         self._has_usage = False
+        self._is_news = False
+        """Whether the last event told counts that were not passed on."""
         self._gemini_frame: GeminiFrame | None = None
         self._unread = b""
         """The last event that took the short way: of its usage a later one is the last word."""
@@ -139,10 +141,17 @@ class GeminiToChat(EventTranslator):
     def finish(self) -> bytes:
         self._read_last()
         sent = super().finish()
-        if self._is_over or not self._said or not all(said.finish for said in self._said.values()):
+        if self._is_over:
             return sent
+        if not self._said or not all(said.finish for said in self._said.values()):
+            return sent + self._tell()
         self._is_over = True
         return sent + self._conclude()
+
+    def _tell(self) -> bytes:
+        """The usage, which counts whether or not the answer comes to its end."""
+        is_news, self._is_news = self._is_news, False
+        return self._writer.usage(self._usage.chat.json) if is_news else b""
 
     def _take(self, payload: bytes) -> bytes:
         if self._is_over:
@@ -156,6 +165,7 @@ class GeminiToChat(EventTranslator):
         if not self._is_named:
             self._is_named = True
             self._writer.name(string_of(response.response_id), string_of(response.model_version))
+        self._is_news = self._is_news and not response.candidates
         out = [self._count(response.usage_metadata)] if response.usage_metadata is not None else []
         for candidate in response.candidates or ():
             self._candidate(candidate, out)
@@ -176,14 +186,15 @@ class GeminiToChat(EventTranslator):
     def _fail(self, error: bytes) -> bytes:
         self._is_over = True
         self.is_framing = False
-        return self._writer.error(error)
+        return self._tell() + self._writer.error(error)
 
     def _count(self, usage: GeminiUsage) -> bytes:
         """The last word of each member counts; the first tells at once what the prompt came to."""
         self._usage.merge(usage)
-        is_first = not self._has_usage and not self._usage.is_empty
-        self._has_usage |= is_first
-        return self._writer.usage(self._usage.chat.json) if is_first else b""
+        if usage.is_empty:
+            return b""
+        is_first, self._has_usage, self._is_news = not self._has_usage, True, True
+        return self._tell() if is_first else b""
 
     def _candidate(self, candidate: Candidate, out: list[bytes]) -> None:
         said = self._said.setdefault(candidate.index, Said())

@@ -95,6 +95,7 @@ class MessagesToChat(EventTranslator):
 
     __slots__ = (
         "_citations",
+        "_is_news",
         "_refusal",
         "_start",
         "_stop",
@@ -108,6 +109,8 @@ class MessagesToChat(EventTranslator):
         super().__init__(context.line_bytes_max)
         self._writer = ChunkWriter(context.created_s)
         self._usage = AnthropicUsage()
+        self._is_news = False
+        """Whether of the usage more is known than was passed on."""
         self._tools: dict[int, Tool] = {}
         self._thoughts: dict[int, int] = {}
         self._stop = ""
@@ -117,9 +120,9 @@ class MessagesToChat(EventTranslator):
 
     def finish(self) -> bytes:
         sent = super().finish()
-        if self._stop and not self._is_over:
-            sent += self._conclude()
-        return sent
+        if self._is_over:
+            return sent
+        return sent + (self._conclude() if self._stop else self._tell())
 
     def _take(self, payload: bytes) -> bytes:
         if self._is_over or not payload:
@@ -153,7 +156,12 @@ class MessagesToChat(EventTranslator):
     def _fail(self, error: bytes) -> bytes:
         self._is_over = True
         self.is_framing = False
-        return self._writer.error(error)
+        return self._tell() + self._writer.error(error)
+
+    def _tell(self) -> bytes:
+        """The usage, which counts whether or not the answer comes to its end."""
+        is_news, self._is_news = self._is_news, False
+        return self._writer.usage(self._usage.chat.json) if is_news else b""
 
     def _begin(self, payload: bytes, message: Message) -> bytes:
         """Nothing of it goes to the caller, but what the prompt came to is known from here on."""
@@ -164,8 +172,8 @@ class MessagesToChat(EventTranslator):
         self._start = payload
         self._writer.name(string_of(message.id), string_of(message.model))
         self._usage.merge(message.usage)
-        usage = self._usage.chat
-        return self._writer.usage(usage.json) if usage.prompt else b""
+        self._is_news = bool(self._usage.chat.prompt)
+        return self._tell()
 
     def _open(self, index: int, block: Block) -> bytes:
         writer = self._writer
@@ -243,6 +251,8 @@ class MessagesToChat(EventTranslator):
 
     def _end(self, event: Event) -> None:
         self._usage.merge(event.usage)
+        # One that says nothing of the answer must not claim for all of it what was told at its beginning.
+        self._is_news = self._is_news or (event.usage is not None and event.usage.tells_output)
         if event.delta is not None and event.delta.stop_reason:
             self._stop = event.delta.stop_reason
             details = view(bytes(event.delta.stop_details) or b"null", StopDetails, _decode_details)
@@ -254,4 +264,4 @@ class MessagesToChat(EventTranslator):
         self.is_framing = False
         writer, refusal = self._writer, REFUSAL + self._refusal if self._refusal else b""
         finish = writer.finish(FINISH.get(self._stop, self._stop), self._stop, delta=refusal)
-        return finish + writer.usage(self._usage.chat.json) + DONE
+        return finish + self._tell() + DONE

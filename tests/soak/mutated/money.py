@@ -14,6 +14,7 @@ _NAMES = "tests/edge/relay/test_idempotency.py"
 _SHARED = "tests/edge/workers/test_names.py"
 _FAILOVER = "tests/routing/failures/test_failover.py"
 _BATCH = "tests/edge/test_write_batch.py"
+_MUTATED_RECORDINGS = "tests/routing/translate/test_mutated_recordings.py"
 _JOURNAL = "tests/edge/journal/test_journal.py"
 _BOUNDS = "tests/routing/metering/test_claims.py"
 
@@ -200,6 +201,24 @@ MUTATIONS = (
         "            self._count_item(bytes(event.item))\n",
         "",
         "tests/routing/surfaces/test_passthrough_streams.py",
+    ),
+    Mutation(
+        "routing/translate/chat_on_messages/stream.py",
+        "(self._conclude() if self._stop else self._tell())",
+        '(self._conclude() if self._stop else b"")',
+        _MUTATED_RECORDINGS,
+    ),
+    Mutation(
+        "routing/translate/chat_on_gemini/stream.py",
+        "            return sent + self._tell()\n",
+        "            return sent\n",
+        _MUTATED_RECORDINGS,
+    ),
+    Mutation(
+        "routing/translate/chat_on_cohere/stream.py",
+        "return self._told(delta.usage) + self._fail(bytes(delta.error))",
+        "return self._fail(bytes(delta.error))",
+        _MUTATED_RECORDINGS,
     ),
     Mutation("edge/journal/syncer.py", "        self.order.settlement()\n", "", f"{_BATCH} {_JOURNAL}"),
     Mutation("edge/journal/syncer.py", "        return self.order.line()\n", '        return ""\n', f"{_BATCH} {_JOURNAL}"),
