@@ -65,6 +65,9 @@ class BufferedForwarder:
             else:
                 whole = (await body.rest(first)).removeprefix(BOM)
                 self._answer = self._rewritten(whole, open_answer(whole))
+        except TooLong as problem:
+            exchange.abort()
+            raise AttemptFailed(Failure(Kind.TOO_LARGE, Source.UPSTREAM, Sent.REQUEST, detail=str(problem))) from problem
         except BaseException:
             exchange.abort()
             raise

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from routing.translate.events import ABSENT, NOTHING, view
+from routing.wire.sse import TooLong
 
 
 class Function(msgspec.Struct, gc=False):
@@ -180,8 +181,19 @@ def pictures_of(images: Raw) -> list[Picture]:
     return found
 
 
+PIECES_MAX: Final = 4_096
+"""Calls of an answer, or pages that a text quotes: each is told in up to ten events, so 100,000 of them took 400 MiB."""
+
+
+def bound_pieces(count: int, what: str) -> None:
+    """TooLong: an answer that has so many of them already has one more."""
+    if count >= PIECES_MAX:
+        raise TooLong(f"more than {PIECES_MAX} {what}")
+
+
 class Calls:
-    """Which of an answer's tool calls a fragment belongs to. An index may be missing, or the same for calls with other ids."""
+    """Which of an answer's tool calls a fragment belongs to. An index may be missing, or the same for calls with other ids.
+    Limits: PIECES_MAX."""
 
     __slots__ = ("_ids", "_last", "_place_of", "_places")
 
@@ -208,6 +220,7 @@ class Calls:
                 place = self._place_of.get(call_id, len(self._ids))
         if place >= len(self._ids):
             place = len(self._ids)
+            bound_pieces(place, "tool calls")
             self._ids.append(call_id)
             self._place_of.setdefault(call_id, place)
         elif call_id and not self._ids[place]:

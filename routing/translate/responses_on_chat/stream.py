@@ -19,6 +19,7 @@ from routing.translate.chat_view import (
     Chunk,
     Delta,
     Detail,
+    bound_pieces,
     decoded,
     literal_of,
     pictures_of,
@@ -197,6 +198,7 @@ class ChatToResponses(ChunkTranslator):
         for each in found.all or ():
             if (page := each.url_citation) is None:
                 continue
+            bound_pieces(len(item.annotations), "annotations")
             made = b'{"type":"url_citation","url":%b,"title":%b,"start_index":%d,"end_index":%d}'
             made %= (bytes(page.url), bytes(page.title), page.start_index, page.end_index)
             body = b'%b,"annotation_index":%d,"annotation":%b' % (item.place, len(item.annotations), made)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from routing.surfaces import SURFACES, Entry
+from routing.translate.chat_view import PIECES_MAX
 from tests.edge.rig import JSON, SSE, Caller, Play, Rig
 
 pytestmark = pytest.mark.anyio
@@ -217,3 +218,18 @@ async def test_large_request_does_not_hold_the_loop(tmp_path: Path, name: str) -
     assert caller.status != 500
     assert len(blocks_s) > 10
     assert max(blocks_s) < BLOCK_S_MAX
+
+
+async def test_answer_that_cannot_be_said_is_the_providers_failure(tmp_path: Path) -> None:
+    """More calls than are told: 502, charged nothing, and no fault of ours."""
+    calls = [{"id": f"c{at}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for at in range(PIECES_MAX + 1)]
+    choice = {"index": 0, "message": {"role": "assistant", "content": None, "tool_calls": calls}, "finish_reason": "tool_calls"}
+    answer = json.dumps({"id": "c", "object": "chat.completion", "model": "m", "choices": [choice]}).encode()
+    entry = next(entry for entry in SURFACES if entry.format == "responses")
+    body = json.dumps({"model": "p/m", **ASKS["responses"], "store": False}).encode()
+    async with Rig(tmp_path) as rig:
+        rig.stage.plays = [Play(200, JSON, [answer])]
+        caller = await ask_on(rig, entry, body, b"application/json")
+        assert (caller.status, caller.json()["error"]["code"]) == (502, "provider_response_too_large")
+        assert [(record.error, record.cost_nano) for record in rig.records] == [("too_large", 0)]
+        assert rig.held_nano == 0

@@ -13,6 +13,7 @@ import pytest
 
 from routing.plan.refusal import Refusal
 from routing.translate import Context, Format, downstream_pair
+from routing.translate.chat_view import PIECES_MAX
 from routing.translate.responses_on_chat.request import Memo
 from routing.translate.responses_on_chat.tools import Origin
 from routing.wire.sse import TooLong
@@ -349,3 +350,42 @@ def test_event_of_a_stream_is_as_long_as_is_set(caller: Format) -> None:
     assert b"x" * 1_000 in pair.machine(Context("gen-1", "a/b", 5, 9, line_bytes_max=2_000)).feed(event)
     with pytest.raises(TooLong):
         pair.machine(Context("gen-1", "a/b", 5, 9, line_bytes_max=900)).feed(event)
+
+
+def calls_in(answer: bytes, caller: Format) -> int:
+    said = json.loads(answer)
+    match caller:
+        case "messages":
+            return len(said["content"])
+        case "gemini":
+            return len(said["candidates"][0]["content"]["parts"])
+        case "cohere":
+            return len(said["message"]["tool_calls"])
+        case _:
+            return len(said["output"])
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_calls_of_an_answer_are_bounded(caller: Format) -> None:
+    """Told in ten events each, and kept, 100,000 of one answer took 400 MiB."""
+    pair = downstream_pair(caller)
+    assert pair is not None
+
+    def whole(count: int) -> bytes:
+        calls = [{"id": f"c{at}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for at in range(count)]
+        message = {"role": "assistant", "content": None, "tool_calls": calls}
+        choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+        return json.dumps({"id": "gen-1", "model": "a/b", "choices": [choice], "usage": USAGE}).encode()
+
+    assert calls_in(pair.whole(whole(PIECES_MAX), Context("gen-1", "a/b", 5, 9)), caller) == PIECES_MAX
+    with pytest.raises(TooLong):
+        pair.whole(whole(PIECES_MAX + 1), Context("gen-1", "a/b", 5, 9))
+
+
+def test_pages_that_a_text_quotes_are_bounded() -> None:
+    """As calls are."""
+    pages = [{"type": "url_citation", "url_citation": {"url": "https://a.test", "title": "a"}}] * (PIECES_MAX + 1)
+    pair = downstream_pair("responses")
+    assert pair is not None
+    with pytest.raises(TooLong):
+        pair.machine(Context("gen-1", "a/b", 5, 9)).feed(b"data: %b\n\n" % chunk({"content": "x", "annotations": pages}))
