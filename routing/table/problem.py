@@ -23,7 +23,7 @@ _CONFLICT: Final = ("<<<<<<<", "=======", ">>>>>>>", "|||||||")
 _OTHER_WORDS: Final = re.compile(r"=\s*(True|False|TRUE|FALSE|yes|no|on|off|None|null|nil)\s*(#.*)?$")
 _TWICE: Final = re.compile(r"Cannot declare (\(.*\)) twice")
 _STRING: Final = re.compile(r"['\"]([^'\"]*)['\"]")
-_KEY: Final = re.compile(r"\s*((?:[\w-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[\w-]+|\"[^\"]*\"|'[^']*'))*)\s*=")
+_KEY: Final = re.compile(r"\s*((?:[\w-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[\w-]+|\"[^\"]*\"|'[^']*'))*+)\s*=")
 _MANY_DIGITS: Final = re.compile(r"[0-9_]{1000,}")
 _HINT: Final = "strings need quotes, and so do keys with a dot or a slash; a table or a key may be written only once"
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+\Z")

@@ -11,7 +11,7 @@ from routing.table.problem import Wrong
 
 _SHELL_NAME: Final = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?\Z", re.ASCII)
 _ENVIRONMENT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]{1,16})*_(?:KEY|TOKEN|SECRET)(?:_[A-Z0-9]{1,8})?\Z")
+_VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]{1,16}){0,64}_(?:KEY|TOKEN|SECRET)(?:_[A-Z0-9]{1,8})?\Z")
 """What nobody would take for a key: several words, one of which says what it is."""
 _SCHEME: Final = re.compile(r"\s*[\"']?\s*(\w{2,11})\s*[:=.]\s*[\"']?\$?\{?(.*?)\}?[\"']?\s*\Z", re.DOTALL)
 _SCHEMES: Final = {
