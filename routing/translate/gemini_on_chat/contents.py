@@ -20,6 +20,7 @@ _PART: Final = frozenset(
     ("text", "thought", "thoughtSignature", "inlineData", "fileData", "functionCall", "functionResponse", "partMetadata")
 )
 _AUDIO: Final = {"audio/mpeg": "mp3", "audio/mp3": "mp3", "audio/wav": "wav", "audio/x-wav": "wav", "audio/wave": "wav"}
+_BELOW: Final = "[shown in the next message]"
 _WORDS: Final = {"audio/flac": "flac", "audio/ogg": "ogg", "audio/aac": "aac", "audio/mp4": "m4a"}
 
 
@@ -62,12 +63,21 @@ class OpenCalls:
         return ""
 
 
-class Contents:
-    """`out` are the messages, as JSON."""
+def named(name: str, names: dict[str, str]) -> str:
+    """A tool's name as OpenAI takes it; `names` remembers what it was."""
+    made = tool_ids.NAME(name)
+    if made != name:
+        names[made] = name
+    return made
 
-    def __init__(self, reader: Reader, traits: frozenset[str]) -> None:
+
+class Contents:
+    """`out` are the messages, as JSON. `names`: tools whose names were changed."""
+
+    def __init__(self, reader: Reader, traits: frozenset[str], names: dict[str, str]) -> None:
         self._reader = reader
         self._traits = traits
+        self._names = names
         self._open = OpenCalls()
         self._calls = 0
         self.out: list[bytes] = []
@@ -126,9 +136,8 @@ class Contents:
         said: list[bytes] = []
         for part, path in parts:
             if not is_absent(part.get("functionResponse")):
-                self._answer(
-                    self._reader.object(part["functionResponse"], f"{path}.functionResponse"), f"{path}.functionResponse"
-                )
+                place = f"{path}.functionResponse"
+                said += self._answer(self._reader.object(part["functionResponse"], place), place)
             elif not is_absent(part.get("functionCall")):
                 raise self._reader.wrong(f"{path}.functionCall", "in a content of the role 'model'")
             else:
@@ -170,15 +179,26 @@ class Contents:
             raise self._reader.unsupported(f"{path}.mimeType", "Chat has no part for it")
         return {"type": "file", "file": {"filename": "document", "file_data": url}}
 
-    def _answer(self, given: Object, path: str) -> None:
+    def _answer(self, given: Object, path: str) -> list[bytes]:
+        """A message of its own; what that cannot hold (a picture) is shown at the beginning of the next one."""
         reader = self._reader
-        reader.rest(given, frozenset(("id", "name", "response")), path)
+        reader.rest(given, frozenset(("id", "name", "response", "parts")), path)
         name, call_id = reader.text(given.get("name"), f"{path}.name"), reader.text(given.get("id"), f"{path}.id")
         call_id = self._open.take(call_id, name) or call_id
         if not call_id:
             raise reader.wrong(path, "an answer to a call that stands before it")
-        response = bytes(given.get("response", b"{}")).decode("utf-8", "replace")
-        self.out.append(encode({"role": "tool", "tool_call_id": tool_ids.OPENAI(call_id), "content": response}))
+        shown = [self._spoken(part, place) for part, place in self._parts_of(given.get("parts"), path)]
+        parts = [each for found in shown for each in found]
+        content: Any = bytes(given.get("response", b"{}")).decode("utf-8", "replace")
+        if parts and "tool_images" in self._traits:
+            content = [{"type": "text", "text": content}, *map(Raw, parts)]
+        elif parts:
+            content += "\n" + _BELOW
+        self.out.append(encode({"role": "tool", "tool_call_id": self._id(call_id), "content": content}))
+        return [] if "tool_images" in self._traits else parts
+
+    def _id(self, text: str) -> str:
+        return tool_ids.mistral(text) if "short_ids" in self._traits else tool_ids.OPENAI(text)
 
     def _model(self, parts: list[tuple[Object, str]]) -> None:
         said: list[bytes] = []
@@ -199,8 +219,8 @@ class Contents:
                 said += self._spoken(part, path)
             if signature:
                 self._sign(opened_bytes(signature), call_id, details)
-        self._think(details)
         message: dict[str, Any] = {"role": "assistant", "content": None}
+        self._think(details, message, has_calls=bool(calls))
         texts = [each[22:-1] for each in said if each.startswith(b'{"type":"text","text":')]
         if len(texts) != len(said):
             # A picture that a model made comes back with the conversation, and Chat's assistant says texts.
@@ -209,8 +229,6 @@ class Contents:
             message["content"] = Raw(b'"%b"' % b"".join([text[1:-1] for text in texts]))
         if calls:
             message["tool_calls"] = calls
-        if details and "reasoning_details" in self._traits:
-            message["reasoning_details"] = details
         if texts or calls:
             self.out.append(encode(message))
 
@@ -228,8 +246,15 @@ class Contents:
             detail["id"] = seal.id or call_id
         details.append(detail)
 
-    def _think(self, details: list[dict[str, Any]]) -> None:
-        if details and "reasoning_details" not in self._traits:
+    def _think(self, details: list[dict[str, Any]], message: dict[str, Any], *, has_calls: bool) -> None:
+        """Thoughts go to those who read them; plain ones belong to the calls that they led to."""
+        plain = [each["text"] for each in details if "signature" not in each and each.get("text")]
+        if details and "reasoning_details" in self._traits:
+            message["reasoning_details"] = details
+        elif plain and "reasoning_content" in self._traits:
+            # Those of a turn without calls are not wanted back: it is nothing to report.
+            message |= {"reasoning_content": "".join(plain)} if has_calls else {}
+        elif details:
             self._reader.decline("contents[].parts[].thought")
 
     def _call(self, call: Object, path: str) -> dict[str, Any]:
@@ -240,5 +265,5 @@ class Contents:
         self._calls += 1
         self._open.add(call_id, name)
         arguments = bytes(call.get("args", b"{}")).decode("utf-8", "replace")
-        function = {"name": name, "arguments": "{}" if arguments == "null" else arguments}
-        return {"id": tool_ids.OPENAI(call_id), "type": "function", "function": function}
+        function = {"name": named(name, self._names), "arguments": "{}" if arguments == "null" else arguments}
+        return {"id": self._id(call_id), "type": "function", "function": function}

@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from routing.translate import Target, Translated
 from routing.translate.chat_accents import traits_of
-from routing.translate.gemini_on_chat.contents import Contents
+from routing.translate.gemini_on_chat.contents import Contents, named
 from routing.translate.gemini_on_chat.parameters import CONFIG, LEDGER, SAME
 from routing.translate.reader import Object, Reader, encode, is_absent
 from routing.wire.members import Members
@@ -26,25 +26,26 @@ def request(body: bytes, target: Target) -> Translated:
     """Invalid."""
     reader = Reader(target)
     members, copied = reader.top(body, LEDGER)
-    contents = Contents(reader, traits_of(target))
+    names: dict[str, str] = {}
+    contents = Contents(reader, traits_of(target), names)
     contents.instruct(members.get("systemInstruction"))
     contents.read(reader.needed(members, "contents"))
     sent: Members = {"model": members.get("model", Raw(b'""')), "messages": Raw(b"[%b]" % b",".join(contents.out))}
     if "stream" in members:
         sent["stream"] = members["stream"]
     sent |= copied
-    has_tools = _add_tools(sent, members, reader)
-    _add_choice(sent, members, reader, has_tools=has_tools)
+    has_tools = _add_tools(sent, members, reader, names)
+    _add_choice(sent, members, reader, names, has_tools=has_tools)
     if not is_absent(raw := members.get("generationConfig")):
         assert raw is not None
         _add_config(sent, reader.object(raw, "generationConfig"), reader)
     tier = reader.text(members.get("serviceTier"), "serviceTier").lower()
     if tier not in ("", "standard", "unspecified"):
         sent["service_tier"] = Raw(encode(tier))
-    return Translated(encode(sent), tuple(reader.ignored))
+    return Translated(encode(sent), tuple(reader.ignored), names or None)
 
 
-def _add_tools(sent: Members, members: Members, reader: Reader) -> bool:
+def _add_tools(sent: Members, members: Members, reader: Reader, names: dict[str, str]) -> bool:
     tools: list[dict[str, Any]] = []
     for at, tool in enumerate(reader.objects(members["tools"], "tools") if not is_absent(members.get("tools")) else ()):
         reader.rest(tool, frozenset(("functionDeclarations",)), f"tools[{at}]")
@@ -53,18 +54,18 @@ def _add_tools(sent: Members, members: Members, reader: Reader) -> bool:
         assert raw is not None
         path = f"tools[{at}].functionDeclarations"
         for number, declared in enumerate(reader.objects(raw, path)):
-            tools.append({"type": "function", "function": _function(declared, f"{path}[{number}]", reader)})
+            tools.append({"type": "function", "function": _function(declared, f"{path}[{number}]", reader, names)})
     if tools:
         sent["tools"] = Raw(encode(tools))
     return bool(tools)
 
 
-def _function(declared: Object, path: str, reader: Reader) -> dict[str, Any]:
+def _function(declared: Object, path: str, reader: Reader, names: dict[str, str]) -> dict[str, Any]:
     reader.rest(declared, _FUNCTION, path)
     for name in ("response", "responseJsonSchema", "behavior"):
         if not is_absent(declared.get(name)):
             reader.decline(f"{path}.{name}")
-    function: dict[str, Any] = {"name": reader.text(declared.get("name"), f"{path}.name")}
+    function: dict[str, Any] = {"name": named(reader.text(declared.get("name"), f"{path}.name"), names)}
     if not is_absent(declared.get("description")):
         function["description"] = declared["description"]
     if not is_absent(raw := declared.get("parametersJsonSchema")):
@@ -105,7 +106,7 @@ def json_schema_of(schema: Any) -> Any:
     return made
 
 
-def _add_choice(sent: Members, members: Members, reader: Reader, *, has_tools: bool) -> None:
+def _add_choice(sent: Members, members: Members, reader: Reader, names: dict[str, str], *, has_tools: bool) -> None:
     if is_absent(raw := members.get("toolConfig")):
         return
     assert raw is not None
@@ -125,11 +126,12 @@ def _add_choice(sent: Members, members: Members, reader: Reader, *, has_tools: b
         if mode == "required":
             raise reader.unsupported(path, "none of the tools that it could choose is known there")
         return
-    names = reader.strings(asked["allowedFunctionNames"], path) if not is_absent(asked.get("allowedFunctionNames")) else []
-    if len(names) == 1 and mode == "required":
-        mode = {"type": "function", "function": {"name": names[0]}}
-    elif names:
-        allowed = [{"type": "function", "function": {"name": name}} for name in names]
+    given = reader.strings(asked["allowedFunctionNames"], path) if not is_absent(asked.get("allowedFunctionNames")) else []
+    chosen = [named(name, names) for name in given]
+    if len(chosen) == 1 and mode == "required":
+        mode = {"type": "function", "function": {"name": chosen[0]}}
+    elif chosen:
+        allowed = [{"type": "function", "function": {"name": name}} for name in chosen]
         mode = {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": allowed}}
     if mode != "auto":
         sent["tool_choice"] = Raw(encode(mode))

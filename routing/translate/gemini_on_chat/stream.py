@@ -82,10 +82,11 @@ def _is_object(text: bytes) -> bool:
 class ChatToGemini(ChunkTranslator):
     """One stream."""
 
-    __slots__ = ("_called", "_calls", "_tail")
+    __slots__ = ("_called", "_calls", "_names", "_tail")
 
     def __init__(self, context: Context) -> None:
         super().__init__(context.line_bytes_max)
+        self._names: dict[str, str] = context.memo or {}
         self._calls = Calls()
         self._called: list[Called] = []
         self._tail = b'"modelVersion":%b,"responseId":%b}' % (_encode(context.model), _encode(context.gen_id))
@@ -145,9 +146,13 @@ class ChatToGemini(ChunkTranslator):
             self._called.append(Called())
         called = self._called[place]
         called.id = called.id or literal_of(call.id)
-        called.name = called.name or literal_of(call.function.name)
+        called.name = called.name or self._named(literal_of(call.function.name))
         if arguments := literal_of(call.function.arguments):
             called.pieces.append(arguments)
+
+    def _named(self, name: bytes) -> bytes:
+        """The tool's name as the request had it."""
+        return _encode(self._names.get(decoded(name), decoded(name))) if self._names and name else name
 
     def _conclude(self) -> bytes:
         if self._is_over:

@@ -251,3 +251,55 @@ def test_what_chat_has_not_is_refused(body: dict[str, Any], param: str) -> None:
     with pytest.raises(Invalid) as caught:
         asked({"contents": [{"parts": [{"text": "hi"}]}], **body})
     assert (caught.value.param or "").startswith(param)
+
+
+CALLED = {"functionCall": {"id": "c", "name": "look.up", "args": {}}}
+LOOP = [
+    {"role": "user", "parts": [{"text": "hi"}]},
+    {"role": "model", "parts": [{"text": "I will", "thought": True}, CALLED]},
+    {"role": "user", "parts": [{"functionResponse": {"id": "c", "name": "look.up", "response": {"a": 1}, "parts": [
+        {"inlineData": {"mimeType": "image/png", "data": "AA=="}}]}}]},
+]  # fmt: skip
+
+
+def test_accents_of_providers_are_heard() -> None:
+    """Ids of nine characters, and thoughts where they are wanted back."""
+    sent, ignored = asked({"contents": LOOP}, traits=frozenset(("short_ids",)))
+    call_id = sent["messages"][1]["tool_calls"][0]["id"]
+    assert len(call_id) == 9
+    assert sent["messages"][2]["tool_call_id"] == call_id
+    assert ignored == ("contents[].parts[].thought",)
+    sent, ignored = asked({"contents": LOOP}, traits=frozenset(("reasoning_content",)))
+    assert sent["messages"][1]["reasoning_content"] == "I will"
+    assert ignored == ()
+
+
+def test_picture_that_a_tool_answers_is_shown() -> None:
+    """In the tool's message where that holds one, else in the next."""
+    url = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+    sent, _ = asked({"contents": LOOP})
+    assert sent["messages"][2]["content"][1] == url
+    sent, ignored = asked({"contents": LOOP}, traits=frozenset(("reasoning_content",)))
+    assert sent["messages"][2]["content"] == '{"a": 1}\n[shown in the next message]'
+    assert sent["messages"][3] == {"role": "user", "content": [url]}
+    assert ignored == ()
+
+
+def test_name_of_a_tool_comes_back_as_it_was() -> None:
+    """OpenAI takes no dots, Gemini does; in a history, a declaration and a choice alike."""
+    pair = downstream_pair("gemini")
+    assert pair is not None
+    body = {
+        "contents": LOOP, "tools": [{"functionDeclarations": [{"name": "look.up"}]}],
+        "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["look.up"]}},
+    }  # fmt: skip
+    made = pair.request(json.dumps({"model": "x", "stream": False, **body}).encode(), Target("p", "m", traits=HUB))
+    sent = json.loads(made.body)
+    name = sent["tools"][0]["function"]["name"]
+    assert "." not in name
+    assert sent["messages"][1]["tool_calls"][0]["function"]["name"] == name
+    assert sent["tool_choice"]["function"]["name"] == name
+    chain = streams.chain("chat", "gemini", made.memo)
+    wire = streams.framed("chat", [chunk(call(0, "c", name, "{}")), chunk(finish="tool_calls"), USED])
+    (part,) = [part for part in parts_of(streams.events(streams.run(chain, wire))) if "functionCall" in part]
+    assert part["functionCall"]["name"] == "look.up"
