@@ -190,12 +190,12 @@ class Node:
             self._begun = self._begin(folder, *await self._open_journal(folder))
         booted, journal, credit, recovery = self._begun
         self.epochs_lost = await asyncio.to_thread(find_lost, recovery, self.name, booted.open_epochs)
-        books = AccountingContext(self.name, booted.epoch, journal, credit, self.metrics, self.limiter, self.observers.told)
+        accounting = AccountingContext(self.name, booted.epoch, journal, credit, self.metrics, self.limiter, self.observers.told)
         deployment = Deployment.of(booted)
         self.authenticator = Authenticator(credit, deployment, self.clock)
         self._relay = Relay(
             self.table,
-            books,
+            accounting,
             self.watch,
             self.ids,
             self.in_flight,

@@ -70,7 +70,7 @@ class Credit:
         """The policy of a key that was looked up before, without asking."""
         self._wallets: dict[str, Wallet] = {}
         self._low: dict[str, Wallet] = {}
-        self._flights: dict[str, PendingAcquire] = {}
+        self._pending: dict[str, PendingAcquire] = {}
         self._key_version = key_version
         self._on_contact = on_contact
         self._polled_s = self.contact_s = clock()
@@ -205,13 +205,13 @@ class Credit:
                 until_s = self._clock() + self._wait_s
             if problem is not None or now_s >= until_s or now_s < wallet.retry_at_s:
                 break
-            flight = self._flights.get(policy.purse) or self._fly(wallet)
-            flight.join(want_nano, min_nano)
-            await asyncio.wait({flight.task}, timeout=until_s - now_s)
-            if not flight.task.done():
+            pending = self._pending.get(policy.purse) or self._acquire_more(wallet)
+            pending.join(want_nano, min_nano)
+            await asyncio.wait({pending.task}, timeout=until_s - now_s)
+            if not pending.task.done():
                 is_late = True
                 break
-            problem, asked, refused = flight.problem, asked + 1, refused + flight.is_refused
+            problem, asked, refused = pending.problem, asked + 1, refused + pending.is_refused
         held_nano = self.hold_up_to(policy.purse, min_nano, want_nano)
         if held_nano:
             return HoldAnswer(held_nano)
@@ -223,14 +223,14 @@ class Credit:
 
     def _renew(self, wallet: Wallet, now_s: float) -> None:
         """Ask in the background: on the next usage batch if one is due, else by a call of its own."""
-        if wallet.purse in self._flights or self._is_closed:
+        if wallet.purse in self._pending or self._is_closed:
             return
         if wallet.ride_until_s == 0.0 and now_s - self._batch_s < RIDES_AFTER_S:
             wallet.ride_until_s = now_s + RIDE_S
             self._low[wallet.purse] = wallet
         if now_s >= wallet.ride_until_s:
             self._low.pop(wallet.purse, None)
-            self._fly(wallet)
+            self._acquire_more(wallet)
 
     def renewals(self) -> tuple[Acquire, ...]:
         """The asks that ride on the usage batch which is made now."""
@@ -238,7 +238,7 @@ class Credit:
         if self._is_closed:
             return ()
         waiting, self._low = self._low, {}
-        riding = [wallet for wallet in waiting.values() if wallet.wants_renewal(now_s) and wallet.purse not in self._flights]
+        riding = [wallet for wallet in waiting.values() if wallet.wants_renewal(now_s) and wallet.purse not in self._pending]
         for wallet in riding:
             wallet.rode_s = now_s
         return tuple(self._acquire(wallet, 0, 1, now_s) for wallet in riding)
@@ -260,28 +260,28 @@ class Credit:
         ask = wallet.next_ask(self._session.next_id(), want_nano, min_nano, now_s)
         return Acquire(self._session.node, self._session.epoch, ask.grant_id, ask.digest, ask.want_nano, ask.min_nano)
 
-    def _fly(self, wallet: Wallet) -> PendingAcquire:
-        flight = self._flights[wallet.purse] = PendingAcquire()
-        flight.task = self._tasks.spawn("credit: acquire", self._ask(wallet, flight))
-        return flight
+    def _acquire_more(self, wallet: Wallet) -> PendingAcquire:
+        pending = self._pending[wallet.purse] = PendingAcquire()
+        pending.task = self._tasks.spawn("credit: acquire", self._ask(wallet, pending))
+        return pending
 
-    async def _ask(self, wallet: Wallet, flight: PendingAcquire) -> None:
+    async def _ask(self, wallet: Wallet, pending: PendingAcquire) -> None:
         try:
             if wallet.returning or wallet.expired_nano(self._clock()):
                 await self._give_back(wallet)
             sent_s = self._clock()
-            min_nano = max(flight.min_nano - wallet.lease.free_nano, 1)
-            message = self._acquire(wallet, flight.want_nano, min_nano, sent_s)
+            min_nano = max(pending.min_nano - wallet.lease.free_nano, 1)
+            message = self._acquire(wallet, pending.want_nano, min_nano, sent_s)
             acquired = await self._session.acquire(message)
             self._key_cache.policies.learn(message.digest, acquired.policy, sent_s)
-            flight.problem = self._absorb(wallet, flight, acquired, sent_s)
+            pending.problem = self._absorb(wallet, pending, acquired, sent_s)
         except Unreachable as problem:
-            flight.problem = problem
+            pending.problem = problem
             wallet.lose(self._clock())
         finally:
-            del self._flights[wallet.purse]
+            del self._pending[wallet.purse]
 
-    def _absorb(self, wallet: Wallet, flight: PendingAcquire, acquired: Acquired, sent_s: float) -> Unreachable | None:
+    def _absorb(self, wallet: Wallet, pending: PendingAcquire, acquired: Acquired, sent_s: float) -> Unreachable | None:
         granted = acquired.granted
         if acquired.policy is None:
             return Unreachable("the key is gone", 1.0)
@@ -289,7 +289,7 @@ class Credit:
             return Unreachable("this key may not be used any more", 1.0)
         if granted is None:
             wallet.refuse(acquired.available_nano, acquired.exhausted_by, self._clock(), acquired.recalled_nano)
-            flight.is_refused = True
+            pending.is_refused = True
         elif granted.purse == wallet.purse:
             wallet.grant(granted, sent_s)
         elif wallet.disown(granted.grant_id):
@@ -319,7 +319,7 @@ class Credit:
         now_s = self._clock()
         try:
             for wallet in tuple(self._wallets.values()):
-                if wallet.purse in self._flights:
+                if wallet.purse in self._pending:
                     continue
                 # While the collector is away, what is idle may still be wanted here, and nobody else could have it.
                 if wallet.returning or (not self.problem and wallet.idle_nano(now_s)):

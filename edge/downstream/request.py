@@ -206,7 +206,7 @@ class Request(msgspec.Struct, eq=False):
         if not self._has_body:
             self.connection.write(head)
         elif len(body) < JOIN_BYTES_MAX:
-            self.connection.write(b"%b%b%b" % (head, body, tail))
+            self.connection.server.write_batch.write(self.connection.transport, b"%b%b%b" % (head, body, tail))
         else:
             for part in (head, body, tail):
                 if part:

@@ -88,7 +88,7 @@ class Journal:
     def join(self, write_batch: WriteBatch) -> None:
         """From now on the batch says when lines are written, and commits them with its turn."""
         self._syncer.order = write_batch
-        write_batch.commit = self.commit
+        write_batch.commit = self._syncer.commit
 
     @property
     def order(self) -> LineOrder:

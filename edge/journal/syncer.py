@@ -11,6 +11,7 @@ import asyncio
 import errno
 import logging
 from collections.abc import Callable
+from operator import itemgetter
 
 from edge.journal.files.log import Log, SyncJob
 from edge.journal.open_intents import OpenIntents, Relocation
@@ -20,6 +21,7 @@ from edge.write_batch import AtOnce, LineOrder
 log = logging.getLogger("tollway.journal")
 
 GROUP_DELAY_S = 0.02
+_line_of = itemgetter(0)
 PROBE_DELAYS_S = (0.05, 0.1, 0.25, 0.5, 1.0)
 
 
@@ -77,7 +79,7 @@ class Syncer:
                 if settled:
                     home.seq_needed = settled[-1][1]
                     if self._syncs:
-                        self._fresh += [line for line, _ in settled]
+                        self._fresh += map(_line_of, settled)
                     else:
                         self.shippable_seq = home.seq_needed
                 return ""

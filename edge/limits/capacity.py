@@ -8,6 +8,8 @@ import os
 import resource
 from pathlib import Path
 
+import msgspec
+
 DESCRIPTORS_RESERVED = 64
 DESCRIPTORS_MAX = 1 << 17
 """More are of no use to one process; some systems say "unlimited"."""
@@ -17,6 +19,14 @@ CONNECTION_BYTES = 8_192
 """Of an idle connection, measured: 6.3 kB with its parser and transport."""
 MEMORY_SHARE_OF_IDLE = 8
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+class Held(msgspec.Struct, eq=False):
+    """By one account: its requests under way, and the bytes of their bodies. `edge.relay.body` counts."""
+
+    account: str
+    requests: int = 0
+    body_bytes: int = 0
 
 
 def raise_descriptors() -> int:

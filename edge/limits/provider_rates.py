@@ -21,6 +21,7 @@ _UNITS: Final = (
     (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests"),
     (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens"),
 )
+_REMAINING: Final = frozenset(names[1] for names in _UNITS)
 Known = tuple[Gcra | None, Gcra | None]
 _NOTHING: Final[Known] = (None, None)
 
@@ -46,7 +47,7 @@ class ProviderRates:
     def hear(self, attempt: Attempt, headers: list[tuple[bytes, bytes]]) -> None:
         """An answer of a provider came."""
         fields = dict(headers)
-        if _UNITS[0][1] not in fields and _UNITS[1][1] not in fields:
+        if _REMAINING.isdisjoint(fields):
             return
         now_s, now_unix_s = self._clock(), time()
         at = attempt.scopes.target

@@ -4,6 +4,7 @@ Rule: all of it may be lost; it makes answers faster and cheaper, not right or w
 Rule: a storm is one account's: whoever is refused is held back, and nobody beside it.
 """
 
+from collections import defaultdict
 from math import inf
 from time import monotonic
 
@@ -33,7 +34,7 @@ class Observed:
         self.first_token_s: dict[str, float] = {}
         self._speeds: dict[str, Speed] = {}
         self._kept: dict[tuple[str, str], tuple[str, float]] = {}
-        self._asking: dict[str, int] = {}
+        self._asking: defaultdict[str, int] = defaultdict(int)
         self._repeating: dict[str, int] = {}
         self._storms: dict[tuple[str, str], AccountStorm] = {}
         """By target and account."""
@@ -42,7 +43,7 @@ class Observed:
 
     def ask(self, provider: str) -> None:
         """A request is under way to this provider, until `told`."""
-        self._asking[provider] = self._asking.get(provider, 0) + 1
+        self._asking[provider] += 1
 
     def told(self, provider: str) -> None:
         """It has begun to answer, or failed."""
@@ -52,7 +53,7 @@ class Observed:
         """Whether the same may be asked again now; it then is, until `end_repeat`."""
         provider = attempt.provider.name
         repeating = self._repeating.get(provider, 0)
-        if not may_repeat_now(self._asking.get(provider, 0), repeating, attempt.policy.retry_budget):
+        if not may_repeat_now(self._asking[provider], repeating, attempt.policy.retry_budget):
             return False
         self._repeating[provider] = repeating + 1
         return True

@@ -71,7 +71,7 @@ class Attempts:
         A target that the credit does not pay for is passed over; what is held pays for the first.
         """
         table, generation, context = self._table, forward.generation, forward.context
-        account, observed, rates = generation.policy.account, table.observed, generation.books.limiter.provider_rates
+        account, observed, rates = generation.policy.account, table.observed, generation.accounting.limiter.provider_rates
         is_repeating = False
         began_s = asked_s = monotonic()
         past: list[tuple[Attempt, Failure]] = []
@@ -102,7 +102,7 @@ class Attempts:
                 if following is None:
                     raise
                 at = following
-                generation.books.metrics.retries[attempt.provider.name] += 1
+                generation.accounting.metrics.retries[attempt.provider.name] += 1
                 is_repeating = attempts[at] is attempt
                 if is_repeating:
                     await self._wait_to_repeat(attempt, failed.failure, forward)
@@ -131,7 +131,7 @@ class Attempts:
         # From when the request came: what it tries again is still in flight with what came beside it.
         if failure.sent is not Sent.NOTHING or not failure.is_answer:
             self._table.end(attempt, failure, began_s, generation.policy.account)
-        generation.books.metrics.failures[attempt.provider.name, failure.reason] += 1
+        generation.accounting.metrics.failures[attempt.provider.name, failure.reason] += 1
         generation.note(failure)
 
     async def _following(
@@ -181,7 +181,7 @@ class Attempts:
     async def _ask(self, attempt: Attempt, forward: Forwarder, has_stream_options: bool) -> Exchange:
         """One request written and its response head read."""
         table, generation, context = self._table, forward.generation, forward.context
-        adapter = generation.adapter
+        adapter = generation.adapter if generation.adapters else None
         if adapter is None:
             resolved = table.resolve(attempt)
         else:
@@ -201,7 +201,7 @@ class Attempts:
         exchange: Exchange | None = None
         generation.asking(asked_s, secrets)
         try:
-            if problem := generation.books.journal.order.before_request(resolved.upstream.write_batch):
+            if problem := generation.accounting.journal.order.before_request(resolved.upstream.write_batch):
                 raise AttemptFailed(Failure(Kind.JOURNAL, Source.PROXY, Sent.NOTHING, detail=problem))
             head = b"%b%d\r\n%b%b\r\n" % (resolved.head, length, extra_head, generation.forwarded)
             exchange = await resolved.upstream.open(resolved.target, head, body)

@@ -11,9 +11,10 @@ from io import BytesIO
 
 from starlette.types import Receive
 
+from edge.limits.capacity import Held
 from edge.limits.live import LiveLimits
 from edge.limits.overload import Overload
-from edge.relay.context import Held, RequestContext
+from edge.relay.context import RequestContext
 from routing.plan.refusal import Denied, Refusal
 
 DISCARD_BYTES_MAX = 64 * 1024 * 1024
@@ -166,6 +167,9 @@ async def read_body(
     while (message := await receive())["type"] == "http.request":
         body: bytes = message.get("body", b"")
         more = message.get("more_body", False)
+        if len(body) == declared and not more and kept is None:
+            context.end_body()  # the usual case: one piece, as long as was said
+            return body
         context.receive_bytes(len(body))
         if context.received_bytes > bytes_max:
             raise too_large(bytes_max)

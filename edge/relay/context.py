@@ -17,28 +17,20 @@ import msgspec
 from starlette.types import Receive, Send
 
 from edge.downstream import Caller
+from edge.limits.capacity import Held
 from edge.limits.claim import LimitClaim
 from edge.relay.end_reason import CALLER_GONE, CancelReason
 from edge.relay.idempotency import IdempotencyClaim
 from edge.upstream import Exchange
 from routing.table.provider import Provider
+from routing.views.metadata import Explanation
+from routing.wire.headers import Arrival
 from usage.flavor import Flavor
 
 
-class Held(msgspec.Struct, eq=False):
-    """By one account: its requests under way, and the bytes of their bodies. `edge.relay.body` counts."""
-
-    account: str
-    requests: int = 0
-    body_bytes: int = 0
-
-
 class RequestContext(msgspec.Struct, eq=False):
-    """The clocks and claims of one request. Times are seconds of `time.monotonic`.
-
-    `caller` is there where the server offers that (`edge.downstream`). `flavor` is the API that was called. `cancel_reason` is
-    None while nothing ended it from outside; the first reason stands.
-    """
+    """The clocks and claims of one request; times are seconds of `time.monotonic`. `caller` is there where the server offers that
+    (`edge.downstream`). `flavor` is the API that was called."""
 
     receive: Receive
     send: Send
@@ -50,11 +42,17 @@ class RequestContext(msgspec.Struct, eq=False):
     sent_s: float
     """When the caller was last sent anything."""
     flavor: Flavor = Flavor.OPENAI
+    gen_id: str = ""
+    request_id: str = ""
+    """The caller's own, if it sent one that is well-formed."""
+    explanation: Explanation | None = None
+    """Where the caller wants to read how it was routed."""
     has_progress: bool = False
     """Whether a chunk went through since the last look, which sets both of these clocks."""
     exchange: Exchange | None = None
     """What is waited for, and so what a cancellation pokes."""
     cancel_reason: CancelReason | None = None
+    """None while nothing ended it from outside; the first reason stands."""
     is_reading_body: bool = False
     is_watched: bool = False
     """Whether its caller's leaving is heard (`edge.relay.watchdog`)."""
@@ -86,6 +84,13 @@ class RequestContext(msgspec.Struct, eq=False):
     watcher: "asyncio.Task[Any] | None" = None
     keep_alive: "Callable[[], Coroutine[Any, Any, None]] | None" = None
     """Sends a stream's caller a sign of life, while no provider is there yet whose exchange could be poked for it."""
+
+    def arrive(self, arrival: Arrival) -> None:
+        """Its head was read."""
+        if arrival.request_id is not None:
+            self.request_id = arrival.request_id
+        if arrival.metadata:
+            self.explanation = Explanation(arrival.metadata)
 
     # The request's body, and what it holds of the edge.
 
@@ -201,6 +206,13 @@ class RequestContext(msgspec.Struct, eq=False):
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         self.sending_since_s = 0.0
 
+    async def send_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """As `send_body`, for an answer that is small enough to go out at once."""
+        self.sent_s = self.sending_since_s = monotonic()
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+        self.sending_since_s = 0.0
+
     async def send_body(self, body: bytes, more_body: bool) -> None:
         """Send, and let the watchdog know since when that waits for the caller to read."""
         self.sent_s = self.sending_since_s = monotonic()
@@ -290,8 +302,8 @@ class RequestContext(msgspec.Struct, eq=False):
             self.caller.on_leave = None
 
 
-def begin(receive: Receive, send: Send, caller: Caller | None, now_s: float, flavor: Flavor) -> RequestContext:
-    """Of a request that begins in this task. The task is in no variable of who calls: it may keep the exception that ends it,
-    whose traceback would refer to them in a circle."""
-    task = asyncio.current_task() if caller is None else caller.task
-    return RequestContext(receive, send, caller, task, now_s, now_s, now_s, flavor)
+def begin(receive: Receive, send: Send, caller: Caller | None, drawn_id: str, flavor: Flavor) -> RequestContext:
+    """Of a request that begins in this task, now. The task is in no variable of who calls: it may keep the exception that ends
+    it, whose traceback would refer to them in a circle."""
+    task, now_s = asyncio.current_task() if caller is None else caller.task, monotonic()
+    return RequestContext(receive, send, caller, task, now_s, now_s, now_s, flavor, "gen-" + drawn_id, "req-" + drawn_id)

@@ -58,7 +58,7 @@ class Generation(msgspec.Struct, eq=False):
     nothing, then `turn_to` the next; and one `settle`, or `forgo` where there is no intent.
     """
 
-    books: AccountingContext
+    accounting: AccountingContext
     gen_id: str
     request_id: str
     policy: Policy
@@ -121,7 +121,7 @@ class Generation(msgspec.Struct, eq=False):
     def begin(self) -> None:
         """Write the intent. JournalUnavailable: nothing may be sent."""
         intent = self._intent()
-        self.books.journal.intent(intent)
+        self.accounting.journal.intent(intent)
         self.intent = intent
 
     def _intent(self) -> Intent:
@@ -147,7 +147,7 @@ class Generation(msgspec.Struct, eq=False):
     def forgo(self) -> None:
         """There is no intent, so there is nothing to settle: only the hold goes back."""
         self.is_settled = True
-        self.books.credit.settle(self.policy.purse, self.hold_nano, 0)
+        self.accounting.credit.settle(self.policy.purse, self.hold_nano, 0)
 
     @property
     def fit(self) -> Fit:
@@ -213,7 +213,7 @@ class Generation(msgspec.Struct, eq=False):
         if attempt.model.id == self.attempt.model.id:
             return True
         need = reserve(self.envelope, attempt.model)
-        credit, purse = self.books.credit, self.policy.purse
+        credit, purse = self.accounting.credit, self.policy.purse
         missing_nano = need.full_nano - self.hold_nano
         if missing_nano > 0:
             if credit.hold(purse, missing_nano):
@@ -293,8 +293,8 @@ class Generation(msgspec.Struct, eq=False):
         caller's, and at most what was held for it."""
         attempt = self.attempt
         self.abandoned += (Abandoned(attempt.provider.name, attempt.model.name, self.hold_nano),)
-        self.books.metrics.abandoned[attempt.provider.name] += 1
-        self.books.metrics.abandoned_nano[attempt.provider.name] += self.hold_nano
+        self.accounting.metrics.abandoned[attempt.provider.name] += 1
+        self.accounting.metrics.abandoned_nano[attempt.provider.name] += self.hold_nano
 
     def note(self, failure: Failure) -> None:
         """Why the attempt came to nothing, for the record and the answer's metadata."""
@@ -316,7 +316,7 @@ class Generation(msgspec.Struct, eq=False):
         counted = self.meter.completion_counted
         if counted > self.marked_tokens:
             self.marked_tokens = counted
-            self.books.journal.progress(self.gen_id, self.meter.tokens)
+            self.accounting.journal.progress(self.gen_id, self.meter.tokens)
 
     def charge(self) -> Bill:
         """What a settlement now would charge.
@@ -339,14 +339,15 @@ class Generation(msgspec.Struct, eq=False):
         self.is_settled = True
         if self.waiting_since_s:
             self._waited(now_s)
+        whole_s, first_byte_s = now_s - self.started_s, self.first_byte_s - self.started_s if self.first_byte_s else 0.0
         bill = self.charge()
         self.has_bought = end_reason == "completed" or bill.cost_nano > 0
-        books, attempt, intent = self.books, self.attempt, self.intent or self._intent()
+        accounting, attempt, intent = self.accounting, self.attempt, self.intent or self._intent()
         record = record_of(
             intent,
-            books.node,
-            books.epoch,
-            books.journal.next_seq(),
+            accounting.node,
+            accounting.epoch,
+            accounting.journal.next_seq(),
             tokens=bill.tokens,
             rates=bill.rates,
             cost_nano=bill.cost_nano,
@@ -354,8 +355,8 @@ class Generation(msgspec.Struct, eq=False):
             status=status,
             end_reason=end_reason,
             finish_reason=self.finish_reason,
-            latency_ms=int((now_s - self.started_s) * 1000),
-            ttft_ms=int((self.first_byte_s - self.started_s) * 1000) if self.first_byte_s else 0,
+            latency_ms=int(whole_s * 1000),
+            ttft_ms=int(first_byte_s * 1000),
             upstream_id=self.upstream_id,
             attempts=self.attempts,
             user_agent=self.user_agent,
@@ -367,15 +368,14 @@ class Generation(msgspec.Struct, eq=False):
             route=self.requested if self.requested != attempt.model.id else "",
             tried=self.tried,
         )
-        books.journal.settle(record)
-        books.credit.settle(intent.purse, self.hold_nano, bill.cost_nano)
+        accounting.journal.settle(record)
+        accounting.credit.settle(intent.purse, self.hold_nano, bill.cost_nano)
         if self.claim is not None:
             self.claim.settle(bill.tokens.prompt, bill.tokens.completion)
-        metrics = books.metrics
-        first_byte_s = self.first_byte_s - self.started_s if self.first_byte_s else 0.0
-        metrics.count(record, first_byte_s, max(now_s - self.started_s - self.upstream_s, 0.0))
-        if books.told is not None:
-            books.told(record)
+        metrics = accounting.metrics
+        metrics.count(record, first_byte_s, max(whole_s - self.upstream_s, 0.0))
+        if accounting.told is not None:
+            accounting.told(record)
         if bill.fault:
             metrics.claims.report(record.provider, bill.fault, now_s)
         if bill.upstream_cost_pico is not None:

@@ -19,6 +19,7 @@ from routing.wire.content_coding import GZIP_MAGIC
 from routing.wire.quiet import QUIET_BYTES_MAX
 
 BLANK_BYTES_MAX = 4_096
+_GZIP_BYTE = GZIP_MAGIC[:1]
 
 
 class Body:
@@ -63,7 +64,7 @@ class Body:
         if is_framed and head[:1] == b"\0":
             self._context.heard()
             return "stream", head
-        shape = shape_of(head) if head[:1] != GZIP_MAGIC[:1] else ""
+        shape = shape_of(head) if head[:1] != _GZIP_BYTE else ""
         is_decoded = False
         while head and not shape:
             if head.startswith(GZIP_MAGIC) and not is_decoded:

@@ -16,10 +16,11 @@ from typing import Any
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from edge.auth.authenticator import Authenticator, Deployment, check, unverifiable
+from edge.auth.authenticator import Authenticator, Deployment, check
 from edge.auth.client_address import FailedAuthentications
 from edge.auth.header import known_digest
 from edge.credit.accounting import AccountingContext
+from edge.credit.reservation import Reservations, Reserved
 from edge.downstream import CALLER
 from edge.journal import JournalUnavailable
 from edge.limits.fair_start import ASIDE_BYTES, LARGE_BYTES, Aside, FairStart
@@ -39,14 +40,13 @@ from edge.write_batch import WriteBatch
 from routing.failures.failure import AttemptFailed, Kind, Sent, status_of
 from routing.failures.provider_error import without_secrets
 from routing.metering.meter import Meter, estimate_prompt
-from routing.plan.credit import exhausted
 from routing.plan.plan import Attempt, Plan
 from routing.plan.refusal import Denied, Refusal, refusal_of
-from routing.plan.reserve import Reserve, allowance, bounds_of, reserve
+from routing.plan.reserve import allowance, bounds_of, reserve
 from routing.request.envelope import Envelope, Invalid, answered_by
 from routing.surfaces import CHAT, CallerRequest, Entry, Surface, surface_of
-from routing.surfaces.adapter import admit
-from routing.views.metadata import Explanation, in_object
+from routing.surfaces.adapter import Admitted, admit
+from routing.views.metadata import in_object
 from routing.wire.headers import Arrival, validate
 from usage.flavor import flavor_of
 from usage.protocol import Policy
@@ -58,6 +58,8 @@ BODY_BYTES_UNPAID = 65_536
 NONE: Mapping[str, Any] = {}
 LEAVING = Refusal(503, "draining", "this edge is being replaced; try again", retry_after_s=1.0)
 _STATUS_OF_CANCELLED = {CancelReason.BODY_TOO_SLOW: 408, CancelReason.DRAINING: 503}
+_BODY_TOO_SLOW = Refusal(408, "body_too_slow", "the body did not arrive in time; send it faster or make it smaller")
+_FAILED = Refusal(500, "internal_error", "this edge failed; the request id helps to find out why")
 _UNJOURNALED = Refusal(503, "journal_unavailable", "this edge cannot write its journal", retry_after_s=5.0)
 
 
@@ -67,7 +69,7 @@ class Relay:
     def __init__(
         self,
         table: Table,
-        books: AccountingContext,
+        accounting: AccountingContext,
         watch: Watchdog,
         ids: IdGenerator,
         in_flight: MemoryBudget,
@@ -76,14 +78,14 @@ class Relay:
         starts: FairStart | None = None,
         idempotency: IdempotencyKeys | None = None,
     ) -> None:
-        self._authenticator = Authenticator(books.credit, deployment or Deployment(), ids.clock)
-        self._limiter = books.limiter
+        self._authenticator = Authenticator(accounting.credit, deployment or Deployment(), ids.clock)
+        self._limiter = accounting.limiter
         self._failed = failed or FailedAuthentications()
         self._table = table
         self._entry = CHAT
         self._surface: Surface = surface_of(CHAT)
         self._attempts = Attempts(table)
-        self._books = books
+        self._accounting = accounting
         self._watch = watch
         self._ids = ids
         self._clock = ids.clock
@@ -91,6 +93,7 @@ class Relay:
         self._aside = Aside()
         self._starts = starts or FairStart(WriteBatch())
         self._idempotency = IdempotencyKeys() if idempotency is None else idempotency
+        self._reservations = Reservations(table, accounting, ids.clock)
 
     def on(self, entry: Entry) -> "Relay":
         """The same of another surface."""
@@ -99,40 +102,31 @@ class Relay:
         return other
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        drawn = self._ids.draw()
-        gen_id = "gen-" + drawn
-        now_s = monotonic()
-        caller = scope.get("extensions", NONE).get(CALLER)
-        context = begin(receive, send, caller, now_s, flavor_of(scope["path"]))
+        path = scope["path"]
+        context = begin(receive, send, scope.get("extensions", NONE).get(CALLER), self._ids.draw(), flavor_of(path))
         self._watch.contexts.add(context)
-        request_id, explanation = "req-" + drawn, None
         try:
-            arrival = self._arrive(scope)
-            if arrival.request_id is not None:
-                request_id = arrival.request_id
-            call = CallerRequest(scope["path"], scope["headers"], scope.get("query_string", b""))
-            explanation = Explanation(arrival.metadata) if arrival.metadata else None
-            await self._serve(arrival, call, gen_id, request_id, context, explanation)
+            arrival = self._arrive(scope, context)
+            await self._serve(arrival, CallerRequest(path, scope["headers"], scope.get("query_string", b"")), context)
         except Denied as denied:
-            self._books.metrics.count_refused(denied.refusal.status, denied.refusal.code)
+            self._accounting.metrics.count_refused(denied.refusal.status, denied.refusal.code)
             if denied.refusal.status == 401:
                 self._failed.note(scope, denied.refusal.message)
-            await self._tell(denied.refusal, context, denied.gen_id or gen_id, request_id, denied.headers, explanation)
+            await self._tell(denied.refusal, context, denied.gen_id, denied.headers)
             if context.is_reading_body or not context.body_bytes:
                 context.refuse_body()
                 await discard_body(receive)
         except CallerLeft:
-            self._books.metrics.count_refused(499)
+            self._accounting.metrics.count_refused(499)
         except asyncio.CancelledError:
             if context.cancel_reason is None:
                 raise
-            await self._interrupted(context, gen_id, request_id)
+            await self._interrupted(context)
         except Exception:
             # The outer ring: what we did not foresee is answered plainly, and never with a traceback.
-            log.exception("request %s failed", gen_id)
+            log.exception("request %s failed", context.gen_id)
             if not context.is_answered:
-                refusal = Refusal(500, "internal_error", "this edge failed; the request id helps to find out why")
-                await self._tell(refusal, context, gen_id, request_id)
+                await self._tell(_FAILED, context)
         finally:
             self._watch.end(context)
             self._in_flight.leave(context)
@@ -141,73 +135,81 @@ class Relay:
             if context.idempotency is not None:
                 context.idempotency.end()
 
-    def _arrive(self, scope: Scope) -> Arrival:
+    def _arrive(self, scope: Scope, context: RequestContext) -> Arrival:
         """What the head says. Denied: it is no head for us."""
         arrival = validate(scope["headers"], self._table.limits.now.header_count_max, scope.get("http_version", "1.1"))
         if isinstance(arrival, Refusal):
             raise Denied(arrival)
+        context.arrive(arrival)
         return arrival
 
     async def _tell(
-        self,
-        refusal: Refusal,
-        context: RequestContext,
-        gen_id: str,
-        request_id: str,
-        more: Sequence[tuple[bytes, bytes]] = (),
-        explanation: Explanation | None = None,
+        self, refusal: Refusal, context: RequestContext, gen_id: str = "", more: Sequence[tuple[bytes, bytes]] = ()
     ) -> None:
-        """A refusal, in the words of this surface's clients."""
+        """A refusal, in the words of this surface's clients. `gen_id`: of the generation it is about, if of another."""
         more = more if context.limits is None else context.limits.headers()
-        told = self._surface.told(refusal, context.flavor, request_id)
-        if explanation is not None:
-            told = told._replace(body=in_object(told.body, explanation.of_failure()))
-        await send_told(context.send, refusal, told, [*id_headers(gen_id, request_id), *more])
+        told = self._surface.told(refusal, context.flavor, context.request_id)
+        if context.explanation is not None:
+            told = told._replace(body=in_object(told.body, context.explanation.of_failure()))
+        await send_told(context.send, refusal, told, [*id_headers(gen_id or context.gen_id, context.request_id), *more])
 
-    async def _serve(
-        self,
-        arrival: Arrival,
-        call: CallerRequest,
-        gen_id: str,
-        request_id: str,
-        context: RequestContext,
-        explanation: Explanation | None,
-    ) -> None:
-        table, limits = self._table, self._table.limits.now
-        policy = self._books.credit.find(known_digest(arrival.authorization))
+    async def _serve(self, arrival: Arrival, call: CallerRequest, context: RequestContext) -> None:
+        """From the key to the end of the answer. Denied, CallerLeft."""
+        table, credit, caller = self._table, self._accounting.credit, context.caller
+        policy = credit.find(known_digest(arrival.authorization))
         if policy is None:
             policy = await self._authenticator.policy_of(arrival)
         check(policy, self._clock)
-        caller = context.caller
         if caller is not None and caller.is_gone:
             raise CallerLeft
         self._in_flight.enter(context, policy.account)
         is_late = self._starts.is_late(context.started_s)
         if is_late:
             await self._wait_for_start(policy, context)
-        credit = self._books.credit
-        if arrival.content_length is None or arrival.content_length > BODY_BYTES_UNPAID:
-            await self._see_to_credit(policy)
-        body = await read_body(context.receive, context, self._in_flight, limits.body_bytes_max, arrival.content_length)
-        try:
-            if arrival.idempotency_key is not None and await self._repeats(
-                arrival.idempotency_key, policy, call, body, gen_id, context
-            ):
-                return
-            if len(body) < ASIDE_BYTES:
-                envelope = self._surface.read(body, call)
-            else:
-                envelope = await self._aside.run(len(body), partial(self._surface.read, body, call))
-        except Invalid as invalid:
-            raise Denied(Refusal(400, invalid.code, invalid.message, param=invalid.param)) from None
+        length = arrival.content_length
+        if length is None or length > BODY_BYTES_UNPAID:
+            await self._reservations.see_to_credit(policy)
+        body = await read_body(context.receive, context, self._in_flight, table.limits.now.body_bytes_max, length)
+        if arrival.idempotency_key is not None and await self._repeats(arrival.idempotency_key, policy, call, body, context):
+            return
+        if len(body) < ASIDE_BYTES:
+            envelope = self._read(body, call)
+        else:
+            envelope = await self._aside.run(len(body), partial(self._read, body, call))
         if len(body) >= LARGE_BYTES:
             await self._starts.wait_for_large()
         if is_late and envelope.stream and caller is not None and caller.says_no_more:
             raise CallerLeft  # most likely; there is no time to find out
-        roll, sent = random.random(), envelope
+        envelope, admitted = self._plan(envelope, policy, context)
+        if isinstance(admitted, bytes):
+            context.answer()
+            await send_whole(context.send, 200, [JSON_TYPE, *id_headers(context.gen_id, context.request_id)], admitted)
+            return
+        attempts = admitted[0]
+        need = reserve(envelope, attempts[0].model)
+        if self._limiter.applies(policy, table.config):
+            attempts, need, claim = await self._reservations.limit(policy, envelope, attempts, need)
+            context.limit(claim)
+        reserved = Reserved(attempts, need, need.full_nano)
+        if not credit.hold(policy.purse, need.full_nano):
+            reserved = await self._reservations.hold(policy, envelope, attempts)
+        generation = self._generation(arrival, policy, envelope, admitted, reserved, context)
+        await self._answer(reserved.attempts, generation, context)
+
+    def _read(self, body: bytes, call: CallerRequest) -> Envelope:
+        """What of the request decides. Denied: it is none of this surface's."""
+        try:
+            return self._surface.read(body, call)
+        except Invalid as invalid:
+            raise Denied(_refusal_of(invalid)) from None
+
+    def _plan(self, envelope: Envelope, policy: Policy, context: RequestContext) -> tuple[Envelope, Admitted | bytes]:
+        """The request by the id that was meant, and who can serve it, in their order; or the answer, where a prompt is to be
+        counted and no provider does. Denied: nobody."""
+        table, explanation, roll = self._table, context.explanation, random.random()
         plan = table.plan(envelope, policy.models, context.started_s, roll, policy.account)
         if explanation is not None:
-            explanation.plan(partial(table.decision, sent, plan, roll))
+            explanation.plan(partial(table.decision, envelope, plan, roll))
         if isinstance(plan, Refusal):
             raise Denied(plan)
         if plan.model_id != envelope.model:
@@ -216,71 +218,69 @@ class Relay:
         if isinstance(admitted, Refusal):
             if self._entry.counts is None or (count := _estimated(self._entry, envelope, plan)) is None:
                 raise Denied(admitted)
-            context.answer()
-            await send_whole(context.send, 200, [JSON_TYPE, *id_headers(gen_id, request_id)], count)
-            return
-        attempts, fits, adapters = admitted
-        need, prompt = reserve(envelope, attempts[0].model), estimate_prompt(envelope, attempts[0].model)
+            return envelope, count
         if explanation is not None:
-            explanation.admit(attempts)
-        if self._limiter.applies(policy, table.config):
-            limiter, first, most = self._limiter, attempts[0], need.completion_max
-            claim = limiter.admit(policy, table.config, first.provider.name, prompt, most)
-            if claim is None:
-                attempts, claim = await limiter.admit_cold(policy, table.config, attempts, prompt, most)
-            context.limit(claim)
-            if attempts[0] is not first:
-                need, prompt = reserve(envelope, attempts[0].model), estimate_prompt(envelope, attempts[0].model)
-        first, hold_nano = attempts[0], need.full_nano
-        if not credit.hold(policy.purse, hold_nano):
-            attempts, need, hold_nano = await self._hold_cold(policy, envelope, attempts)
-        completion_max, cap = allowance(need, hold_nano)
-        trace = trace_of(arrival.forwarded) if arrival.forwarded else ""
+            explanation.admit(admitted[0])
+        return envelope, admitted
+
+    def _generation(
+        self,
+        arrival: Arrival,
+        policy: Policy,
+        envelope: Envelope,
+        admitted: Admitted,
+        reserved: Reserved,
+        context: RequestContext,
+    ) -> Generation:
+        """What is held becomes a generation, which ends with its one settlement."""
+        attempts, need, hold_nano = reserved
         attempt = attempts[0]
-        generation = Generation(
-            self._books,
-            gen_id,
-            request_id,
+        model, provider, forwarded, trace = attempt.model, attempt.provider, arrival.forwarded, ""
+        if forwarded and (trace := trace_of(forwarded)):
+            forwarded = onward(forwarded, context.gen_id)
+        completion_max, cap = allowance(need, hold_nano)
+        meter = Meter(
+            model.tariff,
+            estimate_prompt(envelope, model),
+            provider.usage_arithmetic,
+            bounds_of(need, completion_max),
+            envelope.tier,
+            envelope.cache_life,
+            hold_nano,
+            need.searches_min,
+            provider.trusts_served_tier,
+        )
+        if envelope.pieces is not None:
+            meter.expect(envelope.pieces, envelope.pieces_likely)
+        return Generation(
+            self._accounting,
+            context.gen_id,
+            context.request_id,
             policy,
-            answered_by(envelope, attempt.model.id),
+            answered_by(envelope, model.id),
             attempt,
             hold_nano,
             completion_max,
             context.started_s,
             self._clock.now_ms(),
             arrival.user_agent,
-            Meter(
-                attempt.model.tariff,
-                prompt if attempt is first else estimate_prompt(envelope, attempt.model),
-                attempt.provider.usage_arithmetic,
-                bounds_of(need, completion_max),
-                envelope.tier,
-                envelope.cache_life,
-                hold_nano,
-                need.searches_min,
-                attempt.provider.trusts_served_tier,
-            ),
-            onward(arrival.forwarded, gen_id) if trace else arrival.forwarded,
+            meter,
+            forwarded,
             cap,
-            fits,
-            adapters,
+            admitted[1],
+            admitted[2],
             trace=trace,
             claim=context.limits,
             requested=envelope.model,
-            explanation=explanation,
+            explanation=context.explanation,
             surface=self._entry.format,
             aside=self._aside,
         )
-        if envelope.pieces is not None:
-            generation.meter.expect(envelope.pieces, envelope.pieces_likely)
-        await self._answer(attempts, generation, context)
 
-    async def _repeats(
-        self, name: bytes, policy: Policy, call: CallerRequest, body: bytes, gen_id: str, context: RequestContext
-    ) -> bool:
+    async def _repeats(self, name: bytes, policy: Policy, call: CallerRequest, body: bytes, context: RequestContext) -> bool:
         """Whether it was answered with what its Idempotency-Key has bought before. Denied: it may not be carried out."""
         fingerprint = await self._aside.run(len(body), partial(fingerprint_of, call, body))
-        found = self._idempotency.claim(policy.digest, policy.account, name, fingerprint, gen_id, monotonic())
+        found = self._idempotency.claim(policy.digest, policy.account, name, fingerprint, context.gen_id, monotonic())
         if not isinstance(found, KeptAnswer):
             context.claim_idempotency(found)
             return False
@@ -294,41 +294,6 @@ class Relay:
         if has_waited and context.caller is not None and context.caller.is_gone:
             raise CallerLeft
 
-    async def _see_to_credit(self, policy: Policy) -> None:
-        """A large body of an account that has nothing is not even read, unless something here costs nothing. Denied."""
-        credit = self._books.credit
-        if self._table.config.has_free_models or credit.has_some(policy.purse):
-            return
-        answer = await credit.hold_cold(policy, 1, 1)
-        if answer.held_nano is not None:
-            credit.settle(policy.purse, answer.held_nano, 0)
-        elif answer.exhausted_by:
-            raise Denied(exhausted(None, answer.available_nano, answer.exhausted_by))
-        else:
-            raise Denied(unverifiable(answer.retry_after_s, answer.reason))
-
-    async def _hold_cold(
-        self, policy: Policy, envelope: Envelope, attempts: Sequence[Attempt]
-    ) -> tuple[Sequence[Attempt], Reserve, int]:
-        """The attempts from the first on that the credit pays for, its bounds, and the nano-dollars held: `full_nano`, or what
-        the credit gives above `least_nano`. Denied."""
-        cheapest: Reserve | None = None
-        asked: set[str] = set()
-        for number, attempt in enumerate(attempts):
-            if attempt.model.id in asked:
-                continue
-            asked.add(attempt.model.id)
-            need = reserve(envelope, attempt.model)
-            answer = await self._books.credit.hold_cold(policy, need.full_nano, need.least_nano)
-            if answer.held_nano is not None:
-                return attempts[number:], need, answer.held_nano
-            if not answer.exhausted_by:
-                check(self._books.credit.find(policy.digest) or policy, self._clock)  # it may have been revoked just now
-                raise Denied(unverifiable(answer.retry_after_s, answer.reason))
-            if cheapest is None or need.least_nano < cheapest.least_nano:
-                cheapest = need
-        raise Denied(exhausted(cheapest, answer.available_nano, answer.exhausted_by))
-
     async def _answer(self, attempts: Sequence[Attempt], generation: Generation, context: RequestContext) -> None:
         kind = StreamForwarder if generation.envelope.stream else BufferedForwarder
         forward: Forwarder = kind(generation, context, self._table.limits)
@@ -340,7 +305,7 @@ class Relay:
         except BaseException as problem:
             generation.forgo()
             if isinstance(problem, Invalid):
-                raise Denied(Refusal(400, problem.code, problem.message, param=problem.param)) from problem
+                raise Denied(_refusal_of(problem)) from problem
             if isinstance(problem, JournalUnavailable):
                 raise Denied(_UNJOURNALED) from problem
             raise
@@ -373,21 +338,25 @@ class Relay:
             if context.idempotency is not None and generation.has_bought:
                 context.idempotency.spend(monotonic())
 
-    async def _interrupted(self, context: RequestContext, gen_id: str, request_id: str) -> None:
+    async def _interrupted(self, context: RequestContext) -> None:
+        """It was cancelled from outside while it waited for no provider."""
         assert context.task is not None
         assert context.cancel_reason is not None
         context.task.uncancel()
         if context.exchange is not None:
             context.exchange.abort()
-        self._books.metrics.count_refused(_STATUS_OF_CANCELLED.get(context.cancel_reason, 499))
+        self._accounting.metrics.count_refused(_STATUS_OF_CANCELLED.get(context.cancel_reason, 499))
         if context.cancel_reason is CancelReason.BODY_TOO_SLOW:
-            refusal = Refusal(408, "body_too_slow", "the body did not arrive in time; send it faster or make it smaller")
-            await self._tell(refusal, context, gen_id, request_id)
+            await self._tell(_BODY_TOO_SLOW, context)
         elif context.cancel_reason is CancelReason.DRAINING and not context.is_answered:
-            await self._tell(LEAVING, context, gen_id, request_id)
+            await self._tell(LEAVING, context)
 
 
 def _estimated(entry: Entry, envelope: Envelope, plan: Plan) -> bytes | None:
     from routing.surfaces.estimated_count import estimated_count
 
     return estimated_count(entry, envelope, plan)
+
+
+def _refusal_of(invalid: Invalid) -> Refusal:
+    return Refusal(400, invalid.code, invalid.message, param=invalid.param)

@@ -342,7 +342,7 @@ class StreamForwarder:
             return
         if metadata is not None:
             sent = in_stream(sent, metadata)
-        if (journal := self.generation.books.journal).is_strict:
+        if (journal := self.generation.accounting.journal).is_strict:
             await journal.durable()
         if not self.is_open:
             await self._open()

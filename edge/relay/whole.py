@@ -154,13 +154,13 @@ class BufferedForwarder:
             generation.settle("cancelled", 499, monotonic())
         else:
             generation.settle("completed", exchange.status, monotonic())
-        if (journal := generation.books.journal).is_strict and not context.has_left:
+        if (journal := generation.accounting.journal).is_strict and not context.has_left:
             await journal.durable()
         headers = to_downstream(
             exchange.headers, generation.gen_id.encode(), generation.request_id.encode(), generation.ignored, is_stream=False
         )
-        if generation.adapter is not None:
-            headers = self._own_headers(headers, generation.adapter)
+        if generation.adapters and (adapter := generation.adapter) is not None:
+            headers = self._own_headers(headers, adapter)
         if (metadata := generation.metadata()) is not None:
             if self._content_type:
                 headers += as_header(metadata)
@@ -197,7 +197,11 @@ class BufferedForwarder:
 
 async def send_in_pieces(context: RequestContext, status: int, headers: Headers, body: bytes) -> None:
     """Piece by piece, so that a caller who takes none of them is noticed (`Watchdog`), whatever the server keeps to itself."""
-    await context.send_head(status, [*headers, (b"content-length", b"%d" % len(body))])
+    headers = [*headers, (b"content-length", b"%d" % len(body))]
+    if len(body) <= PIECE_BYTES:
+        await context.send_whole(status, headers, body)
+        return
+    await context.send_head(status, headers)
     for begin in range(0, len(body), PIECE_BYTES):
         end = begin + PIECE_BYTES
         await context.send_body(body[begin:end], more_body=end < len(body))

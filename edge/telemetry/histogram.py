@@ -1,6 +1,7 @@
 """Cumulative buckets over fixed bounds, each with the trace of the last request that fell into it, if it had one."""
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 from typing import Final
@@ -30,8 +31,8 @@ class Histogram:
     def observe(self, values: Iterable[float]) -> None:
         """So many were seen, each in its bucket."""
         counts, kept = self.counts, tuple(values)
-        for at in map(self._place, kept):
-            counts[at] += 1
+        for at, seen in Counter(map(self._place, kept)).items():
+            counts[at] += seen
         self.total += sum(kept)
 
     def show(self, value: float, trace_id: str, seen_s: float) -> None:

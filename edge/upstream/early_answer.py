@@ -1,6 +1,6 @@
 """Reading what a provider still said when it closed while we wrote: a refusal that came before the whole body was read.
 
-Rule: whoever keeps a twin closes it, or the provider never sees our side close.
+Rule: whoever keeps one closes it, or the provider never sees our side close.
 Strategy: a failed write makes asyncio close the socket at once, unread bytes and all; Linux would still give them out. A
 duplicate of the descriptor keeps the socket alive until they are read. Under TLS they go through the connection's own TLS object.
 Limits: only for large bodies: small ones are written before an answer can come. At most `BYTES_MAX` are read.

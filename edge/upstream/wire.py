@@ -38,6 +38,7 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "born_s",
         "drained",
+        "early_answer",
         "exchange",
         "idle_limit_s",
         "idle_since_s",
@@ -48,7 +49,6 @@ class UpstreamConnection(asyncio.Protocol):
         "owner",
         "poller",
         "transport",
-        "twin",
         "uses",
         "wrote_s",
     )
@@ -65,7 +65,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchange: WireExchange | None = None
         self.drained: asyncio.Future[None] | None = None
         self.on_first_release: Callable[[], None] | None = None
-        self.twin: EarlyAnswer | None = None
+        self.early_answer: EarlyAnswer | None = None
         self.is_lost = False
         self.is_writing = False
         self.uses = 0
@@ -95,11 +95,11 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
         self.owner.forget(self)
-        if self.twin is not None and exc is not None:
-            self._salvage(self.twin)
+        if self.early_answer is not None and exc is not None:
+            self._salvage(self.early_answer)
         if self.exchange is not None:
             self.exchange.end(exc)
-        self._close_twin()
+        self._close_early_answer()
         self.resume_writing()
 
     def pause_writing(self) -> None:
@@ -130,7 +130,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_writing = True
         self.wrote_s = self.loop.time()
         with contextlib.suppress(OSError):
-            self.twin = EarlyAnswer(self.transport)
+            self.early_answer = EarlyAnswer(self.transport)
         try:
             batch = self.owner.write_batch
             batch.write(self.transport, head, exchange)
@@ -152,7 +152,7 @@ class UpstreamConnection(asyncio.Protocol):
     def release(self, is_reusable: bool, headers: list[Header]) -> None:
         """The exchange is complete."""
         self.exchange = None
-        self._close_twin()
+        self._close_early_answer()
         if self.uses == 1:
             self._learn(headers)
         if is_reusable and not self.is_writing:
@@ -184,19 +184,19 @@ class UpstreamConnection(asyncio.Protocol):
         """Close at once. Not `transport.close()`: that waits for unsent bytes and for the peer's TLS farewell."""
         self.exchange = None
         self.is_lost = True
-        self._close_twin()
+        self._close_early_answer()
         self.transport.abort()
         self.resume_writing()
 
-    def _salvage(self, twin: EarlyAnswer) -> None:
-        for data in twin.remains():
+    def _salvage(self, early_answer: EarlyAnswer) -> None:
+        for data in early_answer.remains():
             if self.exchange is not None:
                 self.exchange.feed(data)
 
-    def _close_twin(self) -> None:
-        if self.twin is not None:
-            self.twin.close()
-            self.twin = None
+    def _close_early_answer(self) -> None:
+        if self.early_answer is not None:
+            self.early_answer.close()
+            self.early_answer = None
 
 
 def pieces(body: Sequence[bytes | memoryview]) -> Iterator[memoryview]:

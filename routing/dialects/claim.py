@@ -170,9 +170,9 @@ def read_claim(usage: bytes | Raw) -> Claim | None:
     return claim
 
 
-def merged(before: Claim | None, claim: Claim) -> Claim:
+def merged(before: Claim, claim: Claim) -> Claim:
     """The last word of each member; a claim that counts nothing has no word."""
-    if before is None or (claim.is_plain and before.is_plain):
+    if claim.is_plain and before.is_plain:
         return claim
     return before if claim.is_empty else _last_words(before, claim)
 

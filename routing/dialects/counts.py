@@ -90,10 +90,10 @@ _SAYS_NOTHING = tuple(
 def _agreed(claim: Claim) -> Counts | None:
     """The usual case, which is most of all: OpenAI's names, counts that agree with their total, parts inside of their wholes."""
     prompt, completion, total = claim.prompt_tokens, claim.completion_tokens, claim.total_tokens
-    if not (type(prompt) is type(completion) is type(total) is int and total == prompt + completion <= COUNT_MAX):
+    if type(prompt) is not int or type(completion) is not int or total != prompt + completion or type(total) is not int:
         return None
     inputs, outputs = claim.prompt_tokens_details, claim.completion_tokens_details
-    if prompt < 1 or completion < 0 or claim != Claim(prompt, completion, total, inputs, outputs):
+    if prompt < 1 or completion < 0 or total > COUNT_MAX or claim != Claim(prompt, completion, total, inputs, outputs):
         return None
     if (not inputs or inputs in _SAYS_NOTHING) and (not outputs or outputs in _SAYS_NOTHING):
         tokens = Tokens(prompt, completion)

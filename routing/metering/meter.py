@@ -150,7 +150,7 @@ class Meter(msgspec.Struct, eq=False):
         claim = read_claim(usage)
         if claim is None or (self._claim is not None and claim.is_empty):
             return 0
-        self._claim, self._last = merged(self._claim, claim), claim
+        self._claim, self._last = claim if self._claim is None else merged(self._claim, claim), claim
         self._text = usage
         self._bill = None
         completion = claim.completion

@@ -73,8 +73,13 @@ class Routes:
         `models_allowed` are the model ids, or prefixes ending in `*`, that the caller's key may use; empty means all. `kept` is
         the target that this conversation stays with, where its route is sticky.
         """
-        row = self._row_now(model_id, models_allowed, roll, situation, speeds, kept)
-        return row if isinstance(row, Refusal) else turned(row, health, now_s, roll, account)
+        row = self._rows.get(model_id)
+        if models_allowed or not isinstance(row, PlanRow):
+            row = self._row_now(model_id, models_allowed, roll, situation, speeds, kept)
+            if isinstance(row, Refusal):
+                return row
+        # The usual case: an id with one way to go, and nothing closed.
+        return turned(row, health, now_s, roll, account) if health or len(row.plans) > 1 else row.plans[0]
 
     def plan_with(
         self,

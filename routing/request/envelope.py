@@ -8,7 +8,7 @@ Limits: parameters are checked as far as DESIGN documents them; everything else 
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -144,8 +144,9 @@ def read(body: bytes) -> Envelope:
     max_tokens, other_max_tokens = read_value("max_tokens"), read_value("max_completion_tokens")
     if other_max_tokens is not None:
         max_tokens = other_max_tokens if max_tokens is None else min(max_tokens, other_max_tokens)
-    wanted = _options(members, prompt)
-    preferences = read_preferences(members) if not members.keys().isdisjoint(_TO_ROUTER) else None
+    special = members.keys() - _ORDINARY
+    wanted = _options(members, special, prompt) if special or prompt is not EMPTY else None
+    preferences = read_preferences(members) if special and not special.isdisjoint(_TO_ROUTER) else None
     if wanted is None and preferences is None and usage is None and prompt is EMPTY:
         # As most are: a text, and nothing that is a matter of its own.
         return Envelope(
@@ -181,8 +182,7 @@ def _longest(lives: Collection[str]) -> str:
     return "12h" if "12h" in lives else "1h" if "1h" in lives else ""
 
 
-def _options(members: Members, prompt: Prompt) -> Options | None:
-    special = members.keys() - _ORDINARY
+def _options(members: Members, special: Set[str], prompt: Prompt) -> Options | None:
     if not special and prompt.state is None and not prompt.cache_lives:
         return None
     options = read_options(members, special)

@@ -6,6 +6,7 @@ Rule: what no entry can price, and what refers to another router's affairs, is r
 """
 
 import re
+from collections.abc import Set
 from typing import Any, Final
 
 import msgspec
@@ -63,7 +64,7 @@ def _value(name: str, raw: bytes | Raw) -> Any:
     return value
 
 
-def read_options(members: Members, names: frozenset[str] | set[str]) -> Options:
+def read_options(members: Members, names: Set[str]) -> Options:
     """The options among `names`, which are those of the members that are not ordinary. Invalid."""
     options = Options()
     for name in names:

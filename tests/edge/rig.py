@@ -312,8 +312,8 @@ class Rig:
         self.credit = Credit("n", epoch, self.collector, self.tasks, limiter=self.limiter, wait_s=PATIENCE_S)
         self._asking = self.tasks.spawn("limits", self.limiter.reports.run(self.credit.poll))
         self.metrics = Metrics()
-        books = AccountingContext("n", epoch, self.journal, self.credit, self.metrics, self.limiter)
-        self.relay = Relay(self.table, books, self.watch, IdGenerator(), self.in_flight)
+        accounting = AccountingContext("n", epoch, self.journal, self.credit, self.metrics, self.limiter)
+        self.relay = Relay(self.table, accounting, self.watch, IdGenerator(), self.in_flight)
         return self
 
     async def __aexit__(self, *exc: object) -> None:

@@ -99,8 +99,9 @@ class Log:
             raise OSError(f"short write: {written} of {size} bytes")
         self.position += size
         self.bytes += size
-        self.head.bytes += size
-        if self.head.bytes >= self._roll_at:
+        head = self.head
+        head.bytes += size
+        if head.bytes >= self._roll_at:
             self._roll()
 
     def close_full(self) -> None:

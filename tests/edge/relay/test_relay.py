@@ -330,6 +330,20 @@ async def test_caller_whose_server_holds_the_head_back_is_dropped(rig: Rig) -> N
     assert [(record.end_reason, record.status) for record in rig.records] == [("cancelled", 499)]
 
 
+@pytest.mark.parametrize("part", ["start", "body"])
+async def test_caller_who_takes_nothing_of_a_whole_answer_is_dropped(rig: Rig, part: str) -> None:
+    """An answer that goes out at once has the reader's clock on it, too; it is charged, for it was complete."""
+    rig.stage.plays = [Play(200, JSON, [ANSWER])]
+    task = await held_at(rig, rig.caller(), part)
+    rig.look(29.0)
+    await asyncio.sleep(0)
+    assert not task.done()
+    rig.look(31.0)
+    await task
+    assert [(record.end_reason, record.cost_nano) for record in rig.records] == [("completed", COST_NANO)]
+    assert not rig.watch.contexts
+
+
 async def test_provider_that_falls_silent_is_given_up(rig: Rig) -> None:
     """The idle clock ends a stream with an error chunk, after comments have kept the caller's side alive."""
     play = Play(200, SSE, [chunk("one")], ends=False)

@@ -196,7 +196,7 @@ async def test_descriptors_balanced(native: NativeUpstream) -> None:
     async with Peer(answering(OK)) as peer:
         await fetch(native, target_of(peer), LARGE)
         (connection,) = native.connections
-        assert connection.twin is None
+        assert connection.early_answer is None
 
 
 async def test_race_past_silent_address() -> None:

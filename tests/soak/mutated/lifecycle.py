@@ -17,8 +17,14 @@ MUTATIONS = (
     ),
     Mutation(
         "edge/relay/context.py",
-        '        self.sent_s = self.sending_since_s = monotonic()\n        await self.send({"type": "http.response.start"',
-        '        self.sent_s = monotonic()\n        await self.send({"type": "http.response.start"',
+        'a server may have it wait, too."""\n        self.sent_s = self.sending_since_s = monotonic()',
+        'a server may have it wait, too."""\n        self.sent_s = monotonic()',
+        _RELAY,
+    ),
+    Mutation(
+        "edge/relay/context.py",
+        'small enough to go out at once."""\n        self.sent_s = self.sending_since_s = monotonic()',
+        'small enough to go out at once."""\n        self.sent_s = monotonic()',
         _RELAY,
     ),
     # Lifecycle: what is released, ended and heard.

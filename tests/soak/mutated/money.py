@@ -146,8 +146,8 @@ MUTATIONS = (
     ),
     Mutation(
         "edge/relay/generation.py",
-        "books.credit.settle(intent.purse, self.hold_nano, bill.cost_nano)",
-        "books.credit.settle(intent.purse, self.hold_nano, 0)",
+        "accounting.credit.settle(intent.purse, self.hold_nano, bill.cost_nano)",
+        "accounting.credit.settle(intent.purse, self.hold_nano, 0)",
         "tests/edge/relay/test_lifecycle.py",
     ),
     Mutation("edge/relay/generation.py", "        if self.is_settled:\n            return\n", "", f"{_RELAY} {_FIRST}"),
@@ -177,8 +177,8 @@ MUTATIONS = (
     ),
     Mutation(
         "edge/relay/attempts.py",
-        "if problem := generation.books.journal.order.before_request(resolved.upstream.write_batch):",
-        "if problem := generation.books.journal.failure:",
+        "if problem := generation.accounting.journal.order.before_request(resolved.upstream.write_batch):",
+        "if problem := generation.accounting.journal.failure:",
         _RELAY,
     ),
     Mutation("edge/write_batch.py", "if not self.takes_answers:", "if False:", _BATCH),
