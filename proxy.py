@@ -1,6 +1,6 @@
 """Tollway on one screen: settings → collector → node → routes. Run by `tollway serve`, or `granian --interface asgi proxy:app`.
 
-Life of a request: `Front` → `Relay` (key, body, plan, reserve, intent) → `Attempts` → a forwarder, settling before the last byte.
+Life of a request: edge/endpoints `Front` → edge/relay `Relay` (key, body, plan, reserve, intent) → `Attempts` → a forwarder.
 """
 
 import sys
@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from edge import cli
 from edge.collector_client.remote import remote_collector
 from edge.data_folder import locked, node_name
-from edge.endpoints.front import IN_WORDS, Front
+from edge.endpoints.front import EXCEPTION_HANDLERS, Front
 from edge.endpoints.routes import routes
 from edge.process import CollectorSide, Edge
 from edge.settings import Settings
@@ -35,11 +35,11 @@ def collector_of(settings: Settings, name: str) -> AbstractAsyncContextManager[C
 async def lifespan(app: Starlette) -> AsyncIterator[dict[str, object]]:
     settings = Settings.read()
     with locked(settings.data):
-        async with collector_of(settings, name := node_name(settings)) as collector, edge.run(settings, name, collector) as parts:
-            yield parts
+        async with collector_of(settings, name := node_name(settings)) as collector, edge.run(settings, name, collector) as state:
+            yield state
 
 
-app = Front(Starlette(routes=routes(edge), lifespan=lifespan, exception_handlers=IN_WORDS), edge)
+app = Front(Starlette(routes=routes(edge), lifespan=lifespan, exception_handlers=EXCEPTION_HANDLERS), edge)
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from edge.auth.authenticator import Authenticator, Deployment
 from edge.auth.client_address import FailedAuthentications
 from edge.clock import Clock
+from edge.collector_client.session import CollectorSession
 from edge.collector_client.shipper import Shipper
 from edge.credit.accounting import AccountingContext
 from edge.credit.credit import COLD_WAIT_S, Credit
@@ -212,11 +213,8 @@ class Node:
         journal.join(self.write_batch)
         self.journal = journal
         self.credit = credit = Credit(
-            self.name,
-            booted.epoch,
-            self._collector,
+            CollectorSession(self.name, booted.epoch, self._collector, self._fenced),
             tasks,
-            on_fenced=self._fenced,
             key_version=booted.key_version,
             on_contact=lambda: shipper.resume(),
             unix=self.clock,

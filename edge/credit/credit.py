@@ -21,7 +21,7 @@ from edge.credit.acquire import HoldAnswer, PendingAcquire
 from edge.credit.wallet import RIDE_S, Wallet
 from edge.limits.limiter import RateLimiter
 from edge.tasks import Tasks
-from usage.protocol import Ack, Acquire, Acquired, CollectorClient, Policy, Unreachable
+from usage.protocol import Ack, Acquire, Acquired, Policy, Unreachable
 from usage.record import UsageRecord
 
 COLD_WAIT_S = 0.5
@@ -45,14 +45,10 @@ class Credit:
 
     def __init__(
         self,
-        node: str,
-        epoch: int,
-        collector: CollectorClient,
+        session: CollectorSession,
         tasks: Tasks,
         clock: Callable[[], float] = time.monotonic,
         *,
-        on_fenced: Callable[[], None] | None = None,
-        salt: str = "",
         key_version: int = 0,
         on_contact: Callable[[], None] = lambda: None,
         unix: Clock | None = None,
@@ -61,11 +57,11 @@ class Credit:
         wait_s: float = COLD_WAIT_S,
     ) -> None:
         self._limiter, self._pause, self._wait_s = limiter or RateLimiter(clock), pause, wait_s
-        self._session = CollectorSession(node, epoch, collector, on_fenced, salt)
-        self.acquire_s = self._session.acquire_s
+        self._session = session
+        self.acquire_s = session.acquire_s
         self._tasks = tasks
         self._clock, self._unix = clock, unix or Clock()
-        self._key_cache = KeyCache(self._session, tasks, clock, wait_s)
+        self._key_cache = KeyCache(session, tasks, clock, wait_s)
         self.find = self._key_cache.find
         """The policy of a key that was looked up before, without asking."""
         self._wallets: dict[str, Wallet] = {}

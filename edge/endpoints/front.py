@@ -139,7 +139,7 @@ async def failed(request: Request, problem: Exception) -> Response:
     return Response(_FAILED.body(flavor_of(request.scope["path"])), 500, media_type="application/json")
 
 
-IN_WORDS = {404: not_found, Exception: failed}
+EXCEPTION_HANDLERS = {404: not_found, Exception: failed}
 """For Starlette's `exception_handlers`: in the words of the API that was called."""
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Literal, cast
 
+from edge.collector_client.session import CollectorSession
 from edge.credit.accounting import AccountingContext
 from edge.credit.credit import Credit
 from edge.downstream import CALLER
@@ -309,7 +310,7 @@ class Rig:
         self.journal = Journal.open(str(self._folder / "journal"), "n", epoch, durability=self._durability)
         self.journal.join(self.batch)
         self.limiter = RateLimiter()
-        self.credit = Credit("n", epoch, self.collector, self.tasks, limiter=self.limiter, wait_s=PATIENCE_S)
+        self.credit = Credit(CollectorSession("n", epoch, self.collector), self.tasks, limiter=self.limiter, wait_s=PATIENCE_S)
         self._asking = self.tasks.spawn("limits", self.limiter.reports.run(self.credit.poll))
         self.metrics = Metrics()
         accounting = AccountingContext("n", epoch, self.journal, self.credit, self.metrics, self.limiter)

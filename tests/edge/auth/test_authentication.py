@@ -15,6 +15,7 @@ from edge.auth.client_address import FailedAuthentications, client_of
 from edge.auth.key_cache import AT_ONCE_MAX, UNMARKED_SHARE, WAITING_MAX
 from edge.clock import Clock
 from edge.collector_client.http import httpx_errors
+from edge.collector_client.session import CollectorSession
 from edge.credit.credit import Credit
 from edge.endpoints.account import READS_MAX, READS_SHARE, Authenticated
 from edge.settings import PRIVATE_NETWORKS
@@ -45,7 +46,7 @@ class House:
         self.office.open_account("acct", 10**9)
         epoch = self.office.boot(Boot("n", "boot")).epoch
         self.tasks = Tasks()
-        self.credit = Credit("n", epoch, ScriptedCollector(self.office), self.tasks, wait_s=PATIENCE_S)
+        self.credit = Credit(CollectorSession("n", epoch, ScriptedCollector(self.office)), self.tasks, wait_s=PATIENCE_S)
         self.asked: list[Acquire] = []
         self.gate = asyncio.Event()
         self.gate.set()

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from edge.collector_client.session import CollectorSession
 from edge.credit.credit import Credit
 from edge.tasks import Tasks
 from tests.collectors import ScriptedCollector
@@ -49,7 +50,7 @@ class House:
             self.policies[purse.name] = office.add_key(f"d-{purse.name}", purse.name, f"k-{purse.name}")
         self.purses = purses
         self.epoch = office.boot(Boot("n1", "b")).epoch
-        self.credit = Credit("n1", self.epoch, self.collector, Tasks(), lambda: self.now_s, wait_s=PATIENCE_S)
+        self.credit = Credit(CollectorSession("n1", self.epoch, self.collector), Tasks(), lambda: self.now_s, wait_s=PATIENCE_S)
 
     async def live(self, seconds: float, cost_nano: int = COST_NANO, hold_nano: int = HOLD_NANO) -> None:
         until_s = self.now_s + seconds

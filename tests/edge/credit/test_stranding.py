@@ -15,6 +15,7 @@ import pytest
 from collector.leasing.recall import LIVING_MS
 from collector.service import Collector
 from collector.store.sqlite import SqliteStore
+from edge.collector_client.session import CollectorSession
 from edge.credit.credit import POLL_S, Credit
 from edge.tasks import Tasks
 from tests.collector.facts import Caller, make_caller, make_fact
@@ -35,7 +36,7 @@ class Edge:
 
     def __init__(self, name: str, link: CollectorClient, epoch: int, tasks: Tasks) -> None:
         self.name, self.epoch, self.link = name, epoch, link
-        self.credit = Credit(name, epoch, link, tasks, wait_s=PATIENCE_S)
+        self.credit = Credit(CollectorSession(name, epoch, link), tasks, wait_s=PATIENCE_S)
         self.runner = tasks.spawn("credit", self.credit.run())
         self._seq = 0
         self._shipping = asyncio.Lock()

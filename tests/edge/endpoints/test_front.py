@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edge.endpoints.front import IN_WORDS, Front, PathEndpoint, has_key, tidy
+from edge.endpoints.front import EXCEPTION_HANDLERS, Front, PathEndpoint, has_key, tidy
 from edge.relay.responses import send_whole
 
 pytestmark = pytest.mark.anyio
@@ -59,7 +59,7 @@ class Behind:
 
 
 def front(paid: Mapping[str, ASGIApp], routes: list[Route]) -> Front:
-    return Front(Starlette(routes=routes, exception_handlers=IN_WORDS), Behind(paid))
+    return Front(Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS), Behind(paid))
 
 
 async def call(router: Front, path: str, method: str = "GET", headers: tuple[Header, ...] = (HOST,)) -> list[Message]:
