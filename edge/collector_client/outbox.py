@@ -1,22 +1,16 @@
-"""One outbox on its way to the collector: where it goes on, how much is taken at once, how long to wait after a failure."""
+"""One outbox on its way to the collector: where it goes on, and how much is taken at once."""
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterable
 from typing import Protocol
 
 from edge.journal.recovery.old_epoch import lost_record
+from usage.protocol import Ack, Acquire
 from usage.record import UsageRecord
 
 log = logging.getLogger("tollway.shipper")
 BATCH_RECORDS_MAX = 1_000
 BATCH_BYTES_MAX = 512 << 10
-BACKOFF_FIRST_S = 0.5
-BACKOFF_MAX_S = 60.0
-RETRY_AFTER_MAX_S = 300.0
-
-Pause = Callable[[float, asyncio.Event], Awaitable[None]]
-"""(seconds, event): return when the event is set or the time is over."""
 
 
 class Outbox(Protocol):
@@ -35,18 +29,17 @@ class Outbox(Protocol):
     async def ack(self, acked_through: int) -> None: ...
 
 
-async def pause(delay_s: float, event: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(delay_s):
-            await event.wait()
-    except TimeoutError:
-        pass
+class LeaseHolder(Protocol):
+    """Whose leases pay for what is shipped, and which what is shipped renews (`edge.credit.credit.Credit`)."""
 
+    def renewals(self) -> tuple[Acquire, ...]:
+        """The asks that ride on the batch which is made now."""
 
-def backoff_s(failures: int, roll: float, retry_after_s: float | None) -> float:
-    """Full jitter below 0.5, 1, 2 … 60 seconds; never sooner than the collector asked for."""
-    jitter_s = roll * min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(failures - 1, 16))
-    return jitter_s + min(retry_after_s or 0.0, RETRY_AFTER_MAX_S)
+    def on_ack(self, ack: Ack) -> None:
+        """What the batch brought."""
+
+    def unsettle(self, records: Iterable[UsageRecord]) -> None:
+        """The collector will never charge these."""
 
 
 class OutboxCursor:

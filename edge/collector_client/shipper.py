@@ -14,12 +14,12 @@ is halved.
 
 import asyncio
 import logging
-import random
 import time
 from collections import deque
 from collections.abc import Callable
 
-from edge.collector_client.outbox import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, OutboxCursor, Pause, backoff_s, pause
+from edge.collector_client.backoff import Backoff
+from edge.collector_client.outbox import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, LeaseHolder, OutboxCursor
 from edge.journal.journal import Journal
 from edge.journal.recovery.dead_letters import DeadLetter, DeadLetters
 from edge.journal.recovery.old_epoch import OldEpoch
@@ -45,44 +45,35 @@ class Shipper:
         journal: Journal,
         collector: CollectorClient,
         tasks: Tasks,
+        credit: LeaseHolder,
         *,
-        on_ack: Callable[[Ack], None] = lambda ack: None,
-        renewals: Callable[[], tuple[Acquire, ...]] = tuple,
-        on_refused: Callable[[Refused], None] = lambda refusal: None,
-        on_rejected: Callable[[list[UsageRecord]], None] = lambda records: None,
         limiter: RateLimiter | None = None,
         ship_interval_s: float = 1.0,
         tell_s: float = TELL_S,
         clock: Callable[[], float] = time.monotonic,
         unix_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-        dice: Callable[[], float] = random.random,
-        pause: Pause = pause,
+        backoff: Backoff | None = None,
     ) -> None:
         self.batches_total = 0
         self.records_total = 0
         self.failures_total = 0
         self.rejected_total = 0
         self.shortened_total = 0
-        self.renewals = renewals
-        self.on_ack = on_ack
         self.dead_letters = DeadLetters(journal.disk, f"{journal.node_folder}/dead.log")
         self._journal = journal
         self._collector = collector
         self._tasks = tasks
-        self._on_refused = on_refused
-        self._on_rejected = on_rejected
+        self._credit = credit
         self._limiter = limiter or RateLimiter()
         self._interval_s = ship_interval_s
         self._clock = clock
         self._unix_ms = unix_ms
-        self._dice = dice
-        self._pause = pause
+        self._backoff = backoff or Backoff()
         self._own = OutboxCursor(journal, clock())
         self._told_s = clock()
         self._tell_s = tell_s
         self._old: deque[OutboxCursor] = deque()
         self._is_old_turn = False
-        self._failures = 0
         self.left = ""
         """What `drain` left for the next start."""
         self.problem = ""
@@ -101,7 +92,7 @@ class Shipper:
         journal.on_shippable = self._look
 
     def __repr__(self) -> str:
-        return f"<Shipper {self._journal!r} old={len(self._old)} failures={self._failures}>"
+        return f"<Shipper {self._journal!r} old={len(self._old)} failures={self._backoff.failures}>"
 
     @property
     def failing_s(self) -> float:
@@ -123,8 +114,8 @@ class Shipper:
 
     def resume(self) -> None:
         """The collector can be reached again: what waits because it could not goes now."""
-        if self._failures:
-            self._failures = 0
+        if self._backoff.failures:
+            self._backoff.recover()
             self._wake.set()
             self._urgent.set()
 
@@ -144,7 +135,7 @@ class Shipper:
                 self._note(f"the journal cannot be read: {error}")
                 delay_s = self._wait_s(None)
             if delay_s:
-                await self._pause(delay_s, self._urgent)
+                await self._backoff.pause(delay_s, self._urgent)
                 self._urgent.clear()
 
     async def flush(self, timeout_s: float) -> bool:
@@ -228,7 +219,7 @@ class Shipper:
         if self._is_own_due():
             records = self._own.read() if self._own.waiting > 0 else []
             self._own.shipped_s = self._clock()
-            renew = () if self._is_fenced else self.renewals()
+            renew = () if self._is_fenced else self._credit.renewals()
             if records or renew or self._clock() - self._told_s >= self._tell_s:
                 return await self._ship(self._own, records, renew)
         if self._old:
@@ -236,7 +227,7 @@ class Shipper:
         if self._own.waiting <= 0:
             self._clear()
         due_s = self._own.shipped_s + self._interval_s - self._clock()
-        await self._pause(max(due_s, 0.001), self._wake)
+        await self._backoff.pause(max(due_s, 0.001), self._wake)
         return 0.0
 
     def _claim(self, cursor: OutboxCursor, records: list[UsageRecord]) -> int:
@@ -305,10 +296,10 @@ class Shipper:
                 return await self._ship(cursor, [shorter], renew)
             return self._failed(error)
         self._limiter.reports.hear(reports, ack.limits)
-        self._failures = 0
+        self._backoff.recover()
         self.batches_total += 1
         self.records_total += len(records)
-        self.on_ack(ack)
+        self._credit.on_ack(ack)
         await self._bury(cursor, ack, records)
         return await self._take(cursor, ack, records)
 
@@ -350,17 +341,16 @@ class Shipper:
         ]
         self.rejected_total += len(letters)
         if cursor is self._own:
-            self._on_rejected([letter.record for letter in letters])
-        failures = 0
+            self._credit.unsettle([letter.record for letter in letters])
+        backoff = self._backoff.another()
         while letters:
             try:
                 await asyncio.to_thread(self.dead_letters.keep, letters)
                 log.error("%d records were rejected by the collector, the first because: %s", len(letters), letters[0].reason)
                 return
             except OSError as error:
-                failures += 1
                 log.error("dead letters cannot be kept: %s", error)
-                await self._pause(backoff_s(failures, self._dice(), None), self._urgent)
+                await backoff.pause(backoff.fail(), self._urgent)
 
     def _failed(self, error: Unreachable | Refused) -> float:
         """How long to wait. A refusal is reported once; its data stay, since what is wrong may be put right at the collector."""
@@ -371,13 +361,12 @@ class Shipper:
             # It answers, and does not take what it is sent: that does not pass by itself.
             self.is_lasting = self.failing_s >= STALLED_S
         if isinstance(error, Unreachable):
-            if not self._failures:
+            if not self._backoff.failures:
                 log.warning("usage records wait for the collector: %s", error)
             return self._wait_s(error.retry_after_s)
         if error.code not in self._refusals:
             self._refusals.add(error.code)
             log.error("the collector refuses usage records: %s (%s)", error, error.code)
-            self._on_refused(error)
         return self._wait_s(None)
 
     def _clear(self) -> None:
@@ -390,9 +379,8 @@ class Shipper:
             self.failing_since_s = self._clock()
 
     def _wait_s(self, retry_after_s: float | None) -> float:
-        self._failures += 1
         self.failures_total += 1
-        return backoff_s(self._failures, self._dice(), retry_after_s)
+        return self._backoff.fail(retry_after_s)
 
     def _count_elsewhere(self) -> None:
         self._journal.bytes_elsewhere = sum(

@@ -65,7 +65,6 @@ class RequestContext(msgspec.Struct, eq=False):
     limits: LimitClaim | None = None
     """What it was admitted with by limits, where any apply; it holds its permits until it ends."""
     idempotency: IdempotencyClaim | None = None
-    """Of its Idempotency-Key, if it has one."""
     body_bytes: int = 0
     """Claimed for its body."""
     received_bytes: int = 0
@@ -201,16 +200,9 @@ class RequestContext(msgspec.Struct, eq=False):
         return self.send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def send_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """As `send_body`, for what begins an answer: a server may have it wait, too."""
+        """As `send_body`: a server may have what begins an answer wait, too."""
         self.sent_s = self.sending_since_s = monotonic()
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
-        self.sending_since_s = 0.0
-
-    async def send_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        """As `send_body`, for an answer that is small enough to go out at once."""
-        self.sent_s = self.sending_since_s = monotonic()
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body, "more_body": False})
         self.sending_since_s = 0.0
 
     async def send_body(self, body: bytes, more_body: bool) -> None:
@@ -303,7 +295,6 @@ class RequestContext(msgspec.Struct, eq=False):
 
 
 def begin(receive: Receive, send: Send, caller: Caller | None, drawn_id: str, flavor: Flavor) -> RequestContext:
-    """Of a request that begins in this task, now. The task is in no variable of who calls: it may keep the exception that ends
-    it, whose traceback would refer to them in a circle."""
+    """Of a request that begins in this task. Who calls has no variable for the task, whose exception would refer back to it."""
     task, now_s = asyncio.current_task() if caller is None else caller.task, monotonic()
     return RequestContext(receive, send, caller, task, now_s, now_s, now_s, flavor, "gen-" + drawn_id, "req-" + drawn_id)

@@ -199,7 +199,10 @@ async def send_in_pieces(context: RequestContext, status: int, headers: Headers,
     """Piece by piece, so that a caller who takes none of them is noticed (`Watchdog`), whatever the server keeps to itself."""
     headers = [*headers, (b"content-length", b"%d" % len(body))]
     if len(body) <= PIECE_BYTES:
-        await context.send_whole(status, headers, body)
+        context.begin_sending()
+        await context.send({"type": "http.response.start", "status": status, "headers": headers})
+        await context.send({"type": "http.response.body", "body": body, "more_body": False})
+        context.end_sending()
         return
     await context.send_head(status, headers)
     for begin in range(0, len(body), PIECE_BYTES):

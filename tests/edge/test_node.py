@@ -258,11 +258,11 @@ async def test_backlog_goes_as_soon_as_the_collector_is_back(tmp_path: Path) -> 
         assert node.journal is not None
         assert node.shipper is not None
         assert node.credit is not None
-        node.shipper._dice = lambda: 1.0
+        node.shipper._backoff.dice = lambda: 1.0
         is_away = True
         node.journal.settle(make_fact(1, caller, "n1", node.journal.epoch, "gen-1"))
         await until(lambda: bool(node.shipper and node.shipper.problem and node.credit and node.credit.problem))
-        node.shipper._failures = 30
+        node.shipper._backoff.failures = 30
         await until(lambda: node.shipper is not None and node.shipper.failures_total > 1)
         is_away = False
         await until(lambda: node.journal is not None and node.journal.acked_through == 1)

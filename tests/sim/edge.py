@@ -5,11 +5,12 @@ sends them the answer, or throws, when it likes; everything else in them runs to
 """
 
 import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import Any
 
 import msgspec
 
+from edge.collector_client.backoff import Backoff
 from edge.collector_client.outbox import OutboxCursor
 from edge.collector_client.shipper import Shipper
 from edge.credit.wallet import Wallet
@@ -86,10 +87,10 @@ class Tray:
 class SimShipper(Shipper):
     """Rejected records are the world's affair; here the wallets are told of them, and they are let go."""
 
-    async def _bury(self, lane: OutboxCursor, ack: Ack, records: list[UsageRecord]) -> None:
-        rejected = {one.seq for one in ack.rejected if lane.next_seq <= one.seq <= ack.acked_through}
-        if lane.outbox.epoch == self._journal.epoch:
-            self._on_rejected([record for record in records if record.seq in rejected])
+    async def _bury(self, cursor: OutboxCursor, ack: Ack, records: list[UsageRecord]) -> None:
+        rejected = {one.seq for one in ack.rejected if cursor.next_seq <= one.seq <= ack.acked_through}
+        if cursor.outbox.epoch == self._journal.epoch:
+            self._credit.unsettle([record for record in records if record.seq in rejected])
 
 
 class Generation(msgspec.Struct, eq=False):
@@ -134,7 +135,7 @@ class Process:
         self.epoch = 0
         self.journal: Journal | None = None
         self.shipper: SimShipper | None = None
-        self.lanes: list[OutboxCursor] = []
+        self.cursors: list[OutboxCursor] = []
         self.talks: dict[int, Coroutine[Any, Any, Any]] = {}
         self.busy: dict[int, int] = {}
         self.wallets: dict[str, Wallet] = {}
@@ -175,10 +176,8 @@ class Process:
         )
         self.journal = journal
         self.epoch = booted.epoch
-        self.shipper = SimShipper(
-            journal, Wire(), Tasks(), on_ack=self.on_ack, on_rejected=self.on_rejected, clock=self.clock, dice=lambda: 0.5
-        )
-        self.lanes = [OutboxCursor(Tray(journal), self.clock())]
+        self.shipper = SimShipper(journal, Wire(), Tasks(), self, clock=self.clock, backoff=Backoff(lambda: 0.5))
+        self.cursors = [OutboxCursor(Tray(journal), self.clock())]
         self.to_adopt = [epoch for epoch in self.recovery.epochs() if epoch != booted.epoch]
 
     # Credit, as `edge.credit.credit` does it.
@@ -209,7 +208,7 @@ class Process:
             if wallet is not None and balance.available_nano > 0:
                 wallet.exhausted = None
 
-    def on_rejected(self, records: list[UsageRecord]) -> None:
+    def unsettle(self, records: Iterable[UsageRecord]) -> None:
         """What the credit of an edge does when records are refused."""
         for record in records:
             self.wallet(record.purse, "").unsettle(record.hold_nano, record.cost_nano)
@@ -240,25 +239,25 @@ class Process:
         self.to_adopt.pop(0)
         if old is None:
             return 0
-        self.lanes.append(OutboxCursor(Tray(old), self.clock()))
+        self.cursors.append(OutboxCursor(Tray(old), self.clock()))
         return epoch
 
-    def speak(self, lane: OutboxCursor) -> Coroutine[Any, Any, Any] | None:
-        """What this lane has to say to the collector now."""
+    def speak(self, cursor: OutboxCursor) -> Coroutine[Any, Any, Any] | None:
+        """What this cursor has to say to the collector now."""
         shipper = self.shipper
         assert shipper is not None
-        is_own = lane.outbox.epoch == self.epoch
-        if lane.waiting > 0:
-            renewals = self.ride() if is_own else ()
-            return shipper._ship(lane, lane.read(), renewals)
+        is_own = cursor.outbox.epoch == self.epoch
+        if cursor.waiting > 0:
+            renewals = self.renewals() if is_own else ()
+            return shipper._ship(cursor, cursor.read(), renewals)
         if is_own:
-            renewals = self.ride()
+            renewals = self.renewals()
             if renewals:
-                return shipper._ship(lane, [], renewals)
-            return self.leave(lane) if self.is_draining and not self.running else None
-        return self.leave(lane)
+                return shipper._ship(cursor, [], renewals)
+            return self.leave(cursor) if self.is_draining and not self.running else None
+        return self.leave(cursor)
 
-    def ride(self) -> tuple[Acquire, ...]:
+    def renewals(self) -> tuple[Acquire, ...]:
         """Renewals that go with a batch."""
         now_s = self.clock()
         low = [] if self.is_fenced or self.is_draining else [one for one in self.wallets.values() if one.wants_renewal(now_s)]
@@ -266,14 +265,14 @@ class Process:
             wallet.rode_s = now_s
         return tuple(self.acquire(wallet, 0, 1) for wallet in low)
 
-    async def leave(self, lane: OutboxCursor) -> None:
-        """Close the epoch of a lane at the collector, and remove its folder."""
+    async def leave(self, cursor: OutboxCursor) -> None:
+        """Close the epoch of a cursor at the collector, and remove its folder."""
         assert self.shipper is not None
-        assert isinstance(lane.outbox, Tray)
-        if await self.shipper._close(lane):
-            self.lanes.remove(lane)
-            self.is_gone = lane.outbox.epoch == self.epoch
-            lane.outbox.inner.close(remove=True)
+        assert isinstance(cursor.outbox, Tray)
+        if await self.shipper._close(cursor):
+            self.cursors.remove(cursor)
+            self.is_gone = cursor.outbox.epoch == self.epoch
+            cursor.outbox.inner.close(remove=True)
 
     def die(self) -> None:
         """Nothing of it runs any more."""

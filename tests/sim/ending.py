@@ -135,8 +135,8 @@ def settle_down(world: World) -> None:
                 world.within(process, lambda one=process: world.recover(one))  # type: ignore[misc]
                 is_still = False
             world.within(process, lambda one=process: world.make_durable(one))  # type: ignore[misc]
-            for lane in tuple(process.lanes):
-                if id(lane) not in process.busy and world.open_talk(process, lane):
+            for cursor in tuple(process.cursors):
+                if id(cursor) not in process.busy and world.open_talk(process, cursor):
                     is_still = False
         if is_still and not world.net:
             return

@@ -1,11 +1,12 @@
 """A world whose providers lie about what they counted, and whose collector refuses a record now and then.
 
-Rule: whatever is claimed, a generation costs at most its worst case and what `routing.metering.bounds` tolerates; what no
-account can pay
-is absorbed by a named term; and no edge is left with a wallet of which the collector tells another story (`tests.sim.ending`).
+Rule: whatever is claimed, a generation costs at most its worst case and what `routing.metering.bounds` tolerates; what no account
+can pay is absorbed by a named term; and no edge is left with a wallet of which the collector tells another story
+(`tests.sim.ending`).
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -105,16 +106,16 @@ class Believing(LyingWorld):
 class Unforgiving(Process):
     """A record that the collector refused stays spent at the edge."""
 
-    def on_rejected(self, records: list[UsageRecord]) -> None:
+    def unsettle(self, records: Iterable[UsageRecord]) -> None:
         pass
 
 
 class Forgiving(Process):
     """What a refused record cost comes back twice."""
 
-    def on_rejected(self, records: list[UsageRecord]) -> None:
-        super().on_rejected(records)
-        super().on_rejected(records)
+    def unsettle(self, records: Iterable[UsageRecord]) -> None:
+        super().unsettle(records)
+        super().unsettle(records)
 
 
 class OutOfStep(LyingWorld):

@@ -84,20 +84,20 @@ class Traffic(Ground):
         process = self.some_process()
         if process is None:
             return
-        for lane in tuple(process.lanes):
-            if id(lane) not in process.busy:
-                self.open_talk(process, lane)
+        for cursor in tuple(process.cursors):
+            if id(cursor) not in process.busy:
+                self.open_talk(process, cursor)
 
-    def open_talk(self, process: Process, lane: OutboxCursor) -> bool:
-        """False when this lane has nothing to say."""
-        coroutine = self.within(process, lambda: process.speak(lane))
+    def open_talk(self, process: Process, cursor: OutboxCursor) -> bool:
+        """False when this cursor has nothing to say."""
+        coroutine = self.within(process, lambda: process.speak(cursor))
         if coroutine is None:
-            if lane.waiting > 0 and not process.is_dead:
-                raise Violation(f"{process} lives and serves, and nobody ships the {lane.waiting} records that wait")
+            if cursor.waiting > 0 and not process.is_dead:
+                raise Violation(f"{process} lives and serves, and nobody ships the {cursor.waiting} records that wait")
             return False
         self.count += 1
         process.talks[self.count] = coroutine
-        process.busy[id(lane)] = self.count
+        process.busy[id(cursor)] = self.count
         self.go_on(process, self.count, lambda: coroutine.send(None))
         return True
 
@@ -115,9 +115,9 @@ class Traffic(Ground):
         ended = process.talks.pop(talk, None)
         if ended is not None:
             ended.close()
-        for lane, busy in list(process.busy.items()):
+        for cursor, busy in list(process.busy.items()):
             if busy == talk:
-                del process.busy[lane]
+                del process.busy[cursor]
         if process.is_gone and not process.is_dead:
             self.retire(process)
 

@@ -104,8 +104,8 @@ class ShippedBeforeDurable(Process):
 class NotSupervised(Process):
     """A task that died is not started again."""
 
-    def speak(self, lane: Any) -> Any:
-        return None if self.deaths else super().speak(lane)
+    def speak(self, cursor: Any) -> Any:
+        return None if self.deaths else super().speak(cursor)
 
 
 class DeafToRecalls(Process):
@@ -129,12 +129,12 @@ class LifeFromPoll(Process):
 class AckedWhenSent(Process):
     """What was sent counts as acknowledged."""
 
-    def speak(self, lane: Any) -> Any:
-        talk = super().speak(lane)
-        if talk is not None and lane.outbox.epoch != self.epoch:
-            lane.next_seq = lane.outbox.settled_seq + 1
+    def speak(self, cursor: Any) -> Any:
+        talk = super().speak(cursor)
+        if talk is not None and cursor.outbox.epoch != self.epoch:
+            cursor.next_seq = cursor.outbox.settled_seq + 1
             try:
-                lane.outbox.inner.ack_now(lane.outbox.settled_seq)
+                cursor.outbox.inner.ack_now(cursor.outbox.settled_seq)
             except (OSError, Crash) as problem:
                 talk.close()
                 if isinstance(problem, Crash):
@@ -182,11 +182,11 @@ class PricedInFloats(Process):
 class ClosedTooEarly(Process):
     """An old epoch is closed before all of it was shipped."""
 
-    def speak(self, lane: Any) -> Any:
-        if lane.outbox.epoch != self.epoch and lane.waiting > 0:
-            lane.outbox = Hasty(lane.outbox.inner)
-            return self.leave(lane)
-        return super().speak(lane)
+    def speak(self, cursor: Any) -> Any:
+        if cursor.outbox.epoch != self.epoch and cursor.waiting > 0:
+            cursor.outbox = Hasty(cursor.outbox.inner)
+            return self.leave(cursor)
+        return super().speak(cursor)
 
 
 class Hasty(Tray):

@@ -4,13 +4,14 @@ complete.
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
 
-from edge.collector_client.outbox import BACKOFF_MAX_S, BATCH_BYTES_MAX, BATCH_RECORDS_MAX, backoff_s
+from edge.collector_client.backoff import MOST_S, Backoff, Pause
+from edge.collector_client.outbox import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
 from edge.collector_client.shipper import STALLED_S, Shipper
 from edge.journal import Journal
 from edge.journal.files.line import parse
@@ -37,6 +38,7 @@ from usage.protocol import (
     Returned,
     Unreachable,
 )
+from usage.record import UsageRecord
 
 Reply = Callable[[Batch], Ack]
 
@@ -105,12 +107,34 @@ class Pauses:
         await asyncio.sleep(0)
 
 
+class Leases:
+    """What holds the leases, as far as the shipper sees it."""
+
+    def __init__(self, renewals: Callable[[], tuple[Acquire, ...]] = tuple) -> None:
+        self.renewals = renewals
+        self.is_answered = asyncio.Event()
+        self.unsettled: list[str] = []
+
+    def on_ack(self, ack: Ack) -> None:
+        self.is_answered.set()
+
+    def unsettle(self, records: Iterable[UsageRecord]) -> None:
+        self.unsettled += [record.gen_id for record in records]
+
+
 @asynccontextmanager
-async def shipping(journal: Journal, collector: ScriptedCollector, **options: object) -> AsyncIterator[Shipper]:
+async def shipping(
+    journal: Journal,
+    collector: ScriptedCollector,
+    leases: Leases | None = None,
+    pause: Pause | None = None,
+    clock: Callable[[], float] | None = None,
+    tell_s: float = 1e9,
+) -> AsyncIterator[Shipper]:
     tasks = Tasks()
     pauses = Pauses()
-    settings = {"clock": pauses.clock, "pause": pauses.pause, "dice": lambda: 1.0, "tell_s": 1e9} | options
-    shipper = Shipper(journal, collector, tasks, **settings)  # type: ignore[arg-type]
+    backoff = Backoff(lambda: 1.0, pause or pauses.pause)
+    shipper = Shipper(journal, collector, tasks, leases or Leases(), tell_s=tell_s, clock=clock or pauses.clock, backoff=backoff)
     shipper.start()
     try:
         yield shipper
@@ -161,17 +185,16 @@ async def test_idle_shipper_sends_nothing_but_renewals() -> None:
     journal, collector = open_journal(), ScriptedCollector()
     asked: list[int] = []
     wanted: list[tuple[Acquire, ...]] = []
-    answered = asyncio.Event()
 
     def renewals() -> tuple[Acquire, ...]:
         asked.append(1)
         return wanted.pop() if wanted else ()
 
-    async with shipping(journal, collector, renewals=renewals, on_ack=lambda ack: answered.set()):
+    async with shipping(journal, collector, leases := Leases(renewals)):
         await until(lambda: len(asked) >= 5)
         assert collector.batches == []
         wanted.append((Acquire("node", 1, "grant", "digest", 100),))
-        await answered.wait()
+        await leases.is_answered.wait()
     assert [(batch.records, len(batch.renew)) for batch in collector.batches] == [((), 1)]
 
 
@@ -197,9 +220,13 @@ async def test_unreachable_collector_is_tried_without_end() -> None:
 
 def test_backoff_has_full_jitter_and_obeys() -> None:
     """Half a second at first, a minute at most, never sooner than the collector asked for."""
-    assert [backoff_s(failures, 1.0, None) for failures in (1, 2, 3, 7, 8, 10_000)] == [0.5, 1, 2, 32, 60, BACKOFF_MAX_S]
-    assert backoff_s(5, 0.0, None) == 0
-    assert backoff_s(1, 0.5, 7.0) == 7.25
+    backoff = Backoff(lambda: 1.0)
+    waits_s = [backoff.fail() for _ in range(10_000)]
+    assert [waits_s[failures - 1] for failures in (1, 2, 3, 7, 8, 10_000)] == [0.5, 1, 2, 32, 60, MOST_S]
+    backoff.recover()
+    assert backoff.fail() == 0.5
+    assert Backoff(lambda: 0.0).fail() == 0
+    assert Backoff(lambda: 0.5).another().fail(7.0) == 7.25
 
 
 @pytest.mark.anyio
@@ -267,14 +294,13 @@ async def test_collector_restored_from_a_backup_gets_the_numbers_again() -> None
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("code", ["bad_node_token", "invalid", "fenced"])
-async def test_refusal_is_reported_once_and_keeps_the_data(code: str) -> None:
+async def test_refusal_is_reported_once_and_keeps_the_data(code: str, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever the collector refuses, it is said once, tried on, and delivered when it is put right."""
     journal, collector = open_journal(), ScriptedCollector(*[Refused(code, "no")] * 5)
-    told: list[str] = []
     settle(journal, 1, 3)
-    async with shipping(journal, collector, on_refused=lambda refusal: told.append(refusal.code)) as shipper:
+    async with shipping(journal, collector) as shipper:
         assert await shipper.flush(PATIENCE_S)
-    assert told == [code]
+    assert [line for line in caplog.messages if "refuses" in line] == [f"the collector refuses usage records: no ({code})"]
     assert len(collector.charged) == 3
 
 
@@ -290,7 +316,8 @@ async def test_fenced_epoch_ships_facts_without_renewals() -> None:
     collector = ScriptedCollector(*[fence] * 3)
     journal = open_journal()
     settle(journal, 1, 3)
-    async with shipping(journal, collector, renewals=lambda: (Acquire("node", 1, "g", "d", 1),)) as shipper:
+    leases = Leases(lambda: (Acquire("node", 1, "g", "d", 1),))
+    async with shipping(journal, collector, leases) as shipper:
         assert await shipper.flush(PATIENCE_S)
     assert [len(batch.renew) for batch in collector.batches] == [1, 0]
 
@@ -391,7 +418,6 @@ async def test_drain_with_a_running_generation_leaves_the_epoch_open() -> None:
 @pytest.mark.anyio
 async def test_rejected_record_is_told_to_its_wallet_once() -> None:
     """The edge takes back what it paid for a record that is charged to nobody; one above a gap counts when it comes again."""
-    told: list[str] = []
 
     def reject_above_a_gap(batch: Batch) -> Ack:
         return Ack(4, rejected=(Rejected(3, gen_id(3), "no"), Rejected(7, gen_id(7), "no")))
@@ -401,12 +427,10 @@ async def test_rejected_record_is_told_to_its_wallet_once() -> None:
 
     journal, collector = open_journal(), ScriptedCollector(reject_above_a_gap, reject_again)
     settle(journal, 1, 10)
-    async with shipping(
-        journal, collector, on_rejected=lambda records: told.extend(record.gen_id for record in records)
-    ) as shipper:
+    async with shipping(journal, collector, leases := Leases()) as shipper:
         assert await shipper.flush(PATIENCE_S)
         assert shipper.rejected_total == 2
-    assert told == [gen_id(3), gen_id(7)]
+    assert leases.unsettled == [gen_id(3), gen_id(7)]
 
 
 @pytest.mark.anyio

@@ -17,14 +17,14 @@ MUTATIONS = (
     ),
     Mutation(
         "edge/relay/context.py",
-        'a server may have it wait, too."""\n        self.sent_s = self.sending_since_s = monotonic()',
-        'a server may have it wait, too."""\n        self.sent_s = monotonic()',
+        'begins an answer wait, too."""\n        self.sent_s = self.sending_since_s = monotonic()',
+        'begins an answer wait, too."""\n        self.sent_s = monotonic()',
         _RELAY,
     ),
     Mutation(
-        "edge/relay/context.py",
-        'small enough to go out at once."""\n        self.sent_s = self.sending_since_s = monotonic()',
-        'small enough to go out at once."""\n        self.sent_s = monotonic()',
+        "edge/relay/whole.py",
+        "context.begin_sending()",
+        "pass",
         _RELAY,
     ),
     # Lifecycle: what is released, ended and heard.
