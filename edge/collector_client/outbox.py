@@ -25,7 +25,7 @@ class Outbox(Protocol):
     def settled_seq(self) -> int: ...
     @property
     def shippable_seq(self) -> int: ...
-    def read(self, seq: int, records_max: int, bytes_max: int) -> list[UsageRecord]: ...
+    def read_records(self, seq: int, records_max: int, bytes_max: int) -> list[UsageRecord]: ...
     async def ack(self, acked_through: int) -> None: ...
 
 
@@ -59,14 +59,14 @@ class OutboxCursor:
     def waiting(self) -> int:
         return self.outbox.shippable_seq - self.next_seq + 1
 
-    def read(self) -> list[UsageRecord]:
+    def read_batch(self) -> list[UsageRecord]:
         """The next batch, of at least one record when any waits.
 
         What the collector asks for again (it was restored from a backup) and we no longer have is sent as lost; so is the one
         record that the journal cannot be made to yield, so that nothing waits behind it for ever.
         """
         outbox = self.outbox
-        records = outbox.read(self.next_seq, self.records_max, BATCH_BYTES_MAX)
+        records = outbox.read_records(self.next_seq, self.records_max, BATCH_BYTES_MAX)
         if not records and self.waiting > 0:
             through = max(min(outbox.acked_through, self.next_seq + self.records_max - 1), self.next_seq)
             lost = max(through - max(outbox.acked_through, self.next_seq - 1), 0)

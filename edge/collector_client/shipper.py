@@ -217,7 +217,7 @@ class Shipper:
             return await self._step_old(self._old[0])
         self._is_old_turn = True
         if self._is_own_due():
-            records = self._own.read() if self._own.waiting > 0 else []
+            records = self._own.read_batch() if self._own.waiting > 0 else []
             self._own.shipped_s = self._clock()
             renew = () if self._is_fenced else self._credit.renewals()
             if records or renew or self._clock() - self._told_s >= self._tell_s:
@@ -250,7 +250,7 @@ class Shipper:
         old = cursor.outbox
         assert isinstance(old, OldEpoch)
         if cursor.waiting > 0:
-            return await self._ship(cursor, cursor.read(), ())
+            return await self._ship(cursor, cursor.read_batch(), ())
         try:
             is_closed = await self._close(cursor)
         except (Unreachable, Refused) as error:

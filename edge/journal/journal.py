@@ -167,15 +167,15 @@ class Journal:
 
     # What the shipper calls.
 
-    def read(self, seq: int, records_max: int, bytes_max: int) -> list[UsageRecord]:
+    def read_records(self, seq: int, records_max: int, bytes_max: int) -> list[UsageRecord]:
         """Shippable records from `seq` on, in order, within the bounds but at least one if there is one.
 
         A call gives what one place has, the segments or the memory: behind the last of what fell out of memory it ends, and
         the next call goes on from there.
         """
         if seq >= self._window.first_seq:
-            return self._window.read(seq, self._syncer.shippable_seq, records_max, bytes_max)
-        return self._cursor.read(seq, min(self._syncer.shippable_seq, self._window.first_seq - 1), records_max, bytes_max)
+            return self._window.read_records(seq, self._syncer.shippable_seq, records_max, bytes_max)
+        return self._cursor.read_records(seq, min(self._syncer.shippable_seq, self._window.first_seq - 1), records_max, bytes_max)
 
     async def ack(self, acked_through: int) -> None:
         """The collector has everything through `acked_through`: keep that durably, then delete what nobody needs any more.

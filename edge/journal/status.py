@@ -38,7 +38,7 @@ def epoch_status(disk: Disk, root: str, node: str, epoch: int) -> EpochStatus:
     if lock_fd is not None:
         disk.close(lock_fd)
     found = scan(disk, folder, on_damage=lambda line: None, pause=lambda: None)
-    acked_through = max(found.acked_through, acked.read(disk, folder).through)
+    acked_through = max(found.acked_through, acked.read_acknowledged(disk, folder).through)
     return EpochStatus(
         node=node,
         epoch=epoch,

@@ -27,7 +27,7 @@ class UnshippedCursor:
         self._held: tuple[UsageRecord, int] | None = None
         """Read already, and for the next call."""
 
-    def read(self, seq: int, through: int, records_max: int, bytes_max: int) -> list[UsageRecord]:
+    def read_records(self, seq: int, through: int, records_max: int, bytes_max: int) -> list[UsageRecord]:
         """Records `seq`, `seq` + 1, … up to `through` and the bounds; at least one if it is there."""
         fresh = seq != self._next_seq
         if fresh:
@@ -97,7 +97,7 @@ class UnshippedBuffer:
         if acked_through >= self.first_seq:
             self._drop(min(acked_through - self.first_seq + 1, len(self._records)))
 
-    def read(self, seq: int, through: int, records_max: int, bytes_max: int) -> list[UsageRecord]:
+    def read_records(self, seq: int, through: int, records_max: int, bytes_max: int) -> list[UsageRecord]:
         """From `seq`, which must be held, up to `through` and the bounds."""
         start = seq - self.first_seq
         before = self._ends[start - 1] if start else self._forgotten_bytes

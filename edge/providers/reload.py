@@ -91,7 +91,7 @@ def _digest(place: str) -> str:
         return f"unreadable: {error.strerror}"
 
 
-def read(text: bytes) -> Config:
+def read_config(text: bytes) -> Config:
     """The table of a text. Unusable."""
     if not text.strip():
         raise Unusable("it is empty")
@@ -185,7 +185,7 @@ class Reloader:
     async def _use(self, sources: Sources, *, force: bool) -> Outcome:
         before = self._table.config
         try:
-            config = await asyncio.to_thread(read, sources.text)
+            config = await asyncio.to_thread(read_config, sources.text)
             if not force:
                 check_whole(self._table.sources.text, sources.text)
                 check_plausible(before, config)

@@ -66,7 +66,7 @@ async def _try(rig: Rig, dice: random.Random, body: bytes, name: str) -> str:
     settled = rig.journal.settled_seq
     caller = await rig.ask(*plays, model=dice.choice(("p/m", "both")), stream=stream, n=dice.choice((1, 1, 2)), **more)
     assert rig.journal.settled_seq == settled + 1, name
-    record = rig.journal.read(settled + 1, 1, 1 << 30)[0]
+    record = rig.journal.read_records(settled + 1, 1, 1 << 30)[0]
     # A provider may put some tokens of its own before a prompt (`routing.metering.bounds`): the one term beyond the hold.
     assert 0 <= record.cost_nano <= record.hold_nano + PROMPT_ADDED_MAX * record.rates.input // 1_000, name
     assert rig.held_nano == 0, name

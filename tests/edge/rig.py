@@ -22,7 +22,7 @@ from edge.credit.credit import Credit
 from edge.downstream import CALLER
 from edge.journal import Journal
 from edge.limits.limiter import RateLimiter
-from edge.providers.reload import read, sources_of
+from edge.providers.reload import read_config, sources_of
 from edge.providers.table import LazyUpstream, Table
 from edge.relay.body import MemoryBudget
 from edge.relay.ids import IdGenerator
@@ -69,7 +69,7 @@ both = ["p/m", "q/m"]
 
 def reread(table: Table, path: Path) -> None:
     """What a reload does, at once."""
-    config = read(path.read_bytes())
+    config = read_config(path.read_bytes())
     table.adopt(config, sources_of(path.read_bytes(), config))
 
 
@@ -358,7 +358,7 @@ class Rig:
     def records(self) -> list[UsageRecord]:
         """Everything settled so far, in order."""
         self.batch.end()
-        return self.journal.read(1, 10_000, 1 << 30)
+        return self.journal.read_records(1, 10_000, 1 << 30)
 
     @property
     def held_nano(self) -> int:

@@ -273,7 +273,7 @@ async def test_turn_that_the_disk_refuses_keeps_every_settlement(short_bytes: in
     disk.refuse.clear()
     assert journal.sync_now()
     assert journal.commit() == ""
-    assert [one.gen_id for one in journal.read(1, ALL, ALL)] == [gen_id(1), gen_id(2), gen_id(3)]
+    assert [one.gen_id for one in journal.read_records(1, ALL, ALL)] == [gen_id(1), gen_id(2), gen_id(3)]
     found = [(one.gen_id, one.seq, one.end_reason) for one in recovered(disk.after_kill())]
     assert found == [(gen_id(number), number, "completed") for number in (1, 2, 3)]
 

@@ -66,7 +66,7 @@ class Tray:
         self.inner = inner
         self.node = inner.node
         self.epoch = inner.epoch
-        self.read = inner.read
+        self.read_records = inner.read_records
 
     @property
     def acked_through(self) -> int:
@@ -249,7 +249,7 @@ class Process:
         is_own = cursor.outbox.epoch == self.epoch
         if cursor.waiting > 0:
             renewals = self.renewals() if is_own else ()
-            return shipper._ship(cursor, cursor.read(), renewals)
+            return shipper._ship(cursor, cursor.read_batch(), renewals)
         if is_own:
             renewals = self.renewals()
             if renewals:

@@ -26,7 +26,7 @@ class AckedFile:
     def __init__(self, disk: Disk, folder: str) -> None:
         self._disk = disk
         self._path = f"{folder}/{NAME}"
-        self._last = read(disk, folder)
+        self._last = read_acknowledged(disk, folder)
         self._fd = disk.open_in_place(self._path)
         if self._last.turn == 0:
             self._put(self._last)
@@ -54,7 +54,7 @@ class AckedFile:
         self._last = value
 
 
-def read(disk: Disk, folder: str) -> Acknowledged:
+def read_acknowledged(disk: Disk, folder: str) -> Acknowledged:
     """The newest whole slot; zero when there is none."""
     data = disk.read(f"{folder}/{NAME}", 0, 2 * SLOT_BYTES)
     slots = [parse(data[start : start + SLOT_BYTES].lstrip(b" ")) for start in (0, SLOT_BYTES)]

@@ -40,7 +40,7 @@ class OldEpoch:
     def pending_bytes(self) -> int:
         return sum(segment.bytes for segment in self._segments)
 
-    def read(self, seq: int, records_max: int, bytes_max: int) -> list[UsageRecord]:
+    def read_records(self, seq: int, records_max: int, bytes_max: int) -> list[UsageRecord]:
         """Records from `seq` on, in order.
 
         One that the disk has lost for good is replaced by one that says so and costs nothing.
@@ -48,7 +48,7 @@ class OldEpoch:
         found: list[UsageRecord] = []
         while seq <= self.settled_seq and not found:
             late = self._late.get(seq)
-            found = [late] if late is not None else self._cursor.read(seq, self.settled_seq, records_max, bytes_max)
+            found = [late] if late is not None else self._cursor.read_records(seq, self.settled_seq, records_max, bytes_max)
             if not found:
                 found = [lost_record(self.node, self.epoch, seq)]
         return found

@@ -400,7 +400,7 @@ async def test_drain_leaves_nothing_behind() -> None:
     assert disk.names("/j/node") == ["2"]
     old = Recovery("/j", "node", disk=disk, pause=lambda: None).adopt(2)
     assert old is not None
-    assert [one.seq for one in old.read(1, 100, 1 << 20)] == [1, 2, 3, 4, 5]
+    assert [one.seq for one in old.read_records(1, 100, 1 << 20)] == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.anyio

@@ -107,7 +107,7 @@ def recover(image: RememberingDisk) -> tuple[int, list[UsageRecord]] | None:
         return None
     found: list[UsageRecord] = []
     while old.acked_through + len(found) < old.settled_seq:
-        found += old.read(old.acked_through + 1 + len(found), ALL, ALL)
+        found += old.read_records(old.acked_through + 1 + len(found), ALL, ALL)
     return old.acked_through, found
 
 

@@ -58,7 +58,7 @@ def recovered(disk: RememberingDisk) -> list[UsageRecord]:
     old = Recovery("/j", "node", disk=disk, pause=lambda: None).adopt(1)
     assert old is not None
     found: list[UsageRecord] = []
-    while batch := old.read(old.acked_through + 1 + len(found), ALL, ALL):
+    while batch := old.read_records(old.acked_through + 1 + len(found), ALL, ALL):
         found += batch
     return found
 
@@ -68,13 +68,13 @@ def test_journal_reads_what_was_settled() -> None:
     journal = open_journal(RememberingDisk())
     for number in range(1, 6):
         run_generation(journal, number)
-    assert journal.read(1, ALL, ALL) == []
+    assert journal.read_records(1, ALL, ALL) == []
     journal.sync_now()
-    assert [one.gen_id for one in journal.read(1, ALL, ALL)] == [gen_id(number) for number in range(1, 6)]
-    assert [one.seq for one in journal.read(3, 2, ALL)] == [3, 4]
-    assert len(journal.read(1, ALL, 1)) == 1
+    assert [one.gen_id for one in journal.read_records(1, ALL, ALL)] == [gen_id(number) for number in range(1, 6)]
+    assert [one.seq for one in journal.read_records(3, 2, ALL)] == [3, 4]
+    assert len(journal.read_records(1, ALL, 1)) == 1
     journal.ack_now(4)
-    assert (journal.pending_records, journal.read(5, ALL, ALL)[0].seq) == (1, 5)
+    assert (journal.pending_records, journal.read_records(5, ALL, ALL)[0].seq) == (1, 5)
 
 
 def test_journal_reads_from_segments_what_memory_forgot() -> None:
@@ -84,7 +84,7 @@ def test_journal_reads_from_segments_what_memory_forgot() -> None:
         run_generation(journal, number)
     journal.sync_now()
     found: list[int] = []
-    while batch := journal.read(len(found) + 1, 7, ALL):
+    while batch := journal.read_records(len(found) + 1, 7, ALL):
         found += [one.seq for one in batch]
     assert found == list(range(1, 201))
 
@@ -95,9 +95,9 @@ def test_journal_gives_what_one_place_has() -> None:
     for number in range(1, 201):
         run_generation(journal, number)
     journal.sync_now()
-    on_disk = [one.seq for one in journal.read(1, ALL, ALL)]
+    on_disk = [one.seq for one in journal.read_records(1, ALL, ALL)]
     assert 0 < len(on_disk) < 200
-    in_memory = [one.seq for one in journal.read(on_disk[-1] + 1, ALL, ALL)]
+    in_memory = [one.seq for one in journal.read_records(on_disk[-1] + 1, ALL, ALL)]
     assert on_disk + in_memory == list(range(1, 201))
 
 
@@ -110,7 +110,7 @@ def test_settle_with_another_seq_than_the_next_is_a_mistake(seq: int) -> None:
         journal.settle(record(2, seq))
     journal.settle(record(2, journal.next_seq()))
     journal.sync_now()
-    assert [one.seq for one in journal.read(1, ALL, ALL)] == [1, 2]
+    assert [one.seq for one in journal.read_records(1, ALL, ALL)] == [1, 2]
 
 
 def test_segments_go_when_acknowledged() -> None:
@@ -191,7 +191,7 @@ def test_refused_write_refuses_intents_and_keeps_settlements(number: int, durabi
         journal.intent(intent(3))
     journal.settle(record(1, journal.next_seq()))
     assert not journal.sync_now()
-    assert journal.read(1, ALL, ALL) == []
+    assert journal.read_records(1, ALL, ALL) == []
     del disk.refuse["write"]
     with pytest.raises(JournalUnavailable):
         journal.intent(intent(3))
@@ -199,7 +199,7 @@ def test_refused_write_refuses_intents_and_keeps_settlements(number: int, durabi
     journal.intent(intent(3))
     journal.settle(record(2, journal.next_seq()))
     journal.sync_now()
-    assert [one.gen_id for one in journal.read(1, ALL, ALL)] == [gen_id(1), gen_id(2)]
+    assert [one.gen_id for one in journal.read_records(1, ALL, ALL)] == [gen_id(1), gen_id(2)]
     assert [(one.gen_id, one.end_reason) for one in recovered(disk.after_kill())] == [
         (gen_id(1), "completed"),
         (gen_id(2), "completed"),
@@ -276,7 +276,7 @@ def test_beginning_anew_fails_until_it_works(call: str) -> None:
     assert journal.sync_now()
     run_generation(journal, 2)
     journal.sync_now()
-    assert [one.seq for one in journal.read(1, ALL, ALL)] == [1, 2]
+    assert [one.seq for one in journal.read_records(1, ALL, ALL)] == [1, 2]
     assert [one.gen_id for one in recovered(disk.after_kill())] == [gen_id(1), gen_id(2)]
 
 
@@ -367,7 +367,7 @@ def test_settlement_with_a_foreign_text_of_megabytes_is_kept_and_read_again() ->
     journal.settle(poison)
     run_generation(journal, 2)
     assert journal.sync_now()
-    [in_memory, _] = journal.read(1, 10, ALL)
+    [in_memory, _] = journal.read_records(1, 10, ALL)
     [in_file, behind] = recovered(disk.after_kill())
     assert in_memory == in_file
     assert (in_file.cost_nano, in_file.tokens, in_file.finish_reason) == (poison.cost_nano, poison.tokens, "x" * 128)

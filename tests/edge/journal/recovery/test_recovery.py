@@ -63,7 +63,7 @@ def adopted(root: Path, epoch: int = 1) -> OldEpoch:
 def read_all(old: OldEpoch) -> list[UsageRecord]:
     found: list[UsageRecord] = []
     while old.acked_through + len(found) < old.settled_seq:
-        found += old.read(old.acked_through + 1 + len(found), 100, 1 << 20)
+        found += old.read_records(old.acked_through + 1 + len(found), 100, 1 << 20)
     return found
 
 
