@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import pytest
 
+from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.request.envelope import Envelope
 from routing.request.invalid import Invalid
 from routing.rewrite.plain import dressed, observe, opened
@@ -140,12 +141,14 @@ async def test_translator_that_changes_its_mind_behind_the_intent_is_settled(
 
     monkeypatch.setattr(sys.modules["routing.translate.chat_on_verse"], "request", request)
     async with Rig(tmp_path, more=TABLE) as rig:
+        # What was said before the intent is what is sent; said once more it is where the same provider is asked again.
+        rig.stage.plays = [AttemptFailed(Failure(Kind.CONNECT, Source.UPSTREAM, Sent.NOTHING))]
         caller = await rig.run(rig.caller(model="poet/sappho", stream=stream))
         error = caller.json()["error"]
         assert (caller.status, error["param"], error["code"]) == (400, "temperature", "unsupported_parameter")
         assert "cannot be said in verse" in error["message"]
         assert [(record.status, record.error, record.cost_nano) for record in rig.records] == [(400, "invalid", 0)]
-        assert (rig.journal.running_intents, rig.held_nano, rig.stage.targets) == (0, 0, [])
+        assert (rig.journal.running_intents, rig.held_nano, len(rig.stage.targets)) == (0, 0, 1)
 
 
 def test_newcomer_finds_no_format_in_the_edge() -> None:
