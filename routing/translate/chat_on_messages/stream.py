@@ -115,7 +115,8 @@ class MessagesToChat(EventTranslator):
         self._thoughts: dict[int, int] = {}
         self._stop = ""
         self._refusal = b""
-        self._start = b""
+        self._start = 0
+        """The hash of the event that began the answer: a provider may send it twice, and it is too large to be kept."""
         self._citations = 0
 
     def finish(self) -> bytes:
@@ -167,9 +168,9 @@ class MessagesToChat(EventTranslator):
         """Nothing of it goes to the caller, but what the prompt came to is known from here on."""
         if self._writer.has_begun:
             return self._fail(_RESTARTED)
-        if payload == self._start:
+        if hash(payload) == self._start:
             return b""
-        self._start = payload
+        self._start = hash(payload)
         self._writer.name(string_of(message.id), string_of(message.model))
         self._usage.merge(message.usage)
         self._is_news = bool(self._usage.chat.prompt)
