@@ -8,6 +8,7 @@ Limits: requests framed by content-length, one at a time per connection; enough 
 import asyncio
 import contextlib
 import json
+import re
 import socket
 import threading
 import time
@@ -18,6 +19,9 @@ from typing import Any
 
 from tests.answers import Answer, Delay, Gate, respond
 from tests.patience import PATIENCE_S
+
+MODEL_IN_PATH = re.compile(r"/models/([^/:]+):")
+"""Google's API names the model there and not in the body."""
 
 
 @dataclass
@@ -117,9 +121,10 @@ class Provider:
         self._loop.close()
 
     def _answer_to(self, request: Request) -> Answer:
-        model = ""
+        named = MODEL_IN_PATH.search(request.line)
+        model = named[1] if named else ""
         with contextlib.suppress(ValueError, AttributeError):
-            model = str(request.json().get("model"))
+            model = model or str(request.json().get("model"))
         with self._changed:
             asked = self.requests[model]
             asked.append(request)

@@ -7,25 +7,34 @@ that speaks another. Strategy: the provider answers by what the request holds: w
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.answers import Answer, delta, event, stream, usage_chunk
+from tests.answers import Answer, Gate, delta, event, respond, stream, usage_chunk
 from tests.provider import Request
 
 TIMEOUT_S = 90
 FINAL = "Both commands ran."
+COUNTED = 77_000
+"""What the provider says of any tokens that it is to count."""
+TOOLS = ("Bash", "exec_command", "shell")
 COMMANDS = ("echo first-tool-ran", "echo second-tool-ran")
 TABLE = """
 [providers.claude]
 base_url = "http://127.0.0.1:{port}/v1"
 api_key = "none"
-serves = ["messages"]
+serves = ["messages", "count_tokens"]
 unlisted = {{ input = "3", output = "15" }}
 [providers.codex]
 base_url = "http://127.0.0.1:{port}/v1"
 api_key = "none"
 serves = ["responses"]
+unlisted = {{ input = "3", output = "15" }}
+[providers.google]
+base_url = "http://127.0.0.1:{port}/v1beta"
+api_key = "none"
+serves = ["gemini"]
 unlisted = {{ input = "3", output = "15" }}
 [providers.mock]
 base_url = "http://127.0.0.1:{port}/v1"
@@ -46,7 +55,7 @@ def chat(request: Request) -> Answer:
     """A provider that speaks Chat."""
     asked = request.json()
     names = [tool["function"]["name"] for tool in asked.get("tools") or []]
-    tool = next((name for name in ("Bash", "exec_command", "shell") if name in names), "")
+    tool = next((name for name in TOOLS if name in names), "")
     if not tool or any(message["role"] == "tool" for message in asked["messages"]):
         return stream([event(delta(content=FINAL)), event(delta("stop")), event(usage_chunk(100, 5)), b"data: [DONE]\n\n"])
     calls = [
@@ -59,8 +68,17 @@ def chat(request: Request) -> Answer:
     )
 
 
+def slow(gate: str) -> Answer:
+    """A Chat answer whose second half waits at a gate."""
+    first, second = FINAL[:9], FINAL[9:]
+    end = [event(delta(content=second)), event(delta("stop")), event(usage_chunk(100, 5)), b"data: [DONE]\n\n"]
+    return stream([event(delta(content=first)), Gate(gate), *end])
+
+
 def messages(request: Request) -> Answer:
-    """A provider that speaks Messages."""
+    """A provider that speaks Messages, and counts."""
+    if "/count_tokens" in request.line:
+        return respond({"input_tokens": COUNTED})
     asked = request.json()
     usage = {"input_tokens": 100, "output_tokens": 1}
     start: dict[str, Any] = {
@@ -75,7 +93,7 @@ def messages(request: Request) -> Answer:
     events: list[dict[str, Any]] = [{"type": "message_start", "message": start}]
     said = json.dumps(asked["messages"])
     names = [tool["name"] for tool in asked.get("tools") or []]
-    tool = next((name for name in ("Bash", "exec_command", "shell") if name in names), "")
+    tool = next((name for name in TOOLS if name in names), "")
     if not tool or '"tool_result"' in said:
         events += _block(0, {"type": "text", "text": ""}, {"type": "text_delta", "text": FINAL})
         stop = "end_turn"
@@ -101,7 +119,7 @@ def responses(request: Request) -> Answer:
     """A provider that speaks Responses."""
     asked = request.json()
     names = [tool.get("name") for tool in asked.get("tools") or []]
-    tool = next((name for name in ("Bash", "exec_command", "shell") if name in names), "")
+    tool = next((name for name in TOOLS if name in names), "")
     has_results = not tool or any(item.get("type") == "function_call_output" for item in asked["input"] if isinstance(item, dict))
     base = {"id": "resp_1", "object": "response", "created_at": 1, "model": "m", "status": "in_progress", "output": []}
     output: list[dict[str, Any]] = []
@@ -126,13 +144,31 @@ def responses(request: Request) -> Answer:
     return stream([_named({**each, "sequence_number": at}) for at, each in enumerate(events)])
 
 
-SPOKEN = {"mock": chat, "claude": messages, "codex": responses}
+def gemini(request: Request) -> Answer:
+    """A provider that speaks Google's generateContent: each call whole in one part, with the signature that its API wants back."""
+    asked = request.json()
+    declared = [function["name"] for tool in asked.get("tools") or [] for function in tool.get("functionDeclarations") or []]
+    tool = next((name for name in TOOLS if name in declared), "")
+    said = [part for content in asked["contents"] for part in content["parts"]]
+    if not tool or any("functionResponse" in part for part in said):
+        assert all(part.get("thoughtSignature") for part in said if "functionCall" in part), said
+        parts: list[dict[str, Any]] = [{"text": FINAL}]
+    else:
+        calls = [{"name": tool, "args": json.loads(_arguments(tool, command))} for command in COMMANDS]
+        parts = [{"functionCall": call, "thoughtSignature": "c2lnbmVk"} for call in calls]
+    usage = {"promptTokenCount": 100, "candidatesTokenCount": 40, "totalTokenCount": 140}
+    said_so = [event({"candidates": [{"content": {"parts": [part], "role": "model"}, "index": 0}]}) for part in parts]
+    last = {"candidates": [{"content": {"parts": [{"text": ""}], "role": "model"}, "finishReason": "STOP", "index": 0}]}
+    return stream([*said_so, event(last | {"usageMetadata": usage})])
+
+
+SPOKEN = {"mock": chat, "claude": messages, "codex": responses, "google": gemini}
 """Provider of the table → how it answers."""
 
 
-def run_claude(binary: Path, home: Path, port: int, key: str, model: str, prompt: str) -> subprocess.CompletedProcess[str]:
-    """One prompt to Claude Code, which may run `echo`."""
-    env = {
+def claude_env(home: Path, port: int, key: str) -> dict[str, str]:
+    """The settings of docs/surfaces.md."""
+    return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}/api",
@@ -140,8 +176,27 @@ def run_claude(binary: Path, home: Path, port: int, key: str, model: str, prompt
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "DISABLE_AUTOUPDATER": "1",
     }
+
+
+def run_claude(binary: Path, home: Path, port: int, key: str, model: str, prompt: str) -> subprocess.CompletedProcess[str]:
+    """One prompt to Claude Code, which may run `echo`."""
     command = [str(binary), "-p", prompt, "--model", model, "--output-format", "json", "--allowedTools", "Bash"]
+    env = claude_env(home, port, key)
     return subprocess.run(command, env=env, cwd=home, capture_output=True, text=True, timeout=TIMEOUT_S, stdin=subprocess.DEVNULL)
+
+
+def watch_claude(binary: Path, home: Path, port: int, key: str, model: str, shown: Callable[[], None]) -> str:
+    """What Claude Code says as it comes; `shown` is called at the first words of the answer, and nothing comes before it has been."""
+    command = [str(binary), "-p", "hello", "--model", model, "--output-format", "stream-json", "--include-partial-messages"]
+    said, env = "", claude_env(home, port, key)
+    with subprocess.Popen([*command, "--verbose"], env=env, cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            piece = json.loads(line).get("event", {}).get("delta", {}).get("text", "")
+            if piece and not said:
+                shown()
+            said += piece
+    return said
 
 
 def run_codex(binary: Path, home: Path, port: int, key: str, model: str, prompt: str) -> subprocess.CompletedProcess[str]:

@@ -33,7 +33,7 @@ SOAKS = {
     "bodies": ("hostile", "bodies", 100_000, "bodies that are nearly requests, at every surface of an edge"),
     "framing": ("hostile", "framing", 1_000_000, "conversations that try to make two readers disagree on where a request ends"),
     "clients": ("clients", "soak", 100, "clients, unmodified, against a provider that refuses what OpenAI refuses"),
-    "agents": ("agents", "soak", 6, "pairs of Claude Code or Codex CLI, from npm, and a kind of provider"),
+    "agents": ("agents", "soak", 8, "pairs of Claude Code or Codex CLI, from npm, and a kind of provider"),
     "sdks": ("sdks", "soak", 6, "sets of SDKs, libraries and agents, unmodified, on every surface that they have"),
     "claims": ("claims", "soak", 200_000, "streams whose usage objects were mangled byte by byte"),
     "liars": ("liars", "soak", 10_000, "worlds in which providers lie about their usage and records are refused"),

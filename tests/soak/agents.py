@@ -1,4 +1,5 @@
-"""Claude Code and Codex CLI on each kind of provider: a turn with two parallel tool calls, and one without credit.
+"""Claude Code and Codex CLI on each kind of provider: a turn with two parallel tool calls, one that is shown as it comes, and one
+without credit.
 
 `--count` runs that many of the pairs. The agents are installed from npm at the versions of tests/clients/npm/package.json.
 """
@@ -47,6 +48,7 @@ def soak(report: Report, seed: int, count: int) -> None:
             assert len(asked) == 2, (agent, target, len(asked))
             assert all(command.removeprefix("echo ") in asked[1] for command in agents.COMMANDS), (agent, target)
             report.say(f"{agent} on {target}", "two parallel calls, their results, a final answer: two requests")
+        _shown_and_counted(report, commands / "claude", edge, provider, key)
         for agent in {agent for agent, _ in pairs}:
             before = refused(edge)
             with tempfile.TemporaryDirectory() as home:
@@ -54,6 +56,22 @@ def soak(report: Report, seed: int, count: int) -> None:
             assert refused(edge) - before == 1, (agent, refused(edge) - before)
             assert not provider.requests["never"]
             report.say(f"{agent} without credit", "stops at one request")
+
+
+def _shown_and_counted(report: Report, claude: Path, edge: Edge, provider: Provider, key: str) -> None:
+    """Claude Code shows words before the answer is whole, and has the provider count what its context holds."""
+    provider.script("slow", agents.slow("shown"))
+    with tempfile.TemporaryDirectory() as home:
+        said = agents.watch_claude(claude, Path(home), edge.port, key, "mock/slow", lambda: provider.release("shown"))
+    assert said == agents.FINAL, said
+    report.say("claude", "shows the first words while the provider has not said the rest")
+    provider.script_by("counted", agents.messages)
+    with tempfile.TemporaryDirectory() as home:
+        done = agents.run_claude(claude, Path(home), edge.port, key, "claude/counted", "/context")
+    lines = [request.line for request in provider.requests["counted"]]
+    assert any("/count_tokens" in line for line in lines), (lines, done.stderr[-2000:])
+    assert f"{agents.COUNTED // 1000}k" in done.stdout, done.stdout[-2000:]
+    report.say("claude", f"asks the provider {len(lines)} times to count, and shows its count")
 
 
 def refused(edge: Edge) -> int:
