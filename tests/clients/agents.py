@@ -145,7 +145,7 @@ def responses(request: Request) -> Answer:
 
 
 def gemini(request: Request) -> Answer:
-    """A provider that speaks Google's generateContent: each call whole in one part, with the signature that its API wants back."""
+    """A provider that speaks Google's generateContent: each call whole in a part, with a signature that its API wants back."""
     asked = request.json()
     declared = [function["name"] for tool in asked.get("tools") or [] for function in tool.get("functionDeclarations") or []]
     tool = next((name for name in TOOLS if name in declared), "")
@@ -186,10 +186,12 @@ def run_claude(binary: Path, home: Path, port: int, key: str, model: str, prompt
 
 
 def watch_claude(binary: Path, home: Path, port: int, key: str, model: str, shown: Callable[[], None]) -> str:
-    """What Claude Code says as it comes; `shown` is called at the first words of the answer, and nothing comes before it has been."""
+    """What Claude Code says as it comes; `shown` is called at the first words of the answer."""
     command = [str(binary), "-p", "hello", "--model", model, "--output-format", "stream-json", "--include-partial-messages"]
     said, env = "", claude_env(home, port, key)
-    with subprocess.Popen([*command, "--verbose"], env=env, cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as running:
+    with subprocess.Popen(
+        [*command, "--verbose"], env=env, cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    ) as running:
         assert running.stdout is not None
         for line in running.stdout:
             piece = json.loads(line).get("event", {}).get("delta", {}).get("text", "")

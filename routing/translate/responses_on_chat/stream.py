@@ -33,14 +33,18 @@ from routing.translate.responses_on_chat.request import Memo
 from routing.translate.thoughts import ANTHROPIC, Seal, sealed
 
 _DEFAULTS: Final = {
+    "completed_at": b"null",
+    "frequency_penalty": b"null",
     "instructions": b"null",
     "metadata": b"{}",
     "parallel_tool_calls": b"true",
+    "presence_penalty": b"null",
     "temperature": b"null",
     "tool_choice": b'"auto"',
     "tools": b"[]",
     "top_p": b"null",
 }
+"""What clients require of a response (OpenRouter's SDKs do), and the request did not say. When it was completed is not known here."""
 _TIERS: Final = frozenset(b'"%b"' % tier for tier in (b"auto", b"default", b"flex", b"scale", b"priority", b"fast", b"ultrafast"))
 """Those that clients know; others (Groq's "on_demand") are left out."""
 _ERROR_CODES: Final = {402: "insufficient_quota", 429: "rate_limit_exceeded", 400: "invalid_prompt"}
