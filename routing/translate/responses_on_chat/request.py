@@ -24,6 +24,8 @@ _ECHOED: Final = (
     "metadata",
     "parallel_tool_calls",
     "temperature",
+    "frequency_penalty",
+    "presence_penalty",
     "tool_choice",
     "tools",
     "top_p",

@@ -44,7 +44,7 @@ _DEFAULTS: Final = {
     "tools": b"[]",
     "top_p": b"null",
 }
-"""What clients require of a response (OpenRouter's SDKs do), and the request did not say. When it was completed is not known here."""
+"""What clients require of a response (OpenRouter's SDKs), where the request does not say. When it was completed is not known."""
 _TIERS: Final = frozenset(b'"%b"' % tier for tier in (b"auto", b"default", b"flex", b"scale", b"priority", b"fast", b"ultrafast"))
 """Those that clients know; others (Groq's "on_demand") are left out."""
 _ERROR_CODES: Final = {402: "insufficient_quota", 429: "rate_limit_exceeded", 400: "invalid_prompt"}
