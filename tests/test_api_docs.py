@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "api.md").read_text()
 MAKERS = {"Refusal", "_refusal", "Invalid", "ApiError"}
 CODE = re.compile(r"[a-z]+(?:_[a-z]+)+\Z")
-NOT_A_CODE = {"api_key_hash", "response_format"}
+NOT_A_CODE = {"api_key_hash", "input_audio", "response_format"}
 
 
 def own_routes() -> list[Route]:

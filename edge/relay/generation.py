@@ -182,7 +182,7 @@ class Generation(msgspec.Struct, eq=False):
                 said = adapter.request(self.envelope, asked)
             sent, self.memo = said
             self.ignored = sent.ignored
-            return sent
+            return sent.body, sent.head, sent.ignored
         # Chat as Chat, as most requests are: what `routing.surfaces.chat` would say, without its values in between.
         model = attempt.model
         self.ignored = fit.ignored

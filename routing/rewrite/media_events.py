@@ -14,6 +14,7 @@ from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
 from routing.rewrite.answer import Identity
 from routing.rewrite.named_events import NULL, NamedEvents, usage_with_cost
+from routing.rewrite.openrouter import picture_usage
 from routing.rewrite.plain import observe
 from routing.wire.members import REFUSED, decode_members, replace
 from usage.flavor import Flavor
@@ -79,7 +80,11 @@ class MediaEvents(NamedEvents):
         self.is_done = self.is_finished = self.is_over = True
         tokens = self.meter.bill().tokens
         counts = {"input_tokens": tokens.prompt, "output_tokens": tokens.completion, "total_tokens": tokens.total}
-        return replace(payload, members, {"usage": usage_with_cost(members.get("usage"), self.meter, counts)})
+        values = {"usage": usage_with_cost(members.get("usage"), self.meter, counts)}
+        if kind.startswith("image") and self._identity.flavor is Flavor.OPENROUTER:
+            values["usage"] = picture_usage(values["usage"], tokens.prompt, tokens.completion)
+            values["created"] = members.get("created") or members.get("created_at") or Raw(b"%d" % self.created)
+        return replace(payload, members, values)
 
     def cut(self) -> bytes:
         """See `Machine`."""

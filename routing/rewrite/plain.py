@@ -14,8 +14,10 @@ from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.metering.meter import Meter
 from routing.rewrite.answer import Identity, failure_of_error
 from routing.rewrite.named_events import usage_with_cost
+from routing.rewrite.openrouter import picture_usage
 from routing.rewrite.provider_event import explains_itself
 from routing.wire.members import REFUSED, Members, decode_members, replace
+from usage.flavor import Flavor
 from usage.record import FOREIGN_CHARS_MAX
 
 _NOTHING: Final = (b"", b"null")
@@ -60,11 +62,16 @@ def counts_of(meter: Meter) -> dict[str, int]:
     return {"prompt_tokens": tokens.prompt, "total_tokens": tokens.total}
 
 
-def dressed(body: bytes, members: Members, identity: Identity, meter: Meter, *, has_id: bool = True) -> bytes:
+def dressed(
+    body: bytes, members: Members, identity: Identity, meter: Meter, *, has_id: bool = True, is_picture: bool = False
+) -> bytes:
     """The answer with our id (where it has one), the model that was asked for and its cost."""
     names: Members = {"id": identity.id_json, "model": identity.model_json}
     values = {name: value for name, value in names.items() if name in members and (has_id or name != "id")}
     values["usage"] = usage_with_cost(members.get("usage"), meter, counts_of(meter))
+    if is_picture and identity.flavor is Flavor.OPENROUTER:
+        tokens = meter.bill().tokens
+        values["usage"] = picture_usage(values["usage"], tokens.prompt, tokens.completion)
     return replace(body, members, values)
 
 

@@ -7,6 +7,7 @@ Strategy: a surface is a module with the functions of `Surface`, imported when i
 Rule: everything here is pure: bytes and structs in, bytes and structs out.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Final, Literal, NamedTuple, Protocol, cast
 
@@ -64,11 +65,13 @@ class Asked(NamedTuple):
 
 
 class ProviderRequest(NamedTuple):
-    """A request as it goes to a provider of the same format: the body in parts, lines for its head, and what was left out."""
+    """A request as it goes to a provider of the same format: the body in parts, lines for its head, and what was left out.
+    `completed`: what a whole answer gets of the request, for the caller that `Identity` names."""
 
     body: list[bytes | memoryview]
     head: bytes = b""
     ignored: tuple[str, ...] = ()
+    completed: Callable[[bytes, Identity], bytes] | None = None
 
 
 class Machine(Protocol):
@@ -174,7 +177,7 @@ SURFACES: Final = (
     Entry("completions", "routing.surfaces.completions", ("/completions",), operation="text_completion"),
     Entry("moderations", "routing.surfaces.moderations", ("/moderations",)),
     Entry("rerank", "routing.surfaces.rerank", ("/rerank",), bases=(*BASES, *COHERE_BASES)),
-    Entry("images", "routing.surfaces.images", ("/images/generations",)),
+    Entry("images", "routing.surfaces.images", ("/images/generations", "/images")),
     Entry("image_edits", "routing.surfaces.image_edits", ("/images/edits",)),
     Entry("speech", "routing.surfaces.speech", ("/audio/speech",)),
     Entry("transcriptions", "routing.surfaces.transcriptions", ("/audio/transcriptions",)),

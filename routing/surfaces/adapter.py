@@ -6,7 +6,7 @@ which it is.
 Rule: a translated request is read again as the Chat request that it is, so every rule about prices and state holds for it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 import msgspec
@@ -35,10 +35,11 @@ _encode: Final = msgspec.json.encode
 
 
 class AdapterMemo(NamedTuple):
-    """What the translators of an answer need of its request."""
+    """What the translators of an answer need of its request; `completed`: `ProviderRequest`'s, where the bytes pass."""
 
     upstream: Any = None
     downstream: Any = None
+    completed: Callable[[bytes, Identity], bytes] | None = None
 
 
 class Adapter(msgspec.Struct, frozen=True, eq=False):
@@ -60,7 +61,8 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
         if self.upstream is None and self.downstream is None:
             sent = self.surface.request(envelope, asked)
             # A surface that passes on the caller's word for a header has it instead of the endpoint's own.
-            return sent if sent.head or not asked.endpoint.headers else sent._replace(head=asked.endpoint.head), NO_MEMO
+            memo_of_passed = NO_MEMO if sent.completed is None else AdapterMemo(completed=sent.completed)
+            return sent if sent.head or not asked.endpoint.headers else sent._replace(head=asked.endpoint.head), memo_of_passed
         ignored: list[str] = list(asked.fit.ignored)
         memo = downstream_memo = None
         provider, model = asked.provider, asked.model
@@ -132,7 +134,8 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
     def whole(self, body: bytes, identity: Identity, meter: Meter, memo: AdapterMemo, content_type: str) -> Whole:
         """A whole answer. AttemptFailed."""
         if self.upstream is None and self.downstream is None:
-            return self.surface.whole(body, identity, meter, content_type)
+            passed = self.surface.whole(body, identity, meter, content_type)
+            return passed if memo.completed is None else passed._replace(body=memo.completed(passed.body, identity))
         context = Context(identity.gen_id, identity.model, identity.created_s, meter.prompt_estimate)
         if self.upstream is not None:
             body = self.upstream.whole(body, _with(context, memo.upstream))

@@ -76,4 +76,4 @@ def whole(body: bytes, identity: Identity, meter: Meter, content_type: str) -> W
         images = 0
     observe(members.get("usage"), meter, writes=True)
     meter.observe_pieces(images=images)
-    return Whole(dressed(body, members, identity, meter), "", id_of(members))
+    return Whole(dressed(body, members, identity, meter, is_picture=True), "", id_of(members))

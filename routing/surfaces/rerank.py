@@ -2,9 +2,11 @@
 
 Rule: what is priced is what the answer names: search units (one for each query and up to 100 documents) or tokens. The most units
 are known from the request: each 500 tokens of a document count as one document.
+Rule: OpenRouter's clients read `results`, each with its `document`; one that the provider did not return is the request's.
 Source: Cohere's, Jina's and Voyage's references; OpenRouter's openapi.yaml.
 """
 
+from functools import partial
 from typing import Final, Literal
 
 import msgspec
@@ -24,6 +26,8 @@ from routing.surfaces.json_request import body_for, checked, checks, is_there, m
 from routing.surfaces.no_stream import machine as machine
 from routing.surfaces.no_stream import told as told
 from routing.table.parameters import OURS
+from routing.wire.members import REFUSED, decode_members, replace
+from usage.flavor import Flavor
 from usage.record import Tokens
 
 ANSWERS: Final[Literal["json", "bytes"]] = "json"
@@ -39,7 +43,14 @@ _CHECKS: Final = checks(
 _ORDINARY: Final = words(
     "model query documents top_n top_k return_documents max_tokens_per_doc max_chunks_per_doc rank_fields priority truncation"
 )
+
+
+class _Rank(msgspec.Struct, gc=False):
+    index: int = -1
+
+
 _decode_documents: Final = msgspec.json.Decoder(list[Raw]).decode
+_decode_rank: Final = msgspec.json.Decoder(_Rank).decode
 
 
 def read(body: bytes, call: CallerRequest) -> Envelope:
@@ -72,7 +83,32 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
 
 
 def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
-    return ProviderRequest(body_for(envelope, asked, None, OURS))
+    return ProviderRequest(body_for(envelope, asked, None, OURS), completed=partial(_completed, envelope.members["documents"]))
+
+
+def _completed(documents: Raw, body: bytes, identity: Identity) -> bytes:
+    """The answer as the caller's flavour of it has it."""
+    if identity.flavor is not Flavor.OPENROUTER:
+        return body
+    members = decode_members(body)
+    try:
+        given = _decode_documents(documents)
+        ranks = _decode_documents(members["results" if "results" in members else "data"])
+        results = b",".join([_with_document(bytes(rank), given) for rank in ranks])
+    except REFUSED:
+        return body
+    return replace(body, members, {"results": Raw(b"[%b]" % results)})
+
+
+def _with_document(rank: bytes, given: list[Raw]) -> bytes:
+    members = decode_members(rank)
+    document = bytes(members.get("document", b"null"))
+    if document == b"null":
+        index = _decode_rank(rank).index
+        document = bytes(given[index]) if 0 <= index < len(given) else b'""'
+    if document[:1] == b'"':
+        document = b'{"text":%b}' % document
+    return replace(rank, members, {"document": Raw(document)})
 
 
 def whole(body: bytes, identity: Identity, meter: Meter, content_type: str) -> Whole:

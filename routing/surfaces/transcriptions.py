@@ -1,4 +1,4 @@
-"""OpenAI's Transcriptions and Translations: a sound in a form, a text as JSON, as plain text or as events.
+"""OpenAI's Transcriptions and Translations: a sound in a form (or in JSON, OpenRouter's); a text as JSON, plainly or as events.
 
 Rule: a second of sound is priced, or its tokens, as the model's entry says. What the provider tells (seconds or tokens) decides,
 else its `duration`, else how long the sound lasts by its own head. Source: OpenAI's and Groq's API references.
@@ -11,6 +11,7 @@ import msgspec
 from routing.failures.failure import AttemptFailed, Failure, Kind, Source
 from routing.failures.failure import Sent as SentState
 from routing.metering.meter import Meter
+from routing.plan.preferences import read_preferences
 from routing.request.envelope import Envelope
 from routing.request.invalid import Invalid
 from routing.rewrite.answer import Identity
@@ -19,6 +20,8 @@ from routing.rewrite.plain import dressed, id_of, opened
 from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Whole
 from routing.surfaces.forms import flag_in, form_for, model_in
 from routing.surfaces.no_stream import told as told
+from routing.surfaces.sound_request import form_of, is_json
+from routing.wire.members import Members
 from routing.wire.multipart import read_form
 from routing.wire.sound import seconds_likely, seconds_max
 from usage.record import Tokens
@@ -36,7 +39,11 @@ _decode: Final = msgspec.json.Decoder(_Answer).decode
 
 
 def read(body: bytes, call: CallerRequest) -> Envelope:
-    form = read_form(body, call.header(b"content-type").decode("latin-1"))
+    own: Members = {}
+    if is_json(kind := call.header(b"content-type")):
+        form, own = form_of(body)
+    else:
+        form = read_form(body, kind.decode("latin-1"))
     file = form.one("file")
     if file is None or file.filename is None or not file.content:
         raise Invalid("'file' is missing: send the sound as a file", "file", "missing_required_parameter")
@@ -46,20 +53,22 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
     prompt = form.text("prompt") or ""
     return Envelope(
         model=model_in(form),
-        members={},
+        members=own,
         bytes_total=len(body),
         stream=flag_in(form, "stream"),
         prompt_bytes=len(prompt) + len(file.content),
         inline_media=(len(file.content),),
         pieces=Tokens(seconds=seconds_max(file.content)),
         pieces_likely=Tokens(seconds=seconds_likely(file.content)),
+        preferences=read_preferences(own),
         form=form,
         content_type=form.content_type,
     )
 
 
 def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
-    return form_for(envelope, asked)
+    ignored = tuple(name for name in envelope.members if name not in ("provider", "models"))
+    return form_for(envelope, asked)._replace(ignored=ignored)
 
 
 def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:

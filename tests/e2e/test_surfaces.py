@@ -1,5 +1,6 @@
 """Every surface with the SDK that is made for it, unmodified, against a real edge: native, translated, and echo."""
 
+import base64
 import io
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +9,7 @@ import anthropic
 import openai
 import pytest
 from google import genai
+from openrouter import OpenRouter
 
 from tests.answers import Answer, cut_at_random, respond, spoken, stream
 from tests.processes import Account, Edge, make_account
@@ -299,3 +301,32 @@ def test_batches_of_vectors_with_googles_sdk(edge: Edge, account: Account) -> No
     vectors = made.models.embed_content(model="echo/echo-1", contents=["one", "two"]).embeddings
     assert vectors is not None
     assert [bool(each.values) for each in vectors] == [True, True]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_openrouter_client_on_every_surface_that_it_has(edge: Edge, account: Account) -> None:
+    """It checks each answer by its own schema: responses (whole and streamed), vectors, ranks, pictures, sounds both ways."""
+    with OpenRouter(api_key=account.key, server_url=edge.openrouter_url) as client:
+        asked: Any = {"model": "echo/echo-1"}
+        response: Any = client.responses.send(**asked, input="one two", frequency_penalty=0.5)
+        assert (response.output[0].content[0].text, response.frequency_penalty) == ("one two", 0.5)
+        with client.responses.send(**asked, input="one two", stream=True) as events:
+            kinds = [event.type for event in events]  # type: ignore[union-attr]
+        assert (kinds[0], kinds[-1], "UNKNOWN" in kinds) == ("response.created", "response.completed", False)
+        vectors: Any = client.embeddings.generate(**asked, input=["a", "b"])
+        assert len(vectors.data) == 2
+        ranks: Any = client.rerank.rerank(**asked, query="a b", documents=["b", "a b c"], top_n=1)
+        assert [(rank.index, rank.document.text) for rank in ranks.results] == [(1, "a b c")]
+        picture: Any = client.images.generate(**asked, prompt="cat")
+        assert (bool(picture.data[0].b64_json), picture.usage.completion_tokens) == (True, 100)
+        with client.images.generate(**asked, prompt="cat", stream=True) as events:
+            pictures: list[Any] = list(events)
+        assert (pictures[-1].type, pictures[-1].usage.completion_tokens) == ("image_generation.completed", 100)
+        spoken = client.tts.create_speech(**asked, input="one two", voice="alloy")
+        sound = spoken.read() if hasattr(spoken, "read") else spoken
+        heard: Any = client.stt.create_transcription(
+            **asked, input_audio={"data": base64.b64encode(sound).decode(), "format": "wav"}
+        )
+        form: Any = client.stt.create_transcription_multipart(**asked, file={"file_name": "a.wav", "content": sound})
+        assert heard.text == form.text
+        assert heard.usage.cost == form.usage.cost
