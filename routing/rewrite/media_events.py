@@ -11,10 +11,10 @@ import msgspec
 from msgspec import Raw
 
 from routing.metering.meter import Meter
+from routing.metering.picture_usage import picture_usage
 from routing.plan.refusal import Refusal
 from routing.rewrite.answer import Identity
 from routing.rewrite.named_events import NULL, NamedEvents, usage_with_cost
-from routing.rewrite.openrouter import picture_usage
 from routing.rewrite.plain import observe
 from routing.wire.members import REFUSED, decode_members, replace
 from usage.flavor import Flavor
@@ -80,10 +80,10 @@ class MediaEvents(NamedEvents):
         self.is_done = self.is_finished = self.is_over = True
         tokens = self.meter.bill().tokens
         counts = {"input_tokens": tokens.prompt, "output_tokens": tokens.completion, "total_tokens": tokens.total}
-        values = {"usage": usage_with_cost(members.get("usage"), self.meter, counts)}
+        values = {"usage": (usage := usage_with_cost(members.get("usage"), self.meter, counts))}
         if kind.startswith("image") and self._identity.flavor is Flavor.OPENROUTER:
-            values["usage"] = picture_usage(values["usage"], tokens.prompt, tokens.completion)
-            values["created"] = members.get("created") or members.get("created_at") or Raw(b"%d" % self.created)
+            made_at = members.get("created_at") or Raw(b"%d" % self.created)
+            values = {"usage": picture_usage(usage, tokens.prompt, tokens.completion), "created": made_at}
         return replace(payload, members, values)
 
     def cut(self) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from routing.wire.members import REFUSED, Members, decode_members, replace
+from routing.wire.members import REFUSED, Members, decode_members
 
 _FINISHES: Final = {
     "model_length": "length",
@@ -74,16 +74,6 @@ def chunk_members(members: Members, provider: Raw, created: int) -> Members:
     kept["provider"] = provider
     kept["choices"] = Raw(b"[]") if found is None or is_null(found) else choices_of(found, "delta")
     return kept
-
-
-def picture_usage(usage: Raw, prompt: int, completion: int) -> Raw:
-    """The usage of a picture as their schema requires it: with the names of Chat beside the provider's."""
-    try:
-        members = decode_members(usage)
-    except REFUSED:
-        return usage
-    counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-    return Raw(replace(bytes(usage), members, {name: Raw(b"%d" % each) for name, each in counts.items() if name not in members}))
 
 
 def usage_member(usage: bytes) -> Raw:

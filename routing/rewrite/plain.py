@@ -12,9 +12,9 @@ from msgspec import Raw
 
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.metering.meter import Meter
+from routing.metering.picture_usage import picture_usage
 from routing.rewrite.answer import Identity, failure_of_error
 from routing.rewrite.named_events import usage_with_cost
-from routing.rewrite.openrouter import picture_usage
 from routing.rewrite.provider_event import explains_itself
 from routing.wire.members import REFUSED, Members, decode_members, replace
 from usage.flavor import Flavor
@@ -70,8 +70,7 @@ def dressed(
     values = {name: value for name, value in names.items() if name in members and (has_id or name != "id")}
     values["usage"] = usage_with_cost(members.get("usage"), meter, counts_of(meter))
     if is_picture and identity.flavor is Flavor.OPENROUTER:
-        tokens = meter.bill().tokens
-        values["usage"] = picture_usage(values["usage"], tokens.prompt, tokens.completion)
+        values["usage"] = picture_usage(values["usage"], (tokens := meter.bill().tokens).prompt, tokens.completion)
     return replace(body, members, values)
 
 

@@ -14,13 +14,13 @@ from routing.metering.meter import Meter
 from routing.plan.preferences import read_preferences
 from routing.request.envelope import Envelope
 from routing.request.invalid import Invalid
+from routing.request.sound_request import form_of, is_json
 from routing.rewrite.answer import Identity
 from routing.rewrite.media_events import MediaEvents, observe_usage
 from routing.rewrite.plain import dressed, id_of, opened
 from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Whole
 from routing.surfaces.forms import flag_in, form_for, model_in
 from routing.surfaces.no_stream import told as told
-from routing.surfaces.sound_request import form_of, is_json
 from routing.wire.members import Members
 from routing.wire.multipart import read_form
 from routing.wire.sound import seconds_likely, seconds_max

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from routing.request.invalid import Invalid
-from routing.surfaces.sound_request import form_of, is_json
+from routing.request.sound_request import form_of, is_json
 from routing.wire.multipart import read_form, written
 
 SOUND = {"data": base64.b64encode(b"RIFF\r\n--x").decode(), "format": "wav"}
