@@ -311,7 +311,7 @@ def test_openrouter_client_on_every_surface_that_it_has(edge: Edge, account: Acc
         response: Any = client.responses.send(**asked, input="one two", frequency_penalty=0.5)
         assert (response.output[0].content[0].text, response.frequency_penalty) == ("one two", 0.5)
         with client.responses.send(**asked, input="one two", stream=True) as events:
-            kinds = [event.type for event in events]  # type: ignore[union-attr]
+            kinds = [event.type for event in events]
         assert (kinds[0], kinds[-1], "UNKNOWN" in kinds) == ("response.created", "response.completed", False)
         vectors: Any = client.embeddings.generate(**asked, input=["a", "b"])
         assert len(vectors.data) == 2
