@@ -138,7 +138,8 @@ class Supervisor:
         if status and not is_stopping and slot.current is not worker and has_epochs(worker.data, worker.name):
             # However it ended: one that is killed while it lets its requests end leaves usage and a lease, too.
             self._tasks.spawn(f"ship {worker.name}", self._ship(worker.name, worker.data))
-        self._has_left |= is_stopping and status != 0
+        # One that is told to stop before it could hear of it ends by the signal, and has nothing yet that it could leave.
+        self._has_left |= is_stopping and (status == LEFT or (status != 0 and has_epochs(worker.data, worker.name)))
         if slot.current is worker and not is_stopping:
             self._tasks.spawn(f"restart {worker.name}", self._restart(slot, worker, status, time.monotonic() - began_s))
         del self._running[worker]
@@ -238,7 +239,11 @@ class Supervisor:
     async def _replace_all(self) -> None:
         log.info("upgrade: %d workers are replaced, one after another", len(self._slots))
         for slot in self._slots:
-            if self._stopped.is_set() or not await self._replace(slot):
+            is_replaced = await self._replace(slot)
+            if self._stopped.is_set():
+                log.warning("upgrade: given up at worker %d, for all were told to stop", slot.number)
+                return
+            if not is_replaced:
                 log.error("upgrade: stopped at worker %d; it and those after it run on as they were", slot.number)
                 return
         log.info("upgrade: done")

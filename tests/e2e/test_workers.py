@@ -224,6 +224,8 @@ def test_upgrade_fills_a_place_that_rests(tmp_path: Path) -> None:
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda: "another begins in 2.0 s" in edge.log)
         os.kill(edge.pid, signal.SIGUSR2)
+        for fresh in ("edge@0b", "edge@1b"):  # each start of a process has its own time
+            wait_until(lambda: fresh in workers_of(edge))  # noqa: B023
         wait_until(lambda: "upgrade: done" in edge.log and set(workers_of(edge)) == {"edge@0b", "edge@1b"})
         assert [ask(edge, account)[0] for _ in range(20)] == [200] * 20
         assert "Traceback" not in edge.log

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.drain import LEFT
 from edge.settings import ADMIN_FD, Settings
 from edge.workers import supervisor as supervisor_module
 from edge.workers import worker as worker_module
@@ -145,5 +146,58 @@ def test_callers_are_said_to_be_served_when_somebody_is_there(play: Callable[...
         slot.callers.listen()
         await telling
         assert (tmp_path / "listening").exists()
+
+    play(story)
+
+
+def test_upgrade_that_is_asked_for_twice_is_one(
+    play: Callable[..., None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two SIGUSR2 in short order: one new worker, and the second is told that an upgrade runs. A third, while the old one still
+    lets its requests end, waits for a better time; the place keeps who is there."""
+
+    async def story(supervisor: Supervisor, slot: Slot) -> None:
+        slot.current = old = await supervisor._launch(slot, is_second=False)
+        supervisor._begin_upgrade()
+        await until(lambda: len(supervisor._running) == 2)
+        old.send(signal.SIGSTOP)  # it hears of nothing: as one with a long stream
+        supervisor._begin_upgrade()
+        assert "an upgrade runs already" in caplog.text
+        (tmp_path / "ready").touch()
+        await until(lambda: slot.current is not old)
+        assert supervisor._upgrade is not None
+        await supervisor._upgrade
+        supervisor._begin_upgrade()
+        await supervisor._upgrade
+        assert "edge@0 of the upgrade before still lets its requests end" in caplog.text
+        assert slot.current is not None
+        assert slot.current.name == "edge@0b"
+        assert len(supervisor._running) == 2
+        old.send(signal.SIGCONT)
+        await until(lambda: list(supervisor._running) == [slot.current])
+
+    play(story)
+
+
+@pytest.mark.parametrize("status", [0, LEFT])
+def test_supervisor_that_is_told_to_stop_during_an_upgrade_ends_both(
+    play: Callable[..., None], tmp_path: Path, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    """SIGTERM while the new worker is not ready yet: the old one and the new one end, no third begins, and the upgrade does not
+    say that they run on. Something is said to be left only where something is."""
+    if status:
+        (tmp_path / "w0" / "journal" / "edge@0" / "7").mkdir(parents=True)
+
+    async def story(supervisor: Supervisor, slot: Slot) -> None:
+        slot.current = await supervisor._launch(slot, is_second=False)
+        supervisor._begin_upgrade()
+        await until(lambda: len(supervisor._running) == 2)
+        supervisor._stop(signal.SIGTERM)
+        assert supervisor._upgrade is not None
+        await supervisor._upgrade
+        await until(lambda: not supervisor._running)
+        assert "given up at worker 0" in caplog.text
+        assert "run on as they were" not in caplog.text
+        assert supervisor._has_left is bool(status)
 
     play(story)
