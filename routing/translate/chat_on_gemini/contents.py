@@ -25,7 +25,7 @@ class Contents:
         self._reader = reader
         self._needs_signatures = needs_signatures
         self._names: dict[str, str] = {}
-        self._order: list[str] = []
+        self._order: dict[str, int] = {}
         self._results: dict[str, list[bytes]] = {}
         self.system: list[bytes] = []
         self.out: list[bytes] = []
@@ -55,7 +55,7 @@ class Contents:
     def _flush(self) -> None:
         """The results of a turn's calls, in the order of the calls."""
         if self._results:
-            ordered = sorted(self._results, key=self._order.index)
+            ordered = sorted(self._results, key=self._order.__getitem__)
             self._say(b"user", [part for call_id in ordered for part in self._results[call_id]])
             self._results = {}
 
@@ -68,7 +68,7 @@ class Contents:
             parts[-1] = b'%b,"thoughtSignature":%b}' % (parts[-1][:-1], of_text)
         for number, call in enumerate(turn.calls):
             self._names[call.id] = call.name
-            self._order.append(call.id)
+            self._order.setdefault(call.id, len(self._order))
             signature = signatures.get(call.id, b"")
             if not signature and number == 0 and not parts and of_text:
                 signature = of_text

@@ -607,3 +607,12 @@ def test_address_of_data_has_few_parameters(format: Format) -> None:
         tracemalloc.stop()
     assert refused.value.param == "messages[0].content[0].image_url.url"
     assert peak < 16 * len(url)
+
+
+def test_results_of_many_calls_are_in_the_order_of_the_calls() -> None:
+    """A hundred thousand of one turn, the last first: each looked for among all, they took minutes for Google's models."""
+    calls = [{"id": f"c{at}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for at in range(MANY)]
+    results = [{"role": "tool", "tool_call_id": f"c{at}", "content": str(at)} for at in reversed(range(MANY))]
+    messages = [*HI, {"role": "assistant", "content": None, "tool_calls": calls}, *results]
+    said = json.loads(upward("gemini", {"messages": messages}).body)["contents"][-1]["parts"]
+    assert [part["functionResponse"]["response"]["output"] for part in said] == [str(at) for at in range(MANY)]
