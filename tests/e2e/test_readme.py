@@ -1,17 +1,20 @@
 """README's examples, run as they stand there, but for the address and the key."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.processes import Account, Edge
+from tests.processes import Account, Edge, make_account, run
 
 TEXT = (Path(__file__).parents[2] / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 SHELL = [block for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) if "curl" in block]
+
+COMMANDS = [line.partition("#")[0] for line in TEXT.splitlines() if line.startswith("tollway ")]
 
 
 def with_address(example: str, edge: Edge, account: Account) -> str:
@@ -37,6 +40,15 @@ def test_readme_curl(edge: Edge, account: Account, example: str) -> None:
     assert '"error"' not in done.stdout
     assert "data: [DONE]" in done.stdout
     assert "total_credits" in done.stdout
+
+
+@pytest.mark.parametrize("server", ["native"], indirect=True)
+def test_readme_commands(edge: Edge) -> None:
+    """Each `tollway` line ends well, one after another."""
+    assert len(COMMANDS) > 5
+    key_id = make_account(edge, "readme").key_id
+    for line in COMMANDS:
+        run(edge, *shlex.split(line.replace(" ID ", f" {key_id} "))[1:])
 
 
 def test_readme_names_both_bases() -> None:
