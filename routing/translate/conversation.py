@@ -70,6 +70,14 @@ def turns_of(messages: Raw, reader: Reader) -> list[Turn]:
     return turns
 
 
+def unmarked_turns_of(messages: Raw, reader: Reader) -> list[Turn]:
+    """For a format that has no marks of what to cache: they are reported. Invalid."""
+    turns = turns_of(messages, reader)
+    if any(turn.mark is not None or any(part.mark is not None for part in turn.parts) for turn in turns):
+        reader.decline("messages[].content[].cache_control")
+    return turns
+
+
 def _turn(message: Object, path: str, reader: Reader) -> Turn:
     mark = message.get("cache_control")
     match role := reader.text(message.get("role"), f"{path}.role"):

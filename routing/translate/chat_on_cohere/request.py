@@ -10,7 +10,7 @@ from msgspec import Raw
 from routing.translate import Target, Translated
 from routing.translate.chat_on_cohere.parameters import LEDGER
 from routing.translate.chat_tools import choice_of, function_of
-from routing.translate.conversation import Part, Turn, decline_thoughts, turns_of
+from routing.translate.conversation import Part, Turn, decline_thoughts, unmarked_turns_of
 from routing.translate.reader import Reader, encode, is_absent, joined
 from routing.translate.thoughts import SHARES, reasoning_of
 from routing.wire.members import Members
@@ -23,7 +23,7 @@ def request(body: bytes, target: Target) -> Translated:
     """Invalid."""
     reader = Reader(target)
     members, copied = reader.top(body, LEDGER)
-    messages = [_message(turn, reader) for turn in turns_of(reader.needed(members, "messages"), reader)]
+    messages = [_message(turn, reader) for turn in unmarked_turns_of(reader.needed(members, "messages"), reader)]
     sent: Members = {"model": Raw(encode(target.model)), "messages": Raw(encode([each for each in messages if each]))}
     cap = reader.cap(members)
     if cap is not None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Raw
 
-from routing.translate.conversation import Part, Turn, decline_thoughts, turns_of
+from routing.translate.conversation import Part, Turn, decline_thoughts, unmarked_turns_of
 from routing.translate.media import Media
 from routing.translate.reader import Reader, encode, joined
 from routing.translate.thoughts import GEMINI, Detail
@@ -31,7 +31,7 @@ class Contents:
         self.out: list[bytes] = []
 
     def read(self, messages: Raw) -> None:
-        for turn in turns_of(messages, self._reader):
+        for turn in unmarked_turns_of(messages, self._reader):
             if turn.role != "tool":
                 self._flush()
             match turn.role:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec import Raw
 
 from routing.translate import tool_ids
-from routing.translate.conversation import Part, Turn, decline_thoughts, turns_of
+from routing.translate.conversation import Part, Turn, decline_thoughts, unmarked_turns_of
 from routing.translate.media import Media
 from routing.translate.reader import Reader, encode, joined
 from routing.translate.thoughts import OPENAI, Detail
@@ -25,7 +25,7 @@ class Items:
         self.out: list[bytes] = []
 
     def read(self, messages: Raw) -> None:
-        for turn in turns_of(messages, self._reader):
+        for turn in unmarked_turns_of(messages, self._reader):
             match turn.role:
                 case "system" | "user":
                     self._message(turn.role.encode(), self._content(turn))

@@ -616,3 +616,12 @@ def test_results_of_many_calls_are_in_the_order_of_the_calls() -> None:
     messages = [*HI, {"role": "assistant", "content": None, "tool_calls": calls}, *results]
     said = json.loads(upward("gemini", {"messages": messages}).body)["contents"][-1]["parts"]
     assert [part["functionResponse"]["response"]["output"] for part in said] == [str(at) for at in range(MANY)]
+
+
+@pytest.mark.parametrize("format", ["gemini", "responses", "cohere"])
+def test_mark_of_what_to_cache_is_reported_where_there_is_none(format: str) -> None:
+    """Not dropped in silence, once for all of them."""
+    text = {"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}
+    said = upward(format, {"messages": [{"role": "user", "content": [text, text]}]})
+    assert said.ignored == ("messages[].content[].cache_control",)
+    assert b"cache_control" not in said.body
