@@ -169,6 +169,8 @@ class WireExchange(ResponseBuffer):
         if status < 200:
             if status == 101:
                 raise _Unacceptable("protocol switched unasked")
+            if status < 100:
+                raise _Unacceptable("no status")
             self.headers.clear()
             return
         headers = self.headers

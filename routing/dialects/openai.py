@@ -27,6 +27,7 @@ class Groq(msgspec.Struct, gc=False):
 class Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
     usage: Raw = _ABSENT
+    error: Raw = _ABSENT
     index: Any = 0
 
     @property
@@ -63,6 +64,12 @@ class Chunk(msgspec.Struct, gc=False):
     @property
     def has_error(self) -> bool:
         return self.error is not _ABSENT and bytes(self.error) not in _NO_ERROR
+
+    @property
+    def choices_error(self) -> bytes:
+        """The first choice's error, where each of the choices has one; empty when one has none."""
+        errors = [bytes(choice.error) for choice in self.choices or ()]
+        return errors[0] if errors and all(error and error not in _NO_ERROR for error in errors) else b""
 
     @property
     def upstream_id(self) -> str:

@@ -17,7 +17,8 @@ from routing.plan.refusal import Refusal
 from routing.rewrite.answer import Identity, failure_of_error
 from routing.rewrite.named_events import TEXT, NamedEvents, usage_with_cost
 from routing.wire.lenient_view import view
-from routing.wire.members import REFUSED, decode_members, replace
+from routing.wire.members import REFUSED, replace
+from routing.wire.repair import readable
 from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
 
 _encode: Final = msgspec.json.encode
@@ -141,7 +142,7 @@ class CohereStream(NamedEvents):
 
     def _named(self, payload: bytes, **more: Raw) -> bytes:
         try:
-            members = decode_members(payload)
+            members = readable(payload)[1]
         except REFUSED:
             return payload  # half of a surrogate pair: it goes out as it came
         return replace(payload, members, {"id": self._identity.id_json, **more} if "id" in members else {**more})
@@ -149,7 +150,7 @@ class CohereStream(NamedEvents):
     def _end(self, told: _CohereEvent, payload: bytes) -> bytes:
         delta = view(bytes(told.delta), _Delta, _decode_delta) or _Delta()
         try:
-            inner = decode_members(told.delta)
+            inner = readable(bytes(told.delta))[1]
         except REFUSED:
             inner = {}
         _observe(delta.usage, self.meter)
@@ -184,7 +185,7 @@ def whole(body: bytes, identity: Identity, meter: Meter) -> tuple[bytes, str, st
     """A whole answer as the caller gets it, its finish and the provider's id. AttemptFailed."""
     answer = view(body, _CohereAnswer, _decode_answer) or _CohereAnswer()
     try:
-        members = decode_members(body)
+        members = readable(body)[1]
     except REFUSED:
         raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
     if bytes(members.get("message", b""))[:1] == b'"':

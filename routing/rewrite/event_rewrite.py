@@ -101,7 +101,7 @@ class EventRewrite:
         if rest:
             self._take(rest)
         if not self.is_over:
-            self._resolve()
+            self._resolve(is_cut=bool(rest))
         if not (self.is_over or self.is_done):
             self._conclude()
         self.is_over = True
@@ -205,15 +205,21 @@ class EventRewrite:
 
     def _take_event(self, event: Chunk) -> bool:
         chunk = event.reading.chunk
-        if (not chunk.choices or chunk.has_error) and (error := error_of(event.payload, event.reading, self._pending)):
+        is_doubtful = not chunk.choices or chunk.has_error or chunk.choices_error
+        if is_doubtful and (error := error_of(event.payload, event.reading, self._pending)):
+            if self.has_begun and event.reading.usage:
+                self.meter.observe_usage(event.reading.usage)
             self._end_with(error)
             return True
         if self._pending:
             self._pass_pending()
         return self._take_chunk(event)
 
-    def _resolve(self) -> None:
-        """The event whose lines wait has come to its end: it is one text, or passes as it came."""
+    def _resolve(self, *, is_cut: bool = False) -> None:
+        """The event whose lines wait has come to its end: it is one text, or passes as it came.
+
+        What was cut off in the middle of a line is no event (SSE drops it, too): a client would fail on the half of a JSON text.
+        """
         lines = self._pending
         payloads = [payload for payload in map(payload_of, lines) if payload]
         if any(map(is_error_name, lines)) and payloads:
@@ -223,6 +229,8 @@ class EventRewrite:
             self._pending = [line for line in lines if not payload_of(line)]
             end = lines[-1][len(lines[-1].rstrip(b"\r\n")) :]
             self._take_event(Chunk(b"data: %b%b" % (text, end), text, reading, []))
+        elif is_cut:
+            self._pending = []
         else:
             self._pass_pending()
 

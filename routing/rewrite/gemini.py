@@ -18,7 +18,8 @@ from routing.plan.refusal import Refusal
 from routing.rewrite.answer import Identity, failure_of_error
 from routing.rewrite.named_events import NamedEvents, usage_with_cost, without
 from routing.wire.lenient_view import view
-from routing.wire.members import REFUSED, Members, decode_members, replace
+from routing.wire.members import REFUSED, Members, replace
+from routing.wire.repair import readable
 from routing.wire.sse import payload_of
 from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
 
@@ -93,7 +94,7 @@ def error_body(refusal: Refusal) -> bytes:
 def _renamed(payload: bytes, identity: Identity) -> bytes:
     """With our names; what cannot be read member by member (half of a surrogate pair) as it came."""
     try:
-        members = decode_members(payload)
+        members = readable(payload)[1]
     except REFUSED:
         return payload
     return replace(payload, members, {name: value for name, value in _named(identity).items() if name in members})
@@ -203,7 +204,7 @@ class GeminiStream(NamedEvents):
         if self._held:
             payload = self._held.pop()
             try:
-                members = decode_members(payload)
+                members = readable(payload)[1]
                 usage = usage_with_cost(members.get("usageMetadata"), self.meter, counts_of(self.meter))
                 payload = replace(payload, members, {"usageMetadata": usage})
             except REFUSED:
@@ -231,7 +232,7 @@ def whole(body: bytes, identity: Identity, meter: Meter, *names: str) -> tuple[b
     """A whole answer as the caller gets it, its finish and the provider's id; it has one of `names`. AttemptFailed."""
     answer = view(body, _Answer, _decode_answer) or _Answer()
     try:
-        members = decode_members(body)
+        members = readable(body)[1]
     except REFUSED:
         raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
     if bytes(answer.error) not in _NOTHING:

@@ -16,7 +16,8 @@ from routing.plan.refusal import Refusal
 from routing.rewrite.answer import Identity
 from routing.rewrite.named_events import NULL, NamedEvents, usage_with_cost
 from routing.rewrite.plain import observe
-from routing.wire.members import REFUSED, decode_members, replace
+from routing.wire.members import REFUSED, replace
+from routing.wire.repair import readable
 from usage.flavor import Flavor
 
 ENDS: Final = frozenset(("image_generation.completed", "image_edit.completed", "speech.audio.done", "transcript.text.done"))
@@ -63,7 +64,7 @@ class MediaEvents(NamedEvents):
         if payload.startswith(b"[DONE]"):
             return None
         try:
-            members = decode_members(payload)
+            _, members = readable(payload)
         except REFUSED:
             return self._end_with(payload) if kind == "error" else None
         error = bytes(members.get("error", NULL))

@@ -17,7 +17,8 @@ from routing.plan.refusal import Refusal
 from routing.rewrite.answer import Identity, failure_of_error
 from routing.rewrite.named_events import TEXT, NamedEvents, usage_with_cost, without
 from routing.wire.lenient_view import view
-from routing.wire.members import REFUSED, decode_members, replace
+from routing.wire.members import REFUSED, replace
+from routing.wire.repair import readable
 from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
 
 _encode: Final = msgspec.json.encode
@@ -169,7 +170,7 @@ class MessagesStream(NamedEvents):
 
     def _with_cost(self, payload: bytes) -> bytes:
         try:
-            members = decode_members(payload)
+            members = readable(payload)[1]
         except REFUSED:
             return payload  # half of a surrogate pair: it goes out as it came
         usage = usage_with_cost(members.get("usage"), self.meter, counts_of(self.meter))
@@ -202,7 +203,7 @@ class MessagesStream(NamedEvents):
 def whole(body: bytes, identity: Identity, meter: Meter) -> tuple[bytes, str, str]:
     """A whole message as the caller gets it, its finish and the provider's id. AttemptFailed."""
     try:
-        members = decode_members(body)
+        members = readable(body)[1]
     except REFUSED:
         raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
     message = view(body, _Message, _decode_message) or _Message()

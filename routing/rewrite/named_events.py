@@ -16,9 +16,9 @@ from msgspec import Raw
 
 from routing.metering.meter import Meter
 from routing.rewrite.answer import Identity
-from routing.wire.members import REFUSED, Members, decode_members, replace
+from routing.wire.members import REFUSED, Members, replace
 from routing.wire.quiet import QUIET_BYTES_MAX
-from routing.wire.repair import BOM
+from routing.wire.repair import BOM, read_object, readable
 from routing.wire.sse import BLANK, Lines, TooLong, payload_of
 from usage.pricing import dollars
 
@@ -41,12 +41,13 @@ def usage_with_cost(usage: Raw | None, meter: Meter, counts: dict[str, int]) -> 
     """A provider's usage object with `cost` in dollars; `counts` are what is charged, told where that is not the provider's."""
     bill = meter.bill()
     try:
-        members = {} if usage is None else decode_members(usage)
+        members = {} if usage is None else readable(bytes(usage))[1]
     except REFUSED:
         members = {}
     values: Members = {"cost": Raw(dollars(bill.cost_nano).encode())}
-    if bill.source != "provider":
+    if bill.source != "provider" or not members:
         values |= {name: Raw(b"%d" % number) for name, number in counts.items()}
+    if bill.source != "provider":
         values["usage_source"] = Raw(_encode(bill.source))
     return Raw(replace(bytes(usage), members, values)) if members and usage is not None else Raw(_encode(values))
 
@@ -150,6 +151,7 @@ class NamedEvents:
         rest = self._lines.finish()
         if rest and not self.is_over:
             self._take_line(rest + b"\n")
+            self._drop_half()
         if self._event and not self.is_over:
             self._take_line(b"\n")
         if not self.is_over:
@@ -172,11 +174,26 @@ class NamedEvents:
                 raise TooLong(f"an event of more than {self._line_bytes_max} bytes")
             return
         lines, self._event, self._event_bytes = self._event, [], 0
-        payloads = [payload for each in lines if (payload := payload_of(each)) is not None]
+        payloads = _payloads_of(lines)
         if not payloads:
             self._out += (*lines, line)
-            return
-        payload = b"\n".join(payloads)
+        elif len(payloads) > 1 and is_half(lines) and _are_objects(payloads):
+            # Several events, with no blank line between them.
+            while lines and not self.is_over:
+                size = next((at for at, each in enumerate(lines, 1) if payload_of(each) is not None), len(lines))
+                event, lines = lines[:size], lines[size:]
+                self._take_event(event, b"\n", payload_of(event[-1]) or b"")
+        else:
+            self._take_event(lines, line, b"\n".join(payloads))
+
+    def _drop_half(self) -> None:
+        """What was cut off in the middle of a line is no event (SSE drops it, too): a client would fail on half of a JSON."""
+        if is_half(self._event):
+            self._event.pop()
+            if is_half(self._event) and not _are_objects(_payloads_of(self._event)):
+                self._event = []
+
+    def _take_event(self, lines: list[bytes], line: bytes, payload: bytes) -> None:
         kind = _type_of(payload, lines)
         if kind not in self.QUIET:
             self.is_framing = False
@@ -218,8 +235,8 @@ class NamedEvents:
     def _renamed(self, payload: bytes, within: str, id_name: str = "id", model_name: str = "model", **more: Raw) -> bytes | None:
         """The payload with our names in the object under `within`, and what `more` says there; None when it cannot be read."""
         try:
-            members = decode_members(payload)
-            inner = decode_members(members[within]) if within else members
+            _, members = readable(payload)
+            inner = readable(bytes(members[within]))[1] if within else members
         except (KeyError, *REFUSED):
             return None
         identity = self._identity
@@ -231,12 +248,33 @@ class NamedEvents:
         return replace(payload, members, {within: Raw(changed)})
 
 
+def _payloads_of(lines: list[bytes]) -> list[bytes]:
+    return [payload for each in lines if (payload := payload_of(each)) is not None]
+
+
+def is_half(lines: list[bytes]) -> bool:
+    """Whether the data of these lines begin a JSON object, and are none."""
+    payload = b"\n".join(_payloads_of(lines))
+    return payload.startswith(b"{") and read_object(payload) is None
+
+
+def _are_objects(payloads: list[bytes]) -> bool:
+    return all(read_object(payload) is not None for payload in payloads if not payload.startswith(b"[DONE]"))
+
+
+def _type_of_odd(payload: bytes) -> Any:
+    try:
+        return _decode_type(readable(payload)[0]).type
+    except REFUSED:
+        return None
+
+
 def _type_of(payload: bytes, lines: list[bytes]) -> str:
     """The type that the JSON names, else the event's name."""
     try:
         kind = _decode_type(payload).type
     except REFUSED:
-        kind = None
+        kind = _type_of_odd(payload)
     if isinstance(kind, str):
         return kind
     found = _NAME.match(lines[0])

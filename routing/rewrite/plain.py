@@ -17,6 +17,7 @@ from routing.rewrite.answer import Identity, failure_of_error
 from routing.rewrite.named_events import usage_with_cost
 from routing.rewrite.provider_event import explains_itself
 from routing.wire.members import REFUSED, Members, decode_members, replace
+from routing.wire.repair import readable
 from usage.flavor import Flavor
 from usage.record import FOREIGN_CHARS_MAX
 
@@ -28,7 +29,7 @@ _decode_any: Final = msgspec.json.Decoder(Any).decode
 def opened(body: bytes, *names: str) -> Members:
     """The members of an answer that has one of `names`. AttemptFailed."""
     try:
-        members = decode_members(body)
+        _, members = readable(body)
     except REFUSED:
         raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
     error = bytes(members.get("error", b""))

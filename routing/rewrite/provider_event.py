@@ -3,7 +3,8 @@
 Forms of an error, besides a chunk with a true `error`: a field of its own (`error: {...}`, llama.cpp), the event's name
 (`event: error`), a JSON line without a field's name, and a document that explains itself and has no choices:
 `{"object":"error","message":...}` (vLLM), `{"type":"error",...}`, `{"detail":...}` (FastAPI), `{"code":...,"msg":...}`,
-`{"base_resp":{"status_msg":...}}` (MiniMax, whose good answers carry one too).
+`{"base_resp":{"status_msg":...}}` (MiniMax, whose good answers carry one too); and choices of which each has an `error` and no
+text (OpenRouter).
 Rule: what has a choice or a usage in it is an answer.
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Raw
 
+from routing.metering.meter import TEXT
 from routing.wire.members import REFUSED, Members
 from routing.wire.repair import Reading, read_object
 
@@ -52,6 +54,9 @@ def error_of(payload: bytes, reading: Reading, pending: Sequence[bytes]) -> byte
     if chunk.has_error:
         # What was not readable as it came may be words in another alphabet: they are for others to decode.
         return payload if reading.is_repaired else bytes(chunk.error)
+    if error := chunk.choices_error:
+        # With a text beside it, it is the end of an answer, and passes.
+        return b"" if any(TEXT.findall(payload)) else error
     if chunk.choices or chunk.any_usage:
         return b""
     if any(map(is_error_name, pending)) or explains_itself(reading.members):

@@ -18,6 +18,7 @@ from routing.rewrite.answer import Identity, failure_of_error
 from routing.rewrite.named_events import TEXT, NamedEvents, usage_with_cost, without
 from routing.wire.lenient_view import view
 from routing.wire.members import REFUSED, Members, decode_members, replace
+from routing.wire.repair import readable
 from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
 
 _encode: Final = msgspec.json.encode
@@ -187,7 +188,7 @@ class ResponsesStream(NamedEvents):
         if kind == "response.failed":
             return self._end_with(bytes(response.error) if bytes(response.error) not in _NOTHING else payload)
         try:
-            members = decode_members(text)
+            members = readable(text)[1]
         except REFUSED:
             members = {}
         if kind in _HEADS:
@@ -224,7 +225,7 @@ class ResponsesStream(NamedEvents):
 def whole(body: bytes, identity: Identity, meter: Meter) -> tuple[bytes, str, str]:
     """A whole response as the caller gets it, its finish and the provider's id. AttemptFailed."""
     try:
-        members = decode_members(body)
+        members = readable(body)[1]
     except REFUSED:
         raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
     response = view(body, _Response, _decode_response) or _Response()

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from routing.wire.members import REFUSED
+from routing.wire.repair import sound
 
 ABSENT: Final = Raw(b"")
 T = TypeVar("T", bound=msgspec.Struct)
@@ -24,6 +25,12 @@ def view(payload: bytes, kind: type[T], decode: Any) -> T | None:
         found: T = decode(payload)
     except REFUSED:
         value = loaded(payload)
+        if value is None:
+            # An escape that JSON does not know.
+            try:
+                value = loaded(sound(payload))
+            except REFUSED:
+                return None
         return cast(T, _built(value, kind)) if isinstance(value, dict) else None
     return found
 

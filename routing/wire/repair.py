@@ -65,18 +65,36 @@ def read_object(payload: bytes) -> Reading | None:
         return _read(payload)
     except REFUSED:
         pass
-    if len(payload) > TEXT_BYTES_MAX or sum(map(payload.count, _MARKS)) > MARKS_MAX:
-        return None
     try:
-        sound = sound_form(payload)
-        reading = _read(sound)
-        places = spans(sound, reading.members)
+        text = sound(payload)
+        reading = _read(text)
+        places = spans(text, reading.members)
     except REFUSED:
         return None
     if places is None:
         return reading._replace(is_repaired=True)
     members = {name: Raw(payload[start:end]) for name, (start, end) in places.items()}
     return Reading(reading.chunk, members, places, is_repaired=True)
+
+
+def sound(payload: bytes) -> bytes:
+    """The sound form of a text that a strict reader refused; ValueError (of `REFUSED`) for one that is too heavy for that."""
+    if len(payload) > TEXT_BYTES_MAX or sum(map(payload.count, _MARKS)) > MARKS_MAX:
+        raise ValueError("too large to be read a second time")
+    return sound_form(payload)
+
+
+def readable(payload: bytes) -> tuple[bytes, Members]:
+    """(a text of the same length that a strict reader takes, the members of the object as they came). One of `REFUSED`."""
+    try:
+        return payload, decode_members(payload)
+    except REFUSED:
+        text = sound(payload)
+    members = decode_members(text)
+    places = spans(text, members)
+    if places is None:
+        return text, members
+    return text, {name: Raw(payload[start:end]) for name, (start, end) in places.items()}
 
 
 def _read(text: bytes) -> Reading:
@@ -90,8 +108,7 @@ def _read(text: bytes) -> Reading:
 
 def sound_form(text: bytes) -> bytes:
     """A text of the same length that has in it no value, escape or byte that JSON does not know."""
-    sound = text.decode("utf-8", "surrogateescape").encode("utf-8", "replace")
-    return _TOKEN.sub(_sound_token, sound)
+    return _TOKEN.sub(_sound_token, text.decode("utf-8", "surrogateescape").encode("utf-8", "replace"))
 
 
 def _sound_token(token: re.Match[bytes]) -> bytes:

@@ -13,6 +13,7 @@ from routing.translate import Context
 from routing.translate.chat_on_messages.stream import REFUSAL, MessagesToChat
 from routing.translate.reader import encode
 from routing.wire.members import REFUSED, Members, decode_members
+from routing.wire.repair import readable
 
 _decode_blocks: Final = msgspec.json.Decoder(list[Members]).decode
 
@@ -30,11 +31,11 @@ def whole(body: bytes, context: Context) -> bytes:
 def events_of(body: bytes) -> bytes:
     """The events that say what a whole message says; an error event for an error; nothing for what is neither."""
     try:
-        message = decode_members(body)
+        text, message = readable(body)
         if bytes(message.get("type", b"")) == b'"error"' or "error" in message:
             return _event({"type": "error", "error": message.get("error", Raw(b"{}"))})
-        blocks = _decode_blocks(message.get("content", Raw(b"")))
-    except REFUSED:
+        blocks = _decode_blocks(message.get("content", Raw(b"")) if text is body else decode_members(text)["content"])
+    except (KeyError, *REFUSED):
         return b""
     out = [_event({"type": "message_start", "message": {name: raw for name, raw in message.items() if name != "content"}})]
     for index, block in enumerate(blocks):

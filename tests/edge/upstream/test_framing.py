@@ -99,6 +99,7 @@ GARBLED = {
     "odd length": b"HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\nhi",
     "unknown transfer coding": b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
     "unasked switch": b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+    "status that is none": b"HTTP/1.1 099 Nothing\r\ncontent-length: 2\r\n\r\nhi",
     "large head": b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000 + b"\r\ncontent-length: 2\r\n\r\nhi",
     "endless head": b"HTTP/1.1 200 OK\r\nx: " + b"y" * 300_000,
     "many headers": b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 130 + b"content-length: 2\r\n\r\nhi",

@@ -64,6 +64,7 @@ COUNTED = (10, 1)
 FAILED = ("hi", None, "error", "")
 CUT = ("hithere", None, "cut", "stop", 2)
 DEEP = chunk("", x=1).replace(b":1}", b":" + b"[" * 9_000 + b"}")
+CHOICE_FAILED = b'{"id":"c","choices":[{"index":0,"delta":{"content":""},"error":{"message":"busy","code":503}}]}'
 CASES = [
     # Usage, exactly once, whatever the order.
     Case("plain", event(HI, STOP, USAGE) + DONE),
@@ -102,6 +103,9 @@ CASES = [
     Case("no [DONE]", event(HI, STOP, USAGE), end="end"),
     Case("no finish and no [DONE]", event(HI), end="cut", finish="", usage=None),
     Case("half a line at the end", event(HI) + b'data: {"choices":[{"de', end="cut", finish="", usage=None),
+    Case("half a line with an id and a model", event(HI) + b"data: " + HI[:-20], end="cut", finish="", usage=None),
+    Case("half a usage at the end", event(HI, STOP) + b"data: " + USAGE[:-9], end="end", usage=COUNTED),
+    Case("half of several data lines", event(HI, STOP) + b"data: {\ndata: " + USAGE[1:-9], end="end", usage=COUNTED),
     Case("CR line ends", event(HI, STOP, USAGE).replace(b"\n", b"\r") + b"data: [DONE]\r\r"),
     Case("CRLF line ends", event(HI, STOP, USAGE).replace(b"\n", b"\r\n") + b"data: [DONE]\r\n\r\n"),
     Case("single line feeds", event(HI, STOP, USAGE).replace(b"\n\n", b"\n") + b"data: [DONE]\n"),
@@ -128,6 +132,9 @@ CASES = [
     ),
     # Errors, in their forms.
     Case("error", event(HI, ERROR, HI), end="error", usage=None, finish=""),
+    Case("error of a choice", event(HI, CHOICE_FAILED, HI), *FAILED),
+    Case("error of a choice that says a text", event(chunk("hi", "error", index=0), USAGE) + DONE, finish="error"),
+    Case("error of a choice that is none", event(HI, STOP.replace(b'"delta"', b'"error":null,"delta"'), USAGE) + DONE),
     Case("error behind the finish", event(HI, STOP, ERROR), end="error", usage=None),
     Case("llama.cpp's field", event(HI) + b'error: {"code":500,"message":"busy"}\n\n', *FAILED),
     Case("an event named error", event(HI) + b'event: error\ndata: {"message":"busy"}\n\n', *FAILED),
