@@ -149,8 +149,8 @@ def test_path_below_its_base(base: str) -> None:
 JSON = "json"
 STANDARD_JSON = {
     "routing/failures/provider_error_body.py",  # control characters in strings
-    "routing/rewrite/reshape.py",  # NaN, control characters, surrogates that stand alone
-    "routing/translate/events.py",  # likewise
+    "routing/translate/events.py",  # NaN, control characters, surrogates that stand alone
+    "routing/wire/lenient_view.py",  # likewise
     "routing/wire/objects.py",  # members that are there twice
 }
 """Who reads what orjson refuses, and providers send."""

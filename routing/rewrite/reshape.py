@@ -5,13 +5,13 @@ one path. `[DONE]` stands at the end of the events of a whole answer: that it is
 Limits: of a stream only chunks are read; texts of one name are joined, tool calls by their index, lists one behind the other.
 """
 
-import json
 import re
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw
 
+from routing.wire.lenient_view import dumped, loaded
 from routing.wire.members import REFUSED, Members
 from routing.wire.repair import BOM, Reading, sound_form
 
@@ -84,7 +84,7 @@ def answer_of(stream: bytes) -> bytes:
     answer: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
     for payload in _DATA.findall(stream):
-        chunk = _loads(payload)
+        chunk = loaded(payload)
         if not isinstance(chunk, dict):
             continue
         for name, value in chunk.items():
@@ -100,14 +100,7 @@ def answer_of(stream: bytes) -> bytes:
     for choice in answer["choices"]:
         choice["message"] = {"role": "assistant", "content": None, **choice["message"]}
     # In ASCII: two halves of a surrogate pair are one character again.
-    return json.dumps(answer, separators=(",", ":")).encode("ascii")
-
-
-def _loads(payload: bytes) -> Any:
-    try:
-        return json.loads(payload.decode("utf-8", "replace"), strict=False, parse_constant=lambda _: None)
-    except (ValueError, RecursionError):
-        return None
+    return dumped(answer)
 
 
 def _add_choice(whole: dict[str, Any], choice: dict[str, Any]) -> None:

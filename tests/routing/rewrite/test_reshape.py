@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from routing.rewrite.reshape import answer_of, events_of, shape_of
@@ -61,6 +62,13 @@ def test_calls_without_an_index_are_told_by_their_ids() -> None:
 def test_halves_of_a_surrogate_pair_become_one_character() -> None:
     halves = [b'data: {"choices":[{"index":0,"delta":{"content":"\\%b"}}]}\n\n' % half for half in (b"ud83d", b"ude00")]
     assert json.loads(answer_of(b"".join(halves)))["choices"][0]["message"]["content"] == "\U0001f600"
+
+
+def test_number_too_large_for_any_reader_is_none() -> None:
+    """Python would write `Infinity`, which is no JSON."""
+    stream = b'data: {"choices":[{"index":0,"delta":{"content":"x"},"logprobs":{"content":[{"logprob":-1e400}]}}]}\n\n'
+    assert b"nfinity" not in answer_of(stream)
+    assert msgspec.json.decode(answer_of(stream))["choices"][0]["message"]["content"] == "x"
 
 
 @pytest.mark.parametrize(
