@@ -170,5 +170,10 @@ class Aside:
 
         job: asyncio.Future[Any] = asyncio.get_running_loop().run_in_executor(self._threads, call)
         job.add_done_callback(end)
-        found: T = await asyncio.shield(job)
-        return found
+        try:
+            found: T = await asyncio.shield(job)
+            return found
+        finally:
+            # What the call raised holds this frame, and the job holds it: a circle with the whole body in it, until the next
+            # garbage collection.
+            del job

@@ -40,6 +40,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Edge, Tar
         "large bodies",
         "bodies without end",
         "many members",
+        "many parts",
         "tiny chunks",
         "anonymous account reads",
         "invented keys",
