@@ -230,3 +230,22 @@ class Calls:
             self._places[call.index] = place
         self._last = place
         return place
+
+
+class PendingCall:
+    """A call that is told piece by piece, for formats that have one open at a time. `id` and `name` are JSON texts, empty until
+    they are known; `waiting`: fragments of its arguments that could not go out yet."""
+
+    __slots__ = ("id", "is_closed", "name", "waiting")
+
+    def __init__(self) -> None:
+        self.id = self.name = b""
+        self.waiting: list[bytes] = []
+        self.is_closed = False
+
+    def add(self, call: Call) -> None:
+        """What a fragment says; of an id and a name the first."""
+        self.id = self.id or literal_of(call.id)
+        self.name = self.name or literal_of(call.function.name)
+        if arguments := literal_of(call.function.arguments):
+            self.waiting.append(arguments)

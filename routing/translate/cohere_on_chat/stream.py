@@ -20,6 +20,7 @@ from routing.translate.chat_view import (
     Call,
     Calls,
     Delta,
+    PendingCall,
     PromptDetails,
     decoded,
     literal_of,
@@ -61,17 +62,6 @@ class _Annotations(msgspec.Struct, gc=False):
 _decode_annotations: Final = msgspec.json.Decoder(_Annotations).decode
 
 
-class Called:
-    """One call. `waiting`: fragments of its arguments that could not go out yet."""
-
-    __slots__ = ("id", "is_closed", "name", "waiting")
-
-    def __init__(self) -> None:
-        self.id = self.name = b""
-        self.waiting: list[bytes] = []
-        self.is_closed = False
-
-
 class ChatToCohere(ChunkTranslator):
     """One stream."""
 
@@ -81,7 +71,7 @@ class ChatToCohere(ChunkTranslator):
         super().__init__(context.line_bytes_max)
         self._context = context
         self._calls = Calls()
-        self._called: list[Called] = []
+        self._called: list[PendingCall] = []
         self._citations = 0
         self._index = -1
         """Of the content that began last."""
@@ -148,16 +138,13 @@ class ChatToCohere(ChunkTranslator):
     def _call(self, call: Call, out: list[bytes]) -> None:
         place = self._calls.place(call)
         if place == len(self._called):
-            self._called.append(Called())
+            self._called.append(PendingCall())
         called = self._called[place]
-        called.id = called.id or literal_of(call.id)
-        called.name = called.name or literal_of(call.function.name)
-        if arguments := literal_of(call.function.arguments):
-            called.waiting.append(arguments)
+        called.add(call)
         if self._open_call in (-1, place):
             self._pour(place, called, out)
 
-    def _pour(self, place: int, called: Called, out: list[bytes]) -> None:
+    def _pour(self, place: int, called: PendingCall, out: list[bytes]) -> None:
         """What is there of a call. Without a name it cannot begin."""
         if not called.name or called.is_closed:
             return

@@ -19,6 +19,7 @@ from routing.translate.chat_view import (
     Calls,
     Delta,
     Detail,
+    PendingCall,
     PromptDetails,
     decoded,
     literal_of,
@@ -46,18 +47,6 @@ def event(name: bytes, body: bytes) -> bytes:
     return b'event: %b\ndata: {"type":"%b"%b}\n\n' % (name, name, body)
 
 
-class Tool:
-    """One call. `waiting`: fragments of its arguments that could not go out yet."""
-
-    __slots__ = ("id", "is_closed", "name", "waiting")
-
-    def __init__(self, id: bytes) -> None:
-        self.id = id
-        self.name = b""
-        self.waiting: list[bytes] = []
-        self.is_closed = False
-
-
 class ChatToMessages(ChunkTranslator):
     """One stream."""
 
@@ -71,7 +60,7 @@ class ChatToMessages(ChunkTranslator):
         self._kind = ""
         self._is_signed = False
         self._calls = Calls()
-        self._tools: list[Tool] = []
+        self._tools: list[PendingCall] = []
         self._open_tool = -1
         self._refusal: list[bytes] = []
         """Words of a refusal. They wait for the end, which tells whether they are the answer or the reason why there is none."""
@@ -136,16 +125,13 @@ class ChatToMessages(ChunkTranslator):
     def _call(self, call: Call, out: list[bytes]) -> None:
         place = self._calls.place(call)
         if place == len(self._tools):
-            self._tools.append(Tool(literal_of(call.id)))
+            self._tools.append(PendingCall())
         tool = self._tools[place]
-        tool.id = tool.id or literal_of(call.id)
-        tool.name = tool.name or literal_of(call.function.name)
-        if arguments := literal_of(call.function.arguments):
-            tool.waiting.append(arguments)
+        tool.add(call)
         if self._open_tool in (-1, place):
             self._pour(place, tool, out)
 
-    def _pour(self, place: int, tool: Tool, out: list[bytes]) -> None:
+    def _pour(self, place: int, tool: PendingCall, out: list[bytes]) -> None:
         """What is there of a call. Without a name it cannot begin."""
         if not tool.name or tool.is_closed:
             return
