@@ -1,4 +1,4 @@
-"""Routes and policies as they are read from the routing table's text.
+"""Aliases, routes and policies as they are read from the routing table's text.
 
 Rule: each target must be a model that can be called; a name that leads nowhere is a problem of the file, not of a request.
 """
@@ -25,7 +25,53 @@ from routing.table.field import TomlTable
 from routing.table.problem import Wrong, nearest
 
 IsModel = Callable[[str], bool]
-DAYS_MAX = 36_500
+ALIASES_MAX = 32
+"""So many may one lead through."""
+
+
+def read_aliases(table: TomlTable, is_model: IsModel, known: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """The model ids that each alias leads to, through other aliases if need be, each once and in order."""
+    written: dict[str, tuple[str, ...]] = {name: table.take(name, _ids, ()) for name in table.values}
+    return {name: _resolved(table, name, written, is_model, known) for name in written}
+
+
+def _ids(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (field.text(value),)
+    if not isinstance(value, list):
+        raise Wrong(f"is {field.kind_of(value)}; a model id, or a list of them, is expected", 'such as "openai/gpt-4o-mini"')
+    return field.items(field.text)(value)
+
+
+def _resolved(
+    table: TomlTable, name: str, written: Mapping[str, tuple[str, ...]], is_model: IsModel, known: tuple[str, ...]
+) -> tuple[str, ...]:
+    if is_model(name):
+        table.blame(Wrong("is already the id of a model", "choose another name"), name)
+        return ()
+    reached: dict[str, None] = {}
+    followed: set[str] = set()
+
+    def follow(target: str, via: tuple[str, ...]) -> None:
+        if target in via:
+            table.blame(Wrong(f"leads back to itself: {' -> '.join((*via, target))}", "let it end at a model"), name)
+        elif len(via) > ALIASES_MAX:
+            table.blame(Wrong(f"leads through more than {ALIASES_MAX} other aliases", "name the models themselves"), name)
+        elif target in written:
+            # Each once: thirty aliases that name the next one twice would be a thousand million ways.
+            if target not in followed:
+                followed.add(target)
+                for following in written[target]:
+                    follow(following, (*via, target))
+        elif is_model(target):
+            reached[target] = None
+        else:
+            guess = nearest(target, known)
+            hint = f'did you mean "{guess}"?' if guess else ""
+            table.blame(Wrong(f'leads to "{target}", which is neither a model nor an alias', hint), name)
+
+    follow(name, ())
+    return tuple(reached)
 
 
 def read_policies(table: TomlTable) -> dict[str, RoutePolicy]:

@@ -14,6 +14,7 @@ OWN: Final = frozenset(
     ("base_url", "api_key", "api_keys", "extra_headers", "data", "limits", "proxy", "transport", "http2", "ca_file", "verify")
 ) | {"dialect", "like"}
 """What is never inherited."""
+LIKES_MAX: Final = 32
 _WHERE: Final = ("base_url", "extra_headers")
 """Of an endpoint, what is never inherited."""
 
@@ -31,7 +32,7 @@ def _merged(providers: TomlTable, name: str, via: tuple[str, ...]) -> Any:
     rest = {key: value for key, value in own.items() if key != "like"}
     wrong = _why_not(providers, name, like, via)
     if wrong is not None:
-        if not via or like in (*via, name):
+        if not via or like in (*via, name) or len(via) >= LIKES_MAX:
             # A circle is a problem of whoever is led into it; what leads nowhere is one of where that is written.
             providers.blame(wrong, (*via, name)[0], "like")
         return rest
@@ -51,6 +52,8 @@ def _why_not(providers: TomlTable, name: str, like: Any, via: tuple[str, ...]) -
         return Wrong("is not a provider of this file", hint)
     if like == name or like in via:
         return Wrong(f"leads back to itself: {' -> '.join((*via, name, like))}", "let one of them say its models itself")
+    if len(via) >= LIKES_MAX:
+        return Wrong(f"leads through more than {LIKES_MAX} others", "name the one that says the models")
     return None
 
 

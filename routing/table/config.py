@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from routing.routes.entry import read_default_policy, read_policies, read_routes
+from routing.routes.entry import read_aliases, read_default_policy, read_policies, read_routes
 from routing.routes.likeness import with_inherited
 from routing.routes.route import DEFAULT_POLICY, Route, RoutePolicy
 from routing.table import field
@@ -25,7 +25,7 @@ from routing.table.parameters import OPENAI, taken
 from routing.table.positions import line_of, lines
 from routing.table.price_list import PIECES
 from routing.table.problem import ConfigError as ConfigError
-from routing.table.problem import Path, Problem, Wrong, dotted, nearest, reading_problem, syntax_problem
+from routing.table.problem import Path, Problem, Wrong, dotted, reading_problem, syntax_problem
 from routing.table.provider import ECHO, Model, Provider
 from routing.table.tariff import Tariff
 from usage.limit import NO_LIMITS, LimitTerms
@@ -35,6 +35,8 @@ from usage.record import Rates
 MIB: Final = 1024 * 1024
 MODEL_ID_CHARS_MAX: Final = 256
 _UNLISTED_KEY: Final = re.compile(r"[!-~]+\Z")
+_DOTS: Final = frozenset((".", ".."))
+"""What lies between the slashes of no model's name: in the path of a request it would lead to another one."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -138,20 +140,17 @@ def _read(table: TomlTable, version: str) -> Config:
     for name, inner in tables:
         _blame_hidden_models(inner, providers[name], providers)
     aliases_table, routes_table = table.table("aliases"), table.table("routes")
-    aliases = _read_aliases(aliases_table, providers)
+    known = (*(model.id for each in providers.values() for model in each.models.values()), *aliases_table.values)
+
+    def is_model(name: str) -> bool:
+        return isinstance(_find(providers, name), Found)
+
+    aliases = read_aliases(aliases_table, is_model, known)
     policies = read_policies(table.table("policies"))
     policy = read_default_policy(table.table("defaults"), policies)
-    known = (*(model.id for each in providers.values() for model in each.models.values()), *aliases)
     for named in (aliases_table, routes_table):
         _blame_names(named)
-    routes = read_routes(
-        routes_table,
-        policies,
-        policy,
-        lambda name: isinstance(_find(providers, name), Found),
-        known,
-        frozenset(aliases),
-    )
+    routes = read_routes(routes_table, policies, policy, is_model, known, frozenset(aliases))
     cors = table.table("cors")
     cors_origins = cors.take("origins", field.items(field.origin), ())
     cors.close()
@@ -220,50 +219,11 @@ def _blame_hidden_models(table: TomlTable, provider: Provider, providers: dict[s
             table.blame(wrong, "models", key)
 
 
-def _read_aliases(table: TomlTable, providers: dict[str, Provider]) -> dict[str, tuple[str, ...]]:
-    written = {name: table.take(name, _targets, ()) for name in table.values}
-    return {name: _resolve(table, name, written, providers) for name in written}
-
-
 def _blame_names(table: TomlTable) -> None:
     """A name that no caller can write, or not the way that it looks."""
     for name in table.values:
         if not _UNLISTED_KEY.match(name) or len(name) > MODEL_ID_CHARS_MAX:
             table.blame(Wrong("is no name that a caller can use", NAME_HINT + odd_in(name)), name)
-
-
-def _targets(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (field.text(value),)
-    if not isinstance(value, list):
-        raise Wrong(f"is {field.kind_of(value)}; a model id, or a list of them, is expected", 'such as "openai/gpt-4o-mini"')
-    return field.items(field.text)(value)
-
-
-def _resolve(table: TomlTable, name: str, written: dict[str, tuple[str, ...]], providers: dict[str, Provider]) -> tuple[str, ...]:
-    """The model ids an alias leads to, through other aliases if need be, each once and in order."""
-    if isinstance(_find(providers, name), Found):
-        table.blame(Wrong("is already the id of a model", "choose another name"), name)
-        return ()
-    reached: dict[str, None] = {}
-
-    def follow(target: str, via: tuple[str, ...]) -> None:
-        if target in via:
-            table.blame(Wrong(f"leads back to itself: {' -> '.join((*via, target))}", "let it end at a model"), name)
-        elif target in written:
-            for following in written[target]:
-                follow(following, (*via, target))
-        elif isinstance(_find(providers, target), Found):
-            reached[target] = None
-        else:
-            guess = nearest(target, [*(m.id for p in providers.values() for m in p.models.values()), *written])
-            table.blame(
-                Wrong(f'leads to "{target}", which is neither a model nor an alias', f'did you mean "{guess}"?' if guess else ""),
-                name,
-            )
-
-    follow(name, ())
-    return tuple(reached)
 
 
 def _owner(providers: Mapping[str, Provider], model_id: str) -> Provider | None:
@@ -285,7 +245,7 @@ def _find(providers: Mapping[str, Provider], model_id: str) -> Found | NotFound:
     model = provider.models.get(key)
     if model is not None:
         return Found(provider, model)
-    if provider.unlisted is None or not _UNLISTED_KEY.match(key):
+    if provider.unlisted is None or not _UNLISTED_KEY.match(key) or not _DOTS.isdisjoint(key.split("/")):
         return NotFound(provider)
     return Found(
         provider, Model(model_id, key, Tariff(provider.unlisted), is_listed=False, takes=taken(OPENAI, provider.parameters))

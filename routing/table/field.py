@@ -5,7 +5,6 @@ Rule: no check ever quotes a value that could be a secret.
 """
 
 import datetime
-import math
 import re
 from collections.abc import Callable
 from decimal import Decimal
@@ -13,7 +12,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from routing.table.endpoint import BaseUrl
-from routing.table.problem import Path, Wrong, dotted, nearest, odd_character
+from routing.table.problem import Path, Wrong, dotted, kind_of, nearest, number_shown, odd_character
 from usage.pricing import pico_per_request, pico_per_token
 
 T = TypeVar("T")
@@ -21,6 +20,8 @@ D = TypeVar("D")
 Check = Callable[[Any], T]
 DAY_S: Final = 86_400
 WHOLE_MAX: Final = 2**53
+INSTANT_S_MAX: Final = 253_402_300_799
+"""The end of the year 9999, beyond which a calendar has no date."""
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _VISIBLE: Final = re.compile(r"[\x20-\x7e\t]*\Z")
@@ -28,14 +29,6 @@ _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:]+\]
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\Z")
 _URL_QUERY: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*\Z")
 _URL_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*+\Z")
-
-
-def kind_of(value: object) -> str:
-    """What TOML calls a value of this type."""
-    if isinstance(value, bool):
-        return "true or false"
-    names = ((str, "a string"), (int, "a whole number"), (float, "a number"), (dict, "a table"), (list, "a list"))
-    return next((name for kind, name in names if isinstance(value, kind)), "a date or a time")
 
 
 def text(value: Any) -> str:
@@ -57,8 +50,8 @@ def whole(least: int = 1) -> Check[int]:
         if not isinstance(value, int) or isinstance(value, bool):
             raise Wrong(f"is {kind_of(value)}; a whole number is expected", "such as 128_000, without quotes")
         if not least <= value <= WHOLE_MAX:
-            shown = f"is {value}" if abs(value) <= WHOLE_MAX else f"has {len(str(abs(value)))} digits"
-            raise Wrong(f"{shown}; {f'at least {least}' if value < least else 'a number that can be meant'} is expected")
+            expected = f"at least {least}" if value < least else "a number that can be meant"
+            raise Wrong(f"{number_shown(value)}; {expected} is expected")
         return value
 
     return check
@@ -68,7 +61,7 @@ def seconds(value: Any) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise Wrong(f"is {kind_of(value)}; a number of seconds is expected", "such as 30 or 2.5, without quotes")
     if not 0 < value <= DAY_S:
-        raise Wrong(f"is {value:g}; more than 0 and at most {DAY_S} seconds are expected")
+        raise Wrong(f"{number_shown(value)}; more than 0 and at most {DAY_S} seconds are expected")
     return float(value)
 
 
@@ -77,7 +70,7 @@ def share(value: Any) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise Wrong(f"is {kind_of(value)}; a number from 0 to 1 is expected", "such as 0.5, without quotes")
     if not 0 <= value <= 1:
-        raise Wrong(f"is {value:g}; a number from 0 to 1 is expected", "such as 0.5 for a half")
+        raise Wrong(f"{number_shown(value)}; a number from 0 to 1 is expected", "such as 0.5 for a half")
     return float(value)
 
 
@@ -117,14 +110,17 @@ def instant_s(value: Any) -> int:
     if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
         return (value - datetime.date(1970, 1, 1)).days * DAY_S
     try:
-        return whole(0)(value)
+        moment_s = whole(0)(value)
     except Wrong:
         raise Wrong(f"is {kind_of(value)}; a date is expected", "such as 2024-07-18, without quotes") from None
+    if moment_s > INSTANT_S_MAX:
+        raise Wrong("is beyond the year 9999", "in seconds since 1970, not milliseconds; or a date such as 2024-07-18")
+    return moment_s
 
 
 def _money(value: Any, read: Callable[[str], int]) -> int:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        exact = format(Decimal(repr(value)), "f") if math.isfinite(value) and value >= 0 else "0.15"
+        exact = format(Decimal(repr(value)), "f") if 0 <= value <= WHOLE_MAX else "0.15"
         raise Wrong(f"is {kind_of(value)}; money is written as a decimal string", f'write "{exact}"')
     if not isinstance(value, str):
         raise Wrong(f"is {kind_of(value)}; money is written as a decimal string", 'such as "0.15"')
@@ -181,7 +177,7 @@ def _host_and_port(netloc: str, default: int) -> tuple[str, int]:
     host = host[1:-1] if is_ipv6 else host
     if is_ipv6 is not (":" in host) or not _HOST.match(host):
         raise Wrong("has no usable host name", 'such as "https://api.openai.com/v1"; an international name in its xn-- form')
-    if colon and not (digits.isascii() and digits.isdigit() and 0 < int(digits[:6]) < 65_536):
+    if colon and not (digits.isascii() and digits.isdigit() and len(digits) <= 5 and 0 < int(digits) < 65_536):
         raise Wrong("has a port that is not between 1 and 65535")
     return host.lower(), int(digits) if colon else default
 
@@ -219,8 +215,13 @@ def header_value(value: Any) -> str:
 def proxy_url(value: Any) -> str:
     written = text(value)
     parts = _split(written)
+    such = 'such as "http://proxy.internal:3128" or "socks5://127.0.0.1:1080"'
     if parts.scheme not in ("http", "https", "socks5", "socks5h") or not parts.netloc:
-        raise Wrong("is no proxy that can be used", 'such as "http://proxy.internal:3128" or "socks5://127.0.0.1:1080"')
+        raise Wrong("is no proxy that can be used", such)
+    try:
+        _host_and_port(parts.netloc.rpartition("@")[2], 0)
+    except Wrong as wrong:
+        raise Wrong(wrong.message, such) from None
     return written
 
 

@@ -27,6 +27,7 @@ _KEY: Final = re.compile(r"\s*((?:[\w-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[\w-]+
 _MANY_DIGITS: Final = re.compile(r"[0-9_]{1000,}")
 _HINT: Final = "strings need quotes, and so do keys with a dot or a slash; a table or a key may be written only once"
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
+DIGITS_MAX: Final = 1_000
 
 
 def dotted(path: Path) -> str:
@@ -45,6 +46,24 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     lowered = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(name.lower().replace("-", "_")[:100], lowered, 1, 0.6)
     return lowered[close[0]] if close else None
+
+
+def kind_of(value: object) -> str:
+    """What TOML calls a value of this type."""
+    if isinstance(value, bool):
+        return "true or false"
+    names = ((str, "a string"), (int, "a whole number"), (float, "a number"), (dict, "a table"), (list, "a list"))
+    return next((name for kind, name in names if isinstance(value, kind)), "a date or a time")
+
+
+def number_shown(value: int | float) -> str:
+    """A number as a message says it. TOML has whole numbers of any length (in hexadecimal, even longer than Python writes in
+    decimal): none of those becomes a float, or stands in a message."""
+    if isinstance(value, float):
+        return f"is {value:g}"
+    if abs(value) <= 2**53:
+        return f"is {value}"
+    return f"has {len(str(abs(value))) if abs(value) < 10**DIGITS_MAX else f'more than {DIGITS_MAX}'} digits"
 
 
 def odd_character(text: str) -> str:

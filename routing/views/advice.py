@@ -19,7 +19,7 @@ from routing.table.config import Config
 from routing.table.endpoint import FORMATS, endpoint
 from routing.table.parameters import KNOWN
 from routing.table.positions import line_of, lines
-from routing.table.problem import Path, dotted, nearest
+from routing.table.problem import Path, dotted
 from routing.table.provider import ECHO, Model, Provider
 from routing.views.price_advice import Found, Level, of_rates, of_tariff
 from usage.limit import NAMES, NO_LIMITS, LimitTerms
@@ -179,10 +179,21 @@ def _of_routes(config: Config) -> Iterator[Found]:
             yield "doubt", ("routes", name), message, 'leave them out, or write balance = "weighted"'
         for choice in route.choices:
             region = choice.when.region
-            group = nearest(region, GROUPS) or _CONTINENTS.get(region.lower()) if region else None
-            if region and group and group != region:
+            if region and (group := _meant_group(region)):
                 hint = f'did you mean "{group}"?'
                 yield "doubt", ("routes", name), f"asks for the region {region!r}, which no machine is in by itself", hint
+
+
+def _meant_group(region: str) -> str:
+    """The group of regions that is written in another way; "" for what is one, or may be a region of somebody's own machines."""
+    if region in GROUPS or any(region in group for group in GROUPS.values()):
+        return ""
+    folded = region.lower()
+    if folded in GROUPS:
+        return folded
+    # Names of two or three letters are like too many others.
+    alike = get_close_matches(folded, [name for name in GROUPS if len(name) > 3], 1, 0.7)
+    return _CONTINENTS.get(folded) or (alike[0] if alike else "")
 
 
 def _of_bounds(config: Config) -> Iterator[Found]:

@@ -113,7 +113,7 @@ _MEASURED: Final = ("uptime_last_5m", "uptime_last_30m", "uptime_last_1d", "late
 
 
 def _anthropic_entry(name: str, model: Model) -> dict[str, Any]:
-    created = datetime.fromtimestamp(model.created_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    created = datetime.fromtimestamp(model.created_s, UTC).isoformat().replace("+00:00", "Z")
     return {
         "type": "model",
         "id": name,

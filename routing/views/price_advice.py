@@ -93,5 +93,5 @@ def of_rates(rates: Rates, at: Path) -> Iterator[Found]:
     for name, (most, what, number, word) in DEAREST_PIECE.items():
         per_one = getattr(rates, name) / PICO_PER_DOLLAR
         if per_one > most:
-            hint = f"if it is the price of a {word}, write {f'{per_one / number:.9f}'.rstrip('0')}"
+            hint = f"if it is the price of a {word}, write {f'{per_one / number:.9f}'.rstrip('0').rstrip('.')}"
             yield "danger", (*at, name), f"is {per_one:,.2f} dollars for one {what}", hint

@@ -290,3 +290,58 @@ def test_config_beyond_the_parser_is_refused(value: str) -> None:
     """What Python's parser gives up on is a problem of the file, not of the process."""
     with pytest.raises(ConfigError, match="cannot be read as TOML"):
         parse(f"x = {value}")
+
+
+PLACES = [
+    "[limits]\nbody_timeout_s = {}",
+    "[limits]\nheader_count_max = {}",
+    "[policies.a]\nretry_budget = {}",
+    "[policies.a.breaker]\nfailure_rate = {}",
+    "[providers.p]\nmodels.m.input = {}",
+    "[providers.p]\nmodels.m.created = {}",
+    "[providers.p]\nmodels.m.context_tokens = {}",
+    "[providers.p]\nidle_timeout_s = {}",
+    "[providers.p]\nattempts_max = {}",
+    "[rate_limits.key]\nrequests_per_minute = {}",
+    "[routes.r]\ntargets = [{{ to = 'echo/echo-1', weight = {} }}]",
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 400, "0x" + "f" * 5000, "1e400", "-inf", "nan", "9" * 30, "-1"])
+def test_config_number_that_nobody_means(place: str, number: str) -> None:
+    """Longer than a float, longer than Python writes in decimal, none at all: a problem with its place, and short."""
+    message = problems_of(place.format(number))
+    assert place.rpartition("\n")[2].partition(" = {}")[0].rpartition(".")[2].rpartition(" ")[2] in message
+    assert len(message) < 1_000
+
+
+def test_config_alias_of_aliases_is_followed_once() -> None:
+    """Thirty that each name the next one twice are thirty steps; what leads on for ever is refused, each name with its line."""
+    text = "".join(f'a{number} = ["a{number + 1}", "a{number + 1}"]\n' for number in range(30))
+    assert parse(f'[aliases]\n{text}a30 = "echo/echo-1"\n').aliases["a0"] == ("echo/echo-1",)
+    text = "".join(f'a{number} = "a{number + 1}"\n' for number in range(2_000))
+    message = problems_of(f'[aliases]\n{text}a2000 = "echo/echo-1"\n')
+    assert "line 2, aliases.a0: leads through more than 32 other aliases" in message
+    assert "aliases.a1990" not in message
+
+
+def test_config_alias_keeps_the_order_of_what_it_names() -> None:
+    """Depth first, as it reads: what stands first is asked first, through however many names."""
+    text = '[aliases]\na = ["b", "echo/1", "c"]\nb = ["c", "echo/2"]\nc = ["echo/3", "echo/1"]\n'
+    assert parse(text).aliases["a"] == ("echo/3", "echo/1", "echo/2")
+
+
+@pytest.mark.parametrize(("count", "is_right"), [(1, True), (30, True), (2_000, False)])
+def test_config_like_of_likes_is_followed_so_far(count: int, is_right: bool) -> None:
+    """The last of some in a row has what the first says; thousands are a problem with its place."""
+    first = '[providers.p0]\nbase_url = "https://p.example"\napi_key = "none"\nmodels.m = { input = "1", output = "2" }\n'
+    rest = "".join(
+        f'[providers.p{number}]\nlike = "p{number - 1}"\nbase_url = "https://p{number}.example"\napi_key = "none"\n'
+        for number in range(1, count + 1)
+    )
+    if not is_right:
+        assert f"providers.p{count}.like: leads through more than 32 others" in problems_of(first + rest)
+        return
+    last = parse(first + rest).providers[f"p{count}"]
+    assert (last.models["m"].id, last.models["m"].rates.input) == (f"p{count}/m", 1_000_000)

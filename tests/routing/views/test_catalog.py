@@ -1,8 +1,13 @@
 """What /models tells."""
 
 import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
 
-from routing.table.config import parse
+import pytest
+
+from routing.table.config import ConfigError, parse
 from routing.views.catalog import Catalog
 from usage.flavor import Flavor
 
@@ -94,3 +99,118 @@ def test_catalog_of_what_is_not_offered() -> None:
     assert catalog.model("shut/x", Flavor.OPENAI) is None
     assert catalog.nearest("open/a/B") == "open/a/b"
     assert catalog.nearest("zzzzzz") is None
+
+
+MANY = parse("""
+[providers.claude]
+base_url = "https://claude.example/v1"
+api_key = "none"
+serves = ["messages"]
+[providers.claude.models]
+haiku = { input = "1", output = "5", context_tokens = 200_000, max_output_tokens = 8_192, created = 2025-10-15 }
+old = { input = "1", output = "5", display_name = "Old one" }
+[providers.vectors]
+base_url = "https://vectors.example/v1"
+api_key = "none"
+serves = ["embeddings", "gemini_embeddings"]
+models.v = { input = "1", output = "0", serves = ["embeddings"] }
+models.g = { input = "1", output = "0", search = "0.01", serves = ["gemini_embeddings"] }
+[routes.best]
+targets = ["claude/haiku", "claude/old"]
+[routes."claude/old"]
+targets = ["claude/haiku"]
+""")
+NAMES = ["claude/haiku", "claude/old", "vectors/v", "vectors/g", "echo/echo-1", "best"]
+
+
+def pages(
+    ask: Callable[[int, str], bytes], limit: int, list_name: str, id_name: str, is_last: Callable[[Any], bool]
+) -> list[str]:
+    """Ids as a client gathers them that goes on behind the last of each page."""
+    found: list[str] = []
+    for _ in range(20):
+        page = json.loads(ask(limit, found[-1] if found else ""))
+        assert len(page[list_name]) <= limit
+        found += [each[id_name].removeprefix("models/") for each in page[list_name]]
+        if is_last(page):
+            return found
+    raise AssertionError("the list has no end")
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 6, 7, 1000])
+def test_catalog_pages_have_each_model_once(limit: int) -> None:
+    """For Anthropic's clients and for Google's, whatever the size of a page; a route has its name in it as a model has."""
+    catalog = Catalog(MANY, frozenset())
+    assert pages(catalog.anthropic_listing, limit, "data", "id", lambda page: not page["has_more"]) == NAMES
+    assert pages(catalog.google_listing, limit, "models", "name", lambda page: "nextPageToken" not in page) == NAMES
+
+
+def test_catalog_page_behind_what_is_not_there_is_the_first() -> None:
+    """A model that went with the last table is no reason to answer nothing."""
+    catalog = Catalog(MANY, frozenset())
+    assert catalog.anthropic_listing(2, "gone/x") == catalog.anthropic_listing(2)
+    assert catalog.google_listing(2, "gone/x") == catalog.google_listing(2)
+    ends = json.loads(catalog.anthropic_listing(2, NAMES[-1]))
+    assert (ends["data"], ends["first_id"], ends["last_id"], ends["has_more"]) == ([], None, None, False)
+
+
+def test_catalog_model_for_anthropic() -> None:
+    """Anthropic's own shape, with a name and a moment for each; None for what is not offered."""
+    catalog = Catalog(MANY, frozenset())
+    body = catalog.anthropic_model("claude/haiku")
+    assert body is not None
+    assert json.loads(body) == {
+        "type": "model",
+        "id": "claude/haiku",
+        "display_name": "claude/haiku",
+        "created_at": "2025-10-15T00:00:00Z",
+        "max_input_tokens": 200_000,
+        "max_tokens": 8_192,
+    }
+    listed = json.loads(catalog.anthropic_listing())["data"]
+    assert json.loads(body) in listed
+    assert [each["display_name"] for each in listed if each["id"] == "claude/old"] == ["Old one"]
+    assert catalog.anthropic_model("gone/x") is None
+
+
+@pytest.mark.parametrize(
+    ("model_id", "methods"),
+    [
+        ("claude/haiku", ["generateContent", "countTokens"]),
+        ("best", ["generateContent", "countTokens"]),
+        ("echo/echo-1", ["generateContent", "countTokens", "embedContent", "batchEmbedContents"]),
+        ("vectors/g", ["embedContent"]),
+        ("vectors/v", []),
+    ],
+)
+def test_catalog_model_for_google(model_id: str, methods: list[str]) -> None:
+    """What a client may do with it is what this proxy does, through a translator too; limits only where they are known."""
+    catalog = Catalog(MANY, frozenset())
+    body = catalog.google_model(model_id)
+    assert body is not None
+    told = json.loads(body)
+    assert (told["name"], told["supportedGenerationMethods"]) == (f"models/{model_id}", methods)
+    assert ("inputTokenLimit" in told) is (model_id in ("claude/haiku", "best", "echo/echo-1"))
+    assert told in json.loads(catalog.google_listing())["models"]
+    assert catalog.google_model("gone/x") is None
+
+
+def test_catalog_price_of_a_search_is_told_where_there_is_one() -> None:
+    entries = {each["id"]: each for each in json.loads(Catalog(MANY, frozenset()).listing(Flavor.OPENROUTER))["data"]}
+    assert entries["vectors/g"]["pricing"]["web_search"] == "0.01"
+    assert "web_search" not in entries["vectors/v"]["pricing"]
+
+
+@pytest.mark.parametrize("created", ["0001-01-01", "1969-12-31", "9999-12-31", "0", "253402300799"])
+def test_catalog_tells_any_moment_that_the_table_takes(created: str) -> None:
+    """Each listing is made of every one; what no calendar has (milliseconds for seconds) is refused with the table."""
+    head = '[providers.p]\nbase_url = "https://p.example"\napi_key = "none"\n'
+    table = f'{head}models.m = {{ input = "1", output = "2", created = {created} }}\n'
+    catalog = Catalog(parse(table), frozenset())
+    body = catalog.anthropic_model("p/m")
+    assert body is not None
+    datetime.fromisoformat(json.loads(body)["created_at"])
+    for flavor in Flavor:
+        assert catalog.model("p/m", flavor) is not None
+    with pytest.raises(ConfigError, match="beyond the year 9999"):
+        parse(table.replace(created, "1721260800000"))
