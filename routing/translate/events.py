@@ -5,7 +5,9 @@ comments are not looked at: each format says in its data what an event is.
 """
 
 import json
+from typing import Final
 
+import msgspec
 from msgspec import Raw
 
 from routing.wire.lenient_view import ABSENT as ABSENT
@@ -17,6 +19,7 @@ from routing.wire.sse import BLANK, Lines, TooLong, payload_of
 DONE = b"[DONE]"
 NOTHING = (b"", b'""', b"null")
 _BOM = b"\xef\xbb\xbf"
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class Payloads:
@@ -73,6 +76,12 @@ def _is_complete(payload: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def arguments_text(raw: Raw) -> bytes:
+    """The arguments of a call that comes whole, as the JSON text in a string that Chat has; `{}` where there are none."""
+    text = bytes(raw)
+    return _encode((b"{}" if text in NOTHING else text).decode("utf-8", "replace"))
 
 
 def string_of(raw: Raw) -> bytes:

@@ -77,7 +77,7 @@ def media_of(part: Object, kind: str, path: str, reader: Reader) -> Media:
             return _located(Media("video"), reader.literal(inner.get("url"), f"{path}.url"), f"{path}.url", reader)
         case "input_audio":
             form = reader.text(inner.get("format"), f"{path}.format")
-            data = reader.literal(inner.get("data"), f"{path}.data")
+            data = reader.needed_literal(inner, "data", path)
             return Media("audio", _AUDIO.get(form, f"audio/{form}" if form.isalnum() else ""), data=data)
         case _:
             return _file(inner, path, reader)

@@ -93,7 +93,7 @@ class Reader:
         try:
             members: Object = decode_members(raw)
         except REFUSED:
-            raise self.wrong(path or "the body", "an object") from None
+            raise self.wrong(path, "an object") if path else Invalid("the body must be a JSON object") from None
         return members
 
     def objects(self, raw: Raw, path: str) -> list[Object]:
@@ -120,6 +120,20 @@ class Reader:
         if kind_of(raw) != QUOTE:
             raise self.wrong(path, "a string")
         return bytes(raw)
+
+    def needed_literal(self, members: Object, name: str, path: str) -> bytes:
+        """A string without which what `members` are is nothing, as it stands in the JSON."""
+        literal = self.literal(members.get(name), f"{path}.{name}")
+        if literal in (b"", b'""'):
+            raise self.wrong(f"{path}.{name}", "a string that is not empty")
+        return literal
+
+    def written(self, raw: Raw, path: str) -> str:
+        """A value as the text that it is in the JSON."""
+        try:
+            return bytes(raw).decode()
+        except UnicodeDecodeError:
+            raise self.wrong(path, "text in UTF-8") from None
 
     def value(self, raw: Raw, path: str) -> Any:
         try:

@@ -132,7 +132,7 @@ def _add_format(sent: Members, members: Members, reader: Reader) -> None:
             given = reader.object(asked.get("json_schema", Raw(b"{}")), "response_format.json_schema")
             if "schema" not in given:
                 raise reader.wrong("response_format.json_schema.schema", "a JSON schema")
-            schema: dict[str, Any] = {"schema": bytes(given["schema"]).decode()}
+            schema: dict[str, Any] = {"schema": reader.written(given["schema"], "response_format.json_schema.schema")}
             schema |= {name: given[name] for name in ("name", "description") if not is_absent(given.get(name))}
             form = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": schema}}}
             sent["outputConfig"] = Raw(encode(form))

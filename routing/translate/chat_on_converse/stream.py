@@ -13,7 +13,7 @@ from routing.dialects.bedrock import FINISH, TIERS, BedrockUsage
 from routing.rewrite.reshape import answer_of
 from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
-from routing.translate.events import ABSENT, NOTHING, string_of, view
+from routing.translate.events import ABSENT, NOTHING, arguments_text, string_of, view
 from routing.translate.frames import Framed, learned, text_in
 from routing.translate.thoughts import ANTHROPIC
 from routing.wire.eventstream import Frame, FrameReader, Headers
@@ -247,8 +247,7 @@ class ConverseToChat(Framed):
             start = self._start(index, block)
             tool = self._tools[index]
             tool.has_arguments = True
-            given = _encode((bytes(block.tool_use.input) or b"{}").decode("utf-8", "replace"))
-            return start + self._writer.arguments(tool.number, given)
+            return start + self._writer.arguments(tool.number, arguments_text(block.tool_use.input))
         thought = block.reasoning_content
         if thought is not None and thought.reasoning_text is not None:
             parts = thought.reasoning_text

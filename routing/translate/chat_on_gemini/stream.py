@@ -17,7 +17,7 @@ from routing.rewrite.reshape import answer_of
 from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
 from routing.translate.event_translator import EventTranslator
-from routing.translate.events import ABSENT, NOTHING, dumped, loaded, string_of, view
+from routing.translate.events import ABSENT, NOTHING, arguments_text, dumped, loaded, string_of, view
 from routing.translate.frames import Frame, sent_around
 from routing.translate.thoughts import GEMINI
 from routing.wire.sse import payload_of
@@ -225,7 +225,7 @@ class GeminiToChat(EventTranslator):
             out.append(writer.delta(detail % (of_call, string_of(part.thought_signature), _FORMAT, said.thoughts), index))
             said.thoughts += 1
         if part.function_call is not None:
-            arguments = _encode((bytes(part.function_call.args) or b"{}").decode("utf-8", "replace"))
+            arguments = arguments_text(part.function_call.args)
             out.append(writer.call(said.calls, call_id, string_of(part.function_call.name), arguments, index))
             said.calls += 1
         if part.inline_data is not None:

@@ -14,7 +14,7 @@ from routing.dialects.anthropic import FINISH, AnthropicUsage
 from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
 from routing.translate.event_translator import EventTranslator
-from routing.translate.events import ABSENT, NOTHING, string_of, view
+from routing.translate.events import ABSENT, NOTHING, arguments_text, string_of, view
 from routing.translate.thoughts import ANTHROPIC
 
 _FORMAT: Final = ANTHROPIC.encode()
@@ -84,7 +84,7 @@ class Tool:
 
     __slots__ = ("given", "has_arguments", "number")
 
-    def __init__(self, number: int, given: bytes) -> None:
+    def __init__(self, number: int, given: Raw) -> None:
         self.number = number
         self.given = given
         self.has_arguments = False
@@ -189,7 +189,7 @@ class MessagesToChat(EventTranslator):
                 detail = b'"reasoning_details":[{"type":"reasoning.encrypted","data":%b,"format":"%b","index":%d}]'
                 return writer.delta(detail % (string_of(block.data), _FORMAT, number))
             case "tool_use":
-                tool = self._tools[index] = Tool(len(self._tools), bytes(block.input))
+                tool = self._tools[index] = Tool(len(self._tools), block.input)
                 return writer.call(tool.number, string_of(block.id), string_of(block.name))
             case kind if kind in _SERVERS:
                 return b""
@@ -248,7 +248,7 @@ class MessagesToChat(EventTranslator):
         if tool is None or tool.has_arguments:
             return b""
         tool.has_arguments = True
-        return self._writer.arguments(tool.number, _encode((tool.given or b"{}").decode("utf-8", "replace")))
+        return self._writer.arguments(tool.number, arguments_text(tool.given))
 
     def _end(self, event: Event) -> None:
         self._usage.merge(event.usage)

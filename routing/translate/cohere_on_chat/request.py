@@ -125,6 +125,7 @@ class Messages:
         reader.rest(part, frozenset(("type", "image_url")), path)
         inner = reader.object(part.get("image_url", Raw(b"null")), f"{path}.image_url")
         reader.rest(inner, frozenset(("url", "detail")), f"{path}.image_url")
+        reader.needed_literal(inner, "url", f"{path}.image_url")
         kept = {name: inner[name] for name in ("url", "detail") if not is_absent(inner.get(name))}
         return encode({"type": "image_url", "image_url": kept})
 

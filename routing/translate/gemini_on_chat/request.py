@@ -80,7 +80,10 @@ def _schema(raw: Raw | None, path: str, reader: Reader) -> Raw:
     schema = reader.value(raw or Raw(b"null"), path)
     if not isinstance(schema, dict):
         raise reader.wrong(path, "an object")
-    return Raw(encode(json_schema_of(schema)))
+    try:
+        return Raw(encode(json_schema_of(schema)))
+    except RecursionError:
+        raise reader.wrong(path, "a schema that is nested less deeply") from None
 
 
 def json_schema_of(schema: Any) -> Any:

@@ -131,14 +131,14 @@ class Turns:
             case "base64":
                 url = self._data_url(source, path)
             case "url":
-                url = reader.literal(source.get("url"), f"{path}.url")
+                url = reader.needed_literal(source, "url", path)
             case _:
                 raise reader.unsupported(path, "a file kept at a provider is kept under this proxy's key; send its data")
         return b'{"type":"image_url","image_url":{"url":%b}%b}' % (url, self._mark(block))
 
     def _data_url(self, source: Object, path: str) -> bytes:
-        mime = self._reader.literal(source.get("media_type"), f"{path}.media_type")
-        data = self._reader.literal(source.get("data"), f"{path}.data")
+        mime = self._reader.needed_literal(source, "media_type", path)
+        data = self._reader.needed_literal(source, "data", path)
         return b'"data:%b;base64,%b"' % (mime[1:-1], data[1:-1])
 
     def _document(self, block: Object, path: str) -> list[bytes]:
@@ -152,11 +152,11 @@ class Turns:
             case "base64":
                 name, data = title or b'"document.pdf"', self._data_url(source, f"{path}.source")
             case "url" if "file_urls" in self._traits:
-                name, data = title or b'"document"', reader.literal(source.get("url"), f"{path}.source.url")
+                name, data = title or b'"document"', reader.needed_literal(source, "url", f"{path}.source")
             case "url":
                 raise reader.unsupported(f"{path}.source", "it fetches no documents; send the data")
             case "text":
-                text = reader.literal(source.get("data"), f"{path}.source.data")
+                text = reader.needed_literal(source, "data", f"{path}.source")
                 head = [b'{"type":"text","text":%b}' % title] if title not in (b"", b'""') else []
                 return [*head, *about, b'{"type":"text","text":%b%b}' % (text, self._mark(block))]
             case "content":
@@ -240,7 +240,7 @@ class Turns:
         reader = self._reader
         reader.rest(block, _USE, path)
         name = tool_ids.NAME(reader.text(block.get("name"), f"{path}.name"))
-        arguments = bytes(block.get("input", b"{}")).decode()
+        arguments = reader.written(block.get("input", Raw(b"{}")), f"{path}.input")
         call_id = self._id(reader.text(block.get("id"), f"{path}.id"))
         return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
 

@@ -44,13 +44,13 @@ class Items:
             raise reader.wrong("input", "a text or a list of at least one item")
 
     def _flush(self) -> None:
-        if self._said:
-            said, self._said = self._said, {}
-            texts = said.pop("content", [])
+        said, self._said = self._said, {}
+        texts = said.pop("content", [])
+        if "tool_calls" not in said:
+            # Plain thoughts belong to the tool loop that they led to; elsewhere who wants them back wants them gone.
+            said.pop("reasoning_content", None)
+        if texts or said:
             content = Raw(self._content(texts) if texts else b"null")
-            if "tool_calls" not in said:
-                # Plain thoughts belong to the tool loop that they led to; elsewhere who wants them back wants them gone.
-                said.pop("reasoning_content", None)
             self.out.append(encode({"role": "assistant", "content": content, **said}))
 
     def _item(self, item: Object, path: str) -> None:
@@ -112,7 +112,7 @@ class Items:
             case "input_image":
                 self._refuse_file(part, path)
                 url = reader.literal(part.get("image_url"), f"{path}.image_url")
-                if not url:
+                if url in (b"", b'""'):
                     raise reader.wrong(f"{path}.image_url", "an address or the data itself (data:image/png;base64,…)")
                 detail = part.get("detail")
                 more = b',"detail":%b' % bytes(detail) if detail is not None and not is_absent(detail) else b""
@@ -163,7 +163,8 @@ class Items:
         if is_custom:
             arguments: Any = encode({INPUT: reader.text(item.get("input"), f"{path}.input")}).decode()
         else:
-            arguments = Raw(reader.literal(item.get("arguments"), f"{path}.arguments") or b'"{}"')
+            given = reader.literal(item.get("arguments"), f"{path}.arguments")
+            arguments = Raw(b'"{}"' if given in (b"", b'""') else given)
         call = {"id": self._id(item.get("call_id"), path), "type": "function", "function": {"name": name, "arguments": arguments}}
         self._said.setdefault("tool_calls", []).append(call)
 

@@ -47,8 +47,10 @@ class Tools:
                     self._function(tool, place, namespace)
                 case "custom":
                     self._custom(tool, place, namespace)
-                case "namespace":
+                case "namespace" if not namespace:
                     self.read(tool.get("tools"), f"{place}.tools", reader.text(tool.get("name"), f"{place}.name"))
+                case "namespace":
+                    raise reader.unsupported(place, "a namespace within another is none that it knows")
                 case _:
                     reader.decline(place)
 

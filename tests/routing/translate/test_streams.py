@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from routing.translate import DOWNSTREAM, UPSTREAM, Format
+from routing.translate import DOWNSTREAM, UPSTREAM, Format, upstream_pair
 from tests.routing.cuts import every_cut
 from tests.routing.translate import streams
 
@@ -77,3 +77,39 @@ def test_whole_message_to_chat_and_back(name: str) -> None:
     assert streams.same_blocks(back["content"]) == streams.same_blocks(first["content"])
     assert back["usage"]["output_tokens"] == first["usage"]["output_tokens"]
     assert (back["id"], back["model"], back["type"]) == ("gen-1", "a/b", "message")
+
+
+WHOLE_CALLS: dict[Format, tuple[bytes, bytes]] = {
+    "gemini": (
+        b'{"candidates":[{"content":{"parts":[{"functionCall":{"id":"c","name":"f","args":@}}]},"finishReason":"STOP"}]}',
+        b"",
+    ),
+    "messages": (
+        b'{"type":"message","content":[{"type":"tool_use","id":"c","name":"f","input":@}],"stop_reason":"tool_use"}',
+        b'event: message_start\ndata: {"type":"message_start","message":{"id":"m"}}\n\n'
+        b"event: content_block_start\ndata: "
+        b'{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"c","name":"f","input":@}}\n\n'
+        b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
+        b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"tool_use"}}\n\n'
+        b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+    ),
+    "converse": (
+        b'{"output":{"message":{"content":[{"toolUse":{"toolUseId":"c","name":"f","input":@}}]}},"stopReason":"tool_use"}',
+        b"",
+    ),
+}
+
+
+@pytest.mark.parametrize("provider", WHOLE_CALLS)
+@pytest.mark.parametrize(("given", "arguments"), [(b"null", {}), (b"{}", {}), (b'{"x":1}', {"x": 1})])
+def test_call_that_comes_whole_has_an_object_for_arguments(provider: Format, given: bytes, arguments: dict[str, int]) -> None:
+    """Null is what a provider writes who has none: a client that reads them as an object is not broken by it."""
+    body, stream = (text.replace(b"@", given) for text in WHOLE_CALLS[provider])
+    pair = upstream_pair(provider)
+    assert pair is not None
+    (call,) = json.loads(pair.whole(body, streams.CONTEXT))["choices"][0]["message"]["tool_calls"]
+    assert (call["id"], call["function"]["name"], json.loads(call["function"]["arguments"])) == ("c", "f", arguments)
+    wire = stream or streams.framed(provider, [body]) if provider != "converse" else b""
+    if wire:
+        (told,) = streams.chat_message(streams.run(streams.chain(provider, "chat"), wire))["calls"].values()
+        assert (told["id"], json.loads(told["arguments"])) == ("c", arguments)
