@@ -6,6 +6,7 @@ Limits: the ids and names that are asked for are bounded in number.
 """
 
 from collections.abc import Callable
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +19,7 @@ from usage.record import Rates
 
 MODELS_MAX: Final = 8
 NAMES_MAX: Final = 64
+_FINEST: Final = Decimal("0.000001")
 _decode = msgspec.json.Decoder().decode
 
 
@@ -202,9 +204,9 @@ def _max_price(wishes: Preferences, param: str, value: Any) -> None:
             continue
         try:
             # Dollars per million tokens are millionths of a dollar per token; what is finer than we count is rounded down.
-            text = most if isinstance(most, str) else format(most, ".6f")
+            text = most if isinstance(most, str) else format(Decimal(str(most)).quantize(_FINEST, ROUND_FLOOR), "f")
             pico = dollars_to(10**12 if name == "request" else 10**6, text)
-        except (ValueError, TypeError):
+        except (ValueError, ArithmeticError):
             raise Invalid(f"'{param}.{name}' must be a price in dollars such as 0.5", f"{param}.{name}") from None
         wishes.price_max = {**wishes.price_max, _PRICES[name]: pico}
 

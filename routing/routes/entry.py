@@ -22,7 +22,7 @@ from routing.routes.route import (
 )
 from routing.table import field
 from routing.table.field import TomlTable
-from routing.table.problem import Wrong, nearest
+from routing.table.problem import Wrong, kind_of, nearest
 
 IsModel = Callable[[str], bool]
 ALIASES_MAX = 32
@@ -39,7 +39,7 @@ def _ids(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         return (field.text(value),)
     if not isinstance(value, list):
-        raise Wrong(f"is {field.kind_of(value)}; a model id, or a list of them, is expected", 'such as "openai/gpt-4o-mini"')
+        raise Wrong(f"is {kind_of(value)}; a model id, or a list of them, is expected", 'such as "openai/gpt-4o-mini"')
     return field.items(field.text)(value)
 
 
@@ -218,7 +218,7 @@ def _choices(table: TomlTable, is_model: IsModel, known: tuple[str, ...]) -> lis
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list) or not value:
         hint = 'such as [{ to = "openai/gpt-4o", weight = 8 }]'
-        raise Wrong("is empty" if value == [] else f"is {field.kind_of(value)}; a list of targets is expected", hint)
+        raise Wrong("is empty" if value == [] else f"is {kind_of(value)}; a list of targets is expected", hint)
     return value
 
 

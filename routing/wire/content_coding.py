@@ -65,7 +65,7 @@ class Decoder:
     def finish(self) -> None:
         """The body has ended, and all was taken. Undecodable: it was cut off."""
         if self._inflate is not None and not self._inflate.eof:
-            raise Undecodable(f"the {self._coding.decode('latin-1')} body is cut off")
+            raise Undecodable(f"the {self._coding.decode('latin-1') or 'gzip'} body is cut off")
 
     def end(self) -> None:
         """No more will be put: what is too short to show what it is, is plain."""

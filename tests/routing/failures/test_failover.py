@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.failures.cause import Cause
-from routing.failures.failover import is_final, may_move, may_repeat, may_stand_in, next_attempt, remedy_of
+from routing.failures.failover import is_final, may_move, may_repeat, may_stand_in, next_attempt, reason_of, remedy_of
 from routing.failures.failure import Failure, Kind, Sent, Source
 from routing.plan.plan import Attempt, Plan, Routes
+from routing.routes.route import FALLBACK_ON, REASONS
 from routing.table.config import parse
 
 STATUSES = (0, 301, 400, 401, 402, 403, 404, 408, 409, 410, 413, 415, 418, 422, 429, 498, 500, 502, 503, 504, 524, 529)
@@ -196,3 +197,25 @@ def test_unknown_kind_and_cause() -> None:
         is_final(Failure(unknown, Source.UPSTREAM, Sent.NOTHING))
     with pytest.raises(AssertionError):
         remedy_of(unknown)
+
+
+REASONS_OF = {
+    "unavailable": (Cause.OVERLOADED, Cause.UNAVAILABLE, Cause.TIMED_OUT, Cause.UNEXPECTED),
+    "limited": (Cause.RATE_LIMITED,),
+    "exhausted": (Cause.EXHAUSTED, Cause.UNAFFORDABLE, Cause.CREDENTIALS, Cause.FORBIDDEN),
+    "gone": (Cause.MODEL_GONE, Cause.MODEL_UNKNOWN),
+    "too_long": (Cause.TOO_LONG, Cause.TOO_LARGE),
+    "unsupported": (Cause.UNSUPPORTED,),
+    "refused": (Cause.MODERATED,),
+    "": (Cause.INVALID,),
+}
+"""What an operator writes into `fallback_on` → what a provider says."""
+
+
+def test_reason_of_a_failure_is_one_that_an_operator_can_list() -> None:
+    """Each cause has one, and only the request's own fault has none; what was no answer is the provider's absence."""
+    assert {cause: reason for reason, causes in REASONS_OF.items() for cause in causes}.keys() == set(Cause)
+    for reason, causes in REASONS_OF.items():
+        assert {reason_of(answer(cause)) for cause in causes} == {reason}
+    assert set(REASONS_OF) - {""} == set(REASONS) == FALLBACK_ON | {"refused"}
+    assert {reason_of(failure) for failure in EVERY if not failure.is_answer} == {"unavailable"}

@@ -213,7 +213,7 @@ TARGETS = [
 
 def pair_of(way: str) -> Any:
     first, _, second = way.partition(" on ")
-    return upstream_pair(second) if first == "chat" else downstream_pair(first)  # type: ignore[arg-type]
+    return upstream_pair(second) if first == "chat" else downstream_pair(first)
 
 
 def starts(way: str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from routing.wire.content_coding import PIECE_BYTES, Decoder, TooMuch, Undecodable, coding_of
+from routing.wire.content_coding import GZIP_MAGIC, PIECE_BYTES, Decoder, TooMuch, Undecodable, coding_of
 from tests.routing.cuts import every_cut
 
 TEXT = b'{"choices":[{"index":0}]}' * 3
@@ -45,6 +45,41 @@ def test_body_is_decoded_in_every_cut(body: bytes, coding: bytes) -> None:
     """By its bytes: the label may be wrong, or missing."""
     for parts in every_cut(body):
         assert decoded(parts, coding) == TEXT
+
+
+@pytest.mark.parametrize(
+    ("headers", "coding"),
+    [
+        ([], b""),
+        ([(b"content-type", b"gzip")], b""),
+        ([(b"content-encoding", b"")], b""),
+        ([(b"content-encoding", b"identity")], b""),
+        ([(b"content-encoding", b" GZip ")], b"gzip"),
+        ([(b"content-encoding", b"identity, gzip")], b"gzip"),
+        ([(b"content-encoding", b"deflate"), (b"content-encoding", b"gzip")], b"deflate,gzip"),
+        ([(b"content-encoding", b"identity"), (b"content-encoding", b"br")], b"br"),
+    ],
+)
+def test_coding_of_a_head(headers: list[tuple[bytes, bytes]], coding: bytes) -> None:
+    """However many lines it takes to say it; "identity" says nothing."""
+    assert coding_of(headers) == coding
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\x1f", b"\x1f\x8b", b"ab", b"abc"])
+@pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"br", b""])
+def test_body_that_is_too_short_to_show_what_it_is(body: bytes, coding: bytes) -> None:
+    """It waits for more; at its end it is plain, or cut off, or refused, and never lost in silence."""
+    decoder = Decoder(coding, 1 << 20)
+    decoder.put(body)
+    assert decoder.take() == b""
+    try:
+        decoder.end()
+        told = decoder.take()
+        decoder.finish()
+    except Undecodable:
+        assert coding or body.startswith(GZIP_MAGIC)
+    else:
+        assert told == body
 
 
 @pytest.mark.parametrize(

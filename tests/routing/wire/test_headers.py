@@ -9,8 +9,18 @@ from hypothesis import strategies as st
 
 from routing.plan.refusal import Refusal
 from routing.table.config import parse
+from routing.table.endpoint import endpoint
 from routing.table.provider import Provider
-from routing.wire.headers import USER_AGENT, Arrival, Headers, to_downstream, upstream_head_prefix, validate
+from routing.wire.headers import (
+    IGNORED_BYTES_MAX,
+    USER_AGENT,
+    Arrival,
+    Headers,
+    own_request_id,
+    to_downstream,
+    upstream_head_prefix,
+    validate,
+)
 
 HOST = (b"host", b"edge.example:8000")
 TRACE = b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"
@@ -222,3 +232,104 @@ def test_user_agent_is_our_version() -> None:
     """The version we send is the one of the project."""
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
     assert USER_AGENT.decode() == f"{project['name']}/{project['version']}"
+
+
+@pytest.mark.parametrize(
+    ("headers", "member", "value"),
+    [
+        (((b"x-openrouter-metadata", b"enabled"),), "metadata", "openrouter_metadata"),
+        (((b"x-tollway-metadata", b" Enabled "),), "metadata", "tollway_metadata"),
+        (((b"x-openrouter-metadata", b"enabled"), (b"x-tollway-metadata", b"enabled")), "metadata", "tollway_metadata"),
+        (((b"x-tollway-metadata", b"disabled"),), "metadata", ""),
+        (((b"x-tollway-metadata", b"yes"),), "metadata", ""),
+        (((b"idempotency-key", b"a"), (b"idempotency-key", b"a")), "idempotency_key", b"a"),
+        (((b"content-encoding", b"identity"), (b"content-encoding", b"")), "metadata", ""),
+        (((b"content-length", b"7"), (b"content-length", b"07")), "content_length", 7),
+        (((b"x-request-id", b"a b"), (b"x-request-id", b"req-2")), "request_id", "req-2"),
+        (((b"traceparent", b"junk"), (b"traceparent", TRACE)), "forwarded", b"traceparent: " + TRACE + b"\r\n"),
+        (((b"x-api-key", b""), (b"x-api-key", b"k")), "api_key", b"k"),
+        (((b"host", b""),), "host", HOST[1]),
+        (((b"accept", b"a"), (b"accept", b"b")), "api_key", None),
+    ],
+)
+def test_arrival_of_what_is_seldom_sent(headers: tuple[tuple[bytes, bytes], ...], member: str, value: object) -> None:
+    """What stands twice and agrees, or of which one says nothing, is that; a wish is one in one word only."""
+    assert getattr(arrive(*headers), member) == value
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        (((b"idempotency-key", b"a"), (b"idempotency-key", b"b")), 400, "invalid_idempotency_key"),
+        (((b"content-encoding", b"gzip"), (b"content-encoding", b"identity")), 415, "unsupported_content_encoding"),
+        (((b"content-encoding", b"identity"), (b"content-encoding", b"gzip")), 415, "unsupported_content_encoding"),
+        (((b"content-length", b"7"), (b"content-length", b"x")), 400, "invalid_content_length"),
+        (((b"host", b"other.example"),), 400, "invalid_host"),
+        (((b"x-goog-api-key", b"k"), (b"authorization", b"Bearer l")), 401, "invalid_api_key"),
+    ],
+)
+def test_arrival_that_says_two_things_is_refused(headers: tuple[tuple[bytes, bytes], ...], status: int, code: str) -> None:
+    """In either order: which one another reader would take is not guessed."""
+    assert code_of(HOST, *headers) == code_of(*headers, HOST) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("headers", "own"),
+    [
+        ([], None),
+        ([(b"x-request-id", b"req-1")], "req-1"),
+        ([(b"x-request-id", b"a b"), (b"x-request-id", b"req-2")], "req-2"),
+        ([(b"x-request-id", b"req-1"), (b"x-request-id", b"req-2")], "req-1"),
+        ([(b"x-request-id", b"\xff")], None),
+        ([(b"request-id", b"req-1")], None),
+    ],
+)
+def test_request_id_of_a_request_that_is_refused(headers: Headers, own: str | None) -> None:
+    """It is the caller's, if it is well-formed, also where the request itself is not read."""
+    assert own_request_id(headers) == own
+
+
+@pytest.mark.parametrize(
+    ("upstream", "is_stream", "told"),
+    [
+        ([], False, b"application/json"),
+        ([(b"content-type", b"application/json; charset=utf-8")], False, b"application/json; charset=utf-8"),
+        ([(b"content-type", b"Application/JSON")], False, b"Application/JSON"),
+        ([(b"content-type", b"text/html")], False, b"application/json"),
+        ([(b"content-type", b"application/json")], True, b"text/event-stream"),
+        ([(b"content-type", b"text/event-stream; charset=utf-8")], True, b"text/event-stream; charset=utf-8"),
+        ([(b"content-type", b"text/html"), (b"content-type", b"application/json")], False, b"application/json"),
+        ([(b"x", b"1"), (b"x", b"2"), (b"content-type", b"application/json; a=b")], False, b"application/json; a=b"),
+    ],
+)
+def test_type_of_an_answer_is_what_is_sent(upstream: Headers, is_stream: bool, told: bytes) -> None:
+    """The provider's word where that fits, ours where it does not, or says two things."""
+    headers = to_downstream(upstream, b"gen-1", b"req-1", is_stream=is_stream)
+    assert dict(headers)[b"content-type"] == told
+    assert len(dict(headers)) == len(headers)
+
+
+@pytest.mark.parametrize(
+    ("ignored", "told"),
+    [
+        (("seed",), b"seed"),
+        (("seed", "messages[0].name"), b"seed, messages[0].name"),
+        (("a\r\nx: y",), b"a??x: y"),
+        (("é", "\x00"), b"?, ?"),
+        (tuple("x" * 100 for _ in range(9)), b", ".join([b"x" * 100] * 9)[:IGNORED_BYTES_MAX]),
+    ],
+)
+def test_members_that_were_left_out_are_told_in_one_line(ignored: tuple[str, ...], told: bytes) -> None:
+    """Whatever a caller called them: no name opens a line of its own."""
+    assert dict(to_downstream([], b"", b"", ignored, is_stream=False))[b"x-tollway-ignored"] == told
+
+
+def test_head_of_a_form_and_of_an_endpoint_of_its_own() -> None:
+    """A form's type has a boundary that is each request's own; an endpoint may have another place and another key's header."""
+    form = upstream_head_prefix(provider(), "s3", endpoint=endpoint("transcriptions"))
+    assert form.startswith(b"POST /v1/audio/transcriptions HTTP/1.1\r\n")
+    assert b"content-type" not in form
+    assert b"\r\naccept: */*\r\n" in form
+    google = upstream_head_prefix(provider(), "s3", endpoint=endpoint("gemini"), model="a/b?c", is_stream=True)
+    assert google.startswith(b"POST /v1/models/a%2Fb%3Fc:streamGenerateContent?alt=sse HTTP/1.1\r\n")
+    assert b"\r\nx-goog-api-key: s3\r\n" in google
