@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from collector.cli import commands as ops
+from collector.cli.commands import commands
 from collector.serve import serve
 
 
@@ -11,7 +11,7 @@ def main() -> int:
     """Without words: serve."""
     parser = argparse.ArgumentParser("python -m collector", description=__doc__)
     parser.set_defaults(run=lambda arguments: serve())
-    ops.commands(parser.add_subparsers(metavar="COMMAND"))
+    commands(parser.add_subparsers(metavar="COMMAND"))
     arguments = parser.parse_args()
     status: int = arguments.run(arguments)
     return status

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
+from collector.demo import DEMO_ACCOUNT
 from collector.lazy import account_app, pages
-from collector.service import DEMO_ACCOUNT
 from collector.settings import open_books, open_collector
 from collector.store.contract import StoreUnavailable
 from collector.store.schema import SchemaTooNew

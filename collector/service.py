@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from collector.accounts import accounts, audit_log
-from collector.accounts.accounts import NAME, KeyTerms
+from collector.accounts import accounts
+from collector.accounts.accounts import KeyTerms
 from collector.accounts.marks import Marks
 from collector.accounts.window import DAY_MS
 from collector.dashboard.sessions import make_link
+from collector.demo import make_demo
 from collector.ingest import ingest
 from collector.ingest.rejections import kind_of
 from collector.leasing import leasing, recall
 from collector.leasing.grant import SHARE_PERCENT
 from collector.limits.board import LimitBoard
+from collector.message_checks import check_acquire, check_node_name, check_numbers, check_owner, check_text
 from collector.store.contract import Store, StoreDamaged, StoreUnavailable, T, Tx
-from usage.key import masked
-from usage.pricing import dollars
 from usage.protocol import (
     Ack,
     Acquire,
@@ -40,7 +40,6 @@ from usage.protocol import (
     CollectorClient,
     Poll,
     Polled,
-    Refused,
     Rejected,
     Return,
     Returned,
@@ -49,14 +48,10 @@ from usage.protocol import (
 from usage.throttle import Throttle
 
 log = logging.getLogger("tollway.collector")
-DEMO_ACCOUNT = "demo"
-DEMO_CREDIT_NANO = 5_000_000_000
 RETRY_AFTER_S = 1.0
 AWAITING_MAX = 200
 ELSEWHERE_S = 0.2
 """How often those who wait for a batch look for one that another collector took."""
-ID_CHARS_MAX = 200
-NUMBER_MAX = 2**62
 
 if TYPE_CHECKING:
     from collector.alerts.runner import Runner
@@ -105,7 +100,7 @@ class Collector:
 
     def for_node(self, node: str) -> CollectorClient:
         """The collector as the node `node` in this process sees it."""
-        check_name(node)
+        check_node_name(node)
         return _Link(self, node)
 
     async def write(self, work: Callable[[Tx, int], T]) -> T:
@@ -132,7 +127,7 @@ class Collector:
         return outcome
 
     async def boot(self, message: Boot) -> Booted:
-        _check_text("boot_id", message.boot_id)
+        check_text("boot_id", message.boot_id)
         booted = await self.write(lambda tx, now: leasing.boot(tx, message, now))
         older = f"; older ones are open: {', '.join(map(str, booted.open_epochs))}" if booted.open_epochs else ""
         log.info("node %s begins epoch %d%s", message.node, booted.epoch, older)
@@ -140,18 +135,18 @@ class Collector:
 
     async def acquire(self, message: Acquire) -> Acquired:
         if message.want_nano == 0:
-            _check_text("digest", message.digest)
+            check_text("digest", message.digest)
             return await self.read(lambda tx, now: leasing.look_up(tx, message, now))
-        _check_acquire(message)
+        check_acquire(message)
         acquired = await self.write(lambda tx, now: leasing.acquire(tx, message, now, self._share_percent))
         self.counts["grants"] += acquired.granted is not None
         return acquired
 
     async def ingest(self, message: Batch, unreadable: tuple[Rejected, ...] = ()) -> Ack:
         """`unreadable`: records of the batch that were no records at all, so that the others can pass."""
-        _check_numbers(message.epoch, message.complete_ms)
+        check_numbers(message.epoch, message.complete_ms)
         for renewal in message.renew:
-            _check_acquire(renewal)
+            check_acquire(renewal)
         is_full = {runner.sink.name: runner.is_full for runner in self.sinks}
         ack = await self.write(lambda tx, now: ingest.ingest(tx, message, unreadable, now, self._share_percent, is_full))
         for runner in self.sinks:
@@ -183,13 +178,13 @@ class Collector:
         return True
 
     async def give_back(self, message: Return) -> Returned:
-        _check_text("return_id", message.return_id)
-        _check_text("purse", message.purse)
-        _check_numbers(message.epoch, message.amount_nano)
+        check_text("return_id", message.return_id)
+        check_text("purse", message.purse)
+        check_numbers(message.epoch, message.amount_nano)
         return await self.write(lambda tx, now: leasing.take_back(tx, message, now))
 
     async def close(self, message: Close) -> Closed:
-        _check_numbers(message.epoch, message.final_seq)
+        check_numbers(message.epoch, message.final_seq)
         closed = await self.write(lambda tx, now: leasing.close(tx, message, now))
         if closed.closed:
             self.limits.drop(message.node, message.epoch)
@@ -197,7 +192,7 @@ class Collector:
         return closed
 
     async def poll(self, message: Poll) -> Polled:
-        _check_numbers(message.epoch, message.key_version)
+        check_numbers(message.epoch, message.key_version)
         polled, is_stale = await self.read(lambda tx, now: recall.poll(tx, message, now))
         if is_stale:
             await self.write(lambda tx, now: recall.see(tx, message, now))
@@ -220,7 +215,7 @@ class Collector:
 
     async def ensure_demo(self) -> str | None:
         """On an empty store: make the account `demo` with 5.00 dollars, and the key to print; else None."""
-        return await self.write(_ensure_demo)
+        return await self.write(make_demo)
 
     async def make_login_link(self, account: str) -> str:
         """The secret of a link that opens the dashboard of an account once, within a day: for the very first start."""
@@ -282,44 +277,3 @@ class _Link:
     def _own(self, message: M) -> M:
         check_owner(message, self._node)
         return message
-
-
-def check_owner(message: Boot | Acquire | Batch | Return | Close | Poll, node: str) -> None:
-    """A node, or its token, may speak for that node only, and for the workers of its machine (`<node>@0`, `<node>@1b`)."""
-    if message.node != node and not message.node.startswith(f"{node}@"):
-        raise Refused(
-            "bad_node_token",
-            f"this token is node {node}'s, the message is from {message.node!r}: set TOLLWAY_NODE={node}, or give machines a"
-            " group's token (`tollway nodes create --group G`)",
-        )
-
-
-def check_name(node: str) -> None:
-    if NAME.match(node) is None:
-        raise Refused("invalid", f"{node!r} is no node name: up to 63 letters, digits, '.', '_', '@' and '-'")
-
-
-def _check_text(name: str, text: str) -> None:
-    if not 0 < len(text) <= ID_CHARS_MAX or "\0" in text:
-        raise Refused("invalid", f"{name} must have 1 to {ID_CHARS_MAX} characters")
-
-
-def _check_acquire(message: Acquire) -> None:
-    _check_text("grant_id", message.grant_id)
-    _check_text("digest", message.digest)
-    _check_numbers(message.epoch, message.want_nano, message.min_nano)
-
-
-def _check_numbers(*numbers: int) -> None:
-    if not all(0 <= number < NUMBER_MAX for number in numbers):
-        raise Refused("invalid", "an epoch, a sequence number or an amount is negative or too large")
-
-
-def _ensure_demo(tx: Tx, now: int) -> str | None:
-    if tx.row("SELECT account FROM accounts LIMIT 1") is not None:
-        return None
-    accounts.add_credit(tx, DEMO_ACCOUNT, DEMO_CREDIT_NANO, "the demo's first credit", now)
-    key = accounts.create_key(tx, DEMO_ACCOUNT, KeyTerms(name="demo"), now)
-    actor = audit_log.Actor("collector", "first start")
-    audit_log.record(tx, actor, "account.create", DEMO_ACCOUNT, {"credit": dollars(DEMO_CREDIT_NANO), "key": masked(key)}, now)
-    return key

@@ -118,7 +118,7 @@ def _do_elsewhere(arguments: Sequence[str], own: frozenset[str], *, has_books: b
 def _examine(options: argparse.Namespace) -> int:
     from edge.doctor.doctor import run
 
-    books = options.part("cli.doctor")
+    books = options.part("doctor")
     return run(options.role, books and books.look_at_books, as_json=options.json)
 
 
@@ -325,7 +325,7 @@ def _explain(options: argparse.Namespace) -> int:
     config, offered = _load(settings.providers)
     about = {"body": options.body, "hour_utc": options.at, "roll": options.roll, "as_json": options.json}
     if options.caller is not None:
-        books = options.part("cli.keys")
+        books = options.part("cli.subcommands.keys")
         about["caller"] = caller_named(options.caller, settings.collector_url, books and books.policy_here)
     try:
         return run(config, offered, options.model, region=options.region or settings.region, **about)

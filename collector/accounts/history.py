@@ -3,14 +3,14 @@
 Rule: every query names the account; amounts are integers here, and become decimals at the border.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from collector.accounts.accounts import Key
 from collector.accounts.window import date_of, day_of, first_day
 from collector.ingest.screening import GEN_ID_SLACK_MS
-from collector.leasing.leasing import open_nano, sum_of
+from collector.leasing.leasing import open_nano, spent_since
 from collector.store.contract import Tx
 from usage.gen_id import first_of, time_ms_of
 from usage.record import UsageRecord
@@ -18,6 +18,8 @@ from usage.record import UsageRecord
 ACTIVITY_DAYS = 30
 SCAN_MAX = 20_000
 """Records that are looked at for one page of a list."""
+USAGE_OF = {"none": "usage", "daily": "usage_daily", "weekly": "usage_weekly", "monthly": "usage_monthly"}
+"""When a key's limit is reset → what its use since then is called."""
 _decode = msgspec.json.Decoder(UsageRecord).decode
 
 
@@ -118,17 +120,13 @@ def activity(tx: Tx, account: str, first: int, last: int, key_id: str = "") -> l
 
 
 def key_usage(tx: Tx, key: Key, now_ms: int) -> dict[str, int]:
-    """Nano-dollars of a key: in all, and in the current UTC day, week and month."""
-    return {
-        name: sum_of(
-            tx,
-            "SELECT CAST(COALESCE(SUM(cost_nano), 0) AS BIGINT) FROM usage_days WHERE account = ? AND key_id = ? AND day >= ?",
-            key.account,
-            key.key_id,
-            first_day(reset, now_ms),
-        )
-        for name, reset in (("usage", "none"), ("usage_daily", "daily"), ("usage_weekly", "weekly"), ("usage_monthly", "monthly"))
-    }
+    """Nano-dollars of a key: in all, and in the current UTC day, week and month; by the names of USAGE_OF."""
+    return {name: spent_since(tx, key, first_day(reset, now_ms)) for reset, name in USAGE_OF.items()}
+
+
+def limit_left_nano(key: Key, spent: Mapping[str, int]) -> int | None:
+    """What `key_usage` leaves of a key's limit; None where it has none."""
+    return None if key.limit_nano is None else max(key.limit_nano - spent[USAGE_OF[key.limit_reset]], 0)
 
 
 def last_day(tx: Tx, key: Key) -> int | None:

@@ -17,7 +17,8 @@ from starlette.routing import BaseRoute, Route
 from collector.doors import note_refusal
 from collector.leasing import enrolment
 from collector.leasing.nodes import PREFIX, TOKEN_CHARS, node_of_token
-from collector.service import Collector, check_owner
+from collector.message_checks import check_owner
+from collector.service import Collector
 from usage.decoding import UNREADABLE, reason_of
 from usage.limit import LimitReport
 from usage.protocol import (

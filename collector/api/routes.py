@@ -8,18 +8,23 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from collector.api import account, alerts, analytics, authorize, exports, generations, keys, organization, topups
+from collector.api.account import alerts, authorize, credentials, credits, key, keys, topups
 from collector.api.openapi import describe
-from collector.api.operation import Operation, refuse, serve
+from collector.api.operation import Operation
 from collector.api.problem import ApiError
+from collector.api.serving import refuse, serve
+from collector.api.usage import activity, analytics, exports, generations, organization
 from collector.service import Collector
 from usage.flavor import BASES
 
 OPENAPI = "/openapi.json"
 OPERATIONS: tuple[Operation, ...] = (
-    *account.OPERATIONS,
+    *credits.OPERATIONS,
+    *key.OPERATIONS,
+    *activity.OPERATIONS,
     *generations.OPERATIONS,
     *keys.OPERATIONS,
+    *credentials.OPERATIONS,
     *analytics.OPERATIONS,
     *organization.OPERATIONS,
     *exports.OPERATIONS,

@@ -2,7 +2,7 @@
 
 import argparse
 
-from collector.cli import books, credits, keys, limits, nodes, operators, sinks, usage
+from collector.cli.subcommands import books, credits, keys, limits, nodes, operators, sinks, usage
 
 
 def account_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -15,8 +15,8 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import Response
 
-from collector.dashboard import figures
 from collector.dashboard.assets import Assets
+from collector.dashboard.display import figures
 from usage.pricing import dollars
 
 POLICY = (

@@ -6,21 +6,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from collector.dashboard import (
-    alerts,
-    authorize,
-    credit,
-    generations,
-    key,
-    keys,
-    live,
-    operator,
-    overview,
-    playground,
-    providers,
-    signin,
-    usage,
-)
+from collector.dashboard import live, signin
+from collector.dashboard.account import alerts, authorize, credit, generations, key, keys, overview, playground, usage
+from collector.dashboard.operator import accounts, audit, nodes, providers, topups
 from collector.dashboard.visit import Dashboard
 from collector.service import Collector
 
@@ -70,14 +58,14 @@ class Site:
             page("/dashboard/sessions", signin.show_sessions),
             page("/dashboard/sessions", signin.end_session, methods=POST),
             page("/dashboard/logout", signin.sign_out, methods=POST),
-            page("/dashboard/accounts", operator.show_accounts, "operator"),
-            page("/dashboard/accounts", operator.make_account, "operator", POST),
-            page("/dashboard/top-ups", operator.show_top_ups, "operator"),
-            page("/dashboard/top-ups", operator.top_up, "operator", POST),
-            page("/dashboard/nodes", operator.show_nodes, "operator"),
+            page("/dashboard/accounts", accounts.show, "operator"),
+            page("/dashboard/accounts", accounts.create, "operator", POST),
+            page("/dashboard/top-ups", topups.show, "operator"),
+            page("/dashboard/top-ups", topups.top_up, "operator", POST),
+            page("/dashboard/nodes", nodes.show, "operator"),
             page("/dashboard/providers", providers.show, "operator"),
-            page("/dashboard/audit", operator.show_audit, "operator"),
-            page("/dashboard/verify", operator.show_verify, "operator"),
+            page("/dashboard/audit", audit.show_log, "operator"),
+            page("/dashboard/verify", audit.show_checks, "operator"),
             Route("/dashboard/{path:path}", self._nothing),
         ]
 

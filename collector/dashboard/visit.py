@@ -17,9 +17,9 @@ from collector.accounts.audit_log import Actor
 from collector.accounts.marks import SESSION
 from collector.accounts.roles import Role
 from collector.analytics.calendar import UnknownZone, zone
-from collector.dashboard import figures
 from collector.dashboard.access import Forbidden, PagesUnderWay, SignInAttempts, check_origin, secret_of
 from collector.dashboard.assets import Assets
+from collector.dashboard.display import figures
 from collector.dashboard.mark import mark_of
 from collector.dashboard.page import Pages, packed
 from collector.dashboard.sessions import SEEN_MS, Session, find_session, touch_session

@@ -1,4 +1,4 @@
-"""Epochs and leases in the store: boot, acquire, give back, close, forfeit.
+"""Epochs and leases in the store: boot, acquire, give back, close; `forfeit` is the operator's way to end one.
 
 Rule: grants go to a node's newest epoch only, while that is open. Rule: a lease gives back only by a return, a close or an
 operator's forfeit, never by a clock. Rule: an epoch is greater than every one before, also after an old database was restored:
@@ -6,9 +6,7 @@ it is at least the Unix time in seconds, so a number issued after the snapshot i
 nothing.
 """
 
-import msgspec
-
-from collector.accounts.accounts import Key, Mistake, deployment_secret, find_key, has_unmarked_keys, key_version
+from collector.accounts.accounts import Key, deployment_secret, find_key, has_unmarked_keys, key_version
 from collector.accounts.window import first_day
 from collector.leasing.grant import ACTIVE_MS, SHARE_PERCENT, TTL_S, size_grant
 from collector.leasing.instance import refuse_double
@@ -17,9 +15,6 @@ from collector.ledger.bookkeeping import lock_accounts, open_lease, post
 from collector.ledger.ledger import LeaseKey, give_back, grant
 from collector.store.contract import Row, Tx
 from usage.protocol import Acquire, Acquired, Boot, Booted, Close, Closed, Granted, Refused, Return, Returned
-
-FORFEIT_MS = 60_000
-"""An epoch that was heard of so recently is not taken for dead."""
 
 
 def lock_node(tx: Tx, node: str, now_ms: int) -> int:
@@ -168,12 +163,17 @@ def purse_available(tx: Tx, key: Key, account_nano: int, now_ms: int) -> tuple[i
 
 def spent_in_window(tx: Tx, key: Key, now_ms: int) -> int:
     """Nano-dollars the key has used since its limit was last reset."""
+    return spent_since(tx, key, first_day(key.limit_reset, now_ms))
+
+
+def spent_since(tx: Tx, key: Key, day: int) -> int:
+    """Nano-dollars the key has used from a UTC day on."""
     return sum_of(
         tx,
         "SELECT CAST(COALESCE(SUM(cost_nano), 0) AS BIGINT) FROM usage_days WHERE account = ? AND key_id = ? AND day >= ?",
         key.account,
         key.key_id,
-        first_day(key.limit_reset, now_ms),
+        day,
     )
 
 
@@ -266,37 +266,3 @@ def end_epoch(tx: Tx, node: str, epoch: int, state: str, now_ms: int) -> int:
     for table in ("grants", "returns"):
         tx.run(f"DELETE FROM {table} WHERE node = ? AND epoch = ?", node, epoch)
     return sum(entry.amount_nano for entry in entries)
-
-
-class Forfeited(msgspec.Struct, frozen=True):
-    """What a forfeit did: the epochs that it ended, the nano-dollars that went back, the epochs that live and were left."""
-
-    epochs: int
-    returned_nano: int
-    living: tuple[int, ...] = ()
-
-
-def living_epochs(tx: Tx, node: str, now_ms: int) -> tuple[int, ...]:
-    """Open epochs of a node that were heard of within FORFEIT_MS, oldest first."""
-    rows = tx.rows("SELECT epoch, seen_ms FROM epochs WHERE node = ? AND state = 'open' ORDER BY epoch", node)
-    return tuple(epoch for epoch, seen_ms in rows if now_ms - seen_ms < FORFEIT_MS)
-
-
-def forfeit(tx: Tx, node: str, now_ms: int, *, with_living: bool = False) -> Forfeited:
-    """An operator's word that the journals of a node's epochs are gone for good: they end, and their credit goes back.
-
-    An epoch that was heard of within FORFEIT_MS lives, on a new disk perhaps: it is left alone unless `with_living`.
-    """
-    if tx.row("SELECT node FROM nodes WHERE node = ?", node) is None:
-        raise Mistake(f"there is no node {node!r}; `tollway nodes list` shows them")
-    lock_node(tx, node, now_ms)
-    rows = tx.rows("SELECT epoch FROM epochs WHERE node = ? AND state = 'open' ORDER BY epoch", node)
-    living = () if with_living else living_epochs(tx, node, now_ms)
-    dead = [row[0] for row in rows if row[0] not in living]
-    if living and not dead:
-        raise Mistake(
-            f"node {node!r} lives: its epoch {living[-1]} was heard of less than {FORFEIT_MS // 1000} s ago, and nothing else"
-            " of it is open. Stop it first, or say --living to end what it is spending"
-        )
-    lock_accounts(tx, [row[0] for row in tx.rows("SELECT account FROM leases WHERE node = ? AND state = 'open'", node)])
-    return Forfeited(len(dead), sum(end_epoch(tx, node, epoch, "forfeited", now_ms) for epoch in dead), living)

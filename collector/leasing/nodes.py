@@ -11,7 +11,8 @@ import msgspec
 from collector.accounts.accounts import NAME, Mistake, nearest
 from collector.ingest.ingest import advance
 from collector.ingest.rejections import Rejections, rejections_by_node
-from collector.leasing.leasing import FORFEIT_MS, lock_node, sum_of
+from collector.leasing.forfeit import FORFEIT_MS
+from collector.leasing.leasing import lock_node, sum_of
 from collector.store.contract import Tx
 
 PREFIX = "nt_"

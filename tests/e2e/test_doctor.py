@@ -22,7 +22,7 @@ from typing import ClassVar
 import pytest
 import trustme
 
-from collector.cli.doctor import look_at_books
+from collector.doctor import look_at_books
 from collector.store.sqlite import SqliteStore
 from edge.doctor.doctor import examine
 from edge.doctor.finding import Finding

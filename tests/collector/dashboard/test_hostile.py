@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from collector.accounts.accounts import KeyTerms
-from collector.dashboard.figures import visible
+from collector.dashboard.display.figures import visible
 from collector.dashboard.sessions import open_session
 from tests.collector.dashboard.conftest import Browser
 from tests.collector.facts import Node, make_caller

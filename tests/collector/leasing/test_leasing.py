@@ -5,7 +5,7 @@ import pytest
 from collector.accounts import accounts
 from collector.accounts.accounts import KeyTerms, Mistake
 from collector.accounts.window import DAY_MS
-from collector.leasing.leasing import FORFEIT_MS, Forfeited, forfeit
+from collector.leasing.forfeit import FORFEIT_MS, Forfeited, forfeit
 from collector.leasing.nodes import stranded
 from collector.service import Collector
 from collector.store.contract import Store

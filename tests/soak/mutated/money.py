@@ -82,7 +82,7 @@ MUTATIONS = (
         "collector/ledger/ledger.py",
         "taken_nano = min(amount_nano, available_nano)",
         "taken_nano = amount_nano",
-        f"{_LEDGER} tests/collector/api/test_account.py",
+        f"{_LEDGER} tests/collector/api/account/test_account.py",
     ),
     # Money: what the collector gives, and books once.
     Mutation(

@@ -1,0 +1,1 @@
+"""What an account's API reads and changes: credit, keys, credentials, alerts, top-ups, consent."""

@@ -1,0 +1,1 @@
+"""What an account's API tells of what was used: generations, sums, files."""

@@ -1,0 +1,1 @@
+"""The account commands, a file for each word that follows `tollway`."""

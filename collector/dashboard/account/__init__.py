@@ -1,0 +1,1 @@
+"""The pages of one account, and what can be done on them."""

@@ -1,0 +1,47 @@
+"""Forfeit: an operator says that the journals of a node's epochs are gone for good, and their credit goes back.
+
+Rule: an epoch that was heard of within FORFEIT_MS is not taken for dead; whoever means it has to say so.
+"""
+
+import msgspec
+
+from collector.accounts.accounts import Mistake
+from collector.leasing.leasing import end_epoch, lock_node
+from collector.ledger.bookkeeping import lock_accounts
+from collector.store.contract import Tx
+
+FORFEIT_MS = 60_000
+
+
+class Forfeited(msgspec.Struct, frozen=True):
+    """What a forfeit did: the epochs that it ended, the nano-dollars that went back, the epochs that live and were left."""
+
+    epochs: int
+    returned_nano: int
+    living: tuple[int, ...] = ()
+
+
+def living_epochs(tx: Tx, node: str, now_ms: int) -> tuple[int, ...]:
+    """Open epochs of a node that were heard of within FORFEIT_MS, oldest first."""
+    rows = tx.rows("SELECT epoch, seen_ms FROM epochs WHERE node = ? AND state = 'open' ORDER BY epoch", node)
+    return tuple(epoch for epoch, seen_ms in rows if now_ms - seen_ms < FORFEIT_MS)
+
+
+def forfeit(tx: Tx, node: str, now_ms: int, *, with_living: bool = False) -> Forfeited:
+    """An operator's word that the journals of a node's epochs are gone for good: they end, and their credit goes back.
+
+    An epoch that was heard of within FORFEIT_MS lives, on a new disk perhaps: it is left alone unless `with_living`.
+    """
+    if tx.row("SELECT node FROM nodes WHERE node = ?", node) is None:
+        raise Mistake(f"there is no node {node!r}; `tollway nodes list` shows them")
+    lock_node(tx, node, now_ms)
+    rows = tx.rows("SELECT epoch FROM epochs WHERE node = ? AND state = 'open' ORDER BY epoch", node)
+    living = () if with_living else living_epochs(tx, node, now_ms)
+    dead = [row[0] for row in rows if row[0] not in living]
+    if living and not dead:
+        raise Mistake(
+            f"node {node!r} lives: its epoch {living[-1]} was heard of less than {FORFEIT_MS // 1000} s ago, and nothing else"
+            " of it is open. Stop it first, or say --living to end what it is spending"
+        )
+    lock_accounts(tx, [row[0] for row in tx.rows("SELECT account FROM leases WHERE node = ? AND state = 'open'", node)])
+    return Forfeited(len(dead), sum(end_epoch(tx, node, epoch, "forfeited", now_ms) for epoch in dead), living)
