@@ -217,7 +217,10 @@ def has_unmarked_keys(tx: Tx) -> bool:
 
 
 def revoke_key(tx: Tx, key_id: str) -> Key:
-    """Disable a key for good; nodes hear of it with their next acknowledgement. Revoking twice is once."""
+    """Disable a key: it is refused until `change_key` enables it again; nodes hear of it with their next acknowledgement.
+
+    Revoking twice is once. What ends a key for good is to delete it. Mistake: there is no such key.
+    """
     row = tx.row(f"SELECT {KEY_COLUMNS} FROM keys WHERE key_id = ?" + tx.lock, key_id)
     if row is None:
         raise Mistake(f"there is no key with the id {key_id!r}; `tollway keys list` shows them")

@@ -56,6 +56,7 @@ class Pages:
             "plain": dollars,
             "count": figures.count,
             "short": figures.short,
+            "breakable": figures.breakable,
             "duration": figures.duration,
         }
         self._templates.globals |= {"asset": lambda name: f"/dashboard/static/{assets.names[name]}"}

@@ -19,6 +19,7 @@ from collector.dashboard.live import STREAM_S_MAX
 from tests.e2e.statement import eventually
 from tests.patience import wait_until
 from tests.processes import Account, Edge, get, make_account, post, run
+from tests.provider import Provider, respond
 
 HERE = Path(__file__).parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
@@ -84,6 +85,11 @@ def owner(edge: Edge, request: pytest.FixtureRequest) -> Account:
         assert chat(edge, account.key).status == 200
     wait_until(lambda: len(get(edge.port, "/api/v1/generations", account.headers).json()["data"]) == 3)
     return account
+
+
+def ends_of(edge: Edge, account: Account) -> list[str]:
+    """How each generation of an account ended."""
+    return [each["end_reason"] for each in get(edge.port, "/api/v1/generations", account.headers).json()["data"]]
 
 
 def credits(edge: Edge, account: Account) -> dict[str, str]:
@@ -247,11 +253,27 @@ def test_pages_are_accessible_and_small(browse: Browse, edge: Edge, owner: Accou
     """No serious finding of axe, nothing wider than a phone, and no more than 60 kB a page."""
     steps: list[tuple[Any, ...]] = [*login(edge, owner.name), ("media", {"colorScheme": scheme})]
     for page in PAGES:
-        steps += [("size", 1280, 900), ("goto", "/dashboard" + page), ("axe",), ("bytes",), ("size", 390, 844), ("wide",)]
+        steps += [("size", 1280, 900), ("goto", "/dashboard" + page), ("axe",), ("bytes",), ("size", 375, 812), ("wide",)]
     seen = browse(*steps)[4:]
     assert {page: seen[at * 6 + 2] for at, page in enumerate(PAGES)} == {page: [] for page in PAGES}
     assert all(seen[at * 6 + 3] <= BYTES_MAX for at in range(len(PAGES))), [seen[at * 6 + 3] for at in range(len(PAGES))]
     assert {page: seen[at * 6 + 5] for at, page in enumerate(PAGES)} == dict.fromkeys(PAGES, 0)
+
+
+def test_phone_shows_all_of_a_page(browse: Browse, edge: Edge, owner: Account, provider: Provider, model: str) -> None:
+    """At 375 pixels the page of a key and the lists of generations are read without moving anything sideways, how each one ended
+    included, also where that has the longest name."""
+    provider.script(model, respond({"error": {"message": "no"}}, 400))
+    body = {"model": f"mock/{model}", "messages": [{"role": "user", "content": "Hello"}]}
+    assert post(edge.port, body, owner.headers, "/v1/chat/completions").status == 400
+    wait_until(lambda: len(ends_of(edge, owner)) == 4)
+    assert "upstream_error" in ends_of(edge, owner)
+    steps: list[tuple[Any, ...]] = [*login(edge, owner.name), ("size", 375, 812)]
+    for page in (f"/keys/{owner.key_id}", "", "/generations"):
+        steps += [("goto", "/dashboard" + page), ("wide",), ("scrolled",), ("texts", "main .tag")]
+    seen = browse(*steps)[4:]
+    assert [(seen[at + 1], seen[at + 2]) for at in (0, 4, 8)] == [(0, [])] * 3
+    assert [sorted(set(seen[at + 3])) for at in (0, 4, 8)] == [["active"], *[["completed", "upstream_error"]] * 2]
 
 
 def test_pages_are_walked_by_keyboard(browse: Browse, edge: Edge, owner: Account) -> None:

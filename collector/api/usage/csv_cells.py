@@ -22,10 +22,10 @@ def cell(value: object) -> object:
     return value
 
 
-def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """UTF-8, lines that end in CR LF; what has a comma, a quote or a line break is quoted."""
+def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]], line_end: str = "\r\n") -> bytes:
+    """UTF-8; what has a comma, a quote or a line break is quoted. A terminal's `line_end` is a line feed alone."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
+    writer = csv.writer(text, lineterminator=line_end)
     writer.writerow(header)
     writer.writerows([cell(value) for value in row] for row in rows)
     return text.getvalue().encode("utf-8", "replace")

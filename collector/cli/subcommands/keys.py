@@ -68,7 +68,8 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     rotate = add(actions, "rotate", rotate_key, "make a key with the same terms, and end the old one")
     rotate.add_argument("id", help=WHICH)
     rotate.add_argument("--keep", type=span_of, default=0, metavar="SPAN", help="the old one lives so long yet: 24h; default 0")
-    add(actions, "revoke", revoke_key, "refuse a key from now on", json=False).add_argument("id", help=WHICH)
+    text = "refuse a key from now on; `update --enable` takes one back that calls models"
+    add(actions, "revoke", revoke_key, text, json=False).add_argument("id", help=WHICH)
 
 
 def create_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
@@ -228,7 +229,10 @@ def update_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
         raise Mistake("nothing to change: name what, such as --limit 5.00 or --expires 30d")
 
     def work(tx: Tx) -> Key:
-        changed = msgspec.structs.replace(_key(tx, arguments.id), **changes)
+        key = _key(tx, arguments.id)
+        if key.deleted:
+            raise Mistake(f"{key.label} was deleted, which is for good: make a new key instead")
+        changed = msgspec.structs.replace(key, **changes)
         accounts.change_key(tx, changed, now)
         _record(tx, "key.update", changed, now, disabled=changed.disabled)
         return changed

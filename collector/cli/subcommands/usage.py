@@ -1,9 +1,7 @@
 """`tollway usage`: what an account used, in sums of any time zone or generation by generation."""
 
 import argparse
-import csv
 import datetime
-import io
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,8 +16,14 @@ from collector.cli.printing import console, show
 from collector.ingest.rollups import QUARTER_MS
 from collector.store.contract import Store, Tx
 from usage.pricing import dollars
+from usage.record import UsageRecord
 
 Rows = list[dict[str, Any]]
+EACH = [
+    *("id", "created_at", "model", "provider", "key", "status", "end_reason", "usage_source"),
+    *("prompt_tokens", "completion_tokens", "cost"),
+]
+"""The names in a row of one generation."""
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -53,12 +57,15 @@ def show_usage(arguments: argparse.Namespace, store: Store, now: int) -> int:
     rows = store.read(work)
     if not arguments.csv:
         return show(rows, arguments.json)
-    if rows:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerows(csv.reader(io.StringIO(write_csv(list(rows[0]), [tuple(row.values()) for row in rows]).decode(), "")))
-        console.get().out(text.getvalue())
+    console.get().out(write_csv(columns_of(arguments), [tuple(row.values()) for row in rows], "\n").decode())
     return 0
+
+
+def columns_of(arguments: argparse.Namespace) -> list[str]:
+    """The names in each row, also where there is none."""
+    if arguments.each:
+        return EACH
+    return [*(["date"] if arguments.every != "all" else []), *arguments.by, *_figures(Sums())]
 
 
 def range_of(arguments: argparse.Namespace, now: int) -> tuple[int, int]:
@@ -114,19 +121,15 @@ def written(start_ms: int, every: str, tz: ZoneInfo) -> str:
 
 def _each(tx: Tx, account: str, start_ms: int, end_ms: int) -> Rows:
     return [
-        {
-            "id": record.gen_id,
-            "created_at": timestamp(record.started_ms),
-            "model": record.model,
-            "provider": record.provider,
-            "key": record.key_id,
-            "status": record.status,
-            "end_reason": record.end_reason,
-            "usage_source": record.usage_source,
-            "prompt_tokens": record.tokens.prompt,
-            "completion_tokens": record.tokens.completion,
-            "cost": dollars(record.cost_nano),
-        }
+        dict(zip(EACH, _row(record), strict=True))
         for record in history.each_record(tx, account, start_ms)
         if record.started_ms < end_ms
     ]
+
+
+def _row(record: UsageRecord) -> tuple[object, ...]:
+    tokens = record.tokens
+    return (
+        *(record.gen_id, timestamp(record.started_ms), record.model, record.provider, record.key_id, record.status),
+        *(record.end_reason, record.usage_source, tokens.prompt, tokens.completion, dollars(record.cost_nano)),
+    )

@@ -18,9 +18,10 @@ from collector.analytics.query import Result
 from collector.api.account import keys as api
 from collector.api.problem import ApiError
 from collector.dashboard.access import Forbidden, read_form
-from collector.dashboard.account.keys import NAME_CHARS_MAX
+from collector.dashboard.account.keys import NAME_CHARS_MAX, models_of
 from collector.dashboard.account.usage import METRICS, draw, lay_out, query_of
 from collector.dashboard.api_call import call_of
+from collector.dashboard.display.figures import visible
 from collector.dashboard.display.spans import span_of
 from collector.dashboard.visit import Visit
 from collector.store.contract import Tx
@@ -78,9 +79,13 @@ async def change(visit: Visit) -> Response:
 
     def work(tx: Tx, now: int) -> None:
         key = own_key(tx, visit)
-        if key.disabled:
-            raise Mistake("this key was revoked")
-        api.update(tx, call_of(visit, now, changes_of(fields, key), hash=key.digest))
+        if fields.get("do") == "enable":
+            changes = api.UpdateKey(disabled=False)
+        elif key.disabled:
+            raise Mistake("this key is revoked; enable it first")
+        else:
+            changes = changes_of(fields, key)
+        api.update(tx, call_of(visit, now, changes, hash=key.digest))
 
     try:
         await visit.write(work)
@@ -90,9 +95,14 @@ async def change(visit: Visit) -> Response:
 
 
 def changes_of(fields: dict[str, str], key: Key) -> api.UpdateKey:
-    """What the form asks for, in the API's words; ValueError."""
-    name, limit, reset = fields.get("name", ""), fields.get("limit", ""), fields.get("limit_reset", "none")
-    if len(name) > NAME_CHARS_MAX:
+    """What the form asks for, in the API's words; ValueError.
+
+    A text that comes back as the page showed it is unchanged, also where characters of it were shown as their numbers.
+    """
+    limit, reset = fields.get("limit", ""), fields.get("limit_reset", "none")
+    name = key.name if fields.get("name", "") == _sent_back(key.name) else fields.get("name", "")
+    models = key.models if fields.get("models", "") == _sent_back(", ".join(key.models)) else models_of(fields)
+    if name != key.name and len(name) > NAME_CHARS_MAX:
         raise ValueError(f"a key's name has at most {NAME_CHARS_MAX} characters")
     if limit:
         nano_from_dollars(limit)  # a plain decimal, and nothing else that Decimal takes
@@ -100,7 +110,7 @@ def changes_of(fields: dict[str, str], key: Key) -> api.UpdateKey:
         "name": name,
         "limit": Decimal(limit) if limit else None,
         "limit_reset": None if reset == "none" else reset,
-        "models": [model.strip() for model in fields.get("models", "").split(",") if model.strip()],
+        "models": list(models),
         "rate_limits": msgspec.structs.replace(key.limits, **{name: _whole(fields.get(name, ""), said) for name, said in RATES}),
     }
     before: dict[str, Any] = {
@@ -111,6 +121,12 @@ def changes_of(fields: dict[str, str], key: Key) -> api.UpdateKey:
         "rate_limits": key.limits,
     }
     return api.UpdateKey(**{member: value for member, value in changed.items() if value != before[member]})
+
+
+def _sent_back(text: str) -> str:
+    """What a browser sends of a text that the page put into a field, and nobody touched."""
+    shown: str = visible(text)
+    return shown.replace("\n", "").replace("\r", "").strip()
 
 
 def _whole(text: str, said: str) -> int | None:

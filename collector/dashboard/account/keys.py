@@ -105,14 +105,18 @@ def terms_of(fields: dict[str, str], now_ms: int) -> KeyTerms:
         raise ValueError(f"a key's name has at most {NAME_CHARS_MAX} characters")
     if life not in LIFES:
         raise ValueError("choose one of the lifetimes")
-    models = tuple(model.strip() for model in fields.get("models", "").split(",") if model.strip())
     return KeyTerms(
         fields.get("name", ""),
-        models,
+        models_of(fields),
         nano_from_dollars(limit) if limit else None,
         fields.get("limit_reset", "none"),
         now_ms + LIFES[life] * DAY_MS if LIFES[life] else None,
     )
+
+
+def models_of(fields: dict[str, str]) -> tuple[str, ...]:
+    """The models that a form names, with commas between them; none for all."""
+    return tuple(model.strip() for model in fields.get("models", "").split(",") if model.strip())
 
 
 async def revoke(visit: Visit) -> Response:

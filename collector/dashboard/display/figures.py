@@ -9,6 +9,8 @@ import re
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from markupsafe import Markup, escape
+
 from usage.pricing import dollars
 
 _UNSEEN = re.compile(
@@ -59,6 +61,11 @@ def visible(value: Any) -> Any:
     if not isinstance(value, str) or _UNSEEN.search(value) is None:
         return value
     return type(value)(_UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", value))
+
+
+def breakable(name: str) -> Markup:
+    """A name such as `upstream_error`, which a narrow table may break behind its underscores."""
+    return escape(name).replace("_", Markup("_<wbr>"))
 
 
 def moment(time_ms: int, zone: ZoneInfo) -> str:

@@ -55,6 +55,7 @@ const verbs = {
   cookies: () => contexts[Object.keys(contexts).find((name) => contexts[name].page === page)].context.cookies(),
   focused: () => page.evaluate(() => document.activeElement?.outerHTML.slice(0, 200)),
   wide: () => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth),
+  scrolled: () => page.$$eval(".scroll", (found) => found.filter((each) => each.scrollWidth > each.clientWidth).map((each) => `${each.getAttribute("aria-label")}: ${each.scrollWidth - each.clientWidth} px`)),
   media: (options) => page.emulateMedia(options),
   size: (width, height) => page.setViewportSize({ width, height }),
   picture: (path) => page.screenshot({ path, fullPage: true }).then(() => null),

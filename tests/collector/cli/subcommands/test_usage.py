@@ -93,6 +93,18 @@ async def test_usage_that_cannot_be_meant_is_refused(line: Line, tmp_path: Path)
     assert line("usage", "acme", "--from", "2030-01-01", "--json")[1] == "[]\n"
 
 
+@pytest.mark.parametrize("words", [(), ("--every", "all"), ("--by", "none"), ("--by", "key", "--every", "month"), ("--each",)])
+async def test_usage_as_csv_has_its_header_where_nothing_was_used(line: Line, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """The same one as where something was: a program that reads the file finds its columns."""
+    await fill(tmp_path / "collector.db", 3)
+    header, *rows = line("usage", "acme", "--csv", *words)[1].splitlines()
+    assert rows
+    assert header == ",".join(line.json("usage", "acme", *words)[0])
+    assert line("usage", "acme", "--csv", "--from", "2030-01-01", *words)[1] == header + "\n"
+    assert line("credits", "add", "new", "1", "--create")[0] == 0
+    assert line("usage", "new", "--csv", *words)[1] == header + "\n"
+
+
 async def test_cells_of_usage_are_no_formulas(line: Line, tmp_path: Path) -> None:
     collector = Collector(SqliteStore.open(tmp_path / "collector.db"), Clock())
     caller, node = await make_caller(collector), await Node(collector).boot()

@@ -1,11 +1,14 @@
 """One key's page: what it spent, and its bounds changed by the same operation as over the API."""
 
 import json
+from html.parser import HTMLParser
 
+import msgspec
 import pytest
 
-from collector.accounts.accounts import Key, list_keys
+from collector.accounts.accounts import Key, change_key, list_keys
 from collector.accounts.audit_log import entries
+from collector.dashboard.display import figures
 from tests.collector.dashboard.conftest import Browser
 from tests.collector.facts import Node, make_caller
 from usage.limit import LimitTerms
@@ -17,6 +20,25 @@ async def key_of(browser: Browser, account: str) -> Key:
     (key,) = await browser.collector.read(lambda tx, now: list_keys(tx, account))
     assert isinstance(key, Key)
     return key
+
+
+class FormFields(HTMLParser):
+    """What a browser sends of the page's fields when nobody touched them: line breaks are none in an input."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.values: dict[str, str] = {}
+        self._select = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "input" and given.get("name"):
+            self.values[given["name"] or ""] = (given.get("value") or "").replace("\n", "")
+        elif tag == "select":
+            self._select = given.get("name") or ""
+        elif tag == "option" and "selected" in given:
+            self.values[self._select] = given.get("value") or ""
 
 
 def fields_of(key: Key, **other: str) -> dict[str, str]:
@@ -83,6 +105,57 @@ async def test_revoked_key_is_shown_and_not_changed(browser: Browser) -> None:
     await browser.post(f"/dashboard/keys/{key.key_id}/revoke")
     assert "Change it" not in (await browser.get(f"/dashboard/keys/{key.key_id}")).text
     assert (await browser.post(f"/dashboard/keys/{key.key_id}", fields_of(key, name="back"))).status_code == 400
+    assert (await key_of(browser, "alice")).disabled
+
+
+async def test_revoked_key_is_enabled_again(browser: Browser) -> None:
+    """By the page as over the API: it is as it was, and the log says so. Whoever may only read cannot."""
+    key, enable = await key_of(browser, "alice"), {"do": "enable"}
+    path = f"/dashboard/keys/{key.key_id}"
+    await browser.sign_in("alice")
+    await browser.post(f"{path}/revoke")
+    assert "Enable it again" in (await browser.get(path)).text
+    await browser.sign_in("alice", "read")
+    assert "Enable it again" not in (await browser.get(path)).text
+    assert (await browser.post(path, enable)).status_code == 403
+    await browser.sign_in("alice")
+    assert (await browser.post(path, enable)).status_code == 303
+    now = await key_of(browser, "alice")
+    assert msgspec.structs.replace(now, updated_ms=key.updated_ms) == key
+    assert "Change it" in (await browser.get(path)).text
+    log = await browser.collector.read(lambda tx, now: entries(tx, subject=key.key_id))
+    assert [(each.action, json.loads(each.detail)) for each in log[1:]] == [("key.update", {"disabled": "False"})]
+
+
+@pytest.mark.parametrize(
+    ("name", "models"),
+    [
+        ("\u202egnp.exe\u200b", ("echo/*",)), ("two\nlines ", ("echo/\u202ex", "echo/y")), ("n" * 200, ()),
+        ("[U+202E]", ("echo/\u200b",)),
+    ],
+)  # fmt: skip
+async def test_text_that_nobody_touched_is_kept(browser: Browser, name: str, models: tuple[str, ...]) -> None:
+    """What does not show is written on the page as its number; saving something else on that page does not save the number."""
+    key = await key_of(browser, "alice")
+    key = msgspec.structs.replace(key, name=name, models=models)
+    await browser.collector.write(lambda tx, now: change_key(tx, key, now))
+    await browser.sign_in("alice")
+    path = f"/dashboard/keys/{key.key_id}"
+    shown = FormFields((await browser.get(path)).text).values
+    assert not any(figures.visible(value) != value for value in shown.values())
+    assert (await browser.post(path, shown | {"requests_per_minute": "60"})).status_code == 303
+    now = await key_of(browser, "alice")
+    assert (now.name, now.models, now.limits) == (name, models, LimitTerms(requests_per_minute=60))
+
+
+async def test_new_name_is_kept_as_it_was_typed(browser: Browser) -> None:
+    """Also one with characters that do not show: the page writes them as their numbers, and so does every other one."""
+    key = await key_of(browser, "alice")
+    await browser.sign_in("alice")
+    path = f"/dashboard/keys/{key.key_id}"
+    assert (await browser.post(path, fields_of(key, name="\u202egnp.exe"))).status_code == 303
+    assert (await key_of(browser, "alice")).name == "\u202egnp.exe"
+    assert "[U+202E]gnp.exe" in (await browser.get("/dashboard/keys")).text
 
 
 async def test_page_has_the_spend_of_that_key_alone(browser: Browser) -> None:

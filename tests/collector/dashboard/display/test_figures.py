@@ -6,7 +6,7 @@ import pytest
 from markupsafe import Markup
 
 from collector.dashboard.display.chart import Bar, stacked_bars
-from collector.dashboard.display.figures import ago, duration, exact, money, short, visible
+from collector.dashboard.display.figures import ago, breakable, duration, exact, money, short, visible
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,12 @@ def test_text_that_shows_as_another_is_shown_as_what_it_is() -> None:
 )
 def test_counts_are_short(number: int, said: str) -> None:
     assert short(number) == said
+
+
+def test_name_breaks_behind_its_underscores() -> None:
+    """And is text all the same."""
+    assert breakable("upstream_error") == Markup("upstream_<wbr>error")
+    assert breakable("<b>_</b>") == Markup("&lt;b&gt;_<wbr>&lt;/b&gt;")
 
 
 def test_times_are_told_in_one_unit() -> None:
