@@ -88,7 +88,7 @@ class Collector:
         self.marks = Marks(self.read)
         self.limits = LimitBoard()
         self.refusals = Throttle()
-        """Of credentials, at all doors together."""
+        """Of credentials, on all paths together."""
         self.rejected_by_kind: Counter[str] = Counter()
         self._arrival = asyncio.Event()
         self._awaiting = 0
@@ -101,7 +101,7 @@ class Collector:
     def for_node(self, node: str) -> CollectorClient:
         """The collector as the node `node` in this process sees it."""
         check_node_name(node)
-        return _Link(self, node)
+        return _InProcessClient(self, node)
 
     async def write(self, work: Callable[[Tx, int], T]) -> T:
         """`work(tx, now_ms)` in a transaction; Unreachable when the database cannot now."""
@@ -195,7 +195,7 @@ class Collector:
         check_numbers(message.epoch, message.key_version)
         polled, is_stale = await self.read(lambda tx, now: recall.poll(tx, message, now))
         if is_stale:
-            await self.write(lambda tx, now: recall.see(tx, message, now))
+            await self.write(lambda tx, now: recall.touch_epoch(tx, message, now))
         return self._with_shares(polled, message)
 
     def _with_shares(self, answer: A, message: Batch | Poll) -> A:
@@ -249,7 +249,7 @@ def _runners(store: Store, sinks: "Sequence[Sink]", clock_ms: Callable[[], int])
     return [SinkRunner(store, sink, clock_ms) for sink in sinks]
 
 
-class _Link:
+class _InProcessClient:
     """The in-process form of the node protocol: a node speaks for itself only, as its token makes it over HTTP."""
 
     def __init__(self, collector: Collector, node: str) -> None:

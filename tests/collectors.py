@@ -1,7 +1,7 @@
-"""A scripted collector: an honest office behind a link whose faults a test switches on.
+"""A scripted collector: an honest collector in memory behind a link whose faults a test switches on.
 
-`ScriptedCollector(office)` answers like the collector. `is_reachable = False` makes every call fail; `replies_lost = n` lets the
-next n calls be carried out and loses their answers; `gate` (an asyncio.Event) holds calls back until it is set; `seen` is every
+`ScriptedCollector(in_memory)` answers like the collector. `is_reachable = False` makes every call fail; `replies_lost = n` lets
+the next n calls be carried out and loses their answers; `gate` (an asyncio.Event) holds calls back until it is set; `seen` is every
 message in the order it came.
 """
 
@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from tests.offices import Office
+from tests.memory_collector import MemoryCollector
 from usage.protocol import (
     Ack,
     Acquire,
@@ -34,8 +34,8 @@ A = TypeVar("A")
 class ScriptedCollector:
     """Implements usage.protocol.Collector."""
 
-    def __init__(self, office: Office | None = None) -> None:
-        self.office = office or Office()
+    def __init__(self, in_memory: MemoryCollector | None = None) -> None:
+        self.in_memory = in_memory or MemoryCollector()
         self.is_reachable = True
         self.replies_lost = 0
         self.gate: asyncio.Event | None = None
@@ -47,22 +47,22 @@ class ScriptedCollector:
         return [message for message in self.seen if isinstance(message, kind)]
 
     async def boot(self, message: Boot) -> Booted:
-        return await self._answer(message, self.office.boot)
+        return await self._answer(message, self.in_memory.boot)
 
     async def acquire(self, message: Acquire) -> Acquired:
-        return await self._answer(message, self.office.acquire)
+        return await self._answer(message, self.in_memory.acquire)
 
     async def ingest(self, message: Batch) -> Ack:
-        return await self._answer(message, self.office.ingest)
+        return await self._answer(message, self.in_memory.ingest)
 
     async def give_back(self, message: Return) -> Returned:
-        return await self._answer(message, self.office.give_back)
+        return await self._answer(message, self.in_memory.give_back)
 
     async def close(self, message: Close) -> Closed:
-        return await self._answer(message, self.office.close)
+        return await self._answer(message, self.in_memory.close)
 
     async def poll(self, message: Poll) -> Polled:
-        return await self._answer(message, self.office.poll)
+        return await self._answer(message, self.in_memory.poll)
 
     async def _answer(self, message: M, method: Callable[[M], A]) -> A:
         self.seen.append(message)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from tests.answers import DONE, Answer, Delay, Step, delta, event, respond, stream, usage_chunk
 from tests.answers import completion as whole_completion
-from tests.books import Record, query, records
+from tests.collector_database import Record, query, records
 from tests.load import Seen, Shot, fire, shot
 from tests.processes import Account, Edge, Process, run
 from tests.provider import Provider, Request

@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from collector.alerts.book import AlertEvent, Destination, disable_destination, find_destination, find_event
 from collector.alerts.guard import Unsafe, post
+from collector.alerts.tables import AlertEvent, Destination, disable_destination, find_destination, find_event
 from collector.store.contract import Store, Tx
 
 if TYPE_CHECKING:

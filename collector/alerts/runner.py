@@ -8,8 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from collector.alerts.book import is_due, step
 from collector.alerts.delivery import deliver_due
+from collector.alerts.tables import is_due, step
 from collector.store.contract import Store, StoreUnavailable
 
 PERIOD_S = 2.0

@@ -21,7 +21,7 @@ from collector.api.problem import ApiError
 from collector.cli.account_commands import account_commands
 from collector.cli.execution import UNCONFIRMED, apply
 from collector.cli.printing import Console, console
-from collector.doors import note_refusal
+from collector.refusal_log import log_refusal
 from collector.service import Collector
 from collector.store.opening import name_of_store
 from usage.decoding import UNREADABLE
@@ -40,7 +40,7 @@ ON_THE_MACHINE = {
 }
 
 
-class _Far(Console):
+class _RemoteConsole(Console):
     """Keeps what is said; nobody is there to be asked."""
 
     def __init__(self, actor: Actor, public_url: str) -> None:
@@ -82,9 +82,9 @@ def routes(collector: Collector) -> list[BaseRoute]:
             caller = await _operator(collector, request)
             command = await _read(request)
             actor = Actor(caller.actor.name, request.client.host if request.client else "")
-            far = _Far(actor, command.url or str(request.base_url).rstrip("/"))
+            remote = _RemoteConsole(actor, command.url or str(request.base_url).rstrip("/"))
             async with gate:
-                outcome = await asyncio.to_thread(_execute, collector, command.arguments, far)
+                outcome = await asyncio.to_thread(_execute, collector, command.arguments, remote)
         except ApiError as problem:
             return _error(problem.status, problem.message, problem.code)
         except Unreachable as error:
@@ -107,7 +107,7 @@ async def _operator(collector: Collector, request: Request) -> ApiCaller:
         secret = await credential_of(request, collector.marks)
         caller = await collector.read(lambda tx, now: identify(tx, secret, "", "", now))
     except ApiError as problem:
-        note_refusal(collector.refusals, request, problem.message)
+        log_refusal(collector.refusals, request, problem.message)
         raise
     if caller.role != "operator":
         raise ApiError(403, f"commands are for an operator's token (op_…), not for a key with role {caller.role}", "forbidden")
@@ -129,15 +129,15 @@ async def _read(request: Request) -> Command:
         raise ApiError(400, 'send {"arguments": ["keys", "list"]}', "invalid_request") from None
 
 
-def _execute(collector: Collector, words: tuple[str, ...], far: _Far) -> CommandOutcome:
-    token = console.set(far)
+def _execute(collector: Collector, words: tuple[str, ...], remote: _RemoteConsole) -> CommandOutcome:
+    token = console.set(remote)
     try:
         status = _run(collector, words)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 2
     finally:
         console.reset(token)
-    return CommandOutcome(status, "".join(far.said), "".join(far.noted), status == UNCONFIRMED)
+    return CommandOutcome(status, "".join(remote.said), "".join(remote.noted), status == UNCONFIRMED)
 
 
 def _run(collector: Collector, words: tuple[str, ...]) -> int:

@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from collector.doors import note_refusal
 from collector.leasing import enrolment
 from collector.leasing.nodes import PREFIX, TOKEN_CHARS, node_of_token
 from collector.message_checks import check_owner
+from collector.refusal_log import log_refusal
 from collector.service import Collector
 from usage.decoding import UNREADABLE, reason_of
 from usage.limit import LimitReport
@@ -104,7 +104,7 @@ async def _serve(collector: Collector, request: Request) -> Response:
     if token.startswith(PREFIX) and len(token) == TOKEN_CHARS:
         node = await collector.read(lambda tx, now: node_of_token(tx, token))
     if not node:
-        note_refusal(collector.refusals, request, "no valid node token")
+        log_refusal(collector.refusals, request, "no valid node token")
         raise UnknownToken("this node token is unknown or revoked; `tollway nodes create` makes one")
     body = await _read_body(request)
     if name == "ingest":
@@ -126,7 +126,7 @@ async def _enrol(collector: Collector, request: Request) -> Response:
             raise Refused("bad_node_token", "only a group's token enrols a node; `tollway nodes create --group G` makes one")
         await collector.read(lambda tx, now: enrolment.find_group(tx, token))
     except Refused as refusal:
-        note_refusal(collector.refusals, request, "no valid group's token")
+        log_refusal(collector.refusals, request, "no valid group's token")
         raise UnknownToken(str(refusal)) from None
     message = _decode_enrol(await _read_body(request))
     origin = request.client.host if request.client else ""

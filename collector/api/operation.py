@@ -46,7 +46,7 @@ class PlainAnswer(msgspec.Struct, frozen=True):
     filename: str = ""
 
 
-class Later(msgspec.Struct, frozen=True):
+class DeferredAnswer(msgspec.Struct, frozen=True):
     """An answer that has to be asked for elsewhere, after the transaction; `ask` blocks."""
 
     ask: Callable[[], Any]
@@ -78,7 +78,7 @@ class Operation(msgspec.Struct, frozen=True):
     """Where `roles` are empty: (collector, request, body) are looked at before the store is asked for anything. ApiError."""
 
 
-class Nothing(msgspec.Struct, frozen=True):
+class NoMembers(msgspec.Struct, frozen=True):
     """A query or a body without members."""
 
 

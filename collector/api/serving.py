@@ -19,10 +19,11 @@ from collector.accounts.accounts import Mistake
 from collector.analytics.query import QueryProblem
 from collector.api.caller import ApiCaller, credential_of, identify
 from collector.api.idempotency import once
-from collector.api.operation import Call, Later, Nothing, Operation, PlainAnswer
+from collector.api.operation import Call, DeferredAnswer, NoMembers, Operation, PlainAnswer
 from collector.api.problem import ApiError
 from collector.api.shapes import encode
-from collector.doors import is_same_origin, note_refusal
+from collector.refusal_log import log_refusal
+from collector.same_origin import is_same_origin
 from collector.service import Collector
 from collector.store.contract import Tx
 from usage.flavor import Flavor, error_body, flavor_of
@@ -40,7 +41,7 @@ async def serve(collector: Collector, operation: Operation, request: Request) ->
         response = await _answer(collector, operation, request)
     except ApiError as problem:
         if problem.status == 401:
-            note_refusal(collector.refusals, request, str(problem))
+            log_refusal(collector.refusals, request, str(problem))
         response = refuse(request, problem)
     except QueryProblem as error:
         response = refuse(request, ApiError(400, str(error), "invalid_parameter", error.param))
@@ -86,7 +87,7 @@ async def _answer(collector: Collector, operation: Operation, request: Request) 
 
     def work(tx: Tx, now_ms: int) -> tuple[int, Any]:
         caller = admit(tx, now_ms)
-        query = decode_query(operation.query or Nothing, request)
+        query = decode_query(operation.query or NoMembers, request)
         body = decode_body(operation.body, raw) if operation.body is not None else None
         call = Call(caller, query, body, request.path_params, now_ms, collector, raw=raw, headers=request.headers)
         key = request.headers.get("idempotency-key", "")
@@ -96,7 +97,7 @@ async def _answer(collector: Collector, operation: Operation, request: Request) 
 
     transact = collector.write if operation.has_effect else collector.read
     status, answer = await _patiently(collector, lambda: transact(work), operation.patience_s)
-    if isinstance(answer, Later):
+    if isinstance(answer, DeferredAnswer):
         answer = await asyncio.to_thread(answer.ask)
     if isinstance(answer, ApiError):
         raise answer

@@ -2,10 +2,10 @@
 
 import argparse
 
-from collector.cli.subcommands import books, credits, keys, limits, nodes, operators, sinks, usage
+from collector.cli.subcommands import credits, keys, limits, nodes, operators, sinks, store, usage
 
 
 def account_commands(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register them; each parser's `run` takes the parsed arguments and gives the exit status."""
-    for family in (keys, limits, credits, usage, nodes, operators, sinks, books):
+    for family in (keys, limits, credits, usage, nodes, operators, sinks, store):
         family.register(subparsers)

@@ -13,4 +13,4 @@ def call_of(visit: Visit, now_ms: int, body: Any = None, query: Any = None, **pa
     session = visit.session
     shown = Credential("", session.digest[:8], visit.account, session.role, visit.actor().name)
     caller = ApiCaller(session.role, visit.account, "", session.address, credential=shown)
-    return Call(caller, query, body, path, now_ms, visit.desk.collector)
+    return Call(caller, query, body, path, now_ms, visit.dashboard.collector)

@@ -1,8 +1,8 @@
 """Says to an open page that something has happened in its account, so that it asks for itself again.
 
 Strategy: every page looks once a second, and what one of them saw within that time serves all pages of its account: however many
-look, the store is asked once. A page names the state that it shows (`mark_of`), so nothing is missed between its drawing and its
-connection, nor while a tab was in the background. A stream ends after a quarter of a minute, and the page asks again, with a
+look, the store is asked once. A page names the version that it shows (`version_of`), so nothing is missed between its drawing
+and its connection, nor while a tab was in the background. A stream ends after a quarter of a minute, and the page asks again, with a
 session that may have ended. It ends at once when the server wants to stop.
 """
 
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from collector.dashboard.access import Forbidden
-from collector.dashboard.mark import mark_of
+from collector.dashboard.page_version import version_of
 from collector.dashboard.visit import Handler, Visit
 from collector.service import Collector
 from usage.protocol import Unreachable
@@ -56,11 +56,11 @@ class Feed:
         began_s = monotonic()
         yield b": connected\n\n"
         while not (self.leaving.is_set() or self._is_leaving()) and monotonic() - began_s < STREAM_S_MAX:
-            mark = await self._mark(account)
-            if mark != seen:
+            version = await self._version(account)
+            if version != seen:
                 if seen:
-                    yield b"event: usage\ndata: \nid: %b\n\n" % mark.encode()
-                seen = mark
+                    yield b"event: usage\ndata: \nid: %b\n\n" % version.encode()
+                seen = version
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.leaving.wait(), POLL_S)
 
@@ -72,21 +72,21 @@ class Feed:
             known = self._known[account] = _Known()
         return known
 
-    async def _mark(self, account: str) -> str:
+    async def _version(self, account: str) -> str:
         known = self._known_of(account)
         async with known.lock:
             if monotonic() - known.read_s >= POLL_S / 2:
                 try:
-                    known.mark = await self._collector.read(lambda tx, now: mark_of(tx, account, now))
+                    known.version = await self._collector.read(lambda tx, now: version_of(tx, account, now))
                 except Unreachable:
                     pass  # the old one stands; it is asked again
                 known.read_s = monotonic()
-        return known.mark
+        return known.version
 
 
 class _Known:
     def __init__(self) -> None:
-        self.mark = ""
+        self.version = ""
         self.read_s = 0.0
         self.streams = 0
         self.lock = asyncio.Lock()

@@ -19,20 +19,20 @@ class Site:
     """The dashboard as routes. `is_leaving` says whether the process wants to stop, so that open pages let it."""
 
     def __init__(self, collector: Collector, edge_origin: str = "", is_leaving: Callable[[], bool] = lambda: False) -> None:
-        self._desk = desk = Dashboard(collector, edge_origin)
+        self._dashboard = dashboard = Dashboard(collector, edge_origin)
         feed = live.Feed(collector, is_leaving)
         self.leave = feed.leaving.set
         """End what open pages listen to, for a server that stops."""
-        doors = signin.SignIn(desk)
-        page, door = desk.route, desk.open_route
+        sign_in = signin.SignIn(dashboard)
+        page, open_page = dashboard.route, dashboard.open_route
         self.routes: Sequence[BaseRoute] = [
-            door("/", doors.welcome),
+            open_page("/", sign_in.welcome),
             Route("/auth", _ask_owner, methods=["GET"]),
-            door("/dashboard/login", doors.form),
-            door("/dashboard/login", doors.submit, POST),
-            door("/dashboard/login/{secret}", doors.show_link),
-            door("/dashboard/login/{secret}", doors.use_link, POST),
-            door("/dashboard/welcome-back", doors.welcome_back),
+            open_page("/dashboard/login", sign_in.form),
+            open_page("/dashboard/login", sign_in.submit, POST),
+            open_page("/dashboard/login/{secret}", sign_in.show_link),
+            open_page("/dashboard/login/{secret}", sign_in.use_link, POST),
+            open_page("/dashboard/welcome-back", sign_in.welcome_back),
             Route("/dashboard/static/{name}", self._asset, methods=["GET"]),
             page("/dashboard", overview.show),
             page("/dashboard/live", live.serve(feed)),
@@ -70,13 +70,13 @@ class Site:
         ]
 
     async def _asset(self, request: Request) -> Response:
-        found = self._desk.assets.find(request.path_params["name"], request.headers.get("accept-encoding", ""))
-        return found or self._desk.plain("Not found", "There is no such file.", 404)
+        found = self._dashboard.assets.find(request.path_params["name"], request.headers.get("accept-encoding", ""))
+        return found or self._dashboard.plain("Not found", "There is no such file.", 404)
 
     async def _nothing(self, request: Request) -> Response:
         if request.url.path == "/dashboard/":
             return RedirectResponse("/dashboard", 308)
-        return self._desk.plain("Not found", "The dashboard has no such page.", 404)
+        return self._dashboard.plain("Not found", "The dashboard has no such page.", 404)
 
 
 async def _ask_owner(request: Request) -> Response:

@@ -19,7 +19,7 @@ from collector.dashboard.sessions import (
     use_link,
 )
 from collector.dashboard.visit import Dashboard, Visit
-from collector.doors import note_refusal
+from collector.refusal_log import log_refusal
 from collector.store.contract import Tx
 
 LOST = "Your browser did not keep the session: the dashboard needs HTTPS, or an address on this machine such as http://localhost."
@@ -28,8 +28,8 @@ LOST = "Your browser did not keep the session: the dashboard needs HTTPS, or an 
 class SignIn:
     """The pages before there is a session."""
 
-    def __init__(self, desk: Dashboard) -> None:
-        self._desk = desk
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
 
     async def form(self, request: Request) -> Response:
         problem = LOST if request.query_params.get("lost") else ""
@@ -37,9 +37,9 @@ class SignIn:
 
     async def submit(self, request: Request) -> Response:
         fields, address = await read_form(request), address_of(request)
-        self._desk.attempts.check(address)
+        self._dashboard.attempts.check(address)
         target, text = safe_next(fields.get("next", "")), fields.get("key", "")
-        collector = self._desk.collector
+        collector = self._dashboard.collector
         is_marked = role_of(text) is not None and await collector.marks.may_be_ours(text)
         found = await collector.read(lambda tx, now: find_credential(tx, text, now)) if is_marked else None
         if found is None:
@@ -50,22 +50,22 @@ class SignIn:
         return await self._open(request, found.account, found.role, found.label, target)
 
     async def show_link(self, request: Request) -> Response:
-        return self._desk.pages.render("link.html", {"secret": request.path_params["secret"]})
+        return self._dashboard.pages.render("link.html", {"secret": request.path_params["secret"]})
 
     async def use_link(self, request: Request) -> Response:
         address, secret = address_of(request), request.path_params["secret"]
-        self._desk.attempts.check(address)
-        collector = self._desk.collector
+        self._dashboard.attempts.check(address)
+        collector = self._dashboard.collector
         may_open = await collector.marks.may_open(secret, LINK)
         found = await collector.write(lambda tx, now: use_link(tx, secret, now)) if may_open else None
         if found is None:
             self._refused(request, address, "no link that signs in")
             text = "It was used already, or is too old. `tollway login ACCOUNT` prints another one."
-            return self._desk.plain("This link does not sign in", text, 401, "/dashboard/login", "Sign in with a key")
+            return self._dashboard.plain("This link does not sign in", text, 401, "/dashboard/login", "Sign in with a key")
         return await self._open(request, found[0], found[1], "one-time link", "/dashboard")
 
     async def welcome(self, request: Request) -> Response:
-        return self._desk.pages.render("welcome.html", {"edge_origin": self._desk.edge_origin or origin_of(request)})
+        return self._dashboard.pages.render("welcome.html", {"edge_origin": self._dashboard.edge_origin or origin_of(request)})
 
     async def _open(self, request: Request, account: str, role: Role, opened_by: str, target: str) -> Response:
         address, agent = address_of(request), request.headers.get("user-agent", "")
@@ -76,25 +76,25 @@ class SignIn:
             record(tx, actor, "session.open", account or "operator", {"session": session.digest[:8], "by": opened_by}, now)
             return secret
 
-        secret = await self._desk.collector.write(work)
+        secret = await self._dashboard.collector.write(work)
         response = RedirectResponse("/dashboard/welcome-back?" + urlencode({"next": target}), 303)
         keep(response, secret, LIFE_MS // 1000)
         return response
 
     async def welcome_back(self, request: Request) -> Response:
         """Behind a sign-in: whether the browser kept the session."""
-        collector, secret = self._desk.collector, secret_of(request)
+        collector, secret = self._dashboard.collector, secret_of(request)
         may_open = await collector.marks.may_open(secret, SESSION)
         if may_open and await collector.read(lambda tx, now: find_session(tx, secret, now)) is not None:
             return RedirectResponse(safe_next(request.query_params.get("next", "")), 303)
         return RedirectResponse("/dashboard/login?lost=1", 303)
 
     def _refused(self, request: Request, address: str, reason: str) -> None:
-        self._desk.attempts.note_failure(address)
-        note_refusal(self._desk.collector.refusals, request, reason, "/dashboard/login")
+        self._dashboard.attempts.note_failure(address)
+        log_refusal(self._dashboard.collector.refusals, request, reason, "/dashboard/login")
 
     def _page(self, problem: str, target: str, status: int = 200) -> Response:
-        return self._desk.pages.render("login.html", {"problem": problem, "next": target}, status)
+        return self._dashboard.pages.render("login.html", {"problem": problem, "next": target}, status)
 
 
 async def sign_out(visit: Visit) -> Response:

@@ -20,8 +20,8 @@ from collector.analytics.calendar import UnknownZone, zone
 from collector.dashboard.access import Forbidden, PagesUnderWay, SignInAttempts, check_origin, secret_of
 from collector.dashboard.assets import Assets
 from collector.dashboard.display import figures
-from collector.dashboard.mark import mark_of
 from collector.dashboard.page import Pages, packed
+from collector.dashboard.page_version import version_of
 from collector.dashboard.sessions import SEEN_MS, Session, find_session, touch_session
 from collector.service import Collector
 from collector.store.contract import Tx
@@ -52,10 +52,12 @@ _RANKS: dict[Role, int] = {"read": 0, "management": 1, "operator": 2}
 class Visit:
     """What a handler is given. `account` is empty for an operator who has not chosen one."""
 
-    def __init__(self, desk: "Dashboard", request: Request, session: Session, account: str, mark: str, now_ms: int) -> None:
-        self.desk = desk
+    def __init__(
+        self, dashboard: "Dashboard", request: Request, session: Session, account: str, version: str, now_ms: int
+    ) -> None:
+        self.dashboard = dashboard
         self.account = account
-        self.mark = mark
+        self.version = version
         self.request = request
         self.session = session
         self.now_ms = now_ms
@@ -80,10 +82,10 @@ class Visit:
         return Actor(f"{who}, session {self.session.digest[:8]}", self.session.address)
 
     async def read(self, work: Callable[[Tx, int], Any]) -> Any:
-        return await self.desk.collector.read(work)
+        return await self.dashboard.collector.read(work)
 
     async def write(self, work: Callable[[Tx, int], Any]) -> Any:
-        return await self.desk.collector.write(work)
+        return await self.dashboard.collector.write(work)
 
     def render(self, template: str, values: Mapping[str, Any], status: int = 200, form: str = "") -> Response:
         """A page inside the frame."""
@@ -99,12 +101,12 @@ class Visit:
             "moment": lambda time_ms: figures.moment(time_ms, self.zone),
             "ago": lambda time_ms: figures.ago(time_ms, self.now_ms),
             "now_ms": self.now_ms,
-            "mark": self.mark,
+            "version": self.version,
             "live": False,
             "notice": "",
             "notice_kind": "",
         }
-        return self.desk.pages.render(template, framed | dict(values), status, form)
+        return self.dashboard.pages.render(template, framed | dict(values), status, form)
 
     def go(self, path: str, **params: Any) -> Response:
         """On to a page, after something was done."""
@@ -137,10 +139,10 @@ class Dashboard:
             found = await self._look_up(request)
             if found is None:
                 return self._sign_in(request)
-            session, account, mark = found
+            session, account, version = found
             if _RANKS[session.role] < _RANKS[role]:
                 raise Forbidden(f"this page needs a session of the role {role}; yours is {session.role}")
-            visit = Visit(self, request, session, account, mark, self.collector.clock_ms())
+            visit = Visit(self, request, session, account, version, self.collector.clock_ms())
             if not visit.account and role != "operator" and not path.startswith("/dashboard/sessions"):
                 return RedirectResponse("/dashboard/accounts", 303)
             return await handler(visit)
@@ -178,7 +180,7 @@ class Dashboard:
             if session is None:
                 return None
             account = named if session.is_operator else session.account
-            return session, account, mark_of(tx, account, now) if account else ""
+            return session, account, version_of(tx, account, now) if account else ""
 
         found: tuple[Session, str, str] | None = await self.collector.read(work)
         if found is not None and self.collector.clock_ms() - found[0].seen_ms > SEEN_MS:

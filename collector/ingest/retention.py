@@ -2,7 +2,7 @@
 
 Rule: sums, postings and balances stay; what goes is the single generation. What a node's and an account's dropped records were in
 number and cost is kept in `pruned`, so that `verify` still adds up to the nano-dollar. Rule: a record older than what is kept is
-rejected at the door, because nobody could say any more whether it counts a second time.
+rejected when they come, because nobody could say any more whether it counts a second time.
 """
 
 from collector.ledger.fingerprint import forget_records

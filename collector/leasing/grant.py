@@ -28,7 +28,7 @@ def read_share(environ: Mapping[str, str]) -> int:
     return int(text)
 
 
-class Size(msgspec.Struct, frozen=True):
+class GrantSize(msgspec.Struct, frozen=True):
     """`amount_nano` 0 means exhausted."""
 
     amount_nano: int
@@ -45,23 +45,23 @@ def size_grant(
     is_recalled: bool = False,
     share_percent: int = SHARE_PERCENT,
     leased_nano: int = 0,
-) -> Size:
+) -> GrantSize:
     """The size of a grant. `nodes_active` counts the node that asks. Wanting nothing, or an empty purse, gives 0."""
     assert min(want_nano, min_nano) >= 0
     assert nodes_active >= 1
     min_nano = max(min_nano, 1)
     if want_nano == 0 or available_nano < min_nano:
-        return Size(0)
+        return GrantSize(0)
     if is_recalled:
-        return Size(min(max(want_nano, min_nano), available_nano), 0, True) if min_nano > 1 else Size(0)
+        return GrantSize(min(max(want_nano, min_nano), available_nano), 0, True) if min_nano > 1 else GrantSize(0)
     share_nano = available_nano * share_percent // (100 * nodes_active)
     if min_nano == 1 and leased_nano:
         share_nano = (available_nano + leased_nano) * share_percent // (100 * nodes_active) - leased_nano
         if share_nano <= 0:
-            return Size(0)
+            return GrantSize(0)
     if share_nano < 2 * min_nano:
-        return Size(min_nano, 0, True)
+        return GrantSize(min_nano, 0, True)
     amount_nano = max(want_nano, min_nano)
     if amount_nano > share_nano:
         amount_nano = share_nano - share_nano % min_nano
-    return Size(amount_nano, amount_nano * 3 // 10)
+    return GrantSize(amount_nano, amount_nano * 3 // 10)

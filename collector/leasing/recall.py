@@ -54,7 +54,7 @@ def reachable_nano(tx: Tx, scope: str, asker: LeaseKey, now_ms: int) -> int:
 
 
 def poll(tx: Tx, message: Poll, now_ms: int) -> tuple[Polled, bool]:
-    """What a node has to hear, and whether `see` should write that it was heard of. Reads only."""
+    """What a node has to hear, and whether `touch_epoch` should write that it was heard of. Reads only."""
     row = tx.row(
         "SELECT n.newest_epoch, e.state, e.seen_ms FROM nodes n JOIN epochs e ON e.node = n.node"
         " WHERE n.node = ? AND e.epoch = ?",
@@ -77,6 +77,6 @@ def poll(tx: Tx, message: Poll, now_ms: int) -> tuple[Polled, bool]:
     return polled, is_newest and row is not None and now_ms - row[2] >= SEEN_MS
 
 
-def see(tx: Tx, message: Poll, now_ms: int) -> None:
+def touch_epoch(tx: Tx, message: Poll, now_ms: int) -> None:
     """The node lives."""
     tx.run("UPDATE epochs SET seen_ms = ? WHERE node = ? AND epoch = ?", now_ms, message.node, message.epoch)

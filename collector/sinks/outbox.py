@@ -78,7 +78,7 @@ def release(tx: Tx, row_id: int, due_ms: int) -> None:
     tx.run("UPDATE outbox SET due_ms = ? WHERE row_id = ?", due_ms, row_id)
 
 
-def bury(tx: Tx, row_id: int, sink: str, payloads: Sequence[str], reason: str, now_ms: int) -> None:
+def keep_dead(tx: Tx, row_id: int, sink: str, payloads: Sequence[str], reason: str, now_ms: int) -> None:
     """Replace a row by dead letters: one for each of its facts that the sink refuses for good."""
     rows = [(sink, 1, payload, now_ms, now_ms, "dead", reason[:300]) for payload in payloads]
     tx.run_many(

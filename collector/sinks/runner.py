@@ -71,7 +71,7 @@ class SinkRunner:
         name = self.sink.name
         if dead:
             log.error("sink %s refuses %d events for good: %s; `tollway sinks list` shows them", name, len(dead), reason)
-            self._store.write(lambda tx: outbox.bury(tx, row.row_id, name, dead, reason, now_ms))
+            self._store.write(lambda tx: outbox.keep_dead(tx, row.row_id, name, dead, reason, now_ms))
         else:
             self._store.write(lambda tx: outbox.done(tx, row.row_id))
         self.published += len(row.payloads) - len(dead)

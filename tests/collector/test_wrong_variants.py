@@ -121,7 +121,7 @@ class World:
             while answer is None:
                 answer = self.send(leasing.take_back, message)
 
-    def bury(self, process: Process) -> None:
+    def keep_dead(self, process: Process) -> None:
         """Recovery of a dead process: everything it journaled, then the close."""
         if self.dead:
             dead = self.dead[0]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.books import Record
+from tests.collector_database import Record
 from tests.crash import Crash, compare
 from tests.e2e.conftest import providers_toml
 from tests.load import Seen, Shot

@@ -19,7 +19,7 @@ from typing import Self
 import pytest
 
 from tests.answers import DONE, Delay, Gate, completion, delta, event, respond, stream, usage_chunk
-from tests.books import records
+from tests.collector_database import records
 from tests.e2e.conftest import providers_toml
 from tests.load import Seen, Shot, fire, shot
 from tests.patience import PATIENCE_S, wait_until

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.answers import DONE, Answer, Delay, Step, completion, delta, event, respond, stream, usage_chunk
-from tests.books import records
+from tests.collector_database import records
 from tests.e2e.conftest import providers_toml
 from tests.e2e.oracle import cost_nano
 from tests.e2e.statement import credit_nano, wait_spent_nano

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.answers import DONE, Delay, Gate, completion, delta, event, respond, stream, usage_chunk
-from tests.books import records
+from tests.collector_database import records
 from tests.e2e.conftest import providers_toml
 from tests.patience import PATIENCE_S, wait_until
 from tests.processes import COMMAND, Account, Collector, Edge, Reply, figure, get, is_running, make_account, post, run, run_json

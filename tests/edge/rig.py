@@ -35,7 +35,7 @@ from edge.write_batch import WriteBatch
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.surfaces import CHAT, Entry
 from tests.collectors import ScriptedCollector
-from tests.offices import Office
+from tests.memory_collector import MemoryCollector
 from tests.patience import PATIENCE_S
 from usage import key
 from usage.protocol import Boot
@@ -293,10 +293,10 @@ class Rig:
         table = folder / "providers.toml"
         table.write_text(TABLE.format(extra=extra) + more)
         self.key, key_id = key.mint(os.urandom(32))
-        self.office = Office()
-        self.office.open_account("acct", credit_nano)
-        self.office.add_key(key.digest(self.key.encode()), "acct", key_id)
-        self.collector = ScriptedCollector(self.office)
+        self.in_memory = MemoryCollector()
+        self.in_memory.open_account("acct", credit_nano)
+        self.in_memory.add_key(key.digest(self.key.encode()), "acct", key_id)
+        self.collector = ScriptedCollector(self.in_memory)
         self.stage = Stage(self.batch if transport == "native" else None)
         self.tasks = Tasks()
         self.table = Table(table, self.stage, LazyUpstream())
@@ -306,7 +306,7 @@ class Rig:
         self._durability: Any = durability
 
     async def __aenter__(self) -> "Rig":
-        epoch = self.office.boot(Boot("n", "boot")).epoch
+        epoch = self.in_memory.boot(Boot("n", "boot")).epoch
         self.journal = Journal.open(str(self._folder / "journal"), "n", epoch, durability=self._durability)
         self.journal.join(self.batch)
         self.limiter = RateLimiter()

@@ -1,9 +1,9 @@
 """The end of a world: everything is healed, shipped and closed, and the books are compared with the truth."""
 
 from edge.credit.wallet import Wallet
-from tests.sim.books import Violation
 from tests.sim.edge import Generation, Process
 from tests.sim.ground import PURSES
+from tests.sim.invariants import Violation
 from tests.sim.world import World
 
 ROUNDS_MAX = 4000
@@ -49,17 +49,17 @@ def ship_all(world: World) -> None:
 
 def compare_leases(world: World) -> None:
     """Everything is shipped: each living edge believes of its leases that as much was spent as the collector does."""
-    office = world.office
+    collector = world.collector
     if world.has_lost_books or world.has_restored_disk:
         return
     for process in world.processes():
         at = (process.node, process.epoch)
-        if process.journal is None or process.is_draining or office.newest[process.node] != process.epoch:
+        if process.journal is None or process.is_draining or collector.newest[process.node] != process.epoch:
             continue
-        if office.epochs[at].state != "open" or process.journal.acked_through != process.journal.settled_seq:
+        if collector.epochs[at].state != "open" or process.journal.acked_through != process.journal.settled_seq:
             continue
         for purse, wallet in process.wallets.items():
-            row = office.lease_row(*at, purse)
+            row = collector.lease_row(*at, purse)
             here_nano = wallet.lease.settled_nano + process.forgotten_nano.get(purse, 0)
             there_nano = row.settled_nano if row is not None else 0
             if here_nano != there_nano:
@@ -70,11 +70,11 @@ def reach(world: World) -> None:
     """While nodes live, whoever is refused gets all that lies idle elsewhere, within a few polls."""
     if world.has_lost_books:
         return
-    office = world.office
+    collector = world.collector
     living = [
         process
         for process in world.processes()
-        if process.journal is not None and not process.is_draining and office.newest[process.node] == process.epoch
+        if process.journal is not None and not process.is_draining and collector.newest[process.node] == process.epoch
     ]
     for process in living:
         process.is_fenced = False
@@ -88,7 +88,7 @@ def reach(world: World) -> None:
 def reach_one(world: World, living: list[Process], asker: Wallet) -> None:
     purses = [wallet for process in living for wallet in process.wallets.values()]
     others = [one for one in purses if one is not asker and one.purse.partition("/")[0] == asker.purse]
-    least_nano = world.office.tables.accounts[asker.purse].available_nano + sum(one.lease.free_nano for one in others)
+    least_nano = world.collector.tables.accounts[asker.purse].available_nano + sum(one.lease.free_nano for one in others)
     if least_nano <= 1:
         return
     (owner,) = (process for process in living if process.wallets.get(asker.purse) is asker)
@@ -145,25 +145,25 @@ def settle_down(world: World) -> None:
 
 def judge(world: World) -> None:
     """Every generation once and at its price, every lease closed, every number there."""
-    office = world.office
+    collector = world.collector
     world.check()
-    office.changed.update(office.tables.accounts)
-    office.check()
+    collector.changed.update(collector.tables.accounts)
+    collector.check()
     world.check_terms()
     if world.has_lost_books:
         return
-    for (node, number), epoch in office.epochs.items():
+    for (node, number), epoch in collector.epochs.items():
         if epoch.ahead:
             raise Violation(f"({node}, {number}) has a gap after {epoch.acked_through}")
     by_truth: dict[str, int] = {}
-    for record in office.records.values():
+    for record in collector.records.values():
         if record.request_id in by_truth:
             raise Violation(f"{record.request_id} was charged twice")
         by_truth[record.request_id] = record.cost_nano
     for machine in world.machines:
         for generation in machine.generations.values():
             judge_one(generation, by_truth.get(generation.gen_id))
-    for account, row in office.tables.accounts.items():
+    for account, row in collector.tables.accounts.items():
         if row.available_nano != row.topped_nano - row.spent_nano and not world.has_restored_disk:
             raise Violation(f"{account} has credit in leases after everything was closed: {row}")
 

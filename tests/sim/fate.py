@@ -83,16 +83,16 @@ class Fate(Requests):
             machine = self.dice.choice(self.machines)
             machine.snapshot = machine.disk.image(is_power_cut=False)
             if self.dice.random() < 0.3:
-                self.backup = self.office.restored_copy()  # type: ignore[assignment]
+                self.backup = self.collector.restored_copy()  # type: ignore[assignment]
 
     def restore(self) -> None:
         """A machine, or rarely the collector, begins again from what it was some time ago."""
         machine = self.dice.choice(self.machines)
         if self.backup is not None and self.dice.random() < 0.2:
             self.note("the collector is restored")
-            self.office, self.backup = self.backup, None
+            self.collector, self.backup = self.backup, None
             self.has_lost_books = True
-            self.office.is_restored = True
+            self.collector.is_restored = True
         elif machine.snapshot is not None:
             self.note(machine.node, "restored")
             self.cut(machine)
@@ -101,7 +101,7 @@ class Fate(Requests):
             for generation in machine.generations.values():
                 generation.is_exempt = True
             # From the disk, not from the centre: one that was restored may know less than a disk does.
-            self.office.seq_free.update((machine.node, epoch) for epoch in epochs(machine.disk, ROOT, machine.node))
+            self.collector.seq_free.update((machine.node, epoch) for epoch in epochs(machine.disk, ROOT, machine.node))
 
     def tick(self) -> None:
         self.now_s += self.dice.choice((0.3, 1.0, 1.0, 3.0, 3.0, 10.0, 40.0, 130.0, 400.0, 950.0))
@@ -111,4 +111,4 @@ class Fate(Requests):
 
     def top_up(self) -> None:
         account = self.dice.choice(("acme", "tiny"))
-        self.office.open_account(account, self.dice.choice((1_000, 100_000)))
+        self.collector.open_account(account, self.dice.choice((1_000, 100_000)))

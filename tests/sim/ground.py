@@ -4,9 +4,9 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from tests.sim.books import WatchedOffice
 from tests.sim.disk import Crash, SimDisk
 from tests.sim.edge import Generation, Process
+from tests.sim.invariants import WatchedCollector
 
 PURSES = (("d1", "acme", "k1", None), ("d2", "acme", "k2", 1_000_000), ("d3", "tiny", "k3", None))
 
@@ -29,7 +29,7 @@ class Ground:
     """What all parts of a world stand on."""
 
     process_type: type[Process] = Process
-    office_type: type[WatchedOffice] = WatchedOffice
+    collector_type: type[WatchedCollector] = WatchedCollector
 
     def __init__(self, seed: int, *, trace: bool = False) -> None:
         self.seed = seed
@@ -37,13 +37,13 @@ class Ground:
         self.now_s = 1000.0
         self.wall_ms = 1_700_000_000_000
         self.trace: list[str] | None = [] if trace else None
-        self.office = self.office_type()
+        self.collector = self.collector_type()
         for digest, account, key_id, limit_nano in PURSES:
-            self.office.open_account(account, 0)
-            self.office.add_key(digest, account, key_id, limit_nano)
-        self.policies = list(self.office.keys.values())
-        self.office.open_account("acme", dice.choice((300_000, 2_000_000, 20_000_000)))
-        self.office.open_account("tiny", dice.choice((20_000, 200_000)))
+            self.collector.open_account(account, 0)
+            self.collector.add_key(digest, account, key_id, limit_nano)
+        self.policies = list(self.collector.keys.values())
+        self.collector.open_account("acme", dice.choice((300_000, 2_000_000, 20_000_000)))
+        self.collector.open_account("tiny", dice.choice((20_000, 200_000)))
         names = ["n1", "n1" if dice.random() < 0.15 else "n2", "n3"][: dice.randint(1, 3)]
         self.machines = [Machine(name, SimDisk(dice)) for name in names]
         for machine in self.machines:
@@ -51,7 +51,7 @@ class Ground:
         self.home: dict[Process, Machine] = {}
         self.count = 0
         self.steps = 0
-        self.backup: WatchedOffice | None = None
+        self.backup: WatchedCollector | None = None
         self.has_lost_books = False
         self.has_snapshots = dice.random() < 0.15
         self.generations = 0
@@ -90,7 +90,7 @@ class Ground:
         able = [process for machine in self.machines for process in machine.processes if process.journal is not None]
         return able[int(self.dice.random() * len(able))] if able else None
 
-    def bury(self, machine: Machine, process: Process) -> None:
+    def keep_dead(self, machine: Machine, process: Process) -> None:
         """kill -9: what it had written lives on in the kernel; what waited in its memory does not."""
         self.note(process, "killed")
         process.die()
@@ -113,6 +113,6 @@ class Ground:
             self.bury(machine, process)
         self.doubt(machine, None)
         for epoch in machine.lied_to:
-            self.office.seq_free.add((machine.node, epoch))
+            self.collector.seq_free.add((machine.node, epoch))
             self.doubt(machine, epoch, is_sure_too=True)
         machine.disk = machine.disk.image(is_power_cut=True)

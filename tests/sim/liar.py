@@ -14,8 +14,8 @@ import msgspec
 from routing.metering.bounds import REASONING_BEYOND_MAX, TokenBounds
 from routing.metering.meter import Meter
 from routing.table.tariff import Tariff
-from tests.sim.books import Violation
 from tests.sim.edge import Generation, Process
+from tests.sim.invariants import Violation
 from tests.sim.requests import record_of
 from tests.sim.world import World
 from usage.pricing import cost_nano, worst_case_nano

@@ -2,8 +2,8 @@
 
 from edge.journal.entries import Intent
 from edge.journal.journal import JournalUnavailable
-from tests.sim.books import Violation
 from tests.sim.edge import Generation, Process
+from tests.sim.invariants import Violation
 from tests.sim.traffic import Traffic
 from usage.gen_id import first_of
 from usage.pricing import cost_nano, worst_case_nano

@@ -7,10 +7,10 @@ import os
 
 import pytest
 
-from tests.sim.books import Violation
+from tests.sim.differential import DifferentialCollector, DifferentialWorld
+from tests.sim.invariants import Violation
 from tests.sim.liar import LIARS, LyingWorld
 from tests.sim.run import run, run_many, run_world
-from tests.sim.twin import TwinOffice, TwinWorld
 
 SEEDS = int(os.environ.get("TOLLWAY_SIM_LIARS", "1000"))
 STEPS = int(os.environ.get("TOLLWAY_SIM_STEPS", "400"))
@@ -18,7 +18,7 @@ TWINS = 10
 WRONG_SEEDS = 500
 
 
-class LyingTwin(LyingWorld, TwinWorld):
+class LyingDifferentialWorld(LyingWorld, DifferentialWorld):
     """The same lies before the real collector's transactions."""
 
 
@@ -43,11 +43,11 @@ def test_wrong_variant_is_caught(name: str) -> None:
 def test_collector_and_its_audit_hold_with_liars() -> None:
     """The real collector answers every lie as the one in memory does, refusals included, and `verify` finds nothing."""
     for seed in range(TWINS):
-        world = LyingTwin(seed)
-        assert isinstance(world.office, TwinOffice)
+        world = LyingDifferentialWorld(seed)
+        assert isinstance(world.collector, DifferentialCollector)
         try:
             outcome = run(world, STEPS)
             assert outcome.problem == "", outcome
-            world.office.audit()
+            world.collector.audit()
         finally:
-            world.office.end()
+            world.collector.end()

@@ -11,12 +11,12 @@ import pytest
 from edge.journal import Journal
 from edge.journal.recovery.recovery import Recovery, orphan_record
 from edge.journal.recovery.scan import Orphan
-from tests.sim.books import Violation
+from tests.sim.differential import DifferentialCollector, DifferentialWorld
 from tests.sim.disk import Crash, SimDisk
 from tests.sim.edge import ROOT, Generation
+from tests.sim.invariants import Violation
 from tests.sim.requests import intent_of
 from tests.sim.run import run, run_many, run_world
-from tests.sim.twin import TwinOffice, TwinWorld
 from tests.sim.wrong import VARIANTS
 from usage.pricing import cost_nano
 from usage.record import Rates, Tokens
@@ -59,14 +59,14 @@ def test_world_of_a_seed_happens_again() -> None:
 def test_memory_and_database_are_the_same_collector() -> None:
     """What the simulator believes of the collector is what the collector does: every answer, every balance, and its own audit."""
     for seed in range(TWINS):
-        world = TwinWorld(seed)
-        assert isinstance(world.office, TwinOffice)
+        world = DifferentialWorld(seed)
+        assert isinstance(world.collector, DifferentialCollector)
         try:
             outcome = run(world, STEPS)
             assert outcome.problem == "", outcome
-            world.office.audit()
+            world.collector.audit()
         finally:
-            world.office.end()
+            world.collector.end()
 
 
 def some_generation(rates: Rates) -> Generation:

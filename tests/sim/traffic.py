@@ -6,9 +6,9 @@ from typing import Any
 from edge.collector_client.outbox import OutboxCursor
 from edge.credit.wallet import Wallet
 from edge.journal.files.folder import EpochInUse
-from tests.sim.books import Violation
 from tests.sim.edge import Process
 from tests.sim.ground import Ground, Machine
+from tests.sim.invariants import Violation
 from usage.protocol import Acquire, Batch, Boot, Close, Poll, Polled, Refused, Return, Unreachable
 
 
@@ -172,9 +172,9 @@ class Traffic(Ground):
         if message.is_reply:
             self.arrive_at_edge(message)
             return
-        self.office.clock_ms = self.wall_ms + int(self.now_s * 1000)
+        self.collector.clock_ms = self.wall_ms + int(self.now_s * 1000)
         try:
-            reply: Any = ANSWERS[type(message.body)](self.office, message.body)
+            reply: Any = ANSWERS[type(message.body)](self.collector, message.body)
         except Refused as refused:
             reply = refused
         answer = Message(message.process, message.talk, reply, message.sent_s, message.wallet, True)
@@ -239,10 +239,10 @@ class Traffic(Ground):
 
 
 ANSWERS: dict[type, Callable[[Any, Any], Any]] = {
-    Boot: lambda office, body: office.boot(body),
-    Acquire: lambda office, body: office.acquire(body),
-    Batch: lambda office, body: office.ingest(body),
-    Return: lambda office, body: office.give_back(body),
-    Close: lambda office, body: office.close(body),
-    Poll: lambda office, body: office.poll(body),
+    Boot: lambda collector, body: collector.boot(body),
+    Acquire: lambda collector, body: collector.acquire(body),
+    Batch: lambda collector, body: collector.ingest(body),
+    Return: lambda collector, body: collector.give_back(body),
+    Close: lambda collector, body: collector.close(body),
+    Poll: lambda collector, body: collector.poll(body),
 }

@@ -7,9 +7,9 @@ the truth.
 
 from collections.abc import Callable
 
-from tests.sim.books import Violation
 from tests.sim.edge import Process
 from tests.sim.fate import Fate
+from tests.sim.invariants import Violation
 
 
 class World(Fate):
@@ -65,8 +65,8 @@ class World(Fate):
             self.begin_request()
 
     def check(self) -> None:
-        if self.office.changed:
-            self.office.check()
+        if self.collector.changed:
+            self.collector.check()
             self.check_terms()
             if not self.has_lost_books:
                 for process in self.processes():
@@ -79,7 +79,7 @@ class World(Fate):
 
         A disk restored from before a power cut shows facts again that had been lost, after their epoch was closed: late facts.
         """
-        sums = self.office.sums
+        sums = self.collector.sums
         if self.has_lost_books:
             return
         late_nano = sums["late"]
@@ -90,19 +90,19 @@ class World(Fate):
 
     def check_wallets(self, process: Process) -> None:
         """The edge's lease is what the collector granted: no more, and no less but what is on its way."""
-        office = self.office
+        collector = self.collector
         for wallet in process.wallets.values():
             lease = wallet.lease
             over_nano = lease.settled_nano + lease.held_nano - lease.granted_nano
             if over_nano > 0:
                 raise Violation(f"{process} {wallet} is over by {over_nano}: what comes next is swallowed")
-            row = office.lease_row(process.node, process.epoch, wallet.purse)
+            row = collector.lease_row(process.node, process.epoch, wallet.purse)
             at_collector_nano = row.granted_nano - row.returned_nano if row is not None else 0
-            if office.epochs[process.node, process.epoch].state != "open":
+            if collector.epochs[process.node, process.epoch].state != "open":
                 continue
-            known = office.grants.get(wallet.ask.grant_id) if wallet.ask is not None else None
+            known = collector.grants.get(wallet.ask.grant_id) if wallet.ask is not None else None
             coming_nano = known[2].granted_nano if known is not None else 0
-            going_nano = sum(amount for one, amount in wallet.returning.items() if one not in office.returns)
+            going_nano = sum(amount for one, amount in wallet.returning.items() if one not in collector.returns)
             here_nano = lease.granted_nano + process.forgotten_nano.get(wallet.purse, 0)
             beyond_nano = at_collector_nano - (here_nano + coming_nano + going_nano)
             if beyond_nano:

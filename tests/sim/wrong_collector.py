@@ -5,14 +5,14 @@ from typing import Any
 import msgspec
 
 from collector.ledger.ledger import LeaseKey, give_back
-from tests.offices import Epoch
-from tests.sim.books import WatchedOffice
+from tests.memory_collector import Epoch
+from tests.sim.invariants import WatchedCollector
 from usage.lease import leased_part
 from usage.protocol import Ack, Acquire, Acquired, Batch, Policy
 from usage.record import UsageRecord
 
 
-class CountedTwice(WatchedOffice):
+class CountedTwice(WatchedCollector):
     """A record that comes again is charged again."""
 
     def ingest(self, batch: Batch) -> Ack:
@@ -27,14 +27,14 @@ def payer(record: UsageRecord) -> tuple[str, str, int, int]:
     return record.account, record.purse, record.cost_nano, leased_part(record.hold_nano, record.cost_nano)
 
 
-class OverageFromTheLease(WatchedOffice):
+class OverageFromTheLease(WatchedCollector):
     """What a provider used beyond its hold is taken from the lease too, as far as that goes."""
 
     def _charge(self, at: tuple[str, int], epoch: Epoch, account: str, purse: str, cost_nano: int, leased_nano: int) -> None:
         super()._charge(at, epoch, account, purse, cost_nano, cost_nano)
 
 
-class LeaseSettledAgain(WatchedOffice):
+class LeaseSettledAgain(WatchedCollector):
     """A repeated record changes the lease again, though not the account."""
 
     def ingest(self, batch: Batch) -> Ack:
@@ -47,14 +47,14 @@ class LeaseSettledAgain(WatchedOffice):
         return super().ingest(batch)
 
 
-class RefusedOnly(WatchedOffice):
+class RefusedOnly(WatchedCollector):
     """Who is refused is refused; nobody is asked to give back."""
 
     def _call_back(self, message: Acquire, policy: Policy, by: str, asker: LeaseKey) -> int:
         return 0
 
 
-class GrantedAgain(WatchedOffice):
+class GrantedAgain(WatchedCollector):
     """A repeated request for the same grant is granted again."""
 
     def _grant(self, message: Acquire) -> Acquired:
@@ -62,14 +62,14 @@ class GrantedAgain(WatchedOffice):
         return super()._grant(message)
 
 
-class NeverFenced(WatchedOffice):
+class NeverFenced(WatchedCollector):
     """An old epoch may go on getting credit."""
 
     def _is_fenced(self, node: str, number: int) -> bool:
         return (node, number) not in self.epochs
 
 
-class EpochNotInKey(WatchedOffice):
+class EpochNotInKey(WatchedCollector):
     """Leases are kept per node and purse; all epochs share them."""
 
     def post(self, postings: Any) -> None:
@@ -90,7 +90,7 @@ class EpochNotInKey(WatchedOffice):
         return super().lease_row(node, 0, purse)
 
 
-class BackAtExpiry(WatchedOffice):
+class BackAtExpiry(WatchedCollector):
     """A lease gives back by itself when its time is over."""
 
     def acquire(self, message: Acquire) -> Acquired:
@@ -101,7 +101,7 @@ class BackAtExpiry(WatchedOffice):
         return super().acquire(message)
 
 
-class AckedBeforeCommit(WatchedOffice):
+class AckedBeforeCommit(WatchedCollector):
     """The acknowledgement leaves before the records are written, and now and then the collector dies between the two."""
 
     died = 0
@@ -115,7 +115,7 @@ class AckedBeforeCommit(WatchedOffice):
         return Ack(epoch.acked_through)
 
 
-class GrantedBeyond(WatchedOffice):
+class GrantedBeyond(WatchedCollector):
     """What was granted is not debited until it is settled."""
 
     def _grant(self, message: Acquire) -> Acquired:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.answers import DONE, Gate, Step, delta, event, respond, stream, usage_chunk
 from tests.answers import completion as whole_completion
-from tests.books import records
+from tests.collector_database import records
 from tests.e2e.conftest import providers_toml
 from tests.e2e.statement import eventually
 from tests.load import Seen, fire, shot

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.answers import Delay, completion, respond
-from tests.books import query, records
+from tests.collector_database import query, records
 from tests.e2e.conftest import providers_toml
 from tests.load import Seen, Shot, fire, shot
 from tests.processes import Account, Collector, Edge, make_account, run

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.answers import DONE, Answer, Delay, Step, completion, delta, event, respond, stream, usage_chunk
-from tests.books import query, records
 from tests.collector.test_concurrency import deadlocks, renew_for
+from tests.collector_database import query, records
 from tests.e2e.conftest import providers_toml
 from tests.e2e.test_drain import Balancer
 from tests.link import Link

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.books import query, records
+from tests.collector_database import query, records
 from tests.e2e.conftest import providers_toml
 from tests.e2e.statement import eventually
 from tests.link import Link

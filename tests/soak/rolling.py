@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.answers import Delay, completion, respond
-from tests.books import records
+from tests.collector_database import records
 from tests.e2e.conftest import providers_toml
 from tests.e2e.test_drain import Balancer
 from tests.load import Seen, Shot, fire, shot

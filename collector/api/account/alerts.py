@@ -8,7 +8,7 @@ import msgspec
 
 from collector.accounts.accounts import KEY_COLUMNS, key_from
 from collector.accounts.audit_log import record
-from collector.alerts import book
+from collector.alerts import tables
 from collector.alerts.delivery import new_secret
 from collector.alerts.guard import Unsafe, parse
 from collector.alerts.state import Alert
@@ -66,14 +66,14 @@ def _describe(alert: Alert) -> AlertRow:
 
 
 def list_alerts(tx: Tx, call: Call) -> AlertsAnswer:
-    return AlertsAnswer([_describe(alert) for alert in book.list_alerts(tx, call.account)])
+    return AlertsAnswer([_describe(alert) for alert in tables.list_alerts(tx, call.account)])
 
 
 def add_alert(tx: Tx, call: Call) -> AlertAnswer:
     body: NewAlert = call.body
     check_account(tx, call.account)
-    if len(book.list_alerts(tx, call.account)) >= book.ALERTS_MAX:
-        raise wrong("kind", f"an account has at most {book.ALERTS_MAX} alerts")
+    if len(tables.list_alerts(tx, call.account)) >= tables.ALERTS_MAX:
+        raise wrong("kind", f"an account has at most {tables.ALERTS_MAX} alerts")
     if body.kind == "balance":
         if body.threshold is None or body.percent is not None or body.key_id is not None:
             raise wrong("threshold", "a balance alert has a threshold in dollars, and nothing else")
@@ -86,14 +86,14 @@ def add_alert(tx: Tx, call: Call) -> AlertAnswer:
             raise missing("key", "key_id")
         threshold, key_id = body.percent, body.key_id
     now = call.now_ms
-    alert = Alert(book.new_id("alr"), call.account, body.kind, key_id, threshold, changed_ms=now, created_ms=now)
-    book.add_alert(tx, alert)
+    alert = Alert(tables.new_id("alr"), call.account, body.kind, key_id, threshold, changed_ms=now, created_ms=now)
+    tables.add_alert(tx, alert)
     record(tx, call.caller.actor, "alert.create", call.account, {"alert": alert.alert_id, "kind": alert.kind}, now)
     return AlertAnswer(_describe(alert))
 
 
 def drop_alert(tx: Tx, call: Call) -> Deleted:
-    if not book.drop_alert(tx, call.account, call.path["id"].replace("\0", "?")):
+    if not tables.drop_alert(tx, call.account, call.path["id"].replace("\0", "?")):
         raise missing("alert", "id")
     record(tx, call.caller.actor, "alert.delete", call.account, {"alert": call.path["id"]}, call.now_ms)
     return Deleted(True)
@@ -128,7 +128,7 @@ class MadeDestination(msgspec.Struct, frozen=True):
     secret: str | None
 
 
-def _show(destination: book.Destination) -> DestinationRow:
+def _show(destination: tables.Destination) -> DestinationRow:
     return DestinationRow(
         destination.destination_id,
         destination.kind,
@@ -140,14 +140,14 @@ def _show(destination: book.Destination) -> DestinationRow:
 
 
 def list_destinations(tx: Tx, call: Call) -> DestinationsAnswer:
-    return DestinationsAnswer([_show(one) for one in book.list_destinations(tx, call.account)])
+    return DestinationsAnswer([_show(one) for one in tables.list_destinations(tx, call.account)])
 
 
 def add_destination(tx: Tx, call: Call) -> MadeDestination:
     body: NewDestination = call.body
     check_account(tx, call.account)
-    if len(book.list_destinations(tx, call.account)) >= book.DESTINATIONS_MAX:
-        raise wrong("kind", f"an account has at most {book.DESTINATIONS_MAX} destinations")
+    if len(tables.list_destinations(tx, call.account)) >= tables.DESTINATIONS_MAX:
+        raise wrong("kind", f"an account has at most {tables.DESTINATIONS_MAX} destinations")
     secret = ""
     if body.kind == "webhook":
         try:
@@ -157,7 +157,7 @@ def add_destination(tx: Tx, call: Call) -> MadeDestination:
         secret = new_secret(call.entropy or os.urandom(32))
     elif _MAIL(body.target) is None:
         raise wrong("target", "that is no mail address such as ops@example.com")
-    made = book.add_destination(tx, call.account, body.kind, body.target, secret, call.now_ms)
+    made = tables.add_destination(tx, call.account, body.kind, body.target, secret, call.now_ms)
     detail = {"destination": made.destination_id, "kind": made.kind, "target": made.target}
     record(tx, call.caller.actor, "destination.create", call.account, detail, call.now_ms)
     return MadeDestination(_show(made), secret or None)
@@ -169,13 +169,13 @@ def remake_secret(tx: Tx, entropy: bytes, kept: Any) -> str:
 
 def drop_destination(tx: Tx, call: Call) -> Deleted:
     _own_destination(tx, call)
-    book.drop_destination(tx, call.account, call.path["id"])
+    tables.drop_destination(tx, call.account, call.path["id"])
     record(tx, call.caller.actor, "destination.delete", call.account, {"destination": call.path["id"]}, call.now_ms)
     return Deleted(True)
 
 
-def _own_destination(tx: Tx, call: Call) -> book.Destination:
-    found = book.find_destination(tx, call.path["id"].replace("\0", "?"))
+def _own_destination(tx: Tx, call: Call) -> tables.Destination:
+    found = tables.find_destination(tx, call.path["id"].replace("\0", "?"))
     if found is None or found.account != call.account:
         raise missing("destination", "id")
     return found
@@ -213,23 +213,23 @@ class EventAnswer(msgspec.Struct, frozen=True):
     data: EventRow
 
 
-def _tell(tx: Tx, event: book.AlertEvent) -> EventRow:
+def _tell(tx: Tx, event: tables.AlertEvent) -> EventRow:
     deliveries = [
         DeliveryRow(destination_id, state, attempts, status or None, problem or None)
-        for destination_id, state, attempts, status, problem in book.deliveries_of(tx, event.event_id)
+        for destination_id, state, attempts, status, problem in tables.deliveries_of(tx, event.event_id)
     ]
     return EventRow(event.event_id, event.type, event.alert_id or None, timestamp(event.at_ms), event.payload, deliveries)
 
 
 def list_events(tx: Tx, call: Call) -> EventsAnswer:
-    return EventsAnswer([_tell(tx, event) for event in book.list_events(tx, call.account, call.query.limit)])
+    return EventsAnswer([_tell(tx, event) for event in tables.list_events(tx, call.account, call.query.limit)])
 
 
 def send_test(tx: Tx, call: Call) -> EventAnswer:
     """An event of type `test` to one destination; one that was disabled is tried anew."""
     destination = _own_destination(tx, call)
     tx.run("UPDATE destinations SET disabled = 0, problem = '' WHERE destination_id = ?", destination.destination_id)
-    event = book.emit(
+    event = tables.emit(
         tx, call.account, "", "test", {"destination_id": destination.destination_id}, call.now_ms, destination.destination_id
     )
     return EventAnswer(_tell(tx, event))
@@ -237,12 +237,12 @@ def send_test(tx: Tx, call: Call) -> EventAnswer:
 
 def replay(tx: Tx, call: Call) -> EventAnswer:
     """Send an event again to all destinations of the account that are not disabled, under its own id."""
-    event = book.find_event(tx, call.path["id"].replace("\0", "?"))
+    event = tables.find_event(tx, call.path["id"].replace("\0", "?"))
     if event is None or event.account != call.account:
         raise missing("event", "id")
-    for destination in book.list_destinations(tx, call.account):
+    for destination in tables.list_destinations(tx, call.account):
         if not destination.disabled:
-            book.deliver(tx, event.event_id, destination.destination_id, call.now_ms)
+            tables.deliver(tx, event.event_id, destination.destination_id, call.now_ms)
     return EventAnswer(_tell(tx, event))
 
 

@@ -12,7 +12,7 @@ from collector.accounts.audit_log import Actor, record
 from collector.analytics.engine import run
 from collector.analytics.query import Query
 from collector.api.caller import MANAGERS, OPERATOR, READERS
-from collector.api.operation import AccountQuery, Call, Later, Operation, PlainAnswer, check_account
+from collector.api.operation import AccountQuery, Call, DeferredAnswer, Operation, PlainAnswer, check_account
 from collector.api.problem import ApiError, wrong
 from collector.api.shapes import Amount, Dollars, ms_of, nano_of, timestamp
 from collector.api.usage.csv_cells import write_csv
@@ -111,7 +111,7 @@ class CheckoutAnswer(msgspec.Struct, frozen=True):
     data: CheckoutPage
 
 
-def check_out(tx: Tx, call: Call) -> Later:
+def check_out(tx: Tx, call: Call) -> DeferredAnswer:
     settings = stripe.StripeSettings.read()
     if not settings.key:
         raise ApiError(404, "payments by card are not set up here; ask the operator for credit", "not_found")
@@ -127,7 +127,7 @@ def check_out(tx: Tx, call: Call) -> Later:
             raise ApiError(502, f"Stripe did not open a checkout: {error}", "payment_provider_failed") from error
         return CheckoutAnswer(CheckoutPage(session.id, session.url))
 
-    return Later(ask)
+    return DeferredAnswer(ask)
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -142,7 +142,7 @@ async def _check_stripe(collector: Collector, request: Request, raw: bytes) -> N
         raise ApiError(400, "the signature does not vouch for this body, or is too old", "invalid_signature")
 
 
-def hear_stripe(tx: Tx, call: Call) -> Received:
+def receive_stripe(tx: Tx, call: Call) -> Received:
     """What `_check_stripe` has let in."""
     try:
         paid = stripe.paid_by(call.raw)
@@ -192,7 +192,7 @@ OPERATIONS = (
         Checkout, errors=(404, 502),
     ),
     Operation(
-        "POST", "/webhooks/stripe", "Stripe tells what was paid", frozenset(), hear_stripe, Received, has_effect=True,
+        "POST", "/webhooks/stripe", "Stripe tells what was paid", frozenset(), receive_stripe, Received, has_effect=True,
         check=_check_stripe,
     ),
     Operation("GET", "/invoices.csv", "What was paid and used, per month", READERS, export_statement, CSV, Range),

@@ -21,7 +21,7 @@ from collector.cli.arguments import add, dollars_of, expiry_of, family, limit_of
 from collector.cli.execution import read_books
 from collector.cli.printing import credit_in, json_text, note, operator, say, show, show_one
 from collector.cli.subcommands.limits import limit_arguments, terms_of
-from collector.leasing.told import told_of_account, told_of_key
+from collector.leasing.policy_report import policy_of_account, policy_of_key
 from collector.store.contract import Store, Tx
 from usage.key import digest
 from usage.pricing import dollars
@@ -203,7 +203,7 @@ def show_policy(arguments: argparse.Namespace, store: Store, now: int) -> int:
 def _policy(tx: Tx, named: str, now_ms: int) -> dict[str, Any]:
     """Of a key's id, a whole key, or an account. Mistake."""
     names = [row[0] for row in tx.rows("SELECT account FROM accounts")]
-    return told_of_account(tx, named) or told_of_key(tx, _key(tx, named, names), now_ms)
+    return policy_of_account(tx, named) or policy_of_key(tx, _key(tx, named, names), now_ms)
 
 
 def policy_here(named: str) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from starlette.responses import Response
 
 from collector.accounts.accounts import Key, list_keys
-from collector.alerts import book
+from collector.alerts import tables
 from collector.alerts.state import Alert
 from collector.api.account import alerts as api
 from collector.api.operation import Call
@@ -31,16 +31,18 @@ Action = Callable[[Tx, Visit, dict[str, str], int], Any]
 class Alarm(msgspec.Struct, frozen=True):
     """An event, and how each destination took it."""
 
-    event: book.AlertEvent
+    event: tables.AlertEvent
     deliveries: list[Row]
 
 
 async def show(visit: Visit, **more: Any) -> Response:
     account = visit.account
 
-    def work(tx: Tx, now: int) -> tuple[list[Alert], list[book.Destination], list[Alarm], list[Key]]:
-        events = [Alarm(event, book.deliveries_of(tx, event.event_id)) for event in book.list_events(tx, account, EVENTS_SHOWN)]
-        return book.list_alerts(tx, account), book.list_destinations(tx, account), events, list_keys(tx, account)
+    def work(tx: Tx, now: int) -> tuple[list[Alert], list[tables.Destination], list[Alarm], list[Key]]:
+        events = [
+            Alarm(event, tables.deliveries_of(tx, event.event_id)) for event in tables.list_events(tx, account, EVENTS_SHOWN)
+        ]
+        return tables.list_alerts(tx, account), tables.list_destinations(tx, account), events, list_keys(tx, account)
 
     alerts, destinations, events, keys = await visit.read(work)
     names = {key.key_id: key.name or key.label for key in keys}

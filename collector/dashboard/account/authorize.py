@@ -29,7 +29,7 @@ async def show(visit: Visit, asked: dict[str, str] | None = None, problem: str =
     asked = asked or {name: visit.param(name) for name in (*ASKED, "key_label", "limit", "usage_limit_type")}
     wrong = check(asked)
     if wrong:
-        return visit.desk.plain("This application asks wrongly", f"{wrong}.", 400)
+        return visit.dashboard.plain("This application asks wrongly", f"{wrong}.", 400)
     callback = urlsplit(asked["callback_url"])
     origin = f"{callback.scheme}://{callback.netloc}"
     values: dict[str, Any] = {
@@ -51,7 +51,7 @@ async def grant(visit: Visit) -> Response:
     fields, account = await read_form(visit.request), visit.account
     wrong = check(fields)
     if wrong:
-        return visit.desk.plain("This application asks wrongly", f"{wrong}.", 400)
+        return visit.dashboard.plain("This application asks wrongly", f"{wrong}.", 400)
     if fields.get("answer") != "grant":
         return _back(fields["callback_url"], error="access_denied")
     try:

@@ -117,7 +117,9 @@ async def download(visit: Visit) -> Response:
     content = await visit.read(work)
     if content is None:
         text = f"There are more than {GENERATIONS_MAX:,} generations in this time. Choose fewer days."
-        return visit.desk.plain("Too many for one file", text, 400, visit.link("/dashboard/generations"), "To the generations")
+        return visit.dashboard.plain(
+            "Too many for one file", text, 400, visit.link("/dashboard/generations"), "To the generations"
+        )
     return file_of(content, "generations.csv")
 
 
@@ -125,11 +127,11 @@ async def show_one(visit: Visit) -> Response:
     gen_id, account = visit.request.path_params["gen_id"].replace("\0", "?"), visit.account
     record = await visit.read(lambda tx, now: history.generation(tx, account, gen_id))
     until_s = monotonic() + (ARRIVES_S if is_new(gen_id, visit.now_ms) else 0)
-    while record is None and monotonic() < until_s and await visit.desk.collector.await_batch(until_s - monotonic()):
+    while record is None and monotonic() < until_s and await visit.dashboard.collector.await_batch(until_s - monotonic()):
         record = await visit.read(lambda tx, now: history.generation(tx, account, gen_id))
     if record is None:
         text = "There is no such generation in this account; a new one appears within seconds."
-        return visit.desk.plain("Not found", text, 404, visit.link("/dashboard/generations"), "To the generations")
+        return visit.dashboard.plain("Not found", text, 404, visit.link("/dashboard/generations"), "To the generations")
     values: dict[str, Any] = {"record": record, "lines": bill_of(record), "charged": explain_charge(record)}
     values["asked"] = outcome_of(record)["attempts"]
     key_id = record.key_id

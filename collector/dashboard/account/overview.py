@@ -68,7 +68,9 @@ async def show(visit: Visit) -> Response:
 
     found = await visit.read(work)
     if found is None:
-        return visit.desk.plain("Not found", f"There is no account {account}.", 404, "/dashboard/accounts", "To the accounts")
+        return visit.dashboard.plain(
+            "Not found", f"There is no account {account}.", 404, "/dashboard/accounts", "To the accounts"
+        )
     figures, table, records, names = found
     sheet, caption = lay_out(table, span, tz, metric, {}), "Spend by model, 30 days"
     values = {"figures": figures, "sheet": sheet, "records": records, "names": names, "tone": tone_of, "live": True}

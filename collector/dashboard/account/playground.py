@@ -19,7 +19,7 @@ KEY_LIMIT_NANO = 1_000_000_000
 
 
 async def show(visit: Visit) -> Response:
-    values = {"edge_origin": visit.desk.edge_origin, "limit_nano": KEY_LIMIT_NANO}
+    values = {"edge_origin": visit.dashboard.edge_origin, "limit_nano": KEY_LIMIT_NANO}
     return visit.render("account/playground.html", values)
 
 

@@ -1,4 +1,4 @@
-"""Invented credentials die at the collector's own doors: by their mark, before the store is asked for anything."""
+"""Invented credentials die at the collector's own counted: by their mark, before the store is asked for anything."""
 
 import hashlib
 import os
@@ -47,7 +47,7 @@ class Counted(SqliteStore):
         return super().write(work)
 
 
-class Doors:
+class CountedCollector:
     def __init__(self, folder: Path) -> None:
         store = Counted.open(folder / "collector.db")
         assert isinstance(store, Counted)
@@ -90,8 +90,8 @@ class Doors:
 
 
 @pytest.fixture
-async def doors(tmp_path: Path) -> AsyncIterator[Doors]:
-    made = Doors(tmp_path)
+async def counted(tmp_path: Path) -> AsyncIterator[CountedCollector]:
+    made = CountedCollector(tmp_path)
     yield made
     await made.http.aclose()
     await made.collector.shut_down()
@@ -108,91 +108,95 @@ async def doors(tmp_path: Path) -> AsyncIterator[Doors]:
         ("POST", "/operator/v1/command"),
     ],
 )
-async def test_invented_credential_costs_no_transaction(doors: Doors, prefix: str, method: str, path: str) -> None:
+async def test_invented_credential_costs_no_transaction(counted: CountedCollector, prefix: str, method: str, path: str) -> None:
     """By its prefix whatever it is, with a right checksum and no mark, or another one's: 401 without a look at the store."""
-    real = await doors.collector.write(lambda tx, now: create_key(tx, "acct", TERMS, now))
-    assert await doors.ask(real) == 200
-    before = doors.store.calls
+    real = await counted.collector.write(lambda tx, now: create_key(tx, "acct", TERMS, now))
+    assert await counted.ask(real) == 200
+    before = counted.store.calls
     for deployment in (b"", OTHER):
         for _ in range(20):
-            assert await doors.ask(mint(os.urandom(ENTROPY_BYTES), deployment, prefix)[0], path, method) == 401
-    assert doors.store.calls == before
+            assert await counted.ask(mint(os.urandom(ENTROPY_BYTES), deployment, prefix)[0], path, method) == 401
+    assert counted.store.calls == before
 
 
 @pytest.mark.parametrize("prefix", INVENTED)
-async def test_invented_key_at_the_sign_in_page_costs_no_transaction(doors: Doors, prefix: str) -> None:
+async def test_invented_key_at_the_sign_in_page_costs_no_transaction(counted: CountedCollector, prefix: str) -> None:
     """The page is open to the world, so it looks at the mark first too: 401, and the store is not asked."""
-    real, _ = await doors.collector.write(lambda tx, now: create_credential(tx, "", "operator", "", now))
-    assert await doors.sign_in(real) == 303
-    before = doors.store.calls
+    real, _ = await counted.collector.write(lambda tx, now: create_credential(tx, "", "operator", "", now))
+    assert await counted.sign_in(real) == 303
+    before = counted.store.calls
     for deployment in (b"", OTHER):
         for _ in range(ATTEMPTS_MAX // 2):
-            assert await doors.sign_in(mint(os.urandom(ENTROPY_BYTES), deployment, prefix)[0]) == 401
-    assert doors.store.calls == before
+            assert await counted.sign_in(mint(os.urandom(ENTROPY_BYTES), deployment, prefix)[0]) == 401
+    assert counted.store.calls == before
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_invented_secret_that_expires_costs_no_transaction(doors: Doors, kind: ExpiringSecret) -> None:
+async def test_invented_secret_that_expires_costs_no_transaction(counted: CountedCollector, kind: ExpiringSecret) -> None:
     """A sign-in link, a session's cookie, an application's code: of the right shape without our mark, of the shape from before
     there were marks, or of none; refused as ever, without a look at the store."""
-    made, other = await doors.make(kind), await doors.make(next(one for one in KINDS if one != kind))
-    assert await doors.open(kind, made) == OPENS[kind]
-    before = doors.store.calls
+    made, other = await counted.make(kind), await counted.make(next(one for one in KINDS if one != kind))
+    assert await counted.open(kind, made) == OPENS[kind]
+    before = counted.store.calls
     invented = [mint(os.urandom(ENTROPY_BYTES), deployment, kind.prefix)[0] for deployment in (b"", OTHER)]
     for secret in (*invented, other, OLD, made[:-1], "x" * 1_900):
-        assert await doors.open(kind, secret) == REFUSES[kind]
-    assert doors.store.calls == before
+        assert await counted.open(kind, secret) == REFUSES[kind]
+    assert counted.store.calls == before
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_secret_from_before_there_were_marks_opens_until_it_expires(doors: Doors, kind: ExpiringSecret) -> None:
+async def test_secret_from_before_there_were_marks_opens_until_it_expires(
+    counted: CountedCollector, kind: ExpiringSecret
+) -> None:
     """As long as there is one that has not expired, secrets of its shape are looked up."""
     secret = "code_" + OLD if kind == CODE else OLD
-    await doors.make(kind)
+    await counted.make(kind)
     digest_of_old = hashlib.sha256(secret.encode()).hexdigest()
-    await doors.collector.write(lambda tx, now: tx.run(f"UPDATE {kind.table} SET digest = ?, marked = 0", digest_of_old))
-    assert await doors.open(kind, secret) == OPENS[kind]
+    await counted.collector.write(lambda tx, now: tx.run(f"UPDATE {kind.table} SET digest = ?, marked = 0", digest_of_old))
+    assert await counted.open(kind, secret) == OPENS[kind]
 
 
-async def test_webhook_with_an_invented_signature_costs_no_transaction(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_webhook_with_an_invented_signature_costs_no_transaction(
+    counted: CountedCollector, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is open to the world, and what proves it is in the request: that is looked at first."""
     monkeypatch.setenv("TOLLWAY_STRIPE_WEBHOOK_SECRET", "whsec")
-    before = doors.store.calls
-    for signature in ("", "t=1,v1=00", f"t={doors.clock.now_ms // 1000},v1={'0' * 64}"):
-        answer = await doors.http.post("/v1/webhooks/stripe", content=b"{}", headers={"stripe-signature": signature})
+    before = counted.store.calls
+    for signature in ("", "t=1,v1=00", f"t={counted.clock.now_ms // 1000},v1={'0' * 64}"):
+        answer = await counted.http.post("/v1/webhooks/stripe", content=b"{}", headers={"stripe-signature": signature})
         assert answer.status_code == 400
-    assert doors.store.calls == before
+    assert counted.store.calls == before
 
 
-async def test_every_credential_that_was_made_is_taken(doors: Doors) -> None:
+async def test_every_credential_that_was_made_is_taken(counted: CountedCollector) -> None:
     """Keys and account keys bear the mark."""
-    key = await doors.collector.write(lambda tx, now: create_key(tx, "acct", TERMS, now))
-    read, _ = await doors.collector.write(lambda tx, now: create_credential(tx, "acct", "read", "", now))
-    operator, _ = await doors.collector.write(lambda tx, now: create_credential(tx, "", "operator", "", now))
-    assert [await doors.ask(one) for one in (key, read)] == [200, 200]
-    assert await doors.ask(operator, "/api/v1/credits?account=acct") == 200
+    key = await counted.collector.write(lambda tx, now: create_key(tx, "acct", TERMS, now))
+    read, _ = await counted.collector.write(lambda tx, now: create_credential(tx, "acct", "read", "", now))
+    operator, _ = await counted.collector.write(lambda tx, now: create_credential(tx, "", "operator", "", now))
+    assert [await counted.ask(one) for one in (key, read)] == [200, 200]
+    assert await counted.ask(operator, "/api/v1/credits?account=acct") == 200
 
 
-async def test_key_from_before_there_were_marks_is_taken_until_it_is_revoked(doors: Doors) -> None:
+async def test_key_from_before_there_were_marks_is_taken_until_it_is_revoked(counted: CountedCollector) -> None:
     """As long as one can be used, a key without a mark is looked up; credentials never were without."""
-    await doors.collector.write(lambda tx, now: create_key(tx, "acct", TERMS, now))
+    await counted.collector.write(lambda tx, now: create_key(tx, "acct", TERMS, now))
     old, key_id = mint(os.urandom(ENTROPY_BYTES))
-    await doors.collector.write(lambda tx, now: create_key(tx, "acct", TERMS, now))
-    await doors.collector.write(
+    await counted.collector.write(lambda tx, now: create_key(tx, "acct", TERMS, now))
+    await counted.collector.write(
         lambda tx, now: tx.run(
             "UPDATE keys SET digest = ?, key_id = ?, marked = 0 WHERE key_id = (SELECT MAX(key_id) FROM keys)",
             digest(old.encode()),
             key_id,
         )
     )
-    assert await doors.ask(old) == 200
-    before = doors.store.calls
-    assert await doors.ask(mint(os.urandom(ENTROPY_BYTES), b"", "op_")[0]) == 401
-    assert doors.store.calls == before
-    await doors.collector.write(lambda tx, now: tx.run("UPDATE keys SET disabled = 1 WHERE key_id = ?", key_id))
-    assert await doors.ask(old) == 401
+    assert await counted.ask(old) == 200
+    before = counted.store.calls
+    assert await counted.ask(mint(os.urandom(ENTROPY_BYTES), b"", "op_")[0]) == 401
+    assert counted.store.calls == before
+    await counted.collector.write(lambda tx, now: tx.run("UPDATE keys SET disabled = 1 WHERE key_id = ?", key_id))
+    assert await counted.ask(old) == 401
 
 
-async def test_store_that_has_marked_nothing_is_asked(doors: Doors) -> None:
+async def test_store_that_has_marked_nothing_is_asked(counted: CountedCollector) -> None:
     """Nothing is known of a mark yet: a key is looked up, and is not there."""
-    assert await doors.ask(mint(os.urandom(ENTROPY_BYTES))[0]) == 401
+    assert await counted.ask(mint(os.urandom(ENTROPY_BYTES))[0]) == 401

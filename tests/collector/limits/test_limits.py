@@ -12,7 +12,7 @@ class Clock:
         return self.now_s
 
 
-class Desk:
+class ReportedLimits:
     """A board and its clock, past its learning."""
 
     def __init__(self) -> None:
@@ -32,65 +32,65 @@ class Desk:
 
 def test_rates_are_shared_up_to_the_limit_and_a_tenth() -> None:
     """What is ahead of one node is not given to another, and comes free when it lapses."""
-    desk = Desk()
-    first = desk.rate("a", 0, 80)
+    limits = ReportedLimits()
+    first = limits.rate("a", 0, 80)
     assert first.ceiling == 80
-    second = desk.rate("b", 0, 80)
+    second = limits.rate("b", 0, 80)
     assert (second.ceiling, second.nodes) == (30, 2)
-    desk.clock.now_s += TTL_S + 1
-    assert desk.rate("b", 0, 80).ceiling == 80
+    limits.clock.now_s += TTL_S + 1
+    assert limits.rate("b", 0, 80).ceiling == 80
 
 
 def test_repeated_report_gives_nothing_twice() -> None:
     """A ceiling is absolute: the same report brings the same room."""
-    desk = Desk()
-    assert [desk.rate("a", 0, 110).ceiling for _ in range(3)] == [110, 110, 110]
+    limits = ReportedLimits()
+    assert [limits.rate("a", 0, 110).ceiling for _ in range(3)] == [110, 110, 110]
 
 
 def test_what_was_used_counts_for_a_minute_after_a_node_is_silent() -> None:
-    desk = Desk()
-    desk.rate("a", 100, 0)
-    assert desk.rate("b", 0, 50).ceiling == 10
-    desk.clock.now_s += NODE_S + 1
-    assert desk.rate("b", 0, 50).ceiling == 50
+    limits = ReportedLimits()
+    limits.rate("a", 100, 0)
+    assert limits.rate("b", 0, 50).ceiling == 10
+    limits.clock.now_s += NODE_S + 1
+    assert limits.rate("b", 0, 50).ceiling == 50
 
 
 def test_edges_with_different_tables_do_not_start_each_other_anew() -> None:
     """The least limit holds while they differ, and a limit that is used up stays so whoever reports next."""
-    desk = Desk()
-    used = desk.rate("a", 200, 50, limit=200)
+    limits = ReportedLimits()
+    used = limits.rate("a", 200, 50, limit=200)
     assert used.ceiling == 220
     for _ in range(20):
-        assert desk.rate("b", 0, 50, limit=400).ceiling == 20 - (used.ceiling - 200)
-        used = desk.rate("a", 200, 50, ceiling=used.ceiling, limit=200)
+        assert limits.rate("b", 0, 50, limit=400).ceiling == 20 - (used.ceiling - 200)
+        used = limits.rate("a", 200, 50, ceiling=used.ceiling, limit=200)
         assert used.ceiling == 220
-    desk.board.drop("a", 1)
-    assert desk.rate("b", 0, 50, limit=400).ceiling == 50, "the others have ended, so the new limit holds"
+    limits.board.drop("a", 1)
+    assert limits.rate("b", 0, 50, limit=400).ceiling == 50, "the others have ended, so the new limit holds"
 
 
 def test_pace_of_a_busy_limit_outlives_its_change() -> None:
     """A limit that is raised and lowered again, report by report, gives no more than its pace, each time."""
-    desk = Desk()
-    desk.rate("a", 80, 0)
+    limits = ReportedLimits()
+    limits.rate("a", 80, 0)
     given = 0
     for turn in range(50):
         limit = 100 + turn % 2
-        share = desk.rate("a", 80 + given, 1, recent=80, limit=limit)
+        share = limits.rate("a", 80 + given, 1, recent=80, limit=limit)
         given += share.ceiling - (80 + given)
     assert given <= 12, "a tenth at once, not a tenth for each change"
 
 
 def test_permits_are_never_given_twice() -> None:
     """Ten in all; only who says it keeps fewer has fewer; a silent node's are free after their life, an ended one's too."""
-    desk = Desk()
-    assert desk.permits("a", 0, 7) == 7
-    assert desk.permits("b", 0, 7) == 3
-    assert desk.permits("a", 2, 2) == 2
-    assert desk.permits("b", 3, 9) == 8
-    desk.board.drop("b", 1)
-    assert desk.permits("a", 2, 10) == 10
-    desk.clock.now_s += PERMIT_TTL_S + 1
-    assert desk.permits("c", 0, 10) == 10
+    limits = ReportedLimits()
+    assert limits.permits("a", 0, 7) == 7
+    assert limits.permits("b", 0, 7) == 3
+    assert limits.permits("a", 2, 2) == 2
+    assert limits.permits("b", 3, 9) == 8
+    limits.board.drop("b", 1)
+    assert limits.permits("a", 2, 10) == 10
+    limits.clock.now_s += PERMIT_TTL_S + 1
+    assert limits.permits("c", 0, 10) == 10
 
 
 def test_board_that_begins_gives_little() -> None:

@@ -23,7 +23,7 @@ from edge.tasks import Tasks
 from routing.plan.refusal import Denied
 from routing.wire.headers import Arrival
 from tests.collectors import ScriptedCollector
-from tests.offices import Office
+from tests.memory_collector import MemoryCollector
 from tests.patience import PATIENCE_S, until
 from usage import key
 from usage.protocol import Acquire, Acquired, Boot, Booted
@@ -42,11 +42,11 @@ class House:
     """An authenticator in front of a collector that knows one account's keys and counts what it is asked."""
 
     def __init__(self, deployment: Deployment) -> None:
-        self.office = Office()
-        self.office.open_account("acct", 10**9)
-        epoch = self.office.boot(Boot("n", "boot")).epoch
+        self.in_memory = MemoryCollector()
+        self.in_memory.open_account("acct", 10**9)
+        epoch = self.in_memory.boot(Boot("n", "boot")).epoch
         self.tasks = Tasks()
-        self.credit = Credit(CollectorSession("n", epoch, ScriptedCollector(self.office)), self.tasks, wait_s=PATIENCE_S)
+        self.credit = Credit(CollectorSession("n", epoch, ScriptedCollector(self.in_memory)), self.tasks, wait_s=PATIENCE_S)
         self.asked: list[Acquire] = []
         self.gate = asyncio.Event()
         self.gate.set()
@@ -62,7 +62,7 @@ class House:
 
     def add(self, secret: bytes = b"") -> bytes:
         header, digest = bearer(secret)
-        self.office.add_key(digest, "acct", header[15:21].decode())
+        self.in_memory.add_key(digest, "acct", header[15:21].decode())
         return header
 
     async def status(self, header: bytes) -> int:

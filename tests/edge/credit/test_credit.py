@@ -25,16 +25,16 @@ class OneNode:
     def __init__(self, amount_nano: int = 10 * DOLLAR, limit_nano: int | None = None) -> None:
         self.now_s = 1000.0
         self.collector = ScriptedCollector()
-        self.office = self.collector.office
-        self.office.open_account("acme", amount_nano)
-        self.policy: Policy = self.office.add_key("d1", "acme", "k1", limit_nano)
+        self.in_memory = self.collector.in_memory
+        self.in_memory.open_account("acme", amount_nano)
+        self.policy: Policy = self.in_memory.add_key("d1", "acme", "k1", limit_nano)
         self.purse = self.policy.purse
         self.tasks = Tasks()
         self.fenced = 0
         self.credit = self.begin("b1")
 
     def begin(self, boot_id: str, wait_s: float = PATIENCE_S) -> Credit:
-        self.epoch = self.office.boot(Boot("n1", boot_id)).epoch
+        self.epoch = self.in_memory.boot(Boot("n1", boot_id)).epoch
         return Credit(
             CollectorSession("n1", self.epoch, self.collector, self._fence), self.tasks, lambda: self.now_s, wait_s=wait_s
         )
@@ -50,7 +50,7 @@ class OneNode:
 
 def open_nano(node: OneNode) -> int:
     """What the collector believes to be in leases."""
-    return sum(row.open_nano for row in node.office.tables.leases.values())
+    return sum(row.open_nano for row in node.in_memory.tables.leases.values())
 
 
 async def end(node: OneNode) -> None:
@@ -119,7 +119,7 @@ async def test_account_exhausted_says_what_is_left() -> None:
     node = OneNode(amount_nano=500)
     answer = await node.credit.hold_cold(node.policy, 1000, 800)
     assert (answer.held_nano, answer.exhausted_by, answer.available_nano) == (None, "credits", 500)
-    node.office.open_account("acme", DOLLAR)
+    node.in_memory.open_account("acme", DOLLAR)
     node.credit.on_ack(Ack(0, balances=(Balance("acme", DOLLAR),)))
     assert (await node.credit.hold_cold(node.policy, 1000, 800)).held_nano == 1000
     await end(node)
@@ -272,7 +272,7 @@ async def test_process_fenced_admits_nothing() -> None:
     """A newer process of the node ends this one's credit; its owner is told once."""
     node = OneNode()
     await node.credit.hold_cold(node.policy, 1000, 10)
-    node.office.boot(Boot("n1", "b2"))
+    node.in_memory.boot(Boot("n1", "b2"))
     answer = await node.credit.hold_cold(node.policy, DOLLAR, DOLLAR)
     assert answer.held_nano is None
     assert node.fenced == 1
@@ -356,7 +356,7 @@ async def test_amount_of_nothing_needs_no_credit() -> None:
 async def test_last_cent_is_spent_once_and_wholly() -> None:
     """Credit for exactly 37 requests of a fixed price, 200 at once over three nodes: 37, when leases have converged."""
     node = OneNode(amount_nano=37 * 1000)
-    epochs = {name: node.office.boot(Boot(name, "b")).epoch for name in ("e1", "e2", "e3")}
+    epochs = {name: node.in_memory.boot(Boot(name, "b")).epoch for name in ("e1", "e2", "e3")}
     credits = [
         Credit(
             CollectorSession(name, epoch, node.collector),
@@ -387,18 +387,18 @@ async def test_last_cent_is_spent_once_and_wholly() -> None:
 async def test_poll_returns_what_is_called_back() -> None:
     """Somebody else is refused: with the next poll what nobody holds here goes back, and what is held stays."""
     node = OneNode(amount_nano=2000)
-    other = node.office.boot(Boot("n2", "b")).epoch
+    other = node.in_memory.boot(Boot("n2", "b")).epoch
     assert (await node.credit.hold_cold(node.policy, 400, 400)).held_nano == 400
     await node.credit.poll()
     assert not node.collector.of(Return)
-    rest = node.office.tables.accounts["acme"].available_nano
-    refused = node.office.acquire(Acquire("n2", other, "g", "d1", rest + 1, rest + 1))
+    rest = node.in_memory.tables.accounts["acme"].available_nano
+    refused = node.in_memory.acquire(Acquire("n2", other, "g", "d1", rest + 1, rest + 1))
     assert refused.granted is None
     assert refused.recalled_nano == open_nano(node)
     await node.credit.poll()
     assert open_nano(node) == 400
     assert node.credit.free()[node.purse] == 0
-    assert node.office.acquire(Acquire("n2", other, "g", "d1", rest + 1, rest + 1)).granted is not None
+    assert node.in_memory.acquire(Acquire("n2", other, "g", "d1", rest + 1, rest + 1)).granted is not None
     await end(node)
 
 
@@ -429,7 +429,7 @@ async def test_poll_of_an_old_epoch_moves_no_life_on() -> None:
     """A process whose node has begun anew spends no longer than what it was promised."""
     node = OneNode()
     await node.credit.hold_cold(node.policy, 1000, 10)
-    node.office.boot(Boot("n1", "b2"))
+    node.in_memory.boot(Boot("n1", "b2"))
     node.now_s += 600
     await node.credit.poll()
     node.now_s += 301
@@ -456,7 +456,7 @@ async def test_key_revoked_is_not_out_of_credit() -> None:
     """The collector refuses a key that may not be used; that says nothing about its account's money."""
     node = OneNode()
     await node.credit.look_up("d1")
-    node.office.keys["d1"] = Policy("d1", "k1", "acme", "acme", disabled=True)
+    node.in_memory.keys["d1"] = Policy("d1", "k1", "acme", "acme", disabled=True)
     answer = await node.credit.hold_cold(node.policy, 1000, 10)
     assert (answer.held_nano, answer.exhausted_by) == (None, "")
     known = node.credit.find("d1")

@@ -43,20 +43,20 @@ class House:
     def __init__(self, purses: list[Purse], amount_nano: int) -> None:
         self.now_s = 0.0
         self.collector = ScriptedCollector()
-        office = self.collector.office
+        in_memory = self.collector.in_memory
         self.policies = {}
         for purse in purses:
-            office.open_account(purse.name, amount_nano)
-            self.policies[purse.name] = office.add_key(f"d-{purse.name}", purse.name, f"k-{purse.name}")
+            in_memory.open_account(purse.name, amount_nano)
+            self.policies[purse.name] = in_memory.add_key(f"d-{purse.name}", purse.name, f"k-{purse.name}")
         self.purses = purses
-        self.epoch = office.boot(Boot("n1", "b")).epoch
+        self.epoch = in_memory.boot(Boot("n1", "b")).epoch
         self.credit = Credit(CollectorSession("n1", self.epoch, self.collector), Tasks(), lambda: self.now_s, wait_s=PATIENCE_S)
 
     async def live(self, seconds: float, cost_nano: int = COST_NANO, hold_nano: int = HOLD_NANO) -> None:
         until_s = self.now_s + seconds
         while self.now_s < until_s:
             self.now_s += 1.0
-            self.collector.office.clock_ms += 1000
+            self.collector.in_memory.clock_ms += 1000
             for purse in self.purses:
                 for _ in range(purse.due(self.now_s)):
                     await self.request(purse, cost_nano, hold_nano)
@@ -117,8 +117,8 @@ async def test_lease_is_a_share_of_the_balance(caplog: pytest.LogCaptureFixture)
     """However much traffic wants, the background does not take more than the share, so a node that dies strands no more."""
     house = House([Purse("small", 5.0, random.Random(1))], 2_000 * COST_NANO)
     await house.live(60, hold_nano=COST_NANO)
-    (row,) = house.collector.office.tables.leases.values()
-    account = house.collector.office.tables.accounts["small"]
+    (row,) = house.collector.in_memory.tables.leases.values()
+    account = house.collector.in_memory.tables.accounts["small"]
     assert house.credit.free()["small"] <= (account.available_nano + row.granted_nano) // 2
 
 

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.anyio
 def limit(rig: Rig, terms: LimitTerms | None = None, account: LimitTerms | None = None) -> None:
     """Limit the rig's key, and its account."""
     digest = key.digest(rig.key.encode())
-    rig.office.keys[digest] = msgspec.structs.replace(rig.office.keys[digest], limits=terms, account_limits=account)
+    rig.in_memory.keys[digest] = msgspec.structs.replace(rig.in_memory.keys[digest], limits=terms, account_limits=account)
 
 
 @pytest.fixture

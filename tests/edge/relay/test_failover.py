@@ -436,8 +436,8 @@ async def test_refusals_of_one_account_hold_nobody_else_back(
 ) -> None:
     """Once the provider takes requests again, another account's is sent at once, whatever one account had been refused."""
     other, key_id = key.mint(os.urandom(32))
-    rig.office.open_account("other", 10**9)
-    rig.office.add_key(key.digest(other.encode()), "other", key_id)
+    rig.in_memory.open_account("other", 10**9)
+    rig.in_memory.add_key(key.digest(other.encode()), "other", key_id)
     gate = f"refused {id(rig)}"
     rig.script((Gate(gate), *respond(b"", 429, headers)))
     burst = [rig.start(rig.caller(model="lone/m")) for _ in range(14 if is_burst else 1)]

@@ -434,8 +434,8 @@ async def test_warm_request_asks_the_collector_nothing(rig: Rig) -> None:
 
 async def test_key_that_has_expired_is_refused(rig: Rig) -> None:
     """An expiry holds at the edge without asking the collector again."""
-    (digest, policy) = next(iter(rig.office.keys.items()))
-    rig.office.keys[digest] = msgspec.structs.replace(policy, expires_ms=1)
+    (digest, policy) = next(iter(rig.in_memory.keys.items()))
+    rig.in_memory.keys[digest] = msgspec.structs.replace(policy, expires_ms=1)
     caller = await rig.ask(Play(200, JSON, [ANSWER]))
     assert (caller.status, caller.json()["error"]["message"]) == (401, "this API key has expired")
     assert not rig.records

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from collector.accounts.audit_log import entries
-from collector.alerts import book
+from collector.alerts import tables
 from tests.collector.dashboard.conftest import Browser
 
 pytestmark = pytest.mark.anyio
@@ -27,9 +27,9 @@ async def test_alert_is_added_shown_and_deleted(browser: Browser) -> None:
     page = re.sub(r"\s+", " ", (await browser.get("/dashboard/alerts")).text)
     assert "Balance below $2.50<" in page
     assert "80 % of the limit of agent" in page
-    for alert in await browser.collector.read(lambda tx, now: book.list_alerts(tx, "alice")):
+    for alert in await browser.collector.read(lambda tx, now: tables.list_alerts(tx, "alice")):
         assert await do(browser, "drop-alert", id=alert.alert_id) == 303
-    assert await browser.collector.read(lambda tx, now: book.list_alerts(tx, "alice")) == []
+    assert await browser.collector.read(lambda tx, now: tables.list_alerts(tx, "alice")) == []
     log = await browser.collector.read(lambda tx, now: entries(tx, subject="alice"))
     assert {entry.action for entry in log if "alice, session" in entry.actor} >= {"alert.create", "alert.delete"}
 
@@ -41,15 +41,15 @@ async def test_destination_shows_its_secret_once_and_takes_a_test(browser: Brows
     (secret,) = re.findall(r'id="made">([^<]+)<', made.text)
     assert secret.startswith("whsec_")
     assert secret not in (await browser.get("/dashboard/alerts")).text
-    (destination,) = await browser.collector.read(lambda tx, now: book.list_destinations(tx, "alice"))
+    (destination,) = await browser.collector.read(lambda tx, now: tables.list_destinations(tx, "alice"))
     assert await do(browser, "test", id=destination.destination_id) == 303
-    (event,) = await browser.collector.read(lambda tx, now: book.list_events(tx, "alice", 10))
+    (event,) = await browser.collector.read(lambda tx, now: tables.list_events(tx, "alice", 10))
     assert await do(browser, "replay", id=event.event_id) == 303
     page = (await browser.get("/dashboard/alerts")).text
     assert "waiting" in page
     assert ADDRESS in page
     assert await do(browser, "drop-destination", id=destination.destination_id) == 303
-    assert await browser.collector.read(lambda tx, now: book.list_destinations(tx, "alice")) == []
+    assert await browser.collector.read(lambda tx, now: tables.list_destinations(tx, "alice")) == []
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ async def test_wrong_change_is_refused_with_its_reason(browser: Browser, fields:
 async def test_another_accounts_destination_is_out_of_reach(browser: Browser) -> None:
     await browser.sign_in("bob")
     assert await do(browser, "add-destination", kind="email", target="ops@example.com") == 303
-    (destination,) = await browser.collector.read(lambda tx, now: book.list_destinations(tx, "bob"))
+    (destination,) = await browser.collector.read(lambda tx, now: tables.list_destinations(tx, "bob"))
     await browser.sign_in("alice")
     assert await do(browser, "drop-destination", id=destination.destination_id) == 400
-    assert await browser.collector.read(lambda tx, now: book.list_destinations(tx, "bob")) == [destination]
+    assert await browser.collector.read(lambda tx, now: tables.list_destinations(tx, "bob")) == [destination]
 
 
 async def test_read_session_changes_no_alert(browser: Browser) -> None:

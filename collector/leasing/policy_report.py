@@ -15,8 +15,8 @@ from usage.pricing import dollars
 from usage.protocol import Policy
 
 
-def told_of_account(tx: Tx, account: str) -> dict[str, Any] | None:
-    """As `told_of_key`, for any key of an account that has no terms of its own; None: there is no such account."""
+def policy_of_account(tx: Tx, account: str) -> dict[str, Any] | None:
+    """As `policy_of_key`, for any key of an account that has no terms of its own; None: there is no such account."""
     row = tx.row("SELECT available_nano FROM accounts WHERE account = ?", account)
     if row is None:
         return None
@@ -25,7 +25,7 @@ def told_of_account(tx: Tx, account: str) -> dict[str, Any] | None:
     return _told(policy, row[0] + open_nano(tx, account), "credits")
 
 
-def told_of_key(tx: Tx, key: Key, now_ms: int) -> dict[str, Any]:
+def policy_of_key(tx: Tx, key: Key, now_ms: int) -> dict[str, Any]:
     """The policy's members, and `spendable` dollars: what is available and what edges hold; `bounded_by` as in `Acquired`."""
     account_nano = sum_of(tx, "SELECT available_nano FROM accounts WHERE account = ?", key.account)
     spendable_nano, by = purse_available(tx, key, account_nano, now_ms)

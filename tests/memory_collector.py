@@ -68,7 +68,7 @@ class LooseScreen(Screen):
         return ""
 
 
-class Office:
+class MemoryCollector:
     """All the books of a collector. `clock_ms` is Unix time in milliseconds, set by its owner."""
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class Office:
         self.charges = 0
         self.rejected: list[Rejected] = []
 
-    def restored_copy(self) -> "Office":
+    def restored_copy(self) -> "MemoryCollector":
         """What a backup holds."""
         return copy.deepcopy(self)
 
@@ -302,6 +302,8 @@ class Office:
         return len(others) + 1
 
 
-def lease_rows(office: Office) -> dict[LeaseKey, LeaseRow]:
+def lease_rows(collector: MemoryCollector) -> dict[LeaseKey, LeaseRow]:
     """Leases of open epochs."""
-    return {lease: row for lease, row in office.tables.leases.items() if office.epochs[lease.node, lease.epoch].state == "open"}
+    return {
+        lease: row for lease, row in collector.tables.leases.items() if collector.epochs[lease.node, lease.epoch].state == "open"
+    }

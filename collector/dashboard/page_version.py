@@ -6,7 +6,7 @@ from collector.accounts.window import day_of
 from collector.store.contract import Tx
 
 
-def mark_of(tx: Tx, account: str, now_ms: int) -> str:
+def version_of(tx: Tx, account: str, now_ms: int) -> str:
     """The name of what a page of this account shows: another one whenever something happened there."""
     balance = tx.row("SELECT available_nano, topped_nano, spent_nano FROM accounts WHERE account = ?", account)
     requests = tx.row(

@@ -1,4 +1,4 @@
-"""The collector of a simulated world, watched: an Office that counts what no honest message can make it do twice.
+"""The collector of a simulated world, watched: an MemoryCollector that counts what no honest message can make it do twice.
 
 Rule: what is wrong raises Violation at the step that made it wrong.
 """
@@ -6,7 +6,7 @@ Rule: what is wrong raises Violation at the step that made it wrong.
 from collections import Counter
 
 from collector.ledger.ledger import AVAILABLE, LATE, OVERAGE, LeaseKey, LeaseRow, Posting
-from tests.offices import Office
+from tests.memory_collector import MemoryCollector
 from usage.protocol import Ack, Batch
 from usage.record import UsageRecord
 
@@ -15,7 +15,7 @@ class Violation(AssertionError):
     """An invariant does not hold."""
 
 
-class WatchedOffice(Office):
+class WatchedCollector(MemoryCollector):
     """`seq_free` names (node, epoch) whose numbers may be given twice because a snapshot of the node's disk was restored."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from collector.leasing import leasing, recall
 from collector.ledger.audit import verify
 from collector.store.contract import Tx
 from collector.store.sqlite import SqliteStore
-from tests.sim.books import Violation, WatchedOffice
+from tests.sim.invariants import Violation, WatchedCollector
 from tests.sim.world import World
 from usage.protocol import (
     Ack,
@@ -38,7 +38,7 @@ from usage.protocol import (
 A = TypeVar("A")
 
 
-class TwinOffice(WatchedOffice):
+class DifferentialCollector(WatchedCollector):
     """`store` is the database; it is closed and removed by `end`."""
 
     def __init__(self) -> None:
@@ -46,8 +46,8 @@ class TwinOffice(WatchedOffice):
         self.folder = tempfile.TemporaryDirectory(prefix="tollway-sim-")
         self.store = SqliteStore.open(Path(self.folder.name) / "collector.db")
 
-    def restored_copy(self) -> WatchedOffice:
-        """None is made: `TwinWorld` takes no backups."""
+    def restored_copy(self) -> WatchedCollector:
+        """None is made: `DifferentialWorld` takes no backups."""
         return self
 
     def end(self) -> None:
@@ -115,7 +115,7 @@ def poll_once(tx: Tx, message: Poll, now_ms: int) -> Polled:
     """The read and the write of the service, in one."""
     polled, is_stale = recall.poll(tx, message, now_ms)
     if is_stale:
-        recall.see(tx, message, now_ms)
+        recall.touch_epoch(tx, message, now_ms)
     return polled
 
 
@@ -131,10 +131,10 @@ def attempt(call: Callable[[], A]) -> A | Refused:
         return refused
 
 
-class TwinWorld(World):
+class DifferentialWorld(World):
     """A database is not restored here: that has tests of its own."""
 
-    office_type: type[WatchedOffice] = TwinOffice
+    collector_type: type[WatchedCollector] = DifferentialCollector
 
     def snapshot(self) -> None:
         super().snapshot()
