@@ -73,12 +73,9 @@ async def _of_sinks(collector: Collector) -> dict[str, Values]:
 
 
 def _terms_nano(tx: Tx) -> dict[str, int]:
-    return dict(
-        tx.rows(
-            "SELECT debit, CAST(SUM(amount_nano) AS BIGINT) FROM postings WHERE debit IN ('overage', 'late', 'grace')"
-            " GROUP BY debit"
-        )
-    )
+    named = ", ".join("?" * len(TERMS))
+    sql = f"SELECT debit, CAST(SUM(amount_nano) AS BIGINT) FROM postings WHERE debit IN ({named}) GROUP BY debit"
+    return dict(tx.rows(sql, *TERMS))
 
 
 def _postings(tx: Tx) -> int:

@@ -1,8 +1,8 @@
 """A scripted collector: an honest collector in memory behind a link whose faults a test switches on.
 
 `ScriptedCollector(in_memory)` answers like the collector. `is_reachable = False` makes every call fail; `replies_lost = n` lets
-the next n calls be carried out and loses their answers; `gate` (an asyncio.Event) holds calls back until it is set; `seen` is every
-message in the order it came.
+the next n calls be carried out and loses their answers; `gate` (an asyncio.Event) holds calls back until it is set; `seen` is
+every message in the order it came.
 """
 
 import asyncio

@@ -10,7 +10,7 @@ import copy
 import msgspec
 
 from collector.ingest.screening import Screen
-from collector.leasing.grant import ACTIVE_MS, TTL_S, size_grant
+from collector.leasing.grant import ACTIVE_MS, TTL_S, PurseState, size_grant
 from collector.leasing.recall import LIVING_MS, RECALL_MS, SEEN_MS
 from collector.ledger.ledger import (
     AccountRow,
@@ -260,9 +260,7 @@ class MemoryCollector:
         is_wanted = any(self.recalls.get(scope, 0) > self.clock_ms for scope in (policy.account, policy.purse))
         lease = LeaseKey(message.node, message.epoch, policy.purse)
         leased_nano = self._open_nano(lease)
-        size = size_grant(
-            message.want_nano, message.min_nano, available_nano, nodes, is_recalled=is_wanted, leased_nano=leased_nano
-        )
+        size = size_grant(message.want_nano, message.min_nano, PurseState(available_nano, nodes, is_wanted, leased_nano))
         if size.amount_nano == 0:
             return Acquired(policy, None, available_nano, by, self._call_back(message, policy, by, lease))
         account_nano = self.tables.accounts[policy.account].available_nano

@@ -58,10 +58,20 @@ def role_of(text: str) -> Role | None:
     return None
 
 
-def create_credential(
-    tx: Tx, account: str, role: Role, name: str, now_ms: int, expires_ms: int | None = None, entropy: bytes = b""
-) -> tuple[str, Credential]:
-    """(what is shown once, what is kept). An account that does not exist is made."""
+class CredentialTerms(msgspec.Struct, frozen=True):
+    """What a new credential may do, what it is for, and when it ends; None: never."""
+
+    role: Role
+    name: str = ""
+    expires_ms: int | None = None
+
+
+def create_credential(tx: Tx, account: str, terms: CredentialTerms, now_ms: int, entropy: bytes = b"") -> tuple[str, Credential]:
+    """(what is shown once, what is kept). An account that does not exist is made. Mistake.
+
+    `entropy` makes it a certain one.
+    """
+    role, name, expires_ms = terms.role, terms.name, terms.expires_ms
     if role not in get_args(Role):
         raise Mistake(f"a role is one of {', '.join(get_args(Role))}, not {role!r}")
     if (role == "operator") == bool(account):

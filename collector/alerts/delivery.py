@@ -10,6 +10,7 @@ import hmac
 import os
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -28,6 +29,24 @@ CLAIM_MS = 60_000
 BATCH = 20
 SMTP_TIMEOUT_S = 20.0
 SECRET_BYTES = 32
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """One event on its way to one destination. `attempts`: those made so far."""
+
+    event_id: str
+    destination_id: str
+    attempts: int
+    due_ms: int
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the attempt that is made now is the last one."""
+        return self.attempts >= len(RETRY_S)
+
+    def wait_s(self, roll: float) -> float:
+        """From this attempt to the next; `roll` in [0, 1) is its jitter."""
+        return 0.0 if self.is_last else RETRY_S[self.attempts] * (1 + roll / 10)
 
 
 class DeliveryOutcome(msgspec.Struct, frozen=True):
@@ -126,45 +145,44 @@ SENDERS: dict[str, Callable[[Destination, AlertEvent, int], DeliveryOutcome]] = 
 
 def deliver_due(store: Store, now_ms: int, roll: Callable[[], float] = random.random) -> int:
     """Send what is due; how much was tried."""
-    due = store.read(
-        lambda tx: tx.rows(
-            "SELECT event_id, destination_id, attempts, due_ms FROM deliveries WHERE state = 'waiting' AND due_ms <= ?"
-            " ORDER BY due_ms LIMIT ?",
-            now_ms,
-            BATCH,
+    due = [
+        Delivery(*row)
+        for row in store.read(
+            lambda tx: tx.rows(
+                "SELECT event_id, destination_id, attempts, due_ms FROM deliveries WHERE state = 'waiting' AND due_ms <= ?"
+                " ORDER BY due_ms LIMIT ?",
+                now_ms,
+                BATCH,
+            )
         )
-    )
-    for event_id, destination_id, attempts, due_ms in due:
-        _deliver(store, event_id, destination_id, attempts, due_ms, now_ms, roll)
+    ]
+    for delivery in due:
+        destination, event = store.write(partial(claim, delivery=delivery, now_ms=now_ms))
+        if destination is not None and event is not None:
+            outcome = SENDERS[destination.kind](destination, event, now_ms)
+            again_ms = now_ms + int(delivery.wait_s(roll()) * 1000)
+            store.write(partial(settle, delivery=delivery, outcome=outcome, again_ms=again_ms))
     return len(due)
 
 
-def _deliver(
-    store: Store, event_id: str, destination_id: str, attempts: int, due_ms: int, now_ms: int, roll: Callable[[], float]
-) -> None:
-    def claim(tx: Tx) -> tuple[Destination | None, AlertEvent | None]:
-        if not tx.run(
-            "UPDATE deliveries SET attempts = attempts + 1, due_ms = ? WHERE event_id = ? AND destination_id = ?"
-            " AND state = 'waiting' AND due_ms = ?",
-            *(now_ms + CLAIM_MS, event_id, destination_id, due_ms),
-        ):
-            return None, None
-        return find_destination(tx, destination_id), find_event(tx, event_id)
+def claim(tx: Tx, delivery: Delivery, now_ms: int) -> tuple[Destination | None, AlertEvent | None]:
+    """Take a delivery, so that no other collector sends it now; (None, None): another one did, or it is not waiting any more."""
+    if not tx.run(
+        "UPDATE deliveries SET attempts = attempts + 1, due_ms = ? WHERE event_id = ? AND destination_id = ?"
+        " AND state = 'waiting' AND due_ms = ?",
+        *(now_ms + CLAIM_MS, delivery.event_id, delivery.destination_id, delivery.due_ms),
+    ):
+        return None, None
+    return find_destination(tx, delivery.destination_id), find_event(tx, delivery.event_id)
 
-    destination, event = store.write(claim)
-    if destination is None or event is None:
-        return
-    outcome = SENDERS[destination.kind](destination, event, now_ms)
 
-    def settle(tx: Tx) -> None:
-        is_last = attempts >= len(RETRY_S)
-        state = "delivered" if outcome.is_delivered else "failed" if is_last or outcome.status == 410 else "waiting"
-        wait_s = 0.0 if is_last else RETRY_S[attempts] * (1 + roll() / 10)
-        tx.run(
-            "UPDATE deliveries SET state = ?, due_ms = ?, status = ?, problem = ? WHERE event_id = ? AND destination_id = ?",
-            *(state, now_ms + int(wait_s * 1000), outcome.status, outcome.problem[:300], event_id, destination_id),
-        )
-        if state == "failed":
-            disable_destination(tx, destination_id, outcome.problem)
-
-    store.write(settle)
+def settle(tx: Tx, delivery: Delivery, outcome: DeliveryOutcome, again_ms: int) -> None:
+    """Write down how an attempt ended; it is tried again at `again_ms`, or its destination is disabled."""
+    is_over = delivery.is_last or outcome.status == 410
+    state = "delivered" if outcome.is_delivered else "failed" if is_over else "waiting"
+    tx.run(
+        "UPDATE deliveries SET state = ?, due_ms = ?, status = ?, problem = ? WHERE event_id = ? AND destination_id = ?",
+        *(state, again_ms, outcome.status, outcome.problem[:300], delivery.event_id, delivery.destination_id),
+    )
+    if state == "failed":
+        disable_destination(tx, delivery.destination_id, outcome.problem)

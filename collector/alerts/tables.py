@@ -140,7 +140,7 @@ def step(tx: Tx, now_ms: int) -> int:
         )
         if changed and has_fired(alert, now):
             kind = "balance.low" if alert.kind == "balance" else "key.limit_share"
-            emit(tx, alert.account, alert.alert_id, kind, {"alert_id": alert.alert_id} | told, now_ms)
+            emit(tx, new_event(alert.account, alert.alert_id, kind, {"alert_id": alert.alert_id} | told, now_ms))
             fired += 1
     return fired
 
@@ -150,18 +150,21 @@ def is_due(tx: Tx, now_ms: int) -> bool:
     return any(after(alert, reading, now_ms) != alert for alert, reading, _ in readings(tx, list_alerts(tx), now_ms))
 
 
-def emit(tx: Tx, account: str, alert_id: str, type: str, data: dict[str, Any], now_ms: int, only: str = "") -> AlertEvent:
-    """Keep an event, and have it delivered to the account's destinations, or to one of them."""
+def new_event(account: str, alert_id: str, type: str, data: dict[str, Any], now_ms: int) -> AlertEvent:
+    """An event with an id and the body that destinations get. `alert_id` is empty for a test."""
     body = {"type": type, "timestamp": timestamp(now_ms), "data": {"account": account} | data}
-    event = AlertEvent(new_id("evt"), account, alert_id, type, msgspec.json.encode(body).decode(), now_ms)
+    return AlertEvent(new_id("evt"), account, alert_id, type, msgspec.json.encode(body).decode(), now_ms)
+
+
+def emit(tx: Tx, event: AlertEvent, only: str = "") -> None:
+    """Keep a new event, and have it delivered to the account's destinations, or to one of them."""
     tx.run(
         "INSERT INTO alert_events (event_id, account, alert_id, type, payload, at_ms) VALUES (?, ?, ?, ?, ?, ?)",
         *msgspec.structs.astuple(event),
     )
-    for destination in list_destinations(tx, account):
+    for destination in list_destinations(tx, event.account):
         if only in ("", destination.destination_id) and not destination.disabled:
-            deliver(tx, event.event_id, destination.destination_id, now_ms)
-    return event
+            deliver(tx, event.event_id, destination.destination_id, event.at_ms)
 
 
 def deliver(tx: Tx, event_id: str, destination_id: str, now_ms: int) -> None:

@@ -2,8 +2,8 @@
 
 Strategy: every page looks once a second, and what one of them saw within that time serves all pages of its account: however many
 look, the store is asked once. A page names the version that it shows (`version_of`), so nothing is missed between its drawing
-and its connection, nor while a tab was in the background. A stream ends after a quarter of a minute, and the page asks again, with a
-session that may have ended. It ends at once when the server wants to stop.
+and its connection, nor while a tab was in the background. A stream ends after a quarter of a minute, and the page asks again,
+with a session that may have ended. It ends at once when the server wants to stop.
 """
 
 import asyncio

@@ -12,7 +12,7 @@ from collector.dashboard.operator import accounts, audit, nodes, providers, topu
 from collector.dashboard.visit import Dashboard
 from collector.service import Collector
 
-GET, POST = ("GET",), ("POST",)
+POST = ("POST",)
 
 
 class Site:
@@ -23,49 +23,13 @@ class Site:
         feed = live.Feed(collector, is_leaving)
         self.leave = feed.leaving.set
         """End what open pages listen to, for a server that stops."""
-        sign_in = signin.SignIn(dashboard)
-        page, open_page = dashboard.route, dashboard.open_route
         self.routes: Sequence[BaseRoute] = [
-            open_page("/", sign_in.welcome),
+            *_sign_in_pages(dashboard),
             Route("/auth", _ask_owner, methods=["GET"]),
-            open_page("/dashboard/login", sign_in.form),
-            open_page("/dashboard/login", sign_in.submit, POST),
-            open_page("/dashboard/login/{secret}", sign_in.show_link),
-            open_page("/dashboard/login/{secret}", sign_in.use_link, POST),
-            open_page("/dashboard/welcome-back", sign_in.welcome_back),
             Route("/dashboard/static/{name}", self._asset, methods=["GET"]),
-            page("/dashboard", overview.show),
-            page("/dashboard/live", live.serve(feed)),
-            page("/dashboard/credit", credit.show),
-            page("/dashboard/credit", credit.buy, "management", POST),
-            page("/dashboard/statement.csv", credit.download),
-            page("/dashboard/usage", usage.show),
-            page("/dashboard/usage.csv", usage.download),
-            page("/dashboard/generations", generations.show_list),
-            page("/dashboard/generations.csv", generations.download),
-            page("/dashboard/generations/{gen_id}", generations.show_one),
-            page("/dashboard/keys", keys.show),
-            page("/dashboard/keys", keys.create, "management", POST),
-            page("/dashboard/keys/{key_id}", key.show),
-            page("/dashboard/keys/{key_id}", key.change, "management", POST),
-            page("/dashboard/keys/{key_id}/revoke", keys.revoke, "management", POST),
-            page("/dashboard/alerts", alerts.show),
-            page("/dashboard/alerts", alerts.change, "management", POST),
-            page("/dashboard/authorize", authorize.show, "management"),
-            page("/dashboard/authorize", authorize.grant, "management", POST),
-            page("/dashboard/playground", playground.show),
-            page("/dashboard/playground/key", playground.give_key, "management", POST),
-            page("/dashboard/sessions", signin.show_sessions),
-            page("/dashboard/sessions", signin.end_session, methods=POST),
-            page("/dashboard/logout", signin.sign_out, methods=POST),
-            page("/dashboard/accounts", accounts.show, "operator"),
-            page("/dashboard/accounts", accounts.create, "operator", POST),
-            page("/dashboard/top-ups", topups.show, "operator"),
-            page("/dashboard/top-ups", topups.top_up, "operator", POST),
-            page("/dashboard/nodes", nodes.show, "operator"),
-            page("/dashboard/providers", providers.show, "operator"),
-            page("/dashboard/audit", audit.show_log, "operator"),
-            page("/dashboard/verify", audit.show_checks, "operator"),
+            dashboard.route("/dashboard/live", live.serve(feed)),
+            *_account_pages(dashboard),
+            *_operator_pages(dashboard),
             Route("/dashboard/{path:path}", self._nothing),
         ]
 
@@ -83,3 +47,59 @@ async def _ask_owner(request: Request) -> Response:
     """An application sends the owner's browser here, as to OpenRouter's `/auth`: to the page that asks for consent."""
     query = f"?{request.url.query}" if request.url.query else ""
     return RedirectResponse(f"/dashboard/authorize{query}", 303)
+
+
+def _sign_in_pages(dashboard: Dashboard) -> list[Route]:
+    sign_in = signin.SignIn(dashboard)
+    page, open_page = dashboard.route, dashboard.open_route
+    return [
+        open_page("/", sign_in.welcome),
+        open_page("/dashboard/login", sign_in.form),
+        open_page("/dashboard/login", sign_in.submit, POST),
+        open_page("/dashboard/login/{secret}", sign_in.show_link),
+        open_page("/dashboard/login/{secret}", sign_in.use_link, POST),
+        open_page("/dashboard/welcome-back", sign_in.welcome_back),
+        page("/dashboard/sessions", signin.show_sessions),
+        page("/dashboard/sessions", signin.end_session, methods=POST),
+        page("/dashboard/logout", signin.sign_out, methods=POST),
+    ]
+
+
+def _account_pages(dashboard: Dashboard) -> list[Route]:
+    page = dashboard.route
+    return [
+        page("/dashboard", overview.show),
+        page("/dashboard/credit", credit.show),
+        page("/dashboard/credit", credit.buy, "management", POST),
+        page("/dashboard/statement.csv", credit.download),
+        page("/dashboard/usage", usage.show),
+        page("/dashboard/usage.csv", usage.download),
+        page("/dashboard/generations", generations.show_list),
+        page("/dashboard/generations.csv", generations.download),
+        page("/dashboard/generations/{gen_id}", generations.show_one),
+        page("/dashboard/keys", keys.show),
+        page("/dashboard/keys", keys.create, "management", POST),
+        page("/dashboard/keys/{key_id}", key.show),
+        page("/dashboard/keys/{key_id}", key.change, "management", POST),
+        page("/dashboard/keys/{key_id}/revoke", keys.revoke, "management", POST),
+        page("/dashboard/alerts", alerts.show),
+        page("/dashboard/alerts", alerts.change, "management", POST),
+        page("/dashboard/authorize", authorize.show, "management"),
+        page("/dashboard/authorize", authorize.grant, "management", POST),
+        page("/dashboard/playground", playground.show),
+        page("/dashboard/playground/key", playground.give_key, "management", POST),
+    ]
+
+
+def _operator_pages(dashboard: Dashboard) -> list[Route]:
+    page = dashboard.route
+    return [
+        page("/dashboard/accounts", accounts.show, "operator"),
+        page("/dashboard/accounts", accounts.create, "operator", POST),
+        page("/dashboard/top-ups", topups.show, "operator"),
+        page("/dashboard/top-ups", topups.top_up, "operator", POST),
+        page("/dashboard/nodes", nodes.show, "operator"),
+        page("/dashboard/providers", providers.show, "operator"),
+        page("/dashboard/audit", audit.show_log, "operator"),
+        page("/dashboard/verify", audit.show_checks, "operator"),
+    ]

@@ -51,18 +51,26 @@ def digest_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def open_session(
-    tx: Tx, account: str, role: Role, opened_by: str, address: str, user_agent: str, now_ms: int
-) -> tuple[str, Session]:
+class Visitor(msgspec.Struct, frozen=True):
+    """Who signs in: for which account (empty for an operator), in which role, with what, and from where."""
+
+    account: str
+    role: Role
+    opened_by: str
+    address: str
+    user_agent: str
+
+
+def open_session(tx: Tx, visitor: Visitor, now_ms: int) -> tuple[str, Session]:
     """(the secret for the cookie, the session)."""
     secret = make_secret(tx, SESSION)
     session = Session(
         digest_of(secret),
-        account,
-        role,
-        opened_by,
-        address[:TEXT_CHARS_MAX],
-        user_agent[:TEXT_CHARS_MAX],
+        visitor.account,
+        visitor.role,
+        visitor.opened_by,
+        visitor.address[:TEXT_CHARS_MAX],
+        visitor.user_agent[:TEXT_CHARS_MAX],
         now_ms,
         now_ms,
         now_ms + LIFE_MS,

@@ -11,6 +11,7 @@ from collector.accounts.roles import Role, find_credential, role_of
 from collector.dashboard.access import Forbidden, forget, keep, read_form, secret_of
 from collector.dashboard.sessions import (
     LIFE_MS,
+    Visitor,
     close_others,
     close_session,
     find_session,
@@ -47,7 +48,7 @@ class SignIn:
             is_inference = text.startswith("sk_live_")
             told = "An inference key does not open the dashboard" if is_inference else "This opens nothing"
             return self._page(f"{told}: use a management or read key, or the operator's token.", target, 401)
-        return await self._open(request, found.account, found.role, found.label, target)
+        return await self._open(visitor_of(request, found.account, found.role, found.label), target)
 
     async def show_link(self, request: Request) -> Response:
         return self._dashboard.pages.render("link.html", {"secret": request.path_params["secret"]})
@@ -62,18 +63,19 @@ class SignIn:
             self._refused(request, address, "no link that signs in")
             text = "It was used already, or is too old. `tollway login ACCOUNT` prints another one."
             return self._dashboard.plain("This link does not sign in", text, 401, "/dashboard/login", "Sign in with a key")
-        return await self._open(request, found[0], found[1], "one-time link", "/dashboard")
+        return await self._open(visitor_of(request, *found, "one-time link"), "/dashboard")
 
     async def welcome(self, request: Request) -> Response:
         return self._dashboard.pages.render("welcome.html", {"edge_origin": self._dashboard.edge_origin or origin_of(request)})
 
-    async def _open(self, request: Request, account: str, role: Role, opened_by: str, target: str) -> Response:
-        address, agent = address_of(request), request.headers.get("user-agent", "")
+    async def _open(self, visitor: Visitor, target: str) -> Response:
+        account = visitor.account
 
         def work(tx: Tx, now: int) -> str:
-            secret, session = open_session(tx, account, role, opened_by, address, agent, now)
-            actor = Actor(f"account {account}" if account else "operator", address)
-            record(tx, actor, "session.open", account or "operator", {"session": session.digest[:8], "by": opened_by}, now)
+            secret, session = open_session(tx, visitor, now)
+            actor = Actor(f"account {account}" if account else "operator", visitor.address)
+            detail = {"session": session.digest[:8], "by": visitor.opened_by}
+            record(tx, actor, "session.open", account or "operator", detail, now)
             return secret
 
         secret = await self._dashboard.collector.write(work)
@@ -132,6 +134,10 @@ def safe_next(target: str) -> str:
     parts = urlsplit(target)
     is_ours = not parts.scheme and not parts.netloc and parts.path.split("/")[1:2] == ["dashboard"] and "\\" not in target
     return target if is_ours else "/dashboard"
+
+
+def visitor_of(request: Request, account: str, role: Role, opened_by: str) -> Visitor:
+    return Visitor(account, role, opened_by, address_of(request), request.headers.get("user-agent", ""))
 
 
 def address_of(request: Request) -> str:

@@ -36,23 +36,25 @@ class GrantSize(msgspec.Struct, frozen=True):
     final: bool = False
 
 
-def size_grant(
-    want_nano: int,
-    min_nano: int,
-    available_nano: int,
-    nodes_active: int,
-    *,
-    is_recalled: bool = False,
-    share_percent: int = SHARE_PERCENT,
-    leased_nano: int = 0,
-) -> GrantSize:
-    """The size of a grant. `nodes_active` counts the node that asks. Wanting nothing, or an empty purse, gives 0."""
+class PurseState(msgspec.Struct, frozen=True):
+    """What a purse could still give, to how many active nodes (the one that asks is one of them), whether it is recalled, and
+    what the node that asks has of it already."""
+
+    available_nano: int
+    nodes_active: int
+    is_recalled: bool = False
+    leased_nano: int = 0
+
+
+def size_grant(want_nano: int, min_nano: int, purse: PurseState, share_percent: int = SHARE_PERCENT) -> GrantSize:
+    """The size of a grant. Wanting nothing, or an empty purse, gives 0."""
+    available_nano, nodes_active, leased_nano = purse.available_nano, purse.nodes_active, purse.leased_nano
     assert min(want_nano, min_nano) >= 0
     assert nodes_active >= 1
     min_nano = max(min_nano, 1)
     if want_nano == 0 or available_nano < min_nano:
         return GrantSize(0)
-    if is_recalled:
+    if purse.is_recalled:
         return GrantSize(min(max(want_nano, min_nano), available_nano), 0, True) if min_nano > 1 else GrantSize(0)
     share_nano = available_nano * share_percent // (100 * nodes_active)
     if min_nano == 1 and leased_nano:

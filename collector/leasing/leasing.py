@@ -8,7 +8,7 @@ nothing.
 
 from collector.accounts.accounts import Key, deployment_secret, find_key, has_unmarked_keys, key_version
 from collector.accounts.window import first_day
-from collector.leasing.grant import ACTIVE_MS, SHARE_PERCENT, TTL_S, size_grant
+from collector.leasing.grant import ACTIVE_MS, SHARE_PERCENT, TTL_S, PurseState, size_grant
 from collector.leasing.instance import refuse_double
 from collector.leasing.recall import is_recalled, reachable_nano, recall
 from collector.ledger.bookkeeping import lock_accounts, open_lease, post
@@ -104,15 +104,8 @@ def grant_credit(tx: Tx, message: Acquire, now_ms: int, share_percent: int = SHA
     nodes = _nodes_active(tx, key.account, message.node, now_ms)
     is_wanted = is_recalled(tx, key.account, key.purse, now_ms)
     lease = LeaseKey(message.node, message.epoch, key.purse)
-    size = size_grant(
-        message.want_nano,
-        message.min_nano,
-        available_nano,
-        nodes,
-        is_recalled=is_wanted,
-        share_percent=share_percent,
-        leased_nano=open_lease(tx, lease)[0],
-    )
+    purse = PurseState(available_nano, nodes, is_wanted, leased_nano=open_lease(tx, lease)[0])
+    size = size_grant(message.want_nano, message.min_nano, purse, share_percent)
     if size.amount_nano == 0:
         return Acquired(policy, None, available_nano, by, _call_back(tx, message, key, by, lease, now_ms))
     post(tx, grant(key.account, lease, account_nano, size.amount_nano, message.grant_id), now_ms)

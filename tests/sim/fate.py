@@ -100,7 +100,7 @@ class Fate(Requests):
             self.has_restored_disk = True
             for generation in machine.generations.values():
                 generation.is_exempt = True
-            # From the disk, not from the centre: one that was restored may know less than a disk does.
+            # From the disk, not from the collector: one that was restored may know less than a disk does.
             self.collector.seq_free.update((machine.node, epoch) for epoch in epochs(machine.disk, ROOT, machine.node))
 
     def tick(self) -> None:

@@ -53,7 +53,7 @@ class GreenStrict:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.quotas = [Quota("key:k", "requests", case.limit, 0.0, is_hard=case.is_hard) for _ in range(case.edges)]
-        self.centre = SharedLimit(case.limit, -10.0)
+        self.shared = SharedLimit(case.limit, -10.0)
 
     def admit(self, edge: int, cost: int, now_s: float, *, is_away: bool) -> bool:
         quota = self.quotas[edge]
@@ -75,13 +75,13 @@ class GreenStrict:
         return self.quotas[edge].report(now_s)
 
     def answer(self, edge: int, report: LimitReport, now_s: float) -> LimitShare:
-        return self.centre.answer((str(edge), 1), report, now_s)
+        return self.shared.answer((str(edge), 1), report, now_s)
 
     def hear(self, edge: int, share: LimitShare, asked_s: float) -> None:
         self.quotas[edge].hear(share, asked_s)
 
     def restart(self, now_s: float) -> None:
-        self.centre = SharedLimit(self.case.limit, now_s)
+        self.shared = SharedLimit(self.case.limit, now_s)
 
 
 class World:

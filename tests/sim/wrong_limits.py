@@ -84,7 +84,7 @@ class ForgetsAhead(SharedLimit):
 class Ahead(GreenStrict):
     def __init__(self, case: Case) -> None:
         super().__init__(case)
-        self.centre = ForgetsAhead(case.limit, -10.0)
+        self.shared = ForgetsAhead(case.limit, -10.0)
 
 
 class NeverLapses(Quota):

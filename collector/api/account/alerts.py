@@ -213,7 +213,7 @@ class EventAnswer(msgspec.Struct, frozen=True):
     data: EventRow
 
 
-def _tell(tx: Tx, event: tables.AlertEvent) -> EventRow:
+def _describe_event(tx: Tx, event: tables.AlertEvent) -> EventRow:
     deliveries = [
         DeliveryRow(destination_id, state, attempts, status or None, problem or None)
         for destination_id, state, attempts, status, problem in tables.deliveries_of(tx, event.event_id)
@@ -222,17 +222,16 @@ def _tell(tx: Tx, event: tables.AlertEvent) -> EventRow:
 
 
 def list_events(tx: Tx, call: Call) -> EventsAnswer:
-    return EventsAnswer([_tell(tx, event) for event in tables.list_events(tx, call.account, call.query.limit)])
+    return EventsAnswer([_describe_event(tx, event) for event in tables.list_events(tx, call.account, call.query.limit)])
 
 
 def send_test(tx: Tx, call: Call) -> EventAnswer:
     """An event of type `test` to one destination; one that was disabled is tried anew."""
     destination = _own_destination(tx, call)
     tx.run("UPDATE destinations SET disabled = 0, problem = '' WHERE destination_id = ?", destination.destination_id)
-    event = tables.emit(
-        tx, call.account, "", "test", {"destination_id": destination.destination_id}, call.now_ms, destination.destination_id
-    )
-    return EventAnswer(_tell(tx, event))
+    event = tables.new_event(call.account, "", "test", {"destination_id": destination.destination_id}, call.now_ms)
+    tables.emit(tx, event, destination.destination_id)
+    return EventAnswer(_describe_event(tx, event))
 
 
 def replay(tx: Tx, call: Call) -> EventAnswer:
@@ -243,7 +242,7 @@ def replay(tx: Tx, call: Call) -> EventAnswer:
     for destination in tables.list_destinations(tx, call.account):
         if not destination.disabled:
             tables.deliver(tx, event.event_id, destination.destination_id, call.now_ms)
-    return EventAnswer(_tell(tx, event))
+    return EventAnswer(_describe_event(tx, event))
 
 
 OPERATIONS = (

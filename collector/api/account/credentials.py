@@ -63,7 +63,8 @@ def create_credential(tx: Tx, call: Call) -> NewCredential:
     body: CreateCredential = call.body
     check_account(tx, call.account)
     expires_ms = expiry_of(body.expires_at, call.now_ms)
-    text, made = roles.create_credential(tx, call.account, body.role, body.name, call.now_ms, expires_ms, call.entropy)
+    terms = roles.CredentialTerms(body.role, body.name, expires_ms)
+    text, made = roles.create_credential(tx, call.account, terms, call.now_ms, call.entropy)
     record(
         tx, call.caller.actor, "credential.create", made.credential_id, {"account": made.account, "role": made.role}, call.now_ms
     )

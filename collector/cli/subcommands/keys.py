@@ -105,10 +105,11 @@ def _note_likeness(store: Store, account: str) -> None:
 def _create_credential(arguments: argparse.Namespace, store: Store, now: int) -> int:
     if arguments.limit is not None or arguments.models:
         raise Mistake(f"a {arguments.role} key pays for nothing, so it has no limit and no models")
+    terms = roles.CredentialTerms(arguments.role, arguments.name, arguments.expires)
 
     def work(tx: Tx) -> tuple[str, Credential, bool]:
         is_new = accounts.create_account(tx, arguments.account, now)
-        text, made = roles.create_credential(tx, arguments.account, arguments.role, arguments.name, now, arguments.expires)
+        text, made = roles.create_credential(tx, arguments.account, terms, now)
         if arguments.credit:
             accounts.add_credit(tx, arguments.account, arguments.credit, "with a new key", now)
         detail = {"account": made.account, "role": made.role, "credit": credit_in(arguments.credit)}

@@ -54,7 +54,7 @@ def _day(text: str) -> int:
 
 def create_operator(arguments: argparse.Namespace, store: Store, now: int) -> int:
     def work(tx: Tx) -> tuple[str, Credential]:
-        text, made = roles.create_credential(tx, "", "operator", arguments.name, now)
+        text, made = roles.create_credential(tx, "", roles.CredentialTerms("operator", arguments.name), now)
         record(tx, operator(), "credential.create", made.credential_id, {"role": made.role, "name": made.name}, now)
         return text, made
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from collector.accounts import history
 from collector.accounts.accounts import Key, KeyTerms, Mistake, create_key, find_key, list_keys, revoke_key
 from collector.accounts.audit_log import record
-from collector.accounts.roles import Credential, Role, create_credential, list_credentials, revoke_credential
+from collector.accounts.roles import Credential, CredentialTerms, Role, create_credential, list_credentials, revoke_credential
 from collector.accounts.window import RESETS
 from collector.dashboard.access import Forbidden, read_form
 from collector.dashboard.visit import Visit
@@ -92,7 +92,7 @@ def make_key(account: str, terms: KeyTerms) -> Callable[[Tx, int], tuple[str, st
 
 def _make_credential(role: str, account: str, terms: KeyTerms) -> Callable[[Tx, int], tuple[str, str]]:
     def make(tx: Tx, now: int) -> tuple[str, str]:
-        text, made = create_credential(tx, account, ACCOUNT_ROLES[role], terms.name, now, terms.expires_ms)
+        text, made = create_credential(tx, account, CredentialTerms(ACCOUNT_ROLES[role], terms.name, terms.expires_ms), now)
         return text, made.credential_id
 
     return make

@@ -12,10 +12,10 @@ import pytest
 from collector.accounts.accounts import KeyTerms, create_account, create_key
 from collector.accounts.authorization import Grant, challenge_of, issue_code
 from collector.accounts.marks import CODE, KINDS, LINK, SESSION, ExpiringSecret
-from collector.accounts.roles import create_credential
+from collector.accounts.roles import CredentialTerms, create_credential
 from collector.app import create_app
 from collector.dashboard.access import ATTEMPTS_MAX, COOKIE
-from collector.dashboard.sessions import make_link, open_session
+from collector.dashboard.sessions import Visitor, make_link, open_session
 from collector.service import Collector
 from collector.store.contract import Tx
 from collector.store.sqlite import SqliteStore
@@ -71,7 +71,7 @@ class CountedCollector:
             if kind == LINK:
                 return make_link(tx, "acct", "read", now)
             if kind == SESSION:
-                return open_session(tx, "acct", "read", "test", "192.0.2.1", "a browser", now)[0]
+                return open_session(tx, Visitor("acct", "read", "test", "192.0.2.1", "a browser"), now)[0]
             return issue_code(tx, Grant("acct", challenge_of(VERIFIER)), now)
 
         return await self.collector.write(work)
@@ -122,7 +122,7 @@ async def test_invented_credential_costs_no_transaction(counted: CountedCollecto
 @pytest.mark.parametrize("prefix", INVENTED)
 async def test_invented_key_at_the_sign_in_page_costs_no_transaction(counted: CountedCollector, prefix: str) -> None:
     """The page is open to the world, so it looks at the mark first too: 401, and the store is not asked."""
-    real, _ = await counted.collector.write(lambda tx, now: create_credential(tx, "", "operator", "", now))
+    real, _ = await counted.collector.write(lambda tx, now: create_credential(tx, "", CredentialTerms("operator"), now))
     assert await counted.sign_in(real) == 303
     before = counted.store.calls
     for deployment in (b"", OTHER):
@@ -171,8 +171,8 @@ async def test_webhook_with_an_invented_signature_costs_no_transaction(
 async def test_every_credential_that_was_made_is_taken(counted: CountedCollector) -> None:
     """Keys and account keys bear the mark."""
     key = await counted.collector.write(lambda tx, now: create_key(tx, "acct", TERMS, now))
-    read, _ = await counted.collector.write(lambda tx, now: create_credential(tx, "acct", "read", "", now))
-    operator, _ = await counted.collector.write(lambda tx, now: create_credential(tx, "", "operator", "", now))
+    read, _ = await counted.collector.write(lambda tx, now: create_credential(tx, "acct", CredentialTerms("read"), now))
+    operator, _ = await counted.collector.write(lambda tx, now: create_credential(tx, "", CredentialTerms("operator"), now))
     assert [await counted.ask(one) for one in (key, read)] == [200, 200]
     assert await counted.ask(operator, "/api/v1/credits?account=acct") == 200
 

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import pytest
 
-from collector.accounts.roles import create_credential
+from collector.accounts.roles import CredentialTerms, create_credential
 from collector.app import create_app
 from collector.service import Collector
 from tests.collector.facts import Caller, make_caller
@@ -43,9 +43,12 @@ class Api:
         self.keys = {"inference": self.caller.key, "other inference": self.other.key}
         for account, prefix in (("acme", ""), ("other", "other ")):
             for role in ("read", "management"):
-                text, _ = await self.collector.write(lambda tx, now: create_credential(tx, account, role, "", now))  # noqa: B023
+                terms = CredentialTerms(role)
+                text, _ = await self.collector.write(lambda tx, now: create_credential(tx, account, terms, now))  # noqa: B023
                 self.keys[prefix + role] = text
-        self.keys["operator"], _ = await self.collector.write(lambda tx, now: create_credential(tx, "", "operator", "me", now))
+        self.keys["operator"], _ = await self.collector.write(
+            lambda tx, now: create_credential(tx, "", CredentialTerms("operator", "me"), now)
+        )
 
     async def ask(self, role: str, method: str, path: str, body: Any = None, **headers: str) -> Reply:
         """With the key of a role, or with none for ""; numbers come back as Decimal."""

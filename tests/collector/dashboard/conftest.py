@@ -11,7 +11,7 @@ from collector.accounts.accounts import KeyTerms
 from collector.accounts.roles import Role
 from collector.app import create_app
 from collector.dashboard.access import COOKIE
-from collector.dashboard.sessions import open_session
+from collector.dashboard.sessions import Visitor, open_session
 from collector.service import Collector
 from collector.store.sqlite import SqliteStore
 from tests.collector.facts import Clock
@@ -31,7 +31,7 @@ class Browser:
     async def sign_in(self, account: str, role: Role = "management") -> str:
         """Put a new session into the cookies; its secret."""
         secret, _ = await self.collector.write(
-            lambda tx, now: open_session(tx, account, role, "test", "192.0.2.1", "a browser", now)
+            lambda tx, now: open_session(tx, Visitor(account, role, "test", "192.0.2.1", "a browser"), now)
         )
         self.use(secret)
         return secret

@@ -11,7 +11,7 @@ import pytest
 
 from collector.accounts.accounts import KeyTerms
 from collector.dashboard.display.figures import visible
-from collector.dashboard.sessions import open_session
+from collector.dashboard.sessions import Visitor, open_session
 from tests.collector.dashboard.conftest import Browser
 from tests.collector.facts import Node, make_caller
 from usage.record import Tried
@@ -78,7 +78,7 @@ async def fill(browser: Browser, text: str) -> str:
         route=text, tried=(Tried(text, text, text, 503),), attempts=2,
     )  # fmt: skip
     assert (await node.link.ingest(node.batch([fact]))).rejected == ()
-    await collector.write(lambda tx, now: open_session(tx, "", "operator", text, text, text, now))
+    await collector.write(lambda tx, now: open_session(tx, Visitor("", "operator", text, text, text), now))
     await browser.sign_in("", "operator")
     return fact.gen_id
 

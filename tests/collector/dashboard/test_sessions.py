@@ -3,7 +3,7 @@
 import pytest
 
 from collector.accounts.accounts import Mistake
-from collector.accounts.roles import Role, create_credential, revoke_credential
+from collector.accounts.roles import CredentialTerms, Role, create_credential, revoke_credential
 from collector.dashboard.access import COOKIE
 from collector.dashboard.sessions import IDLE_MS, LIFE_MS, LINK_MS, list_sessions, make_link, use_link
 from tests.collector.dashboard.conftest import Browser
@@ -87,7 +87,7 @@ async def test_link_for_nobody_is_refused(browser: Browser) -> None:
 async def test_key_opens_a_session_of_its_role(browser: Browser, role: Role) -> None:
     """An account's, or the operator's; and a new session each time, whatever the browser had before."""
     account = "" if role == "operator" else "alice"
-    text, _ = await browser.collector.write(lambda tx, now: create_credential(tx, account, role, "mine", now))
+    text, _ = await browser.collector.write(lambda tx, now: create_credential(tx, account, CredentialTerms(role, "mine"), now))
     before = await browser.sign_in("bob")
     answer = await browser.post("/dashboard/login", {"key": f" {text} ", "next": "/dashboard/sessions"})
     assert answer.status_code == 303
@@ -99,7 +99,7 @@ async def test_key_opens_a_session_of_its_role(browser: Browser, role: Role) -> 
 
 async def test_key_that_opens_nothing_is_told_why(browser: Browser) -> None:
     """An inference key, a revoked one, a malformed one; and where the sign-in would have led stays."""
-    text, made = await browser.collector.write(lambda tx, now: create_credential(tx, "alice", "management", "", now))
+    text, made = await browser.collector.write(lambda tx, now: create_credential(tx, "alice", CredentialTerms("management"), now))
     await browser.collector.write(lambda tx, now: revoke_credential(tx, made.credential_id))
     inference = await browser.collector.create_key("alice")
     for key, told in ((inference, "An inference key does not open"), (text, "This opens nothing"), ("x", "This opens nothing")):

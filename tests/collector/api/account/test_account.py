@@ -13,7 +13,7 @@ import pytest
 
 from collector.accounts import accounts
 from collector.accounts.accounts import KeyTerms
-from collector.accounts.roles import create_credential
+from collector.accounts.roles import CredentialTerms, create_credential
 from collector.accounts.window import DAY_MS
 from collector.app import create_app
 from collector.leasing import nodes
@@ -33,7 +33,7 @@ class Api:
 
     async def reader(self, caller: Caller) -> Caller:
         """A read key of the caller's account."""
-        text, _ = await self.collector.write(lambda tx, now: create_credential(tx, caller.account, "read", "", now))
+        text, _ = await self.collector.write(lambda tx, now: create_credential(tx, caller.account, CredentialTerms("read"), now))
         return msgspec.structs.replace(caller, key=text)
 
     async def get(self, caller: Caller | None, path: str) -> Any:

@@ -14,7 +14,7 @@ import pytest
 
 from collector.accounts.roles import Role
 from collector.dashboard.access import COOKIE
-from collector.dashboard.sessions import open_session
+from collector.dashboard.sessions import Visitor, open_session
 from tests.collector.api.conftest import Api
 from tests.collector.facts import NOON_MS, Clock, Node, available_nano
 from tests.http_server import HttpHandler, serving
@@ -144,7 +144,8 @@ async def test_credit_is_bought_from_the_dashboard(api: Api, stripe: Stripe) -> 
     """The owner's form leads to Stripe's page by a link; what is wrong is said; nothing is credited by coming back."""
 
     async def ask(method: str, role: Role, fields: dict[str, str] | None = None, query: str = "") -> httpx.Response:
-        secret, _ = await api.collector.write(lambda tx, now: open_session(tx, "acme", role, "test", "192.0.2.1", "", now))
+        visitor = Visitor("acme", role, "test", "192.0.2.1", "")
+        secret, _ = await api.collector.write(lambda tx, now: open_session(tx, visitor, now))
         headers = {"cookie": f"{COOKIE}={secret}", "sec-fetch-site": "same-origin"}
         return await api.http.request(method, f"/dashboard/credit{query}", headers=headers, data=fields)
 

@@ -21,7 +21,7 @@ import pytest
 from collector.api.usage.csv_cells import write_csv
 from collector.api.usage.exports import FOCUS_COLUMNS
 from collector.dashboard.access import COOKIE
-from collector.dashboard.sessions import open_session
+from collector.dashboard.sessions import Visitor, open_session
 from tests.collector.api.conftest import Api
 from tests.collector.facts import NOON_MS, Caller, Node, at_time, make_caller
 from usage.protocol import Batch
@@ -151,7 +151,8 @@ async def _costs(api: Api, named: str, tz: str) -> dict[str, Decimal]:
 
 async def _drawn(api: Api, named: str, tz: str) -> tuple[Decimal, dict[str, Decimal]]:
     """The dashboard's page: spend in all, and the local days of the table behind its chart on which anything was spent."""
-    secret, _ = await api.collector.write(lambda tx, now: open_session(tx, "", "operator", "test", "192.0.2.1", "a browser", now))
+    visitor = Visitor("", "operator", "test", "192.0.2.1", "a browser")
+    secret, _ = await api.collector.write(lambda tx, now: open_session(tx, visitor, now))
     path = f"/dashboard/usage?period=quarter&{named}&tz={tz}"
     page = (await api.http.get(path, headers={"cookie": f"{COOKIE}={secret}"})).text
     (total,) = re.findall(r'id="total-cost" title="\$([0-9.]+)"', page)
