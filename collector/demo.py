@@ -3,7 +3,6 @@
 from collector.accounts.accounts import KeyTerms, add_credit, create_key
 from collector.accounts.audit_log import Actor, record
 from collector.store.contract import Tx
-from usage.key import masked
 from usage.pricing import dollars
 
 DEMO_ACCOUNT = "demo"
@@ -15,7 +14,7 @@ def make_demo(tx: Tx, now: int) -> str | None:
     if tx.row("SELECT account FROM accounts LIMIT 1") is not None:
         return None
     add_credit(tx, DEMO_ACCOUNT, DEMO_CREDIT_NANO, "the demo's first credit", now)
-    key = create_key(tx, DEMO_ACCOUNT, KeyTerms(name="demo"), now)
+    text, key = create_key(tx, DEMO_ACCOUNT, KeyTerms(name="demo"), now)
     actor = Actor("collector", "first start")
-    record(tx, actor, "account.create", DEMO_ACCOUNT, {"credit": dollars(DEMO_CREDIT_NANO), "key": masked(key)}, now)
-    return key
+    record(tx, actor, "account.create", DEMO_ACCOUNT, {"credit": dollars(DEMO_CREDIT_NANO), "key": key.label}, now)
+    return text

@@ -10,7 +10,7 @@ from collector.leasing.nodes import stranded
 from collector.ledger.ledger import TERMS
 from collector.service import Collector
 from collector.sinks.outbox import backlogs
-from collector.store.contract import Tx
+from collector.store.contract import Tx, placeholders
 from usage.pricing import dollars
 
 Kind = Literal["counter", "gauge"]
@@ -73,9 +73,8 @@ async def _of_sinks(collector: Collector) -> dict[str, Values]:
 
 
 def _terms_nano(tx: Tx) -> dict[str, int]:
-    named = ", ".join("?" * len(TERMS))
-    sql = f"SELECT debit, CAST(SUM(amount_nano) AS BIGINT) FROM postings WHERE debit IN ({named}) GROUP BY debit"
-    return dict(tx.rows(sql, *TERMS))
+    named = f"debit IN ({placeholders(len(TERMS))})"
+    return dict(tx.rows(f"SELECT debit, CAST(SUM(amount_nano) AS BIGINT) FROM postings WHERE {named} GROUP BY debit", *TERMS))
 
 
 def _postings(tx: Tx) -> int:

@@ -208,7 +208,7 @@ class Collector:
         return await self.write(lambda tx, now: accounts.create_account(tx, account, now))
 
     async def create_key(self, account: str, terms: KeyTerms | None = None) -> str:
-        return await self.write(lambda tx, now: accounts.create_key(tx, account, terms or KeyTerms(), now))
+        return await self.write(lambda tx, now: accounts.create_key(tx, account, terms or KeyTerms(), now)[0])
 
     async def add_credit(self, account: str, amount_nano: int, ref: str = "") -> None:
         await self.write(lambda tx, now: accounts.add_credit(tx, account, amount_nano, ref, now))

@@ -163,8 +163,8 @@ def check_limits(terms: LimitTerms) -> None:
         raise Mistake(problem)
 
 
-def create_key(tx: Tx, account: str, terms: KeyTerms, now_ms: int, entropy: bytes = b"") -> str:
-    """Mint a key for an account that exists or is made now; the key, which nobody can read again.
+def create_key(tx: Tx, account: str, terms: KeyTerms, now_ms: int, entropy: bytes = b"") -> tuple[str, Key]:
+    """A key for an account that exists or is made now: (what is shown once, what is kept). Mistake: no key has such terms.
 
     `entropy` makes it a certain one.
     """
@@ -172,15 +172,16 @@ def create_key(tx: Tx, account: str, terms: KeyTerms, now_ms: int, entropy: byte
     create_account(tx, account, now_ms)
     deployment = bytes.fromhex(deployment_secret(tx))
     while True:
-        key, key_id = mint(entropy or os.urandom(ENTROPY_BYTES), deployment)
+        text, key_id = mint(entropy or os.urandom(ENTROPY_BYTES), deployment)
         entropy = b""
+        key_digest = digest(text.encode())
         made = tx.run(
             f"INSERT INTO keys ({KEY_COLUMNS}, version, marked)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, NULL, 0, ?, ?, 0, 1) ON CONFLICT DO NOTHING",
-            digest(key.encode()),
+            key_digest,
             key_id,
             account,
-            masked(key),
+            masked(text),
             terms.name,
             ",".join(terms.models),
             terms.limit_nano,
@@ -190,8 +191,8 @@ def create_key(tx: Tx, account: str, terms: KeyTerms, now_ms: int, entropy: byte
             limits_text(terms.limits),
             limits_text(account_limits(tx, account)),
         )
-        if made:
-            return key
+        if made and (key := find_key(tx, key_digest)) is not None:
+            return text, key
 
 
 def deployment_secret(tx: Tx) -> str:

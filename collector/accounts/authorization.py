@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from collector.accounts.accounts import KeyTerms, Mistake, check_terms, create_key
+from collector.accounts.accounts import Key, KeyTerms, Mistake, check_terms, create_key
 from collector.accounts.marks import CODE, make_secret
 from collector.store.contract import Tx
 
@@ -67,8 +67,8 @@ def issue_code(tx: Tx, grant: Grant, now_ms: int) -> str:
     return code
 
 
-def redeem_code(tx: Tx, code: str, verifier: str, now_ms: int) -> tuple[str, str] | None:
-    """(key, account) for a code and the verifier of its challenge; None when they are not right.
+def redeem_code(tx: Tx, code: str, verifier: str, now_ms: int) -> tuple[str, Key] | None:
+    """What `create_key` gives, for a code and the verifier of its challenge; None when they are not right.
 
     Either way the code is used up.
     """
@@ -82,7 +82,7 @@ def redeem_code(tx: Tx, code: str, verifier: str, now_ms: int) -> tuple[str, str
     account, challenge, name, limit_nano, limit_reset, key_expires_ms, expires_ms = row
     if now_ms >= expires_ms or _VERIFIER(verifier) is None or not hmac.compare_digest(challenge_of(verifier), challenge):
         return None
-    return create_key(tx, account, KeyTerms(name, (), limit_nano, limit_reset, key_expires_ms), now_ms), account
+    return create_key(tx, account, KeyTerms(name, (), limit_nano, limit_reset, key_expires_ms), now_ms)
 
 
 def challenge_of(verifier: str) -> str:

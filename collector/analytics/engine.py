@@ -13,7 +13,7 @@ from itertools import pairwise
 from collector.analytics.calendar import PERIODS, QUARTER_MAX, UnknownZone, bounds, zone
 from collector.analytics.query import DIMENSIONS, Query, QueryProblem, QueryRow, Result, Sums
 from collector.ingest.rollups import QUARTER_MS, QUARTERS_PER_DAY
-from collector.store.contract import MEASURES, Row, Tx, marks
+from collector.store.contract import MEASURES, Row, Tx, placeholders
 
 PERIODS_MAX = 10_000
 LINES_MAX = 200_000
@@ -91,7 +91,7 @@ def _where(query: Query) -> tuple[str, list[object]]:
     if query.account is not None:
         text, params = " AND t.account = ?", [query.account]
     for column, values in query.filters:
-        text += f" AND t.{column} IN ({marks(len(values))})"
+        text += f" AND t.{column} IN ({placeholders(len(values))})"
         params += values
     return text, params
 

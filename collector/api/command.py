@@ -22,6 +22,7 @@ from collector.cli.account_commands import account_commands
 from collector.cli.execution import UNCONFIRMED, apply
 from collector.cli.printing import Console, console
 from collector.refusal_log import log_refusal
+from collector.request_body import read_body
 from collector.service import Collector
 from collector.store.opening import name_of_store
 from usage.decoding import UNREADABLE
@@ -115,13 +116,11 @@ async def _operator(collector: Collector, request: Request) -> ApiCaller:
 
 
 async def _read(request: Request) -> Command:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise ApiError(413, f"a command has at most {BODY_BYTES_MAX} bytes", "request_too_large")
+    body = await read_body(request, BODY_BYTES_MAX)
+    if body is None:
+        raise ApiError(413, f"a command has at most {BODY_BYTES_MAX} bytes", "request_too_large")
     try:
-        command = msgspec.json.decode(bytes(body), type=Command)
+        command = msgspec.json.decode(body, type=Command)
         if not any("\0" in word for word in command.arguments):
             return command
         raise ValueError("a NUL is in no argument")

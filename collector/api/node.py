@@ -18,6 +18,7 @@ from collector.leasing import enrolment
 from collector.leasing.nodes import PREFIX, TOKEN_CHARS, node_of_token
 from collector.message_checks import check_owner
 from collector.refusal_log import log_refusal
+from collector.request_body import read_body
 from collector.service import Collector
 from usage.decoding import UNREADABLE, reason_of
 from usage.limit import LimitReport
@@ -147,19 +148,17 @@ def _token(request: Request) -> str:
 
 async def _read_body(request: Request) -> bytes:
     """The body, decompressed; Refused as soon as it is known to be too large, or has not come in BODY_S_MAX."""
-    body = bytearray()
     try:
         async with asyncio.timeout(BODY_S_MAX):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > BODY_BYTES_MAX:
-                    raise _too_large()
+            body = await read_body(request, BODY_BYTES_MAX)
     except TimeoutError:
         raise Refused("invalid", f"the message has not come in {BODY_S_MAX:.0f} seconds") from None
+    if body is None:
+        raise _too_large()
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in CODINGS:
         raise Refused("invalid", f"content-encoding is {' or '.join(CODINGS)}, not {encoding[:40]!r}")
-    return inflate(bytes(body)) if encoding == GZIP else bytes(body)
+    return inflate(body) if encoding == GZIP else body
 
 
 def inflate(body: bytes) -> bytes:

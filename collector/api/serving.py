@@ -23,6 +23,7 @@ from collector.api.operation import Call, DeferredAnswer, NoMembers, Operation, 
 from collector.api.problem import ApiError
 from collector.api.shapes import encode
 from collector.refusal_log import log_refusal
+from collector.request_body import read_body
 from collector.same_origin import is_same_origin
 from collector.service import Collector
 from collector.store.contract import Tx
@@ -148,12 +149,10 @@ def _respond(request: Request, status: int, answer: Any) -> Response:
 
 
 async def _read_body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise ApiError(413, f"a body has at most {BODY_BYTES_MAX} bytes", "too_large")
-    return bytes(body)
+    body = await read_body(request, BODY_BYTES_MAX)
+    if body is None:
+        raise ApiError(413, f"a body has at most {BODY_BYTES_MAX} bytes", "too_large")
+    return body
 
 
 def decode_query(kind: type[msgspec.Struct], request: Request) -> Any:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import Response
 
+from collector.request_body import read_body
 from collector.same_origin import is_same_origin
 
 COOKIE = "__Host-tollway"
@@ -61,11 +62,9 @@ async def read_form(request: Request) -> dict[str, str]:
     """The fields of an urlencoded form, the first of each name; Forbidden when it is none or too large."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         raise Forbidden("a form is expected", 415)
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > FORM_BYTES_MAX:
-            raise Forbidden("the form is too large", 413)
+    body = await read_body(request, FORM_BYTES_MAX)
+    if body is None:
+        raise Forbidden("the form is too large", 413)
     try:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX, errors="strict")
     except ValueError:

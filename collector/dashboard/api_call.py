@@ -1,11 +1,19 @@
 """The API's own operations, called by a page with its session as the caller: so both say, check and record the same."""
 
+from decimal import Decimal
 from typing import Any
 
 from collector.accounts.roles import Credential
 from collector.api.caller import ApiCaller
 from collector.api.operation import Call
 from collector.dashboard.visit import Visit
+from usage.pricing import nano_from_dollars
+
+
+def amount_of(text: str) -> Decimal:
+    """An amount of dollars from a form, as a body of the API has it; ValueError for what is no plain decimal."""
+    nano_from_dollars(text)
+    return Decimal(text)
 
 
 def call_of(visit: Visit, now_ms: int, body: Any = None, query: Any = None, **path: str) -> Call:

@@ -22,7 +22,7 @@ from collector.ledger.bookkeeping import lock_accounts, open_lease, post
 from collector.ledger.fingerprint import add_fingerprint, fingerprint
 from collector.ledger.ledger import AVAILABLE, LeaseKey, Posting, charge_late, settle
 from collector.sinks.outbox import enqueue, skip
-from collector.store.contract import RECORD_COLUMNS, Row, Tx, marks
+from collector.store.contract import RECORD_COLUMNS, Row, Tx, placeholders
 from usage.lease import leased_part
 from usage.protocol import RECORDS_MAX, Ack, Acquire, Balance, Batch, Granted, Refused, Rejected
 from usage.record import RECORD_BYTES_MAX, UsageRecord, fitted
@@ -115,7 +115,7 @@ def _load_keys(tx: Tx, records: Iterable[UsageRecord]) -> dict[str, Key]:
     keys: dict[str, Key] = {}
     for start in range(0, len(ids), 500):
         part = ids[start : start + 500]
-        for row in tx.rows(f"SELECT {KEY_COLUMNS} FROM keys WHERE key_id IN ({marks(len(part))})", *part):
+        for row in tx.rows(f"SELECT {KEY_COLUMNS} FROM keys WHERE key_id IN ({placeholders(len(part))})", *part):
             key = key_from(row)
             keys[key.key_id] = key
     return keys
@@ -170,7 +170,9 @@ def _note_repeats(tx: Tx, known: list[UsageRecord]) -> None:
     home: dict[str, Row] = {}
     for start in range(0, len(ids), 500):
         part = ids[start : start + 500]
-        for gen_id, *at in tx.rows(f"SELECT gen_id, node, epoch, seq FROM records WHERE gen_id IN ({marks(len(part))})", *part):
+        for gen_id, *at in tx.rows(
+            f"SELECT gen_id, node, epoch, seq FROM records WHERE gen_id IN ({placeholders(len(part))})", *part
+        ):
             home[gen_id] = tuple(at)
     moved = [(r.node, r.epoch, r.seq, r.gen_id) for r in known if home[r.gen_id] != (r.node, r.epoch, r.seq)]
     if moved:

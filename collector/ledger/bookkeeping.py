@@ -7,7 +7,7 @@ Rule: whoever posts has locked the accounts with `lock_accounts` first, by name,
 from collections.abc import Iterable, Iterator
 
 from collector.ledger.ledger import AccountRow, LeaseKey, LeaseRow, Posting, rebuild
-from collector.store.contract import Tx, marks
+from collector.store.contract import Tx, placeholders
 
 
 def lock_accounts(tx: Tx, names: Iterable[str]) -> dict[str, int]:
@@ -16,7 +16,7 @@ def lock_accounts(tx: Tx, names: Iterable[str]) -> dict[str, int]:
     if not wanted:
         return {}
     rows = tx.rows(
-        f"SELECT account, available_nano FROM accounts WHERE account IN ({marks(len(wanted))}) ORDER BY account" + tx.lock,
+        f"SELECT account, available_nano FROM accounts WHERE account IN ({placeholders(len(wanted))}) ORDER BY account" + tx.lock,
         *wanted,
     )
     return dict(rows)

@@ -117,6 +117,6 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-def marks(count: int) -> str:
+def placeholders(count: int) -> str:
     """`?, ?, ?` for a list of parameters."""
     return ", ".join("?" * count)

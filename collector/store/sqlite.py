@@ -15,12 +15,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from collector.store.contract import MEASURES, RECORD_COLUMNS, SUM_KEYS, Row, StoreDamaged, StoreUnavailable, T, add_up, marks
+from collector.store.contract import (
+    MEASURES,
+    RECORD_COLUMNS,
+    SUM_KEYS,
+    Row,
+    StoreDamaged,
+    StoreUnavailable,
+    T,
+    add_up,
+    placeholders,
+)
 from collector.store.schema import VERSION, migrate
 
 BUSY_S = 10.0
 _INSERT = f"INSERT INTO records ({', '.join(name for name, _ in RECORD_COLUMNS)}) VALUES "
-_ROW = f"({marks(len(RECORD_COLUMNS))})"
+_ROW = f"({placeholders(len(RECORD_COLUMNS))})"
 _ROWS_MAX = 999 // len(RECORD_COLUMNS)
 """999 parameters are what every SQLite takes. With more, each size of the statement would be kept prepared, at a megabyte."""
 _IDS_MAX = 500
@@ -61,7 +71,9 @@ class _SqliteTx:
         ids = list(fresh)
         for start in range(0, len(ids), _IDS_MAX):
             part = ids[start : start + _IDS_MAX]
-            for (known,) in self._connection.execute(f"SELECT gen_id FROM records WHERE gen_id IN ({marks(len(part))})", part):
+            for (known,) in self._connection.execute(
+                f"SELECT gen_id FROM records WHERE gen_id IN ({placeholders(len(part))})", part
+            ):
                 del fresh[known]
         # Python lets go of the interpreter for each row of an executemany, and has to win it back from a busy event loop each
         # time: a fifth of a request's price where the collector is embedded.
@@ -76,7 +88,7 @@ class _SqliteTx:
         rows_max = 999 // len(rows[0]) if rows else 1
         for start in range(0, len(rows), rows_max):
             some = rows[start : start + rows_max]
-            row = f"({marks(len(some[0]))})"
+            row = f"({placeholders(len(some[0]))})"
             self._connection.execute(insert + ", ".join([row] * len(some)) + add, list(chain.from_iterable(some)))
 
     def freeze_records(self, before: str) -> None:

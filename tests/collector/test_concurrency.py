@@ -38,7 +38,7 @@ def stores(postgres_url: str) -> Iterator[list[PostgresStore]]:
 def set_up(store: Store, credit_nano: int) -> Caller:
     def work(tx: Any) -> Caller:
         accounts.add_credit(tx, "acme", credit_nano, "", NOON_MS)
-        key = accounts.create_key(tx, "acme", KeyTerms(), NOON_MS)
+        key = accounts.create_key(tx, "acme", KeyTerms(), NOON_MS)[0]
         made = accounts.find_key(tx, digest(key.encode()))
         assert made is not None
         return Caller(key, made.digest, made.key_id, "acme", made.purse)
@@ -175,7 +175,7 @@ def renew_for(stores: Sequence[PostgresStore], seconds: float, nodes: int, purse
 def set_up_account(store: Store, account: str) -> Caller:
     def work(tx: Any) -> Caller:
         accounts.add_credit(tx, account, 10**12, "", NOON_MS)
-        key = accounts.create_key(tx, account, KeyTerms(), NOON_MS)
+        key = accounts.create_key(tx, account, KeyTerms(), NOON_MS)[0]
         made = accounts.find_key(tx, digest(key.encode()))
         assert made is not None
         return Caller(key, made.digest, made.key_id, account, made.purse)

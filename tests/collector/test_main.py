@@ -81,7 +81,7 @@ def test_collector_killed_between_batches_loses_and_doubles_nothing(process: Pro
     store = SqliteStore.open(tmp_path / "collector.db")
     token = store.write(lambda tx: nodes.create_token(tx, "fra-1", NOON_MS))
     store.write(lambda tx: accounts.add_credit(tx, "acme", 10**9, "", NOON_MS))
-    key = store.write(lambda tx: accounts.create_key(tx, "acme", KeyTerms(), NOON_MS))
+    key = store.write(lambda tx: accounts.create_key(tx, "acme", KeyTerms(), NOON_MS)[0])
     (made,) = store.read(lambda tx: accounts.list_keys(tx, "acme"))
     caller = Caller(key, digest(key.encode()), made.key_id, "acme", "acme")
     process.http.headers["authorization"] = f"Bearer {token}"

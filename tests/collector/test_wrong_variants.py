@@ -48,7 +48,7 @@ class World:
 
     def _make_caller(self, tx: Any) -> Caller:
         accounts.add_credit(tx, "acme", 400_000, "", NOON_MS)
-        key = accounts.create_key(tx, "acme", KeyTerms(), NOON_MS)
+        key = accounts.create_key(tx, "acme", KeyTerms(), NOON_MS)[0]
         made = accounts.find_key(tx, digest(key.encode()))
         assert made is not None
         return Caller(key, made.digest, made.key_id, "acme", made.purse)

@@ -16,7 +16,6 @@ from collector.api.problem import ApiError
 from collector.api.shapes import Dollars, expiry_of, nano_of, timestamp
 from collector.service import Collector
 from collector.store.contract import Tx
-from usage.key import masked
 
 Text = Annotated[str, msgspec.Meta(max_length=2_000)]
 Label = Annotated[str, msgspec.Meta(max_length=200)]
@@ -81,10 +80,10 @@ def exchange(tx: Tx, call: Call) -> Exchanged | ApiError:
     if found is None:
         # Returned, not raised: what used the code up has to be kept.
         return _invalid()
-    key, account = found
-    detail = {"account": account, "label": masked(key)}
-    record(tx, Actor("application", call.caller.origin), "key.create", account, detail, call.now_ms)
-    return Exchanged(key, account)
+    text, key = found
+    detail = {"account": key.account, "label": key.label}
+    record(tx, Actor("application", call.caller.origin), "key.create", key.key_id, detail, call.now_ms)
+    return Exchanged(text, key.account)
 
 
 async def _check(collector: Collector, request: Request, raw: bytes) -> None:

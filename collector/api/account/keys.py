@@ -159,9 +159,7 @@ def create(tx: Tx, call: Call) -> NewKey:
     limit_nano = None if body.limit is None else nano_of(body.limit, "limit")
     limits = limits_of(body.rate_limits)
     terms = KeyTerms(body.name, tuple(body.models), limit_nano, body.limit_reset or "none", expires_ms, limits)
-    text = create_key(tx, call.account, terms, call.now_ms, call.entropy)
-    key = find_key(tx, digest(text.encode()))
-    assert key is not None
+    text, key = create_key(tx, call.account, terms, call.now_ms, call.entropy)
     detail = {"account": key.account, "name": key.name, "limit": _said(key.limit_nano), "limit_reset": key.limit_reset}
     if key.limits != NO_LIMITS:
         detail["rate_limits"] = limits_text(key.limits)

@@ -23,7 +23,6 @@ from collector.cli.printing import credit_in, json_text, note, operator, say, sh
 from collector.cli.subcommands.limits import limit_arguments, terms_of
 from collector.leasing.policy_report import policy_of_account, policy_of_key
 from collector.store.contract import Store, Tx
-from usage.key import digest
 from usage.pricing import dollars
 
 UNCHANGED = object()
@@ -81,11 +80,9 @@ def create_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
 
     def work(tx: Tx) -> tuple[str, Key, bool]:
         is_new = accounts.create_account(tx, arguments.account, now)
-        text = accounts.create_key(tx, arguments.account, terms, now)
+        text, made = accounts.create_key(tx, arguments.account, terms, now)
         if arguments.credit:
             accounts.add_credit(tx, arguments.account, arguments.credit, "with a new key", now)
-        made = accounts.find_key(tx, digest(text.encode()))
-        assert made is not None
         _record(tx, "key.create", made, now, credit=credit_in(arguments.credit))
         return text, made, is_new
 
@@ -247,9 +244,7 @@ def rotate_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
         if not old.is_usable(now):
             raise Mistake(f"{old.label} is revoked or has expired: make a new key instead")
         terms = KeyTerms(old.name, old.models, old.limit_nano, old.limit_reset, old.expires_ms, old.limits)
-        text = accounts.create_key(tx, old.account, terms, now)
-        made = accounts.find_key(tx, digest(text.encode()))
-        assert made is not None
+        text, made = accounts.create_key(tx, old.account, terms, now)
         if arguments.keep:
             ends_ms = now + arguments.keep
             old = msgspec.structs.replace(old, expires_ms=min(ends_ms, old.expires_ms or ends_ms))

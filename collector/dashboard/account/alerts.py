@@ -4,7 +4,6 @@ Strategy: what changes something is the API's own operation, called with this se
 """
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -17,10 +16,9 @@ from collector.api.account import alerts as api
 from collector.api.operation import Call
 from collector.api.problem import ApiError
 from collector.dashboard.access import Forbidden, read_form
-from collector.dashboard.api_call import call_of
+from collector.dashboard.api_call import amount_of, call_of
 from collector.dashboard.visit import Visit
 from collector.store.contract import Row, Tx
-from usage.pricing import nano_from_dollars
 
 EVENTS_SHOWN = 30
 KEYS_OFFERED = 200
@@ -71,7 +69,7 @@ async def change(visit: Visit) -> Response:
 
 
 def _add_balance(tx: Tx, visit: Visit, fields: dict[str, str], now: int) -> Any:
-    return api.add_alert(tx, call_of(visit, now, api.NewAlert("balance", threshold=_amount(fields.get("threshold", "")))))
+    return api.add_alert(tx, call_of(visit, now, api.NewAlert("balance", threshold=amount_of(fields.get("threshold", "")))))
 
 
 def _add_share(tx: Tx, visit: Visit, fields: dict[str, str], now: int) -> Any:
@@ -96,11 +94,6 @@ def _of_id(operation: Callable[[Tx, Call], Any]) -> Action:
         return operation(tx, call_of(visit, now, id=fields.get("id", "")))
 
     return act
-
-
-def _amount(text: str) -> Decimal:
-    nano_from_dollars(text)  # a plain decimal, and nothing else that Decimal takes
-    return Decimal(text)
 
 
 ACTIONS: dict[str, Action] = {

@@ -6,7 +6,6 @@ Months are those of UTC, as in the statement and the ledger.
 
 import asyncio
 import datetime
-from decimal import Decimal
 
 import msgspec
 from starlette.responses import Response
@@ -20,12 +19,11 @@ from collector.api.operation import PlainAnswer
 from collector.api.problem import ApiError
 from collector.api.usage.exports import Range
 from collector.dashboard.access import read_form
-from collector.dashboard.api_call import call_of
+from collector.dashboard.api_call import amount_of, call_of
 from collector.dashboard.display.spans import DAY_MS
 from collector.dashboard.page import file_of
 from collector.dashboard.visit import Visit
 from collector.store.contract import Tx
-from usage.pricing import nano_from_dollars
 
 YEARS = 10
 PAYMENTS_SHOWN = 100
@@ -84,8 +82,7 @@ async def buy(visit: Visit) -> Response:
     """Open a page at Stripe for the amount, as over the API, and lead there by a link: a form of ours leads to no other site."""
     amount = (await read_form(visit.request)).get("amount", "")
     try:
-        nano_from_dollars(amount)  # a plain decimal, and nothing else that Decimal takes
-        call = call_of(visit, visit.now_ms, Checkout(Decimal(amount)))
+        call = call_of(visit, visit.now_ms, Checkout(amount_of(amount)))
         opened = await visit.read(lambda tx, now: check_out(tx, call))
         page: CheckoutAnswer = await asyncio.to_thread(opened.ask)
     except (ApiError, ValueError) as problem:

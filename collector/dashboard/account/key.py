@@ -20,13 +20,12 @@ from collector.api.problem import ApiError
 from collector.dashboard.access import Forbidden, read_form
 from collector.dashboard.account.keys import NAME_CHARS_MAX, models_of
 from collector.dashboard.account.usage import METRICS, draw, lay_out, query_of
-from collector.dashboard.api_call import call_of
+from collector.dashboard.api_call import amount_of, call_of
 from collector.dashboard.display.figures import visible
 from collector.dashboard.display.spans import span_of
 from collector.dashboard.visit import Visit
 from collector.store.contract import Tx
 from usage.limit import LIMIT_MAX
-from usage.pricing import nano_from_dollars
 
 RATES = (
     ("requests_per_minute", "Requests per minute"),
@@ -104,11 +103,9 @@ def changes_of(fields: dict[str, str], key: Key) -> api.UpdateKey:
     models = key.models if fields.get("models", "") == _sent_back(", ".join(key.models)) else models_of(fields)
     if name != key.name and len(name) > NAME_CHARS_MAX:
         raise ValueError(f"a key's name has at most {NAME_CHARS_MAX} characters")
-    if limit:
-        nano_from_dollars(limit)  # a plain decimal, and nothing else that Decimal takes
     changed: dict[str, Any] = {
         "name": name,
-        "limit": Decimal(limit) if limit else None,
+        "limit": amount_of(limit) if limit else None,
         "limit_reset": None if reset == "none" else reset,
         "models": list(models),
         "rate_limits": msgspec.structs.replace(key.limits, **{name: _whole(fields.get(name, ""), said) for name, said in RATES}),

@@ -1,24 +1,21 @@
 """The keys of an account: see them, make one, limit it, revoke it."""
 
-from collections.abc import Callable
 from typing import Any
 
 from starlette.responses import Response
 
 from collector.accounts import history
-from collector.accounts.accounts import Key, KeyTerms, Mistake, create_key, find_key, list_keys, revoke_key
+from collector.accounts.accounts import Key, KeyTerms, Mistake, create_key, list_keys, revoke_key
 from collector.accounts.audit_log import record
 from collector.accounts.roles import Credential, CredentialTerms, Role, create_credential, list_credentials, revoke_credential
-from collector.accounts.window import RESETS
+from collector.accounts.window import DAY_MS, RESETS
 from collector.dashboard.access import Forbidden, read_form
 from collector.dashboard.visit import Visit
 from collector.store.contract import Tx
-from usage.key import digest
 from usage.pricing import dollars, nano_from_dollars
 
 NAME_CHARS_MAX = 80
 KEYS_SHOWN = 50
-DAY_MS = 86_400_000
 LIFES = {"": 0, "1": 1, "7": 7, "30": 30, "90": 90, "365": 365}
 """How long a new key may live, in days; 0 for ever."""
 
@@ -64,38 +61,23 @@ async def create(visit: Visit) -> Response:
     fields, account = await read_form(visit.request), visit.account
     try:
         terms, role = terms_of(fields, visit.now_ms), fields.get("role", "inference")
-        make = _make_credential(role, account, terms) if role in ACCOUNT_ROLES else make_key(account, terms)
 
         def work(tx: Tx, now: int) -> str:
-            text, made_id = make(tx, now)
+            if role in ACCOUNT_ROLES:
+                granted = CredentialTerms(ACCOUNT_ROLES[role], terms.name, terms.expires_ms)
+                text, credential = create_credential(tx, account, granted, now)
+                detail = {"account": account, "role": role, "name": terms.name}
+                record(tx, visit.actor(), "credential.create", credential.credential_id, detail, now)
+                return text
+            text, key = create_key(tx, account, terms, now)
             limit = "" if terms.limit_nano is None else dollars(terms.limit_nano)
-            detail = {"account": account, "name": terms.name, "role": role, "limit": limit, "reset": terms.limit_reset}
-            record(tx, visit.actor(), "key.create", made_id, detail, now)
+            detail = {"account": account, "name": terms.name, "limit": limit, "limit_reset": terms.limit_reset}
+            record(tx, visit.actor(), "key.create", key.key_id, detail, now)
             return text
 
         return await show(visit, made=await visit.write(work))
     except (Mistake, ValueError) as problem:
         return await show(visit, problem=str(problem))
-
-
-def make_key(account: str, terms: KeyTerms) -> Callable[[Tx, int], tuple[str, str]]:
-    """What makes an inference key: (the key, its id) in a transaction."""
-
-    def make(tx: Tx, now: int) -> tuple[str, str]:
-        text = create_key(tx, account, terms, now)
-        made = find_key(tx, digest(text.encode()))
-        assert made is not None
-        return text, made.key_id
-
-    return make
-
-
-def _make_credential(role: str, account: str, terms: KeyTerms) -> Callable[[Tx, int], tuple[str, str]]:
-    def make(tx: Tx, now: int) -> tuple[str, str]:
-        text, made = create_credential(tx, account, CredentialTerms(ACCOUNT_ROLES[role], terms.name, terms.expires_ms), now)
-        return text, made.credential_id
-
-    return make
 
 
 def terms_of(fields: dict[str, str], now_ms: int) -> KeyTerms:
@@ -124,12 +106,12 @@ async def revoke(visit: Visit) -> Response:
 
     def work(tx: Tx, now: int) -> None:
         if any(each.credential_id == key_id for each in list_credentials(tx, account)):
-            label = revoke_credential(tx, key_id, account).label
+            action, label = "credential.revoke", revoke_credential(tx, key_id, account).label
         elif any(key.key_id == key_id for key in list_keys(tx, account)):
-            label = revoke_key(tx, key_id).label
+            action, label = "key.revoke", revoke_key(tx, key_id).label
         else:
             raise Forbidden("there is no such key in this account", 404)
-        record(tx, visit.actor(), "key.revoke", key_id, {"account": account, "label": label}, now)
+        record(tx, visit.actor(), action, key_id, {"account": account, "label": label}, now)
 
     await visit.write(work)
     return visit.go("/dashboard/keys")

@@ -7,9 +7,8 @@ money, is made when it is asked for, and is kept in the page's memory only.
 import msgspec
 from starlette.responses import Response
 
-from collector.accounts.accounts import KeyTerms
+from collector.accounts.accounts import KeyTerms, create_key
 from collector.accounts.audit_log import record
-from collector.dashboard.account.keys import make_key
 from collector.dashboard.page import HEADERS
 from collector.dashboard.visit import Visit
 from collector.store.contract import Tx
@@ -28,12 +27,10 @@ async def give_key(visit: Visit) -> Response:
     account = visit.account
     terms = KeyTerms("playground", limit_nano=KEY_LIMIT_NANO, expires_ms=visit.now_ms + KEY_LIFE_MS)
 
-    make = make_key(account, terms)
-
     def work(tx: Tx, now: int) -> str:
-        key, key_id = make(tx, now)
-        record(tx, visit.actor(), "key.create", key_id, {"account": account, "name": terms.name}, now)
-        return key
+        text, key = create_key(tx, account, terms, now)
+        record(tx, visit.actor(), "key.create", key.key_id, {"account": account, "name": terms.name}, now)
+        return text
 
     key = await visit.write(work)
     body = msgspec.json.encode({"key": key, "expires_ms": terms.expires_ms})

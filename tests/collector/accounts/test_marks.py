@@ -110,7 +110,7 @@ async def counted(tmp_path: Path) -> AsyncIterator[CountedCollector]:
 )
 async def test_invented_credential_costs_no_transaction(counted: CountedCollector, prefix: str, method: str, path: str) -> None:
     """By its prefix whatever it is, with a right checksum and no mark, or another one's: 401 without a look at the store."""
-    real = await counted.collector.write(lambda tx, now: create_key(tx, "acct", TERMS, now))
+    real = await counted.collector.write(lambda tx, now: create_key(tx, "acct", TERMS, now)[0])
     assert await counted.ask(real) == 200
     before = counted.store.calls
     for deployment in (b"", OTHER):
@@ -170,7 +170,7 @@ async def test_webhook_with_an_invented_signature_costs_no_transaction(
 
 async def test_every_credential_that_was_made_is_taken(counted: CountedCollector) -> None:
     """Keys and account keys bear the mark."""
-    key = await counted.collector.write(lambda tx, now: create_key(tx, "acct", TERMS, now))
+    key = await counted.collector.write(lambda tx, now: create_key(tx, "acct", TERMS, now)[0])
     read, _ = await counted.collector.write(lambda tx, now: create_credential(tx, "acct", CredentialTerms("read"), now))
     operator, _ = await counted.collector.write(lambda tx, now: create_credential(tx, "", CredentialTerms("operator"), now))
     assert [await counted.ask(one) for one in (key, read)] == [200, 200]

@@ -11,7 +11,7 @@ from collector.ingest.rollups import QUARTER_MS, by_day, measures_of, sum_up
 from collector.ledger.audit import verify
 from collector.service import Collector
 from collector.store import postgres, schema, sqlite
-from collector.store.contract import MEASURES, Row, Store, Tx, marks
+from collector.store.contract import MEASURES, Row, Store, Tx, placeholders
 from collector.store.partitions import start_ms
 from collector.store.postgres import PostgresStore
 from collector.store.sqlite import SqliteStore
@@ -201,7 +201,7 @@ def _read(tx: Tx, table: str, columns: list[str]) -> list[Row]:
 
 
 def _fill(tx: Tx, table: str, columns: list[str], rows: list[Row]) -> None:
-    tx.run_many(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks(len(columns))})", rows)
+    tx.run_many(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({placeholders(len(columns))})", rows)
 
 
 def _columns(store: Store, table: str) -> list[str]:

@@ -65,8 +65,8 @@ async def test_account_key_is_made_and_revoked(browser: Browser, role: str) -> N
     assert await browser.collector.read(lambda tx, now: find_credential(tx, text, now)) is None
     log = await browser.collector.read(lambda tx, now: entries(tx, subject=found.credential_id))
     assert [(entry.action, entry.actor.partition(",")[0]) for entry in log] == [
-        ("key.create", "account alice"),
-        ("key.revoke", "account alice"),
+        ("credential.create", "account alice"),
+        ("credential.revoke", "account alice"),
     ]
 
 
