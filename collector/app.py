@@ -51,6 +51,8 @@ def from_environment() -> Starlette:
 
 
 def routes(collector: Collector) -> list[BaseRoute]:
+    """Everything but the dashboard: the node protocol, the account API, commands, health and metrics."""
+
     async def is_alive(request: Request) -> Response:
         return PlainTextResponse("ok\n")
 

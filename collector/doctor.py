@@ -26,6 +26,7 @@ NAMED_MAX = 5
 
 
 def look_at_books(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Findings on the store that the environment names, one after the other; nothing is made or changed."""
     is_named = yield from _settings(environ)
     if not is_named:
         return

@@ -45,6 +45,7 @@ async def exposition(collector: Collector) -> str:
 
 
 def written(values: Mapping[str, Values]) -> str:
+    """Prometheus' text format, each figure with its HELP and TYPE."""
     lines = []
     for figure, samples in values.items():
         kind, text = FIGURES[figure]

@@ -56,6 +56,7 @@ def _raise_descriptors() -> None:
 
 
 def read_port(environ: Mapping[str, str]) -> int:
+    """PORT, 8100 by default. NoStart: it is no port number."""
     text = environ.get("PORT") or str(PORT_DEFAULT)
     if not text.isascii() or not text.isdigit() or len(text) > 5 or not 0 < int(text) < 65536:
         raise NoStart(f"PORT is {text[:40]!r}, which is no port number")
@@ -63,6 +64,7 @@ def read_port(environ: Mapping[str, str]) -> int:
 
 
 def check_port(host: str, port: int) -> None:
+    """NoStart: the address cannot be listened on."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

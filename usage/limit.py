@@ -140,6 +140,7 @@ class Gcra(msgspec.Struct, frozen=True, gc=False):
 
 
 def burst_of(limit: int) -> int:
+    """What may come at once beyond an even rate, of a limit per minute; 1 at least."""
     return max(limit * BURST_PERCENT // 100, 1)
 
 

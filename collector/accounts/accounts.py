@@ -108,15 +108,18 @@ def limits_from(text: str) -> LimitTerms:
 
 
 def limits_text(terms: LimitTerms) -> str:
+    """Limits as they are stored: JSON, empty for none."""
     return "" if terms == NO_LIMITS else msgspec.json.encode(terms).decode()
 
 
 def find_key(tx: Tx, key_digest: str) -> Key | None:
+    """A key by the digest of its text, deleted ones included."""
     row = tx.row(f"SELECT {KEY_COLUMNS} FROM keys WHERE digest = ?", key_digest)
     return key_from(row) if row else None
 
 
 def find_key_by_id(tx: Tx, key_id: str) -> Key | None:
+    """A key by its id, deleted ones included."""
     row = tx.row(f"SELECT {KEY_COLUMNS} FROM keys WHERE key_id = ?", key_id)
     return key_from(row) if row else None
 

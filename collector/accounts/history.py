@@ -49,6 +49,7 @@ class Activity(msgspec.Struct, frozen=True):
 
 
 def credits_of(tx: Tx, account: str) -> Credits | None:
+    """An account's balance; None: there is no such account."""
     row = tx.row(
         "SELECT available_nano, topped_nano, spent_nano, absorbed_nano FROM accounts WHERE account = ?",
         account,

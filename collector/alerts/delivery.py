@@ -61,6 +61,7 @@ class DeliveryOutcome(msgspec.Struct, frozen=True):
 
 
 def new_secret(entropy: bytes) -> str:
+    """A signing secret in Standard Webhooks' form, of 32 bytes or more."""
     return "whsec_" + base64.b64encode(entropy[:SECRET_BYTES]).decode()
 
 
@@ -71,6 +72,7 @@ def sign(secret: str, event_id: str, time_s: int, body: bytes) -> str:
 
 
 def send_webhook(destination: Destination, event: AlertEvent, now_ms: int) -> DeliveryOutcome:
+    """POST the event, signed; what went wrong is in the outcome."""
     body, time_s = event.payload.encode(), now_ms // 1000
     headers = {
         "content-type": "application/json",

@@ -30,6 +30,7 @@ class DeliveryTarget(msgspec.Struct, frozen=True):
 
 
 def may_be_private() -> bool:
+    """Whether webhooks may lead into private networks (TOLLWAY_WEBHOOK_PRIVATE)."""
     return os.environ.get("TOLLWAY_WEBHOOK_PRIVATE", "").lower() in ("yes", "true", "1")
 
 

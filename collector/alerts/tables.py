@@ -50,16 +50,19 @@ class AlertEvent(msgspec.Struct, frozen=True):
 
 
 def list_alerts(tx: Tx, account: str = "") -> list[Alert]:
+    """Those of one account, or all, oldest first."""
     where, params = (" WHERE account = ?", (account,)) if account else ("", ())
     return [Alert(*row) for row in tx.rows(f"SELECT {_ALERT} FROM alerts{where} ORDER BY created_ms, alert_id", *params)]
 
 
 def add_alert(tx: Tx, alert: Alert) -> None:
+    """Keep a new alert."""
     fields = msgspec.structs.astuple(alert)
     tx.run(f"INSERT INTO alerts ({_ALERT}) VALUES ({', '.join('?' * len(fields))})", *fields)
 
 
 def drop_alert(tx: Tx, account: str, alert_id: str) -> bool:
+    """Whether the account had it."""
     return tx.run("DELETE FROM alerts WHERE account = ? AND alert_id = ?", account, alert_id) == 1
 
 
@@ -69,16 +72,19 @@ def _destination(row: Row) -> Destination:
 
 
 def list_destinations(tx: Tx, account: str) -> list[Destination]:
+    """Where an account's alerts are told, oldest first."""
     rows = tx.rows(f"SELECT {_DESTINATION} FROM destinations WHERE account = ? ORDER BY created_ms, destination_id", account)
     return [_destination(row) for row in rows]
 
 
 def find_destination(tx: Tx, destination_id: str) -> Destination | None:
+    """A destination of any account."""
     row = tx.row(f"SELECT {_DESTINATION} FROM destinations WHERE destination_id = ?", destination_id)
     return _destination(row) if row else None
 
 
 def add_destination(tx: Tx, account: str, kind: str, target: str, secret: str, now_ms: int) -> Destination:
+    """A new destination. `secret` signs what a webhook is sent."""
     made = Destination(new_id("dst"), account, kind, target, secret, False, "", now_ms)
     tx.run(
         f"INSERT INTO destinations ({_DESTINATION}) VALUES (?, ?, ?, ?, ?, 0, '', ?)",
@@ -88,6 +94,7 @@ def add_destination(tx: Tx, account: str, kind: str, target: str, secret: str, n
 
 
 def drop_destination(tx: Tx, account: str, destination_id: str) -> bool:
+    """With what was to be sent there; whether the account had it."""
     tx.run("DELETE FROM deliveries WHERE destination_id = ?", destination_id)
     return tx.run("DELETE FROM destinations WHERE account = ? AND destination_id = ?", account, destination_id) == 1
 
@@ -99,6 +106,7 @@ def disable_destination(tx: Tx, destination_id: str, problem: str) -> None:
 
 
 def new_id(prefix: str) -> str:
+    """An id that cannot be guessed."""
     return f"{prefix}_{secrets.token_hex(12)}"
 
 
@@ -190,6 +198,7 @@ def list_events(tx: Tx, account: str, count: int) -> list[AlertEvent]:
 
 
 def find_event(tx: Tx, event_id: str) -> AlertEvent | None:
+    """An event of any account."""
     row = tx.row("SELECT event_id, account, alert_id, type, payload, at_ms FROM alert_events WHERE event_id = ?", event_id)
     return AlertEvent(*row) if row else None
 

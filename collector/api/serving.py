@@ -56,6 +56,7 @@ async def serve(collector: Collector, operation: Operation, request: Request) ->
 
 
 def refuse(request: Request, problem: ApiError) -> Response:
+    """An error in the words of the API that was called."""
     body = error_body(flavor_of(request.url.path), problem.status, problem.message, problem.code, param=problem.param)
     response = Response(body, problem.status, media_type="application/json")
     if problem.status == 401:
@@ -176,6 +177,7 @@ def decode_query(kind: type[msgspec.Struct], request: Request) -> Any:
 
 
 def decode_body(kind: type[msgspec.Struct], raw: bytes) -> Any:
+    """A body as the type that the operation names. ApiError 400."""
     try:
         body = msgspec.json.decode(raw or b"{}", type=kind)
     except msgspec.ValidationError as error:

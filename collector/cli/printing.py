@@ -47,6 +47,7 @@ console: ContextVar[Console] = ContextVar("console", default=Console())  # noqa:
 
 
 def say(*lines: str) -> None:
+    """The answer of a command, line by line, on standard output."""
     console.get().out("".join(f"{line}\n" for line in lines))
 
 
@@ -105,4 +106,5 @@ def operator() -> Actor:
 
 
 def credit_in(amount_nano: int) -> str:
+    """An amount for the audit log; empty for none."""
     return dollars(amount_nano) if amount_nano else ""

@@ -48,6 +48,7 @@ class Session(msgspec.Struct, frozen=True):
 
 
 def digest_of(secret: str) -> str:
+    """What the store keeps of a secret."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

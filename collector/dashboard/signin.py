@@ -137,10 +137,12 @@ def safe_next(target: str) -> str:
 
 
 def visitor_of(request: Request, account: str, role: Role, opened_by: str) -> Visitor:
+    """Who signs in by this request."""
     return Visitor(account, role, opened_by, address_of(request), request.headers.get("user-agent", ""))
 
 
 def address_of(request: Request) -> str:
+    """Where a request came from; empty where the server does not say."""
     return request.client.host if request.client else ""
 
 

@@ -45,6 +45,7 @@ class NodeRow(msgspec.Struct, frozen=True):
 
 
 def digest_of(token: str) -> str:
+    """What the store keeps of a token."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 

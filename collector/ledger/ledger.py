@@ -52,6 +52,8 @@ class AccountRow(msgspec.Struct):
 
 
 class LeaseRow(msgspec.Struct):
+    """granted − settled − returned = open."""
+
     granted_nano: int = 0
     settled_nano: int = 0
     returned_nano: int = 0

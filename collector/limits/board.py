@@ -61,6 +61,7 @@ class LimitBoard:
 
 
 def is_sound(report: LimitReport) -> bool:
+    """Whether a report can be meant: what is not is left out of every sum."""
     return (
         0 < report.limit <= LIMIT_MAX
         and report.unit in UNITS

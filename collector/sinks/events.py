@@ -27,6 +27,7 @@ def event_of(payload: str) -> SinkEvent:
 
 
 def cloud_event(record: UsageRecord) -> dict[str, Any]:
+    """A record as CloudEvents 1.0 in JSON; its `id` is the generation's, so that it counts once."""
     ended_ms = record.started_ms + record.latency_ms
     return {
         "specversion": "1.0",

@@ -70,6 +70,7 @@ def claim(tx: Tx, sink: str, now_ms: int) -> Row | None:
 
 
 def done(tx: Tx, row_id: int) -> None:
+    """A row's events were taken."""
     tx.run("DELETE FROM outbox WHERE row_id = ?", row_id)
 
 
@@ -88,6 +89,7 @@ def keep_dead(tx: Tx, row_id: int, sink: str, payloads: Sequence[str], reason: s
 
 
 def is_full(tx: Tx, sink: str) -> bool:
+    """Whether a sink is so far behind that its events are only counted."""
     row = tx.row("SELECT COUNT(*) FROM outbox WHERE sink = ? AND state = 'waiting'", sink)
     return row is not None and row[0] >= ROWS_MAX
 

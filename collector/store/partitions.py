@@ -25,6 +25,7 @@ def month_of(time_ms: int) -> Month:
 
 
 def next_month(month: Month) -> Month:
+    """The month after it."""
     year, number = month
     return (year + 1, 1) if number == 12 else (year, number + 1)
 

@@ -167,6 +167,8 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 class Balance(msgspec.Struct, frozen=True):
+    """What a purse could give when the collector answered."""
+
     purse: str
     available_nano: int
 
@@ -194,6 +196,8 @@ class Return(msgspec.Struct, frozen=True):
 
 
 class Returned(msgspec.Struct, frozen=True):
+    """What went back: no more than the lease still held."""
+
     returned_nano: int
 
 

@@ -129,6 +129,7 @@ def _show_made(text: str, described: dict[str, Any], as_json: bool) -> int:
 
 
 def describe_key(key: Key) -> dict[str, Any]:
+    """A key as `--json` prints it; amounts are decimal dollars."""
     return {
         "id": key.key_id,
         "account": key.account,
@@ -145,6 +146,7 @@ def describe_key(key: Key) -> dict[str, Any]:
 
 
 def describe_credential(made: Credential) -> dict[str, Any]:
+    """The same members of a key that reads or manages."""
     return {
         "id": made.credential_id,
         "account": made.account,
