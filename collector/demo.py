@@ -1,7 +1,8 @@
 """The account `demo` of a store that is new, so that the first request can be sent at once."""
 
-from collector.accounts.accounts import KeyTerms, add_credit, create_key
+from collector.accounts.accounts import add_credit
 from collector.accounts.audit_log import Actor, record
+from collector.accounts.keys import KeyTerms, create_key
 from collector.store.contract import Tx
 from usage.pricing import dollars
 

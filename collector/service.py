@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from collector.accounts import accounts
-from collector.accounts.accounts import KeyTerms
+from collector.accounts.keys import KeyTerms, create_key
 from collector.accounts.marks import Marks
 from collector.accounts.window import DAY_MS
 from collector.dashboard.sessions import make_link
@@ -208,7 +208,7 @@ class Collector:
         return await self.write(lambda tx, now: accounts.create_account(tx, account, now))
 
     async def create_key(self, account: str, terms: KeyTerms | None = None) -> str:
-        return await self.write(lambda tx, now: accounts.create_key(tx, account, terms or KeyTerms(), now)[0])
+        return await self.write(lambda tx, now: create_key(tx, account, terms or KeyTerms(), now)[0])
 
     async def add_credit(self, account: str, amount_nano: int, ref: str = "") -> None:
         await self.write(lambda tx, now: accounts.add_credit(tx, account, amount_nano, ref, now))

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from collector.accounts.accounts import Key, KeyTerms, Mistake, check_terms, create_key
+from collector.accounts.accounts import Mistake
+from collector.accounts.keys import Key, KeyTerms, check_terms, create_key
 from collector.accounts.marks import CODE, make_secret
 from collector.store.contract import Tx
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from collector.accounts.accounts import Key
+from collector.accounts.keys import Key
 from collector.accounts.window import date_of, day_of, first_day
 from collector.ingest.screening import GEN_ID_SLACK_MS
 from collector.leasing.leasing import open_nano, spent_since

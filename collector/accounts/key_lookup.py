@@ -5,8 +5,9 @@ Rule: who mistypes reads what is near; a key that was written out is never repea
 
 from collections.abc import Sequence
 
-from collector.accounts import accounts, roles
-from collector.accounts.accounts import Key, Mistake, nearest
+from collector.accounts import roles
+from collector.accounts.accounts import Mistake, nearest
+from collector.accounts.keys import Key, find_key, find_key_by_id
 from collector.accounts.roles import Credential
 from collector.store.contract import Tx
 from usage.key import digest, is_well_formed
@@ -15,7 +16,7 @@ from usage.key import digest, is_well_formed
 def find(tx: Tx, named: str, others: Sequence[str] = ()) -> Key | Credential:
     """A key by its id, or by its whole text; `others` are names that could be meant too. Mistake."""
     by_digest = digest(named.encode())
-    key = accounts.find_key_by_id(tx, named) or accounts.find_key(tx, by_digest)
+    key = find_key_by_id(tx, named) or find_key(tx, by_digest)
     if key is not None:
         return key
     credentials = [one for one in roles.list_credentials(tx) if one.role != "operator"]

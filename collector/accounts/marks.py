@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Final, NamedTuple
 
-from collector.accounts.accounts import deployment_secret, has_unmarked_keys, known_deployment_secret
+from collector.accounts.keys import deployment_secret, has_unmarked_keys, known_deployment_secret
 from collector.store.contract import Tx
 from usage.key import ENTROPY_BYTES, is_checked, is_marked, is_well_formed, mint
 

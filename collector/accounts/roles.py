@@ -11,7 +11,8 @@ from typing import Literal, get_args
 
 import msgspec
 
-from collector.accounts.accounts import Mistake, create_account, deployment_secret
+from collector.accounts.accounts import Mistake, create_account
+from collector.accounts.keys import deployment_secret
 from collector.store.contract import Row, Tx
 from usage.key import ENTROPY_BYTES, digest, is_checked, mint
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from collector.accounts.accounts import KEY_COLUMNS, key_from
 from collector.accounts.history import credits_of
+from collector.accounts.keys import KEY_COLUMNS, key_from
 from collector.accounts.window import first_day
 from collector.alerts.state import Alert, Level, after, has_fired
 from collector.api.shapes import timestamp
@@ -95,8 +95,10 @@ def add_destination(tx: Tx, account: str, kind: str, target: str, secret: str, n
 
 def drop_destination(tx: Tx, account: str, destination_id: str) -> bool:
     """With what was to be sent there; whether the account had it."""
+    if tx.run("DELETE FROM destinations WHERE account = ? AND destination_id = ?", account, destination_id) != 1:
+        return False
     tx.run("DELETE FROM deliveries WHERE destination_id = ?", destination_id)
-    return tx.run("DELETE FROM destinations WHERE account = ? AND destination_id = ?", account, destination_id) == 1
+    return True
 
 
 def disable_destination(tx: Tx, destination_id: str, problem: str) -> None:

@@ -9,8 +9,8 @@ from typing import Literal
 import msgspec
 from starlette.requests import Request
 
-from collector.accounts.accounts import Key, find_key
 from collector.accounts.audit_log import Actor
+from collector.accounts.keys import Key, find_key
 from collector.accounts.marks import Marks
 from collector.accounts.roles import Credential, find_credential, role_of
 from collector.api.problem import ApiError

@@ -21,8 +21,8 @@ from collector.api.problem import ApiError
 from collector.cli.account_commands import account_commands
 from collector.cli.execution import UNCONFIRMED, apply
 from collector.cli.printing import Console, console
-from collector.refusal_log import log_refusal
-from collector.request_body import read_body
+from collector.http.body import read_body
+from collector.http.refusal_log import log_refusal
 from collector.service import Collector
 from collector.store.opening import name_of_store
 from usage.decoding import UNREADABLE

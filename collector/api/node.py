@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from collector.http.body import read_body
+from collector.http.refusal_log import log_refusal
 from collector.leasing import enrolment
 from collector.leasing.nodes import PREFIX, TOKEN_CHARS, node_of_token
 from collector.message_checks import check_owner
-from collector.refusal_log import log_refusal
-from collector.request_body import read_body
 from collector.service import Collector
 from usage.decoding import UNREADABLE, reason_of
 from usage.limit import LimitReport

@@ -22,9 +22,9 @@ from collector.api.idempotency import once
 from collector.api.operation import Call, DeferredAnswer, NoMembers, Operation, PlainAnswer
 from collector.api.problem import ApiError
 from collector.api.shapes import encode
-from collector.refusal_log import log_refusal
-from collector.request_body import read_body
-from collector.same_origin import is_same_origin
+from collector.http.body import read_body
+from collector.http.refusal_log import log_refusal
+from collector.http.same_origin import is_same_origin
 from collector.service import Collector
 from collector.store.contract import Tx
 from usage.flavor import Flavor, error_body, flavor_of

@@ -1,6 +1,6 @@
 """Who is looking: the session behind a request's cookie, and what keeps other sites and guessers out.
 
-Rule: a request that changes something is obeyed only when it comes from a page of ours (`collector.same_origin`). Then
+Rule: a request that changes something is obeyed only when it comes from a page of ours (`collector.http.same_origin`). Then
 no token is needed in any form.
 Rule: signing in is limited by address: ten attempts that failed within a minute, then none for a minute.
 """
@@ -14,8 +14,8 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import Response
 
-from collector.request_body import read_body
-from collector.same_origin import is_same_origin
+from collector.http.body import read_body
+from collector.http.same_origin import is_same_origin
 
 COOKIE = "__Host-tollway"
 """Secure, and for this host alone. Browsers take it over plain HTTP from localhost only."""

@@ -20,7 +20,7 @@ from collector.dashboard.sessions import (
     use_link,
 )
 from collector.dashboard.visit import Dashboard, Visit
-from collector.refusal_log import log_refusal
+from collector.http.refusal_log import log_refusal
 from collector.store.contract import Tx
 
 LOST = "Your browser did not keep the session: the dashboard needs HTTPS, or an address on this machine such as http://localhost."

@@ -12,7 +12,7 @@ from operator import attrgetter
 
 import msgspec
 
-from collector.accounts.accounts import KEY_COLUMNS, Key, find_key, key_from
+from collector.accounts.keys import KEY_COLUMNS, Key, find_key, key_from
 from collector.ingest.retention import records_from_ms
 from collector.ingest.rollups import roll_up
 from collector.ingest.screening import Screen

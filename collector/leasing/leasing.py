@@ -6,7 +6,7 @@ it is at least the Unix time in seconds, so a number issued after the snapshot i
 nothing.
 """
 
-from collector.accounts.accounts import Key, deployment_secret, find_key, has_unmarked_keys, key_version
+from collector.accounts.keys import Key, deployment_secret, find_key, has_unmarked_keys, key_version
 from collector.accounts.window import first_day
 from collector.leasing.grant import ACTIVE_MS, SHARE_PERCENT, TTL_S, PurseState, size_grant
 from collector.leasing.instance import refuse_double

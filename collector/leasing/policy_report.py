@@ -7,8 +7,7 @@ from typing import Any
 
 import msgspec
 
-from collector.accounts import accounts
-from collector.accounts.accounts import Key
+from collector.accounts.keys import Key, account_limits
 from collector.leasing.leasing import open_nano, purse_available, sum_of
 from collector.store.contract import Tx
 from usage.pricing import dollars
@@ -20,7 +19,7 @@ def policy_of_account(tx: Tx, account: str) -> dict[str, Any] | None:
     row = tx.row("SELECT available_nano FROM accounts WHERE account = ?", account)
     if row is None:
         return None
-    limits = accounts.account_limits(tx, account)
+    limits = account_limits(tx, account)
     policy = Policy("", "", account, account, models=limits.models, account_limits=None if limits.is_empty else limits)
     return _told(policy, row[0] + open_nano(tx, account), "credits")
 

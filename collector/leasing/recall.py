@@ -6,7 +6,7 @@ Rule: only leases of nodes that were heard of a moment ago count as reachable: w
 itself, and its account is told the truth, that the credit is exhausted.
 """
 
-from collector.accounts.accounts import key_version
+from collector.accounts.keys import key_version
 from collector.ledger.ledger import LeaseKey
 from collector.store.contract import Tx
 from usage.protocol import Poll, Polled

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from collector.accounts.accounts import KeyTerms
+from collector.accounts.keys import KeyTerms
 from collector.leasing.leasing import sum_of
 from collector.service import Collector
 from collector.store.contract import Store

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from collector.accounts import accounts
-from collector.accounts.accounts import KeyTerms
+from collector.accounts import keys as account_keys
+from collector.accounts.keys import KeyTerms
 from collector.ingest import ingest
 from collector.leasing import leasing
 from collector.ledger.audit import verify
@@ -38,8 +39,8 @@ def stores(postgres_url: str) -> Iterator[list[PostgresStore]]:
 def set_up(store: Store, credit_nano: int) -> Caller:
     def work(tx: Any) -> Caller:
         accounts.add_credit(tx, "acme", credit_nano, "", NOON_MS)
-        key = accounts.create_key(tx, "acme", KeyTerms(), NOON_MS)[0]
-        made = accounts.find_key(tx, digest(key.encode()))
+        key = account_keys.create_key(tx, "acme", KeyTerms(), NOON_MS)[0]
+        made = account_keys.find_key(tx, digest(key.encode()))
         assert made is not None
         return Caller(key, made.digest, made.key_id, "acme", made.purse)
 
@@ -175,8 +176,8 @@ def renew_for(stores: Sequence[PostgresStore], seconds: float, nodes: int, purse
 def set_up_account(store: Store, account: str) -> Caller:
     def work(tx: Any) -> Caller:
         accounts.add_credit(tx, account, 10**12, "", NOON_MS)
-        key = accounts.create_key(tx, account, KeyTerms(), NOON_MS)[0]
-        made = accounts.find_key(tx, digest(key.encode()))
+        key = account_keys.create_key(tx, account, KeyTerms(), NOON_MS)[0]
+        made = account_keys.find_key(tx, digest(key.encode()))
         assert made is not None
         return Caller(key, made.digest, made.key_id, account, made.purse)
 

@@ -16,7 +16,8 @@ import pytest
 from starlette.requests import Request
 
 from collector.accounts import accounts
-from collector.accounts.accounts import KeyTerms
+from collector.accounts import keys as account_keys
+from collector.accounts.keys import KeyTerms
 from collector.app import is_direct
 from collector.leasing import nodes
 from collector.ledger.audit import verify
@@ -81,8 +82,8 @@ def test_collector_killed_between_batches_loses_and_doubles_nothing(process: Pro
     store = SqliteStore.open(tmp_path / "collector.db")
     token = store.write(lambda tx: nodes.create_token(tx, "fra-1", NOON_MS))
     store.write(lambda tx: accounts.add_credit(tx, "acme", 10**9, "", NOON_MS))
-    key = store.write(lambda tx: accounts.create_key(tx, "acme", KeyTerms(), NOON_MS)[0])
-    (made,) = store.read(lambda tx: accounts.list_keys(tx, "acme"))
+    key = store.write(lambda tx: account_keys.create_key(tx, "acme", KeyTerms(), NOON_MS)[0])
+    (made,) = store.read(lambda tx: account_keys.list_keys(tx, "acme"))
     caller = Caller(key, digest(key.encode()), made.key_id, "acme", "acme")
     process.http.headers["authorization"] = f"Bearer {token}"
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from collector.accounts import accounts
-from collector.accounts.accounts import KeyTerms
+from collector.accounts import keys as account_keys
+from collector.accounts.keys import KeyTerms
 from collector.ingest import ingest, rollups
 from collector.leasing import leasing
 from collector.ledger import bookkeeping, ledger
@@ -48,8 +49,8 @@ class World:
 
     def _make_caller(self, tx: Any) -> Caller:
         accounts.add_credit(tx, "acme", 400_000, "", NOON_MS)
-        key = accounts.create_key(tx, "acme", KeyTerms(), NOON_MS)[0]
-        made = accounts.find_key(tx, digest(key.encode()))
+        key = account_keys.create_key(tx, "acme", KeyTerms(), NOON_MS)[0]
+        made = account_keys.find_key(tx, digest(key.encode()))
         assert made is not None
         return Caller(key, made.digest, made.key_id, "acme", made.purse)
 

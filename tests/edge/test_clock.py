@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from collector.accounts.accounts import KeyTerms
+from collector.accounts.keys import KeyTerms
 from collector.service import Collector, now_ms
 from collector.store.sqlite import SqliteStore
 from edge.clock import TOLERANCE_MS, Clock

@@ -16,7 +16,7 @@ import pytest
 from starlette.routing import BaseRoute, Mount, Route
 
 import proxy
-from collector.accounts import accounts
+from collector.accounts import keys as account_keys
 from collector.app import create_app
 from collector.dashboard.routes import Site
 from collector.lazy import LazyPages
@@ -120,11 +120,11 @@ def asked(routes: list[BaseRoute]) -> list[tuple[str, str, str]]:
 
 async def test_no_route_opens_to_a_wrong_credential(house: House) -> None:
     """401 and its like everywhere but where nothing is asked for; never a fault of ours; the credential is in no answer."""
-    secret = await house.collector.write(lambda tx, now: accounts.deployment_secret(tx))
+    secret = await house.collector.write(lambda tx, now: account_keys.deployment_secret(tx))
     revoked = await house.collector.create_key("acme")
-    key = await house.collector.read(lambda tx, now: accounts.find_key(tx, keys.digest(revoked.encode())))
+    key = await house.collector.read(lambda tx, now: account_keys.find_key(tx, keys.digest(revoked.encode())))
     assert key is not None
-    await house.collector.write(lambda tx, now: accounts.revoke_key(tx, key.key_id))
+    await house.collector.write(lambda tx, now: account_keys.revoke_key(tx, key.key_id))
     token = await house.collector.write(lambda tx, now: nodes.create_token(tx, "fra-1", now))
     wrong = credentials(bytes.fromhex(secret), revoked, token)
     tried = asked(house.routes)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from collector.accounts import accounts
+from collector.accounts import keys as account_keys
 from collector.ingest import ingest
 from collector.leasing import leasing, recall
 from collector.ledger.audit import verify
@@ -64,7 +65,7 @@ class DifferentialCollector(WatchedCollector):
 
     def add_key(self, digest: str, account: str, key_id: str, limit_nano: int | None = None) -> Policy:
         row = (digest, key_id, account, "", "", "", limit_nano, "none", 0, None, self.clock_ms)
-        columns = ", ".join(accounts.KEY_COLUMNS.split(", ")[: len(row)])
+        columns = ", ".join(account_keys.KEY_COLUMNS.split(", ")[: len(row)])
         sql = f"INSERT INTO keys ({columns}, version) VALUES ({', '.join('?' * len(row))}, 0)"
         self.store.write(lambda tx: tx.run(sql, *row))
         return super().add_key(digest, account, key_id, limit_nano)

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from collector.accounts.accounts import KEY_COLUMNS, key_from
 from collector.accounts.audit_log import record
+from collector.accounts.keys import KEY_COLUMNS, key_from
 from collector.alerts import tables
 from collector.alerts.delivery import new_secret
 from collector.alerts.guard import Unsafe, parse

@@ -7,8 +7,8 @@ import msgspec
 from starlette.requests import Request
 
 from collector.accounts import authorization
-from collector.accounts.accounts import KeyTerms
 from collector.accounts.audit_log import Actor, record
+from collector.accounts.keys import KeyTerms
 from collector.accounts.marks import CODE
 from collector.api.caller import MANAGERS
 from collector.api.operation import AccountQuery, Call, Operation, decode_body

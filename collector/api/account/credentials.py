@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from collector.accounts import accounts, roles
+from collector.accounts import roles
 from collector.accounts.accounts import Mistake
 from collector.accounts.audit_log import record
+from collector.accounts.keys import deployment_secret
 from collector.api.caller import MANAGERS
 from collector.api.operation import AccountQuery, Call, Deleted, Operation, check_account
 from collector.api.problem import ApiError, missing
@@ -73,7 +74,7 @@ def create_credential(tx: Tx, call: Call) -> NewCredential:
 
 def remake_credential(tx: Tx, entropy: bytes, kept: Any) -> str:
     prefix = next(prefix for prefix, role in roles.PREFIXES.items() if role == kept["data"]["role"])
-    text, credential_id = mint(entropy, bytes.fromhex(accounts.deployment_secret(tx)), prefix)
+    text, credential_id = mint(entropy, bytes.fromhex(deployment_secret(tx)), prefix)
     if credential_id != kept["data"]["id"]:
         raise ApiError(409, "the key was made, but cannot be shown again; revoke it and make another", "idempotency_conflict")
     return text

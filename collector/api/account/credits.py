@@ -10,7 +10,7 @@ import os
 import msgspec
 
 from collector.accounts import history
-from collector.accounts.accounts import Key
+from collector.accounts.keys import Key
 from collector.accounts.roles import shows_credit
 from collector.api.caller import ALL
 from collector.api.operation import AccountQuery, Call, Operation

@@ -8,7 +8,7 @@ import os
 import msgspec
 
 from collector.accounts import history
-from collector.accounts.accounts import Key
+from collector.accounts.keys import Key
 from collector.accounts.roles import shows_credit
 from collector.api.account.credits import grantable_nano
 from collector.api.caller import ALL

@@ -8,19 +8,20 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from collector.accounts import accounts, history
-from collector.accounts.accounts import (
+from collector.accounts import history
+from collector.accounts.audit_log import record
+from collector.accounts.keys import (
     Key,
     KeyTerms,
     account_limits,
     change_key,
     create_key,
+    deployment_secret,
     find_key,
     limits_text,
     list_keys,
     set_account_limits,
 )
-from collector.accounts.audit_log import record
 from collector.accounts.window import DAY_MS
 from collector.api.caller import MANAGERS, OPERATOR, READERS
 from collector.api.operation import AccountQuery, Call, Deleted, Operation, check_account
@@ -173,7 +174,7 @@ def _said(nano: int | None) -> str:
 
 def remake_key(tx: Tx, entropy: bytes, kept: Any) -> str:
     """The key of a repeated creation."""
-    text = mint(entropy, bytes.fromhex(accounts.deployment_secret(tx)))[0]
+    text = mint(entropy, bytes.fromhex(deployment_secret(tx)))[0]
     if digest(text.encode()) != kept["data"]["hash"]:
         raise ApiError(409, "the key was made, but cannot be shown again; delete it and make another", "idempotency_conflict")
     return text

@@ -6,7 +6,7 @@ Rule: an inference key sees its own.
 import msgspec
 
 from collector.accounts import history
-from collector.accounts.accounts import find_key
+from collector.accounts.keys import find_key
 from collector.accounts.window import day_from_date
 from collector.api.caller import ALL
 from collector.api.operation import Call, Operation

@@ -11,9 +11,11 @@ from typing import Any
 import msgspec
 
 from collector.accounts import accounts, history, roles
-from collector.accounts.accounts import Key, KeyTerms, Mistake, nearest
+from collector.accounts import keys as account_keys
+from collector.accounts.accounts import Mistake, nearest
 from collector.accounts.audit_log import record
 from collector.accounts.key_lookup import find
+from collector.accounts.keys import Key, KeyTerms
 from collector.accounts.roles import Credential
 from collector.accounts.window import RESETS
 from collector.api.shapes import timestamp
@@ -80,7 +82,7 @@ def create_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
 
     def work(tx: Tx) -> tuple[str, Key, bool]:
         is_new = accounts.create_account(tx, arguments.account, now)
-        text, made = accounts.create_key(tx, arguments.account, terms, now)
+        text, made = account_keys.create_key(tx, arguments.account, terms, now)
         if arguments.credit:
             accounts.add_credit(tx, arguments.account, arguments.credit, "with a new key", now)
         _record(tx, "key.create", made, now, credit=credit_in(arguments.credit))
@@ -166,7 +168,7 @@ def list_keys(arguments: argparse.Namespace, store: Store, now: int) -> int:
     def work(tx: Tx) -> list[dict[str, Any]]:
         if arguments.account:
             accounts.check_account(tx, arguments.account)
-        found = [describe_key(key) for key in accounts.list_keys(tx, arguments.account)]
+        found = [describe_key(key) for key in account_keys.list_keys(tx, arguments.account)]
         others = roles.list_credentials(tx, arguments.account or None)
         return found + [describe_credential(one) for one in others if one.role != "operator"]
 
@@ -233,7 +235,7 @@ def update_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
         if key.deleted:
             raise Mistake(f"{key.label} was deleted, which is for good: make a new key instead")
         changed = msgspec.structs.replace(key, **changes)
-        accounts.change_key(tx, changed, now)
+        account_keys.change_key(tx, changed, now)
         _record(tx, "key.update", changed, now, disabled=changed.disabled)
         return changed
 
@@ -246,13 +248,13 @@ def rotate_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
         if not old.is_usable(now):
             raise Mistake(f"{old.label} is revoked or has expired: make a new key instead")
         terms = KeyTerms(old.name, old.models, old.limit_nano, old.limit_reset, old.expires_ms, old.limits)
-        text, made = accounts.create_key(tx, old.account, terms, now)
+        text, made = account_keys.create_key(tx, old.account, terms, now)
         if arguments.keep:
             ends_ms = now + arguments.keep
             old = msgspec.structs.replace(old, expires_ms=min(ends_ms, old.expires_ms or ends_ms))
-            accounts.change_key(tx, old, now)
+            account_keys.change_key(tx, old, now)
         else:
-            accounts.revoke_key(tx, old.key_id)
+            account_keys.revoke_key(tx, old.key_id)
         _record(tx, "key.rotate", made, now, old=old.key_id)
         return text, made, old
 
@@ -272,7 +274,7 @@ def revoke_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
             detail = {"account": found.account, "label": found.label}
             record(tx, operator(), "credential.revoke", found.credential_id, detail, now)
             return found
-        accounts.revoke_key(tx, found.key_id)
+        account_keys.revoke_key(tx, found.key_id)
         record(tx, operator(), "key.revoke", found.key_id, {"account": found.account, "label": found.label}, now)
         return found
 

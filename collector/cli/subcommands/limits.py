@@ -6,9 +6,10 @@ from typing import Any
 import msgspec
 
 from collector.accounts import accounts
-from collector.accounts.accounts import Mistake, limits_text
+from collector.accounts.accounts import Mistake
 from collector.accounts.audit_log import record
 from collector.accounts.key_lookup import find
+from collector.accounts.keys import account_limits, change_key, limits_text, list_keys, set_account_limits
 from collector.accounts.roles import Credential
 from collector.cli.arguments import Wrong, add, family, models_of
 from collector.cli.printing import operator, show
@@ -60,13 +61,13 @@ def set_limits(arguments: argparse.Namespace, store: Store, now: int) -> int:
     def work(tx: Tx) -> list[dict[str, Any]]:
         if arguments.account:
             accounts.check_account(tx, arguments.account)
-            accounts.set_account_limits(tx, arguments.account, terms)
+            set_account_limits(tx, arguments.account, terms)
             record(tx, operator(), "account.limits", arguments.account, {"rate_limits": limits_text(terms)}, now)
             return [_row("account", arguments.account, terms)]
         key = find(tx, arguments.key)
         if isinstance(key, Credential) or key.deleted:
             raise Mistake(f"{arguments.key!r} calls no model, so there is nothing to limit")
-        accounts.change_key(tx, msgspec.structs.replace(key, limits=terms), now)
+        change_key(tx, msgspec.structs.replace(key, limits=terms), now)
         record(tx, operator(), "key.update", arguments.key, {"rate_limits": limits_text(terms)}, now)
         return [_row("key", arguments.key, terms)]
 
@@ -76,8 +77,8 @@ def set_limits(arguments: argparse.Namespace, store: Store, now: int) -> int:
 def show_limits(arguments: argparse.Namespace, store: Store, now: int) -> int:
     def work(tx: Tx) -> list[dict[str, Any]]:
         accounts.check_account(tx, arguments.account)
-        rows = [_row("account", arguments.account, accounts.account_limits(tx, arguments.account))]
-        return rows + [_row("key", key.key_id, key.limits) for key in accounts.list_keys(tx, arguments.account)]
+        rows = [_row("account", arguments.account, account_limits(tx, arguments.account))]
+        return rows + [_row("key", key.key_id, key.limits) for key in list_keys(tx, arguments.account)]
 
     return show(store.read(work), arguments.json)
 

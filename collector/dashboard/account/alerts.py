@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from collector.accounts.accounts import Key, list_keys
+from collector.accounts.keys import Key, list_keys
 from collector.alerts import tables
 from collector.alerts.state import Alert
 from collector.api.account import alerts as api

@@ -11,8 +11,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from starlette.responses import RedirectResponse, Response
 
 from collector.accounts import authorization
-from collector.accounts.accounts import KeyTerms, Mistake
+from collector.accounts.accounts import Mistake
 from collector.accounts.audit_log import record
+from collector.accounts.keys import KeyTerms
 from collector.accounts.window import RESETS
 from collector.dashboard.access import read_form
 from collector.dashboard.account.keys import LIFES, terms_of

@@ -12,7 +12,7 @@ import msgspec
 from starlette.responses import Response
 
 from collector.accounts import history
-from collector.accounts.accounts import find_key_by_id, list_keys
+from collector.accounts.keys import find_key_by_id, list_keys
 from collector.accounts.window import DAY_MS
 from collector.api.usage.exports import GENERATIONS_MAX, generations_csv
 from collector.dashboard.display import figures

@@ -11,7 +11,8 @@ import msgspec
 from starlette.responses import Response
 
 from collector.accounts import history
-from collector.accounts.accounts import Key, Mistake, find_key_by_id
+from collector.accounts.accounts import Mistake
+from collector.accounts.keys import Key, find_key_by_id
 from collector.accounts.window import RESETS, date_of
 from collector.analytics import engine
 from collector.analytics.query import Result

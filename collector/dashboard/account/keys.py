@@ -5,8 +5,9 @@ from typing import Any
 from starlette.responses import Response
 
 from collector.accounts import history
-from collector.accounts.accounts import Key, KeyTerms, Mistake, create_key, list_keys, revoke_key
+from collector.accounts.accounts import Mistake
 from collector.accounts.audit_log import record
+from collector.accounts.keys import Key, KeyTerms, create_key, list_keys, revoke_key
 from collector.accounts.roles import Credential, CredentialTerms, Role, create_credential, list_credentials, revoke_credential
 from collector.accounts.window import DAY_MS, RESETS
 from collector.dashboard.access import Forbidden, read_form

@@ -7,7 +7,7 @@ import msgspec
 from starlette.responses import Response
 
 from collector.accounts import history
-from collector.accounts.accounts import list_keys
+from collector.accounts.keys import list_keys
 from collector.analytics import engine
 from collector.analytics.query import Query, Sums
 from collector.dashboard.account.generations import GenerationFilter, page_of, tone_of

@@ -7,8 +7,8 @@ money, is made when it is asked for, and is kept in the page's memory only.
 import msgspec
 from starlette.responses import Response
 
-from collector.accounts.accounts import KeyTerms, create_key
 from collector.accounts.audit_log import record
+from collector.accounts.keys import KeyTerms, create_key
 from collector.dashboard.page import HEADERS
 from collector.dashboard.visit import Visit
 from collector.store.contract import Tx

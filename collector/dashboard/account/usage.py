@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from starlette.responses import Response
 
-from collector.accounts.accounts import list_keys
+from collector.accounts.keys import list_keys
 from collector.analytics import engine
 from collector.analytics.query import Query, Result, Sums
 from collector.api.usage.exports import usage_csv

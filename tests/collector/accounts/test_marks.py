@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from collector.accounts.accounts import KeyTerms, create_account, create_key
+from collector.accounts.accounts import create_account
 from collector.accounts.authorization import Grant, challenge_of, issue_code
+from collector.accounts.keys import KeyTerms, create_key
 from collector.accounts.marks import CODE, KINDS, LINK, SESSION, ExpiringSecret
 from collector.accounts.roles import CredentialTerms, create_credential
 from collector.app import create_app

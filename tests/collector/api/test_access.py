@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from collector.accounts import accounts
+from collector.accounts import keys as account_keys
 from collector.accounts.roles import PREFIXES, CredentialTerms, create_credential, revoke_credential, role_of
 from collector.api.routes import OPERATIONS
 from edge.endpoints.routes import ACCOUNT_PATHS
@@ -30,7 +30,7 @@ async def test_operation_refuses_whom_it_is_not_for(api: Api) -> None:
     else."""
     unknown = {prefix: mint(os.urandom(ENTROPY_BYTES), b"", prefix)[0] for prefix in ("sk_live_", *PREFIXES)}
     gone = await api.collector.create_key("acme")
-    await api.collector.write(lambda tx, now: accounts.revoke_key(tx, gone.split("_")[2]))
+    await api.collector.write(lambda tx, now: account_keys.revoke_key(tx, gone.split("_")[2]))
     ended, made = await api.collector.write(lambda tx, now: create_credential(tx, "acme", CredentialTerms("management"), now))
     await api.collector.write(lambda tx, now: revoke_credential(tx, made.credential_id))
     malformed = ("x", "sk_live_", api.keys["management"][:-1], api.keys["read"].replace("read", "mgmt"), "\xe9" * 52)

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from collector.accounts.accounts import KeyTerms
+from collector.accounts.keys import KeyTerms
 from collector.accounts.roles import Role
 from collector.app import create_app
 from collector.dashboard.access import COOKIE

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import msgspec
 import pytest
 
-from collector.accounts.accounts import KeyTerms
+from collector.accounts.keys import KeyTerms
 from collector.dashboard.display.figures import visible
 from collector.dashboard.sessions import Visitor, open_session
 from tests.collector.dashboard.conftest import Browser

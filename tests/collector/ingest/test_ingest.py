@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from collector.accounts import accounts
-from collector.accounts.accounts import KeyTerms
+from collector.accounts import keys as account_keys
+from collector.accounts.keys import KeyTerms
 from collector.ingest.ingest import ingest
 from collector.leasing.nodes import accept_gaps
 from collector.ledger.audit import verify
@@ -197,7 +197,7 @@ async def test_records_are_charged_by_every_rate_they_carry(collector: Collector
 async def test_revocation_is_repeated_until_the_node_proves_that_it_heard(collector: Collector, store: Store) -> None:
     """A lost acknowledgement loses no revocation: the proof is a batch that begins above what it acknowledged."""
     caller, node = await make_caller(collector), await Node(collector).boot()
-    store.write(lambda tx: accounts.revoke_key(tx, caller.key_id))
+    store.write(lambda tx: account_keys.revoke_key(tx, caller.key_id))
     assert (await node.link.ingest(node.batch([]))).revoked == (caller.digest,)
     first = node.batch([node.fact(1, caller)])
     assert (await node.link.ingest(first)).revoked == (caller.digest,)

@@ -2,8 +2,9 @@
 
 import pytest
 
-from collector.accounts import accounts
-from collector.accounts.accounts import KeyTerms, Mistake
+from collector.accounts import keys as account_keys
+from collector.accounts.accounts import Mistake
+from collector.accounts.keys import KeyTerms
 from collector.accounts.window import DAY_MS
 from collector.leasing.forfeit import FORFEIT_MS, Forfeited, forfeit
 from collector.leasing.nodes import stranded
@@ -89,7 +90,7 @@ async def test_acquire_for_an_unknown_key_has_no_policy(collector: Collector) ->
 async def test_acquire_for_a_revoked_or_expired_key_has_no_grant(collector: Collector, clock: Clock, store: Store) -> None:
     caller, node = await make_caller(collector), await Node(collector).boot()
     brief = await make_caller(collector, credit_nano=0, terms=KeyTerms(expires_ms=NOON_MS + 5))
-    store.write(lambda tx: accounts.revoke_key(tx, caller.key_id))
+    store.write(lambda tx: account_keys.revoke_key(tx, caller.key_id))
     answer = await node.acquire(caller, 10)
     assert answer.policy is not None
     assert answer.policy.disabled

@@ -52,7 +52,7 @@ async def test_recall_ends_by_itself(collector: Collector, store: Store) -> None
 
 async def test_poll_names_keys_that_changed(collector: Collector, store: Store) -> None:
     """A node that is idle hears of a revoked key with its next poll, once."""
-    from collector.accounts.accounts import revoke_key
+    from collector.accounts.keys import revoke_key
 
     caller = await make_caller(collector)
     node = await Node(collector).boot()

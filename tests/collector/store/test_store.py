@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from collector.accounts import accounts
+from collector.accounts import keys as account_keys
 from collector.store import postgres, schema, sqlite
 from collector.store.contract import Store, StoreUnavailable
 from collector.store.opening import open_store
@@ -145,10 +145,10 @@ def test_keys_from_before_marks_stay_usable(
         )
         store.close()
     store = opened()
-    assert store.read(accounts.has_unmarked_keys)
-    store.write(lambda tx: accounts.create_key(tx, "acme", accounts.KeyTerms(), 2))
-    store.write(lambda tx: accounts.revoke_key(tx, "old123"))
-    assert not store.read(accounts.has_unmarked_keys)
+    assert store.read(account_keys.has_unmarked_keys)
+    store.write(lambda tx: account_keys.create_key(tx, "acme", account_keys.KeyTerms(), 2))
+    store.write(lambda tx: account_keys.revoke_key(tx, "old123"))
+    assert not store.read(account_keys.has_unmarked_keys)
     store.close()
 
 

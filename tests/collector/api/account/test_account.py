@@ -11,8 +11,8 @@ import httpx
 import msgspec
 import pytest
 
-from collector.accounts import accounts
-from collector.accounts.accounts import KeyTerms
+from collector.accounts import keys as account_keys
+from collector.accounts.keys import KeyTerms
 from collector.accounts.roles import CredentialTerms, create_credential
 from collector.accounts.window import DAY_MS
 from collector.app import create_app
@@ -159,7 +159,7 @@ async def test_account_api_refuses_keys_that_are_none_or_revoked(api: Api) -> No
     for who in (None, unknown, malformed):
         status, body = await api.get(who, "/v1/credits")
         assert (status, body["error"]["code"]) == (401, "invalid_api_key")
-    await api.collector.write(lambda tx, now: accounts.revoke_key(tx, caller.key_id))
+    await api.collector.write(lambda tx, now: account_keys.revoke_key(tx, caller.key_id))
     assert (await api.get(caller, "/api/v1/credits"))[0] == 401
     token = await api.collector.write(lambda tx, now: nodes.create_token(tx, "n", now))
     assert (await api.get(msgspec.structs.replace(caller, key=token), "/api/v1/credits"))[0] == 401

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import msgspec
 import pytest
 
-from collector.accounts.accounts import Key, change_key, list_keys
 from collector.accounts.audit_log import entries
+from collector.accounts.keys import Key, change_key, list_keys
 from collector.dashboard.display import figures
 from tests.collector.dashboard.conftest import Browser
 from tests.collector.facts import Node, make_caller

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from collector.accounts.accounts import KeyTerms, create_key, list_keys, revoke_key
 from collector.accounts.audit_log import entries
+from collector.accounts.keys import KeyTerms, create_key, list_keys, revoke_key
 from collector.accounts.roles import find_credential
 from collector.dashboard.account.keys import KEYS_SHOWN
 from collector.store.contract import Tx
