@@ -1,7 +1,7 @@
 """A collector started on its own: the node protocol, the account API and the health endpoints as one ASGI app.
 
 `/healthz`: the process lives. `/readyz`: the database takes what is written, which a full disk does not. `/metrics`: counters for
-Prometheus, told on the private network alone: whoever comes through a proxy, which names the client it serves, finds nothing.
+Prometheus, served to the private network only: a request that came through a proxy, which names its client, gets 404.
 """
 
 import asyncio

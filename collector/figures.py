@@ -1,6 +1,6 @@
 """What a collector tells Prometheus: counters of this process, and what the named terms absorbed in the whole store.
 
-Rule: a figure that is told has its line in FIGURES, so that nobody scrapes a number without an explanation.
+Rule: a figure that is told has its line in FIGURES, so that each number that is scraped is explained.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ FIGURES: Final[dict[str, tuple[Kind, str]]] = {
     "rejected_by_reason_total": ("counter", "Records that were refused, by reason."),
     "stranded_dollars": ("gauge", "Credit in leases of nodes that are not heard of, in dollars."),
     "postings": ("gauge", "Lines of the ledger."),
-    "absorbed_dollars": ("gauge", "What the house bore, by named term, in dollars."),
+    "absorbed_dollars": ("gauge", "What was used and no account could pay, by named term, in dollars."),
     "sink_waiting_events": ("gauge", "Events that wait for a sink."),
     "sink_oldest_seconds": ("gauge", "Age of the oldest of them; 0: there is none."),
     "sink_dead_events": ("gauge", "Events that a sink refused for good."),

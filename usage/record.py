@@ -102,7 +102,8 @@ class Rates(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, cache_has
 
 
 class Abandoned(msgspec.Struct, frozen=True, gc=False):
-    """A provider that had the request when another was asked in its place. It may bill up to `hold_nano` to the house."""
+    """A provider that had the request when another was asked in its place. It may bill up to `hold_nano`, and the operator pays
+    that."""
 
     provider: str
     upstream_model: str
@@ -161,7 +162,7 @@ class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     trace: str = ""
     """The caller's W3C trace, if it sent one: `<trace id>-<its span's id>-<flags>`, in hexadecimal."""
     abandoned: tuple[Abandoned, ...] = ()
-    """Who was asked and not waited for; the house pays them."""
+    """Attempts that were given up for another one; the operator pays for them."""
     route: str = ""
     """The alias, route or model that the caller asked for, by its id in the edge's table (and the first one of those it listed),
     where what was asked at a provider has another id."""

@@ -1,8 +1,8 @@
 """Which credentials can be this deployment's at all, told by their mark and without the store.
 
 Rule: everything that the collector makes is marked: keys, and what opens something for a while (`ExpiringSecret`). What is from
-before there were marks is taken as long as one of its kind can be used. What is neither was invented, and dies here: it costs a
-hash and no transaction.
+before there were marks is taken as long as one of its kind can be used. What is neither was invented, and is refused here: that
+costs a hash and no transaction.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Where a webhook may go: an address that a caller names is connected to only if it is nobody's inside.
+"""Where a webhook may go: an address that a caller names is connected to only if it is public.
 
 Rule: the name is resolved once, every address that it has must be a public one, and the connection is made to the address that
 was looked at, so that a second answer of the name server changes nothing. Rule: no redirect is followed. Limits:

@@ -42,7 +42,7 @@ ON_THE_MACHINE = {
 
 
 class _RemoteConsole(Console):
-    """Keeps what is said; nobody is there to be asked."""
+    """Keeps what is said for the answer; it has no terminal to ask at."""
 
     def __init__(self, actor: Actor, public_url: str) -> None:
         super().__init__(actor, public_url)

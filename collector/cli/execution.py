@@ -1,8 +1,8 @@
 """Runs one account command: opens the store that the environment names, applies, closes, and says what went wrong.
 
 Rule: commands work on the store itself (TOLLWAY_DATABASE, or `$TOLLWAY_DATA/collector.db`), whether a server runs or not, and say
-which that is. Rule: they make nothing that nobody asked for: books that are not there are made only by what makes something new
-in them, and that says so. Rule: what goes wrong is one clear sentence on stderr and exit status 1; 3: it wants a yes.
+which that is. Rule: a store that is not there is made only by a command that makes something new in it, which says so. Rule: what
+goes wrong is one clear sentence on stderr and exit status 1; 3: it wants a yes.
 """
 
 import argparse

@@ -73,7 +73,7 @@ async def read_form(request: Request) -> dict[str, str]:
 
 
 class PagesUnderWay:
-    """How many pages each session has under way at once: whoever asks for a hundred has them one behind another, elsewhere."""
+    """How many pages each session has under way at once; beyond PAGES_AT_ONCE_MAX it is refused."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()

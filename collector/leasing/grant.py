@@ -3,11 +3,11 @@
 Rule: never more than is available, never less than one worst-case request (`min_nano`); otherwise what the node wants, at most
 a share of what is available (SHARE_PERCENT, unless the operator sets another) divided by the nodes active for the account. So a
 node that dies strands a share, not the balance; and an outage of the collector is bridged with a share.
-Rule: a renewal for nobody who waits (`min_nano` 1) counts what the node has of the purse already (`leased_nano`) as its share.
+Rule: a renewal for which no request waits (`min_nano` 1) counts what the node has of the purse already as its share.
 Rule: where that share holds no two requests any more, grants shrink to single requests (`final`), so that the last cents
 do not lie in leases where nobody spends them; for the same reason a share is whole requests.
 Rule: while a purse is recalled (somebody was refused, and other nodes are asked to return what they do not need) a grant is what
-the waiting requests want and no more, and a renewal for nobody gets nothing.
+the waiting requests want and no more, and a renewal for which none waits gets nothing.
 """
 
 from collections.abc import Mapping

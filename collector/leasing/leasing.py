@@ -124,7 +124,8 @@ def grant_credit(tx: Tx, message: Acquire, now_ms: int, share_percent: int = SHA
 
 
 def _call_back(tx: Tx, message: Acquire, key: Key, by: str, lease: LeaseKey, now_ms: int) -> int:
-    """Nano-dollars that living nodes have of what was refused, called back for who waits. A renewal waits for nobody."""
+    """Nano-dollars that living nodes hold of what was refused, which are recalled for the request that waits; 0 for a renewal,
+    for which none waits."""
     if message.min_nano <= 1:
         return 0
     scope = key.account if by == "credits" else key.purse

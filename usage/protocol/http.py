@@ -36,7 +36,7 @@ STATUSES: Final[Mapping[str, int]] = {
 }
 """Code of a refusal → status."""
 UNKNOWN_TOKEN: Final = 401
-"""`bad_node_token` of who is nobody; 403 is for a token that speaks for somebody else."""
+"""`bad_node_token` with 401: the token is unknown; 403 is for a token of another node."""
 NO_MESSAGE: Final = 404
 UNAVAILABLE: Final = 503
 UNAVAILABLE_CODE: Final = "unavailable"

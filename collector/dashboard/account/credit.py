@@ -1,6 +1,6 @@
 """Money in and out: what was topped up, what each month used, what is left; and the statement as a file.
 
-Rule: topped up, less what was used, plus what the house bore of it, is the balance: the page shows all four, and they add up.
+Rule: topped up, less what was used, plus what was absorbed of it, is the balance: the page shows all four, and they add up.
 Months are those of UTC, as in the statement and the ledger.
 """
 

@@ -1,1 +1,1 @@
-"""The pages of whoever runs the collector: all accounts, top-ups, nodes, providers, the audit log."""
+"""The operator's pages: all accounts, top-ups, nodes, providers, the audit log."""
