@@ -1,7 +1,7 @@
 """The collector: the six messages of the node protocol and the account operations, over a store.
 
 Strategy: the store blocks, so each piece of work runs in a worker thread; everything that decides is in the modules this one
-calls. The same object serves nodes in the same process (`for_node`) and, through `node_api`, nodes far away.
+calls. The same object serves nodes in the same process (`for_node`) and, through `collector.api.node`, nodes elsewhere.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ ELSEWHERE_S = 0.2
 """How often those who wait for a batch look for one that another collector took."""
 
 if TYPE_CHECKING:
-    from collector.alerts.runner import Runner
+    from collector.alerts.runner import AlertRunner
     from collector.sinks.contract import Sink
     from collector.sinks.runner import SinkRunner
 
@@ -92,7 +92,7 @@ class Collector:
         self.rejected_by_kind: Counter[str] = Counter()
         self._arrival = asyncio.Event()
         self._awaiting = 0
-        self._alerts: Runner | None = None
+        self._alerts: AlertRunner | None = None
         self._threads = ThreadPoolExecutor(store.workers, thread_name_prefix="collector")
 
     def __repr__(self) -> str:
@@ -224,9 +224,9 @@ class Collector:
     def watch(self) -> None:
         """Let alerts see how things are, and be told, until `shut_down`."""
         if self._alerts is None:
-            from collector.alerts.runner import Runner
+            from collector.alerts.runner import AlertRunner
 
-            self._alerts = Runner(self.store, self.clock_ms)
+            self._alerts = AlertRunner(self.store, self.clock_ms)
             self._alerts.start()
             for runner in self.sinks:
                 runner.start()

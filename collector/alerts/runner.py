@@ -17,7 +17,7 @@ STOP_S_MAX = 5.0
 log = logging.getLogger("tollway.alerts")
 
 
-class Runner:
+class AlertRunner:
     """`start` once, `stop` before the store is closed."""
 
     def __init__(self, store: Store, clock_ms: Callable[[], int], period_s: float = PERIOD_S) -> None:

@@ -55,7 +55,7 @@ class DeferredAnswer(msgspec.Struct, frozen=True):
 class Operation(msgspec.Struct, frozen=True):
     """`roles` empty: nobody needs a key.
 
-    `answer` is a Struct, or the media type of a Plain. `bases`: under which it is served.
+    `answer` is a Struct, or the media type of a PlainAnswer. `bases`: under which it is served.
     """
 
     method: str

@@ -56,7 +56,7 @@ encode = msgspec.json.Encoder(enc_hook=_spell).encode
 
 
 def nano_of(amount: Decimal, param: str) -> int:
-    """Nano-dollars of an amount that came in; Problem 400 for a negative, too large or too fine one."""
+    """Nano-dollars of an amount that came in; ApiError 400 for a negative, too large or too fine one."""
     if not amount.is_finite() or amount < 0 or amount.adjusted() > 12:
         raise wrong(param, f"{param} must be an amount of dollars, 0 or more")
     if amount.as_tuple().exponent < -9 and amount != amount.quantize(Decimal("1e-9")):  # type: ignore[operator]
@@ -74,7 +74,7 @@ def timestamp(time_ms: int) -> str:
 
 
 def ms_of(text: str, param: str) -> int:
-    """Unix milliseconds of an RFC 3339 time or a date; without an offset it is UTC. Problem 400 for anything else."""
+    """Unix milliseconds of an RFC 3339 time or a date; without an offset it is UTC. ApiError 400 for anything else."""
     try:
         moment = datetime.datetime.fromisoformat(text)
         if moment.tzinfo is None:
@@ -88,7 +88,7 @@ def ms_of(text: str, param: str) -> int:
 
 
 def expiry_of(text: str | None, now_ms: int) -> int | None:
-    """When a key ends, in Unix milliseconds; None for one that does not. Problem 400 for what is no time, or has passed."""
+    """When a key ends, in Unix milliseconds; None for one that does not. ApiError 400 for what is no time, or has passed."""
     expires_ms = None if text is None else ms_of(text, "expires_at")
     if expires_ms is not None and expires_ms <= now_ms:
         raise wrong("expires_at", "expires_at has passed already")

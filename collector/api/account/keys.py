@@ -213,7 +213,7 @@ def _told(name: str, value: Any) -> str:
 
 
 def limits_of(terms: LimitTerms | None) -> LimitTerms:
-    """What a body asks for. Problem 400 for what cannot be meant; models are the key's own member."""
+    """What a body asks for. ApiError 400 for what cannot be meant; models are the key's own member."""
     if terms is None:
         return NO_LIMITS
     if problem := terms.problem():

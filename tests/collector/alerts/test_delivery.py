@@ -13,7 +13,7 @@ from aiosmtpd.controller import Controller
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from collector.alerts.delivery import RETRY_S, deliver_due
-from collector.alerts.runner import Runner
+from collector.alerts.runner import AlertRunner
 from tests.collector.api.conftest import Api, api
 from tests.collector.facts import Caller, Clock, Node
 from tests.http_server import HttpHandler, HttpServer, serving
@@ -69,7 +69,7 @@ async def test_low_balance_is_told_once_and_signed(api: Api, receiver: Receiver,
     clock.now_ms = time.time_ns() // 1_000_000  # its verifier asks the machine how old a message is
     made = await destination(api, receiver.url)
     await api.ask("management", "POST", "/v1/alerts", {"kind": "balance", "threshold": 999.999})
-    runner, node = Runner(api.collector.store, clock), await Node(api.collector).boot()
+    runner, node = AlertRunner(api.collector.store, clock), await Node(api.collector).boot()
     runner.tick()
     assert receiver.got == []
     for seq in (1, 2):
@@ -98,7 +98,7 @@ async def test_share_of_a_keys_limit_is_told(api: Api, receiver: Receiver, clock
     asked = {"kind": "key_limit", "key_id": row["data"]["key_id"], "percent": 80}
     assert (await api.ask("management", "POST", "/v1/alerts", asked)).status == 201
     caller = Caller(row["key"], row["data"]["hash"], row["data"]["key_id"], "acme", f"acme/{row['data']['key_id']}")
-    runner, node = Runner(api.collector.store, clock), await Node(api.collector).boot()
+    runner, node = AlertRunner(api.collector.store, clock), await Node(api.collector).boot()
     for seq, cost in ((1, 7_000), (2, 1_000), (3, 1_000)):
         clock.now_ms += 1_000
         await node.link.ingest(node.batch([node.fact(seq, caller, cost)]))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from collector.cli import commands as ops
+from collector.cli.commands import commands
 from collector.ledger.audit import verify
 from collector.service import Collector
 from collector.store.sqlite import SqliteStore
@@ -25,7 +25,7 @@ class Line:
 
     def __call__(self, *words: str) -> tuple[int, str, str]:
         parser = argparse.ArgumentParser("tollway")
-        ops.commands(parser.add_subparsers(required=True))
+        commands(parser.add_subparsers(required=True))
         arguments = parser.parse_args(words)
         status = arguments.run(arguments)
         printed = self.capsys.readouterr()
