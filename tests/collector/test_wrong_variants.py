@@ -67,7 +67,7 @@ class World:
         if process is None or self.dice.random() < 0.04:
             self.boot(node)
             return
-        self.dice.choice((self.acquire, self.spend, self.spend, self.ship, self.give_back, self.bury))(process)
+        self.dice.choice((self.acquire, self.spend, self.spend, self.ship, self.give_back, self.recover))(process)
 
     def boot(self, node: str) -> None:
         self.count += 1
@@ -122,7 +122,7 @@ class World:
             while answer is None:
                 answer = self.send(leasing.take_back, message)
 
-    def keep_dead(self, process: Process) -> None:
+    def recover(self, process: Process) -> None:
         """Recovery of a dead process: everything it journaled, then the close."""
         if self.dead:
             dead = self.dead[0]

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from collector.dashboard.live import STREAM_S_MAX
+from tests.answers import respond
 from tests.e2e.statement import eventually
 from tests.patience import wait_until
 from tests.processes import Account, Edge, get, make_account, post, run
-from tests.provider import Provider, respond
+from tests.provider import Provider
 
 HERE = Path(__file__).parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""

@@ -19,7 +19,7 @@ def finish(world: World) -> None:
     compare_leases(world)
     for machine in world.machines:
         for process in list(machine.processes):
-            world.bury(machine, process)
+            world.kill_process(machine, process)
     for machine in world.machines:
         world.begin_process(machine)
         settle_down(world)

@@ -49,7 +49,7 @@ class Fate(Requests):
     def kill(self) -> None:
         machine = self.dice.choice(self.machines)
         if machine.processes:
-            self.bury(machine, self.dice.choice(machine.processes))
+            self.kill_process(machine, self.dice.choice(machine.processes))
 
     def cut_power(self) -> None:
         self.cut(self.dice.choice(self.machines))

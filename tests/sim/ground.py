@@ -77,7 +77,7 @@ class Ground:
             self.note(process, "died inside", getattr(work, "__name__", "a call"))
             machine = self.home[process]
             if self.dice.random() < 0.5:
-                self.bury(machine, process)
+                self.kill_process(machine, process)
             else:
                 self.cut(machine)
         return None
@@ -90,7 +90,7 @@ class Ground:
         able = [process for machine in self.machines for process in machine.processes if process.journal is not None]
         return able[int(self.dice.random() * len(able))] if able else None
 
-    def keep_dead(self, machine: Machine, process: Process) -> None:
+    def kill_process(self, machine: Machine, process: Process) -> None:
         """kill -9: what it had written lives on in the kernel; what waited in its memory does not."""
         self.note(process, "killed")
         process.die()
@@ -110,7 +110,7 @@ class Ground:
     def cut(self, machine: Machine) -> None:
         self.note(machine.node, "power cut")
         for process in list(machine.processes):
-            self.bury(machine, process)
+            self.kill_process(machine, process)
         self.doubt(machine, None)
         for epoch in machine.lied_to:
             self.collector.seq_free.add((machine.node, epoch))

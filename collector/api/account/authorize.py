@@ -11,7 +11,8 @@ from collector.accounts.audit_log import Actor, record
 from collector.accounts.keys import KeyTerms
 from collector.accounts.marks import CODE
 from collector.api.caller import MANAGERS
-from collector.api.operation import AccountQuery, Call, Operation, decode_body
+from collector.api.decoding import decode_body
+from collector.api.operation import AccountQuery, Call, Operation
 from collector.api.problem import ApiError
 from collector.api.shapes import Dollars, expiry_of, nano_of, timestamp
 from collector.service import Collector
