@@ -60,7 +60,7 @@ def reserve(envelope: Envelope, model: Model) -> Reserve:
         searches_max = 0 if options.search is None or is_declined else options.searches_max or model.searches_max
     rates = model.tariff.possible(prompt_max, envelope.tier)
     if envelope.pieces is not None:
-        return _with_pieces(envelope, prompt_max, own_cap * choices, rates)
+        return _with_pieces(envelope, prompt_max, own_cap * choices + extra, rates)
     if asked is not None:
         # No answer is longer than the model's own cap, or than its window.
         bound = model.max_output_tokens or model.context_tokens

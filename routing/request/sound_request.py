@@ -67,7 +67,10 @@ def _file(members: Members) -> FormPart:
 
 
 def _fields(name: str, raw: bytes) -> list[FormPart]:
-    value = _decode(raw)
+    try:
+        value = _decode(raw)
+    except REFUSED:
+        raise Invalid(f"'{name}' cannot be read", name) from None
     if name in _LISTS:
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             raise Invalid(f"'{name}' must be a list of texts", name)

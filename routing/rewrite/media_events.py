@@ -83,7 +83,8 @@ class MediaEvents(NamedEvents):
         counts = {"input_tokens": tokens.prompt, "output_tokens": tokens.completion, "total_tokens": tokens.total}
         values = {"usage": (usage := usage_with_cost(members.get("usage"), self.meter, counts))}
         if kind.startswith("image") and self._identity.flavor is Flavor.OPENROUTER:
-            made_at = members.get("created_at") or Raw(b"%d" % self.created)
+            told = members.get("created_at", NULL)
+            made_at = Raw(b"%d" % self.created) if bytes(told) == b"null" else told
             values = {"usage": picture_usage(usage, tokens.prompt, tokens.completion), "created": made_at}
         return replace(payload, members, values)
 

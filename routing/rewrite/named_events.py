@@ -119,6 +119,8 @@ class NamedEvents:
             return b""
         start += len(self._mark)
         end = data.find(b'"', start)
+        if end < 0:
+            return b""
         meter = self.meter
         if data[end - 1] == _BACKSLASH:
             found = TEXT.search(data, len(head))

@@ -24,7 +24,7 @@ from routing.rewrite.answer import Identity, dressed, open_answer, rewrite_answe
 from routing.rewrite.reshape import events_of
 from routing.rewrite.stream import StreamRewrite
 from routing.surfaces import CHAT, SURFACES, Asked, Entry, Machine, ProviderRequest, Surface, Whole, surface_of
-from routing.surfaces.json_request import placed, with_path
+from routing.surfaces.json_request import placed, reported, with_path
 from routing.table.endpoint import CHAT as CHAT_ENDPOINT
 from routing.table.endpoint import Endpoint
 from routing.table.provider import Model, Provider
@@ -63,7 +63,7 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
             # A surface that passes on the caller's word for a header has it instead of the endpoint's own.
             memo_of_passed = NO_MEMO if sent.completed is None else AdapterMemo(completed=sent.completed)
             return sent if sent.head or not asked.endpoint.headers else sent._replace(head=asked.endpoint.head), memo_of_passed
-        ignored: list[str] = list(asked.fit.ignored)
+        ignored: list[str] = [*asked.fit.ignored, *reported(envelope)]
         memo = downstream_memo = None
         provider, model = asked.provider, asked.model
         if self.downstream is not None:

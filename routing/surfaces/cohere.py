@@ -20,8 +20,7 @@ from routing.rewrite.answer import Identity
 from routing.rewrite.cohere import CohereStream, error_body
 from routing.rewrite.cohere import whole as whole_answer
 from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Told, Whole
-from routing.surfaces.json_request import body_for, checked, checks, first_of, is_there, missing, priced
-from routing.table.parameters import OURS
+from routing.surfaces.json_request import body_for, checked, checks, first_of, is_there, missing, priced, reported
 from routing.wire.members import Members
 from usage.flavor import Flavor
 
@@ -81,8 +80,7 @@ def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
         changes["max_tokens"] = Raw(b"%d" % asked.cap)
     elif cap is not None and cap_max is not None and cap > cap_max:
         changes["max_tokens"] = Raw(b"%d" % cap_max)
-    left_out = () if envelope.preferences is None else envelope.preferences.ignored
-    return ProviderRequest(body_for(envelope, asked, changes, OURS), b"", left_out)
+    return ProviderRequest(body_for(envelope, asked, changes), b"", reported(envelope))
 
 
 def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:

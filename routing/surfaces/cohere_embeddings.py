@@ -20,10 +20,9 @@ from routing.request.options import read_options
 from routing.rewrite.answer import Identity
 from routing.rewrite.plain import dressed, id_of, observe, opened
 from routing.surfaces import Asked, CallerRequest, ProviderRequest, Whole
-from routing.surfaces.json_request import body_for, checked, checks, is_there, missing, priced
+from routing.surfaces.json_request import body_for, checked, checks, is_there, missing, priced, reported
 from routing.surfaces.no_stream import machine as machine
 from routing.surfaces.no_stream import told as told
-from routing.table.parameters import OURS
 
 ANSWERS: Final[Literal["json", "bytes"]] = "json"
 INPUTS_MAX: Final = 96
@@ -74,7 +73,8 @@ def _pictures(value: Any, path: str) -> list[int]:
     found: list[int] = []
     for at, each in enumerate(value):
         parts = each.get("content") if isinstance(each, dict) else None
-        urls = [each] if path == "images" else [_url_of(part) for part in parts if isinstance(part, dict)] if parts else []
+        parts = parts if isinstance(parts, list) else []
+        urls = [each] if path == "images" else [_url_of(part) for part in parts if isinstance(part, dict)]
         for url in urls:
             if isinstance(url, str) and url:
                 if not url.startswith("data:"):
@@ -89,7 +89,7 @@ def _url_of(part: dict[str, Any]) -> Any:
 
 
 def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
-    return ProviderRequest(body_for(envelope, asked, None, OURS))
+    return ProviderRequest(body_for(envelope, asked), b"", reported(envelope))
 
 
 def whole(body: bytes, identity: Identity, meter: Meter, content_type: str) -> Whole:

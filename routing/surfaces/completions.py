@@ -18,12 +18,12 @@ from routing.request.options import read_options
 from routing.rewrite.answer import Identity, open_answer, rewrite_answer
 from routing.rewrite.completions import CompletionsStream
 from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Whole
-from routing.surfaces.json_request import body_for, checked, checks, first_of, is_there, missing, priced
+from routing.surfaces.json_request import body_for, checked, checks, first_of, is_there, missing, priced, reported
 from routing.surfaces.no_stream import told as told
-from routing.table.parameters import OURS
 
 ANSWERS: Final[Literal["json", "bytes"]] = "json"
 TOKENS_DEFAULT: Final = 16
+PROMPTS_MAX: Final = 2_048
 _CHECKS: Final = checks(
     ("stream", bool, "true or false"),
     ("max_tokens", PositiveInt, "a whole number of at least 1"),
@@ -75,15 +75,18 @@ def _prompts(raw: Raw) -> int:
         raise Invalid("'prompt' cannot be read", "prompt") from None
     if not values:
         raise Invalid("'prompt' must not be empty", "prompt")
-    return 1 if isinstance(values[0], int) else len(values)
+    if isinstance(values[0], int):
+        return 1
+    if len(values) > PROMPTS_MAX:
+        raise Invalid(f"'prompt' must not have more than {PROMPTS_MAX} entries: send them in several requests", "prompt")
+    return len(values)
 
 
 def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
     changes = {"max_tokens": Raw(b"%d" % (envelope.max_tokens or TOKENS_DEFAULT))}
-    drops = set(OURS) - ({"stream_options"} if envelope.stream else set())
     if envelope.stream and asked.has_stream_options:
         changes["stream_options"] = Raw(b'{"include_usage":true}')
-    return ProviderRequest(body_for(envelope, asked, changes, drops))
+    return ProviderRequest(body_for(envelope, asked, changes, ("stream_options",)), b"", reported(envelope))
 
 
 def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:

@@ -19,10 +19,9 @@ from routing.request.prompt import read_prompt
 from routing.rewrite.answer import Identity
 from routing.rewrite.plain import dressed, id_of, observe, opened
 from routing.surfaces import Asked, CallerRequest, ProviderRequest, Whole
-from routing.surfaces.json_request import body_for, checked, checks, is_there, missing, priced
+from routing.surfaces.json_request import body_for, checked, checks, first_of, is_there, missing, priced, reported
 from routing.surfaces.no_stream import machine as machine
 from routing.surfaces.no_stream import told as told
-from routing.table.parameters import OURS
 from routing.wire.members import Members
 
 ANSWERS: Final[Literal["json", "bytes"]] = "json"
@@ -44,7 +43,8 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
     if not is_there(members, "input"):
         raise missing("input", "a text, a list of texts, or tokens")
     _check_input(members)
-    prompt = read_prompt(members["input"], "input") if b"{" in bytes(members["input"]) else read_prompt(b"[]", "input")
+    has_parts = first_of(members, "input") == b"[" and b"{" in bytes(members["input"])
+    prompt = read_prompt(members["input"] if has_parts else b"[]", "input")
     preferences = read_preferences(members)
     options = read_options(members, members.keys() - _ORDINARY)
     options.state = options.state or prompt.state
@@ -76,8 +76,7 @@ def _check_input(members: Members) -> None:
 
 
 def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
-    left_out = () if envelope.preferences is None else envelope.preferences.ignored
-    return ProviderRequest(body_for(envelope, asked, None, OURS), b"", tuple(left_out))
+    return ProviderRequest(body_for(envelope, asked), b"", reported(envelope))
 
 
 def whole(body: bytes, identity: Identity, meter: Meter, content_type: str) -> Whole:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from routing.metering.meter import Meter
+from routing.plan.preferences import read_preferences
 from routing.plan.refusal import Refusal
 from routing.request.envelope import Envelope, members_of
 from routing.request.invalid import Invalid
@@ -22,7 +23,8 @@ from routing.rewrite.answer import Identity
 from routing.rewrite.gemini import GeminiStream, error_body
 from routing.rewrite.gemini import whole as whole_answer
 from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Told, Whole
-from routing.surfaces.json_request import body_for, is_there, missing, priced
+from routing.surfaces.json_request import body_for, is_there, missing, priced, reported
+from routing.wire.members import decode_members, replace
 from routing.wire.objects import repeats_within
 from usage.flavor import Flavor
 
@@ -32,6 +34,7 @@ _SNAKE: Final = words(
     "generation_config system_instruction cached_content tool_config safety_settings service_tier max_output_tokens "
     "candidate_count file_data file_uri inline_data function_declarations google_search code_execution"
 )
+CHOICES_MAX: Final = 128
 _KEPT: Final = ("files/", "gs://", "cachedContents/")
 _FREE_TOOLS: Final = frozenset(("functionDeclarations",))
 _decode: Final = msgspec.json.decode
@@ -72,11 +75,12 @@ class Seen:
                             f"'{at}.{name}' must be written as Google's API has it, in camel case", at, "ambiguous_member"
                         )
                     if name == "inlineData" and isinstance(inner, dict):
-                        self.inline.append(len(str(inner.get("data", ""))))
+                        data = inner.get("data")
+                        self.inline.append(len(data) if isinstance(data, str) else 0)
                     elif name == "fileData" and isinstance(inner, dict):
                         self.remote += 1
-                        uri = str(inner.get("fileUri", ""))
-                        if uri.startswith(_KEPT) or "generativelanguage.googleapis.com" in uri:
+                        uri = inner.get("fileUri")
+                        if isinstance(uri, str) and (uri.startswith(_KEPT) or "generativelanguage.googleapis.com" in uri):
                             self.state = self.state or f"{at}.fileData.fileUri"
                     elif name not in ("args", "response", "parameters", "parametersJsonSchema"):
                         level.append((inner, f"{at}.{name}"))
@@ -85,6 +89,7 @@ class Seen:
 def read(body: bytes, call: CallerRequest) -> Envelope:
     model, action = model_in(call.path, ACTIONS)
     members = members_of(body)
+    members.pop("model", None)  # the path's is the one that counts
     if snake := sorted(members.keys() & _SNAKE):
         raise Invalid(f"'{snake[0]}' must be written as Google's API has it, in camel case", snake[0], "ambiguous_member")
     if not is_there(members, "contents"):
@@ -104,9 +109,12 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
         raise Invalid(f"the body cannot be read: {problem}", code="invalid_json") from None
     if not isinstance(config, dict):
         raise Invalid("'generationConfig' must be an object", "generationConfig")
+    if not isinstance(tier, str):
+        raise Invalid("'serviceTier' must be a text", "serviceTier")
+    preferences = read_preferences(members)
     options = Options(state="cachedContent" if is_there(members, "cachedContent") else seen.state)
-    options.tier = "" if str(tier).upper() in ("", "STANDARD") else str(tier).lower()
-    options.tier_param = "serviceTier"
+    if tier.upper() not in ("", "STANDARD"):
+        options.tier, options.tier_param = tier.lower(), "serviceTier"
     _read_tools(tools, options)
     return Envelope(
         model=model,
@@ -114,20 +122,21 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
         bytes_total=len(body),
         stream=stream,
         include_usage=True,
-        max_tokens=_count(config, "maxOutputTokens"),
-        choices=_count(config, "candidateCount") or 1,
+        max_tokens=_count(config, "maxOutputTokens", 2**53),
+        choices=_count(config, "candidateCount", CHOICES_MAX) or 1,
         prompt_bytes=sum(len(members[name]) for name in ("contents", "systemInstruction", "tools") if name in members),
         remote_others=seen.remote,
         inline_media=tuple(seen.inline),
         options=priced(options),
+        preferences=preferences,
         tier=options.tier,
     )
 
 
-def _count(config: dict[str, Any], name: str) -> int | None:
+def _count(config: dict[str, Any], name: str, most: int) -> int | None:
     value = config.get(name)
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise Invalid(f"'generationConfig.{name}' must be a whole number of at least 1", f"generationConfig.{name}")
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most):
+        raise Invalid(f"'generationConfig.{name}' must be a whole number from 1 to {most}", f"generationConfig.{name}")
     return value
 
 
@@ -147,9 +156,10 @@ def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
     cap, cap_max = envelope.max_tokens, asked.model.max_output_tokens
     wanted = asked.cap if cap is None else cap_max if cap_max is not None and cap > cap_max else None
     if wanted is not None:
-        config = _decode(members["generationConfig"]) if is_there(members, "generationConfig") else {}
-        changes["generationConfig"] = Raw(msgspec.json.encode(config | {"maxOutputTokens": wanted}))
-    return ProviderRequest(body_for(envelope, asked, changes, ("model",)))
+        config = bytes(members["generationConfig"]) if is_there(members, "generationConfig") else b"{}"
+        capped = replace(config, decode_members(config), {"maxOutputTokens": Raw(b"%d" % wanted)})
+        changes["generationConfig"] = Raw(capped)
+    return ProviderRequest(body_for(envelope, asked, changes, ("model",)), b"", reported(envelope))
 
 
 def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from routing.metering.meter import Meter
+from routing.plan.preferences import read_preferences
 from routing.request.envelope import Envelope, members_of
 from routing.request.invalid import Invalid
 from routing.rewrite.answer import Identity
@@ -18,7 +19,7 @@ from routing.rewrite.plain import opened
 from routing.surfaces import Asked, CallerRequest, ProviderRequest, Whole
 from routing.surfaces.gemini import Seen, model_in
 from routing.surfaces.gemini import told as told
-from routing.surfaces.json_request import body_for, is_there, missing
+from routing.surfaces.json_request import body_for, is_there, missing, reported
 from routing.surfaces.no_stream import machine as machine
 from routing.wire.members import Members, decode_members
 from usage.record import Tokens
@@ -61,6 +62,7 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
         prompt_bytes=sum(len(prompt[name]) for name in _PROMPT if name in prompt),
         remote_others=seen.remote,
         inline_media=tuple(seen.inline),
+        preferences=read_preferences(members),
         pieces=Tokens(),
         is_free=True,
     )
@@ -71,7 +73,7 @@ def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
     if is_there(envelope.members, _WITHIN):
         own = Raw(_encode(f"models/{asked.model.name}"))
         changes[_WITHIN] = Raw(_encode(decode_members(envelope.members[_WITHIN]) | {"model": own}))
-    return ProviderRequest(body_for(envelope, asked, changes, ("model",)))
+    return ProviderRequest(body_for(envelope, asked, changes, ("model",)), b"", reported(envelope))
 
 
 def whole(body: bytes, identity: Identity, meter: Meter, content_type: str) -> Whole:

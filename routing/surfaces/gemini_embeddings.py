@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from routing.metering.meter import Meter
+from routing.plan.preferences import read_preferences
 from routing.request.envelope import Envelope, members_of
 from routing.request.invalid import Invalid
 from routing.rewrite.answer import Identity
@@ -19,7 +20,7 @@ from routing.rewrite.gemini import whole as whole_answer
 from routing.surfaces import Asked, CallerRequest, ProviderRequest, Whole
 from routing.surfaces.gemini import Seen, model_in
 from routing.surfaces.gemini import told as told
-from routing.surfaces.json_request import body_for, is_there, missing
+from routing.surfaces.json_request import body_for, is_there, missing, reported
 from routing.surfaces.no_stream import machine as machine
 from routing.wire.members import Members
 
@@ -53,6 +54,7 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
         choices=0,
         prompt_bytes=len(members[name]),
         inline_media=tuple(seen.inline),
+        preferences=read_preferences(members),
     )
 
 
@@ -72,7 +74,7 @@ def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
     if "requests" in envelope.members:
         own = Raw(_encode(f"models/{asked.model.name}"))
         changes["requests"] = Raw(_encode([each | {"model": own} for each in _decode_requests(envelope.members["requests"])]))
-    return ProviderRequest(body_for(envelope, asked, changes, ("model",)))
+    return ProviderRequest(body_for(envelope, asked, changes, ("model",)), b"", reported(envelope))
 
 
 def whole(body: bytes, identity: Identity, meter: Meter, content_type: str) -> Whole:

@@ -18,9 +18,8 @@ from routing.rewrite.answer import Identity
 from routing.rewrite.media_events import MediaEvents
 from routing.rewrite.plain import dressed, id_of, observe, opened
 from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Whole
-from routing.surfaces.json_request import body_for, checked, checks, is_there, missing, priced
+from routing.surfaces.json_request import body_for, checked, checks, is_there, missing, priced, reported
 from routing.surfaces.no_stream import told as told
-from routing.table.parameters import OURS
 from routing.wire.members import REFUSED
 from usage.record import Tokens
 
@@ -46,6 +45,7 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
         raise missing("prompt", "what the picture is to show")
     preferences = read_preferences(members)
     options = read_options(members, members.keys() - _ORDINARY)
+    options.extra_completion += PARTIAL_TOKENS * values.get("partial_images", 0)
     images = values.get("n", 1)
     return Envelope(
         model=model_of(members, preferences),
@@ -61,7 +61,7 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
 
 
 def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
-    return ProviderRequest(body_for(envelope, asked, None, OURS))
+    return ProviderRequest(body_for(envelope, asked), b"", reported(envelope))
 
 
 def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:

@@ -13,16 +13,18 @@ from msgspec import Raw
 from routing.request.body import encoded
 from routing.request.envelope import Envelope
 from routing.request.invalid import Invalid
-from routing.request.names import STATE
 from routing.request.options import Options
 from routing.surfaces import Asked
 from routing.table.endpoint import Endpoint
+from routing.table.parameters import OURS
 from routing.wire.members import Members, decode_members
 from routing.wire.objects import decode_objects
 
 Checks = Mapping[str, tuple[Any, str]]
 """Member → (its decoder, what it must be)."""
 NULL = Raw(b"null")
+ENDS_HERE = (*OURS, "plugins")
+"""What is said to a router, which no provider has a member for."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -61,9 +63,18 @@ def missing(name: str, what: str) -> Invalid:
     return Invalid(f"'{name}' is missing: send {what}", name, "missing_required_parameter")
 
 
-def state_in(members: Members, names: frozenset[str] = STATE) -> str | None:
-    """The first member that refers to something kept under our key at the provider."""
-    return next((name for name in members if name in names and is_there(members, name)), None)
+def value_of(members: Members, name: str, path: str = "") -> Any:
+    """The value of a member, None where it is not there. Invalid: it cannot be read."""
+    try:
+        return msgspec.json.decode(members.get(name, NULL))
+    except (msgspec.DecodeError, RecursionError) as problem:
+        raise Invalid(f"'{path or name}' cannot be read: {problem}", path or name) from None
+
+
+def reported(envelope: Envelope) -> tuple[str, ...]:
+    """Paths of the wishes that nobody here can meet."""
+    preferences, options = envelope.preferences, envelope.options
+    return (*(() if preferences is None else preferences.ignored), *(() if options is None else options.ignored))
 
 
 def declined(envelope: Envelope, asked: Asked) -> tuple[Members, tuple[str, ...], tuple[str, ...]]:
@@ -80,7 +91,7 @@ def is_choice_free(members: Members) -> bool:
     """Whether the model may do without any of its tools."""
     if not is_there(members, "tool_choice"):
         return True
-    choice = msgspec.json.decode(members["tool_choice"])
+    choice = value_of(members, "tool_choice")
     return choice in ("auto", "none") or (isinstance(choice, dict) and choice.get("type") in ("auto", "none"))
 
 
@@ -100,9 +111,10 @@ def priced(options: Options) -> Options | None:
 def body_for(
     envelope: Envelope, asked: Asked, changes: Members | None = None, drops: Iterable[str] = ()
 ) -> list[bytes | memoryview]:
-    """The members that came with the provider's name of the model and `changes`, as parts to be sent one after another."""
+    """The members that came with the provider's name of the model and `changes`, as parts to be sent one after another; without
+    what is said to a router."""
     values = envelope.members.copy()
-    for name in drops:
+    for name in (*ENDS_HERE, *drops):
         values.pop(name, None)
     if asked.endpoint.has_model_in_path:
         values.pop("model", None)

@@ -23,8 +23,19 @@ from routing.rewrite.answer import Identity
 from routing.rewrite.messages import MessagesStream, error_body
 from routing.rewrite.messages import whole as whole_message
 from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Told, Whole, betas
-from routing.surfaces.json_request import body_for, checked, checks, declined, first_of, is_there, missing, priced, searches_in
-from routing.table.parameters import OURS
+from routing.surfaces.json_request import (
+    body_for,
+    checked,
+    checks,
+    declined,
+    first_of,
+    is_there,
+    missing,
+    priced,
+    reported,
+    searches_in,
+    value_of,
+)
 from routing.wire.members import Members
 from routing.wire.objects import decode_objects
 from usage.flavor import Flavor
@@ -47,7 +58,6 @@ _CLIENT_TOOLS: Final = re.compile(r"(?:custom|(?:bash|text_editor|computer|memor
 _SEARCH: Final = re.compile(r"web_search_\d{8}\Z")
 _VERSION: Final = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _FILLED_LIST: Final = re.compile(rb"\[[ \t\r\n]*[^\] \t\r\n]")
-_decode: Final = msgspec.json.decode
 
 
 def read(body: bytes, call: CallerRequest) -> Envelope:
@@ -104,19 +114,25 @@ def _read_tools(raw: Raw, options: Options) -> None:
         tools = decode_objects(raw)
     except (msgspec.DecodeError, RecursionError):
         raise Invalid("'tools' must be a list of tools", "tools") from None
+    uses: list[int] = []
+    bounded = True
     for at, tool in enumerate(tools):
-        kind = _decode(tool["type"]) if is_there(tool, "type") else "custom"
+        path = f"tools[{at}]"
+        kind = value_of(tool, "type", path) if is_there(tool, "type") else "custom"
         if isinstance(kind, str) and _CLIENT_TOOLS.match(kind):
             continue
-        path = f"tools[{at}]"
         if not isinstance(kind, str) or not _SEARCH.match(kind):
             raise Invalid(
                 f"'{path}' is {str(kind)[:64]!r}, which runs at the provider and has no price here", path, "unpriced_option"
             )
         options.search = options.search or path
-        uses = _decode(tool["max_uses"]) if is_there(tool, "max_uses") else None
-        if isinstance(uses, int) and not isinstance(uses, bool) and uses > 0:
-            options.searches_max = (options.searches_max or 0) + uses
+        most = value_of(tool, "max_uses", path)
+        if isinstance(most, int) and not isinstance(most, bool) and most > 0:
+            uses.append(most)
+        else:
+            bounded = False
+    if uses and bounded:
+        options.searches_max = sum(uses)
 
 
 def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
@@ -130,10 +146,9 @@ def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
     head = b"anthropic-version: %b\r\n" % (version if _VERSION.match(version) else VERSION)
     if kept:
         head += b"anthropic-beta: %b\r\n" % kept
-    left_out = [] if envelope.preferences is None else list(envelope.preferences.ignored)
-    left_out += [f"anthropic-beta={name}" for name in ignored]
-    more, drops, reported = declined(envelope, asked)
-    return ProviderRequest(body_for(envelope, asked, changes | more, (*OURS, *drops)), head, (*left_out, *reported))
+    left_out = [*reported(envelope), *(f"anthropic-beta={name}" for name in ignored)]
+    more, drops, refused = declined(envelope, asked)
+    return ProviderRequest(body_for(envelope, asked, changes | more, drops), head, (*left_out, *refused))
 
 
 def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:

@@ -22,10 +22,9 @@ from routing.request.options import read_options
 from routing.rewrite.answer import Identity
 from routing.rewrite.plain import dressed, id_of, observe, opened
 from routing.surfaces import Asked, CallerRequest, ProviderRequest, Whole
-from routing.surfaces.json_request import body_for, checked, checks, is_there, missing, priced
+from routing.surfaces.json_request import body_for, checked, checks, is_there, missing, priced, reported
 from routing.surfaces.no_stream import machine as machine
 from routing.surfaces.no_stream import told as told
-from routing.table.parameters import OURS
 from routing.wire.members import REFUSED, decode_members, replace
 from usage.flavor import Flavor
 from usage.record import Tokens
@@ -83,15 +82,16 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
 
 
 def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
-    return ProviderRequest(body_for(envelope, asked, None, OURS), completed=partial(_completed, envelope.members["documents"]))
+    completed = partial(_completed, envelope.members["documents"])
+    return ProviderRequest(body_for(envelope, asked), b"", reported(envelope), completed)
 
 
 def _completed(documents: Raw, body: bytes, identity: Identity) -> bytes:
     """The answer as the caller's flavour of it has it."""
     if identity.flavor is not Flavor.OPENROUTER:
         return body
-    members = decode_members(body)
     try:
+        members = decode_members(body)
         given = _decode_documents(documents)
         ranks = _decode_documents(members["results" if "results" in members else "data"])
         results = b",".join([_with_document(bytes(rank), given) for rank in ranks])

@@ -24,8 +24,19 @@ from routing.rewrite.answer import Identity
 from routing.rewrite.responses import ResponsesStream
 from routing.rewrite.responses import whole as whole_response
 from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Told, Whole
-from routing.surfaces.json_request import body_for, checked, checks, declined, first_of, is_there, missing, priced, searches_in
-from routing.table.parameters import OURS
+from routing.surfaces.json_request import (
+    body_for,
+    checked,
+    checks,
+    declined,
+    first_of,
+    is_there,
+    missing,
+    priced,
+    reported,
+    searches_in,
+    value_of,
+)
 from routing.wire.members import Members
 from routing.wire.objects import decode_objects
 from usage.flavor import Flavor
@@ -52,7 +63,6 @@ _CALLER_TOOLS: Final = frozenset(
 """Tools that run at the caller."""
 _SEARCH: Final = re.compile(r"web_search")
 _WAIT_S_MIN: Final = 5.0
-_decode: Final = msgspec.json.decode
 
 
 def read(body: bytes, call: CallerRequest) -> Envelope:
@@ -95,7 +105,7 @@ def _options(members: Members, prompts: list[Prompt], values: dict[str, Any]) ->
     if first_of(members, "input") == b"[":
         options.state = options.state or _reference(members["input"])
     if is_there(members, "reasoning"):
-        reasoning = _decode(members["reasoning"])
+        reasoning = value_of(members, "reasoning")
         if isinstance(reasoning, dict) and reasoning.get("mode") not in (None, "standard"):
             raise Invalid("'reasoning.mode' has no price here but 'standard'", "reasoning.mode", "unpriced_option")
     if is_there(members, "tools"):
@@ -121,10 +131,10 @@ def _read_tools(raw: Raw, options: Options, calls_max: int | None) -> None:
     except (msgspec.DecodeError, RecursionError):
         raise Invalid("'tools' must be a list of tools", "tools") from None
     for at, tool in enumerate(tools):
-        kind = _decode(tool["type"]) if is_there(tool, "type") else "function"
+        path = f"tools[{at}]"
+        kind = value_of(tool, "type", path) if is_there(tool, "type") else "function"
         if isinstance(kind, str) and kind in _CALLER_TOOLS:
             continue
-        path = f"tools[{at}]"
         if not isinstance(kind, str) or not _SEARCH.match(kind):
             raise Invalid(
                 f"'{path}' is {str(kind)[:64]!r}, which runs at the provider and has no price here", path, "unpriced_option"
@@ -144,11 +154,10 @@ def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
         changes["max_output_tokens"] = Raw(b"%d" % asked.cap)
     elif cap is not None and cap_max is not None and cap > cap_max:
         changes["max_output_tokens"] = Raw(b"%d" % cap_max)
-    more, drops, reported = declined(envelope, asked)
-    if not reported and envelope.options is not None and envelope.options.search and "max_tool_calls" not in envelope.members:
+    more, drops, refused = declined(envelope, asked)
+    if not refused and envelope.options is not None and envelope.options.search and "max_tool_calls" not in envelope.members:
         changes["max_tool_calls"] = Raw(b"%d" % asked.model.searches_max)
-    left_out = () if envelope.preferences is None else envelope.preferences.ignored
-    return ProviderRequest(body_for(envelope, asked, changes | more, (*OURS, *drops)), b"", (*left_out, *reported))
+    return ProviderRequest(body_for(envelope, asked, changes | more, drops), b"", (*reported(envelope), *refused))
 
 
 def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:

@@ -9,13 +9,14 @@ from typing import Any, Final, Literal
 from routing.failures.failure import AttemptFailed, Failure, Kind, Source
 from routing.failures.failure import Sent as SentState
 from routing.metering.meter import Meter
+from routing.plan.preferences import read_preferences
 from routing.request.envelope import Envelope, members_of, model_of
 from routing.request.names import words
 from routing.request.options import read_options
 from routing.rewrite.answer import Identity, failure_of_error
 from routing.rewrite.media_events import MediaEvents
 from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Whole
-from routing.surfaces.json_request import body_for, checked, checks, missing, priced
+from routing.surfaces.json_request import body_for, checked, checks, missing, priced, reported
 from routing.surfaces.no_stream import told as told
 from usage.record import Tokens
 
@@ -37,20 +38,22 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
     values = checked(members, _CHECKS)
     if not values.get("input"):
         raise missing("input", "the text to be read")
+    preferences = read_preferences(members)
     options = read_options(members, members.keys() - _ORDINARY)
     return Envelope(
-        model=model_of(members),
+        model=model_of(members, preferences),
         members=members,
         bytes_total=len(body),
         stream=values.get("stream_format") == "sse",
         prompt_bytes=len(members["input"]) + len(members.get("instructions", b"")),
         options=priced(options),
+        preferences=preferences,
         pieces=Tokens(characters=len(values["input"])),
     )
 
 
 def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
-    return ProviderRequest(body_for(envelope, asked))
+    return ProviderRequest(body_for(envelope, asked), b"", reported(envelope))
 
 
 def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:

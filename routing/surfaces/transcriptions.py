@@ -20,7 +20,9 @@ from routing.rewrite.media_events import MediaEvents, observe_usage
 from routing.rewrite.plain import dressed, id_of, opened
 from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest, Whole
 from routing.surfaces.forms import flag_in, form_for, model_in
+from routing.surfaces.json_request import reported
 from routing.surfaces.no_stream import told as told
+from routing.wire.lenient_view import view
 from routing.wire.members import Members
 from routing.wire.multipart import read_form
 from routing.wire.sound import seconds_likely, seconds_max
@@ -67,8 +69,8 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
 
 
 def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
-    ignored = tuple(name for name in envelope.members if name not in ("provider", "models"))
-    return form_for(envelope, asked)._replace(ignored=ignored)
+    ignored = [name for name in envelope.members if name not in ("provider", "models")]
+    return form_for(envelope, asked)._replace(ignored=(*ignored, *reported(envelope)))
 
 
 def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:
@@ -83,7 +85,7 @@ def whole(body: bytes, identity: Identity, meter: Meter, content_type: str) -> W
         meter.text_bytes += len(body)
         return Whole(body, "", "", content_type or "text/plain; charset=utf-8")
     members = opened(body, "text", "segments")
-    answer = _decode(body)
+    answer = view(body, _Answer, _decode) or _Answer()
     if isinstance(answer.text, str):
         meter.deltas += 1
         meter.text_bytes += len(answer.text)

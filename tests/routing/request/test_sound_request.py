@@ -55,6 +55,14 @@ def test_sound_in_json_that_is_wrong(more: dict[str, Any], param: str) -> None:
     assert refused.value.param == param
 
 
+@pytest.mark.parametrize("number", [b"1e999", b"9" * 5_000])
+@pytest.mark.parametrize("name", ["language", "temperature", "diarize", "keyterms"])
+def test_number_that_no_machine_has_is_refused_by_its_name(name: str, number: bytes) -> None:
+    with pytest.raises(Invalid) as refused:
+        form_of(json.dumps(ASKED | {name: "@"}).encode().replace(b'"@"', number))
+    assert refused.value.param == name
+
+
 @pytest.mark.parametrize(
     ("kind", "found"),
     [

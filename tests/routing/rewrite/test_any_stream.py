@@ -1,0 +1,273 @@
+"""Streams of every format that passes, with members that are none of theirs: nothing raises, what went out is whole events."""
+
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from routing.plan.refusal import Refusal
+from routing.rewrite.cohere import CohereStream
+from routing.rewrite.completions import CompletionsStream
+from routing.rewrite.gemini import GeminiStream
+from routing.rewrite.media_events import MediaEvents
+from routing.rewrite.messages import MessagesStream
+from routing.rewrite.responses import ResponsesStream
+from routing.rewrite.stream import StreamRewrite
+from routing.wire.sse import TooLong
+from tests.routing.cuts import fed
+from tests.routing.surfaces.calls import identity, meter
+from usage.flavor import Flavor
+
+USED = {"input_tokens": 20, "output_tokens": 2, "total_tokens": 22}
+RESPONSE = {"id": "theirs", "object": "response", "model": "m", "status": "completed", "output": [], "usage": USED}
+ITEM = {"type": "message", "content": [{"type": "output_text", "text": "hi"}], "results": [{"text": "x"}]}
+CHAT = {"id": "theirs", "object": "chat.completion.chunk", "created": 5, "model": "m"}
+EVENTS: dict[str, list[dict[str, Any]]] = {
+    "messages": [
+        {"type": "ping"},
+        {
+            "type": "message_start",
+            "message": {"id": "theirs", "model": "m", "content": [], "usage": {"input_tokens": 20, "service_tier": "x"}},
+        },
+        {
+            "type": "content_block_start",
+            "index": 0,
+            "content_block": {"type": "mcp_tool_result", "content": [{"type": "text", "text": "x"}]},
+        },
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hello"}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
+        {"type": "message_stop"},
+    ],
+    "responses": [
+        {"type": "response.created", "response": RESPONSE | {"usage": None, "status": "in_progress"}, "sequence_number": 0},
+        {"type": "response.output_text.delta", "delta": "hello", "sequence_number": 1},
+        {"type": "response.output_item.done", "item": ITEM, "sequence_number": 2},
+        {
+            "type": "response.completed",
+            "sequence_number": 3,
+            "response": RESPONSE
+            | {"incomplete_details": {"reason": "x"}, "tool_usage": {"web_search": {"num_requests": 1}}, "service_tier": "x"},
+        },
+    ],
+    "gemini": [
+        {
+            "candidates": [{"content": {"parts": [{"text": "hi"}]}, "index": 0, "groundingMetadata": {"a": "b"}}],
+            "responseId": "theirs",
+            "modelVersion": "m",
+        },
+        {
+            "candidates": [{"content": {"parts": [{"text": "hi"}]}, "index": 0}],
+            "responseId": "theirs",
+            "modelVersion": "m",
+            "usageMetadata": {"promptTokenCount": 20},
+        },
+        {"candidates": [], "promptFeedback": None, "responseId": "theirs"},
+        {
+            "candidates": [{"content": {"parts": []}, "finishReason": "STOP", "index": 0}],
+            "responseId": "theirs",
+            "modelVersion": "m",
+            "usageMetadata": {"promptTokenCount": 20, "candidatesTokenCount": 2, "totalTokenCount": 22},
+        },
+    ],
+    "cohere": [
+        {"type": "message-start", "id": "theirs", "delta": {"message": {"role": "assistant"}}},
+        {"type": "debug", "prompt": "x"},
+        {"type": "content-start", "index": 0, "delta": {"message": {"content": {"type": "text", "text": ""}}}},
+        {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "hello"}}}},
+        {"type": "content-end", "index": 0},
+        {
+            "type": "message-end",
+            "delta": {"finish_reason": "COMPLETE", "usage": {"billed_units": {"input_tokens": 20, "output_tokens": 2}}},
+        },
+    ],
+    "media": [
+        {"type": "keepalive"},
+        {"type": "image_generation.partial_image", "b64_json": "AA"},
+        {"type": "transcript.text.delta", "delta": "hello"},
+        {"type": "image_generation.completed", "b64_json": "AAAA", "created_at": 5, "usage": USED, "error": None},
+    ],
+    "chat": [
+        CHAT | {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "hello"}, "finish_reason": None}]},
+        CHAT
+        | {"choices": [{"index": 0, "delta": {"content": "you"}, "finish_reason": None}], "service_tier": "x", "error": None},
+        CHAT | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+        CHAT | {"choices": [], "usage": {"prompt_tokens": 20, "completion_tokens": 2, "total_tokens": 22}},
+    ],
+}
+EVENTS["completions"] = EVENTS["chat"]
+VALUES: tuple[bytes, ...] = (
+    *(
+        b"null",
+        b"true",
+        b"0",
+        b"-1",
+        b"1.5",
+        b"1e400",
+        b"NaN",
+        b'""',
+        b'"x"',
+        b'"\\ud800"',
+        b'"a\tb"',
+        b'"\\x41"',
+        b'"caf\xe9"',
+        b"[]",
+        b"{}",
+    ),
+    *(b"[null]", b"[[]]", b"[{}]", b'{"a":1,"a":2}', b"[5]", b'{"text":"\\ud800"}', b'{"type":5}', b"9" * 400, b"9" * 5_000),
+    *(b"[" * 900 + b"]" * 900, b'{"a":' * 900 + b"1" + b"}" * 900),
+)
+BROKEN = Refusal(502, "provider_error", "it broke")
+
+
+def machine(kind: str, flavor: Flavor = Flavor.OPENAI, *, line_bytes_max: int = 1 << 20, choices: int = 1) -> Any:
+    who, used = identity(flavor), meter()
+    match kind:
+        case "messages":
+            return MessagesStream(who, used, created=1, line_bytes_max=line_bytes_max)
+        case "responses":
+            return ResponsesStream(who, used, created=1, line_bytes_max=line_bytes_max)
+        case "gemini":
+            return GeminiStream(who, used, created=1, line_bytes_max=line_bytes_max, choices=choices)
+        case "cohere":
+            return CohereStream(who, used, created=1, line_bytes_max=line_bytes_max)
+        case "media":
+            return MediaEvents(who, used, created=1, line_bytes_max=line_bytes_max, images=choices)
+        case "chat":
+            return StreamRewrite(who, used, include_usage=False, created=1, line_bytes_max=line_bytes_max, choices=choices)
+    return CompletionsStream(who, used, include_usage=True, created=1, line_bytes_max=line_bytes_max, choices=choices)
+
+
+def framed(payload: bytes) -> bytes:
+    return b"data: %b\n\n" % payload
+
+
+def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Of everything in a JSON value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, each in inner:
+        yield (*path, name)
+        yield from paths(each, (*path, name))
+
+
+def put(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    if not path:
+        return new
+    copy = value.copy()
+    copy[path[0]] = put(value[path[0]], path[1:], new)
+    return copy
+
+
+def is_json(payload: bytes) -> bool:
+    try:
+        json.loads(payload, parse_constant=lambda _: 1 / 0)
+    except (ValueError, ZeroDivisionError, RecursionError):
+        return False
+    return True
+
+
+def check(kind: str, parts: list[bytes], flavor: Flavor, *, is_sound: bool) -> bytes:
+    """What goes out until the stream is over; with the ends that we could put there at each event."""
+    rewrite = machine(kind, flavor)
+    sent: bytes = b""
+    for part in parts:
+        if rewrite.is_over:
+            break
+        sent += rewrite.feed(part)
+    sent += rewrite.finish()
+    assert rewrite.meter.cost_nano() >= 0
+    for end in (rewrite.cut(), rewrite.fail(BROKEN)):
+        for line in end.splitlines():
+            assert not line.startswith(b"data: {") or is_json(line[6:]) or not is_sound, line
+    if is_sound:
+        for line in sent.splitlines():
+            assert not line.startswith(b"data: {") or is_json(line[6:]), line
+    return sent
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+@pytest.mark.parametrize("flavor", Flavor)
+def test_member_of_any_value_breaks_no_stream(kind: str, flavor: Flavor) -> None:
+    """Each member of each event, however deep, with each value that is none of its own: what was JSON still is."""
+    told = EVENTS[kind]
+    for at, event in enumerate(told):
+        for path in paths(event):
+            text = json.dumps(put(event, path, "@@")).encode()
+            for value in VALUES:
+                changed = text.replace(b'"@@"', value)
+                parts = [framed(json.dumps(each).encode()) for each in told]
+                parts[at] = framed(changed)
+                check(kind, parts, flavor, is_sound=is_json(changed))
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_stream_of_odd_events_is_the_same_however_it_was_cut(kind: str) -> None:
+    """Events left out, doubled, interleaved with noise and broken off: in one piece, in events and byte by byte."""
+    dice = random.Random(kind)
+    noise = [
+        b": x\n\n",
+        b"event: x\n\n",
+        b"data:\n\n",
+        b"data: [DONE]\n\n",
+        b"data: not json\n\n",
+        b"\n",
+        b"data: {\n",
+        b"id: 5\n",
+        b"\xef\xbb\xbf",
+    ]
+    whole = [json.dumps(each).encode() for each in EVENTS[kind]]
+    for _ in range(150):
+        events = [framed(each) for each in whole if dice.random() < 0.9]
+        for _ in range(dice.randint(0, 3)):
+            events.insert(dice.randint(0, len(events)), dice.choice((*noise, *events) if events else noise))
+        stream = b"".join(events)
+        if dice.random() < 0.3:
+            stream = stream[: dice.randint(0, len(stream))]
+        at_once = check(kind, [stream], Flavor.OPENAI, is_sound=False)
+        assert check(kind, [stream[at : at + 1] for at in range(len(stream))], Flavor.OPENAI, is_sound=False) == at_once
+        size = dice.randint(2, 300)
+        assert (
+            check(kind, [stream[at : at + size] for at in range(0, len(stream), size)], Flavor.OPENAI, is_sound=False) == at_once
+        )
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_end_of_ours_is_whole_wherever_the_stream_stops(kind: str) -> None:
+    """Cut for credit or broken, behind each event and in the middle of it: only whole events, and each of them JSON."""
+    stream = b"".join([framed(json.dumps(each).encode()) for each in EVENTS[kind]])
+    for flavor in Flavor:
+        for at in range(0, len(stream), 7):
+            for name in ("cut", "fail"):
+                rewrite = machine(kind, flavor, choices=2)
+                sent = rewrite.feed(stream[:at])
+                sent += rewrite.cut() if name == "cut" else rewrite.fail(BROKEN)
+                for event in sent.replace(b"\r\n", b"\n").split(b"\n\n")[:-1]:
+                    payload = b"".join([line[6:] for line in event.split(b"\n") if line.startswith(b"data: ")])
+                    assert is_json(payload), (at, name, event)
+                assert sent.endswith((b"\n\n", b"\r\n\r\n"))
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+@pytest.mark.parametrize(
+    "flood", [b"x" * 5_000, b"data: " + b"x" * 5_000, b": x\n" * 2_000, b"id: x\n" * 2_000, b"data: x\n" * 2_000]
+)
+def test_event_or_line_without_an_end_is_refused(kind: str, flood: bytes) -> None:
+    """What waits for its end is bounded: a provider cannot fill our memory with it."""
+    rewrite = machine(kind, line_bytes_max=4_096)
+    with pytest.raises(TooLong):
+        fed(rewrite.feed, [flood] * 2_000)
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_stream_is_over_and_stays_so(kind: str) -> None:
+    """Behind its end nothing is passed, and finishing it again gives nothing."""
+    rewrite = machine(kind)
+    stream = b"".join([framed(json.dumps(each).encode()) for each in EVENTS[kind]])
+    sent = rewrite.feed(stream + (b"data: [DONE]\n\n" if kind in ("chat", "completions") else b"")) + rewrite.finish()
+    assert (rewrite.is_complete, rewrite.is_over, rewrite.has_begun) == (True, True, True)
+    assert rewrite.upstream_id in ("theirs", "")
+    assert b"theirs" not in sent
+    assert rewrite.feed(stream) == b""
+    assert rewrite.finish() == b""
