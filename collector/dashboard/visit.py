@@ -20,6 +20,7 @@ from collector.analytics.calendar import UnknownZone, zone
 from collector.dashboard.access import Forbidden, PagesUnderWay, SignInAttempts, check_origin, secret_of
 from collector.dashboard.assets import Assets
 from collector.dashboard.display import figures
+from collector.dashboard.menu import OPERATOR_PAGES, PAGES
 from collector.dashboard.page import Pages, packed
 from collector.dashboard.page_version import version_of
 from collector.dashboard.sessions import SEEN_MS, Session, find_session, touch_session
@@ -27,24 +28,6 @@ from collector.service import Collector
 from collector.store.contract import Tx
 from usage.protocol import Unreachable
 
-PAGES = (
-    ("/dashboard", "Overview"),
-    ("/dashboard/usage", "Usage"),
-    ("/dashboard/generations", "Generations"),
-    ("/dashboard/keys", "Keys"),
-    ("/dashboard/credit", "Credit"),
-    ("/dashboard/alerts", "Alerts"),
-    ("/dashboard/playground", "Playground"),
-    ("/dashboard/sessions", "Sessions"),
-)
-OPERATOR_PAGES = (
-    ("/dashboard/accounts", "Accounts"),
-    ("/dashboard/top-ups", "Top-ups"),
-    ("/dashboard/nodes", "Nodes"),
-    ("/dashboard/providers", "Providers"),
-    ("/dashboard/audit", "Audit log"),
-    ("/dashboard/verify", "Verify"),
-)
 ZONE_COOKIE = "tollway-tz"
 _RANKS: dict[Role, int] = {"read": 0, "management": 1, "operator": 2}
 

@@ -74,24 +74,38 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def create_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
-    if arguments.role != "inference":
-        return _create_credential(arguments, store, now)
+    make = _make_inference_key if arguments.role == "inference" else _make_credential
+
+    def work(tx: Tx) -> tuple[str, dict[str, Any]]:
+        is_new = accounts.create_account(tx, arguments.account, now)
+        text, described = make(tx, arguments, now)
+        if arguments.credit:
+            accounts.add_credit(tx, arguments.account, arguments.credit, "with a new key", now)
+        return text, {**described, "account_created": is_new}
+
+    text, described = store.write(work)
+    if described["account_created"]:
+        _note_likeness(store, arguments.account)
+    return _show_made(text, described, arguments.json)
+
+
+def _make_inference_key(tx: Tx, arguments: argparse.Namespace, now: int) -> tuple[str, dict[str, Any]]:
     terms = KeyTerms(
         arguments.name, arguments.models, arguments.limit, arguments.limit_reset, arguments.expires, terms_of(arguments)
     )
+    text, made = account_keys.create_key(tx, arguments.account, terms, now)
+    _record(tx, "key.create", made, now, credit=credit_in(arguments.credit))
+    return text, describe_key(made)
 
-    def work(tx: Tx) -> tuple[str, Key, bool]:
-        is_new = accounts.create_account(tx, arguments.account, now)
-        text, made = account_keys.create_key(tx, arguments.account, terms, now)
-        if arguments.credit:
-            accounts.add_credit(tx, arguments.account, arguments.credit, "with a new key", now)
-        _record(tx, "key.create", made, now, credit=credit_in(arguments.credit))
-        return text, made, is_new
 
-    text, made, is_new = store.write(work)
-    if is_new:
-        _note_likeness(store, arguments.account)
-    return _show_made(text, {**describe_key(made), "account_created": is_new}, arguments.json)
+def _make_credential(tx: Tx, arguments: argparse.Namespace, now: int) -> tuple[str, dict[str, Any]]:
+    if arguments.limit is not None or arguments.models or not terms_of(arguments).is_empty:
+        raise Mistake(f"a {arguments.role} key pays for nothing, so it has no limits and no models")
+    terms = roles.CredentialTerms(arguments.role, arguments.name, arguments.expires)
+    text, made = roles.create_credential(tx, arguments.account, terms, now)
+    detail = {"account": made.account, "role": made.role, "credit": credit_in(arguments.credit)}
+    record(tx, operator(), "credential.create", made.credential_id, detail, now)
+    return text, describe_credential(made)
 
 
 def _note_likeness(store: Store, account: str) -> None:
@@ -99,26 +113,6 @@ def _note_likeness(store: Store, account: str) -> None:
     others = [row[0] for row in store.read(lambda tx: tx.rows("SELECT account FROM accounts")) if row[0] != account]
     if alike := nearest(account, others):
         note(f"the account {account!r} is new{alike}")
-
-
-def _create_credential(arguments: argparse.Namespace, store: Store, now: int) -> int:
-    if arguments.limit is not None or arguments.models:
-        raise Mistake(f"a {arguments.role} key pays for nothing, so it has no limit and no models")
-    terms = roles.CredentialTerms(arguments.role, arguments.name, arguments.expires)
-
-    def work(tx: Tx) -> tuple[str, Credential, bool]:
-        is_new = accounts.create_account(tx, arguments.account, now)
-        text, made = roles.create_credential(tx, arguments.account, terms, now)
-        if arguments.credit:
-            accounts.add_credit(tx, arguments.account, arguments.credit, "with a new key", now)
-        detail = {"account": made.account, "role": made.role, "credit": credit_in(arguments.credit)}
-        record(tx, operator(), "credential.create", made.credential_id, detail, now)
-        return text, made, is_new
-
-    text, made, is_new = store.write(work)
-    if is_new:
-        _note_likeness(store, arguments.account)
-    return _show_made(text, {**describe_credential(made), "account_created": is_new}, arguments.json)
 
 
 def _show_made(text: str, described: dict[str, Any], as_json: bool) -> int:

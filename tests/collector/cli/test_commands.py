@@ -7,8 +7,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from collector.accounts.keys import change_key, find_key_by_id
 from collector.cli.commands import commands
 from collector.ledger.audit import verify
 from collector.service import Collector
@@ -241,6 +243,28 @@ def test_key_is_changed_and_replaced(line: Line) -> None:
     manager = line.json("keys", "create", "--account", "acme", "--role", "management", "--expires", "30d")
     assert manager["expires_at"]
     assert "not changed" in line("keys", "update", manager["id"], "--name", "x")[2]
+
+
+@pytest.mark.parametrize(
+    "words", [("--limit", "1"), ("--models", "echo/*"), ("--requests-per-minute", "5"), ("--concurrent-requests", "1")]
+)
+def test_key_that_pays_for_nothing_has_no_limits(line: Line, words: tuple[str, str]) -> None:
+    """It is refused instead of being made without them, and so is the account that it was to be made for."""
+    status, _, err = line("keys", "create", "--account", "acme", "--credit", "1", "--role", "read", *words)
+    assert (status, "pays for nothing" in err) == (1, True)
+    assert "there is no account 'acme'" in line("credits", "show", "acme")[2]
+
+
+def test_deleted_key_is_not_enabled_again(line: Line, tmp_path: Path) -> None:
+    """Nodes would refuse it all the same: what the command says is so."""
+    made = line.json("keys", "create", "--account", "acme")
+    store = SqliteStore.open(tmp_path / "collector.db")
+    key = store.read(lambda tx: find_key_by_id(tx, made["id"]))
+    assert key is not None
+    store.write(lambda tx: change_key(tx, msgspec.structs.replace(key, disabled=True, deleted=True), 1))
+    store.close()
+    status, _, err = line("keys", "update", made["id"], "--enable")
+    assert (status, "was deleted, which is for good" in err) == (1, True)
 
 
 def test_groups_are_made_listed_and_revoked(line: Line) -> None:
