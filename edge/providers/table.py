@@ -289,7 +289,9 @@ class Table:
                 log.warning("the key %s of %s rests for %.0f s: %s", attempt.key_ref or "-", name, rest_s, failure.reason)
 
     def due(self, now_s: float) -> list[tuple[str, ResolvedEndpoint]]:
-        """The scopes that are due for a trial at no cost, and how they are reached."""
+        """The scopes that are due for a trial at no cost, and how they are reached. What has come back whole is forgotten."""
+        for scope in [scope for scope, each in self._health.items() if each.is_restored(now_s)]:
+            del self._health[scope]
         due = [scope for scope, each in self._health.items() if each.is_due(now_s)]
         resolved = ((scope, self._trial_of.get(" ".join(scope.split(" ")[:2]))) for scope in due)
         return [(scope, each) for scope, each in resolved if each is not None]

@@ -7,9 +7,10 @@ nothing new. Rule: a wait that a provider states is taken as said, without doubl
 Rule: what could not be reached closes the provider; a refused or exhausted key closes the key; what answered badly closes that
 model behind that key, since models of one provider fail apart.
 Strategy: a few failures in a row open it for a time that doubles with each further one; then one trial at a time decides. A
-success heals at once, if its attempt began after the last failure: an older one tells of a time before. Where a policy has a
-`failure_rate`, a share of failures within a window opens it like so many in a row. The mapping of healths holds only what is not
-well, or was not within its window: an empty mapping, the usual case, costs nothing.
+success heals at once, if its attempt began after the last failure: an older one tells of a time before. What was closed is then
+given its requests back little by little (`routing.routes.restoration`). Where a policy has a `failure_rate`, a share of failures
+within a window opens it like so many in a row. The mapping of healths holds only what is not well, or was not lately: an empty
+mapping, the usual case, costs nothing.
 Limits: times are seconds on the caller's monotonic clock; each process has its own view. A health remembers at most FAILURES_MAX
 accounts, since by then it is open to all.
 """
@@ -22,6 +23,7 @@ import msgspec
 from routing.failures.cause import ABOUT_ACCOUNT, ABOUT_KEY, Cause
 from routing.failures.failure import Failure, Kind, Sent, Source
 from routing.plan.window import EVERYBODY, Window
+from routing.routes.restoration import Restoration, accounts_kept_out
 from routing.routes.route import Breaker
 
 FAILURES_MAX: Final = 5
@@ -86,15 +88,18 @@ class Health(msgspec.Struct, frozen=True):
     """No trial at no cost before that."""
     window: Window | None = None
     """What is counted for the policy's `failure_rate`."""
+    restoration: Restoration | None = None
+    """It was closed, and is given its requests back."""
+
+    @property
+    def kept_out(self) -> tuple[str, ...] | None:
+        """The accounts whose requests are kept out while it is open; None: all are."""
+        own_max = max(min(ACCOUNT_FAILURES_MAX, self.breaker.failures - 1), 1)
+        return accounts_kept_out(self.accounts, self.breaker.failures, own_max)
 
     def concerns(self, account: str) -> bool:
         """Whether an account's requests are kept out while it is open."""
-        if self.accounts is None:
-            return True
-        own_max = max(min(ACCOUNT_FAILURES_MAX, self.breaker.failures - 1), 1)
-        shared = sum(min(count, own_max) for _, count in self.accounts)
-        most = self.breaker.failures
-        return shared >= most or any(name == account and count >= most for name, count in self.accounts)
+        return (kept_out := self.kept_out) is None or account in kept_out
 
     def is_open(self, now_s: float, account: str = "") -> bool:
         """Whether nothing of the account's may be sent there now."""
@@ -104,6 +109,15 @@ class Health(msgspec.Struct, frozen=True):
     def is_passive(self) -> bool:
         """Whether it is closed for failures alone: nobody has said that it will not serve, nor for how long."""
         return self.needs_trial and self.cause not in NOT_PASSIVE
+
+    def gives_way(self, now_s: float, roll: float, account: str = "") -> bool:
+        """Whether it has just come back, and this request of the account's is not among those that it is given already."""
+        return self.restoration is not None and self.restoration.gives_way(now_s, roll, account)
+
+    def is_restored(self, now_s: float) -> bool:
+        """Whether it is given all of its requests again, and nothing else is known of it."""
+        is_back = self.restoration is not None and self.restoration.is_over(now_s)
+        return is_back and not self.failures and not self.open_until_s and self.window is None
 
     def is_half_open(self, now_s: float, account: str = "") -> bool:
         """Whether it was open and the next request is a trial."""
@@ -137,9 +151,8 @@ class Health(msgspec.Struct, frozen=True):
             accounts, window = None if opened_to == "all" else ((account, failures),), None
         cause = failure.cause if failure.is_answer else None
         failed_s = now_s if is_new else self.failed_s
-        after = Health(
-            failures, self.open_until_s, cause, failed_s, accounts, needs_trial=not is_limit, breaker=self.breaker, window=window
-        )
+        known = Health(failures, self.open_until_s, cause, failed_s, accounts, breaker=self.breaker, restoration=self.restoration)
+        after = msgspec.structs.replace(known, needs_trial=not is_limit, window=window)
         until_s = now_s + after._cool_s(failure, is_new=is_new or opened_to != "nobody")
         return msgspec.structs.replace(after, open_until_s=until_s) if until_s > max(now_s, self.open_until_s) else after
 
@@ -150,10 +163,20 @@ class Health(msgspec.Struct, frozen=True):
             window = None if window.is_over(now_s, self.breaker.window_s) else window.after(account, failed=False)
         if began_s <= self.failed_s:
             return self if window is self.window else msgspec.structs.replace(self, window=window)
-        # What was closed has had its trial, so what was counted is of a time before.
-        if window is None or self.open_until_s:
+        if self.open_until_s:
+            window = None  # what was closed has had its trial, so what was counted is of a time before
+        restoration = self._restoration_at(now_s)
+        if window is None and restoration is None:
             return None
-        return Health(failed_s=self.failed_s, accounts=(), breaker=self.breaker, window=window)
+        if not self.failures and not self.open_until_s and (window, restoration) == (self.window, self.restoration):
+            return self
+        return Health(failed_s=self.failed_s, accounts=(), breaker=self.breaker, window=window, restoration=restoration)
+
+    def _restoration_at(self, now_s: float) -> Restoration | None:
+        """How it comes back with a success now. A wait that was stated is over with its end: by then all may come."""
+        if self.open_until_s and self.needs_trial and (kept_out := self.kept_out) != ():
+            return Restoration(now_s, kept_out)
+        return None if self.restoration is None or self.restoration.is_over(now_s) else self.restoration
 
     def _window_after(self, account: str, now_s: float, failure: Failure) -> Window | None:
         if self.breaker.failure_rate is None:
@@ -241,11 +264,6 @@ def _blamed_for_cause(scopes: Scopes, cause: Cause) -> str | None:
         case Cause.TOO_LONG | Cause.TOO_LARGE | Cause.UNSUPPORTED | Cause.MODERATED | Cause.INVALID:
             return None
     assert_never(cause)
-
-
-def is_ours(health: Health) -> bool:
-    """Whether it is closed for a reason that waiting does not mend, but the operator."""
-    return health.cause in ABOUT_ACCOUNT or health.cause is Cause.MODEL_GONE
 
 
 def begin(health: Mapping[str, Health], scopes: Scopes, now_s: float, account: str = "") -> Changes:

@@ -97,11 +97,16 @@ class Routes:
         """As `plan`, for a caller who names models to fall back to, or has wishes about providers. Every model that may be asked
         must be allowed by itself."""
         targets: tuple[str, ...] = ()
+        groups: tuple[int, ...] = ()
         missing: Refusal | None = None
-        for each in dict.fromkeys((model_id, *wishes.models)) if wishes.models else (model_id,):
+        for number, each in enumerate(dict.fromkeys((model_id, *wishes.models)) if wishes.models else (model_id,)):
             found = self._row_now(each, models_allowed, roll, situation, speeds, kept)
             if isinstance(found, PlanRow):
-                targets = tuple(dict.fromkeys(targets + found.target_ids)) if targets else found.target_ids
+                if not wishes.models:
+                    targets = found.target_ids
+                else:
+                    new = tuple(target for target in found.target_ids if target not in targets)
+                    targets, groups = targets + new, groups + (number,) * len(new)
             elif found.code == "provider_not_configured":
                 missing = found
             else:
@@ -109,12 +114,12 @@ class Routes:
         if missing is not None and not targets:
             return missing
         meant = self._ids.meant(model_id).id
-        key = (meant, targets, wishes.key)
+        key = (meant, targets, groups, wishes.key)
         row = None if wishes.sorts_by_speed else self._wished.get(key)
         if row is None:
             if len(self._wished) >= ROWS_MAX:
                 self._wished.clear()
-            row = self._row_of(meant, targets, wishes, speeds, self.config.routes.get(meant))
+            row = self._row_of(meant, targets, wishes, speeds, self.config.routes.get(meant), groups)
             if len(model_id) <= MODEL_ID_CHARS_MAX and not wishes.sorts_by_speed:
                 self._wished[key] = row
         return row if isinstance(row, Refusal) else turned(row, health, now_s, roll, account)
@@ -185,9 +190,15 @@ class Routes:
         return found.model.rates.input + found.model.rates.output if isinstance(found, Found) else 0
 
     def _row_of(
-        self, model_id: str, target_ids: tuple[str, ...], wishes: Preferences | None, speeds: Speeds, route: Route | None
+        self,
+        model_id: str,
+        target_ids: tuple[str, ...],
+        wishes: Preferences | None,
+        speeds: Speeds,
+        route: Route | None,
+        groups: tuple[int, ...] = (),
     ) -> "PlanRow | Refusal":
-        return row_of(self.config, self.offered, model_id, target_ids, wishes, self._digests, speeds, route)
+        return row_of(self.config, self.offered, model_id, target_ids, wishes, self._digests, speeds, route, groups)
 
     def _remember(self, model_id: str) -> "PlanRow | Refusal | _Branch":
         row = self._row(model_id)

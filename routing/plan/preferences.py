@@ -37,6 +37,8 @@ class Preferences(msgspec.Struct):
     requires_parameters: bool = False
     sorts_by_price: bool = False
     sorts_by_speed: bool = False
+    crosses_models: bool = False
+    """Whether what stands behind the first of `models` may be asked before it, where it sorts so."""
     denies_collection: bool = False
     """Only who does not train on what it is sent."""
     demands_zdr: bool = False
@@ -47,8 +49,8 @@ class Preferences(msgspec.Struct):
     @property
     def key(self) -> tuple[object, ...]:
         """What tells two of them apart that choose differently among the same targets."""
-        flags = (self.allows_fallbacks, self.sorts_by_price, self.denies_collection, self.demands_zdr, bool(self.models))
-        return self.order, self.only, self.ignore, flags, tuple(self.price_max.items())
+        flags = (self.allows_fallbacks, self.sorts_by_price, self.crosses_models, self.denies_collection, self.demands_zdr)
+        return self.order, self.only, self.ignore, flags, bool(self.models), tuple(self.price_max.items())
 
     @property
     def chooses(self) -> bool:
@@ -64,6 +66,11 @@ class Preferences(msgspec.Struct):
             or self.price_max
             or not self.allows_fallbacks
         )
+
+    @property
+    def orders(self) -> bool:
+        """Whether the order in which targets are asked is the caller's."""
+        return bool(self.models or self.order or self.sorts_by_price or self.sorts_by_speed)
 
     def admits(self, asked: Provider, rates: Rates) -> bool:
         """Whether a provider at these prices may be asked at all."""
@@ -170,7 +177,14 @@ def _flag(field: str) -> Callable[[Preferences, str, Any], None]:
 
 
 def _sort(wishes: Preferences, param: str, value: Any) -> None:
-    by = value.get("by") if isinstance(value, dict) else value
+    by, partition = value, None
+    if isinstance(value, dict):
+        if unknown := sorted(value.keys() - {"by", "partition"}):
+            raise Invalid(f"'{param}' has no member '{unknown[0][:64]}'; it has by, partition", f"{param}.{unknown[0][:64]}")
+        by, partition = value.get("by"), value.get("partition")
+    if partition not in (None, "model", "none"):
+        raise Invalid(f"'{param}.partition' must be 'model' or 'none'", f"{param}.partition")
+    wishes.crosses_models = partition == "none"
     if by not in ("price", "throughput", "latency", "exacto"):
         raise Invalid(f"'{param}' must be 'price', 'throughput' or 'latency'", param)
     if by == "exacto":

@@ -2,6 +2,8 @@
 
 Rule: the targets are asked in their order, and each has its turn before any target's second key; how many are asked,
 `routing.failures.failover` says. Rule: a request is a trial only where nothing that is well is left, or after a trial at no cost.
+Rule: what has just come back gives way to the other keys of its target, and to the other targets of an alias or a route, for the
+part of the requests that it is not given yet; never to a fallback, nor to what a caller has put behind it.
 Limits: a plan has at most ATTEMPTS_LISTED_MAX attempts.
 """
 
@@ -67,13 +69,15 @@ class PlanRow(msgspec.Struct, frozen=True):
     target_ids: tuple[str, ...]
     scopes: frozenset[str]
     model_id: str
+    is_callers_order: bool = False
+    """Whether the order of its targets is the caller's own."""
 
 
 def turned(row: PlanRow, health: Mapping[str, Health], now_s: float, roll: float, account: str) -> Plan | Refusal:
     """The plan of a row, its keys rotated by the roll, around what is closed."""
     turn = int(roll * len(row.plans)) if len(row.plans) > 1 else 0
     if health and not row.scopes.isdisjoint(health):
-        return _plan_around(row, turn, health, now_s, account)
+        return _plan_around(row, turn, health, now_s, roll, account)
     return row.plans[turn]
 
 
@@ -91,7 +95,10 @@ def row_of(
     digests: Mapping[str, str],
     speeds: Speeds = NO_SPEEDS,
     route: Route | None = None,
+    groups: tuple[int, ...] = (),
 ) -> PlanRow | Refusal:
+    """`groups`: for each target the number of the model that it is asked for, where the caller names several: what sorts targets
+    sorts those of one model, and a route's fallbacks stay behind its targets."""
     found = [(target_id, find(config, target_id)) for target_id in target_ids]
     known = [each for _, each in found if isinstance(each, Found)]
     if not known:
@@ -103,9 +110,15 @@ def row_of(
         admitted = [each for each in usable if wishes.admits(each.provider, each.model.rates)]
         if not admitted:
             return none_admitted(config, model_id, usable, wishes)
-        usable = sorted(
-            admitted, key=lambda each: wishes.rank(each.provider.name, each.model.rates, speeds.get(each.model.id, 0))
-        )
+        group_of = {} if wishes.crosses_models else dict(zip(target_ids, groups, strict=False))
+
+        def rank(each: Found) -> tuple[float, ...]:
+            model = each.model
+            is_fallback = _stands_in_on(model.id, route) is not None
+            wished = wishes.rank(each.provider.name, model.rates, speeds.get(model.id, 0))
+            return (group_of.get(model.id, 0), is_fallback, *wished)
+
+        usable = sorted(admitted, key=rank)
         usable = usable if wishes.allows_fallbacks or wishes.models else usable[:1]
     policy = config.policy if route is None else route.policy
     targets = [_target(each, offered, digests, policy, _stands_in_on(each.model.id, route)) for each in usable]
@@ -114,7 +127,8 @@ def row_of(
     rotations = tuple(tuple(_rotated(target, turn) for target in targets) for turn in turns)
     plans = tuple(_plan(model_id, _laid_out(rotation, attempts_max)) for rotation in rotations)
     scopes = frozenset(scope for target in targets for attempt in target for scope in attempt.scopes.all)
-    return PlanRow(rotations, plans, attempts_max, tuple(each.model.id for each in usable), scopes, model_id)
+    target_ids = tuple(each.model.id for each in usable)
+    return PlanRow(rotations, plans, attempts_max, target_ids, scopes, model_id, wishes is not None and wishes.orders)
 
 
 def _plan(model_id: str, attempts: tuple[Attempt, ...]) -> Plan:
@@ -172,15 +186,21 @@ def _laid_out(targets: tuple[Target, ...], attempts_max: int) -> tuple[Attempt, 
     return tuple(attempts + rest)[:ATTEMPTS_LISTED_MAX]
 
 
-def _plan_around(row: PlanRow, turn: int, health: Mapping[str, Health], now_s: float, account: str) -> Plan | Refusal:
+def _plan_around(
+    row: PlanRow, turn: int, health: Mapping[str, Health], now_s: float, roll: float, account: str
+) -> Plan | Refusal:
     """The plan without what is open now, and with what needs a trial behind all that is well."""
     rotation = row.rotations[turn]
-    known = {id(each): _ill(each, health, now_s, account) for target in rotation for each in target}
-    if not any(known.values()):
+    healths = {id(each): _healths(each, health) for target in rotation for each in target}
+    known = {at: _ill(each, now_s, account) for at, each in healths.items()}
+    yielding = {at for at, each in healths.items() if any(one.gives_way(now_s, roll, account) for one in each)}
+    if not yielding and not any(known.values()):
         return row.plans[turn]
     opened = {at: [each for each in ill if each.is_open(now_s, account)] for at, ill in known.items()}
     well = _only(rotation, lambda attempt: not known[id(attempt)])
     trials = _only(rotation, lambda attempt: known[id(attempt)] and not opened[id(attempt)])
+    if yielding:
+        well = _stood_back(well, yielding, among_targets=not row.is_callers_order)
     model_id = row.plans[turn].model_id
     trials += _reopened(rotation, known, now_s, account, is_panic=not (well or trials))
     if well and row.attempts_max > 1:
@@ -218,14 +238,28 @@ def _reopened(
     return tuple(target for _, target in sorted(closed, key=lambda each: each[0])[: max(len(closed) - most, int(is_panic))])
 
 
-def _ill(attempt: Attempt, health: Mapping[str, Health], now_s: float, account: str) -> list[Health]:
+def _healths(attempt: Attempt, health: Mapping[str, Health]) -> list[Health]:
+    return [each for scope in attempt.scopes.all if (each := health.get(scope)) is not None]
+
+
+def _ill(healths: list[Health], now_s: float, account: str) -> list[Health]:
     """What speaks against trying it now: what is open, and what is half-open and not proved to be well again."""
-    known = (health.get(scope) for scope in attempt.scopes.all)
     return [
-        each
-        for each in known
-        if each is not None and (each.is_open(now_s, account) or (each.is_half_open(now_s, account) and not each.is_proved))
+        each for each in healths if each.is_open(now_s, account) or (each.is_half_open(now_s, account) and not each.is_proved)
     ]
+
+
+def _stood_back(targets: tuple[Target, ...], yielding: set[int], *, among_targets: bool) -> tuple[Target, ...]:
+    """The same, with those that give way behind: keys behind the other keys of their target, and targets, where their order is
+    not the caller's, behind the other targets. Fallbacks keep their place."""
+    turned = [tuple(sorted(target, key=lambda attempt: id(attempt) in yielding)) for target in targets]
+    if not among_targets:
+        return tuple(turned)
+    places = [at for at, target in enumerate(turned) if target[0].stands_in_on is None]
+    ordered = sorted((turned[at] for at in places), key=lambda target: id(target[0]) in yielding)
+    for at, target in zip(places, ordered, strict=True):
+        turned[at] = target
+    return tuple(turned)
 
 
 def _only(rotation: tuple[Target, ...], is_kept: Callable[[Attempt], object]) -> tuple[Target, ...]:

@@ -6,8 +6,8 @@ Rule: names of variables may be told, so that the operator knows what is missing
 import math
 from typing import Final
 
-from routing.failures.cause import Cause
-from routing.plan.health import Health, is_ours
+from routing.failures.cause import ABOUT_ACCOUNT, Cause
+from routing.plan.health import Health
 from routing.plan.preferences import Preferences, keeps_from_training, keeps_nothing
 from routing.plan.refusal import Refusal
 from routing.table.config import MODEL_ID_CHARS_MAX, Config, Found, NotFound
@@ -18,6 +18,11 @@ LIKENESS_MIN: Final = 0.75
 
 def not_allowed(model_id: str) -> Refusal:
     return Refusal(403, "model_not_allowed", f"this key may not use the model {model_id}", param="model")
+
+
+def is_ours(health: Health) -> bool:
+    """Whether it is closed for a reason that waiting does not mend, but the operator."""
+    return health.cause in ABOUT_ACCOUNT or health.cause is Cause.MODEL_GONE
 
 
 def unavailable(model_id: str, wait_s: float, closed: list[list[Health]]) -> Refusal:

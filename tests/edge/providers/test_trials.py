@@ -12,6 +12,7 @@ from edge.providers.trials import Trials, ask
 from edge.upstream.httpx_transport import HttpxUpstream
 from edge.upstream.pool import NativeUpstream
 from edge.write_batch import WriteBatch
+from routing.routes.restoration import RESTORE_S, Restoration
 from tests.answers import Answer, End, completion, respond
 from tests.edge.relay.test_failover import FailoverRig
 from tests.edge.rig import reread
@@ -77,9 +78,12 @@ async def test_dead_key_is_tried_at_no_cost(rig: FailoverRig) -> None:
     trials.look()
     await until(lambda: rig.health[scope].is_proved)
     rig.script(respond(completion()))
-    while rig.health:
+    while rig.health[scope].restoration is None:
         assert (await rig.request("pool/m")).status == 200
     assert rig.asked.count("ill") == 2
+    rig.health[scope] = msgspec.structs.replace(rig.health[scope], restoration=Restoration(monotonic() - RESTORE_S))
+    assert not rig.table.due(monotonic())
+    assert rig.health == {}, "what has come back whole is forgotten"
 
 
 @pytest.mark.parametrize("answer", [respond(b"", 500), (End(),), (b"nonsense\r\n", End())], ids=["500", "closed", "no HTTP"])
@@ -93,7 +97,8 @@ async def test_lone_target_is_tried_by_callers_too(rig: FailoverRig, answer: Ans
     await until(lambda: rig.health[scope].next_free_s)
     rig.script(respond(completion()))
     assert (await rig.request("lone/m")).status == 200
-    assert rig.health == {}
+    assert rig.health[scope].restoration is not None
+    assert (await rig.request("lone/m")).status == 200, "alone it is asked as ever"
 
 
 async def test_trials_run_by_themselves(rig: FailoverRig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from routing.plan.health import (
     blamed,
     end,
 )
+from routing.routes.restoration import Restoration
 
 SCOPES = Scopes("p", "p env:K", "p env:K m")
 UNLISTED = Scopes("p", "p env:K", "p env:K *", is_listed=False)
@@ -259,7 +260,8 @@ def test_trial() -> None:
     assert health[SCOPES.target].is_open(now_s)
     assert not health[SCOPES.target].is_open(now_s + TRIAL_S)
     assert begin(health, SCOPES, now_s) == ()
-    assert end(health, SCOPES, None, now_s) == ((SCOPES.target, None),)
+    ((scope, healed),) = end(health, SCOPES, None, now_s)
+    assert (scope, healed) == (SCOPES.target, Health(failed_s=100.0, accounts=(), restoration=Restoration(now_s)))
     ((scope, failed),) = end(health, SCOPES, answer(503), now_s)
     assert scope == SCOPES.target
     assert failed is not None

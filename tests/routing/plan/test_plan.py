@@ -1,18 +1,22 @@
 """The plan: order, keys, health, permissions and prices; and the words of each refusal."""
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from routing.failures.cause import Cause
 from routing.plan.health import Health
 from routing.plan.plan import ROWS_MAX, Plan, Routes, plan
-from routing.plan.preferences import Preferences
+from routing.plan.preferences import Preferences, read_preferences
 from routing.plan.refusal import Refusal
 from routing.plan.row import PlanRow
 from routing.plan.unplanned import missing_keys, suggestions
+from routing.request.invalid import Invalid
+from routing.routes.restoration import Restoration
 from routing.table.config import parse
 from routing.table.endpoint import BaseUrl
 from routing.table.provider import Provider
@@ -288,11 +292,45 @@ def test_plan_with_wishes_about_providers() -> None:
     assert asked_of(fallbacks("both", order=("one",))) == ["one/m", "pool/m"]
     assert asked_of(fallbacks("both", order=("one",), allows_fallbacks=False)) == ["one/m"]
     assert asked_of(fallbacks("both", only=("one/turbo",))) == ["one/m"]
-    assert asked_of(fallbacks("one/large", "both", sorts_by_price=True)) == ["pool/m", "one/m", "one/large"]
+    assert asked_of(fallbacks("both", sorts_by_price=True)) == ["pool/m", "one/m"]
     assert asked_of(fallbacks("one/large", "both", price_max={"input": 1_000_000})) == ["pool/m", "one/m"]
     refused = fallbacks("both", ignore=("one", "pool"))
     assert isinstance(refused, Refusal)
     assert (refused.status, refused.code) == (404, "no_allowed_provider")
+
+
+def test_plan_sorts_the_targets_of_one_model() -> None:
+    """What a caller, or a route, only falls back to stays behind, however cheap; across models only where the caller says so."""
+    assert asked_of(fallbacks("one/large", "both", sorts_by_price=True)) == ["one/large", "pool/m", "one/m"]
+    assert asked_of(fallbacks("one/large", "both", order=("pool",))) == ["one/large", "pool/m", "one/m"]
+    crossing = fallbacks("one/large", "both", sorts_by_price=True, crosses_models=True)
+    assert asked_of(crossing) == ["pool/m", "one/m", "one/large"]
+    route = '[routes.r]\ntargets = ["one/large", "one/m"]\nfallback = ["pool/m"]\n'
+    routes = Routes(parse(TEXT + route), KEYS)
+    for model_id, wishes in (("r:floor", None), ("r", Preferences(sorts_by_price=True)), ("r", Preferences(order=("pool",)))):
+        found = (
+            routes.plan(model_id, (), {}, 0.0, 0.0) if wishes is None else routes.plan_with(model_id, wishes, (), {}, 0.0, 0.0)
+        )
+        assert asked_of(found)[2] == "pool/m"
+    assert asked_of(routes.plan("r:floor", (), {}, 0.0, 0.0)) == ["one/m", "one/large", "pool/m"]
+
+
+@pytest.mark.parametrize(
+    ("sort", "param"),
+    [
+        ({"by": "price", "partition": "all"}, "provider.sort.partition"),
+        ({"by": "price", "partion": "none"}, "provider.sort.partion"),
+        ({"partition": "none"}, "provider.sort"),
+    ],
+)
+def test_wish_to_sort_that_is_misspelt(sort: dict[str, str], param: str) -> None:
+    """It is refused by its name, as every slip in `provider` is."""
+    with pytest.raises(Invalid) as refused:
+        read_preferences({"provider": Raw(json.dumps({"sort": sort}).encode())})
+    assert refused.value.param == param
+    kept = read_preferences({"provider": Raw(b'{"sort":{"by":"price","partition":"none"}}')})
+    assert kept is not None
+    assert (kept.sorts_by_price, kept.crosses_models) == (True, True)
 
 
 def test_plan_of_an_alias_with_the_suffix_of_the_cheapest() -> None:
@@ -318,3 +356,49 @@ def test_plan_with_a_wish_for_the_last_of_many_targets() -> None:
     plan = Routes(config, frozenset({"env:P"})).plan_with("m", Preferences(only=("p23",)), (), {}, 0.0, 0.0)
     assert isinstance(plan, Plan)
     assert {each.model.id for each in plan.attempts} == {"p23/m"}
+
+
+PROVIDERS = ("one", "pool", "single", "echo")
+SCOPES = ("one", "one env:ONE", "one env:ONE m", "pool", "pool env:A", "pool env:B m", "pool file:/c")
+BACK = Health(failed_s=80.0, accounts=(), restoration=Restoration(95.0))
+
+
+@given(
+    st.sampled_from(["both", "many", "one/m", "pool/m"]),
+    st.lists(st.sampled_from(PROVIDERS), max_size=2),
+    st.lists(st.sampled_from(PROVIDERS), max_size=1),
+    st.lists(st.sampled_from(PROVIDERS), max_size=2),
+    st.sampled_from([None, 500_000, 1_000_000, 3_000_000]),
+    st.booleans(),
+    st.dictionaries(st.sampled_from(SCOPES), st.sampled_from([OPEN, LIMITED, REFUSED, HALF_OPEN, BACK]), max_size=4),
+    st.floats(0, 0.999),
+)
+def test_wishes_are_obeyed_whatever_is_ill(
+    model_id: str,
+    only: list[str],
+    ignore: list[str],
+    order: list[str],
+    price: int | None,
+    sorts: bool,
+    health: dict[str, Health],
+    roll: float,
+) -> None:
+    """Nobody is asked whom the caller excludes, however ill the others are; and whoever is well and admitted is in the plan."""
+    wishes = Preferences(only=tuple(only), ignore=tuple(ignore), order=tuple(order), sorts_by_price=sorts)
+    if price is not None:
+        wishes.price_max = {"input": price}
+    planned = ROUTES.plan_with(model_id, wishes, (), health, 100.0, roll)
+    all_well = ROUTES.plan_with(model_id, wishes, (), {}, 100.0, roll)
+    if isinstance(all_well, Refusal):
+        assert isinstance(planned, Refusal)
+        assert planned.code == all_well.code == "no_allowed_provider"
+        return
+    known = [(each, [health[scope] for scope in each.scopes.all if scope in health]) for each in all_well.attempts]
+    well = {id(each) for each, ills in known if all(ill is BACK for ill in ills)}
+    if isinstance(planned, Refusal):
+        assert not well
+        return
+    assert all(wishes.admits(each.provider, each.rates) for each in planned.attempts)
+    assert {each.model.id + str(each.key_ref) for each, _ in known if id(each) in well} <= {
+        each.model.id + str(each.key_ref) for each in planned.attempts
+    }

@@ -8,6 +8,7 @@ from routing.failures.cause import Cause
 from routing.failures.failure import Failure, Kind, Sent, Source
 from routing.plan.health import Health, Scopes, end
 from routing.plan.window import ACCOUNTS_MAX, REQUESTS_MIN, Window
+from routing.routes.restoration import Restoration
 from routing.routes.route import Breaker
 
 SCOPES = Scopes("p", "p k", "p k m")
@@ -135,7 +136,8 @@ def test_share_that_opened_is_tried_and_doubles() -> None:
     assert second.open_until_s - target.now_s == pytest.approx(2 * HALF.cool_down_s)
     target.now_s = second.open_until_s + 1.0
     target.ends(None)
-    assert target.known == {}
+    (back,) = target.known.values()
+    assert back == Health(failed_s=second.failed_s, accounts=(), breaker=HALF, restoration=Restoration(target.now_s))
 
 
 @given(st.lists(st.tuples(st.text(max_size=3), st.booleans()), max_size=300))

@@ -167,7 +167,8 @@ def test_route_wishes_order_its_targets() -> None:
 
     assert wished(order=("azure",))[0] == "azure/gpt-4o"
     assert wished(only=("azure",)) == ["azure/gpt-4o"]
-    assert wished(sorts_by_price=True)[0] == "other/small"
+    assert wished(sorts_by_price=True)[0] == "azure/gpt-4o"
+    assert all(each.startswith("other/") for each in wished(sorts_by_price=True)[2:]), "fallbacks stay behind, however cheap"
     assert wished(denies_collection=True) == ["openai/gpt-4o", "azure/gpt-4o"]
     assert wished(demands_zdr=True) == ["azure/gpt-4o"]
     assert "azure" in wished(demands_zdr=True, ignore=("azure",))
