@@ -63,6 +63,7 @@ _STATUSES: Final = {
     413: Cause.TOO_LARGE,
     415: Cause.INVALID,
     422: Cause.INVALID,
+    424: Cause.UNAVAILABLE,  # Bedrock: the model behind it failed
     429: Cause.RATE_LIMITED,
     451: Cause.FORBIDDEN,
     498: Cause.OVERLOADED,  # Groq: capacity of the flex tier exceeded

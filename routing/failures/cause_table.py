@@ -12,10 +12,7 @@ from functools import cache
 from typing import Final
 
 from routing.failures.cause import ABOUT_ACCOUNT, Cause, cause_of_status
-
-
-def _names(rows: Mapping[Cause, str]) -> dict[str, Cause]:
-    return {name: cause for cause, names in rows.items() for name in names.split()}
+from routing.failures.cause_codes import CODES, KINDS
 
 
 def _words(rows: Mapping[Cause, tuple[str, ...]], before: str = "") -> Callable[[], re.Pattern[str]]:
@@ -30,67 +27,6 @@ def _words(rows: Mapping[Cause, tuple[str, ...]], before: str = "") -> Callable[
 
     return pattern
 
-
-_CODES: Final = _names(
-    {
-        Cause.CREDENTIALS: """
-            invalid_api_key api_key_invalid api_key_expired api_key_not_found invalidapikey incorrect_api_key_error
-            authentication_error authenticationerror invalid_authentication invalid_authentication_error unauthenticated
-            unrecognizedclientexception invalidsignatureexception expiredtokenexception incompletesignature
-            account_deactivated account_suspended access_terminated organization_restricted organization_disabled
-            invalid_organization mismatched_organization mismatched_project ip_not_authorized consumer_suspended consumer_invalid
-            """,
-        Cause.EXHAUSTED: """
-            insufficient_quota insufficient_credits insufficient_balance insufficientbalance insufficient_funds
-            insufficient_user_quota exceeded_current_quota_error credit_balance_exhausted prepaid_credits_exhausted credit_limit
-            credit_limit_exceeded billing_hard_limit_reached billing_not_active billing_error billing_limit_exceeded
-            billing_disabled payment_required budget_exceeded quota_exceeded servicequotaexceededexception monthly_limit_exceeded
-            organization_spend_limit_exceeded project_spend_limit_exceeded organization_usage_limit_exceeded
-            enforced_spend_limit_reached spend_limit_exceeded usage_limit_reached usage_limit_exceeded blocked_api_access
-            arrearage accountoverdueerror accountoverdue allocationquota.freetieronly
-            """,
-        Cause.FORBIDDEN: """
-            unsupported_country_region_territory region_restricted accessdeniedexception accessdenied failed_precondition
-            api_key_service_blocked api_key_http_referrer_blocked api_key_ip_address_blocked service_disabled missing_scope
-            insufficient_permissions modelnotopen
-            """,
-        Cause.MODEL_UNKNOWN: """
-            model_not_found modelnotfound no_such_model unknown_model invalid_model model_not_exist model_not_available
-            model_not_supported model_deprecated model_decommissioned model_unavailable_upstream model_terms_required
-            deploymentnotfound resourcenotfoundexception invalidendpointormodel.notfound no_endpoints
-            """,
-        Cause.OVERLOADED: """
-            overloaded_error engine_overloaded engine_overloaded_error serveroverloaded provider_overloaded slow_down
-            queue_exceeded resource_busy nocapacity capacity_exceeded capacity_exhausted service_tier_capacity_exceeded
-            modelnotreadyexception serviceunavailableexception service_unavailable temporarily_unavailable
-            """,
-        Cause.RATE_LIMITED: """
-            throttlingexception throttling throttling.ratequota throttling.allocationquota toomanyrequestsexception
-            rate_limit_reached_error limit_requests limit_tokens
-            """,
-        Cause.TIMED_OUT: "modeltimeoutexception deadline_exceeded timeout_error",
-        Cause.UNAVAILABLE: """
-            server_error internal_server_error internal_error internal api_error provider_unavailable internalserverexception
-            modelerrorexception modelstreamerrorexception
-            """,
-        Cause.TOO_LONG: """
-            context_length_exceeded context_window_exceeded context_length_error exceed_context_size_error input_too_long
-            prompt_too_long token_limit_exceeded model_max_prompt_tokens_exceeded
-            """,
-        Cause.TOO_LARGE: "request_too_large payload_too_large request_entity_too_large image_too_large",
-        Cause.UNSUPPORTED: """
-            unsupported_parameter unsupported_value unknown_parameter unsupported_content_type unsupported_image_format
-            max_tokens_exceeded invalid_encrypted_content thinking_signature_invalid
-            """,
-        Cause.MODERATED: """
-            content_policy_violation contentpolicyviolation image_content_policy_violation content_filter contentfilter
-            content_filtered content_moderation content_blocked moderation moderation_blocked flagged_input invalid_prompt
-            responsibleaipolicyviolation data_inspection_failed datainspectionfailed sensitivecontentdetected
-            inputtextsensitivecontentdetected outputtextsensitivecontentdetected safety_violation cyber_policy refusal
-            """,
-    }
-)
-"""Codes, types, reasons and exception names that mean one thing, in lower case."""
 
 _HINTS: Final = _words(
     {
@@ -119,17 +55,6 @@ _HINTS: Final = _words(
 )
 """What codes that stand in no row have in common, in lower case and without anything but letters and digits."""
 
-_KINDS: Final = _names(
-    {
-        Cause.RATE_LIMITED: "rate_limit_exceeded rate_limit_error too_many_requests resource_exhausted tokens requests",
-        Cause.FORBIDDEN: "permission_error permission_denied permission_denied_error",
-        Cause.MODEL_UNKNOWN: "not_found_error not_found",
-        Cause.OVERLOADED: "unavailable",
-        Cause.INVALID: "invalid_request_error invalid_argument bad_request validation_error validationexception",
-    }
-)
-"""Types so general that words go before them; asked only where there is no status, inside a 200."""
-
 _ABOUT_US: Final = _words(
     {
         Cause.UNAFFORDABLE: (r"this request requires more credits", r"~can only afford \d", r"预扣费额度失败"),
@@ -146,14 +71,15 @@ _ABOUT_US: Final = _words(
             r"~\b(?:used all (?:available|your)|run out of) credits",
             r"~\bbudget (?:limit )?has been exceeded|you do not have enough credits?|please (?:top up|recharge|add credits)",
             r"用户?额度不足|额度已用",
-            r"~\b(?:reached|exceeded) (?:its|your|the) monthly spend(?:ing)? limit",
+            r"~\b(?:reached|exceeded) (?:its|your|the) monthly spend(?:ing)? (?:limit|cap)",
+            r"your (?:\w+ )?credits? (?:is|are|has been|have been) (?:depleted|exhausted|used up)|out of call volume quota",
             r"access denied, please make sure (?:that )?your account is in good standing",
             r"account\b~\bsuspended, possibly due to reaching",
             r"your account\b~\bsuspended, please check your plan",
             r"you are using a trial key",
             r"out of credits|no credits? (?:left|remaining)",
             r"too many tokens per day",
-            r"余额不足|您的(?:账户|账号)|账户(?:已欠费|余额)|账号(?:已欠费|余额)",
+            r"余额不足|您的(?:账户|账号)(?![^。，]{0,12}(?:速率|频率|并发|限流))|账户(?:已欠费|余额)|账号(?:已欠费|余额)",
         ),
         Cause.CREDENTIALS: (
             r"(?:incorrect|invalid|expired|missing|wrong|unknown|no) (?:or \w+ )?(?:api[ _-]?key|x-api-key|subscription key)\b",
@@ -165,7 +91,7 @@ _ABOUT_US: Final = _words(
             r"this credential is only authorized",
             r"access denied due to invalid subscription key",
             r"the security token included in the request is",
-            r"authentication fails\b|invalid authentication\b",
+            r"authentication fails\b|invalid authentication\b|login fail|unauthori[sz]ed\b",
         ),
         Cause.FORBIDDEN: (
             r"user location is not supported",
@@ -178,11 +104,18 @@ _ABOUT_US: Final = _words(
             r"invocation of model id\b.*on-demand throughput isn.t supported",
             r"no endpoints found for",
             r"this model (?:version )?has reached the end of its life|this model is marked by provider as",
+            r"models?[/ ][`'\"]?[^\s`'\"]{1,200}[`'\"]? (?:is )?(?:not found|does not exist)|模型不存在",
         ),
+        Cause.RATE_LIMITED: (r"(?:request )?rate limits? (?:exceeded|reached)|too many requests",),
+        Cause.OVERLOADED: (
+            r"overloaded\b|(?:the |this )?(?:model|engine|server|service) is (?:\w+ )?(?:overloaded|busy|at capacity)",
+            r"该模型当前访问量过大",
+        ),
+        Cause.TIMED_OUT: (r"(?:the |upstream )?request time(?:d )?out",),
     },
     before=r"\W{0,16}(?:error\W{1,16})?",
 )
-"""Words about our account, at the beginning of a message."""
+"""Words about our account, about the model or the moment, at the beginning of a message."""
 
 _ABOUT_REQUEST: Final = _words(
     {
@@ -196,22 +129,27 @@ _ABOUT_REQUEST: Final = _words(
             r"(?:input|prompt) (?:length|characters)\b.{0,60}\b(?:exceed|should be)",
             r"max(?:imum)? (?:allowed )?input (?:length|tokens|char)|token limit exceeded|exceed(?:s|ed) .{0,20}token limit",
             r"\b(?:prompt|input|request) exceed(?:s|ed) (?:the )?(?:model |max)",
-            r"上下文|过长|超过.{0,12}长度",
+            r"上下文|过长|超长|超过.{0,12}长度|context shift is disabled|\Atoken limit\Z",
         ),
-        Cause.TOO_LARGE: (r"(?:payload|body|entity|request) (?:is )?too large", r"larger than the maximum request"),
+        Cause.TOO_LARGE: (
+            r"(?:payload|body|entity|request) (?:is )?too large",
+            r"larger than the maximum request|\bexceeds \d{1,9}(?:\.\d{1,3})? ?[kmg]i?b\b",
+        ),
         Cause.MODERATED: (
             r"content (?:management |moderation |safety |usage )?(?:polic|filter|exists risk|violat)|blocked by content",
             r"usage (?:polic|guidelines)|responsible ai|prohibited (?:content|use)|inappropriate content|data inspection",
             r"(?:was|been|is|were|are) (?:flagged|blocked (?:by|due to|for))|flagged (?:by|as|for)|moderation|content security",
             r"violat(?:es|ed|ing|ion).{0,40}\b(?:polic|terms|guidelines)|(?:unsafe|harmful|explicit|nsfw) content",
-            r"safety (?:system|filter|polic|check|reasons)|sensitive (?:content|information|words)|敏感|违规|内容安全",
+            r"safety (?:system|filter|polic|check|reasons)|sensitive (?:content|information|words)",
+            r"new_sensitive|敏感|违规|内容安全",
         ),
         Cause.UNSUPPORTED: (
             r"\b(?:not (?:yet )?supported|unsupported|not permitted)\b",
             r"\b(?:doesn't|does not|do not|don't|cannot|can't) (?:support|accept)\b|no endpoints found that support",
             r"unrecognized (?:request )?argument|unknown (?:parameter|name|field|argument)|unexpected keyword",
             r"max_(?:completion_|output_)?tokens\b.{0,40}\b(?:too large|at most|exceed|(?:less|greater|higher) than)",
-            r"not (?:available|allowed|enabled|compatible) (?:for|with|on) this model|must be verified to stream",
+            r"not (?:yet )?(?:available|allowed|enabled|compatible) (?:for|with|on) this (?:model|subscription|plan|tier)",
+            r"must be verified to stream|max_tokens: \d{1,12} > \d",
             # Thoughts that another signed: he who did reads them.
             r"(?:invalid|corrupted) [`'\"]?(?:thought[ _]?)?signature|thought[ _]?signature\b.{0,40}\bnot valid",
             r"encrypted[ _]content\b.{0,120}\bcould not be (?:verified|decrypted|parsed)",
@@ -221,6 +159,8 @@ _ABOUT_REQUEST: Final = _words(
 )
 """Words about one request, anywhere in a message."""
 
+_ANY_QUOTA: Final = frozenset(("quota_exceeded", "quotaexceeded"))
+"""Said of balances and of minutes."""
 _REQUESTED: Final = re.compile(r"\blimit:? ?(\d{1,12})\b.{0,60}\brequested:? ?(\d{1,12})\b", re.IGNORECASE)
 """One request beyond the whole limit of a minute: no waiting makes it fit, and it is no reason to let others wait."""
 _SUREST_FIRST: Final = (Cause.TOO_LONG, Cause.TOO_LARGE, Cause.MODERATED, Cause.UNSUPPORTED)
@@ -228,6 +168,12 @@ _SPEAKS_OF_US: Final = re.compile(
     r"\W{0,16}(?:your|this|the)\s+(?:account|organi[sz]ation|team|project|workspace|api key|key|subscription|ip)\b", re.IGNORECASE
 )
 _CAN_BE_ABOUT_US: Final = frozenset((0, 400, 401, 402, 403, 404, 412, 422, 424, 429, 502))
+_ABOUT_NOW: Final[dict[Cause | None, frozenset[int]]] = {
+    Cause.RATE_LIMITED: frozenset((0, 400)),
+    Cause.OVERLOADED: frozenset((0, 400, 429)),
+    Cause.TIMED_OUT: frozenset((0, 400)),
+}
+"""Beside which status words about the moment are believed: others say it themselves."""
 _BELIEVED: Final = {
     **dict.fromkeys((0, 400, 404, 405, 413, 415, 422), frozenset(Cause)),
     **dict.fromkeys((403, 451, 498), frozenset((Cause.MODERATED,))),
@@ -246,11 +192,11 @@ def cause_of(status: int, names: Iterable[str], message: str, *, states_wait: bo
     `states_wait`: it says when to come back within the hour, so what is used up is a rate and not a balance.
     """
     lower = [name.lower() for name in names]
-    by_name = next((_CODES[name] for name in lower if name in _CODES), None) or _by_hint(lower)
+    by_name = next((CODES[name] for name in lower if name in CODES), None) or _by_hint(lower)
     about_us = _about_us(status, message)
     if status == 401:
         return about_us or (by_name if by_name in ABOUT_ACCOUNT else Cause.CREDENTIALS) or Cause.CREDENTIALS
-    is_vague = by_name in (None, Cause.RATE_LIMITED) or "quota_exceeded" in lower
+    is_vague = by_name in (None, Cause.RATE_LIMITED) or not _ANY_QUOTA.isdisjoint(lower)
     if status == 429 and states_wait and is_vague and Cause.EXHAUSTED in (about_us, by_name):
         return Cause.RATE_LIMITED  # Google says "current quota" of the requests in a minute
     if by_name in ABOUT_ACCOUNT and by_name is not None:
@@ -264,14 +210,15 @@ def cause_of(status: int, names: Iterable[str], message: str, *, states_wait: bo
 
 def _by_hint(names: list[str]) -> Cause | None:
     """What a code that no row has resembles. Sentences in the place of a code are none."""
-    squashed = (re.sub(r"[^a-z0-9]", "", name) for name in names if " " not in name and name not in _KINDS)
+    squashed = (re.sub(r"[^a-z0-9]", "", name) for name in names if " " not in name and name not in KINDS)
     found = (_HINTS().search(name) for name in squashed)
     return next((Cause(match.lastgroup) for match in found if match), None)
 
 
 def _about_us(status: int, message: str) -> Cause | None:
     match = _ABOUT_US().match(message) if status in _CAN_BE_ABOUT_US else None
-    return Cause(match.lastgroup) if match else None
+    cause = Cause(match.lastgroup) if match else None
+    return cause if status in _ABOUT_NOW.get(cause, _CAN_BE_ABOUT_US) else None
 
 
 def _beside_status(cause: Cause, status: int) -> Cause:
@@ -295,5 +242,5 @@ def _in_general(status: int, names: list[str]) -> Cause:
     """A type so general that only a vague status leaves it the word. Google's older services limit rates with a 403."""
     if status in (0, 403, 503) and any("ratelimit" in re.sub(r"[^a-z]", "", name) for name in names):
         return Cause.RATE_LIMITED
-    general = None if status else next((_KINDS[name] for name in names if name in _KINDS), None)
+    general = None if status else next((KINDS[name] for name in names if name in KINDS), None)
     return general or cause_of_status(status)

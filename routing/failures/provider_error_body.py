@@ -29,6 +29,7 @@ _EXPLAINS: Final = frozenset(
         *_MESSAGES,
         "Error",
         "metadata",
+        "headers",
         "raw",
         "innererror",
         "inner_error",
@@ -60,6 +61,7 @@ _WAITS: Final = (
     "retryAfter",
     "resets_in_seconds",
     "resets_at",
+    "X-RateLimit-Reset",
 )
 _FLAGS: Final = ("flagged_input", "reasons", "moderation_results")
 _NO_NAMES: Final = frozenset(("error", "none", "null", "exception"))
@@ -191,7 +193,7 @@ def _holder(document: Any) -> Any:
     for _ in range(DEPTH_MAX):
         if isinstance(document, list) and document:
             document = document[0]
-        inner = document.get("error") if isinstance(document, dict) else None
+        inner = (document.get("error") or document.get("base_resp")) if isinstance(document, dict) else None
         if not isinstance(inner, (dict, list)):
             break
         document = inner

@@ -3,11 +3,12 @@
 Strategy: what is said on purpose comes first (`retry-after-ms`, `retry-after`, Google's RetryInfo), then the end of a rate
 window that is used up (`x-ratelimit-reset-*` beside `x-ratelimit-remaining-*`), then the words of the message.
 Rule: every wait is bounded, and what cannot be read is not said: a typing error of a provider closes nothing.
-Sources: RFC 9110 10.2.3; OpenAI, Azure, Anthropic, Groq, Cerebras, OpenRouter on rate limits; google.rpc.RetryInfo.
+Sources: RFC 9110 10.2.3; draft-ietf-httpapi-ratelimit-headers; OpenAI, Azure, Anthropic, Groq, Cerebras, OpenRouter on rate
+limits; google.rpc.RetryInfo.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -21,6 +22,8 @@ UNTIL_S_MAX: Final = 31 * 86_400.0
 
 _ON_PURPOSE: Final = ((b"retry-after-ms", 0.001), (b"x-ms-retry-after-ms", 0.001), (b"retry-after", 1.0), (b"x-retry-after", 1.0))
 _RESET: Final = re.compile(rb"(x-ratelimit-|anthropic-ratelimit-|ratelimit-)(?:reset(?:-(.+))?|(.+)-reset)\Z")
+_CLOCK: Final = re.compile(r"\breplenished in (?:(\d{1,3})\.)?(\d{1,2}):(\d{2}):(\d{2})\b", re.IGNORECASE)
+"""Azure's API Management: days, hours, minutes, seconds."""
 _NUMBER: Final = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,12})?\Z")
 _PARTS: Final = re.compile(
     r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*(ms|us|µs|ns|milliseconds?|h|hours?|m|min|minutes?|s|sec|seconds?|d|days?)(?![a-z])", re.I
@@ -69,6 +72,9 @@ def retry_after_s(headers: Headers, now_unix_s: float) -> float | None:
 
 def until_s(message: str, now_unix_s: float) -> float | None:
     """Seconds until the date that a message names as the end of an exhaustion ("regain access on 2026-12-01 at 00:00 UTC")."""
+    if clock := _CLOCK.search(message):
+        days, hours, minutes, seconds = (int(part or 0) for part in clock.groups())
+        return min(days * 86_400.0 + hours * 3_600 + minutes * 60 + seconds, UNTIL_S_MAX) or None
     said = _UNTIL.search(message)
     if said is None:
         return None
@@ -122,6 +128,10 @@ def _of_windows(headers: Headers, now_unix_s: float) -> float | None:
     used_up: list[float] = []
     others: list[float] = []
     for name, value in headers:
+        if name == b"ratelimit":
+            for left, limit_s in _structured(value, now_unix_s):
+                (used_up if left == 0 else others).append(limit_s)
+            continue
         if not _RESET.match(name):
             continue
         wait_s = _reset(value.decode("latin-1").strip(), now_unix_s)
@@ -131,6 +141,15 @@ def _of_windows(headers: Headers, now_unix_s: float) -> float | None:
         left = _number(values.get(remaining, b"").decode("latin-1").strip())
         (used_up if left == 0 else others).append(wait_s)
     return max(used_up) if used_up else min(others, default=None)
+
+
+def _structured(value: bytes, now_unix_s: float) -> Iterator[tuple[float | None, float]]:
+    """(what is left, seconds until more) of each limit in the IETF's header: `"default";r=0;t=30, "daily";r=9;t=3600`."""
+    for limit in value.decode("latin-1").split(","):
+        parameters = dict(each.strip().partition("=")[::2] for each in limit.split(";")[1:])
+        wait_s = _number(parameters.get("t", ""))
+        if wait_s is not None:
+            yield _number(parameters.get("r", "")), _moment(wait_s, now_unix_s)
 
 
 def reset_of(value: bytes, now_unix_s: float) -> float | None:

@@ -665,7 +665,7 @@ def test_rate_limit_that_says_quota() -> None:
     ("body", "content_type", "message"),
     [
         ("上下文长度超过限制".encode("gbk"), "text/plain", "上下文长度超过限制"),
-        (json.dumps({"error": {"message": "模型不存在"}}, ensure_ascii=False).encode("gbk"), "application/json", "模型不存在"),
+        (json.dumps({"error": {"message": "请求不合法"}}, ensure_ascii=False).encode("gbk"), "application/json", "请求不合法"),
         ("requête refusée: dépassé".encode("latin-1"), "text/plain", "requête refusée: dépassé"),
         ("не найдено".encode("cp1251"), "text/plain; charset=windows-1251", "не найдено"),
         (b"\xef\xbb\xbf" + oai("with a mark"), "application/json", "with a mark"),
