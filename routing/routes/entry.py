@@ -4,6 +4,7 @@ Rule: each target must be a model that can be called; a name that leads nowhere 
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from routing.routes.route import (
@@ -25,14 +26,17 @@ from routing.table.field import TomlTable
 from routing.table.problem import Wrong, kind_of, nearest
 
 IsModel = Callable[[str], bool]
+LeadsNowhere = Callable[[str], Wrong]
 ALIASES_MAX = 32
 """So many may one lead through."""
 
 
-def read_aliases(table: TomlTable, is_model: IsModel, known: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+def read_aliases(
+    table: TomlTable, is_model: IsModel, known: tuple[str, ...], routes: frozenset[str]
+) -> dict[str, tuple[str, ...]]:
     """The model ids that each alias leads to, through other aliases if need be, each once and in order."""
     written: dict[str, tuple[str, ...]] = {name: table.take(name, _ids, ()) for name in table.values}
-    return {name: _resolved(table, name, written, is_model, known) for name in written}
+    return {name: _resolved(table, name, written, is_model, known, routes) for name in written}
 
 
 def _ids(value: Any) -> tuple[str, ...]:
@@ -44,7 +48,12 @@ def _ids(value: Any) -> tuple[str, ...]:
 
 
 def _resolved(
-    table: TomlTable, name: str, written: Mapping[str, tuple[str, ...]], is_model: IsModel, known: tuple[str, ...]
+    table: TomlTable,
+    name: str,
+    written: Mapping[str, tuple[str, ...]],
+    is_model: IsModel,
+    known: tuple[str, ...],
+    routes: frozenset[str],
 ) -> tuple[str, ...]:
     if is_model(name):
         table.blame(Wrong("is already the id of a model", "choose another name"), name)
@@ -65,6 +74,9 @@ def _resolved(
                     follow(following, (*via, target))
         elif is_model(target):
             reached[target] = None
+        elif target in routes:
+            hint = "an alias leads to models: give the route a second name as one more"
+            table.blame(Wrong(f'leads to "{target}", which is a route', hint), name)
         else:
             guess = nearest(target, known)
             hint = f'did you mean "{guess}"?' if guess else ""
@@ -150,10 +162,11 @@ def read_routes(
 ) -> dict[str, Route]:
     """`known` are the ids that a misspelt one is compared with."""
     routes = {}
+    leads_nowhere = partial(_leads_nowhere, known=known, aliases=aliases, routes=frozenset(table.values))
     for name, inner in table.tables():
         if name in aliases:
             inner.blame(Wrong("is already an alias", "keep one of the two: a route can do what an alias does"))
-        routes[name] = _route(inner, name, policies, default, is_model, known)
+        routes[name] = _route(inner, name, policies, default, is_model, leads_nowhere)
     return routes
 
 
@@ -163,13 +176,13 @@ def _route(
     policies: Mapping[str, RoutePolicy],
     default: RoutePolicy,
     is_model: IsModel,
-    known: tuple[str, ...],
+    leads_nowhere: LeadsNowhere,
 ) -> Route:
-    choices = tuple(_choices(table, is_model, known))
+    choices = tuple(_choices(table, is_model, leads_nowhere))
     fallback: tuple[str, ...] = table.take("fallback", field.items(field.text), ())
     for number, target in enumerate(fallback):
         if not is_model(target):
-            table.blame(_leads_nowhere(target, known), "fallback", number)
+            table.blame(leads_nowhere(target), "fallback", number)
     on = table.take("fallback_on", field.items(field.one_of(*REASONS)), None)
     if on is not None and not fallback:
         table.blame(Wrong("means nothing without fallback", "list the models to fall back to, or leave this out"), "fallback_on")
@@ -195,12 +208,15 @@ def _has_weights(choices: tuple[Choice, ...]) -> bool:
     return any(each.weight != 1 for each in choices)
 
 
-def _leads_nowhere(target: str, known: tuple[str, ...]) -> Wrong:
+def _leads_nowhere(target: str, known: tuple[str, ...], aliases: frozenset[str], routes: frozenset[str]) -> Wrong:
+    if target in aliases or target in routes:
+        kind = "an alias" if target in aliases else "a route"
+        return Wrong(f'leads to "{target}", which is {kind}', "a route leads to models: name those that are meant")
     guess = nearest(target, known)
     return Wrong(f'leads to "{target}", which is no model here', f'did you mean "{guess}"?' if guess else "")
 
 
-def _choices(table: TomlTable, is_model: IsModel, known: tuple[str, ...]) -> list[Choice]:
+def _choices(table: TomlTable, is_model: IsModel, leads_nowhere: LeadsNowhere) -> list[Choice]:
     written = table.need("targets", _list, [], 'such as [{ to = "openai/gpt-4o" }, { to = "azure/gpt-4o", weight = 2 }]')
     choices = []
     for number, value in enumerate(written):
@@ -209,7 +225,7 @@ def _choices(table: TomlTable, is_model: IsModel, known: tuple[str, ...]) -> lis
         choice = Choice(to, inner.take("weight", field.whole(), 1), _when(inner))
         inner.close()
         if to and not is_model(to):
-            inner.blame(_leads_nowhere(to, known), *(() if isinstance(value, str) else ("to",)))
+            inner.blame(leads_nowhere(to), *(() if isinstance(value, str) else ("to",)))
         elif to:
             choices.append(choice)
     return choices

@@ -1,7 +1,7 @@
 """`like = "openai"`: a provider that has the models, prices and quirks of another, unless it says otherwise.
 
-Rule: what leads to a place or into somebody's account (address, key, headers, certificates) and what was promised about data is
-each provider's own: a key never goes where its owner did not send it.
+Rule: what leads to a place or into somebody's account (address, key, headers, certificates), what that account allows
+(`rate_limits`) and what was promised about data is each provider's own: a key never goes where its owner did not send it.
 Strategy: the text's values are merged before anything is checked, so what is inherited is checked like what is written.
 """
 
@@ -11,7 +11,19 @@ from routing.table.field import TomlTable
 from routing.table.problem import Wrong, nearest
 
 OWN: Final = frozenset(
-    ("base_url", "api_key", "api_keys", "extra_headers", "data", "limits", "proxy", "transport", "http2", "ca_file", "verify")
+    (
+        "base_url",
+        "api_key",
+        "api_keys",
+        "extra_headers",
+        "data",
+        "rate_limits",
+        "proxy",
+        "transport",
+        "http2",
+        "ca_file",
+        "verify",
+    )
 ) | {"dialect", "like"}
 """What is never inherited."""
 LIKES_MAX: Final = 32

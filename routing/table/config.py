@@ -17,20 +17,17 @@ from routing.routes.entry import read_aliases, read_default_policy, read_policie
 from routing.routes.likeness import with_inherited
 from routing.routes.route import DEFAULT_POLICY, Route, RoutePolicy
 from routing.table import field
-from routing.table.endpoint import ECHO_ENDPOINTS, ECHO_FORMATS, BaseUrl
 from routing.table.entry import NAME_HINT, NO_PRICE, odd_in, read_provider
 from routing.table.field import TomlTable
 from routing.table.limit_terms import LIMIT_FIELDS, read_rate_limits
 from routing.table.parameters import OPENAI, taken
 from routing.table.positions import line_of, lines
-from routing.table.price_list import PIECES
+from routing.table.price_list import has_price
 from routing.table.problem import ConfigError as ConfigError
 from routing.table.problem import Path, Problem, Wrong, dotted, reading_problem, syntax_problem
-from routing.table.provider import ECHO, Model, Provider
+from routing.table.provider import ECHO, Model, Provider, echo
 from routing.table.tariff import Tariff
 from usage.limit import NO_LIMITS, LimitTerms
-from usage.pricing import pico_per_token
-from usage.record import Rates
 
 MIB: Final = 1024 * 1024
 MODEL_ID_CHARS_MAX: Final = 256
@@ -145,7 +142,7 @@ def _read(table: TomlTable, version: str) -> Config:
     def is_model(name: str) -> bool:
         return isinstance(_find(providers, name), Found)
 
-    aliases = read_aliases(aliases_table, is_model, known)
+    aliases = read_aliases(aliases_table, is_model, known, frozenset(routes_table.values))
     policies = read_policies(table.table("policies"))
     policy = read_default_policy(table.table("defaults"), policies)
     for named in (aliases_table, routes_table):
@@ -180,22 +177,6 @@ def _read_limits(table: TomlTable) -> Limits:
     return limits
 
 
-def echo(version: str) -> Provider:
-    """The built-in provider: no network, no key, and a real price, so that everything can be tried offline."""
-    rates = Rates(input=pico_per_token("0.10"), output=pico_per_token("0.40"), version=version)
-    model = Model(
-        f"{ECHO}/echo-1",
-        "echo-1",
-        Tariff(rates),
-        context_tokens=131_072,
-        max_output_tokens=16_384,
-        display_name="Echo 1",
-        serves=ECHO_FORMATS,
-    )
-    where = BaseUrl("http", "localhost", 80)
-    return Provider(ECHO, where, dialect="echo", models={"echo-1": model}, unlisted=rates, endpoints=ECHO_ENDPOINTS)
-
-
 _FREE_ANYHOW: Final = ("moderations",)
 """A verdict costs nothing anywhere: that is no reason to read large bodies of who has nothing."""
 
@@ -204,7 +185,7 @@ def _has_free(providers: Mapping[str, Provider]) -> bool:
     for provider in providers.values():
         rates = [model.rates for model in provider.models.values() if model.serves != _FREE_ANYHOW]
         rates += [provider.unlisted] if provider.unlisted is not None else []
-        if not all(each.input or each.output or each.request or any(getattr(each, name) for name in PIECES) for each in rates):
+        if not all(map(has_price, rates)):
             return True
     return False
 

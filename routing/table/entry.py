@@ -17,7 +17,7 @@ from routing.table.endpoint import endpoint as known_endpoint
 from routing.table.field import TomlTable
 from routing.table.limit_terms import read_rate_limits
 from routing.table.parameters import ALWAYS, NEVER_TAKEN, OPENAI, taken
-from routing.table.price_list import read_rates, read_tariff
+from routing.table.price_list import has_price, read_rates, read_tariff
 from routing.table.problem import Wrong, dotted, nearest, odd_character
 from routing.table.provider import ECHO, TRAITS, Model, Provider
 from routing.table.reference import key_ref
@@ -45,6 +45,7 @@ _FACTS: Final[tuple[tuple[str, Any, Any], ...]] = (
     ("max_output_tokens", field.whole(), None),
     ("image_tokens_max", field.whole(), None),
     ("searches_max", field.whole(), 5),
+    ("free", field.flag, False),
     ("display_name", field.text, ""),
     ("input_modalities", field.items(field.one_of(*_MODALITIES)), ("text",)),
     ("output_modalities", field.items(field.one_of(*_MODALITIES)), ("text",)),
@@ -75,6 +76,7 @@ def read_model(table: TomlTable, provider_name: str, key: str, version: str, par
         table.blame_cut()
         return Model(id=f"{provider_name}/{key}", name=key, tariff=Tariff(Rates()))
     own = {name: table.take(name, check, default) for name, check, default in _FACTS}
+    own["is_free"] = own.pop("free")
     model = Model(
         id=f"{provider_name}/{key}",
         name=table.take("upstream", field.text, key),
@@ -85,8 +87,14 @@ def read_model(table: TomlTable, provider_name: str, key: str, version: str, par
         traits=table.take("traits", _traits, None),
         **own,
     )
+    _blame_priced(table, model.rates)
     table.close()
     return model
+
+
+def _blame_priced(table: TomlTable, rates: Rates) -> None:
+    if table.values.get("free") is True and has_price(rates):
+        table.blame(Wrong("is true beside a price", "keep one of the two: what is free has prices of 0"), "free")
 
 
 def read_provider(table: TomlTable, name: str, version: str) -> Provider:
@@ -113,7 +121,7 @@ def read_provider(table: TomlTable, name: str, version: str) -> Provider:
         extra_headers=_extra_headers(table, auth_header),
         parameters=parameters,
         models=models,
-        unlisted=_unlisted(table, version),
+        **_unlisted(table, version),
         rate_limits=read_rate_limits(table.table("rate_limits")),
         endpoints=read_endpoints(table, models, is_echo=is_echo),
         data=read_data_terms(table.table("data")),
@@ -216,7 +224,7 @@ def _key_refs(table: TomlTable, name: str, is_echo: bool) -> tuple[str, ...]:
     if table.has("api_keys") and table.has("api_key"):
         table.blame(Wrong("stands beside api_key", "keep one of the two: api_key for one key, api_keys for a pool"), "api_keys")
     elif len(set(pool)) < len(pool):
-        table.blame(Wrong("names the same key twice"), "api_keys")
+        table.blame(Wrong("names the same key twice", "name each once"), "api_keys")
     elif table.is_table and not is_echo and not table.has("api_keys") and not table.has("api_key"):
         variable = re.sub(r"[^A-Z0-9]+", "_", name.upper()) + "_API_KEY"
         table.blame(Wrong("is missing", f'write "env:{variable}", or "none" if it needs no key'), "api_key")
@@ -227,13 +235,15 @@ def _key_or_none(value: Any) -> tuple[str, ...]:
     return () if value == "none" else (key_ref(value),)
 
 
-def _unlisted(table: TomlTable, version: str) -> Rates | None:
+def _unlisted(table: TomlTable, version: str) -> dict[str, Any]:
     inner = table.table("unlisted")
     if not table.has("unlisted"):
-        return None
+        return {}
     rates = read_rates(inner, version)
+    is_free = inner.take("free", field.flag, False)
+    _blame_priced(inner, rates)
     inner.close()
-    return rates
+    return {"unlisted": rates, "is_unlisted_free": is_free}
 
 
 def _wire(table: TomlTable) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def flag(value: Any) -> bool:
 def whole(least: int = 1) -> Check[int]:
     def check(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
-            raise Wrong(f"is {kind_of(value)}; a whole number is expected", "such as 128_000, without quotes")
+            raise Wrong(f"is {kind_of(value)}; a whole number is expected", "such as 3 or 128_000, without quotes")
         if not least <= value <= WHOLE_MAX:
             expected = f"at least {least}" if value < least else "a number that can be meant"
             raise Wrong(f"{number_shown(value)}; {expected} is expected")

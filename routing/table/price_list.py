@@ -33,6 +33,11 @@ _OF_OUTPUT: Final = ("reasoning", "audio_completion", "image_completion")
 _ABOVE: Final = re.compile(r"above_([1-9][0-9]{0,8})(k?)\Z")
 
 
+def has_price(rates: Rates) -> bool:
+    """Whether anything of it costs anything."""
+    return any(getattr(rates, name) for name in ("input", "output", "request", *PIECES))
+
+
 def read_rates(table: TomlTable, version: str, plain: Rates | None = None) -> Rates:
     """The prices among a table's fields; the table stays open for its other fields. What is absent follows from `plain`."""
     if plain is None:

@@ -120,7 +120,8 @@ def syntax_problem(message: str, text: str) -> Problem:
     if twice := _TWICE.match(what):
         what = f"[{dotted(tuple(_STRING.findall(twice[1])))}] is written twice"
     elif what == "Cannot overwrite a value" and (key := _KEY.match(line)):
-        what = f"{key[1]} is written twice"
+        is_within = "." in key[1] and not _first(line, before)
+        what = f"{key[1]} lies within what is a value already" if is_within else f"{key[1]} is written twice"
     hint = _hint(line, column, before, text)
     return Problem("", number, f"column {column} is not valid TOML: {what[:1].lower()}{what[1:]}", hint)
 

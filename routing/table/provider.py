@@ -9,10 +9,11 @@ from typing import Final, Literal
 import msgspec
 
 from routing.routes.route import DataTerms
-from routing.table.endpoint import CHAT_ONLY, FORMATS, BaseUrl, Endpoint
+from routing.table.endpoint import CHAT_ONLY, ECHO_ENDPOINTS, ECHO_FORMATS, FORMATS, BaseUrl, Endpoint
 from routing.table.parameters import OPENAI
 from routing.table.tariff import Tariff
 from usage.limit import NO_LIMITS, LimitTerms
+from usage.pricing import pico_per_token
 from usage.record import Rates
 
 ECHO: Final = "echo"
@@ -54,6 +55,8 @@ class Model(msgspec.Struct, frozen=True):
     """Formats that it is asked in; empty: each one of its provider's that a model that writes text may be asked in."""
     traits: frozenset[str] | None = None
     """What a translator has to know of it (`routing.translate`); None: it goes by the name."""
+    is_free: bool = False
+    """Whether the operator says that prices of 0 are meant."""
 
     @property
     def rates(self) -> Rates:
@@ -106,6 +109,8 @@ class Provider(msgspec.Struct, frozen=True):
     """What all edges together may ask of it in a minute, or at once."""
     models: dict[str, Model] = {}
     unlisted: Rates | None = None
+    is_unlisted_free: bool = False
+    """Whether the operator says that unlisted prices of 0 are meant."""
     data: DataTerms = DataTerms()
     """What it does with what it is sent, as far as the operator says."""
     endpoints: tuple[Endpoint, ...] = CHAT_ONLY
@@ -125,3 +130,19 @@ class Provider(msgspec.Struct, frozen=True):
     def endpoint_of(self, model: Model, format: str) -> Endpoint | None:
         """Where this model is asked in that format; None where it is not."""
         return next((each for each in self.endpoints_of(model) if each.format == format), None)
+
+
+def echo(version: str) -> Provider:
+    """The built-in provider: no network, no key, and a real price, so that everything can be tried offline."""
+    rates = Rates(input=pico_per_token("0.10"), output=pico_per_token("0.40"), version=version)
+    model = Model(
+        f"{ECHO}/echo-1",
+        "echo-1",
+        Tariff(rates),
+        context_tokens=131_072,
+        max_output_tokens=16_384,
+        display_name="Echo 1",
+        serves=ECHO_FORMATS,
+    )
+    where = BaseUrl("http", "localhost", 80)
+    return Provider(ECHO, where, dialect="echo", models={"echo-1": model}, unlisted=rates, endpoints=ECHO_ENDPOINTS)

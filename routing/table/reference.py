@@ -28,6 +28,11 @@ _SCHEMES: Final = {
     "fiel": "file",
     "path": "file",
 }
+_KEY: Final = re.compile(
+    r"(?:(?:sk|pk|rk|gsk|csk|xai|pplx|nvapi|hf|fw|tgp|ghp|r8)[-_]|AIza)[A-Za-z0-9_-]*?"
+    r"(?=[A-Za-z]*[0-9])(?=[A-Z0-9]*[a-z])[A-Za-z0-9]{16,}[A-Za-z0-9_-]*\Z"
+)
+"""What looks like a key and like no name: a vendor's mark, and many letters and digits in one piece."""
 _PATH: Final = re.compile(r"[~.]{0,2}/[\w./-]+\Z", re.ASCII)
 _SUCH: Final = 'such as "env:OPENAI_API_KEY" or "file:/run/secrets/openai"'
 
@@ -39,6 +44,11 @@ def key_ref(value: Any) -> str:
             "is not a reference, and a key itself does not belong in this file", 'write "env:NAME", "file:PATH" or "none"'
         )
     scheme, _, rest = value.partition(":")
+    if scheme in ("env", "file") and _KEY.match(rest):
+        raise Wrong(
+            f"looks like a key itself behind {scheme}:, and none belongs in this file",
+            'put the key into a variable or a file, and write the name of that: "env:NAME" or "file:PATH"',
+        )
     if scheme == "file" and rest.startswith("~"):
         raise Wrong("begins with ~, which only a shell knows", "write the whole path, from / on")
     if (scheme == "env" and _ENVIRONMENT_NAME.match(rest)) or (scheme == "file" and rest and rest.isprintable()):

@@ -21,7 +21,8 @@ from routing.table.parameters import KNOWN
 from routing.table.positions import line_of, lines
 from routing.table.problem import Path, dotted
 from routing.table.provider import ECHO, Model, Provider
-from routing.views.price_advice import Found, Level, of_rates, of_tariff
+from routing.views.price_advice import Found, Level, of_free, of_rates, of_tariff
+from routing.views.route_advice import group_meant, of_routes
 from usage.limit import NAMES, NO_LIMITS, LimitTerms
 
 SECONDS_MAX: Final = {
@@ -33,6 +34,12 @@ SECONDS_MAX: Final = {
     "finish_timeout_s": 120,
     "body_timeout_s": 600,
     "reader_timeout_s": 3_600,
+    "first_byte_timeout_s": 7_200,
+    "idle_timeout_s": 7_200,
+    "total_timeout_s": 21_600,
+    "cool_down_s": 600,
+    "cool_down_s_max": 7_200,
+    "window_s": 3_600,
 }
 """Nobody waits longer for these: what is more was most likely written in milliseconds."""
 BYTES_MIN: Final = 1_024
@@ -44,7 +51,8 @@ _SECRET_HEADER: Final = re.compile(r"authorization|api-?key|token|secret|cookie|
 _SECRET_VALUE: Final = re.compile(r"(sk|pk|rk|gsk|xai|key|ghp|hf|AIza|Bearer)[-_ ]?[A-Za-z0-9_\-]{16,}")
 _SCHEMES: Final = frozenset(("bearer", "basic", "token", "apikey", "digest"))
 _PLACEHOLDER: Final = re.compile(r"(?:^|[.-])(?:your|changeme|placeholder|todo|x{3,})(?:[.-]|$)|resource-name")
-_CONTINENTS: Final = {"europe": "eu", "america": "us", "usa": "us", "eea": "eu", "apac": "asia", "latam": "sa", "gb": "uk"}
+_REGION: Final = re.compile(r"[a-z]{2,}[0-9]*(?:-[a-z0-9]+)*+\Z")
+YEAR_2100_S: Final = 4_102_444_800
 _AWS_REGION: Final = re.compile(r"[a-z]{2,4}(?:-[a-z]+){1,3}-[1-9]\Z")
 _WRITERS: Final = frozenset(("chat", "messages", "responses", "gemini", "converse", "cohere", "completions"))
 _PRIVATE_NAMES: Final = (
@@ -82,7 +90,7 @@ def advise(config: Config, text: str) -> list[Advice]:
     for provider in config.providers.values():
         if provider.name in written:
             found += _of_provider(provider)
-    found += [*_of_routes(config), *_of_bounds(config)]
+    found += [*_of_policies(config), *of_routes(config, text), *_of_bounds(config), *_of_shared_keys(config)]
     used = {route.policy.name for route in config.routes.values()} | {config.policy.name}
     for path in known:
         if len(path) == 2 and path[0] == "policies" and path[1] not in used:
@@ -103,11 +111,10 @@ def _of_provider(provider: Provider) -> Iterator[Found]:
     if not provider.verify:
         hint = "leave verify out; a private authority goes into ca_file"
         yield "danger", (*at, "verify"), "whoever stands in between can read the key and every prompt", hint
-    for name, value in provider.extra_headers:
-        if _SECRET_HEADER.search(name) or _SECRET_VALUE.search(value):
-            hint = 'api_key = "env:NAME" with auth_header keeps it out of this file'
-            yield "danger", (*at, "extra_headers"), f"the header {name} looks like a secret, and many may read this file", hint
+    yield from _of_secrets(provider, at)
     yield from _of_address(provider, at)
+    yield from _of_data(provider, at)
+    yield from _of_limits(provider.rate_limits, (*at, "rate_limits"))
     yield from _of_seconds(provider, at)
     for name in ("first_byte_timeout_s", "idle_timeout_s"):
         if getattr(provider, name) > provider.total_timeout_s:
@@ -119,6 +126,8 @@ def _of_provider(provider: Provider) -> Iterator[Found]:
             yield "doubt", (*at, "parameters"), f"has {plain!r}, which no caller sends", f"did you mean {meant[0]!r}?"
     if provider.unlisted is not None:
         yield from of_rates(provider.unlisted, (*at, "unlisted"))
+        if _is_billed(provider) and not provider.is_unlisted_free:
+            yield from of_free(provider.unlisted, (*at, "unlisted"), writes=True)
     for name, model in provider.models.items():
         yield from _of_model(provider, model, (*at, "models", name))
     yield from _of_doubles(provider, at)
@@ -132,7 +141,60 @@ def _of_model(provider: Provider, model: Model, at: Path) -> Iterator[Found]:
     if context and not CONTEXT_TOKENS[0] <= context <= CONTEXT_TOKENS[1] and _writes(provider, model):
         hint = f"if it was written in thousands, write {context * 1_000}" if context < CONTEXT_TOKENS[0] else "count the digits"
         yield "doubt", (*at, "context_tokens"), f"is a window of {context} tokens, as no model of today has", hint
-    yield from of_tariff(model.tariff, at, context, writes=_writes(provider, model))
+    if model.created_s > YEAR_2100_S:
+        hint = f"if it is in milliseconds, write {model.created_s // 1_000}; or a date such as 2024-07-18"
+        yield "doubt", (*at, "created"), "is a date beyond the year 2100", hint
+    writes = _writes(provider, model)
+    yield from of_tariff(model.tariff, at, context, writes=writes)
+    is_free = model.is_free or model.name.endswith(":free") or model.serves == ("moderations",)
+    if _is_billed(provider) and not is_free:
+        yield from of_free(model.tariff.rates, at, writes=writes)
+
+
+def _is_billed(provider: Provider) -> bool:
+    """Whether what it serves goes to somebody's account."""
+    return bool(provider.key_refs) and not is_private(provider.base_url.host)
+
+
+def _of_secrets(provider: Provider, at: Path) -> Iterator[Found]:
+    """What looks like one, and stands where many may read it."""
+    places = [(provider.extra_headers, (*at, "extra_headers"))]
+    places += [(each.headers, (*at, "endpoints", each.format, "extra_headers")) for each in provider.endpoints]
+    for headers, place in places:
+        for name, value in headers:
+            if _SECRET_HEADER.search(name) or _SECRET_VALUE.search(value):
+                hint = 'api_key = "env:NAME" with auth_header keeps it out of this file'
+                yield "danger", place, f"the header {name} looks like a secret, and many may read this file", hint
+    written = [(provider.auth_header, (*at, "auth_header")), (provider.base_url.path, (*at, "base_url"))]
+    for each in provider.endpoints:
+        place = (*at, "endpoints", each.format)
+        written += [(getattr(each, name), (*place, name)) for name in ("auth_header", "path", "stream_path")]
+    for value, place in written:
+        if _SECRET_VALUE.search(value):
+            hint = 'api_key = "env:NAME" leads to the key; auth_header says in which header it is sent'
+            yield "danger", place, "has a key in it, as it looks, and many may read this file", hint
+    if provider.proxy and "@" in provider.proxy:
+        hint = "let the proxy know this machine by its address, or let a local one add the password"
+        yield "danger", (*at, "proxy"), "has a user or a password in it, and many may read this file", hint
+
+
+def _of_data(provider: Provider, at: Path) -> Iterator[Found]:
+    for number, region in enumerate(provider.data.regions):
+        place = (*at, "data", "regions", number)
+        if group := group_meant(region):
+            yield "doubt", place, f"is {region!r}, which is no region", f'did you mean "{group}"?'
+        elif not _REGION.match(region):
+            hint = f'one of {", ".join(GROUPS)}, or a region as machines name it, such as "fra" or "eu-central-1"'
+            yield "doubt", place, f"is {region!r}, which is no region", hint
+
+
+def _of_limits(terms: LimitTerms, at: Path) -> Iterator[Found]:
+    if terms != NO_LIMITS and terms.is_empty:
+        yield "doubt", at, "limits nothing", f"give it one of {', '.join(NAMES.values())}"
+    requests, tokens = terms.requests_per_minute, terms.tokens_per_minute
+    if requests is not None and tokens is not None and tokens < requests:
+        message = f"is {tokens} a minute, beside {requests} requests, of which each has some"
+        yield "doubt", (*at, "tokens_per_minute"), message, "look whether the two are exchanged, or this one is in thousands"
 
 
 def _writes(provider: Provider, model: Model) -> bool:
@@ -169,31 +231,27 @@ def _of_seconds(values: Any, at: Path) -> Iterator[Found]:
         yield "doubt", (*at, "attempts_max"), f"lets one request be tried {attempts} times", hint
 
 
-def _of_routes(config: Config) -> Iterator[Found]:
+def _of_policies(config: Config) -> Iterator[Found]:
     policies = {route.policy.name: route.policy for route in config.routes.values()} | {config.policy.name: config.policy}
     for name, policy in policies.items():
         yield from _of_seconds(policy, ("policies", name))
-    for name, route in config.routes.items():
-        if route.balance != "weighted" and any(choice.weight != 1 for choice in route.choices):
-            message = f'gives weights that balance = "{route.balance}" does not look at'
-            yield "doubt", ("routes", name), message, 'leave them out, or write balance = "weighted"'
-        for choice in route.choices:
-            region = choice.when.region
-            if region and (group := _meant_group(region)):
-                hint = f'did you mean "{group}"?'
-                yield "doubt", ("routes", name), f"asks for the region {region!r}, which no machine is in by itself", hint
+        yield from _of_seconds(policy.breaker, ("policies", name, "breaker"))
 
 
-def _meant_group(region: str) -> str:
-    """The group of regions that is written in another way; "" for what is one, or may be a region of somebody's own machines."""
-    if region in GROUPS or any(region in group for group in GROUPS.values()):
-        return ""
-    folded = region.lower()
-    if folded in GROUPS:
-        return folded
-    # Names of two or three letters are like too many others.
-    alike = get_close_matches(folded, [name for name in GROUPS if len(name) > 3], 1, 0.7)
-    return _CONTINENTS.get(folded) or (alike[0] if alike else "")
+def _of_shared_keys(config: Config) -> Iterator[Found]:
+    """One key for the hosts of two houses: most likely a copied line, and then a key goes to whom it does not belong."""
+    owners: dict[str, Provider] = {}
+    for provider in config.providers.values():
+        for ref in provider.key_refs if not is_private(provider.base_url.host) else ():
+            other = owners.setdefault(ref, provider)
+            if _house(other.base_url.host) != _house(provider.base_url.host):
+                message = f"sends {ref} to {provider.base_url.host}, and {other.name} to {other.base_url.host}"
+                hint = "give each its own key; where both are one house, another name for the key says that it is meant"
+                yield "danger", ("providers", provider.name, "api_key"), message, hint
+
+
+def _house(host: str) -> str:
+    return ".".join(host.split(".")[-2:])
 
 
 def _of_bounds(config: Config) -> Iterator[Found]:
@@ -204,10 +262,7 @@ def _of_bounds(config: Config) -> Iterator[Found]:
             hint = f"if it was written in megabytes, write {size * 1_048_576}"
             yield "doubt", ("limits", name), f"is {size} bytes, which no request keeps to", hint
     for name in ("key", "account"):
-        terms: LimitTerms = getattr(config.rate_limits, name)
-        if terms != NO_LIMITS and terms.is_empty:
-            hint = f"give it one of {', '.join(NAMES.values())}"
-            yield "doubt", ("rate_limits", name), "limits nothing", hint
+        yield from _of_limits(getattr(config.rate_limits, name), ("rate_limits", name))
 
 
 def _of_doubles(provider: Provider, at: Path) -> Iterator[Found]:

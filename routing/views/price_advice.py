@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Final, Literal
 
+from routing.table.price_list import has_price
 from routing.table.problem import Path
 from routing.table.tariff import Tariff
 from usage.pricing import PICO_PER_DOLLAR, TOKENS_PER_PRICE
@@ -68,6 +69,16 @@ def _of_tier(name: str, rates: Rates, plain: Rates, at: Path) -> Iterator[Found]
         yield "doubt", at, "is cheaper than the plain price, and goes before it", "look whether it is that of another tier"
     if name not in KNOWN_TIERS and (meant := get_close_matches(name, KNOWN_TIERS, 1, 0.75)):
         yield "doubt", at, "is a tier that no request will name", f"did you mean {meant[0]}?"
+
+
+def of_free(rates: Rates, at: Path, *, writes: bool) -> Iterator[Found]:
+    """Of a provider that wants a key: somebody is billed for what it serves."""
+    if not has_price(rates):
+        hint = "write its price; if it is free, write free = true beside it"
+        yield "danger", at, "costs nothing here, and its provider has a key to bill it to", hint
+    elif writes and (rates.input == 0) is not (rates.output == 0):
+        field = "input" if rates.input == 0 else "output"
+        yield "doubt", (*at, field), "is free, while the other costs", "hardly any model that writes is sold so; write its price"
 
 
 def of_rates(rates: Rates, at: Path) -> Iterator[Found]:

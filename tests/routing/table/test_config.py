@@ -203,7 +203,7 @@ def test_config_shipped() -> None:
 def test_config_shipped_comments_name_every_field() -> None:
     """The head of the shipped table explains each field that a table may have."""
     head = SHIPPED.read_text().partition('[aliases]\n"')[0]
-    renamed = {"name", "key_refs", "models"}
+    renamed = {"name", "key_refs", "models", "is_unlisted_free"}
     for name in {*Provider.__struct_fields__, *Limits.__struct_fields__} - renamed:
         assert f"#   {name} " in head or f", {name}" in head, name
 
