@@ -132,8 +132,10 @@ class StreamForwarder:
                 return rewrite.feed(events_of(whole, open_answer(whole)))
             going_on, events = adapter.streamed(whole, self._identity, self._meter, self.generation.memo)
             rewrite = self._rewrite = self._machine(going_on)
-            return rewrite.feed(events)
-        sent = rewrite.feed(head) if shape else rewrite.finish()
+            sent = rewrite.feed(events)
+            sent += b"" if rewrite.is_over else rewrite.finish()
+        else:
+            sent = rewrite.feed(head) if shape else rewrite.finish()
         while not (rewrite.has_begun or rewrite.is_done or rewrite.is_over or len(sent) > PRELUDE_BYTES_MAX):
             rewrite.is_framing = False
             data = await body.next()

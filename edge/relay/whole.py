@@ -26,6 +26,8 @@ from routing.wire.sse import TooLong
 from usage.flavor import Flavor
 from usage.pricing import dollars
 
+ANSWERED = 200
+"""Whichever 2xx the provider chose: what was read is a whole answer, and a 206 or 202 would say otherwise of it."""
 PIECE_BYTES = 262_144
 """Small beside a large answer, and large beside what a `send` costs."""
 
@@ -153,7 +155,7 @@ class BufferedForwarder:
         if context.has_left:
             generation.settle("cancelled", 499, monotonic())
         else:
-            generation.settle("completed", exchange.status, monotonic())
+            generation.settle("completed", ANSWERED, monotonic())
         if (journal := generation.accounting.journal).is_strict and not context.has_left:
             await journal.durable()
         headers = to_downstream(
@@ -168,7 +170,7 @@ class BufferedForwarder:
                 answer = in_object(answer, metadata)
         if context.idempotency is not None:
             # Before it goes out: who is cut off while it does, or has left and was read on for, asks again.
-            context.idempotency.keep(exchange.status, headers, answer, monotonic())
+            context.idempotency.keep(ANSWERED, headers, answer, monotonic())
         if context.has_left:
             return
         self.is_open = True
@@ -176,7 +178,7 @@ class BufferedForwarder:
         headers.append(generation.timing())
         if generation.claim is not None:
             headers += generation.claim.headers()
-        await send_in_pieces(context, exchange.status, headers, answer)
+        await send_in_pieces(context, ANSWERED, headers, answer)
 
     def _own_headers(self, headers: Headers, adapter: Adapter) -> Headers:
         """Of an answer that is none of Chat's: the id under the name that its SDKs read; its type and cost where it has no room

@@ -1,6 +1,7 @@
 """What the caller reads of an answer: our id, the model that was asked for, usage with its cost; every other byte the provider's.
 
-Limits: an answer that is no JSON object, or an `error` inside a 200, is no answer; the relay turns it into a Failure.
+Limits: an answer that is no JSON object, or an `error` inside a 200 without a text beside it, is no answer; the relay turns it
+into a Failure. What a model wrote was paid for, and passes with the error beside it.
 """
 
 from typing import Final
@@ -10,7 +11,7 @@ from msgspec import Raw
 
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.failures.provider_error import failure_of_error as failure_of_error
-from routing.metering.meter import Meter
+from routing.metering.meter import TEXT, Meter
 from routing.plan.refusal import Refusal
 from routing.rewrite.openrouter import answer_members, usage_member
 from routing.rewrite.provider_event import error_of
@@ -47,11 +48,15 @@ def open_answer(body: bytes) -> Reading:
     reading = read_object(body)
     if reading is None:
         raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object"))
-    if error := error_of(body, reading, ()):
+    if (error := error_of(body, reading, ())) and not _has_text(reading):
         raise AttemptFailed(failure_of_error(error, Sent.REQUEST))
     if reading.chunk.choices is None:
         raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no choices"))
     return reading
+
+
+def _has_text(reading: Reading) -> bool:
+    return bool(reading.chunk.choices) and any(TEXT.findall(bytes(reading.members.get("choices", b""))))
 
 
 def rewrite_answer(body: bytes, reading: Reading, identity: Identity, meter: Meter) -> bytes:

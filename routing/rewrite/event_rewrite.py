@@ -248,10 +248,16 @@ class EventRewrite:
     def _end_with(self, error: bytes) -> None:
         self._pending = [line for line in self._pending if not is_error_name(line)]
         self._pass_pending()
-        self._release()
-        self.error = error
         self._forget()
         self.is_over = True
+        if self.is_done or (self.is_finished and self.finish_reason != "error"):
+            # Behind the finish there is nothing left to break but the provider's own goodbye.
+            if not self.is_done:
+                self._conclude()
+            self._close()
+            return
+        self._release()
+        self.error = error
 
     def _take_chunk(self, event: Chunk) -> bool:
         chunk, deltas = event.reading.chunk, self.meter.deltas

@@ -16,7 +16,7 @@ from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
 from routing.rewrite.answer import Identity, failure_of_error
-from routing.rewrite.named_events import NamedEvents, usage_with_cost, without
+from routing.rewrite.named_events import TEXT, NamedEvents, usage_with_cost, without
 from routing.wire.lenient_view import view
 from routing.wire.members import REFUSED, Members, replace
 from routing.wire.repair import readable
@@ -235,11 +235,11 @@ def whole(body: bytes, identity: Identity, meter: Meter, *names: str) -> tuple[b
         members = readable(body)[1]
     except REFUSED:
         raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
-    if bytes(answer.error) not in _NOTHING:
+    said = bytes(members.get("candidates", b""))
+    if bytes(answer.error) not in _NOTHING and not any(TEXT.findall(said)):
         raise AttemptFailed(failure_of_error(bytes(answer.error), Sent.REQUEST))
     if not any(name in members for name in names):
         raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail=f"no {names[0]}"))
-    said = bytes(members.get("candidates", b""))
     meter.observe_text(without(said, [candidate.grounding for candidate in answer.candidates or ()]))
     observe(answer.usage, meter)
     reasons = [each.finish_reason for each in answer.candidates or () if isinstance(each.finish_reason, str)]

@@ -207,7 +207,8 @@ def whole(body: bytes, identity: Identity, meter: Meter) -> tuple[bytes, str, st
     except REFUSED:
         raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
     message = view(body, _Message, _decode_message) or _Message()
-    if message.type == "error" or bytes(message.error) not in (b"", b"null"):
+    is_error = bytes(message.error) not in (b"", b"null")
+    if message.type == "error" or (is_error and not any(TEXT.findall(_said_in(bytes(members.get("content", b"")))))):
         raise AttemptFailed(failure_of_error(bytes(message.error) or body, Sent.REQUEST))
     if "content" not in members:
         raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no content"))

@@ -230,7 +230,11 @@ class NamedEvents:
         """The body ended without a last event."""
 
     def _end_with(self, error: bytes) -> bytes:
-        self.error = error
+        """Behind the finish there is nothing left to break but the provider's own goodbye."""
+        if self.is_finished:
+            self._conclude()
+        else:
+            self.error = error
         self.is_over = True
         return b""
 

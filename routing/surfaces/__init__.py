@@ -213,3 +213,8 @@ def operation_of(format: str) -> str:
 def surface_of(entry: Entry) -> Surface:
     """The surface's functions."""
     return cast(Surface, import_module(entry.module))
+
+
+def place_of(entry: Entry) -> str:
+    """Where callers find it, as documents name it."""
+    return entry.bases[0] + entry.paths[0].replace(":path}", "}")

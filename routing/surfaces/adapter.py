@@ -23,12 +23,14 @@ from routing.request.envelope import read as read_chat
 from routing.rewrite.answer import Identity, dressed, open_answer, rewrite_answer
 from routing.rewrite.reshape import events_of
 from routing.rewrite.stream import StreamRewrite
-from routing.surfaces import CHAT, SURFACES, Asked, Entry, Machine, ProviderRequest, Surface, Whole, surface_of
+from routing.surfaces import CHAT, SURFACES, Asked, Entry, Machine, ProviderRequest, Surface, Whole, place_of, surface_of
+from routing.surfaces.chat import machine as chat_machine
 from routing.surfaces.json_request import placed, reported, with_path
 from routing.table.endpoint import CHAT as CHAT_ENDPOINT
 from routing.table.endpoint import Endpoint
 from routing.table.provider import Model, Provider
 from routing.translate import HUB, Context, DownstreamPair, Target, UpstreamPair, downstream_pair, upstream_pair
+from routing.wire.sse import events_of_whole
 from usage.flavor import Flavor
 
 _encode: Final = msgspec.json.encode
@@ -114,13 +116,9 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
         from routing.translate.chain import Chain
 
         names = self._within(identity)
+        tells_usage = envelope.include_usage or self.downstream is not None
         rewritten = StreamRewrite(
-            names,
-            meter,
-            include_usage=envelope.include_usage or self.downstream is not None,
-            created=created,
-            line_bytes_max=line_bytes_max,
-            choices=envelope.choices,
+            names, meter, include_usage=tells_usage, created=created, line_bytes_max=line_bytes_max, choices=envelope.choices
         )
         context = Context(identity.gen_id, identity.model, created, meter.prompt_estimate, line_bytes_max=line_bytes_max)
         return Chain(
@@ -147,37 +145,43 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
 
     def streamed(self, body: bytes, identity: Identity, meter: Meter, memo: AdapterMemo) -> tuple["Adapter", bytes]:
         """A whole answer where a stream was asked for: who goes on with it, and the stream that says the same. AttemptFailed."""
-        if self.is_passed:
-            # It may be an error; an answer that passes has no other shape.
-            self.surface.whole(body, identity, meter, "")
-            raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, SentState.REQUEST, detail="no stream"))
-        if self.upstream is not None:
-            context = Context(identity.gen_id, identity.model, identity.created_s)
-            body = self.upstream.whole(body, _with(context, memo.upstream))
-        return msgspec.structs.replace(self, upstream=None), events_of(body, open_answer(body))
+        if self.is_passed and self.endpoint.format in EVENTS_ARE_ANSWERS:
+            return self, events_of_whole(body)
+        through = self._through_hub()
+        if through.upstream is not None:
+            context = Context(identity.gen_id, identity.model, identity.created_s, memo=memo.upstream)
+            body = through.upstream.whole(body, context)
+        return msgspec.structs.replace(through, upstream=None), events_of(body, open_answer(body))
 
     def assembler(
         self, identity: Identity, meter: Meter, envelope: Envelope, memo: AdapterMemo, created: int, line_bytes_max: int
     ) -> Machine:
-        """For a stream where a whole answer was asked for: it makes Chat of it. AttemptFailed: it passes, so it has no other
-        shape."""
-        if self.is_passed:
-            raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, SentState.REQUEST, detail="a stream"))
+        """For a stream where a whole answer was asked for: it makes Chat of it. AttemptFailed."""
         plain = Identity(identity.gen_id, identity.model, Flavor.OPENAI, identity.provider, identity.created_s)
-        hub = msgspec.structs.replace(self, downstream=None)
+        hub = msgspec.structs.replace(self._through_hub(), downstream=None)
+        envelope = msgspec.structs.replace(envelope, include_usage=True)
         if hub.upstream is None:
-            return StreamRewrite(
-                plain, meter, include_usage=True, created=created, line_bytes_max=line_bytes_max, choices=envelope.choices
-            )
-        return hub.machine(plain, meter, msgspec.structs.replace(envelope, include_usage=True), memo, created, line_bytes_max)
+            return chat_machine(plain, meter, envelope, created, line_bytes_max)
+        return hub.machine(plain, meter, envelope, memo, created, line_bytes_max)
 
     def assembled(self, chat: bytes, identity: Identity, meter: Meter, memo: AdapterMemo) -> bytes:
         """The whole answer of what an assembler made."""
-        answer = dressed(chat, open_answer(chat), self._within(identity), meter)
-        if self.downstream is None:
+        through = self._through_hub()
+        answer = dressed(chat, open_answer(chat), through._within(identity), meter)
+        if through.downstream is None:
             return answer
         context = Context(identity.gen_id, identity.model, identity.created_s, meter.prompt_estimate)
-        return self.downstream.whole(answer, _with(context, memo.downstream))
+        return through.downstream.whole(answer, _with(context, memo.downstream))
+
+    def _through_hub(self) -> "Adapter":
+        """Who reads an answer in another shape than it was asked for. One that would pass is told in Chat and in its own format
+        again: it was paid for, and what Chat has no place for is lost rather than all. AttemptFailed: no translators for that."""
+        if not self.is_passed:
+            return self
+        upstream, downstream = upstream_pair(self.endpoint.format), downstream_pair(self.endpoint.format)
+        if upstream is None or downstream is None:
+            raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, SentState.REQUEST, detail="in another shape"))
+        return msgspec.structs.replace(self, upstream=upstream, downstream=downstream)
 
     @property
     def answers_bytes(self) -> bool:
@@ -197,6 +201,7 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
 
 
 NO_MEMO: Final = AdapterMemo()
+EVENTS_ARE_ANSWERS: Final = frozenset(("gemini", "completions"))  # each event is an answer with a part of the text
 
 
 def _with(context: Context, memo: Any) -> Context:
@@ -222,8 +227,7 @@ def adapter_of(entry: Entry, provider: Provider, model: Model) -> Adapter | None
 
 Adapters = Mapping[str, Adapter]
 Admitted = tuple[Sequence[Attempt], Mapping[str, Fit], Adapters]
-NO_ADAPTERS: Final[Adapters] = {}
-"""All of them are Chat on Chat."""
+NO_ADAPTERS: Final[Adapters] = {}  # all of them are Chat on Chat
 
 
 def admit(entry: Entry, envelope: Envelope, plan: Plan) -> Admitted | Refusal:
@@ -290,11 +294,7 @@ def surfaces_of(provider: Provider, model: Model) -> list[Entry]:
 
 
 def not_on_surface(entry: Entry, attempt: Attempt) -> Refusal:
-    offered = [_where(each) for each in surfaces_of(attempt.provider, attempt.model)]
+    offered = [place_of(each) for each in surfaces_of(attempt.provider, attempt.model)]
     where = f"; it is on {' and '.join(offered)}" if offered else ""
-    message = f"{attempt.model.id} is not offered on {_where(entry)} here{where}"
+    message = f"{attempt.model.id} is not offered on {place_of(entry)} here{where}"
     return Refusal(404, "model_not_found", message, param="model", metadata={"surfaces": offered})
-
-
-def _where(entry: Entry) -> str:
-    return entry.bases[0] + entry.paths[0].replace(":path}", "}")

@@ -6,7 +6,13 @@ Strategy: only an unfinished last line waits; most reads end at a line's end and
 Limits: a line longer than `line_bytes_max` raises TooLong (16 MiB by default: an inline image or audio answer is one line).
 """
 
+import msgspec
+from msgspec import Raw
+
+from routing.wire.members import REFUSED
+
 BLANK = (b"\n", b"\r\n", b"\r")
+_decode_list = msgspec.json.Decoder(list[Raw]).decode
 
 
 class TooLong(Exception):
@@ -57,3 +63,16 @@ def payload_of(line: bytes) -> bytes | None:
     if not line.startswith(b"data:"):
         return None
     return line[6 if line[5:6] == b" " else 5 :].rstrip(b"\r\n")
+
+
+def events_of_whole(body: bytes) -> bytes:
+    """The stream of a JSON object, or of each in a list of them, as an event; nothing of what is none. A line break in JSON is
+    white space."""
+    documents = [Raw(body)]
+    if body.lstrip().startswith(b"["):
+        try:
+            documents = _decode_list(body)
+        except REFUSED:
+            pass
+    lines = [bytes(each).strip().replace(b"\n", b" ").replace(b"\r", b" ") for each in documents]
+    return b"".join([b"data: %b\n\n" % line for line in lines if line.startswith(b"{")])

@@ -185,6 +185,187 @@ async def test_sound_that_was_heard_is_charged(
         assert record.cost_nano > 0 if cost_nano is None else record.cost_nano == cost_nano
 
 
+JSON_SURFACES = [entry for entry in SURFACES if entry.format in ASKS]
+
+
+@pytest.mark.parametrize("entry", JSON_SURFACES, ids=lambda entry: entry.format)
+async def test_surface_obeys_what_its_caller_says_of_providers(tmp_path: Path, entry: Entry) -> None:
+    """`provider` means the same beside every format's own members: obeyed, a slip in it refused, and told to no provider."""
+    async with Rig(tmp_path) as rig:
+        for wish, status, word in (
+            ({"only": ["nobody"]}, 404, b"leaves nobody to ask"),
+            ({"onyl": ["echo"]}, 400, b"'provider' has no member 'onyl'"),
+            ({"zdr": True, "data_collection": "deny", "only": ["echo"]}, 200, b""),
+        ):
+            answer = await ask_on(rig, entry, *asked(entry, provider=wish))
+            assert (answer.status, word in answer.body) == (status, True), answer.body
+
+
+OTHER_SHAPE = """
+[providers.odd]
+base_url = "http://odd.test/v1"
+api_key = "none"
+serves = ["messages", "responses", "gemini", "cohere", "completions"]
+models.m = { input = "1", output = "2", serves = ["messages", "responses", "gemini", "cohere", "completions"] }
+"""
+WHOLE: dict[str, dict[str, Any]] = {
+    "messages": {
+        "id": "m1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "content": [{"type": "text", "text": "hello"}],
+        "usage": {"input_tokens": 9, "output_tokens": 3},
+    },
+    "responses": {
+        "id": "r1",
+        "object": "response",
+        "created_at": 1,
+        "status": "completed",
+        "model": "m",
+        "error": None,
+        "output": [
+            {
+                "type": "message",
+                "id": "i1",
+                "role": "assistant",
+                "status": "completed",
+                "content": [{"type": "output_text", "text": "hello", "annotations": []}],
+            }
+        ],
+        "usage": {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12},
+    },
+    "gemini": {
+        "candidates": [{"content": {"role": "model", "parts": [{"text": "hello"}]}, "finishReason": "STOP", "index": 0}],
+        "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 3, "totalTokenCount": 12},
+        "modelVersion": "m",
+        "responseId": "g1",
+    },
+    "cohere": {
+        "id": "c1",
+        "finish_reason": "COMPLETE",
+        "message": {"role": "assistant", "content": [{"type": "text", "text": "hello"}]},
+        "usage": {"billed_units": {"input_tokens": 9, "output_tokens": 3}, "tokens": {"input_tokens": 9, "output_tokens": 3}},
+    },
+    "completions": {
+        "id": "l1",
+        "object": "text_completion",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "text": "hello", "logprobs": None, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12},
+    },
+}
+COST_NANO = 9 * 1_000 + 3 * 2_000
+
+
+async def ask_odd(rig: Rig, format: str, *, stream: bool) -> Caller:
+    entry = next(entry for entry in SURFACES if entry.format == format)
+    body = json.dumps({"model": "odd/m", **ASKS[format], **({"stream": True} if stream and format != "gemini" else {})})
+    path = ""
+    if format == "gemini":
+        path = f"/v1beta/models/odd/m:{'streamGenerateContent' if stream else 'generateContent'}"
+    return await ask_on(rig, entry, body.encode(), b"application/json", path)
+
+
+@pytest.mark.parametrize("kind", [JSON, SSE], ids=["told", "labelled a stream"])
+@pytest.mark.parametrize("format", WHOLE)
+async def test_whole_answer_where_a_stream_was_asked_for(tmp_path: Path, format: str, kind: Any) -> None:
+    """It was paid for: its caller gets it as the stream that was asked for, with its text, its cost and one regular end."""
+    async with Rig(tmp_path, more=OTHER_SHAPE) as rig:
+        rig.stage.plays = [Play(200, kind, [json.dumps(WHOLE[format], indent=1).encode()])]
+        answer = await ask_odd(rig, format, stream=True)
+        assert answer.status == 200, answer.body
+        assert answer.headers[b"content-type"] == b"text/event-stream"
+        assert b"hello" in answer.body
+        assert answer.body.count(b'"cost":') == 1
+        (record,) = rig.records
+        assert (record.end_reason, record.cost_nano, record.usage_source) == ("completed", COST_NANO, "provider")
+        ends = {"messages": b"message_stop", "responses": b"response.completed", "gemini": b'"STOP"', "cohere": b"message-end"}
+        assert ends.get(format, b'"stop"') in answer.body
+        assert rig.held_nano == 0
+
+
+async def test_list_of_answers_where_a_stream_was_asked_for(tmp_path: Path) -> None:
+    """Google's stream without `alt=sse` is a list: each of it is an event."""
+    async with Rig(tmp_path, more=OTHER_SHAPE) as rig:
+        part = {"candidates": [{"content": {"role": "model", "parts": [{"text": "oh "}]}, "index": 0}]}
+        rig.stage.plays = [Play(200, JSON, [json.dumps([part, WHOLE["gemini"]]).encode()])]
+        answer = await ask_odd(rig, "gemini", stream=True)
+        assert answer.status == 200, answer.body
+        assert (answer.body.count(b"data: "), b"oh " in answer.body, b"hello" in answer.body) == (2, True, True)
+        assert rig.records[0].cost_nano == COST_NANO
+
+
+@pytest.mark.parametrize("format", ["messages", "responses", "gemini", "cohere"])
+async def test_stream_where_a_whole_answer_was_asked_for(tmp_path: Path, format: str) -> None:
+    """The reverse: what a stream of the format says, as one answer of it."""
+    async with Rig(tmp_path, more=OTHER_SHAPE) as rig:
+        rig.stage.plays = [Play(200, JSON, [json.dumps(WHOLE[format]).encode()])]
+        said = (await ask_odd(rig, format, stream=True)).body
+        rig.stage.plays = [Play(200, SSE, [said])]
+        answer = await ask_odd(rig, format, stream=False)
+        assert answer.status == 200, answer.body
+        assert "hello" in str(answer.json())
+        record = rig.records[1]
+        assert (record.end_reason, record.cost_nano) == ("completed", COST_NANO)
+
+
+@pytest.mark.parametrize("format", WHOLE)
+@pytest.mark.parametrize("body", [b'{"foo":1}', b"{}", b"[]", b"<html>", b'{"error":{"message":"busy","code":503}}'])
+async def test_what_is_no_answer_in_another_shape(tmp_path: Path, format: str, body: bytes) -> None:
+    """It stays a failure, and costs nothing."""
+    async with Rig(tmp_path, more=OTHER_SHAPE) as rig:
+        rig.stage.plays = [Play(200, JSON, [body])]
+        answer = await ask_odd(rig, format, stream=True)
+        assert answer.status in (502, 503, 529), answer.body
+        assert [record.cost_nano for record in rig.records] == [0]
+        assert rig.held_nano == 0
+
+
+@pytest.mark.parametrize(
+    ("format", "goodbye"),
+    [
+        ("messages", b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"busy"}}\n\n'),
+        ("gemini", b'data: {"error":{"code":503,"message":"busy","status":"UNAVAILABLE"}}\r\n\r\n'),
+        ("completions", b'data: {"error":{"message":"busy","code":503}}\n\n'),
+    ],
+)
+async def test_error_behind_the_finish_breaks_nothing(tmp_path: Path, format: str, goodbye: bytes) -> None:
+    """The answer is there, and is charged as one; its provider's last words are nobody's trouble."""
+    async with Rig(tmp_path, more=OTHER_SHAPE) as rig:
+        rig.stage.plays = [Play(200, JSON, [json.dumps(WHOLE[format]).encode()])]
+        said = (await ask_odd(rig, format, stream=True)).body
+        said = said.partition(b"event: message_stop")[0].partition(b"data: [DONE]")[0]
+        rig.stage.plays = [Play(200, SSE, [said, goodbye])]
+        answer = await ask_odd(rig, format, stream=True)
+        assert (answer.status, b"busy" in answer.body, b"hello" in answer.body) == (200, False, True)
+        record = rig.records[1]
+        assert (record.end_reason, record.cost_nano, record.status) == ("completed", COST_NANO, 200)
+
+
+@pytest.mark.parametrize("format", ["messages", "gemini", "completions"])
+async def test_error_beside_a_text_passes_with_it(tmp_path: Path, format: str) -> None:
+    """A whole answer that has both was paid for."""
+    async with Rig(tmp_path, more=OTHER_SHAPE) as rig:
+        both = {**WHOLE[format], "error": {"message": "a part of it failed", "code": 500}}
+        rig.stage.plays = [Play(200, JSON, [json.dumps(both).encode()])]
+        answer = await ask_odd(rig, format, stream=False)
+        assert (answer.status, b"hello" in answer.body, b"a part of it failed" in answer.body) == (200, True, True)
+        assert rig.records[0].cost_nano == COST_NANO
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203, 206, 226, 299])
+async def test_answer_under_any_2xx_is_a_200(tmp_path: Path, status: int) -> None:
+    """What was read is a whole answer; 206 would say that it is a part."""
+    async with Rig(tmp_path, more=OTHER_SHAPE) as rig:
+        rig.stage.plays = [Play(status, JSON, [json.dumps(WHOLE["messages"]).encode()])]
+        answer = await ask_odd(rig, "messages", stream=False)
+        assert (answer.status, rig.records[0].status, rig.records[0].cost_nano) == (200, 200, COST_NANO)
+
+
 WIDE = {"type": "object", "properties": {f"p{at}": {"type": "string"} for at in range(40_000)}}
 HEAVY: dict[str, dict[str, Any]] = {
     "messages": {"tools": [{"name": "f", "input_schema": WIDE}]},

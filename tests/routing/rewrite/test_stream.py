@@ -398,11 +398,11 @@ def test_stream_that_ends_without_a_last_line_feed_is_read_to_its_end() -> None:
 
 
 def test_stream_with_an_error_behind_its_finish_loses_no_chunk() -> None:
-    """What was held back goes out before the relay reports the error."""
+    """What was held back goes out: the answer is complete, and the error breaks only its provider's goodbye."""
     rewrite = rewriter()
     sent = rewrite.feed(events(SAYS, STOPS, b'{"error":{"code":500}}'))
     assert [event["choices"][0]["finish_reason"] for event in payloads(sent)] == [None, "stop"]
-    assert rewrite.error
+    assert (rewrite.error, rewrite.is_over, rewrite.is_complete) == (b"", True, True)
 
 
 @pytest.mark.parametrize(
