@@ -8,7 +8,7 @@ Limits: it judges the parsed table; whether a secret or a host exists is for tho
 import ipaddress
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -34,14 +34,10 @@ SECONDS_MAX: Final = {
     "finish_timeout_s": 120,
     "body_timeout_s": 600,
     "reader_timeout_s": 3_600,
-    "first_byte_timeout_s": 7_200,
-    "idle_timeout_s": 7_200,
     "total_timeout_s": 21_600,
-    "cool_down_s": 600,
-    "cool_down_s_max": 7_200,
-    "window_s": 3_600,
 }
 """Nobody waits longer for these: what is more was most likely written in milliseconds."""
+BREAKER_SECONDS_MAX: Final = {"cool_down_s": 600, "cool_down_s_max": 7_200, "window_s": 3_600}
 BYTES_MIN: Final = 1_024
 """A bound on bytes below this was most likely written in megabytes."""
 ATTEMPTS_MAX: Final = 20
@@ -52,7 +48,6 @@ _SECRET_VALUE: Final = re.compile(r"(sk|pk|rk|gsk|xai|key|ghp|hf|AIza|Bearer)[-_
 _SCHEMES: Final = frozenset(("bearer", "basic", "token", "apikey", "digest"))
 _PLACEHOLDER: Final = re.compile(r"(?:^|[.-])(?:your|changeme|placeholder|todo|x{3,})(?:[.-]|$)|resource-name")
 _REGION: Final = re.compile(r"[a-z]{2,}[0-9]*(?:-[a-z0-9]+)*+\Z")
-YEAR_2100_S: Final = 4_102_444_800
 _AWS_REGION: Final = re.compile(r"[a-z]{2,4}(?:-[a-z]+){1,3}-[1-9]\Z")
 _WRITERS: Final = frozenset(("chat", "messages", "responses", "gemini", "converse", "cohere", "completions"))
 _PRIVATE_NAMES: Final = (
@@ -141,9 +136,6 @@ def _of_model(provider: Provider, model: Model, at: Path) -> Iterator[Found]:
     if context and not CONTEXT_TOKENS[0] <= context <= CONTEXT_TOKENS[1] and _writes(provider, model):
         hint = f"if it was written in thousands, write {context * 1_000}" if context < CONTEXT_TOKENS[0] else "count the digits"
         yield "doubt", (*at, "context_tokens"), f"is a window of {context} tokens, as no model of today has", hint
-    if model.created_s > YEAR_2100_S:
-        hint = f"if it is in milliseconds, write {model.created_s // 1_000}; or a date such as 2024-07-18"
-        yield "doubt", (*at, "created"), "is a date beyond the year 2100", hint
     writes = _writes(provider, model)
     yield from of_tariff(model.tariff, at, context, writes=writes)
     is_free = model.is_free or model.name.endswith(":free") or model.serves == ("moderations",)
@@ -219,8 +211,8 @@ def _of_address(provider: Provider, at: Path) -> Iterator[Found]:
         yield "doubt", (*at, "region"), f"is {provider.region!r}, which is no region of AWS", 'such as "us-east-1"'
 
 
-def _of_seconds(values: Any, at: Path) -> Iterator[Found]:
-    for name, seconds_max in SECONDS_MAX.items():
+def _of_seconds(values: Any, at: Path, bounds: Mapping[str, int] = SECONDS_MAX) -> Iterator[Found]:
+    for name, seconds_max in bounds.items():
         seconds = getattr(values, name, None) or 0
         if seconds > seconds_max:
             hint = f"if it was written in milliseconds, write {seconds / 1_000:g}"
@@ -235,7 +227,7 @@ def _of_policies(config: Config) -> Iterator[Found]:
     policies = {route.policy.name: route.policy for route in config.routes.values()} | {config.policy.name: config.policy}
     for name, policy in policies.items():
         yield from _of_seconds(policy, ("policies", name))
-        yield from _of_seconds(policy.breaker, ("policies", name, "breaker"))
+        yield from _of_seconds(policy.breaker, ("policies", name, "breaker"), BREAKER_SECONDS_MAX)
 
 
 def _of_shared_keys(config: Config) -> Iterator[Found]:

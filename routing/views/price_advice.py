@@ -76,9 +76,8 @@ def of_free(rates: Rates, at: Path, *, writes: bool) -> Iterator[Found]:
     if not has_price(rates):
         hint = "write its price; if it is free, write free = true beside it"
         yield "danger", at, "costs nothing here, and its provider has a key to bill it to", hint
-    elif writes and (rates.input == 0) is not (rates.output == 0):
-        field = "input" if rates.input == 0 else "output"
-        yield "doubt", (*at, field), "is free, while the other costs", "hardly any model that writes is sold so; write its price"
+    elif writes and not rates.input and rates.output:
+        yield "doubt", (*at, "input"), "is free, while output costs", "hardly any model that writes is sold so; write its price"
 
 
 def of_rates(rates: Rates, at: Path) -> Iterator[Found]:

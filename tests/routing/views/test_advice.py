@@ -133,7 +133,12 @@ def test_key_in_the_clear_is_a_danger(scheme: str, host: str, key: str, is_dange
     ("prices", "expected"),
     [
         ('input = "1"\noutput = "2"', []),
-        ('input = "0"\noutput = "0"', []),
+        ('input = "0"\noutput = "0"', ["m"]),
+        ('input = "0"\noutput = "0"\nfree = true', []),
+        ('input = "0"\noutput = "0"\nupstream = "m:free"', []),
+        ('input = "0"\noutput = "0"\nsecond = "0.1"\noutput_modalities = ["audio"]', []),
+        ('input = "0"\noutput = "2"', ["input"]),
+        ('input = "2"\noutput = "0"', ["output"]),
         ('input = "160"\noutput = "640"', []),
         ('input = "161"\noutput = "640"', ["input"]),
         ('input = "160"\noutput = "641"', ["output"]),
@@ -150,7 +155,7 @@ def test_key_in_the_clear_is_a_danger(scheme: str, host: str, key: str, is_dange
     ],
 )
 def test_price_in_another_unit(prices: str, expected: list[str]) -> None:
-    """In cents, per thousand, exchanged: each bound holds exactly, and what has no price is free."""
+    """In cents, per thousand, exchanged, none at all: each bound holds exactly."""
     text = PROVIDER + f"[providers.p.models.m]\n{prices}\n"
     assert [path.rpartition(".")[2] for path in paths(text)] == expected
 
@@ -214,8 +219,8 @@ def test_two_names_of_one_model_at_two_prices() -> None:
         ('targets = [{ to = "p/m", weight = 2 }, "p/n"]\nbalance = "cheapest"', ["routes.r"]),
         ('targets = ["p/m", "p/n"]\nbalance = "cheapest"', []),
         ('targets = [{ to = "p/m", when = { region = "eu" } }, "p/n"]', []),
-        ('targets = [{ to = "p/m", when = { region = "Europe" } }, "p/n"]', ["routes.r"]),
-        ('targets = [{ to = "p/m", when = { region = "africaa" } }, "p/n"]', ["routes.r"]),
+        ('targets = [{ to = "p/m", when = { region = "Europe" } }, "p/n"]', ["routes.r.targets[0].when.region"]),
+        ('targets = [{ to = "p/m", when = { region = "africaa" } }, "p/n"]', ["routes.r.targets[0].when.region"]),
         ('targets = ["p/m"]\n[policies.spare]\nattempts_max = 2', ["policies.spare"]),
         ('targets = ["p/m"]\n[policies.spare]\nattempts_max = 2\n[defaults]\npolicy = "spare"', []),
         ('targets = ["p/m"]\n[limits]\nbody_bytes_max = 1024', []),
@@ -243,7 +248,7 @@ def test_region_is_doubted_where_a_group_is_meant(regions: list[str], is_doubted
     models = '[providers.p.models]\nm = { input = "1", output = "2" }\n'
     for region in regions:
         route = f'[routes.r]\ntargets = [{{ to = "p/m", when = {{ region = "{region}" }} }}, "p/m"]\n'
-        assert (region, paths(PROVIDER + models + route)) == (region, ["routes.r"] * is_doubted)
+        assert (region, paths(PROVIDER + models + route)) == (region, ["routes.r.targets[0].when.region"] * is_doubted)
 
 
 @given(st.decimals("0.000001", "5000", places=6), st.decimals("0.000001", "5000", places=6))
