@@ -177,14 +177,16 @@ def test_answer_without_what_makes_it_one_is_the_providers_failure(format: str) 
 
 @pytest.mark.parametrize("format", ANSWERS)
 def test_answer_that_is_an_error_is_read_as_one(format: str) -> None:
-    """Inside a 200, beside what would be an answer, and null is none."""
+    """Inside a 200, beside what would be an answer but for its text, and null is none. With a text it was paid for."""
     error = {"message": "slow down", "code": 429}
     if format == "cohere":
         broken: dict[str, Any] = {"message": "slow down"}
     elif format in ("count_tokens", "gemini_count_tokens", "messages"):
         broken = {"type": "error", "error": error}
     else:
-        broken = ANSWERS[format] | {"error": error}
+        wordless = {"chat": "choices", "completions": "choices", "gemini": "candidates"}.get(format)
+        broken = ANSWERS[format] | {"error": error} | ({wordless: []} if wordless else {})
+        assert not wordless or told(format, ANSWERS[format] | {"error": error}).body
     with pytest.raises(AttemptFailed) as failed:
         told(format, broken)
     failure = failed.value.failure
