@@ -115,7 +115,7 @@ MUTATIONS = (
     ),
     Mutation(
         "edge/relay/whole.py",
-        'generation.settle("completed", exchange.status, monotonic())',
+        'generation.settle("completed", ANSWERED, monotonic())',
         'context.task.get_loop().call_soon(generation.settle, "completed", exchange.status, monotonic())',
         _RELAY,
     ),
