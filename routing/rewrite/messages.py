@@ -22,6 +22,7 @@ from routing.wire.repair import readable
 from usage.record import FOREIGN_CHARS_MAX, SHORT_CHARS_MAX
 
 _encode: Final = msgspec.json.encode
+_NOTHING: Final = (b"", b"null")
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -115,7 +116,7 @@ class MessagesStream(NamedEvents):
             return self._start(event, payload)
         if kind == "message_delta":
             return self._note(event, payload)
-        if kind == "error":
+        if kind == "error" or (not kind and bytes(event.error) not in _NOTHING):
             return self._end_with(bytes(event.error) or payload)
         self.has_begun = True
         if kind == "message_stop":

@@ -238,18 +238,16 @@ class NamedEvents:
         self.is_over = True
         return b""
 
-    def _renamed(self, payload: bytes, within: str, id_name: str = "id", model_name: str = "model", **more: Raw) -> bytes | None:
+    def _renamed(self, payload: bytes, within: str, **more: Raw) -> bytes | None:
         """The payload with our names in the object under `within`, and what `more` says there; None when it cannot be read."""
         try:
             _, members = readable(payload)
-            inner = readable(bytes(members[within]))[1] if within else members
+            inner = readable(bytes(members[within]))[1]
         except (KeyError, *REFUSED):
             return None
         identity = self._identity
-        names = {id_name: identity.id_json, model_name: identity.model_json}
+        names = {"id": identity.id_json, "model": identity.model_json}
         values: Members = {name: value for name, value in names.items() if name in inner} | more
-        if not within:
-            return replace(payload, members, values)
         changed = replace(bytes(members[within]), inner, values)
         return replace(payload, members, {within: Raw(changed)})
 

@@ -77,16 +77,13 @@ def chunk_members(members: Members, provider: Raw, created: int) -> Members:
 
 
 def usage_member(usage: bytes) -> Raw:
-    """The usage as their schema has it: a count of the prompt's parts is a number or is not there."""
+    """The usage (`routing.metering.bill.usage_object`) as their schema has it: a count of the prompt's parts is a number or is
+    not there."""
     members = decode_members(usage)
     details = members.get("prompt_tokens_details")
     if details is not None and not is_null(details):
-        try:
-            counts = decode_members(details)
-        except REFUSED:
-            del members["prompt_tokens_details"]
-        else:
-            members["prompt_tokens_details"] = Raw(_encode({name: raw for name, raw in counts.items() if not is_null(raw)}))
+        counts = decode_members(details)
+        members["prompt_tokens_details"] = Raw(_encode({name: raw for name, raw in counts.items() if not is_null(raw)}))
     members.setdefault("is_byok", Raw(b"false"))
     return Raw(_encode(members))
 

@@ -90,7 +90,8 @@ def answer_of(stream: bytes) -> bytes:
         for name, value in chunk.items():
             if name != "choices" and value is not None:
                 answer[name] = value
-        for choice in chunk.get("choices") or ():
+        told = chunk.get("choices")
+        for choice in told if isinstance(told, list) else ():
             if isinstance(choice, dict):
                 index = choice.get("index")
                 index = index if isinstance(index, int) else 0

@@ -78,9 +78,8 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
             fitted = fit(envelope, provider, model) if self.upstream is None else is_billable(envelope, provider, model)
             if isinstance(fitted, Refusal):
                 raise Invalid(fitted.message, fitted.param, fitted.code)
-            if fitted is not None:
-                ignored += fitted.ignored
-                asked = asked._replace(fit=fitted)
+            ignored += fitted.ignored
+            asked = asked._replace(fit=fitted)
         body = rewrite(
             envelope,
             model.name,

@@ -37,7 +37,7 @@ from routing.surfaces.json_request import (
     searches_in,
     value_of,
 )
-from routing.wire.members import Members
+from routing.wire.members import Members, decode_members
 from routing.wire.objects import decode_objects
 from usage.flavor import Flavor
 from usage.retry_after import retry_after_header
@@ -63,6 +63,7 @@ _CALLER_TOOLS: Final = frozenset(
 """Tools that run at the caller."""
 _SEARCH: Final = re.compile(r"web_search")
 _WAIT_S_MIN: Final = 5.0
+_decode_items: Final = msgspec.json.Decoder(list[Raw]).decode
 
 
 def read(body: bytes, call: CallerRequest) -> Envelope:
@@ -114,15 +115,14 @@ def _options(members: Members, prompts: list[Prompt], values: dict[str, Any]) ->
 
 
 def _reference(raw: Raw) -> str | None:
-    """The first item that is a reference to one that is kept elsewhere."""
-    if b"item_reference" not in bytes(raw):
-        return None
-    try:
-        items = decode_objects(raw)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    found = (at for at, item in enumerate(items) if bytes(item.get("type", b"")) == b'"item_reference"')
-    return next((f"input[{at}]" for at in found), None)
+    """The first item that is a reference to one that is kept elsewhere; its type may be left out."""
+    for at, each in enumerate(_decode_items(raw)):
+        if bytes(memoryview(each)[:1]) == b"{":
+            item = decode_members(each)
+            kind = value_of(item, "type", f"input[{at}]") if is_there(item, "type") else None
+            if kind == "item_reference" or (kind is None and is_there(item, "id") and not is_there(item, "role")):
+                return f"input[{at}]"
+    return None
 
 
 def _read_tools(raw: Raw, options: Options, calls_max: int | None) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from routing.metering.bounds import TokenBounds
 from routing.metering.meter import MEDIA_TOKENS, Meter, estimate, estimate_prompt
 from routing.request.envelope import Envelope
 from routing.table.provider import Model
@@ -155,3 +156,66 @@ def test_meter_that_turns_to_another_provider_charges_its_rates() -> None:
     assert meter.cost_nano() == 3 * before
     meter.observe_usage(b'{"prompt_tokens":20,"completion_tokens":0}')
     assert meter.cost_nano() == 6 * before
+
+
+TIERED = Tariff(RATES, tiers={"flex": Tariff(Rates(input=75_000, output=300_000))})
+
+
+def test_rates_that_are_expected_are_those_of_the_tier_that_was_asked_for() -> None:
+    """And of the prompt as it is estimated: what is known before the answer."""
+    assert Meter(TIERED, 10, asked_tier="flex").expected_rates.input == 75_000
+    assert Meter(TIERED, 10).expected_rates.input == 150_000
+
+
+@pytest.mark.parametrize(("estimate_of_prompt", "prompt_max", "charged"), [(10, 50, 10), (80, 50, 50)])
+def test_prompt_that_may_have_been_read_is_charged_as_it_is_estimated(
+    estimate_of_prompt: int, prompt_max: int, charged: int
+) -> None:
+    """Within what it can be, and no search of the web for a request that came to nothing."""
+    meter = Meter(Tariff(RATES), estimate_of_prompt, bounds=TokenBounds(prompt_max), searches_min=1)
+    bill = meter.bill_prompt()
+    assert (bill.tokens, bill.source, bill.cost_nano) == (Tokens(prompt=charged), "estimated", charged * 150)
+
+
+@pytest.mark.parametrize(("told", "charged"), [(0, 1), (1, 1), (3, 3)])
+def test_search_that_was_asked_for_is_charged_once_at_least(told: int, charged: int) -> None:
+    """Where the provider does not say how often it searched."""
+    meter = Meter(Tariff(Rates(search=10_000_000)), 10, searches_min=1)
+    usage = {"prompt_tokens": 3, "completion_tokens": 1, "server_tool_use": {"web_search_requests": told}}
+    meter.observe_usage(json.dumps(usage).encode())
+    assert (meter.tokens.searches, meter.cost_nano()) == (charged, charged * 10_000)
+
+
+def test_cache_write_that_the_provider_splits_keeps_its_lives() -> None:
+    """Whatever the request asked for."""
+    meter = Meter(Tariff(RATES), 10, cache_life="12h")
+    parts = b'{"cache_write_tokens":8,"cache_write_tokens_details":{"ephemeral_5m_input_tokens":5,"ephemeral_1h_input_tokens":3}}'
+    meter.observe_usage(b'{"prompt_tokens":10,"completion_tokens":1,"total_tokens":11,"prompt_tokens_details":%b}' % parts)
+    assert meter.tokens == Tokens(10, 1, cache_write=8, cache_write_1h=3)
+
+
+def test_usage_source_is_ours_to_tell() -> None:
+    """A provider that is another proxy tells its own: it does not stand in the way of ours."""
+    meter = Meter(Tariff(RATES), 10)
+    meter.observe_usage(b'{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4,"usage_source":"counted"}')
+    assert "usage_source" not in usage_of(meter)
+    counted = Meter(Tariff(RATES), 10)
+    counted.observe_usage(b'{"usage_source":"provider","prompt_tokens":3}')
+    assert usage_of(counted)["usage_source"] == "counted"
+
+
+@pytest.mark.parametrize(
+    ("details", "told"),
+    [(b"null", None), (b"{}", {}), (b"5", {"cached_tokens": 0}), (b'{"cached_tokens":0,"x":1}', {"cached_tokens": 0, "x": 1})],
+)
+def test_details_that_say_nothing_stay_as_they_are(details: bytes, told: Any) -> None:
+    """What is no object is replaced by one."""
+    meter = Meter(Tariff(RATES), 10)
+    meter.observe_usage(b'{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4,"prompt_tokens_details":%b}' % details)
+    assert usage_of(meter)["prompt_tokens_details"] == told
+
+
+def test_pieces_are_nothing_where_none_are_priced() -> None:
+    meter = Meter(Tariff(RATES), 10)
+    meter.observe_pieces(seconds=5)
+    assert meter.tokens.seconds == 0

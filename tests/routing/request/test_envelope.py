@@ -5,7 +5,7 @@ import json
 import pytest
 
 from routing.request.body import JOIN_BYTES_MAX, rewrite
-from routing.request.envelope import Envelope, Invalid, read
+from routing.request.envelope import MEMBERS_MAX, Envelope, Invalid, answered_by, read
 from routing.request.prompt import MEDIA_PARTS_MAX
 
 PLAIN = {"model": "openai/gpt", "messages": [{"role": "user", "content": "hi"}]}
@@ -228,3 +228,42 @@ def test_envelope_tells_what_a_model_reads_from_what_it_looks_at() -> None:
     envelope = read(body_of(messages=messages, tools=tools, metadata={"a": "b" * 100}))
     assert envelope.inline_media == (len(image) - len("data:"), len(sound))
     assert envelope.prompt_bytes == len(json.dumps(messages)) + len(json.dumps(tools))
+
+
+@pytest.mark.parametrize(
+    ("members", "answered", "called"),
+    [
+        ({}, "x/other", "openai/gpt"),
+        ({"provider": {"order": ["x"]}}, "x/other", "openai/gpt"),
+        ({"models": ["x/other"]}, "x/other", "x/other"),
+        ({"models": ["x/other"]}, "openai/gpt", "openai/gpt"),
+    ],
+)
+def test_answer_of_a_model_to_fall_back_to_is_called_by_its_name(members: dict[str, object], answered: str, called: str) -> None:
+    """Where the caller names the models, it reads which one answered; else the one that it asked for."""
+    assert answered_by(read(body_of(**members)), answered).model == called
+
+
+def test_body_of_too_many_members_is_refused() -> None:
+    """A small one, too."""
+    read(body_of(**{f"m{at}": 1 for at in range(MEMBERS_MAX - 2)}))
+    with pytest.raises(Invalid, match=f"more than {MEMBERS_MAX} members"):
+        read(body_of(**{f"m{at}": 1 for at in range(MEMBERS_MAX - 1)}))
+
+
+@pytest.mark.parametrize(
+    ("audio", "state"),
+    [({"id": "audio_1"}, "messages[0].audio.id"), ({"id": None}, None), ({"data": "AAAA"}, None), ("audio_1", None)],
+)
+def test_sound_of_an_earlier_answer_is_kept_at_the_provider(audio: object, state: str | None) -> None:
+    """OpenAI's `audio.id` refers to one under our key."""
+    options = read(body_of(messages=[{"role": "assistant", "audio": audio}])).options
+    assert (None if options is None else options.state) == state
+
+
+def test_bounds_of_a_large_body_count_what_stands_outside_of_texts() -> None:
+    """Texts with quotes, backslashes and commas in them are texts, however large."""
+    text = 'a, \\, "b", [1,2,3], {' * 4_000
+    assert read(body_of(messages=[{"role": "user", "content": text}], unknown=text)).bytes_total > 100_000
+    few = body_of(messages=[{"role": "user", "content": "x" * 2_000_000}])
+    assert read(few).model == "openai/gpt"

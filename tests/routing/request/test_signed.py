@@ -1,6 +1,7 @@
 """A conversation with signed thoughts stays with who can read them, whoever of several targets stands first."""
 
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -43,9 +44,15 @@ unlisted = { input = "1", output = "2" }
 base_url = "https://plain.test"
 api_key = "none"
 unlisted = { input = "1", output = "2" }
+[providers.bedrock]
+base_url = "https://bedrock.test"
+api_key = "none"
+serves = ["converse"]
+unlisted = { input = "1", output = "2" }
 [aliases]
 any = ["plain/m", "openai/gpt-6", "gemini/gemini-4", "claude/claude-opus-5", "openrouter/m"]
 few = ["plain/m", "plain/n"]
+amazon = ["bedrock/amazon.nova", "bedrock/anthropic.claude-opus-5"]
 thinkers = ["plain/m", "deep/deepseek-v4", "claude/claude-opus-5"]
 """
 READERS = {
@@ -163,3 +170,33 @@ def test_what_cannot_be_read_binds_nothing(format: str, raw: str) -> None:
     """Whatever stands there; the request is refused or passed by who reads it."""
     name = {"responses": "input", "gemini": "contents"}.get(format, "messages")
     assert bound_to(format, {name: raw.encode()}) == ""  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("format", "turn", "found"),
+    [
+        ("messages", {"content": [{"type": "redacted_thinking", "data": "x"}]}, ANTHROPIC),
+        ("messages", {"content": [{"type": "redacted_thinking", "data": sealed(Seal(OPENAI, "encrypted", "i", "x"))}]}, OPENAI),
+        ("messages", {"content": [{"type": "text", "signature": "x"}]}, ""),
+        ("gemini", {"parts": [{"text": "a"}, {"thoughtSignature": "x"}]}, GEMINI),
+        ("gemini", {"parts": [{"thoughtSignature": ""}, {"thoughtSignature": 5}]}, ""),
+        (
+            "gemini",
+            {"parts": [{"thoughtSignature": b64encode(sealed(Seal(ANTHROPIC, "text", "i", "x")).encode()).decode()}]},
+            ANTHROPIC,
+        ),
+        ("responses", {"type": "message", "encrypted_content": "x"}, ""),
+        ("chat", {"reasoning_details": [{"data": "x"}]}, ANTHROPIC),
+        ("chat", {"tool_calls": [{"extra_content": {"google": {"thought_signature": ""}}}, 5]}, ""),
+    ],
+)
+def test_format_of_a_signed_thought(format: str, turn: dict[str, Any], found: str) -> None:
+    """In the words of each format: its own, or whose the seal says that it is."""
+    name = {"responses": "input", "gemini": "contents"}.get(format, "messages")
+    assert bound_to(format, {name: json.dumps([turn]).encode()}) == found  # type: ignore[dict-item]
+
+
+def test_claude_at_amazon_reads_what_claude_signed() -> None:
+    """Other models that are asked in Converse do not."""
+    thought = {"type": "reasoning.text", "text": "hm", "signature": "s", "format": ANTHROPIC}
+    assert asked("chat", chat(thought), model="amazon") == ["bedrock/anthropic.claude-opus-5"]

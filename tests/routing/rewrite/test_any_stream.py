@@ -271,3 +271,74 @@ def test_stream_is_over_and_stays_so(kind: str) -> None:
     assert b"theirs" not in sent
     assert rewrite.feed(stream) == b""
     assert rewrite.finish() == b""
+
+
+TOO_LARGE = b',"odd":NaN,"large":"%b"}' % (b"x" * (5 << 20))
+"""A strict reader refuses it, and a lenient one takes its time."""
+
+
+@pytest.mark.parametrize(("kind", "at"), [("messages", 5), ("cohere", 5), ("gemini", 0), ("gemini", 3), ("responses", 3)])
+def test_event_too_large_to_be_read_twice_passes_as_it_came(kind: str, at: int) -> None:
+    """It breaks nothing: the rest of the stream is served, and ends."""
+    names = [b"event: %b\n" % each["type"].encode() if "type" in each else b"" for each in EVENTS[kind]]
+    parts = [name + framed(json.dumps(each).encode()) for name, each in zip(names, EVENTS[kind], strict=True)]
+    parts[at] = parts[at].replace(b"}\n\n", TOO_LARGE + b"\n\n")
+    rewrite = machine(kind, line_bytes_max=1 << 24)
+    sent = b"".join([rewrite.feed(part) for part in parts if not rewrite.is_over]) + rewrite.finish()
+    assert TOO_LARGE in sent
+    assert rewrite.meter.text_bytes > 0
+    assert rewrite.meter.cost_nano() > 0
+
+
+@pytest.mark.parametrize("kind", ["messages", "responses", "cohere", "media", "gemini"])
+def test_stream_of_nothing_but_signs_of_life_is_refused(kind: str) -> None:
+    """Endless comments would keep a caller waiting for ever."""
+    rewrite = machine(kind, line_bytes_max=1 << 24)
+    assert rewrite.is_at_boundary
+    with pytest.raises(TooLong, match="no more of the answer"):
+        fed(rewrite.feed, [b": still here\n\n" * 4_000] * 400)
+
+
+def test_flood_of_lines_in_one_read_is_refused_with_what_went_before() -> None:
+    """The caller gets the chunks that came before it."""
+    rewrite = machine("chat")
+    chunk = framed(json.dumps(EVENTS["chat"][0]).encode())
+    with pytest.raises(TooLong):
+        rewrite.feed(chunk * 5 + b": x\n" * 200_000)
+    assert b"hello" in rewrite.close()
+
+
+def test_error_behind_a_part_of_the_answer_keeps_its_usage() -> None:
+    """Some providers tell with the error what they bill."""
+    broken = {"error": {"message": "busy"}, "usage": {"prompt_tokens": 20, "completion_tokens": 7, "total_tokens": 27}}
+    early, late = machine("chat"), machine("chat")
+    early.feed(framed(json.dumps(broken).encode()))
+    late.feed(framed(json.dumps(EVENTS["chat"][0]).encode()) + framed(json.dumps(broken).encode()))
+    assert (early.meter.has_usage, late.meter.has_usage) == (False, True)
+    assert late.meter.tokens.completion == 7
+
+
+def test_error_whose_event_ends_with_done_is_an_error() -> None:
+    """What waited for the end of its event is resolved first, and an end behind an error is none."""
+    rewrite = machine("chat")
+    sent = rewrite.feed(b"event: error\ndata: busy\ndata: [DONE]\n\n")
+    assert (sent, rewrite.error, rewrite.is_done) == (b"", b"busy", False)
+
+
+def test_failed_response_is_an_error() -> None:
+    """With its words where it has some, else as it came."""
+    for error, words in (({"message": "busy", "code": "x"}, b'"busy"'), (None, b"response.failed")):
+        rewrite = machine("responses")
+        event = {"type": "response.failed", "response": RESPONSE | {"status": "failed", "error": error}}
+        assert rewrite.feed(framed(json.dumps(event).encode())) == b""
+        assert words in rewrite.error
+        assert not rewrite.is_complete
+    quiet = machine("responses")
+    quiet.feed(framed(b'{"type":"keepalive","sequence_number":4}'))
+    assert (quiet.has_begun, json.loads(quiet.cut().split(b"data: ")[1])["sequence_number"]) == (False, 5)
+
+
+def test_error_of_gemini_is_taken_out() -> None:
+    rewrite = machine("gemini")
+    assert rewrite.feed(framed(b'{"error":{"code":503,"message":"busy"}}')) == b""
+    assert (b"busy" in rewrite.error, rewrite.is_over) == (True, True)

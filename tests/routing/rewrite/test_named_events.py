@@ -75,7 +75,11 @@ def test_text_that_no_quote_ends_takes_nothing_off_the_count(kind: str) -> None:
 @pytest.mark.parametrize("kind", PIECES)
 @pytest.mark.parametrize(
     "odd",
-    [b": x\n\n", b"\n", b"event: x\n\n", b"data: {}\n\n", b"id: 5\n", b"data: 5", b'event: error\ndata: {"type":"error"}\n\n'],
+    [
+        *(b": x\n\n", b"\n", b"event: x\n\n", b"data: {}\n\n", b"id: 5\n", b"data: 5"),
+        b'event: error\ndata: {"type":"error"}\n\n',
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":1,"delta":{"thinking":"hm"}}\n\n',
+    ],
 )
 def test_piece_behind_something_else_is_the_same_by_both_ways(kind: str, odd: bytes) -> None:
     """Half an event, a comment or another kind of event between them."""
@@ -120,3 +124,42 @@ def test_usage_that_is_ours_stands_in_the_providers(usage: bytes | None, told: d
 def test_what_tools_answered_is_taken_out(text: bytes, found: list[bytes], left: bytes) -> None:
     """Lists and objects with a text in them; nothing that could stand within a text."""
     assert without(text, [msgspec.Raw(each) for each in found]) == left
+
+
+def gemini(
+    text: bytes, usage: bytes = b'"usageMetadata":{"promptTokenCount":20,"candidatesTokenCount":%d},', count: int = 2
+) -> bytes:
+    head = b'data: {"candidates":[{"content":{"parts":[{"text":"%b"}],"role":"model"},"index":0}],'
+    return head % text + usage % count + b'"modelVersion":"theirs","responseId":"theirs_1"}\r\n\r\n'
+
+
+@pytest.mark.parametrize("odd", [b": x\r\n\r\n", b'data: {"candidates":[]}\r\n\r\n', b"", gemini(b"other", b'"x":%d,')])
+def test_pieces_of_gemini_are_the_same_by_both_ways(odd: bytes) -> None:
+    """An event that is like the last one but for its text and its counts passes on sight; the last usage counts."""
+    texts = (b"first", b"second", rb"a \"quoted\" word", "größe".encode())
+    parts = [gemini(text, count=at) for at, text in enumerate(texts)]
+    parts.insert(2, odd)
+
+    def fed_in(size: int) -> tuple[bytes, int, int, Any]:
+        rewrite = machine("gemini")
+        pieces = [part[at : at + size] for part in parts for at in range(0, len(part), size)]
+        sent = b"".join([rewrite.feed(piece) for piece in pieces]) + rewrite.finish()
+        return sent, rewrite.meter.deltas, rewrite.meter.text_bytes, rewrite.meter.tokens
+
+    at_once = fed_in(100_000)
+    assert at_once == fed_in(11)
+    assert b"theirs" not in at_once[0]
+    assert at_once[3].prompt == 20
+
+
+@pytest.mark.parametrize("response", [b"5", b"null", b"[]", b'"x"'])
+def test_head_of_a_response_that_is_none_passes(response: bytes) -> None:
+    """There is no name of the provider's in it."""
+    event = b'data: {"type":"response.created","response":%b}\n\n' % response
+    assert machine("responses").feed(event) == event
+
+
+@pytest.mark.parametrize("message", [b'{"id":"a"}', b'{"model":"a"}', b"{}"])
+def test_head_of_a_message_gets_the_names_that_it_has(message: bytes) -> None:
+    sent = machine("messages").feed(b'data: {"type":"message_start","message":%b}\n\n' % message)
+    assert (b"gen-1" in sent, b"a/b" in sent) == (b"id" in message, b"model" in message)

@@ -253,3 +253,23 @@ def test_stream_learned_wrongly(monkeypatch: pytest.MonkeyPatch, wrong: Any) -> 
     seen = events_of(told)
     deltas = [event["choices"][0]["delta"] for event in seen]
     assert any(map(faults, seen)) or any(delta.get("reasoning") != delta["reasoning_content"] for delta in deltas)
+
+
+@pytest.mark.parametrize(
+    "members", [{}, {"object": None, "created": None, "system_fingerprint": None}, {"object": "x", "created": 5}]
+)
+def test_answer_has_what_their_schema_requires(members: dict[str, Any]) -> None:
+    """What a provider leaves out, or says null for, is put in; what it says stays."""
+    choice = {"message": {"content": "x", "tool_calls": [{"id": None, "type": "function"}]}, "finish_reason": "stop"}
+    after = whole(json.dumps({"choices": [choice], **members}).encode())
+    assert (after["object"], after["created"]) == (members.get("object") or "chat.completion", members.get("created") or 7)
+    assert after["choices"][0]["message"]["tool_calls"] == [{"type": "function"}]
+
+
+@pytest.mark.parametrize("details", [b"null", b"5", b"{}", b'{"cached_tokens":null,"audio_tokens":0}'])
+def test_counts_of_the_prompts_parts_are_numbers(details: bytes) -> None:
+    """Whatever a provider says of them."""
+    usage = b'{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4,"prompt_tokens_details":%b}' % details
+    told = whole(b'{"choices":[{"message":{"content":"x"}}],"usage":%b}' % usage)["usage"]
+    assert all(isinstance(each, int) for each in (told["prompt_tokens_details"] or {}).values())
+    assert told["is_byok"] is False

@@ -79,6 +79,7 @@ def test_number_too_large_for_any_reader_is_none() -> None:
         (b"\xef\xbb\xbfdata:", "stream"),
         (b"event: x", "stream"),
         (b"\n\n  {", "whole"),
+        (b"{", "whole"),
         (b"[", "whole"),
         (b"<html>", "whole"),
         (b"dat", ""),
@@ -99,3 +100,59 @@ def test_bytes_of_any_kind_are_put_together_or_told_apart() -> None:
         reading = read_object(body)
         if reading is not None and reading.chunk.choices:
             assert events_of(body, reading).endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("choices", [b"[5]", b"[null]", b"[[]]"])
+def test_choices_that_are_none_are_left_out(choices: bytes) -> None:
+    assert streamed(b'{"choices":%b,"usage":{"prompt_tokens":1}}' % choices).count(b"data: ") == 2
+
+
+@pytest.mark.parametrize("message", [b"5", b'"x"', b'{"tool_calls":[5]}', b'{"tool_calls":"x"}'])
+def test_message_that_cannot_be_read_is_a_delta_as_it_came(message: bytes) -> None:
+    assert b'"delta":%b' % message in streamed(b'{"choices":[{"message":%b}]}' % message)
+
+
+def put_together(*choices: Any) -> Any:
+    chunks = [b"data: %b\n\n" % json.dumps({"choices": each}).encode() for each in choices]
+    return json.loads(answer_of(b"".join(chunks)))["choices"]
+
+
+@pytest.mark.parametrize(
+    ("deltas", "message"),
+    [
+        ([{"content": "a"}, {"content": "b"}], {"content": "ab"}),
+        ([{"role": "assistant"}, {"role": "assistant"}], {"role": "assistant"}),
+        ([{"content": None}, {"content": "a"}, {"content": None}, {"content": ""}], {"content": "a"}),
+        ([{"reasoning_details": [1]}, {"reasoning_details": [2]}], {"reasoning_details": [1, 2]}),
+        ([{"audio": {"id": "x", "data": "a"}}, {"audio": {"data": "b"}}], {"audio": {"id": "x", "data": "ab"}}),
+        ([{"images": [1]}, {"images": "x"}], {"images": "x"}),
+        ([{"tool_calls": [5, {"index": 0, "id": "a"}, None]}], {"tool_calls": [{"id": "a"}]}),
+        (
+            [{"tool_calls": [{"index": 7, "id": "a"}]}, {"tool_calls": [{"index": -1, "function": {"arguments": "{}"}}]}],
+            {"tool_calls": [{"id": "a", "function": {"arguments": "{}"}}]},
+        ),
+        (
+            [
+                {"tool_calls": [{"index": 0, "function": {"arguments": "{"}}]},
+                {"tool_calls": [{"index": 0, "function": {"arguments": "}"}}]},
+            ],
+            {"tool_calls": [{"function": {"arguments": "{}"}}]},
+        ),
+        ([{"tool_calls": {"index": 0}}], {"tool_calls": {"index": 0}}),
+    ],
+)
+def test_deltas_are_put_together(deltas: list[Any], message: dict[str, Any]) -> None:
+    """Texts are joined, lists follow one another, calls go by their index, and null says nothing."""
+    (choice,) = put_together(*([{"index": 0, "delta": delta}] for delta in deltas))
+    assert choice["message"] == {"role": "assistant", "content": None} | message
+
+
+def test_choices_are_told_apart_by_their_index() -> None:
+    """In the order of their indices; what is no choice is none, and one without an index is the first."""
+    found = put_together([{"index": 1, "delta": {"content": "b"}}], [5, None, {"delta": {"content": "a"}}], "x", None, 5, {})
+    assert [(each["index"], each["message"]["content"]) for each in found] == [(0, "a"), (1, "b")]
+
+
+def test_log_probabilities_follow_one_another() -> None:
+    (choice,) = put_together(*([{"index": 0, "logprobs": {"content": [n]}, "finish_reason": "stop"}] for n in (1, 2)))
+    assert (choice["logprobs"], choice["finish_reason"]) == ({"content": [1, 2]}, "stop")

@@ -15,6 +15,7 @@ from routing.surfaces import CHAT, SURFACES, Asked
 from routing.surfaces.adapter import NO_ADAPTERS, NO_MEMO, Adapter, Admitted, adapter_of, admit, surfaces_of
 from routing.surfaces.estimated_count import estimated_count
 from routing.table.config import Found, find, parse
+from routing.table.endpoint import endpoint
 from tests.routing.surfaces.calls import ENTRIES, body_of, call, form, identity, meter, read, surface
 from tests.routing.translate.streams import events, run
 from usage.flavor import Flavor
@@ -55,7 +56,7 @@ output = "0"
 [aliases]
 both = ["own/vectors", "own/writer"]
 tiers = ["own/writer", "own/tiered"]
-twice = ["own/writer", "messages/m"]
+mixed = ["chat/m", "messages/m"]
 """
 )
 WRITES = ("chat", "messages", "responses", "gemini", "cohere")
@@ -253,12 +254,27 @@ def test_stream_of_chat_is_told_in_the_callers_format(format: str) -> None:
     assert events(sent)
 
 
-@pytest.mark.parametrize("format", WRITES)
+STREAMED = (*WRITES, "completions", "images", "speech")
+
+
+@pytest.mark.parametrize("format", STREAMED)
 def test_stream_of_the_callers_own_format_passes(format: str) -> None:
-    made = adapter(format, f"{format}/m")
+    """Each surface that streams has its own reader of one: an error in it is nobody's answer."""
+    made = Adapter(surface(format), endpoint(format))
     machine = made.machine(identity(), meter(), read(format), NO_MEMO, 1, 1 << 20)
     assert machine.feed(b": still here\n\n") in (b": still here\n\n", b"")
     assert not machine.is_complete
+    error = b'{"message":"busy"}' if format == "cohere" else b'{"error":{"message":"busy"}}'
+    assert b"busy" not in machine.feed(b"data: %b\n\n" % error)
+    assert b"busy" in machine.error
+
+
+def test_stream_of_a_transcript_passes() -> None:
+    body, kind = form(model="p/m", file=b"x", stream="true")
+    envelope = surface("transcriptions").read(body, call("transcriptions", kind))
+    machine = surface("transcriptions").machine(identity(), meter(), envelope, 1, 1 << 20)
+    assert machine.feed(b'data: {"type":"transcript.text.delta","delta":"hi"}\n\n').endswith(b"\n\n")
+    assert machine.meter.text_bytes == 2
 
 
 @pytest.mark.parametrize("model", [None, "models/p/m"])
@@ -388,6 +404,9 @@ def test_plain_chat_needs_no_adapters() -> None:
     fitted = admitted("chat", "chat/m", top_k=5)
     assert not isinstance(fitted, Refusal)
     assert fitted[1]["chat/m"].ignored == ("top_k",)
+    mixed = admitted("chat", "mixed", top_k=5)
+    assert not isinstance(mixed, Refusal)
+    assert (set(mixed[2]), set(mixed[1]), mixed[1]["chat/m"].ignored) == ({"chat/m", "messages/m"}, {"chat/m"}, ("top_k",))
     translated = admitted("chat", "messages/m", top_k=5)
     assert not isinstance(translated, Refusal)
     assert translated[2]["messages/m"].is_translated

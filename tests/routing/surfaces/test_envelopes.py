@@ -8,6 +8,7 @@ import pytest
 from routing.request.invalid import Invalid
 from routing.surfaces import CallerRequest
 from routing.surfaces.cohere_embeddings import INPUTS_MAX as COHERE_INPUTS_MAX
+from routing.surfaces.completions import PROMPTS_MAX
 from routing.surfaces.embeddings import INPUTS_MAX
 from routing.surfaces.gemini_embeddings import REQUESTS_MAX
 from routing.surfaces.image_edits import IMAGES_MAX
@@ -197,6 +198,9 @@ KEPT: list[tuple[str, dict[str, Any], str]] = [
     ("responses", {"store": True}, "store"),
     ("responses", {"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0]"),
     ("responses", {"input": [TURN, {"type": "item_reference", "id": "msg_1"}]}, "input[1]"),
+    ("responses", {"input": [TURN, {"id": "msg_1"}]}, "input[1]"),
+    ("responses", {"input": [{"type": None, "id": "msg_1"}]}, "input[0]"),
+    ("responses", {"input": ["x", 5, {"type": "item_reference", "id": "msg_1"}]}, "input[2]"),
     (
         "responses",
         {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]},
@@ -230,10 +234,27 @@ NOT_KEPT: list[tuple[str, dict[str, Any]]] = [
     ("responses", {"store": False, "background": False, "previous_response_id": None, "prompt": None}),
     ("responses", {"input": [{"role": "user", "content": "an item_reference is a kind of item"}]}),
     ("responses", {"input": [{"role": "user", "content": [{"type": "input_text", "text": '"item_reference"'}]}]}),
+    (
+        "responses",
+        {"input": [{"id": "msg_1", "role": "assistant", "content": "hi"}, {"type": "message", "id": "m", "content": []}]},
+    ),
+    (
+        "responses",
+        {"input": [{"type": "reasoning", "id": "rs_1", "summary": []}, {"content": "x"}, ["item_reference"], "item_reference"]},
+    ),
     ("gemini", {"contents": [{"parts": [{"text": "files/x gs://b fileUri"}]}]}),
     ("gemini", {"contents": [{"parts": [{"functionCall": {"name": "f", "args": {"fileData": {"fileUri": "files/x"}}}}]}]}),
     ("gemini", {"cachedContent": None}),
 ]
+
+
+@pytest.mark.parametrize("kind", [rb"item\u005freference", rb"\u0069tem_reference"])
+def test_reference_that_is_spelled_with_numbers_is_seen(kind: bytes) -> None:
+    """Whoever reads it reads what it says."""
+    body = body_of("responses", input=[{"type": "@", "id": "msg_1"}]).replace(b"@", kind)
+    options = surface("responses").read(body, call("responses")).options
+    assert options is not None
+    assert options.state == "input[0]"
 
 
 @pytest.mark.parametrize(("format", "members"), NOT_KEPT)
@@ -488,7 +509,7 @@ ODD_INPUT: list[tuple[str, dict[str, Any], str]] = [
     ),
     *(("moderations", {"input": value}, "input") for value in anything(5, {}, True)),
     *(("responses", {"input": value}, "input") for value in anything(5, {}, True)),
-    *(("completions", {"prompt": value}, "prompt") for value in anything(5, {}, True, [])),
+    *(("completions", {"prompt": value}, "prompt") for value in anything(5, {}, True, [], ["a"] * (PROMPTS_MAX + 1))),
     *(("rerank", {"documents": value}, "documents") for value in anything(5, {}, "a", [], ["a"] * (DOCUMENTS_MAX + 1))),
     *(
         (format, {"messages": value}, "messages")
@@ -675,3 +696,12 @@ def test_last_of_two_headers_counts() -> None:
     """As HTTP servers of callers' frameworks read them."""
     assert CallerRequest("/", [(b"a", b"1"), (b"a", b"2")]).header(b"a") == b"2"
     assert CallerRequest("/", []).header(b"a") == b""
+
+
+@pytest.mark.parametrize(("format", "name"), [("completions", "prompt"), ("embeddings", "input"), ("responses", "reasoning")])
+@pytest.mark.parametrize("number", [b"1e999", b"9" * 5_000])
+def test_number_that_no_machine_has_is_refused_by_its_member(format: str, name: str, number: bytes) -> None:
+    body = body_of(format, **{name: ["@"]}).replace(b'"@"', number)
+    with pytest.raises(Invalid) as refused:
+        surface(format).read(body, call(format))
+    assert refused.value.param == name

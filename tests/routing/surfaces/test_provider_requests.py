@@ -288,6 +288,12 @@ def test_endpoint_with_the_model_in_its_path_and_members_of_its_own(format: str)
     assert (body.get("model"), body["anthropic_version"], body["user"]) == (None, "vertex-1", "u")
 
 
+def test_endpoint_of_chat_with_members_of_its_own() -> None:
+    """The model stays in the body where the path does not name it."""
+    own = Endpoint("chat", "/chat", body=(("user", "u"),))
+    assert changed("chat", {}, endpoint=own) == {"model": "own-m", "user": "u"}
+
+
 @pytest.mark.parametrize("format", [format for format in BY_MEMBER if format != "count_tokens"])
 def test_large_member_is_sent_without_being_copied(format: str) -> None:
     """A body of a picture is several parts, the large ones as they lie in the body that came."""

@@ -261,6 +261,7 @@ def test_member_of_an_answer_that_is_odd_voids_itself(format: str, name: str, od
         ("embeddings", {"usage": {"prompt_tokens": 7}}, Tokens(7, 0)),
         ("embeddings", {"usage": {"input_tokens": 7}}, Tokens(7, 0)),
         ("embeddings", {"usage": {"total_tokens": 7}}, Tokens(7, 0)),
+        ("embeddings", {"usage": {"prompt_tokens": 7, "completion_tokens": 0}}, Tokens(7, 0)),
         ("embeddings", {"usage": {"prompt_tokens": 7, "completion_tokens": None}}, Tokens(7, 0)),
         (
             "cohere_embeddings",
