@@ -74,7 +74,7 @@ def ingest(
     _charge(tx, batch, fresh, epoch.state, available, now_ms)
     roll_up(tx, fresh)
     if sinks and fresh:
-        _tell(tx, sinks, fresh, now_ms)
+        _enqueue_events(tx, sinks, fresh, now_ms)
     _keep_rejected(tx, batch, rejected, now_ms)
     before = epoch.acked_through
     seqs = set(map(_seq_of, accepted)) | {fault.seq for fault in rejected if 0 < fault.seq < SEQ_MAX}
@@ -146,7 +146,7 @@ def _insert(tx: Tx, accepted: list[UsageRecord]) -> tuple[list[UsageRecord], int
     number = fingerprint(row for row in rows if row[0] in new)
     if len(new) == len(accepted):
         return accepted, number
-    _note_repeats(tx, [record for record in accepted if record.gen_id not in new or by_id[record.gen_id] is not record])
+    _record_repeats(tx, [record for record in accepted if record.gen_id not in new or by_id[record.gen_id] is not record])
     return [record for record in by_id.values() if record.gen_id in new], number
 
 
@@ -156,7 +156,7 @@ def _payload(record: UsageRecord) -> str:
     return (payload if len(payload) <= RECORD_BYTES_MAX else _encode(fitted(record))).decode()
 
 
-def _tell(tx: Tx, sinks: Mapping[str, bool], fresh: list[UsageRecord], now_ms: int) -> None:
+def _enqueue_events(tx: Tx, sinks: Mapping[str, bool], fresh: list[UsageRecord], now_ms: int) -> None:
     """Write new facts into the outbox of each sink, or count them where it is full: money does not wait for those who listen."""
     enqueue(tx, [sink for sink, is_full in sinks.items() if not is_full], [_payload(record) for record in fresh], now_ms)
     for sink, is_full in sinks.items():
@@ -164,7 +164,7 @@ def _tell(tx: Tx, sinks: Mapping[str, bool], fresh: list[UsageRecord], now_ms: i
             skip(tx, sink, len(fresh))
 
 
-def _note_repeats(tx: Tx, known: list[UsageRecord]) -> None:
+def _record_repeats(tx: Tx, known: list[UsageRecord]) -> None:
     """A generation that came again under another number leaves a note, so that the numbers stay provably gap-free."""
     ids = sorted({record.gen_id for record in known})
     home: dict[str, Row] = {}

@@ -21,16 +21,16 @@ def policy_of_account(tx: Tx, account: str) -> dict[str, Any] | None:
         return None
     limits = account_limits(tx, account)
     policy = Policy("", "", account, account, models=limits.models, account_limits=None if limits.is_empty else limits)
-    return _told(policy, row[0] + open_nano(tx, account), "credits")
+    return _members(policy, row[0] + open_nano(tx, account), "credits")
 
 
 def policy_of_key(tx: Tx, key: Key, now_ms: int) -> dict[str, Any]:
     """The policy's members, and `spendable` dollars: what is available and what edges hold; `bounded_by` as in `Acquired`."""
     account_nano = sum_of(tx, "SELECT available_nano FROM accounts WHERE account = ?", key.account)
     spendable_nano, by = purse_available(tx, key, account_nano, now_ms)
-    return _told(key.policy(), spendable_nano + open_nano(tx, key.account, key.purse), by)
+    return _members(key.policy(), spendable_nano + open_nano(tx, key.account, key.purse), by)
 
 
-def _told(policy: Policy, spendable_nano: int, by: str) -> dict[str, Any]:
+def _members(policy: Policy, spendable_nano: int, by: str) -> dict[str, Any]:
     members = msgspec.to_builtins(msgspec.structs.replace(policy, digest=""))
     return {**members, "spendable": dollars(spendable_nano), "bounded_by": by}

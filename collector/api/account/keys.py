@@ -161,14 +161,14 @@ def create(tx: Tx, call: Call) -> NewKey:
     limits = limits_of(body.rate_limits)
     terms = KeyTerms(body.name, tuple(body.models), limit_nano, body.limit_reset or "none", expires_ms, limits)
     text, key = create_key(tx, call.account, terms, call.now_ms, call.entropy)
-    detail = {"account": key.account, "name": key.name, "limit": _said(key.limit_nano), "limit_reset": key.limit_reset}
+    detail = {"account": key.account, "name": key.name, "limit": _dollars_of(key.limit_nano), "limit_reset": key.limit_reset}
     if key.limits != NO_LIMITS:
         detail["rate_limits"] = limits_text(key.limits)
     record(tx, call.caller.actor, "key.create", key.key_id, detail, call.now_ms)
     return NewKey(describe_key(tx, key, call.now_ms), text)
 
 
-def _said(nano: int | None) -> str:
+def _dollars_of(nano: int | None) -> str:
     return "" if nano is None else dollars(nano)
 
 
@@ -198,18 +198,18 @@ def update(tx: Tx, call: Call) -> OneKey:
         changed["limits"] = limits_of(body.rate_limits)
     after = msgspec.structs.replace(key, updated_ms=call.now_ms, **changed)
     change_key(tx, after, call.now_ms)
-    told = {name: _told(name, value) for name, value in changed.items()}
+    told = {name: _logged(name, value) for name, value in changed.items()}
     record(tx, call.caller.actor, "key.update", key.key_id, told, call.now_ms)
     return OneKey(describe_key(tx, after, call.now_ms))
 
 
-def _told(name: str, value: Any) -> str:
+def _logged(name: str, value: Any) -> str:
     """A change as the audit log has it; what was taken away is said, too, for the log leaves out what is empty."""
     if name == "models":
         return ",".join(value) or "all"
     if name == "limits":
         return limits_text(value) or "none"
-    return (_said(value) if name == "limit_nano" else str(value)) or "none"
+    return (_dollars_of(value) if name == "limit_nano" else str(value)) or "none"
 
 
 def limits_of(terms: LimitTerms | None) -> LimitTerms:
