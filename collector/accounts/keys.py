@@ -5,6 +5,7 @@ An account's limits are kept with each of its keys, because nodes are told of ke
 """
 
 import os
+from collections.abc import Iterable
 
 import msgspec
 
@@ -40,6 +41,11 @@ class Key(msgspec.Struct, frozen=True):
     """Its account's, kept with each of its keys."""
 
     @property
+    def shown_name(self) -> str:
+        """Its name; without one, what may be shown of its text."""
+        return self.name or self.label
+
+    @property
     def purse(self) -> str:
         return self.account if self.limit_nano is None else f"{self.account}/{self.key_id}"
 
@@ -55,7 +61,7 @@ class Key(msgspec.Struct, frozen=True):
             self.disabled or self.deleted,
             narrowed(self.models, self.account_limits.models),
             self.expires_ms,
-            self.name or self.label,
+            self.shown_name,
             None if self.limits.is_empty else self.limits,
             None if self.account_limits.is_empty else self.account_limits,
         )
@@ -112,6 +118,11 @@ def list_keys(tx: Tx, account: str = "") -> list[Key]:
     """All keys that were not deleted, or those of one account, oldest first."""
     where, params = (" WHERE deleted = 0 AND account = ?", (account,)) if account else (" WHERE deleted = 0", ())
     return [key_from(row) for row in tx.rows(f"SELECT {KEY_COLUMNS} FROM keys{where} ORDER BY created_ms, key_id", *params)]
+
+
+def names_of(keys: Iterable[Key]) -> dict[str, str]:
+    """How keys are shown, by their ids."""
+    return {key.key_id: key.shown_name for key in keys}
 
 
 def check_terms(terms: KeyTerms) -> None:

@@ -91,6 +91,11 @@ class Visit:
         }
         return self.dashboard.pages.render(template, framed | dict(values), status, form)
 
+    def no_account(self) -> Response:
+        """The page for an account that an operator named and that is not there."""
+        text = f"There is no account {self.account}."
+        return self.dashboard.plain("Not found", text, 404, "/dashboard/accounts", "To the accounts")
+
     def go(self, path: str, **params: Any) -> Response:
         """On to a page, after something was done."""
         return RedirectResponse(self.link(path, **params), 303)

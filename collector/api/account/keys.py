@@ -126,7 +126,7 @@ def describe_key(tx: Tx, key: Key, now_ms: int) -> KeyRow:
     left_nano = history.limit_left_nano(key, spent)
     last_day = history.last_day(tx, key)
     return KeyRow(
-        key.digest, key.name or key.label, key.label, key.disabled,
+        key.digest, key.shown_name, key.label, key.disabled,
         None if key.limit_nano is None else Amount(key.limit_nano), None if left_nano is None else Amount(left_nano),
         None if key.limit_reset == "none" else key.limit_reset, False,
         Amount(spent["usage"]), Amount(spent["usage_daily"]), Amount(spent["usage_weekly"]), Amount(spent["usage_monthly"]),

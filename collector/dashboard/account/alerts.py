@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from collector.accounts.keys import Key, list_keys
+from collector.accounts.keys import Key, list_keys, names_of
 from collector.alerts import tables
 from collector.alerts.state import Alert
 from collector.api.account import alerts as api
@@ -43,7 +43,7 @@ async def show(visit: Visit, **more: Any) -> Response:
         return tables.list_alerts(tx, account), tables.list_destinations(tx, account), events, list_keys(tx, account)
 
     alerts, destinations, events, keys = await visit.read(work)
-    names = {key.key_id: key.name or key.label for key in keys}
+    names = names_of(keys)
     limited = [key for key in reversed(keys) if key.limit_nano is not None and key.is_usable(visit.now_ms)][:KEYS_OFFERED]
     targets = {each.destination_id: each.target for each in destinations}
     shown = {"alerts": alerts, "destinations": destinations, "events": events, "names": names, "limited": limited}

@@ -66,9 +66,7 @@ async def show(visit: Visit, problem: str = "", checkout: str = "") -> Response:
 
     credits, paid, months = await visit.read(work)
     if credits is None:
-        return visit.dashboard.plain(
-            "Not found", f"There is no account {account}.", 404, "/dashboard/accounts", "To the accounts"
-        )
+        return visit.no_account()
     values = {"credits": credits, "payments": paid[:PAYMENTS_SHOWN], "more": len(paid) - PAYMENTS_SHOWN, "months": months}
     sells = bool(StripeSettings.read().key) and visit.session.may_change
     values |= {"used_nano": sum(month.used_nano for month in months), "sells": sells, "problem": problem, "checkout": checkout}

@@ -12,7 +12,7 @@ import msgspec
 from starlette.responses import Response
 
 from collector.accounts import history
-from collector.accounts.keys import find_key_by_id, list_keys
+from collector.accounts.keys import find_key_by_id, list_keys, names_of
 from collector.accounts.window import DAY_MS
 from collector.api.usage.exports import GENERATIONS_MAX, generations_csv
 from collector.dashboard.display import figures
@@ -82,7 +82,7 @@ async def show_list(visit: Visit) -> Response:
         lambda tx, now: (page_of(tx, account, wanted, before, now), list_keys(tx, account))
     )
     asked = {"model": wanted.model, "key": wanted.key_id, "end": wanted.end_reason, "from": "", "to": "", **days}
-    names = {key.key_id: key.name or key.label for key in keys}
+    names = names_of(keys)
     offered = [key for at, key in enumerate(reversed(keys)) if at < KEYS_OFFERED or key.key_id == wanted.key_id]
     values = {"records": records, "wanted": wanted, "asked": asked, "keys": offered, "names": names, "end_reasons": END_REASONS}
     values["older"] = visit.link("/dashboard/generations", **asked, before=following) if following else ""
@@ -136,7 +136,7 @@ async def show_one(visit: Visit) -> Response:
     values["asked"] = outcome_of(record)["attempts"]
     key_id = record.key_id
     key = await visit.read(lambda tx, now: find_key_by_id(tx, key_id))
-    values["key_name"] = (key.name or key.label) if key else ""
+    values["key_name"] = key.shown_name if key else ""
     if record.upstream_cost_pico is not None:
         values["upstream_cost"] = f"${pico_dollars(record.upstream_cost_pico)}"
     return visit.render("account/generation.html", {**values, "tone": tone_of, "first_token": first_token})

@@ -7,7 +7,7 @@ import msgspec
 from starlette.responses import Response
 
 from collector.accounts import history
-from collector.accounts.keys import list_keys
+from collector.accounts.keys import list_keys, names_of
 from collector.analytics import engine
 from collector.analytics.query import Query, Sums
 from collector.dashboard.account.generations import GenerationFilter, page_of, tone_of
@@ -62,15 +62,13 @@ async def show(visit: Visit) -> Response:
         if credits is None:
             return None
         records, _ = page_of(tx, account, GenerationFilter(), "", now, LATEST)
-        names = {key.key_id: key.name or key.label for key in list_keys(tx, account)}
+        names = names_of(list_keys(tx, account))
         table = engine.run(tx, query_of(account, span, tz, "model", metric), now)
         return figures_of(tx, credits, now, tz), table, records, names
 
     found = await visit.read(work)
     if found is None:
-        return visit.dashboard.plain(
-            "Not found", f"There is no account {account}.", 404, "/dashboard/accounts", "To the accounts"
-        )
+        return visit.no_account()
     figures, table, records, names = found
     sheet, caption = lay_out(table, span, tz, metric, {}), "Spend by model, 30 days"
     values = {"figures": figures, "sheet": sheet, "records": records, "names": names, "tone": tone_of, "live": True}

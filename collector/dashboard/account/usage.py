@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from starlette.responses import Response
 
-from collector.accounts.keys import list_keys
+from collector.accounts.keys import list_keys, names_of
 from collector.analytics import engine
 from collector.analytics.query import Query, Result, Sums
 from collector.api.usage.exports import usage_csv
@@ -137,7 +137,7 @@ async def show(visit: Visit) -> Response:
     metric = METRICS[asked.metric]
 
     def work(tx: Tx, now: int) -> tuple[Result, dict[str, str]]:
-        names = key_names(tx, account) if asked.group == "key" or asked.key else {}
+        names = names_of(list_keys(tx, account)) if asked.group == "key" or asked.key else {}
         return engine.run(tx, asked.query(account, tz), now), names
 
     table, names = await visit.read(work)
@@ -170,11 +170,6 @@ def further(asked: ChartRequest, table: Result) -> dict[str, dict[str, str]]:
     rest = [name for name in GROUPS if name != asked.group and not getattr(asked, name)] or [asked.group]
     groups = {line.group[0] for line in table.lines if line.group and line.group[0]}
     return {group: asked.params(group=rest[0], **{asked.group: group}) for group in groups}
-
-
-def key_names(tx: Tx, account: str) -> dict[str, str]:
-    """How an account's keys are called, by their ids."""
-    return {key.key_id: key.name or key.label for key in list_keys(tx, account)}
 
 
 async def download(visit: Visit) -> Response:
