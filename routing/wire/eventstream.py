@@ -4,11 +4,13 @@ Grammar: u32 length of all, u32 length of the headers, u32 crc32 of those eight 
 value}; payload; u32 crc32 of all before. Numbers are big-endian.
 Rule: both checksums are checked, and nothing is read of a frame that fails one. A broken frame is the end of what can be read:
 where the next one begins, only the broken one said.
-Strategy: a service writes the same few header blocks over and over, so a parsed block is remembered by its bytes.
+Strategy: a service begins its frames alike, all of one length in the same bytes: what was read and checked of a beginning is
+remembered by its bytes, for all streams together.
 Source: Smithy's `amazon-eventstream` specification; botocore's `eventstream`. Limits are botocore's: 24 MiB a frame, 128 KiB its
 headers.
 """
 
+from functools import lru_cache
 from struct import Struct
 from struct import error as StructError
 from typing import Final, NamedTuple
@@ -16,8 +18,10 @@ from zlib import crc32
 
 FRAME_BYTES_MAX: Final = 24 * 1024 * 1024
 HEADER_BYTES_MAX: Final = 128 * 1024
-BLOCKS_MAX: Final = 64
-"""Header blocks that are remembered: a service has a dozen."""
+STARTS_MAX: Final = 1_024
+"""Beginnings that are remembered: a service has a dozen header blocks, and one kind of frame for each length of a piece of text."""
+START_BYTES_MAX: Final = 256
+"""A longer beginning is read anew each time."""
 _PRELUDE: Final = Struct(">III")
 _U32: Final = Struct(">I")
 _U16: Final = Struct(">H")
@@ -35,21 +39,33 @@ class BrokenFrame(Exception):
     """What came is no eventstream, or not the one that was sent."""
 
 
-class Frame(NamedTuple):
+class Start(NamedTuple):
+    """How a frame begins: its size in all, its headers, their end, and the checksum up to there."""
+
+    size: int
     headers: Headers
+    end: int
+    checksum: int
+
+
+class Frame(NamedTuple):
+    start: Start
     payload: bytes
+
+    @property
+    def headers(self) -> Headers:
+        return self.start.headers
 
 
 class FrameReader:
     """`feed` returns the frames that are now whole; after a broken one, what is wrong with it is `problem`, and none follows."""
 
-    __slots__ = ("_blocks", "_buffer", "_size", "problem")
+    __slots__ = ("_buffer", "_size", "problem")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._size = 0
         """Of the frame that has begun, once its prelude is there and was checked."""
-        self._blocks: dict[bytes, Headers] = {}
         self.problem = ""
 
     @property
@@ -70,16 +86,19 @@ class FrameReader:
             self._buffer.clear()
         return frames
 
-    def one(self, data: bytes, headers: Headers) -> bytes | None:
-        """The payload of the frame that `data` is, if it is one, whole and sound, with headers that were read before, and nothing
-        is unread before it; else None, and nothing done."""
-        if len(data) < _FRAME_BYTES_MIN or self._buffer or self.problem:
+    def one(self, data: bytes, start: Start) -> bytes | None:
+        """The payload of the frame that `data` is, if it is one, whole and sound, with the headers of `start`, and nothing is
+        unread before it; else None, and nothing done."""
+        head_end = start.end
+        if len(data) < head_end + 4 or self._buffer or self.problem:
             return None
-        size, head_size, checksum = _PRELUDE.unpack_from(data)
-        if size != len(data) or crc32(data[:8]) != checksum or crc32(data[:-4]) != int.from_bytes(data[-4:], "big"):
+        try:
+            known = _start_of(data[:head_end])
+        except BrokenFrame:
             return None
-        head_end = _PRELUDE_BYTES + head_size
-        return data[head_end:-4] if self._blocks.get(data[_PRELUDE_BYTES:head_end]) is headers else None
+        payload = data[head_end:-4]
+        is_sound = known.size == len(data) and crc32(payload, known.checksum) == int.from_bytes(data[-4:], "big")
+        return payload if is_sound and known.headers is start.headers else None
 
     def _next(self) -> Frame | None:
         """The next frame, taken out of the buffer; None when it is not whole. BrokenFrame."""
@@ -87,7 +106,7 @@ class FrameReader:
         if not self._size:
             if len(buffer) < _PRELUDE_BYTES:
                 return None
-            self._size = _checked_size(buffer, 0)
+            self._size = _checked_size(buffer)
         if len(buffer) < self._size:
             return None
         data = bytes(memoryview(buffer)[: self._size])
@@ -99,23 +118,30 @@ class FrameReader:
         end = len(data) - 4
         if crc32(memoryview(data)[:end]) != _U32.unpack_from(data, end)[0]:
             raise BrokenFrame("the checksum of a frame is wrong")
-        head_end = _PRELUDE_BYTES + _U32.unpack_from(data, 4)[0]
-        block = data[_PRELUDE_BYTES:head_end]
-        headers = self._blocks.get(block)
-        if headers is None:
-            headers = _headers_of(block)
-            if len(self._blocks) < BLOCKS_MAX:
-                self._blocks[block] = headers
-        return Frame(headers, data[head_end:end])
+        start = _start_of(data[: _PRELUDE_BYTES + _U32.unpack_from(data, 4)[0]])
+        return Frame(start, data[start.end : end])
 
 
-def _checked_size(buffer: bytearray, at: int) -> int:
-    size, head_size, checksum = _PRELUDE.unpack_from(buffer, at)
-    if crc32(memoryview(buffer)[at : at + 8]) != checksum:
+def _checked_size(buffer: bytes | bytearray) -> int:
+    size, head_size, checksum = _PRELUDE.unpack_from(buffer)
+    if crc32(buffer[:8]) != checksum:
         raise BrokenFrame("the checksum of a frame's lengths is wrong")
     if size > FRAME_BYTES_MAX or head_size > HEADER_BYTES_MAX or size < head_size + _FRAME_BYTES_MIN:
         raise BrokenFrame(f"a frame of {size} bytes with {head_size} bytes of headers")
     return int(size)
+
+
+def _start_of(start: bytes) -> Start:
+    """What a prelude and its headers say, which must be whole. BrokenFrame."""
+    return _known_start(start) if len(start) <= START_BYTES_MAX else _read_start(start)
+
+
+def _read_start(start: bytes) -> Start:
+    size, block = _checked_size(start), start[_PRELUDE_BYTES:]
+    if len(block) != _U32.unpack_from(start, 4)[0]:
+        raise BrokenFrame("the headers of a frame have another length")
+    headers = _known_headers(block) if len(start) <= START_BYTES_MAX else _headers_of(block)
+    return Start(size, headers, len(start), crc32(start))
 
 
 def _headers_of(block: bytes) -> Headers:
@@ -140,3 +166,7 @@ def _headers_of(block: bytes) -> Headers:
     if at != len(block):
         raise BrokenFrame("the headers of a frame are longer than they say")
     return headers
+
+
+_known_start = lru_cache(STARTS_MAX)(_read_start)
+_known_headers = lru_cache(STARTS_MAX)(_headers_of)

@@ -16,7 +16,7 @@ from routing.translate.chunks import DONE, ChunkWriter
 from routing.translate.events import ABSENT, NOTHING, arguments_text, string_of, view
 from routing.translate.frames import Framed, learned, text_in
 from routing.translate.thoughts import ANTHROPIC
-from routing.wire.eventstream import Frame, FrameReader, Headers
+from routing.wire.eventstream import Frame, FrameReader, Start
 
 _FORMAT: Final = ANTHROPIC.encode()
 _encode: Final = msgspec.json.Encoder().encode
@@ -95,8 +95,8 @@ class ConverseToChat(Framed):
 
     __slots__ = (
         "_frames",
-        "_headers",
         "_is_over",
+        "_learned_of",
         "_stop",
         "_text",
         "_thoughts",
@@ -113,8 +113,8 @@ class ConverseToChat(Framed):
         self._text = b""
         """The text of the frame that was read last, if that was nothing but a piece of text."""
         self._frames = FrameReader()
-        self._headers: Headers = {}
-        """Those of the frame that was learned from: the reader gives the same object for the same bytes."""
+        self._learned_of: Start | None = None
+        """How the event that `frame` was learned of began."""
         self._writer = ChunkWriter(context.created_s)
         self._writer.name(b'""', _encode(context.model))
         self._tools: dict[int, Tool] = {}
@@ -125,9 +125,10 @@ class ConverseToChat(Framed):
         self._is_over = False
 
     def text_in(self, data: bytes) -> bytes | None:
-        if self.frame is None or (payload := self._frames.one(data, self._headers)) is None:
+        frame, start = self.frame, self._learned_of
+        if frame is None or start is None or (payload := self._frames.one(data, start)) is None:
             return None
-        return text_in(self.frame, payload)
+        return text_in(frame, payload)
 
     def feed(self, data: bytes) -> bytes:
         if self.frame is not None:
@@ -143,7 +144,7 @@ class ConverseToChat(Framed):
         if self._frames.problem and not self._is_over:
             sent += self._fail(_encode({"type": "stream_error", "message": self._frames.problem}))
         if self._text and len(frames) == 1 and self._frames.is_clear:
-            self.frame, self._headers = learned(frames[0].payload, self._text, sent), frames[0].headers
+            self.frame, self._learned_of = learned(frames[0].payload, self._text, sent), frames[0].start
         return sent
 
     def finish(self) -> bytes:
@@ -166,7 +167,7 @@ class ConverseToChat(Framed):
     def _take(self, frame: Frame) -> bytes:
         if self._is_over:
             return b""
-        headers, payload = frame
+        headers, payload = frame.headers, frame.payload
         kind = headers.get(":message-type", "event")
         if kind != "event":
             return self._fail(_error(headers, payload))

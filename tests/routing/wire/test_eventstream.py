@@ -6,7 +6,7 @@ from zlib import crc32
 
 import pytest
 
-from routing.wire.eventstream import FRAME_BYTES_MAX, FrameReader
+from routing.wire.eventstream import FRAME_BYTES_MAX, START_BYTES_MAX, STARTS_MAX, FrameReader, _known_start
 from tests.routing.cuts import every_cut
 from tests.routing.wire.frames import encoded, frame
 
@@ -84,10 +84,32 @@ def test_frame_with_headers_of_every_type() -> None:
     assert found.headers == {"z": "hi"}
 
 
-def test_header_blocks_are_remembered_within_bounds() -> None:
-    """Many different ones cost no memory."""
+def test_beginnings_are_remembered_within_bounds() -> None:
+    """Many different ones cost no memory, and a long one none at all."""
     reader = FrameReader()
-    for number in range(500):
+    for number in range(STARTS_MAX + 100):
         reader.feed(encoded({":event-type": f"e{number}"}, b"{}"))
-    assert len(reader._blocks) <= 64
+    assert _known_start.cache_info().currsize <= STARTS_MAX
+    misses = _known_start.cache_info().misses
+    assert len(reader.feed(encoded({":event-type": "e" * START_BYTES_MAX}, b"{}"))) == 1
+    assert _known_start.cache_info().misses == misses
     assert reader.is_clear
+
+
+@pytest.mark.parametrize("text", ["hi", "", "a longer one"])
+def test_one_frame_is_read_the_short_way_if_it_is_like_the_last(text: str) -> None:
+    """Whatever its length; none with other headers, a wrong checksum or a piece missing."""
+    reader = FrameReader()
+    (start, payload), *_ = reader.feed(FRAMES[1])
+    assert reader.one(FRAMES[1], start) == payload
+    like = frame("contentBlockDelta", {"delta": {"text": text}})
+    assert reader.one(like, start) == json.dumps({"delta": {"text": text}}, separators=(",", ":")).encode()
+    for other in (FRAMES[0], FRAMES[2], like[:-1], like[:20], like[:3], b"", like + b"x", like + like):
+        assert reader.one(other, start) is None
+    for at in range(len(like)):
+        wrong = bytearray(like)
+        wrong[at] ^= 1
+        assert reader.one(bytes(wrong), start) is None
+    reader.feed(like[:5])
+    assert reader.one(like, start) is None
+
