@@ -122,11 +122,13 @@ def _load_keys(tx: Tx, records: Iterable[UsageRecord]) -> dict[str, Key]:
 
 
 def _screen(batch: Batch, owners: dict[str, str], from_ms: int, now_ms: int) -> tuple[list[UsageRecord], tuple[Rejected, ...]]:
-    fault_of = Screen(batch.node, batch.epoch, owners, from_ms, now_ms + AHEAD_MS_MAX).fault_of
+    screen = Screen(batch.node, batch.epoch, owners, from_ms, now_ms + AHEAD_MS_MAX)
+    if screen.are_sound(batch.records):
+        return list(batch.records), ()
     accepted: list[UsageRecord] = []
     rejected: list[Rejected] = []
     for record in batch.records:
-        fault = fault_of(record)
+        fault = screen.fault_of(record)
         if fault:
             rejected.append(Rejected(record.seq, record.gen_id, fault))
         else:

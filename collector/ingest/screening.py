@@ -3,8 +3,10 @@
 Rule: the cost recomputes from tokens and rates on this side too; a record that does not add up is refused, not corrected.
 Rule: a fault of one record is no fault of its neighbours. A text on which no money hangs is no fault: a long one is cut when the
 record is kept (`usage.record.fitted`). Limits: amounts and counts are bounded, so that sums stay below 2**63.
+Strategy: a batch is judged by its columns first; record by record only where that does not tell that all are sound.
 """
 
+from collections.abc import Sequence
 from operator import attrgetter
 
 from msgspec.structs import astuple
@@ -21,11 +23,14 @@ GEN_ID_SLACK_MS = 86_400_000
 
 _COUNTS = Tokens.__struct_fields__
 _TEXTS = ("account", "key_id", "purse", "model", "provider", "upstream_model", "route")
+SEQ_END = 2**62
 _kind_of = attrgetter(*_TEXTS, "rates")
+_home_of = attrgetter("node", "epoch")
+_columns_of = attrgetter("gen_id", "seq", "started_ms", "cost_nano", "hold_nano", "tokens", "rates", "upstream_cost_pico")
 
 
 class Screen:
-    """Looks at the records of one batch, one by one; what many have in common is judged once.
+    """Looks at the records of one batch; what many have in common is judged once.
 
     `owners`: account by key id, of the keys that exist. Ids drawn before `from_ms` (what retention has dropped) or at `to_ms` and
     later have no place in the store.
@@ -39,11 +44,32 @@ class Screen:
         self._owners = owners
         self._kinds: dict[object, str] = {}
 
+    def are_sound(self, records: Sequence[UsageRecord]) -> bool:
+        """Whether `fault_of` finds nothing in any of them, as far as that can be told of all at once; which it is where they are of
+        the same days."""
+        if not records:
+            return True
+        ids, seqs, starts, costs, holds, tokens, rates, upstream = zip(*map(_columns_of, records), strict=True)
+        counts, amounts, upstream = list(map(astuple, tokens)), costs + holds, tuple(filter(None, upstream))
+        low, high = self._bounds_of(max(starts) // HOUR_MS)[0], self._bounds_of(min(starts) // HOUR_MS)[1]
+        return (
+            set(map(_home_of, records)) == {(self._node, self._epoch)}
+            and 0 < min(seqs) <= max(seqs) < SEQ_END
+            and low <= min(ids) <= max(ids) < high
+            and all(map(is_shaped, ids))
+            and 0 <= min(map(min, counts)) <= max(map(max, counts)) <= COUNT_MAX
+            and 0 <= min(amounts) <= max(amounts) <= COST_NANO_MAX
+            and 0 <= min(starts) <= max(starts) <= TIME_MS_MAX
+            and 0 <= min(upstream, default=0) <= max(upstream, default=0) <= UPSTREAM_COST_PICO_MAX
+            and not any(map(self._fault_of_kind, dict(zip(map(_kind_of, records), records, strict=True)).values()))
+            and tuple(map(cost_nano, tokens, rates)) == costs
+        )
+
     def fault_of(self, record: UsageRecord) -> str:
         """Why the record is refused, or ""."""
         if record.node != self._node or record.epoch != self._epoch:
             return f"the record is of ({record.node}, {record.epoch}), the batch of ({self._node}, {self._epoch})"
-        if not 0 < record.seq < 2**62:
+        if not 0 < record.seq < SEQ_END:
             return "seq must be positive"
         gen_id, bounds = record.gen_id, self._bounds.get(record.started_ms // HOUR_MS)
         if bounds is None or not bounds[0] <= gen_id < bounds[1] or not is_shaped(gen_id):
@@ -53,10 +79,11 @@ class Screen:
         kind = _kind_of(record)
         known = self._kinds.get(kind)
         if known is None:
-            known = self._kinds[kind] = (
-                _fault_of_texts(record) or _fault_of_owner(record, self._owners) or _fault_of_rates(record)
-            )
+            known = self._kinds[kind] = self._fault_of_kind(record)
         return known or _fault_of_numbers(record)
+
+    def _fault_of_kind(self, record: UsageRecord) -> str:
+        return _fault_of_texts(record) or _fault_of_owner(record, self._owners) or _fault_of_rates(record)
 
     def fault_of_id(self, record: UsageRecord) -> str:
         """Whether the id has a place in the store: of our form, of the record's time, of a time that is kept."""
