@@ -11,44 +11,37 @@ _OF_BYTE = _CROCKFORD * 8
 """A character for each byte, all equally often."""
 _PAIRS = [first + second for first in _CROCKFORD.decode() for second in _CROCKFORD.decode()]
 _CHANCE_CHARS = 16
-LOW_BITS = 20
+_PAIR_BITS = 10
 _POOL_BYTES = 4_096
 
 
 class IdGenerator:
-    """Draws randomness from the kernel in blocks and spells the time once per millisecond, so that an id costs two slices; and
-    its slow characters once in a quarter of an hour."""
+    """Draws randomness from the kernel in blocks, and spells all of the time but its last two characters once a second, so that
+    an id costs a look-up and a slice."""
 
-    __slots__ = ("_at", "_high", "_high_ms", "_now_ms", "_pool", "_time", "clock")
+    __slots__ = ("_at", "_high", "_pool", "_second", "clock")
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
         self._pool = ""
         self._at = 0
-        self._now_ms = self._high_ms = -1
-        self._time = self._high = ""
+        self._second = -1
+        """Of 1,024 ms."""
+        self._high = ""
 
     def draw(self) -> str:
         """A new id of 26 characters."""
         now_ms = (time.time_ns() + self.clock.offset_ns) // 1_000_000
-        if now_ms != self._now_ms:
-            self._now_ms = now_ms
-            if now_ms >> LOW_BITS != self._high_ms:
-                self._high_ms = now_ms >> LOW_BITS
-                self._high = _spell(now_ms)[:-4]
-            self._time = self._high + _spell_low(now_ms)
-        at = self._at
+        second, at = now_ms >> _PAIR_BITS, self._at
+        if second != self._second:
+            self._second, self._high = second, _spell(second)
         if at == len(self._pool):
             self._pool = os.urandom(_POOL_BYTES).translate(_OF_BYTE).decode()
             at = 0
-        self._at = at + _CHANCE_CHARS
-        return self._time + self._pool[at : at + _CHANCE_CHARS]
+        self._at = end = at + _CHANCE_CHARS
+        return self._high + _PAIRS[now_ms & 1023] + self._pool[at:end]
 
 
-def _spell_low(now_ms: int) -> str:
-    """The last four characters of the time."""
-    return _PAIRS[now_ms >> 10 & 1023] + _PAIRS[now_ms & 1023]
-
-
-def _spell(now_ms: int) -> str:
-    return "".join([chr(_CROCKFORD[(now_ms >> shift) & 31]) for shift in range(45, -1, -5)])
+def _spell(second: int) -> str:
+    """All characters of the time but the last two."""
+    return "".join([chr(_CROCKFORD[(second >> shift) & 31]) for shift in range(35, -1, -5)])
