@@ -5,7 +5,8 @@ looked at closer, asked for, waited for or refused is done here.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from edge.auth.authenticator import check, unverifiable
 from edge.clock import Clock
@@ -21,7 +22,7 @@ from routing.request.envelope import Envelope
 from usage.protocol import Policy
 
 
-class Reserved(NamedTuple):
+class Reserved(msgspec.Struct, frozen=True, gc=False):
     """`attempts`: from the first one on that is paid for; `need`: its bounds; `hold_nano`: nano-dollars that are held for it."""
 
     attempts: Sequence[Attempt]

@@ -85,8 +85,8 @@ class Admission:
 
     def take_up(self, connection: Admitted) -> None:
         """It is being answered."""
-        if self._silent.pop(connection, self) is self:
-            self._idle.pop(connection, None)
+        if self._idle.pop(connection, self) is self:
+            self._silent.pop(connection, None)
 
     def lay_down(self, connection: Admitted) -> None:
         """It waits for its next request."""

@@ -238,7 +238,8 @@ class Connection(asyncio.Protocol):
                 self.close()
                 return
             self.server.admission.lay_down(self)
-        self.resume_reading()
+        if self.is_reading_paused:
+            self.resume_reading()
 
     def go_on_soon(self) -> None:
         """There is more to read than this turn of the loop has time for."""

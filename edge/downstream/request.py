@@ -117,7 +117,7 @@ class Request(msgspec.Struct, eq=False):
             unread += data
         else:
             self.unread = bytearray(unread) + data
-        if self.is_full:
+        if len(self.unread) > UNREAD_BYTES_MAX:
             self.connection.pause_reading()
         if self._waiter is not None:
             self._wake()

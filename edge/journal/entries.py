@@ -6,7 +6,7 @@ Strategy: writers wrap ready JSON; readers decode one envelope whose absent kind
 its `gen_id` and `seq`.
 """
 
-from typing import Any, Required, TypedDict, Unpack
+from typing import Any
 
 import msgspec
 
@@ -42,30 +42,6 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     surface: str = "chat"
 
 
-class Settlement(TypedDict, total=False):
-    """What came of a generation: the members of its record that its intent cannot know. See `UsageRecord` for each."""
-
-    tokens: Required[Tokens]
-    rates: Required[Rates]
-    cost_nano: Required[int]
-    usage_source: Required[UsageSource]
-    status: Required[int]
-    end_reason: Required[EndReason]
-    finish_reason: str
-    latency_ms: int
-    ttft_ms: int
-    upstream_id: str
-    attempts: int
-    user_agent: str
-    error: str
-    tier: str
-    upstream_cost_pico: int | None
-    trace: str
-    abandoned: tuple[Abandoned, ...]
-    route: str
-    tried: tuple[Tried, ...]
-
-
 class Mark(msgspec.Struct, frozen=True):
     """What a running generation has used so far, as far as we can count."""
 
@@ -94,9 +70,35 @@ class RecordLine(msgspec.Struct, frozen=True):
     s: UsageRecord | None = None
 
 
-def record_of(intent: Intent, node: str, epoch: int, seq: int, **outcome: Unpack[Settlement]) -> UsageRecord:
-    """The settlement of an intent. `seq`: the next number of (node, epoch), which is `Journal.next_seq` while the process runs,
-    and recovery's afterwards."""
+def record_of(
+    intent: Intent,
+    node: str,
+    epoch: int,
+    seq: int,
+    *,
+    tokens: Tokens,
+    rates: Rates,
+    cost_nano: int,
+    usage_source: UsageSource,
+    status: int,
+    end_reason: EndReason,
+    finish_reason: str = "",
+    latency_ms: int = 0,
+    ttft_ms: int = 0,
+    upstream_id: str = "",
+    attempts: int = 1,
+    user_agent: str = "",
+    error: str = "",
+    tier: str = "",
+    upstream_cost_pico: int | None = None,
+    trace: str = "",
+    abandoned: tuple[Abandoned, ...] = (),
+    route: str = "",
+    tried: tuple[Tried, ...] = (),
+) -> UsageRecord:
+    """The settlement of an intent, and what came of it: the members of its record that the intent cannot know (`UsageRecord` says
+    what each is). `seq`: the next number of (node, epoch), which is `Journal.next_seq` while the process runs, and recovery's
+    afterwards."""
     return UsageRecord(
         gen_id=intent.gen_id,
         seq=seq,
@@ -108,12 +110,30 @@ def record_of(intent: Intent, node: str, epoch: int, seq: int, **outcome: Unpack
         model=intent.model,
         provider=intent.provider,
         upstream_model=intent.upstream_model,
+        tokens=tokens,
+        rates=rates,
+        cost_nano=cost_nano,
         hold_nano=intent.hold_nano,
         started_ms=intent.started_ms,
+        status=status,
+        end_reason=end_reason,
+        usage_source=usage_source,
         stream=intent.stream,
+        finish_reason=finish_reason,
+        latency_ms=latency_ms,
+        ttft_ms=ttft_ms,
         request_id=intent.request_id,
+        upstream_id=upstream_id,
+        attempts=attempts,
+        user_agent=user_agent,
+        error=error,
+        tier=tier,
+        upstream_cost_pico=upstream_cost_pico,
+        trace=trace,
+        abandoned=abandoned,
+        route=route,
+        tried=tried,
         surface=intent.surface,
-        **outcome,
     )
 
 

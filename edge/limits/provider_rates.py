@@ -44,9 +44,8 @@ class ProviderRates:
         self.may_refuse = bool(self._known)
         return self.may_refuse
 
-    def hear(self, attempt: Attempt, headers: list[tuple[bytes, bytes]]) -> None:
-        """An answer of a provider came."""
-        fields = dict(headers)
+    def hear(self, attempt: Attempt, fields: dict[bytes, bytes]) -> None:
+        """An answer of a provider came; `fields` are its headers by name."""
         if _REMAINING.isdisjoint(fields):
             return
         now_s, now_unix_s = self._clock(), time()

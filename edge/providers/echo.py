@@ -58,11 +58,11 @@ _encode = msgspec.json.encode
 class EchoExchange:
     """An answer that is there at once, or is made event by event."""
 
-    __slots__ = ("_next", "_pieces", "headers", "sink", "status")
+    __slots__ = ("_next", "_pieces", "fields", "headers", "sink", "status")
 
     def __init__(self, status: int, headers: list[Header], pieces: Iterable[bytes]) -> None:
         self.status = status
-        self.headers = headers
+        self.headers, self.fields = headers, dict(headers)
         self.sink: Callable[[bytes], bool] | None = None
         self._pieces = iter(pieces)
         self._next = next(self._pieces, b"")

@@ -266,7 +266,7 @@ class Table:
         if self._health:
             self._note(begin(self._health, attempt.scopes, monotonic(), account))
 
-    def end(self, attempt: Attempt, failure: Failure | None, began_s: float, account: str) -> None:
+    def end(self, attempt: Attempt, began_s: float, account: str, failure: Failure | None) -> None:
         """An attempt that began at `began_s` has ended, well (None) or not: let the next plans know."""
         now_s = monotonic()
         if failure is not None or self.observed.has_storms:

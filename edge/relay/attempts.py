@@ -74,6 +74,7 @@ class Attempts:
         account, observed, rates = generation.policy.account, table.observed, generation.accounting.limiter.provider_rates
         is_repeating = False
         began_s = asked_s = monotonic()
+        context.start_total(began_s, attempts[0].provider.total_timeout_s)
         past: list[tuple[Attempt, Failure]] = []
         at = 0
         while True:
@@ -110,10 +111,10 @@ class Attempts:
                     await forward.keep_alive()
                 asked_s = monotonic()
             else:
-                rates.hear(attempt, exchange.headers)
+                rates.hear(attempt, exchange.fields)
                 if limit_s is not None:
                     context.expect_first_token(inf)
-                generation.report_to(partial(table.end, attempt, began_s=asked_s, account=account))
+                generation.report_to(partial(table.end, attempt, asked_s, account))
                 return
             finally:
                 observed.told(attempt.provider.name)
@@ -130,7 +131,7 @@ class Attempts:
             generation.failed(monotonic())
         # From when the request came: what it tries again is still in flight with what came beside it.
         if failure.sent is not Sent.NOTHING or not failure.is_answer:
-            self._table.end(attempt, failure, began_s, generation.policy.account)
+            self._table.end(attempt, began_s, generation.policy.account, failure)
         generation.accounting.metrics.failures[attempt.provider.name, failure.reason] += 1
         generation.note(failure)
 
@@ -188,8 +189,8 @@ class Attempts:
             resolved = table.resolve(attempt, adapter.endpoint, is_stream=generation.envelope.stream)
         try:
             if adapter is not None:
-                await generation.prepare(has_stream_options=has_stream_options)
-            body, extra_head, _ = generation.request(has_stream_options=has_stream_options)
+                await generation.prepare(has_stream_options)
+            body, extra_head = generation.request(has_stream_options)
         except Invalid as invalid:
             raise AttemptFailed(unaskable(invalid)) from invalid
         secrets = resolved.secrets
@@ -215,7 +216,7 @@ class Attempts:
             if exchange is not None:
                 exchange.abort()
             raise
-        coding = coding_of(exchange.headers)
+        coding = coding_of(exchange.headers) if b"content-encoding" in exchange.fields else b""
         return exchange if not coding else DecodedExchange(exchange, coding, table.limits.now.response_bytes_max)
 
 

@@ -86,8 +86,9 @@ class MemoryBudget:
         self.held_requests = 0
         self.overload = overload or Overload()
 
-    def enter(self, context: RequestContext, account: str) -> None:
-        """A request of `account` begins. Denied, at once, when there is no room for it."""
+    def enter(self, context: RequestContext, account: str, declared: int | None = None) -> None:
+        """A request of `account` begins, with a body of so many bytes; a large one is kept when it is about to be read. Denied,
+        at once, when there is no room for it."""
         if self.overload.reason:
             raise Denied(overloaded(self.overload.reason))
         if self._limits.now is not self._read:
@@ -96,10 +97,15 @@ class MemoryBudget:
         requests = self.held_requests + 1
         if held.requests + 1 > REQUEST_SHARE * (self._requests_max - requests):
             raise Denied(_no_place())
+        size = declared if declared is not None and declared <= SMALL_BODY_BYTES else 0
+        if size and self.held_bytes + size > self._bytes_max:
+            raise Denied(_no_room())
         held.requests += 1
+        held.body_bytes += size
         self.held_requests = requests
+        self.held_bytes += size
         self._by_account[account] = held
-        context.admit(held)
+        context.admit(held, size)
 
     def keep(self, context: RequestContext, size: int) -> None:
         """So many bytes of its body are held."""
@@ -109,7 +115,7 @@ class MemoryBudget:
         assert held is not None
         whole = held.body_bytes + size
         if whole > BODY_SHARE * left and (left < 0 or context.body_bytes + size > SMALL_BODY_BYTES):
-            raise Denied(overloaded("it holds as many request bytes as it may"))
+            raise Denied(_no_room())
         held.body_bytes = whole
         self.held_bytes += size
         context.claim(size)
@@ -145,6 +151,10 @@ def overloaded(why: str) -> Refusal:
     return Refusal(503, "overloaded", f"this edge cannot take the request now: {why}; try again", retry_after_s=1.0)
 
 
+def _no_room() -> Refusal:
+    return overloaded("it holds as many request bytes as it may")
+
+
 def _no_place() -> Refusal:
     message = "this account has as many requests under way at this edge as its share; let some end, then try again"
     return Refusal(429, "too_many_requests", message, retry_after_s=1.0)
@@ -161,7 +171,8 @@ async def read_body(
     if declared is not None and declared > bytes_max:
         raise too_large(bytes_max)
     context.begin_body()
-    in_flight.keep(context, declared or 0)
+    if declared is not None and declared > context.body_bytes:
+        in_flight.keep(context, declared)
     # Not a list of pieces to be joined: joined they would be there twice, and tiny ones take several times their size.
     kept: BytesIO | None = None
     while (message := await receive())["type"] == "http.request":

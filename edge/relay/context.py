@@ -93,9 +93,10 @@ class RequestContext(msgspec.Struct, eq=False):
 
     # The request's body, and what it holds of the edge.
 
-    def admit(self, held: Held) -> None:
-        """It has a place among the requests under way; `held` is what its account takes of the edge with it."""
-        self.held = held
+    def admit(self, held: Held, size: int) -> None:
+        """It has a place among the requests under way, and so many bytes for its body; `held` is what its account takes of the
+        edge with it."""
+        self.held, self.body_bytes = held, size
 
     def limit(self, claim: LimitClaim) -> None:
         """It is admitted by the limits of its key, account and provider."""
@@ -136,9 +137,9 @@ class RequestContext(msgspec.Struct, eq=False):
 
     # The provider's side.
 
-    def start_total(self, timeout_s: float) -> None:
-        """All attempts together have so long."""
-        self.deadline_s = monotonic() + timeout_s
+    def start_total(self, now_s: float, timeout_s: float) -> None:
+        """All attempts together have so long from now on."""
+        self.deadline_s = now_s + timeout_s
 
     def await_provider(self, exchange: Exchange, now_s: float, silence_s_max: float, reason: CancelReason) -> None:
         """The provider is waited for; `reason` cancels when it is silent for `silence_s_max`."""

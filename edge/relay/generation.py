@@ -159,7 +159,7 @@ class Generation(msgspec.Struct, eq=False):
         """How the attempt that is tried serves the request; None: Chat as Chat."""
         return self.adapters.get(self.attempt.model.id) if self.adapters else None
 
-    async def prepare(self, *, has_stream_options: bool) -> None:
+    async def prepare(self, has_stream_options: bool) -> None:
         """Have ready what `request` gives in another format than Chat, said beside the loop if that takes long. Invalid."""
         if self.adapter is not None and self.prepared is None:
             attempt = self.attempt
@@ -170,9 +170,8 @@ class Generation(msgspec.Struct, eq=False):
         call = partial(adapter.request, self.envelope, asked)
         return call() if self.aside is None else await self.aside.run(self.envelope.bytes_total, call)
 
-    def request(self, *, has_stream_options: bool) -> tuple[list[bytes | memoryview], bytes, tuple[str, ...]]:
-        """The body that the provider of this attempt is sent, lines for its head, and what was left out. Invalid: it cannot be
-        asked for this."""
+    def request(self, has_stream_options: bool) -> tuple[list[bytes | memoryview], bytes]:
+        """The body that the provider of this attempt is sent, and lines for its head. Invalid: it cannot be asked for this."""
         attempt, fit = self.attempt, self.fit
         adapter = self.adapters.get(attempt.model.id) if self.adapters else None
         if adapter is not None:
@@ -182,20 +181,12 @@ class Generation(msgspec.Struct, eq=False):
                 said = adapter.request(self.envelope, asked)
             sent, self.memo = said
             self.ignored = sent.ignored
-            return sent.body, sent.head, sent.ignored
+            return sent.body, sent.head
         # Chat as Chat, as most requests are: what `routing.surfaces.chat` would say, without its values in between.
         model = attempt.model
         self.ignored = fit.ignored
-        body = rewrite(
-            self.envelope,
-            model.name,
-            cap=self.cap,
-            cap_max=model.max_output_tokens,
-            cap_field=model.max_tokens_field or attempt.provider.max_tokens_field,
-            has_stream_options=has_stream_options,
-            fit=fit,
-        )
-        return body, b"", fit.ignored
+        cap_field = model.max_tokens_field or attempt.provider.max_tokens_field
+        return rewrite(self.envelope, model.name, self.cap, cap_field, has_stream_options, model.max_output_tokens, fit), b""
 
     async def suits(self, attempt: Attempt) -> bool:
         """Whether the request can be said to this attempt's provider at all."""

@@ -57,7 +57,7 @@ class Body:
             if self._keep_alive is not None and context.cancel_reason is None:
                 await self._keep_alive()
 
-    async def begin(self, *, is_framed: bool = False) -> tuple[Literal["stream", "whole", ""], bytes]:
+    async def begin(self, is_framed: bool = False) -> tuple[Literal["stream", "whole", ""], bytes]:
         """What it is, and its first bytes; "" when it has none but white space. `is_framed`: a stream comes in AWS' frames, which
         begin with their length."""
         head = await self.next()

@@ -162,22 +162,17 @@ class Relay:
         check(policy, self._clock)
         if caller is not None and caller.is_gone:
             raise CallerLeft
-        self._in_flight.enter(context, policy.account)
+        length = arrival.content_length
+        self._in_flight.enter(context, policy.account, length)
         is_late = self._starts.is_late(context.started_s)
         if is_late:
             await self._wait_for_start(policy, context)
-        length = arrival.content_length
         if length is None or length > BODY_BYTES_UNPAID:
             await self._reservations.see_to_credit(policy)
         body = await read_body(context.receive, context, self._in_flight, table.limits.now.body_bytes_max, length)
         if arrival.idempotency_key is not None and await self._repeats(arrival.idempotency_key, policy, call, body, context):
             return
-        if len(body) < ASIDE_BYTES:
-            envelope = self._read(body, call)
-        else:
-            envelope = await self._aside.run(len(body), partial(self._read, body, call))
-        if len(body) >= LARGE_BYTES:
-            await self._starts.wait_for_large()
+        envelope = self._read(body, call) if len(body) < ASIDE_BYTES else await self._read_aside(body, call)
         if is_late and envelope.stream and caller is not None and caller.says_no_more:
             raise CallerLeft  # most likely; there is no time to find out
         envelope, admitted = self._plan(envelope, policy, context)
@@ -202,6 +197,13 @@ class Relay:
             return self._surface.read(body, call)
         except Invalid as invalid:
             raise Denied(_refusal_of(invalid)) from None
+
+    async def _read_aside(self, body: bytes, call: CallerRequest) -> Envelope:
+        """As `_read`, for a body that takes long: beside the loop, and of the largest one in a turn."""
+        envelope = await self._aside.run(len(body), partial(self._read, body, call))
+        if len(body) >= LARGE_BYTES:
+            await self._starts.wait_for_large()
+        return envelope
 
     def _plan(self, envelope: Envelope, policy: Policy, context: RequestContext) -> tuple[Envelope, Admitted | bytes]:
         """The request by the id that was meant, and who can serve it, in their order; or the answer, where a prompt is to be
@@ -233,8 +235,7 @@ class Relay:
         context: RequestContext,
     ) -> Generation:
         """What is held becomes a generation, which ends with its one settlement."""
-        attempts, need, hold_nano = reserved
-        attempt = attempts[0]
+        attempt, need, hold_nano = reserved.attempts[0], reserved.need, reserved.hold_nano
         model, provider, forwarded, trace = attempt.model, attempt.provider, arrival.forwarded, ""
         if forwarded and (trace := trace_of(forwarded)):
             forwarded = onward(forwarded, context.gen_id)
@@ -300,7 +301,7 @@ class Relay:
         try:
             if generation.adapters:
                 # What the first target cannot be asked for is the caller's to mend, before anything is written or sent.
-                await generation.prepare(has_stream_options=generation.attempt.provider.stream_options)
+                await generation.prepare(generation.attempt.provider.stream_options)
             generation.begin()
         except BaseException as problem:
             generation.forgo()
@@ -310,7 +311,6 @@ class Relay:
                 raise Denied(_UNJOURNALED) from problem
             raise
         try:
-            context.start_total(generation.attempt.provider.total_timeout_s)
             await self._attempts.find_answer(attempts, forward)
             await forward.run()
         except AttemptFailed as failed:

@@ -123,7 +123,7 @@ class StreamForwarder:
         rewrite, context = self._rewrite, self.context
         body = Body(self._exchange, self.generation, context, self._limits, self.keep_alive)
         adapter = self.generation.adapter
-        shape, head = await body.begin(is_framed=adapter is not None and adapter.endpoint.framing == "eventstream")
+        shape, head = await body.begin(adapter is not None and adapter.endpoint.framing == "eventstream")
         self._exchange = body.exchange
         if shape == "whole":
             # Whole, though a stream was asked for: the caller gets one.
@@ -271,13 +271,9 @@ class StreamForwarder:
         self.is_open = True
         self.context.answer()
         generation = self.generation
-        headers = to_downstream(
-            self._exchange.headers if self._is_running else [],
-            generation.gen_id.encode(),
-            generation.request_id.encode(),
-            generation.ignored,
-            is_stream=True,
-        )
+        told, fields = (self._exchange.headers, self._exchange.fields) if self._is_running else ([], {})
+        gen_id, request_id = generation.gen_id.encode(), generation.request_id.encode()
+        headers = to_downstream(told, fields, gen_id, request_id, generation.ignored, True)
         if (adapter := generation.adapter) is not None and adapter.id_header:
             headers.append((adapter.id_header, generation.request_id.encode()))
         headers.append(generation.timing())

@@ -57,9 +57,9 @@ class BufferedForwarder:
             context.await_provider(exchange, monotonic(), generation.attempt.provider.idle_timeout_s, CancelReason.IDLE)
         try:
             body = Body(exchange, generation, context, self._limits)
-            adapter = generation.adapter
+            adapter = generation.adapter if generation.adapters else None
             is_framed = adapter is not None and adapter.endpoint.framing == "eventstream"
-            shape, first = await body.begin(is_framed=is_framed)
+            shape, first = await body.begin(is_framed)
             if adapter is not None and (shape != "stream" or adapter.answers_bytes):
                 self._answer = self._adapted(adapter, await body.rest(first), exchange)
             elif shape == "stream":
@@ -158,9 +158,8 @@ class BufferedForwarder:
             generation.settle("completed", ANSWERED, monotonic())
         if (journal := generation.accounting.journal).is_strict and not context.has_left:
             await journal.durable()
-        headers = to_downstream(
-            exchange.headers, generation.gen_id.encode(), generation.request_id.encode(), generation.ignored, is_stream=False
-        )
+        gen_id, request_id = generation.gen_id.encode(), generation.request_id.encode()
+        headers = to_downstream(exchange.headers, exchange.fields, gen_id, request_id, generation.ignored, False)
         if generation.adapters and (adapter := generation.adapter) is not None:
             headers = self._own_headers(headers, adapter)
         if (metadata := generation.metadata()) is not None:

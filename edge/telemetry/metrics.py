@@ -18,7 +18,7 @@ from edge.telemetry.gen_ai import GenAi
 from edge.telemetry.histogram import OVERHEAD_SECONDS, SECONDS, Histogram
 from usage.record import UsageRecord
 
-FOLD_AT: Final = 64
+FOLD_AT: Final = 256
 """So many records are counted at once: one by one each costs several times as much, on the path of its request."""
 _kind_of = attrgetter("provider", "model", "status", "end_reason", "usage_source", "stream", "error", "surface")
 _sums_of = attrgetter("tokens.prompt", "tokens.completion", "cost_nano")

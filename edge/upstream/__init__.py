@@ -53,7 +53,9 @@ class Exchange(Protocol):
 
     status: int
     headers: list[Header]
-    """Names lower-cased, in the order they came. Both are valid once `head` has said True."""
+    """Names lower-cased, in the order they came."""
+    fields: dict[bytes, bytes]
+    """The headers by name; of one that stands more than once the last value. All three are valid once `head` has said True."""
     sink: Callable[[bytes], bool] | None
     """Offered what comes while `read` waits, from inside the transport's callback, except a response's last bytes. True: taken,
     and `read` waits on. False: `read` returns it. A transport may ignore it. It must not raise, and may poke."""

@@ -24,6 +24,7 @@ class DecodedExchange:
         self._barren_bytes = self._pieces = self._size = 0
         self.status = exchange.status
         self.headers: list[Header] = [(name, value) for name, value in exchange.headers if name != b"content-encoding"]
+        self.fields = dict(self.headers)
         self.sink: Callable[[bytes], bool] | None = None
         self.is_whole = False
 

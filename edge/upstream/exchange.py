@@ -176,9 +176,8 @@ class WireExchange(ResponseBuffer):
         headers = self.headers
         if len(headers) > HEADERS_MAX:
             raise _Unacceptable("too many headers")
-        if b"transfer-encoding" in dict(headers) and any(
-            n == b"transfer-encoding" and v.lower() != b"chunked" for n, v in headers
-        ):
+        self.fields = fields = dict(headers)
+        if b"transfer-encoding" in fields and any(n == b"transfer-encoding" and v.lower() != b"chunked" for n, v in headers):
             raise _Unacceptable("unknown transfer-encoding")
         if self._quiet_bytes > HEAD_BYTES_MAX and sum(len(n) + len(v) + 4 for n, v in headers) > HEAD_BYTES_MAX:
             raise _Unacceptable("head too large")

@@ -156,7 +156,7 @@ class HttpxExchange(ResponseBuffer, kw_only=True):
             headers = [(name.lower(), value) for name, value in response.headers.raw]
             _check(headers)
             self.status = response.status_code
-            self.headers = headers
+            self.headers, self.fields = headers, dict(headers)
             self.has_head = True
             self.wake(True)
             async for chunk in stream:

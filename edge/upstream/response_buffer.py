@@ -21,6 +21,7 @@ class ResponseBuffer(msgspec.Struct, eq=False, weakref=True):
     loop: asyncio.AbstractEventLoop
     status: int = 0
     headers: list[Header] = []
+    fields: dict[bytes, bytes] = {}
     has_head: bool = False
     is_whole: bool = False
     failure: Failure | None = None
@@ -36,22 +37,30 @@ class ResponseBuffer(msgspec.Struct, eq=False, weakref=True):
         return f"<{type(self).__name__} {state}, status {self.status}>"
 
     async def head(self) -> bool:
-        while not self.has_head:
-            if self.failure is not None:
-                raise AttemptFailed(self.failure)
-            if not await self._news():
-                return False
+        try:
+            while not self.has_head:
+                if self.failure is not None:
+                    raise AttemptFailed(self.failure)
+                if not await self._news():
+                    return False
+        except asyncio.CancelledError:
+            self._give_up()
+            raise
         return True
 
     async def read(self) -> bytes | None:
         chunks = self.chunks
-        while not chunks:
-            if self.failure is not None:
-                raise AttemptFailed(self.failure)
-            if self.is_whole:
-                return b""
-            if not await self._news():
-                return None
+        try:
+            while not chunks:
+                if self.failure is not None:
+                    raise AttemptFailed(self.failure)
+                if self.is_whole:
+                    return b""
+                if not await self._news():
+                    return None
+        except asyncio.CancelledError:
+            self._give_up()
+            raise
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
         self.unread_bytes = 0
@@ -88,15 +97,14 @@ class ResponseBuffer(msgspec.Struct, eq=False, weakref=True):
         """Close the connection of this failed exchange."""
         raise NotImplementedError
 
-    async def _news(self) -> bool:
+    def _news(self) -> "asyncio.Future[bool]":
+        """What the reader awaits: whether something came."""
         assert self.waiter is None, "one reader at a time"
         # Not the running loop: to ask which that is costs a system call.
-        waiter: asyncio.Future[bool] = self.loop.create_future()
-        self.waiter = waiter
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            self.abort()
-            raise
-        finally:
-            self.waiter = None
+        self.waiter = waiter = self.loop.create_future()
+        return waiter
+
+    def _give_up(self) -> None:
+        """The reader was cancelled."""
+        self.waiter = None
+        self.abort()

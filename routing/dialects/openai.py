@@ -68,8 +68,11 @@ class Chunk(msgspec.Struct, gc=False):
     @property
     def choices_error(self) -> bytes:
         """The first choice's error, where each of the choices has one; empty when one has none."""
-        errors = [bytes(choice.error) for choice in self.choices or ()]
-        return errors[0] if errors and all(error and error not in _NO_ERROR for error in errors) else b""
+        choices = self.choices or ()
+        for choice in choices:
+            if choice.error is _ABSENT or bytes(choice.error) in _NO_ERROR:
+                return b""
+        return bytes(choices[0].error) if choices else b""
 
     @property
     def upstream_id(self) -> str:

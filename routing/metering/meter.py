@@ -218,9 +218,7 @@ class Meter(msgspec.Struct, eq=False):
                 # The usual case: nothing to bound and nothing to complete.
                 assert claim is not None
                 upstream_pico = None if counts.is_plain else upstream_cost_pico(claim)
-                return self._priced(
-                    tokens, "provider", "", upstream_pico, is_as_claimed=claim is self._last and tokens.completion > 0
-                )
+                return self._priced(tokens, "provider", "", upstream_pico, claim is self._last and tokens.completion > 0)
         since_bytes = self.text_bytes - self._bytes_claimed
         since = max(self.deltas - self._deltas_claimed, -(-since_bytes // BYTES_PER_TOKEN))
         ours = Counted(self.prompt_estimate, self.completion_counted, self.text_bytes, since)
@@ -241,7 +239,6 @@ class Meter(msgspec.Struct, eq=False):
         source: UsageSource,
         fault: str = "",
         upstream_pico: int | None = None,
-        *,
         is_as_claimed: bool = False,
     ) -> Bill:
         # The one place where rates are chosen for what is charged: by the prompt's size and the tier that the answer names.

@@ -91,12 +91,12 @@ def _worst(prompt_max: int, completion_max: int, rates: tuple[Rates, ...], searc
 
 
 def _prompt_max(envelope: Envelope, model: Model) -> int:
-    bound = envelope.bytes_total
+    bound, window = envelope.bytes_total, model.context_tokens
     if envelope.remote_others:
-        return model.context_tokens or max(bound, WINDOW_TOKENS_DEFAULT)
+        return window or max(bound, WINDOW_TOKENS_DEFAULT)
     if envelope.remote_images:
         bound += envelope.remote_images * (model.image_tokens_max or IMAGE_TOKENS_DEFAULT)
-    return min(bound, model.context_tokens) if model.context_tokens else bound
+    return bound if window is None or bound < window else window
 
 
 def allowance(reserve: Reserve, held_nano: int) -> tuple[int, int | None]:

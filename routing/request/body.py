@@ -21,7 +21,6 @@ _encode = msgspec.json.Encoder().encode
 def rewrite(
     envelope: Envelope,
     upstream_model: str,
-    *,
     cap: int | None,
     cap_field: str,
     has_stream_options: bool,

@@ -39,7 +39,7 @@ def events_of(body: bytes, reading: Reading) -> bytes:
     """The stream that says what a whole answer says. `reading` is the answer's, which has choices."""
     if reading.is_repaired:
         body = sound_form(body)
-        reading = reading._replace(members=msgspec.json.decode(body, type=Members))
+        reading = msgspec.structs.replace(reading, members=msgspec.json.decode(body, type=Members))
     members = reading.members
     common = {name: members[name] for name in _COMMON if name in members}
     common["object"] = Raw(b'"chat.completion.chunk"')

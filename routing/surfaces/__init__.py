@@ -11,6 +11,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Final, Literal, NamedTuple, Protocol, cast
 
+import msgspec
+
 from routing.metering.meter import Meter
 from routing.plan.fit import AS_SENT, Fit
 from routing.plan.refusal import Refusal
@@ -23,7 +25,7 @@ from usage.flavor import BASES, Flavor
 Headers = list[tuple[bytes, bytes]]
 
 
-class CallerRequest(NamedTuple):
+class CallerRequest(msgspec.Struct, frozen=True, gc=False):
     """What a request says outside of its body. `path` as ASGI has it: decoded, without the query."""
 
     path: str

@@ -27,8 +27,6 @@ class TooMuch(Exception):
 
 def coding_of(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
     """The content coding that a response's head names, in lower case; empty when it names none."""
-    if b"content-encoding" not in dict(headers):
-        return b""
     value = b",".join(value for name, value in headers if name == b"content-encoding")
     named = [coding.strip().lower() for coding in value.split(b",")]
     return b",".join(coding for coding in named if coding not in (b"", b"identity"))

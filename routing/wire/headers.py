@@ -8,6 +8,7 @@ provider is built once per key.
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -98,7 +99,7 @@ def validate(headers: Headers, header_count_max: int = 64, http_version: str = "
         request_id.decode("ascii") if _REQUEST_ID.match(request_id) else None,
         None if length is None else int(length),
         False,
-        _shown(user_agent),
+        _shown(user_agent[:200]),
     )
     return arrival if _SELDOM.isdisjoint(fields) else _with_seldom(arrival, fields)
 
@@ -186,8 +187,9 @@ def _is_identity(coding: bytes) -> bool:
     return coding.strip().lower() in (b"identity", b"")
 
 
+@lru_cache(256)
 def _shown(user_agent: bytes) -> str:
-    text = user_agent[:200].decode("latin-1")
+    text = user_agent.decode("latin-1")
     return text if text.isascii() and text.isprintable() else _BREAKING.sub("?", text)
 
 
@@ -277,22 +279,20 @@ def _count(headers: Headers, name: bytes) -> int:
 
 
 def to_downstream(
-    upstream: Headers, generation_id: bytes, request_id: bytes, ignored: tuple[str, ...] = (), *, is_stream: bool
+    upstream: Headers, fields: Fields, generation_id: bytes, request_id: bytes, ignored: tuple[str, ...], is_stream: bool
 ) -> Headers:
-    """The headers of our answer, without a length: what the provider's may tell, and ours.
+    """The headers of our answer, without a length: what the provider's (`fields`: by name) may tell, and ours.
 
     `ignored` are the members of the request that were left out. The type is the provider's word where that fits what is sent.
     """
     kind = b"text/event-stream" if is_stream else b"application/json"
-    fields = dict(upstream)
-    told = fields.get(b"content-type", b"")
+    told = fields.get(b"content-type", kind)
     if not told.lower().startswith(kind) or (len(fields) < len(upstream) and _count(upstream, b"content-type") > 1):
         told = kind
-    headers = [(b"content-type", told)]
+    headers = [(b"content-type", told), (b"x-generation-id", generation_id), (b"x-request-id", request_id), _NO_STORE]
     for name in TO_DOWNSTREAM:
         if name in fields:
-            headers.append((name, fields[name]))
-    headers += ((b"x-generation-id", generation_id), (b"x-request-id", request_id), _NO_STORE)
+            headers.insert(1, (name, fields[name]))
     if ignored:
         headers.append((b"x-tollway-ignored", _listed(ignored)))
     if is_stream:

@@ -10,8 +10,6 @@ the id and the model where they stand before anything nested.
 """
 
 import re
-from typing import NamedTuple
-
 import msgspec
 from msgspec import Raw
 
@@ -37,7 +35,7 @@ _UNSOUND = re.compile(
 _LEADING = re.compile(rb'[ \t\r\n]*("(?:id|model)"|"[^"\\]{1,64}")[ \t\r\n]*:[ \t\r\n]*("[^"\\]*"|[-+.\w]+)[ \t\r\n]*(,?)')
 
 
-class Reading(NamedTuple):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """`members` as they came. `places`: where they stand, when it was the sound form that was read (`is_repaired`)."""
 
     chunk: Chunk
@@ -72,7 +70,7 @@ def read_object(payload: bytes) -> Reading | None:
     except REFUSED:
         return None
     if places is None:
-        return reading._replace(is_repaired=True)
+        return msgspec.structs.replace(reading, is_repaired=True)
     members = {name: Raw(payload[start:end]) for name, (start, end) in places.items()}
     return Reading(reading.chunk, members, places, is_repaired=True)
 

@@ -85,7 +85,7 @@ class Play:
 
     def __init__(self, status: int, headers: list[Header], steps: Sequence[Step], *, ends: bool = True) -> None:
         self.status = status
-        self.headers = headers
+        self.headers, self.fields = headers, dict(headers)
         self.aborted = False
         self.sink: Callable[[bytes], bool] | None = None
         self.asked = b""

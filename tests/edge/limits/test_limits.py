@@ -237,7 +237,7 @@ async def test_providers_word_is_forgotten_after_its_reset(tmp_path: Path) -> No
         rates = ProviderRates(lambda: now_s[0])
         planned = rig.table.plan(read(b'{"model":"p/m","messages":[{"role":"user","content":"x"}]}'), (), 0.0, 0.0, "acct")
         assert isinstance(planned, Plan)
-        rates.hear(planned.attempts[0], headers)
+        rates.hear(planned.attempts[0], dict(headers))
         assert rates.refusal(planned.attempts[0], 1, now_s[0]) is not None
         now_s[0] += 29.0
         assert rates

@@ -65,7 +65,7 @@ async def start(in_flight: MemoryBudget, account: str, declared: int | None, *pi
     sender = Sender(*pieces, more=True)
     context = context_of(sender)
     try:
-        in_flight.enter(context, account)
+        in_flight.enter(context, account, declared)
         async with asyncio.timeout(0.01):
             await read_body(sender.receive, context, in_flight, 32 * MIB, declared)
     except Denied as denied:

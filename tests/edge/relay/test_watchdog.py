@@ -30,7 +30,7 @@ def wait_for_provider(context: RequestContext) -> None:
 
 def wait_for_all(context: RequestContext) -> None:
     context.await_provider(cast(Exchange, Silent()), monotonic(), 1e9, CancelReason.IDLE)
-    context.start_total(2.0)
+    context.start_total(monotonic(), 2.0)
 
 
 def wait_for_token(context: RequestContext) -> None:

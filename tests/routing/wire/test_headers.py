@@ -217,7 +217,7 @@ def test_headers_to_the_caller() -> None:
         (b"content-length", b"3"),
         (b"connection", b"close"),
     ]
-    assert to_downstream(upstream, b"gen-1", b"req-1", is_stream=True) == [
+    assert to_downstream(upstream, dict(upstream), b"gen-1", b"req-1", (), True) == [
         (b"content-type", b"text/event-stream"),
         (b"openai-processing-ms", b"12"),
         (b"x-generation-id", b"gen-1"),
@@ -225,7 +225,7 @@ def test_headers_to_the_caller() -> None:
         (b"cache-control", b"no-store"),
         (b"x-accel-buffering", b"no"),
     ]
-    assert (b"x-accel-buffering", b"no") not in to_downstream(upstream, b"", b"", is_stream=False)
+    assert (b"x-accel-buffering", b"no") not in to_downstream(upstream, dict(upstream), b"", b"", (), False)
 
 
 def test_user_agent_is_our_version() -> None:
