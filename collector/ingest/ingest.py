@@ -122,18 +122,11 @@ def _load_keys(tx: Tx, records: Iterable[UsageRecord]) -> dict[str, Key]:
 
 
 def _screen(batch: Batch, owners: dict[str, str], from_ms: int, now_ms: int) -> tuple[list[UsageRecord], tuple[Rejected, ...]]:
-    screen = Screen(batch.node, batch.epoch, owners, from_ms, now_ms + AHEAD_MS_MAX)
-    if screen.are_sound(batch.records):
+    faults = Screen(batch.node, batch.epoch, owners, from_ms, now_ms + AHEAD_MS_MAX).faults_of(batch.records)
+    if not faults:
         return list(batch.records), ()
-    accepted: list[UsageRecord] = []
-    rejected: list[Rejected] = []
-    for record in batch.records:
-        fault = screen.fault_of(record)
-        if fault:
-            rejected.append(Rejected(record.seq, record.gen_id, fault))
-        else:
-            accepted.append(record)
-    return accepted, tuple(rejected)
+    accepted = [record for at, record in enumerate(batch.records) if at not in faults]
+    return accepted, tuple(Rejected(batch.records[at].seq, batch.records[at].gen_id, fault) for at, fault in faults.items())
 
 
 def _insert(tx: Tx, accepted: list[UsageRecord]) -> tuple[list[UsageRecord], int]:

@@ -44,9 +44,15 @@ class Screen:
         self._owners = owners
         self._kinds: dict[object, str] = {}
 
+    def faults_of(self, records: Sequence[UsageRecord]) -> dict[int, str]:
+        """Which of them are refused, by their places, and why."""
+        if self.are_sound(records):
+            return {}
+        return {at: fault for at, record in enumerate(records) if (fault := self.fault_of(record))}
+
     def are_sound(self, records: Sequence[UsageRecord]) -> bool:
-        """Whether `fault_of` finds nothing in any of them, as far as that can be told of all at once; which it is where they are of
-        the same days."""
+        """Whether `fault_of` finds nothing in any of them, as far as that can be told of all at once: where they are of the same
+        days it can."""
         if not records:
             return True
         ids, seqs, starts, costs, holds, tokens, rates, upstream = zip(*map(_columns_of, records), strict=True)

@@ -94,8 +94,7 @@ class RequestContext(msgspec.Struct, eq=False):
     # The request's body, and what it holds of the edge.
 
     def admit(self, held: Held, size: int) -> None:
-        """It has a place among the requests under way, and so many bytes for its body; `held` is what its account takes of the
-        edge with it."""
+        """It has a place, and so many bytes for its body; `held` is what its account takes of the edge with it."""
         self.held, self.body_bytes = held, size
 
     def limit(self, claim: LimitClaim) -> None:

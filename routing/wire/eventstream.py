@@ -19,7 +19,7 @@ from zlib import crc32
 FRAME_BYTES_MAX: Final = 24 * 1024 * 1024
 HEADER_BYTES_MAX: Final = 128 * 1024
 STARTS_MAX: Final = 1_024
-"""Beginnings that are remembered: a service has a dozen header blocks, and one kind of frame for each length of a piece of text."""
+"""Beginnings that are remembered: a service has a dozen header blocks, and frames of a hundred lengths."""
 START_BYTES_MAX: Final = 256
 """A longer beginning is read anew each time."""
 _PRELUDE: Final = Struct(">III")

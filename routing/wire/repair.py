@@ -10,6 +10,7 @@ the id and the model where they stand before anything nested.
 """
 
 import re
+
 import msgspec
 from msgspec import Raw
 

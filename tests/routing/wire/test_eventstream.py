@@ -112,4 +112,3 @@ def test_one_frame_is_read_the_short_way_if_it_is_like_the_last(text: str) -> No
         assert reader.one(bytes(wrong), start) is None
     reader.feed(like[:5])
     assert reader.one(like, start) is None
-

@@ -304,7 +304,7 @@ def test_request_id_of_a_request_that_is_refused(headers: Headers, own: str | No
 )
 def test_type_of_an_answer_is_what_is_sent(upstream: Headers, is_stream: bool, told: bytes) -> None:
     """The provider's word where that fits, ours where it does not, or says two things."""
-    headers = to_downstream(upstream, b"gen-1", b"req-1", is_stream=is_stream)
+    headers = to_downstream(upstream, dict(upstream), b"gen-1", b"req-1", (), is_stream)
     assert dict(headers)[b"content-type"] == told
     assert len(dict(headers)) == len(headers)
 
@@ -321,7 +321,7 @@ def test_type_of_an_answer_is_what_is_sent(upstream: Headers, is_stream: bool, t
 )
 def test_members_that_were_left_out_are_told_in_one_line(ignored: tuple[str, ...], told: bytes) -> None:
     """Whatever a caller called them: no name opens a line of its own."""
-    assert dict(to_downstream([], b"", b"", ignored, is_stream=False))[b"x-tollway-ignored"] == told
+    assert dict(to_downstream([], {}, b"", b"", ignored, False))[b"x-tollway-ignored"] == told
 
 
 def test_head_of_a_form_and_of_an_endpoint_of_its_own() -> None:
