@@ -12,13 +12,13 @@ from typing import Any
 
 
 def _no_pour(patch: Callable[[Any, str, Any], None]) -> None:
-    from edge.relay.stream import StreamForwarder
+    from edge.relay.response.stream import StreamForwarder
 
     patch(StreamForwarder, "_pour", lambda self, data: False)
 
 
 def _no_swap(patch: Callable[[Any, str, Any], None]) -> None:
-    from routing.rewrite.stream import StreamRewrite
+    from routing.rewrite.chat.stream import StreamRewrite
 
     patch(StreamRewrite, "swap", lambda self, data: b"")
 

@@ -20,11 +20,11 @@ from zlib import crc32
 
 from routing.metering.meter import Meter
 from routing.request.envelope import read
-from routing.rewrite.answer import Identity
+from routing.rewrite.chat.stream import StreamRewrite
 from routing.rewrite.gemini import GeminiStream
+from routing.rewrite.identity import Identity
 from routing.rewrite.messages import MessagesStream
 from routing.rewrite.responses import ResponsesStream
-from routing.rewrite.stream import StreamRewrite
 from routing.table.tariff import Tariff
 from routing.translate import DOWNSTREAM, HUB, UPSTREAM, Context, Format, Target, downstream_pair, upstream_pair
 from routing.translate.chain import Chain
@@ -194,7 +194,7 @@ def print_starts() -> None:
     print(f"\n{'process':40} {'ms CPU':>7} {'of start':>8}")
     start = start_ms("import proxy")
     print(f"{'import proxy':40} {start:7.1f} {1:8.2f}")
-    for caller in ("messages", "responses", "gemini"):
+    for caller in ("anthropic.messages", "openai.responses", "gemini.generate_content"):
         surface = start_ms(f"import proxy, routing.surfaces.{caller}")
         print(f"{f'and the surface of {caller}':40} {surface:7.1f} {surface / start:8.2f}")
     for name in (*UPSTREAM.values(), *DOWNSTREAM.values()):

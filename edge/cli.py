@@ -9,29 +9,22 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp
 
-from edge.commands.parser import Parser, ShowVersion
+from edge.commands.parser import CommandError, Parser, ShowVersion, Subparsers
+from edge.commands.table_file import add_table_commands, load_table
 from edge.data_folder import StartProblem, locked, node_name
 from edge.drain import LEFT
 from edge.process import Edge
-from edge.providers.secrets import resolve
 from edge.settings import WORKERS_MAX, SettingError, Settings
-from routing.table.config import Config, ConfigError, parse
+from routing.table.config import ConfigError
 from usage.flavor import Flavor
 from usage.key import without_secrets
 
-Subparsers = Any
-TABLE = "default: TOLLWAY_PROVIDERS, else providers.toml"
 Part = Callable[[str], Any]
 """Module → that module of the collector; None where no collector is installed."""
-
-
-class Trouble(Exception):
-    """A command cannot do what it was asked; the text is what the operator reads."""
 
 
 def greet(port: int, key: str, login: str) -> None:
@@ -69,15 +62,15 @@ def run(
     if needs_all and (accounts := part("cli.commands")) is not None:
         accounts.commands(subparsers)
     try:
-        status = _do_elsewhere(arguments, own, has_books=len(subparsers.choices) > len(own))
+        status = _do_elsewhere(arguments, own, has_collector=len(subparsers.choices) > len(own))
         if status is not None:
             return status
         options = parser.parse_args(arguments)
         options.parser, options.part = parser, part
         code = options.run(options)
         sys.stdout.flush()
-    except (Trouble, SettingError, StartProblem, ConfigError) as trouble:
-        sys.stderr.write(f"{without_secrets(str(trouble))}\n")
+    except (CommandError, SettingError, StartProblem, ConfigError) as problem:
+        sys.stderr.write(f"{without_secrets(str(problem))}\n")
         return 2
     except KeyboardInterrupt:
         return 130
@@ -93,7 +86,7 @@ def run(
     return int(code or 0)
 
 
-def _do_elsewhere(arguments: Sequence[str], own: frozenset[str], *, has_books: bool) -> int | None:
+def _do_elsewhere(arguments: Sequence[str], own: frozenset[str], *, has_collector: bool) -> int | None:
     """The exit status of an account command done at a collector elsewhere: the one that is named, or an edge's own if there is a
     token for it. None: it is for this machine."""
     environ = os.environ
@@ -107,9 +100,11 @@ def _do_elsewhere(arguments: Sequence[str], own: frozenset[str], *, has_books: b
     command = next((word for word in words if not word.startswith("-")), "")
     if named:
         if command in own or not command:
-            raise Trouble(f"{command or 'a command'} is for this machine; --collector takes account commands, such as keys list")
+            raise CommandError(
+                f"{command or 'a command'} is for this machine; --collector takes account commands, such as keys list"
+            )
         return send(target_of(named), words)
-    if environ.get("TOLLWAY_OPERATOR_TOKEN") or not has_books:
+    if environ.get("TOLLWAY_OPERATOR_TOKEN") or not has_collector:
         sys.stderr.write(f"at {without_secrets(url)}:\n")
         return send(target_of(url), words)
     return None
@@ -138,38 +133,7 @@ def _add_own(subparsers: Subparsers, app: ASGIApp, edge: Edge, part: Part) -> No
         help="processes on this machine's cores, on one port, each a node of its own; needs TOLLWAY_COLLECTOR_URL (default: one)",
     )
     serve_parser.set_defaults(run=lambda options: _serve(app, edge, part, options.workers))
-    check_parser = subparsers.add_parser("check", help="check providers.toml and say what it offers")
-    _add_check(check_parser)
-    difference_parser = subparsers.add_parser("diff", help="say what the difference between two tables means for callers")
-    difference_parser.add_argument("old", type=Path, help="the table as it was")
-    difference_parser.add_argument("new", type=Path, help="the table as it is to be")
-    difference_parser.add_argument("--json", action="store_true", help="machine-readable")
-    difference_parser.set_defaults(run=_diff)
-    format_parser = subparsers.add_parser("fmt", help="format providers.toml, comments kept")
-    format_parser.add_argument("file", nargs="?", type=Path, help=TABLE)
-    format_parser.add_argument("--check", action="store_true", help="change nothing; exit status 1 if something would change")
-    format_parser.set_defaults(run=_format)
-    prices_parser = subparsers.add_parser("prices", help="prices of the table beside the public list")
-    update_parser = prices_parser.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser(
-        "update", help="show what differs from genai-prices; --write takes it over"
-    )
-    update_parser.add_argument("file", nargs="?", type=Path, help=TABLE)
-    update_parser.add_argument("--write", action="store_true", help="take the list's prices over")
-    update_parser.set_defaults(run=_update_prices)
-    explain_parser = subparsers.add_parser("explain", help="say where a model id would be sent, and at what price")
-    explain_parser.add_argument("model", help="a model's id, an alias or a route")
-    explain_parser.add_argument("--body", type=Path, metavar="FILE", help="a request, for a route's conditions and its wishes")
-    explain_parser.add_argument("--at", type=int, choices=range(24), metavar="HOUR", help="at this hour UTC (default: now)")
-    explain_parser.add_argument("--roll", type=_roll, default=0.0, metavar="R", help="the dice, from 0 to below 1 (default: 0)")
-    explain_parser.add_argument(
-        "--as",
-        dest="caller",
-        metavar="KEY",
-        help="as for this key (its id, or all of it) or account: what it may use and pay",
-    )
-    explain_parser.add_argument("--region", help="as in this region (default: this machine's)")
-    explain_parser.add_argument("--json", action="store_true", help="machine-readable")
-    explain_parser.set_defaults(run=_explain)
+    add_table_commands(subparsers)
     _add_commands_of_this_machine(subparsers)
 
 
@@ -199,34 +163,6 @@ def _add_commands_of_this_machine(subparsers: Subparsers) -> None:
     ship_parser.set_defaults(run=_journal_ship)
 
 
-def _add_check(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", nargs="?", type=Path, help=TABLE)
-    parser.add_argument("--strict", action="store_true", help="an environment variable that is not set counts too")
-    parser.add_argument("--online", action="store_true", help="ask each provider, with each key, what models it has")
-    parser.add_argument("--json", action="store_true", help="machine-readable")
-    parser.set_defaults(run=_check)
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")  # Windows' editors begin with a byte order mark
-    except FileNotFoundError:
-        remedy = "copy providers.toml there, name the file, or set TOLLWAY_PROVIDERS to where it is"
-        raise Trouble(f"{path} does not exist: {remedy}") from None
-    except OSError as error:
-        raise Trouble(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise Trouble(f"{path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}; save it as UTF-8") from None
-    except ValueError as error:
-        raise Trouble(f"{str(path)!r} names no file: {error}") from None
-
-
-def _load(path: Path) -> tuple[Config, frozenset[str]]:
-    config = parse(_text_of(path))
-    references = frozenset(ref for provider in config.providers.values() for ref in provider.key_refs)
-    return config, frozenset(resolve(references))
-
-
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every call to the collector
@@ -253,10 +189,10 @@ def _serve(app: ASGIApp, edge: Edge, part: Part, workers: int | None) -> int:
 
     _log_to_stderr()
     settings = Settings.read()
-    _load(settings.providers)
+    load_table(settings.providers)
     count = settings.workers if workers is None else workers
     if not 1 <= count <= WORKERS_MAX:
-        raise Trouble(f"--workers is a number from 1 to {WORKERS_MAX}, not {count}")
+        raise CommandError(f"--workers is a number from 1 to {WORKERS_MAX}, not {count}")
     try:
         if count > 1 and settings.listen_fd is None:
             from edge.workers.supervisor import supervise
@@ -267,7 +203,7 @@ def _serve(app: ASGIApp, edge: Edge, part: Part, workers: int | None) -> int:
             _ship_left_behind(settings)
         serve(app, edge, settings, lambda: None if settings.listen_fd is not None else _say_listening(settings.port))
     except (PortTaken, StartFailed) as problem:
-        raise Trouble(str(problem)) from None
+        raise CommandError(str(problem)) from None
     return LEFT if edge.node is not None and edge.node.left else 0
 
 
@@ -282,55 +218,6 @@ def _ship_left_behind(settings: Settings) -> None:
 def _say_listening(port: int) -> None:
     sys.stdout.write(f"tollway listens on http://127.0.0.1:{port}\n")
     sys.stdout.flush()
-
-
-def _check(options: argparse.Namespace) -> int:
-    from edge.commands.check import check
-
-    path = options.file or Settings.read().providers
-    return check(path, _text_of(path), is_strict=options.strict, is_online=options.online, as_json=options.json)
-
-
-def _diff(options: argparse.Namespace) -> int:
-    from edge.commands.compare import compare
-
-    return compare(_text_of(options.old), _text_of(options.new), as_json=options.json)
-
-
-def _format(options: argparse.Namespace) -> int:
-    from edge.commands.format import format_file
-
-    path = options.file or Settings.read().providers
-    parse(_text_of(path))
-    return format_file(path, is_check=options.check)
-
-
-def _update_prices(options: argparse.Namespace) -> int:
-    from edge.commands.prices import update
-
-    path = options.file or Settings.read().providers
-    return update(path, _text_of(path), writes=options.write)
-
-
-def _roll(text: str) -> float:
-    if 0 <= float(text) < 1:
-        return float(text)
-    raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
-
-
-def _explain(options: argparse.Namespace) -> int:
-    from edge.commands.explain import UnreadableRequest, caller_named, run
-
-    settings = Settings.read()
-    config, offered = _load(settings.providers)
-    about = {"body": options.body, "hour_utc": options.at, "roll": options.roll, "as_json": options.json}
-    if options.caller is not None:
-        books = options.part("cli.subcommands.keys")
-        about["caller"] = caller_named(options.caller, settings.collector_url, books and books.policy_here)
-    try:
-        return run(config, offered, options.model, region=options.region or settings.region, **about)
-    except UnreadableRequest as problem:
-        raise Trouble(str(problem)) from None
 
 
 def _reload(options: argparse.Namespace) -> int:

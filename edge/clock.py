@@ -39,9 +39,9 @@ class Clock:
             return  # as it was; no jitter
         if offset_ns != self.offset_ns:
             self.offset_ns = offset_ns
-            self._say()
+            self._log_offset()
 
-    def _say(self) -> None:
+    def _log_offset(self) -> None:
         seconds = self.offset_ns / 1e9
         if not seconds:
             log.info("this machine's clock agrees with the collector's again")

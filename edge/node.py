@@ -8,9 +8,7 @@ returned, the epoch is closed; what cannot be said to the collector in time stay
 
 import asyncio
 import logging
-import random
 import time
-import uuid
 from collections.abc import Awaitable
 from typing import Any
 
@@ -19,14 +17,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from edge.auth.authenticator import Authenticator, Deployment
 from edge.auth.client_address import FailedAuthentications
 from edge.clock import Clock
+from edge.collector_client.epoch import EpochOpener
 from edge.collector_client.session import CollectorSession
 from edge.collector_client.shipper import Shipper
 from edge.credit.accounting import AccountingContext
 from edge.credit.credit import COLD_WAIT_S, Credit
-from edge.data_folder import instance_of, prove_writable
 from edge.downstream.admission import Admission
 from edge.drain import Drain
-from edge.journal import EpochInUse, Journal, Recovery
+from edge.journal import Journal, Recovery
 from edge.journal.files.disk import Disk
 from edge.journal.files.folder import epochs
 from edge.journal.recovery.lost_epochs import find_lost
@@ -36,14 +34,15 @@ from edge.limits.limiter import RateLimiter
 from edge.limits.memory import MemoryTrimmer, resident_bytes
 from edge.limits.overload import Overload
 from edge.providers.reload import Reloader
-from edge.providers.table import LazyUpstream, Table
+from edge.providers.resolver import LazyUpstream
+from edge.providers.table import Table
 from edge.providers.trials import Trials
 from edge.readiness import Readiness, judge
 from edge.relay.body import MemoryBudget
 from edge.relay.idempotency import TOTAL_BYTES_MAX, IdempotencyKeys
 from edge.relay.ids import IdGenerator
 from edge.relay.relay import LEAVING, Relay
-from edge.relay.responses import send_refusal
+from edge.relay.response.own import send_refusal
 from edge.relay.watchdog import Watchdog
 from edge.settings import Settings
 from edge.tasks import Tasks
@@ -55,14 +54,13 @@ from routing.plan.refusal import Refusal
 from routing.surfaces import CHAT, Entry
 from routing.wire.headers import own_request_id
 from usage.flavor import flavor_of
-from usage.protocol import Boot, Booted, CollectorClient, Refused, Unreachable
+from usage.protocol import Booted, CollectorClient
 
 log = logging.getLogger("tollway.node")
 JOIN_WAIT_S, JOIN_LOOK_S = 2.0, 0.1
 EMBEDDED_WAIT_S = 3.0
 """So long a request waits for the credit of a collector in this process: its disk may be slow, and no other edge has another."""
 SHIP_S_MAX = 5.0
-JOURNAL_RETRY_S = 2.0
 REQUEST_MEMORY_SHARE = 4 * 65_536
 """A request under way may take 64 KiB, and all of them a quarter of the memory."""
 _JOINING = Refusal(503, "credit_unverifiable", "this edge has not reached its collector yet; try again", retry_after_s=2.0)
@@ -123,12 +121,12 @@ class Node:
         """There with the first epoch, and until the process ends: an account can be read while the edge drains."""
         self.failed_authentications = FailedAuthentications(settings.client_address_header, settings.trusted_proxies)
         self._relay: Relay | None = None
-        self._begun: tuple[Booted, Journal, Credit, Recovery] | None = None
-        """With the first epoch."""
+        self._epochs = EpochOpener(settings, name, collector, self.clock)
+        self._epoch: tuple[Booted, Journal, Credit, Recovery] | None = None
+        """What the first epoch is served with, once there is one."""
         self._relays: dict[str, tuple[Relay, Relay]] = {}
         """Format → Chat's relay, and what was made of it."""
         self._refusal = _JOINING
-        self._joining_problem = ""
         self._runners: list[asyncio.Task[Any]] = []
 
     def paid(self, entry: Entry) -> ASGIApp:
@@ -164,14 +162,14 @@ class Node:
         failing = self.tasks.failing()
         journal, credit, shipper, recovery = self.journal, self.credit, self.shipper, self.recovery
         if journal is None or credit is None or shipper is None or recovery is None:
-            return Readiness((self._joining_problem or "the collector has given no epoch yet", *failing))
+            return Readiness((self._epochs.problem or "the collector has given no epoch yet", *failing))
         return judge(journal, credit, shipper, recovery, failing)
 
     async def start(self) -> None:
         """Begin to serve. Waits a moment for the collector, then goes on joining in the background."""
         self._runners = [
             self.tasks.supervise("watch", self.watch.run),
-            self.tasks.supervise("tokens", self.table.keep_tokens),
+            self.tasks.supervise("tokens", self.table.resolver.keep_tokens),
             self.tasks.supervise("table", self.reloader.watch),
             self.tasks.supervise("trials", Trials(self.table, self.tasks).run),
             self.tasks.supervise("memory", MemoryTrimmer().run),
@@ -184,14 +182,13 @@ class Node:
             await asyncio.wait({joining}, timeout=min(left_s, JOIN_LOOK_S))
 
     async def _join(self) -> None:
-        settings = self._settings
-        settings.data.mkdir(parents=True, exist_ok=True)
-        folder = str(settings.data / "journal")
-        if self._begun is None:
-            self._begun = self._begin(folder, *await self._open_journal(folder))
-        booted, journal, credit, recovery = self._begun
+        if self._epoch is None:
+            self._epoch = self._serve_epoch(*await self._epochs.open())
+        booted, journal, credit, recovery = self._epoch
         self.epochs_lost = await asyncio.to_thread(find_lost, recovery, self.name, booted.open_epochs)
-        accounting = AccountingContext(self.name, booted.epoch, journal, credit, self.metrics, self.limiter, self.observers.told)
+        accounting = AccountingContext(
+            self.name, booted.epoch, journal, credit, self.metrics, self.limiter, self.observers.on_record
+        )
         deployment = Deployment.of(booted)
         self.authenticator = Authenticator(credit, deployment, self.clock)
         self._relay = Relay(
@@ -207,7 +204,7 @@ class Node:
         )
         log.info("node %s serves in epoch %d", self.name, booted.epoch)
 
-    def _begin(self, folder: str, booted: Booted, journal: Journal) -> tuple[Booted, Journal, Credit, Recovery]:
+    def _serve_epoch(self, booted: Booted, journal: Journal) -> tuple[Booted, Journal, Credit, Recovery]:
         """What an epoch is served with. Once: `_join` may be started again, and another epoch would leave this one open."""
         tasks = self.tasks
         journal.join(self.write_batch)
@@ -231,61 +228,13 @@ class Node:
             limiter=self.limiter,
         )
         shipper.start()
-        self.recovery = recovery = Recovery(folder, self.name)
+        self.recovery = recovery = Recovery(self._epochs.folder, self.name)
         self._runners += [
             tasks.supervise("credit", credit.run),
             tasks.supervise("limits", lambda: self.limiter.reports.run(credit.poll)),
             tasks.supervise("recovery", lambda: recovery.run(booted.epoch, shipper.adopt)),
         ]
         return booted, journal, credit, recovery
-
-    async def _open_journal(self, folder: str) -> tuple[Booted, Journal]:
-        """An epoch and its journal. A collector that was restored from a backup may give an epoch that is known here: ask again.
-
-        No epoch is asked for before the folder takes what is written, and one that was given is kept until it does: each epoch
-        that nobody uses would stay open at the collector.
-        """
-        settings = self._settings
-        booted: Booted | None = None
-        while True:
-            try:
-                prove_writable(settings.data)
-                booted = booted or await self._boot()
-                journal = Journal.open(
-                    folder,
-                    self.name,
-                    booted.epoch,
-                    durability=settings.durability,
-                    bytes_max=settings.journal_bytes_max // settings.workers,
-                )
-            except EpochInUse as problem:
-                log.warning("%s; asking for another epoch", problem)
-                booted = None
-            except OSError as problem:
-                self._say_why_not(f"the journal cannot be opened, so no paid work is taken: {problem}")
-                await asyncio.sleep(JOURNAL_RETRY_S)
-            else:
-                return booted, journal
-
-    async def _boot(self) -> Booted:
-        boot = Boot(self.name, uuid.uuid4().hex, instance_of(self._settings.data))
-        pause_s = 0.25
-        while True:
-            sent_ns = time.time_ns()
-            try:
-                booted = await self._collector.boot(boot)
-                self.clock.learn(booted.now_ms, sent_ns, time.time_ns())
-                return booted
-            except (Unreachable, Refused) as problem:
-                self._say_why_not(f"the collector gave no epoch yet: {problem}")
-            await asyncio.sleep(random.uniform(0, pause_s))
-            pause_s = min(pause_s * 2, 10.0)
-
-    def _say_why_not(self, problem: str) -> None:
-        """Once in the log for each reason, and on /readyz until it is over."""
-        if problem != self._joining_problem:
-            log.warning("%s", problem)
-        self._joining_problem = problem
 
     def _fenced(self) -> None:
         log.error("another process runs as node %s: this one takes no more paid work. Give each its own TOLLWAY_NODE", self.name)
@@ -300,7 +249,7 @@ class Node:
     def has_shipped_leftovers(self) -> bool:
         """Whether nothing of earlier processes waits in the journal's folder."""
         journal = self.journal
-        folders = epochs(Disk(), str(self._settings.data / "journal"), self.name)
+        folders = epochs(Disk(), self._epochs.folder, self.name)
         return journal is not None and all(epoch == journal.epoch for epoch in folders)
 
     async def finish_requests(self) -> None:
@@ -337,47 +286,3 @@ class Node:
     def reload(self) -> None:
         """Read providers.toml now, whether or not it seems to have changed."""
         self.tasks.spawn("reload", self.reloader.reload())
-
-    def gauges(self) -> dict[str, float]:
-        """What is true at this moment, for /metrics."""
-        pool = self.native.stats()
-        gauges: dict[str, float] = {
-            "ready": float(self.readiness().is_ready),
-            "open_requests": len(self.watch.contexts),
-            "body_bytes_held": self.in_flight.held_bytes,
-            "upstream_connections_open": pool.open,
-            "upstream_connections_idle": pool.idle,
-            "upstream_connections_opened_total": pool.opened_total,
-            "upstream_connections_reused_total": pool.reused_total,
-            "resident_bytes": resident_bytes(),
-            "failed_authentications_total": self.failed_authentications.total,
-            "loop_lag_seconds": self.overload.lag_s,
-            "overloaded": float(bool(self.overload.reason)),
-            "caller_connections_open": self.admission.open,
-            "caller_connections_max": self.admission.connections_max,
-            "caller_connections_evicted_total": self.admission.evicted_total,
-            "caller_connections_refused_total": self.admission.refused_total,
-        }
-        gauges["epochs_lost"] = self.epochs_lost
-        outcome = self.reloader.outcome
-        gauges["config_last_reload_success"] = float(outcome.succeeded)
-        gauges["config_last_reload_success_timestamp_seconds"] = self.reloader.used_s
-        gauges["config_reloads_total"] = self.reloader.used_total
-        gauges["config_reloads_refused_total"] = self.reloader.refused_total
-        if self.recovery is not None:
-            gauges["orphans_total"] = self.recovery.orphans_total
-            gauges["orphans_charged_nano"] = self.recovery.orphans_charged_nano
-            gauges["orphans_lost_nano_max"] = self.recovery.orphans_lost_nano
-        if self.journal is not None:
-            gauges["journal_pending_records"] = self.journal.pending_records
-            gauges["journal_pending_bytes"] = self.journal.pending_bytes
-            gauges["journal_faults_total"] = self.journal.faults_total
-        if self.shipper is not None:
-            gauges["shipper_failing_seconds"] = self.shipper.failing_s
-            gauges["records_rejected_total"] = self.shipper.rejected_total
-            gauges["records_shortened_total"] = self.shipper.shortened_total
-            gauges["records_lost_total"] = self.shipper.lost_total
-        if self.credit is not None:
-            gauges |= {f"credit_{name}": float(value) for name, value in self.credit.totals().items()}
-            gauges["credit_calls_total"] = self.credit.calls_total
-        return gauges

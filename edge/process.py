@@ -16,7 +16,7 @@ from edge.downstream.admission import ADMISSION
 from edge.endpoints.account import Authenticated, FlushFirst
 from edge.endpoints.admin import admin
 from edge.endpoints.cors import Origins
-from edge.endpoints.unpaid import InTurn
+from edge.endpoints.unpaid import FairApp
 from edge.node import Node
 from edge.settings import Settings
 from edge.write_batch import WRITE_BATCH
@@ -59,8 +59,8 @@ class Edge:
         fresh = FlushFirst(collector.account, node.flush)
         account = Authenticated(fresh, lambda: node.authenticator, node.failed_authentications)
         address_of = node.failed_authentications.client_of
-        self._account = InTurn(account, node.starts, address_of)
-        self._pages = None if collector.pages is None else InTurn(collector.pages, node.starts, address_of)
+        self._account = FairApp(account, node.starts, address_of)
+        self._pages = None if collector.pages is None else FairApp(collector.pages, node.starts, address_of)
         async with admin(node, settings):
             limits = node.table.limits
             try:

@@ -41,8 +41,8 @@ def judge(journal: Journal, credit: Credit, shipper: Shipper, recovery: Recovery
     now_s = monotonic()
     problems = [*failing, *_of_journal(journal)]
     warnings: list[str] = []
-    if shipper.is_lasting:
-        problems.append(f"usage cannot be shipped: {shipper.problem}")
+    if shipper.outage.is_lasting:
+        problems.append(f"usage cannot be shipped: {shipper.outage.problem}")
     for since_s, what in _failures(credit, shipper):
         age_s = now_s - since_s
         if age_s >= LIFE_S:
@@ -66,5 +66,5 @@ def _of_journal(journal: Journal) -> Iterator[str]:
 def _failures(credit: Credit, shipper: Shipper) -> Iterator[tuple[float, str]]:
     if credit.problem:
         yield credit.contact_s, f"the collector does not answer: {credit.problem}"
-    if shipper.failing_since_s is not None and not shipper.is_lasting:
-        yield shipper.failing_since_s, f"usage cannot be shipped: {shipper.problem}"
+    if shipper.outage.since_s is not None and not shipper.outage.is_lasting:
+        yield shipper.outage.since_s, f"usage cannot be shipped: {shipper.outage.problem}"

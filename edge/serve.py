@@ -39,7 +39,7 @@ Stop = Callable[[float], None]
 Listening = Callable[[], None]
 
 
-class Leaver(Protocol):
+class Drainable(Protocol):
     """What wants to leave in good order."""
 
     @property
@@ -52,7 +52,7 @@ class NodeOwner(Protocol):
     """Who runs the node (`edge.process.Edge`)."""
 
     @property
-    def node(self) -> Leaver | None:
+    def node(self) -> Drainable | None:
         """None until it has started."""
 
 
@@ -119,7 +119,7 @@ async def _find_listening(host: str, port: int, on_listening: Listening) -> None
             return
 
 
-class Leaving:
+class SignalHandlers:
     """What signals do. `closes_early`: the server can stop to listen while it still serves what it has. `patience_s`: for so long
     one that is replaced serves connections on that a balancer keeps."""
 
@@ -140,7 +140,7 @@ class Leaving:
         self._task: asyncio.Task[None] | None = None
 
     @property
-    def _node(self) -> Leaver | None:
+    def _node(self) -> Drainable | None:
         return self._owner.node
 
     def on_signal(self, *, has_notice: bool) -> None:
@@ -168,7 +168,7 @@ class Leaving:
         log.warning("the supervisor is gone")
         self.on_signal(has_notice=False)
 
-    async def _leave(self, node: Leaver, has_notice: bool) -> None:
+    async def _leave(self, node: Drainable, has_notice: bool) -> None:
         self._on_leaving()
         try:
             node.drain.begin()
@@ -189,7 +189,7 @@ async def _serve(app: ASGIApp, owner: NodeOwner, settings: Settings, on_listenin
     gc.set_threshold(10_000, 20, 50)
     sys.setswitchinterval(SWITCH_S)
     loop = asyncio.get_running_loop()
-    leaving = Leaving(
+    leaving = SignalHandlers(
         owner,
         stop,
         closes_early=is_native,

@@ -52,7 +52,7 @@ class LineOrder(Protocol):
         """A request is about to be given to a transport that writes through that batch, or (None) at once."""
 
 
-class AtOnce:
+class UnbatchedLines:
     """The order of a journal beside which nothing is sent through a batch: each line is written when it is put."""
 
     __slots__ = ("commit",)
@@ -117,9 +117,9 @@ class WriteBatch:
         self.due_s = monotonic()
         if self._call_soon is None:
             self._call_soon = asyncio.get_running_loop().call_soon
-        self._call_soon(self._come)
+        self._call_soon(self._end_turn)
 
-    def _come(self) -> None:
+    def _end_turn(self) -> None:
         self.is_due = False
         self.end()
 

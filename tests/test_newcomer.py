@@ -18,7 +18,7 @@ from routing.request.envelope import Envelope
 from routing.request.invalid import Invalid
 from routing.rewrite.plain import dressed, observe, opened
 from routing.surfaces import SURFACES, Entry, Whole
-from routing.surfaces import moderations as like
+from routing.surfaces.openai import moderations as like
 from routing.table import endpoint
 from routing.translate import UPSTREAM, Context, Target, Translated
 from tests.edge.rig import JSON, Caller, Play, Rig
@@ -52,7 +52,9 @@ def surface() -> types.ModuleType:
         observe(members.get("usage"), meter)
         return Whole(dressed(body, members, identity, meter))
 
-    vars(module).update(ANSWERS="json", read=read, whole=whole, request=like.request, machine=like.machine, told=like.told)
+    vars(module).update(
+        ANSWERS="json", read=read, whole=whole, request=like.request, machine=like.machine, error_response=like.error_response
+    )
     return module
 
 

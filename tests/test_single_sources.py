@@ -72,6 +72,14 @@ def makes_an_error(tree: ast.Module) -> bool:
     return False
 
 
+def says_no_answer(tree: ast.Module) -> bool:
+    """`Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, …)`, under whatever names these were imported."""
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Failure"))
+    return any(
+        [ast.unparse(arg).rpartition(".")[2] for arg in call.args[:3]] == ["PROTOCOL", "UPSTREAM", "REQUEST"] for call in calls
+    )
+
+
 SOURCES: dict[str, tuple[Finder, set[str], str]] = {
     "the release": (has(re.escape(VERSION)), {"usage/release.py"}, f'AGENT = "{VERSION}"'),
     "the bases of the API": (
@@ -86,6 +94,11 @@ SOURCES: dict[str, tuple[Finder, set[str], str]] = {
         goes_its_own_way_with_retry_after,
         {"edge/endpoints/account.py"},  # a list of headers that cross
         'headers["retry-after"] = str(int(wait_s))',
+    ),
+    "that a response with a good status is no answer": (
+        says_no_answer,
+        {"routing/failures/provider_error.py"},
+        'raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, SentState.REQUEST, detail="no choices"))',
     ),
     "an error as JSON": (
         makes_an_error,

@@ -50,7 +50,7 @@ class FailedAuthentications:
         """The caller's address, as it is logged."""
         return client_of(scope, self._header, self._trusted)
 
-    def note(self, scope: Scope, reason: str) -> None:
+    def count(self, scope: Scope, reason: str) -> None:
         """A request was answered 401; `reason` quotes nothing of its key."""
         more = self._throttle.note(self._clock())
         if more is not None:

@@ -18,7 +18,7 @@ KNOWN_MAX = 65_536
 MISSING_MAX = 10_000
 
 
-class Known(msgspec.Struct):
+class CachedPolicy(msgspec.Struct):
     """A policy, and when it is to be asked for anew and is no longer to be used, in seconds of the caller's clock."""
 
     policy: Policy
@@ -30,14 +30,14 @@ class Policies:
     """Policies by digest, as far as this process knows them."""
 
     def __init__(self) -> None:
-        self._known: dict[str, Known] = {}
+        self._known: dict[str, CachedPolicy] = {}
         self._missing: dict[str, float] = {}
         self._confirmed_until_s = 0.0
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def find(self, digest: str, now_s: float) -> Known | None:
+    def find(self, digest: str, now_s: float) -> CachedPolicy | None:
         """What is known of a key and fresh enough."""
         known = self._known.get(digest)
         return known if known is not None and (now_s < known.until_s or now_s < self._confirmed_until_s) else None
@@ -60,7 +60,7 @@ class Policies:
         self._known.pop(digest, None)
         if len(self._known) >= KNOWN_MAX:
             del self._known[next(iter(self._known))]
-        self._known[digest] = Known(policy, asked_s + REFRESH_S, asked_s + LIFE_S)
+        self._known[digest] = CachedPolicy(policy, asked_s + REFRESH_S, asked_s + LIFE_S)
 
     def confirm(self, asked_s: float) -> None:
         """The collector has named all that changed up to `asked_s`: what is still known here is as good as asked for then."""

@@ -3,7 +3,7 @@
 Rule: nothing is dropped. What the collector cannot take now is tried again without end; what it will never take is kept as a dead
 letter before it counts as acknowledged, and the wallet that paid for it is told.
 Rule: no record holds up those behind it. One that alone is too large goes again without the texts that make it so; one that the
-journal cannot yield is sent as lost. An outbox that is refused all the same, for STALLED_S, is none that waits: it says so.
+journal cannot yield is sent as lost. An outbox that is refused all the same is none that waits: `outage` says so.
 Rule: an acknowledgement is made durable here before anything it covers is deleted (the journal's part).
 Strategy: a cursor for each outbox, the running epoch's and those of adopted dead ones, served in turn. Back-off is exponential
 with full jitter and common to all cursors; clock, dice and pause are arguments. An idle shipper sends nothing unless there are
@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable
 
 from edge.collector_client.backoff import Backoff
+from edge.collector_client.outage import Outage
 from edge.collector_client.outbox import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, LeaseHolder, OutboxCursor
 from edge.journal.journal import Journal
 from edge.journal.recovery.dead_letters import DeadLetter, DeadLetters
@@ -28,10 +29,7 @@ from edge.tasks import Tasks
 from usage.protocol import Ack, Acquire, Batch, Close, CollectorClient, Refused, Unreachable
 from usage.record import UsageRecord, fitted
 
-__all__ = ["OutboxCursor", "Shipper"]
-
 log = logging.getLogger("tollway.shipper")
-STALLED_S = 60.0
 TELL_S = 15.0
 """How long an idle shipper lets the collector wait for the word that nothing is missing."""
 REASON_CHARS_MAX = 300
@@ -76,28 +74,17 @@ class Shipper:
         self._is_old_turn = False
         self.left = ""
         """What `drain` left for the next start."""
-        self.problem = ""
-        """Why nothing can be shipped now."""
-        self.is_lasting = False
-        """Whether that will not get better by itself."""
-        self.failing_since_s: float | None = None
-        """Since when, on the clock that was given."""
-        self._refusals: set[str] = set()
+        self.outage = Outage(clock)
         self._flushes: list[tuple[int, asyncio.Future[None]]] = []
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self._is_stopped = False
         self._is_fenced = False
         self._task: asyncio.Task[None] | None = None
-        journal.on_shippable = self._look
+        journal.on_shippable = self._on_shippable
 
     def __repr__(self) -> str:
         return f"<Shipper {self._journal!r} old={len(self._old)} failures={self._backoff.failures}>"
-
-    @property
-    def failing_s(self) -> float:
-        """For how long nothing of what waits could be shipped; 0 while it can."""
-        return 0.0 if self.failing_since_s is None else self._clock() - self.failing_since_s
 
     @property
     def lost_total(self) -> int:
@@ -132,7 +119,7 @@ class Shipper:
                 delay_s = await self._step()
             except OSError as error:
                 log.error("the journal cannot be read or tidied now: %s", error)
-                self._note(f"the journal cannot be read: {error}")
+                self.outage.begin(f"the journal cannot be read: {error}")
                 delay_s = self._wait_s(None)
             if delay_s:
                 await self._backoff.pause(delay_s, self._urgent)
@@ -195,7 +182,7 @@ class Shipper:
             facts.append(f"{journal.running_intents} requests are not settled")
         if self._old:
             facts.append(f"{len(self._old)} older epochs are not shipped")
-        return f"{', '.join(facts)} ({reason or self.problem or 'the collector does not have all of it yet'})"
+        return f"{', '.join(facts)} ({reason or self.outage.problem or 'the collector does not have all of it yet'})"
 
     async def _stop(self) -> None:
         self._is_stopped = True
@@ -204,7 +191,7 @@ class Shipper:
         if self._task is not None:
             await asyncio.wait([self._task])
 
-    def _look(self) -> None:
+    def _on_shippable(self) -> None:
         """More may be shipped than before: is it enough to go now?"""
         if self._flushes or self._own.waiting >= BATCH_RECORDS_MAX or self._journal.window_bytes >= BATCH_BYTES_MAX:
             self._wake.set()
@@ -225,7 +212,7 @@ class Shipper:
         if self._old:
             return 0.0
         if self._own.waiting <= 0:
-            self._clear()
+            self.outage.end()
         due_s = self._own.shipped_s + self._interval_s - self._clock()
         await self._backoff.pause(max(due_s, 0.001), self._wake)
         return 0.0
@@ -272,16 +259,16 @@ class Shipper:
 
     async def _ship(self, cursor: OutboxCursor, records: list[UsageRecord], renew: tuple[Acquire, ...]) -> float:
         outbox = cursor.outbox
-        reports = self._limiter.reports.take() if cursor is self._own else ()
+        reports = self._limiter.reports.collect() if cursor is self._own else ()
         try:
             ack = await self._collector.ingest(
                 Batch(outbox.node, outbox.epoch, tuple(records), renew, self._claim(cursor, records), reports)
             )
         except Unreachable as error:
-            self._limiter.reports.lose(reports)
+            self._limiter.reports.mark_lost(reports)
             return self._failed(error)
         except Refused as error:
-            self._limiter.reports.lose(reports)
+            self._limiter.reports.mark_lost(reports)
             if error.code == "too_large" and cursor.records_max > 1 and len(records) > 1:
                 cursor.records_max = len(records) // 2
                 cursor.shipped_s = float("-inf")
@@ -295,22 +282,22 @@ class Shipper:
                 log.error("record %s is too large for the collector and goes without its texts", shorter.gen_id)
                 return await self._ship(cursor, [shorter], renew)
             return self._failed(error)
-        self._limiter.reports.hear(reports, ack.limits)
+        self._limiter.reports.apply(reports, ack.limits)
         self._backoff.recover()
         self.batches_total += 1
         self.records_total += len(records)
         self._credit.on_ack(ack)
-        await self._bury(cursor, ack, records)
-        return await self._take(cursor, ack, records)
+        await self._keep_dead_letters(cursor, ack, records)
+        return await self._apply_ack(cursor, ack, records)
 
-    async def _take(self, cursor: OutboxCursor, ack: Ack, records: list[UsageRecord]) -> float:
+    async def _apply_ack(self, cursor: OutboxCursor, ack: Ack, records: list[UsageRecord]) -> float:
         """Apply an acknowledgement: never more than was sent, and never backwards for what we keep."""
         outbox = cursor.outbox
         sent_through = records[-1].seq if records else cursor.next_seq - 1
         has_progress = ack.acked_through >= cursor.next_seq
         cursor.next_seq = min(ack.acked_through, sent_through) + 1
         if has_progress or not records:
-            self._clear()
+            self.outage.end()
         cursor.records_max = min(BATCH_RECORDS_MAX, cursor.records_max * 2)
         through = min(ack.acked_through, max(sent_through, outbox.acked_through))
         if through > outbox.acked_through:
@@ -328,7 +315,7 @@ class Shipper:
             )
         return 0.0
 
-    async def _bury(self, cursor: OutboxCursor, ack: Ack, records: list[UsageRecord]) -> None:
+    async def _keep_dead_letters(self, cursor: OutboxCursor, ack: Ack, records: list[UsageRecord]) -> None:
         """Rejected records become dead letters, however long the disk takes, before they count as acknowledged.
 
         One that is rejected above a gap comes again with the rest, and counts then.
@@ -353,30 +340,9 @@ class Shipper:
                 await backoff.pause(backoff.fail(), self._urgent)
 
     def _failed(self, error: Unreachable | Refused) -> float:
-        """How long to wait. A refusal is reported once; its data stay, since what is wrong may be put right at the collector."""
-        self._note(str(error))
-        if isinstance(error, Unreachable):
-            self.is_lasting = error.is_lasting
-        else:
-            # It answers, and does not take what it is sent: that does not pass by itself.
-            self.is_lasting = self.failing_s >= STALLED_S
-        if isinstance(error, Unreachable):
-            if not self._backoff.failures:
-                log.warning("usage records wait for the collector: %s", error)
-            return self._wait_s(error.retry_after_s)
-        if error.code not in self._refusals:
-            self._refusals.add(error.code)
-            log.error("the collector refuses usage records: %s (%s)", error, error.code)
-        return self._wait_s(None)
-
-    def _clear(self) -> None:
-        """Nothing waits because it could not be shipped."""
-        self.problem, self.failing_since_s, self.is_lasting = "", None, False
-
-    def _note(self, problem: str) -> None:
-        self.problem = problem
-        if self.failing_since_s is None:
-            self.failing_since_s = self._clock()
+        """How long to wait. What is refused stays, since what is wrong may be put right at the collector."""
+        self.outage.report(error, is_first=not self._backoff.failures)
+        return self._wait_s(error.retry_after_s if isinstance(error, Unreachable) else None)
 
     def _wait_s(self, retry_after_s: float | None) -> float:
         self.failures_total += 1

@@ -1,7 +1,7 @@
 """`tollway check --online`: DNS, TCP, and the trial that a running edge makes, for each provider and key, side by side.
 
-Rule: it costs nothing: no model is called. The trial (`edge.providers.trials.ask`) is `GET /models` by the provider's own door
-and authentication; what has no list of models (404) counts as there.
+Rule: it costs nothing: no model is called. The trial (`edge.providers.trials.ask`) is `GET /models` with the provider's own
+authentication; what has no list of models (404) counts as there.
 """
 
 import asyncio
@@ -11,7 +11,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from edge.providers.table import LazyUpstream, ResolvedEndpoint, Table
+from edge.providers.resolver import LazyUpstream, ResolvedEndpoint
+from edge.providers.table import Table
 from edge.providers.trials import ask
 from edge.tasks import Tasks
 from edge.upstream.pool import NativeUpstream
@@ -32,7 +33,7 @@ async def _ask_all(path: Path, tell: Callable[[str], None]) -> list[dict[str, An
     native, httpx_upstream, tasks = NativeUpstream(WriteBatch()), LazyUpstream(), Tasks()
     table = Table(path, native, httpx_upstream)
     providers, bound = table.config.providers, asyncio.Semaphore(AT_ONCE)
-    keeping = tasks.spawn("tokens", table.keep_tokens())
+    keeping = tasks.spawn("tokens", table.resolver.keep_tokens())
 
     async def one(provider: Provider, reference: str, trial: ResolvedEndpoint) -> dict[str, Any]:
         async with bound:

@@ -8,6 +8,13 @@ from typing import Any, NoReturn
 from usage.key import without_secrets
 from usage.release import VERSION
 
+Subparsers = Any
+"""What `add_subparsers` gives: argparse has no public name for it."""
+
+
+class CommandError(Exception):
+    """A command cannot do what it was asked; the text is what the operator reads."""
+
 
 class Parser(argparse.ArgumentParser):
     """Repeats no key that was typed in the wrong place, and names what is near a word that is none."""

@@ -12,7 +12,7 @@ from usage.record import UsageRecord
 class AccountingContext:
     """Where a generation is written down: the journal, the credit it is paid from, the counters."""
 
-    __slots__ = ("credit", "epoch", "journal", "limiter", "metrics", "node", "told")
+    __slots__ = ("credit", "epoch", "journal", "limiter", "metrics", "node", "on_record")
 
     def __init__(
         self,
@@ -22,11 +22,11 @@ class AccountingContext:
         credit: Credit,
         metrics: Metrics,
         limiter: RateLimiter | None = None,
-        told: Callable[[UsageRecord], None] | None = None,
+        on_record: Callable[[UsageRecord], None] | None = None,
     ) -> None:
-        """`told` is given each record, for the log and traces."""
+        """`on_record` is given each record, for the log and traces."""
         self.limiter = limiter or RateLimiter()
-        self.told = told
+        self.on_record = on_record
         self.node = node
         self.epoch = epoch
         self.journal = journal

@@ -30,7 +30,7 @@ REFUSALS_MAX = 3
 RECALL_ASKS_MAX = 6
 RECALL_PAUSE_S = 0.4
 """Credit that comes back from other nodes is asked for so often, with so much time between: a poll and a little."""
-TEND_S = 0.8
+MAINTAIN_S = 0.8
 POLL_S = 1.6
 """What changes at the collector is heard of within two seconds, the way there and back included."""
 _SILENT = "the collector did not answer in time, so the credit of this key cannot be verified"
@@ -273,7 +273,7 @@ class Credit:
             pending.problem = self._absorb(wallet, pending, acquired, sent_s)
         except Unreachable as problem:
             pending.problem = problem
-            wallet.lose(self._clock())
+            wallet.ask_failed(self._clock())
         finally:
             del self._pending[wallet.purse]
 
@@ -288,7 +288,7 @@ class Credit:
             pending.is_refused = True
         elif granted.purse == wallet.purse:
             wallet.grant(granted, sent_s)
-        elif wallet.disown(granted.grant_id):
+        elif wallet.drop_ask(granted.grant_id):
             other = self._wallets.get(granted.purse) or Wallet(granted.purse, wallet.digest, sent_s)
             self._wallets[granted.purse] = other
             other.receive(granted, sent_s)
@@ -310,7 +310,7 @@ class Credit:
             await self._session.give_back(return_id, wallet.purse, amount_nano)
             wallet.end_return(return_id)
 
-    async def tend(self) -> None:
+    async def maintain(self) -> None:
         """Return what nobody uses, repeat returns that were not answered, renew what a batch did not, forget what is empty."""
         now_s = self._clock()
         try:
@@ -323,12 +323,12 @@ class Credit:
                 elif wallet.is_forgettable(now_s):
                     del self._wallets[wallet.purse]
                 else:
-                    self._look(wallet, now_s)
+                    self._renew_if_short(wallet, now_s)
         except Unreachable:
             pass
 
-    def _look(self, wallet: Wallet, now_s: float) -> None:
-        wallet.look(now_s)
+    def _renew_if_short(self, wallet: Wallet, now_s: float) -> None:
+        wallet.check_cover(now_s)
         is_left_over = wallet.ride_until_s and now_s >= wallet.ride_until_s
         if (is_left_over or (wallet.is_short and not self.problem)) and wallet.wants_renewal(now_s):
             self._renew(wallet, now_s)
@@ -337,15 +337,15 @@ class Credit:
         """Ask the collector what it has to say: return what it calls back, forget keys that changed, live on if it says so."""
         self._polled_s = sent_s = self._clock()
         sent_ns = time.time_ns()
-        reports = self._limiter.reports.take()
+        reports = self._limiter.reports.collect()
         try:
             polled = await self._session.poll(self._key_version, reports)
             self._unix.learn(polled.now_ms, sent_ns, time.time_ns())
         except Unreachable as problem:
             self.problem = str(problem)
-            self._limiter.reports.lose(reports)
+            self._limiter.reports.mark_lost(reports)
             return
-        self._limiter.reports.hear(reports, polled.limits)
+        self._limiter.reports.apply(reports, polled.limits)
         was_away, self.problem, self.contact_s = bool(self.problem), "", sent_s
         policies = self._key_cache.policies
         for digest in polled.changed:
@@ -368,14 +368,14 @@ class Credit:
         try:
             await self._give_back(wallet)
         except Unreachable:
-            pass  # `tend` repeats it
+            pass  # `maintain` repeats it
 
     async def run(self) -> None:
-        """Tend and poll until `drain`."""
+        """Maintain and poll until `drain`."""
         while not self.is_draining:
-            await asyncio.sleep(TEND_S)
-            await self.tend()
-            if self._clock() - self._polled_s >= POLL_S - TEND_S / 2:
+            await asyncio.sleep(MAINTAIN_S)
+            await self.maintain()
+            if self._clock() - self._polled_s >= POLL_S - MAINTAIN_S / 2:
                 await self.poll()
 
     async def drain(self, timeout_s: float = 5.0) -> bool:

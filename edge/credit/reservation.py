@@ -40,7 +40,7 @@ class Reservations:
         self._accounting = accounting
         self._clock = clock
 
-    async def see_to_credit(self, policy: Policy) -> None:
+    async def require_credit(self, policy: Policy) -> None:
         """A large body of an account that has nothing is not even read, unless something here costs nothing. Denied."""
         credit = self._accounting.credit
         if self._table.config.has_free_models or credit.has_some(policy.purse):

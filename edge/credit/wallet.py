@@ -164,7 +164,7 @@ class Wallet:
         mean_nano = spent_nano * int((self.ttl_s or LIFE_S) * 1000) // over_ms
         return mean_nano + 2 * mean_nano // isqrt(spends)
 
-    def look(self, now_s: float) -> None:
+    def check_cover(self, now_s: float) -> None:
         """Is there enough for an outage that lasts as long as the lease lives?"""
         lease = self.lease
         may_ask = not lease.final and self.exhausted is None and now_s >= self.short_at_s
@@ -202,7 +202,7 @@ class Wallet:
         self.receive(granted, sent_s)
         return True
 
-    def disown(self, grant_id: str) -> bool:
+    def drop_ask(self, grant_id: str) -> bool:
         """The open ask was granted to another purse (the key moved); False when it was not the open one."""
         is_open = self.ask is not None and self.ask.grant_id == grant_id
         if is_open:
@@ -242,7 +242,7 @@ class Wallet:
         self.quiet_until_s = self.retry_at_s = self.ride_until_s = 0.0
         self.backoff_s = BACKOFF_S_MIN
 
-    def lose(self, now_s: float) -> None:
+    def ask_failed(self, now_s: float) -> None:
         """No answer came; the ask stays open and is repeated after a while."""
         self.quiet_until_s = now_s + self.backoff_s
         self.retry_at_s = now_s + COLD_RETRY_S

@@ -55,11 +55,11 @@ class Admission:
         self._by_address[address] += 1
         if self.per_address_max and self._by_address[address] > self.per_address_max and not self._is_trusted(address):
             self.refused_total += 1
-            self._tell(f"{address} has {self.per_address_max} connections, as many as one address may; more are refused", now_s)
+            self._log(f"{address} has {self.per_address_max} connections, as many as one address may; more are refused", now_s)
             return 429
         if self.open > self.connections_max and not self._make_room(now_s):
             self.refused_total += 1
-            self._tell(f"all {self.connections_max} connections are busy; more are refused", now_s)
+            self._log(f"all {self.connections_max} connections are busy; more are refused", now_s)
             return 503
         self._silent[connection] = None
         return 0
@@ -70,7 +70,7 @@ class Admission:
             return False
         connection, _ = waiting.popitem(last=False)
         self.evicted_total += 1
-        self._tell(f"all {self.connections_max} connections are taken; those that do nothing are closed for new ones", now_s)
+        self._log(f"all {self.connections_max} connections are taken; those that do nothing are closed for new ones", now_s)
         connection.close()
         return True
 
@@ -92,7 +92,7 @@ class Admission:
         """It waits for its next request."""
         self._idle[connection] = None
 
-    def _tell(self, what: str, now_s: float) -> None:
+    def _log(self, what: str, now_s: float) -> None:
         """One line in LOG_S at most, with how often it happened."""
         self._untold += 1
         if now_s - self._logged_s >= LOG_S:

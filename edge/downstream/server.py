@@ -87,7 +87,7 @@ class Server:
 
     async def serve(self, host: str, port: int, backlog: int, fd: int | None = None) -> None:
         """Serve until `stop`, at `host` and `port` or on the listening socket `fd`. StartFailed: the application did not."""
-        life = Life(self.app)
+        life = Lifespan(self.app)
         await life.start()
         self.write_batch = life.state.get(WRITE_BATCH, self.write_batch)
         self.write_batch.takes_answers = True
@@ -208,7 +208,7 @@ class Server:
             connection.close()
 
 
-class Life:
+class Lifespan:
     """The application's `lifespan`, from its start to its end."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -220,12 +220,12 @@ class Life:
 
     async def start(self) -> None:
         self._task = start(self._run(), asyncio.get_running_loop())
-        await self._tell("startup")
+        await self._send("startup")
 
     async def stop(self) -> None:
-        await self._tell("shutdown")
+        await self._send("shutdown")
 
-    async def _tell(self, what: str) -> None:
+    async def _send(self, what: str) -> None:
         self._orders.put_nowait({"type": f"lifespan.{what}"})
         answer = await self._answers.get()
         if answer["type"] != f"lifespan.{what}.complete":

@@ -15,7 +15,7 @@ from edge.auth.authenticator import Authenticator
 from edge.auth.client_address import FailedAuthentications
 from edge.collector_client.http import httpx_errors
 from edge.relay.body import Budget, CallerLeft
-from edge.relay.responses import send_refusal
+from edge.relay.response.own import send_refusal
 from routing.plan.refusal import Denied, Refusal
 from routing.wire.headers import validate
 from usage import key
@@ -66,7 +66,7 @@ class Authenticated:
                 raise Denied(_TOO_MANY)
         except Denied as denied:
             if denied.refusal.status == 401:
-                self._failed.note(scope, denied.refusal.message)
+                self._failed.count(scope, denied.refusal.message)
             await send_refusal(send, denied.refusal, flavor_of(scope["path"]), [])
             return
         try:

@@ -9,7 +9,7 @@ import re
 
 from starlette.types import Send
 
-from edge.relay.responses import Headers, send_refusal, send_whole
+from edge.relay.response.own import Headers, send_refusal, send_whole
 from routing.plan.refusal import Refusal
 from usage.flavor import Flavor
 

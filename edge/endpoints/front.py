@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.endpoints.cors import Cors, Origins, origin_of
 from edge.relay.ids import IdGenerator
-from edge.relay.responses import Headers, send_refusal, send_whole
+from edge.relay.response.own import Headers, send_refusal, send_whole
 from routing.plan.refusal import Refusal
 from routing.surfaces import ALL_BASES
 from routing.table.problem import nearest

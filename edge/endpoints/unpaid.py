@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from edge.downstream import CALLER
 from edge.limits.fair_start import FairStart
 from edge.relay.body import overloaded
-from edge.relay.responses import send_refusal
+from edge.relay.response.own import send_refusal
 from routing.plan.refusal import Denied
 from usage.flavor import flavor_of
 
@@ -23,7 +23,7 @@ UNPAID = "/"
 _FULL = overloaded("more requests of this address wait than it may have")
 
 
-class InTurn:
+class FairApp:
     """An application whose requests wait for their turn. `address_of`: where one comes from."""
 
     def __init__(self, app: ASGIApp, starts: FairStart, address_of: Callable[[Scope], str]) -> None:

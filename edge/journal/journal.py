@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from edge.journal.entries import Intent, intent_line, mark_line, settlement_line
 from edge.journal.files.disk import Disk
-from edge.journal.files.files import Files
+from edge.journal.files.epoch_files import EpochFiles
 from edge.journal.files.segment import Segment
 from edge.journal.open_intents import OpenIntents
 from edge.journal.syncer import Syncer
@@ -40,7 +40,9 @@ class JournalUnavailable(Exception):
 class Journal:
     """Made by `Journal.open`. All methods are for the one thread that opened it; none but the async ones waits for the medium."""
 
-    def __init__(self, files: Files, node: str, epoch: int, durability: Durability, bytes_max: int, window_bytes: int) -> None:
+    def __init__(
+        self, files: EpochFiles, node: str, epoch: int, durability: Durability, bytes_max: int, window_bytes: int
+    ) -> None:
         self.node = node
         self.epoch = epoch
         self.bytes_max = bytes_max
@@ -74,7 +76,7 @@ class Journal:
         disk: Disk | None = None,
     ) -> "Journal":
         """A new journal in `<folder>/<node>/<epoch>`, locked. EpochInUse when there is one: boot again, for another epoch."""
-        files = Files(disk or Disk(), folder, node, epoch, segment_bytes, syncs=durability != "os")
+        files = EpochFiles(disk or Disk(), folder, node, epoch, segment_bytes, syncs=durability != "os")
         journal = cls(files, node, epoch, durability, bytes_max, window_bytes)
         journal.sync_now()
         return journal

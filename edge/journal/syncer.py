@@ -16,7 +16,7 @@ from operator import itemgetter
 from edge.journal.files.log import Log, SyncJob
 from edge.journal.open_intents import OpenIntents, Relocation
 from edge.journal.worker import SyncWorker
-from edge.write_batch import AtOnce, LineOrder
+from edge.write_batch import LineOrder, UnbatchedLines
 
 log = logging.getLogger("tollway.journal")
 
@@ -40,7 +40,7 @@ class Syncer:
         self._log = files
         self._syncs = files.syncs
         self._worker = worker
-        self.order: LineOrder = AtOnce(self.commit)
+        self.order: LineOrder = UnbatchedLines(self.commit)
         """Says when lines are committed."""
         self._lines: list[bytes] = []
         self._settled: list[tuple[bytes, int]] = []
@@ -151,7 +151,7 @@ class Syncer:
             return
         if not self._syncs and not self.failure:
             self.commit()
-            self._tell()
+            self._wake_waiters()
             return
         job = self._begin()
         self._busy = asyncio.get_running_loop().create_future()
@@ -199,9 +199,9 @@ class Syncer:
             waiting, self._waiting = self._waiting, []
             for line, seq in waiting:
                 self.keep(line, seq)
-        self._tell()
+        self._wake_waiters()
 
-    def _tell(self) -> None:
+    def _wake_waiters(self) -> None:
         """Wake who waits for durability, and the shipper."""
         if self._waiters:
             still = [waiter for waiter in self._waiters if self._is_behind(waiter[0], waiter[1])]

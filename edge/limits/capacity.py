@@ -21,7 +21,7 @@ MEMORY_SHARE_OF_IDLE = 8
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
-class Held(msgspec.Struct, eq=False):
+class AccountLoad(msgspec.Struct, eq=False):
     """By one account: its requests under way, and the bytes of their bodies. `edge.relay.body` counts."""
 
     account: str

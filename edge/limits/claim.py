@@ -72,7 +72,7 @@ class Limiter(Protocol):
     def take(self, claim: "LimitClaim", scope: LimitedScope, tokens: int, now_s: float) -> None: ...
 
 
-Told = tuple[Callable[[float], Headers], ...]
+HeaderSources = tuple[Callable[[float], Headers], ...]
 """What a caller is told at a time, by unit."""
 
 
@@ -85,7 +85,7 @@ class LimitClaim(msgspec.Struct, eq=False):
     provider: str
     scopes: tuple[LimitedScope, ...]
     debits: list[tuple[Quota, int, int, Completions]]
-    told: Told = ()
+    header_sources: HeaderSources = ()
 
     def turn_to(self, provider: str) -> None:
         """Another provider is asked: its limits are used too. They were looked at when the request was admitted."""
@@ -111,14 +111,14 @@ class LimitClaim(msgspec.Struct, eq=False):
             self.settle(0, 0)
         for scope in self.scopes:
             if scope.concurrent is not None:
-                scope.concurrent.give_back(self)
+                scope.concurrent.release(self)
 
     def headers(self) -> Headers:
         """What is left to the caller."""
-        return headers_of(self.told, monotonic())
+        return headers_of(self.header_sources, monotonic())
 
 
-def told_of(scopes: Sequence[LimitedScope]) -> Told:
+def header_sources_of(scopes: Sequence[LimitedScope]) -> HeaderSources:
     """Of each unit, the limit that has least left; a provider's is not the caller's to know."""
     own = [scope for scope in scopes if not scope.is_providers]
     by_unit = ([scope.requests for scope in own], [scope.tokens for scope in own])
@@ -130,6 +130,6 @@ def _tightest(rates: Sequence[Quota], now_s: float) -> Headers:
     return min(rates, key=lambda rate: rate.remaining(now_s)).headers(now_s)
 
 
-def headers_of(told: Told, now_s: float) -> Headers:
+def headers_of(header_sources: HeaderSources, now_s: float) -> Headers:
     """All that the caller is told of its limits."""
-    return [header for headers in told for header in headers(now_s)]
+    return [header for headers in header_sources for header in headers(now_s)]

@@ -66,13 +66,13 @@ class _Queue:
 class FairStart:
     """For one event loop. `write_batch` knows when the turn began."""
 
-    __slots__ = ("_begun", "_is_releasing", "_large", "_late_s", "_waiting", "_write_batch")
+    __slots__ = ("_begun_late", "_is_releasing", "_large", "_late_s", "_waiting", "_write_batch")
 
     def __init__(self, write_batch: WriteBatch) -> None:
         self._write_batch = write_batch
         self._waiting: dict[str, _Queue] = {}
         """By account; the one whose turn it is first."""
-        self._begun: set[str] = set()
+        self._begun_late: set[str] = set()
         """Accounts that have begun one more in the late turn that began at `_late_s`."""
         self._late_s = 0.0
         self._is_releasing = False
@@ -117,10 +117,10 @@ class FairStart:
             return True
         if batch.due_s != self._late_s:
             self._late_s = batch.due_s
-            self._begun.clear()
-        elif account in self._begun:
+            self._begun_late.clear()
+        elif account in self._begun_late:
             return False
-        self._begun.add(account)
+        self._begun_late.add(account)
         return True
 
     def _release(self, loop: asyncio.AbstractEventLoop) -> None:

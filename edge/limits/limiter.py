@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from edge.limits.claim import PROVIDER, LimitClaim, LimitedScope, Told, headers_of, scope_of, told_of
+from edge.limits.claim import PROVIDER, HeaderSources, LimitClaim, LimitedScope, header_sources_of, headers_of, scope_of
 from edge.limits.permits import PermitPool
 from edge.limits.provider_rates import ProviderRates
 from edge.limits.quota import Quota
@@ -38,7 +38,7 @@ class BoundLimits(msgspec.Struct, frozen=True):
     policy: Policy
     config: Config
     scopes: tuple[LimitedScope, ...]
-    told: Told
+    header_sources: HeaderSources
 
 
 class RateLimiter:
@@ -104,7 +104,7 @@ class RateLimiter:
             if not terms.is_empty:
                 self._scopes[name] = scope = scope_of(name, terms, self._scopes.get(name), self._clock())
                 scopes.append(scope)
-        bound = self._bound[policy.key_id] = BoundLimits(policy, config, tuple(scopes), told_of(scopes))
+        bound = self._bound[policy.key_id] = BoundLimits(policy, config, tuple(scopes), header_sources_of(scopes))
         return bound
 
     def _forget(self) -> None:
@@ -142,14 +142,14 @@ class RateLimiter:
                 debits.append((rate, int(now_s), tokens, scope.completions))
             if (pool := scope.concurrent) is not None and (len(pool.holders) >= pool.look_above or now_s >= pool.until_s):
                 return None
-        claim = LimitClaim(self, prompt, provider, bound.scopes, debits, bound.told)
+        claim = LimitClaim(self, prompt, provider, bound.scopes, debits, bound.header_sources)
         for rate, _, tokens, _ in debits:
             rate.take(tokens, now_s)
         for scope in bound.scopes:
             if scope.requests is not None:
                 scope.requests.take(1, now_s)
             if scope.concurrent is not None:
-                scope.concurrent.take(claim, now_s)
+                scope.concurrent.acquire(claim, now_s)
         return claim
 
     async def admit_cold(
@@ -163,16 +163,16 @@ class RateLimiter:
         if scopes and (judged := self._judge(scopes, costs))[0] is not None:
             refusal = await self._refusal(scopes, costs, judged)
             if refusal is not None:
-                raise Denied(self._counted(refusal), headers_of(bound.told, self._clock()))
+                raise Denied(self._counted(refusal), headers_of(bound.header_sources, self._clock()))
         if self._providers or self.provider_rates:
             attempts = await self._passable(attempts, prompt, completion_max)
             if scopes and (refusal := self._judge(scopes, costs)[0]) is not None:
                 # Others came while a provider's limit was waited for.
-                raise Denied(self._counted(refusal), headers_of(bound.told, self._clock()))
+                raise Denied(self._counted(refusal), headers_of(bound.header_sources, self._clock()))
         provider = attempts[0].provider.name
         own = self._providers.get(provider)
         cost = max(costs, default=0) or self._cost(own, prompt, completion_max) if own is not None or costs else prompt
-        claim = LimitClaim(self, cost, provider, scopes, [], bound.told)
+        claim = LimitClaim(self, cost, provider, scopes, [], bound.header_sources)
         now_s = self._clock()
         for scope, tokens in zip(scopes, costs, strict=True):
             self._debit(claim, scope, tokens, now_s)
@@ -190,15 +190,15 @@ class RateLimiter:
         if requests is not None:
             requests.take(1, now_s, is_away=reports.is_away)
             if requests.spent > requests.look_above:
-                reports.look(requests)
+                reports.mark_used(requests)
         if rate is not None:
             claim.debits.append((rate, rate.take(tokens, now_s, is_away=reports.is_away), tokens, scope.completions))
             if rate.spent > rate.look_above:
-                reports.look(rate)
+                reports.mark_used(rate)
         if permits is not None:
-            permits.take(claim, now_s)
+            permits.acquire(claim, now_s)
             if len(permits.holders) > permits.look_above:
-                reports.look(permits)
+                reports.mark_used(permits)
 
     def _cost(self, scope: LimitedScope | None, prompt: int, completion_max: int) -> int:
         """Tokens to debit."""
@@ -216,7 +216,7 @@ class RateLimiter:
         while refusal is not None and is_hopeful and not self.reports.is_away:
             try:
                 async with asyncio.timeout(max(until_s - self._clock(), 0)):
-                    await self.reports.heard.wait()
+                    await self.reports.answered.wait()
             except TimeoutError:
                 # Nobody has answered anything: whoever comes next is not let wait for that again.
                 self.reports.is_away = self.reports.is_away or not is_answered
@@ -235,13 +235,13 @@ class RateLimiter:
                 if quota is None or quota.may(cost, now_s, is_away=reports.is_away):
                     continue
                 quota.refuse(min(cost, quota.limit), now_s)
-                reports.want(quota)
+                reports.mark_short(quota)
                 is_hopeful = is_hopeful and cost <= quota.limit and quota.is_hopeful(cost, now_s)
                 refusal = refusal or self._told(scope, self._short(quota, cost, now_s), is_hopeful=is_hopeful)
             permits = scope.concurrent
             if permits is not None and not permits.may(now_s, is_away=reports.is_away):
                 permits.refuse(now_s)
-                reports.want(permits)
+                reports.mark_short(permits)
                 is_hopeful = is_hopeful and permits.is_hopeful(now_s)
                 refusal = refusal or self._told(scope, self._full(permits), is_hopeful=is_hopeful)
         return refusal, is_hopeful

@@ -80,9 +80,9 @@ class MemoryTrimmer:
         """Look until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
-            self.look(LOOK_S)
+            self.check(LOOK_S)
 
-    def look(self, passed_s: float) -> None:
+    def check(self, passed_s: float) -> None:
         """`passed_s` after the last look: trim if it is worth it and a good moment."""
         self._since_s += passed_s
         cpu_s = self._cpu()

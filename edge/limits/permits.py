@@ -62,8 +62,8 @@ class PermitPool:
             return True
         return is_away and not self.is_hard and running < max(self.limit // self.nodes, 1)
 
-    def take(self, holder: object, now_s: float) -> None:
-        """`holder` is the request; it holds its permit until `give_back`."""
+    def acquire(self, holder: object, now_s: float) -> None:
+        """`holder` is the request; it holds its permit until `release`."""
         self.holders.add(holder)
         self.touched_s = now_s
 
@@ -71,7 +71,7 @@ class PermitPool:
         self._unmet += 1
         self.touched_s = now_s
 
-    def give_back(self, holder: object) -> None:
+    def release(self, holder: object) -> None:
         """It has ended; once or more often is the same."""
         self.holders.discard(holder)
 
@@ -100,7 +100,7 @@ class PermitPool:
         self.look_above = self.permits - 1
         return LimitReport(self.scope, self.unit, self.limit, want=want, ceiling=self.permits)
 
-    def hear(self, share: LimitShare, asked_s: float) -> None:
+    def apply_share(self, share: LimitShare, asked_s: float) -> None:
         """The answer to the last report; an older one's must not come here."""
         self.permits = max(share.ceiling, len(self.holders))
         self.until_s = asked_s + share.ttl_s
@@ -109,7 +109,7 @@ class PermitPool:
         self._is_green = share.is_green
         self.look_above = self.permits - 1
 
-    def rest(self) -> None:
+    def stop_reporting(self) -> None:
         """Nothing is told of it from now on: the next use is to be looked at."""
         self.look_above = -1
 

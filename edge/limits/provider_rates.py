@@ -44,7 +44,7 @@ class ProviderRates:
         self.may_refuse = bool(self._known)
         return self.may_refuse
 
-    def hear(self, attempt: Attempt, fields: dict[bytes, bytes]) -> None:
+    def observe(self, attempt: Attempt, fields: dict[bytes, bytes]) -> None:
         """An answer of a provider came; `fields` are its headers by name."""
         if _REMAINING.isdisjoint(fields):
             return

@@ -196,7 +196,7 @@ class Quota:
         self.look_above = self.ceiling - self._low
         return LimitReport(self.scope, self.unit, self.limit, self.spent, self._reported_recent, want, self.ceiling)
 
-    def hear(self, share: LimitShare, asked_s: float) -> None:
+    def apply_share(self, share: LimitShare, asked_s: float) -> None:
         """The collector's answer to the last report, which was sent at `asked_s`."""
         self.ceiling = share.ceiling
         self._is_green = share.is_green
@@ -207,7 +207,7 @@ class Quota:
         self._low = (self.ceiling - self.spent) // 2 + 1
         self.look_above = self.ceiling - self._low
 
-    def rest(self) -> None:
+    def stop_reporting(self) -> None:
         """Nothing is told of it from now on: the next use is to be looked at."""
         self.look_above = -1
 

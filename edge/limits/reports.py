@@ -22,7 +22,7 @@ REPORTS_MAX: Final = 2_000
 
 
 class Reports:
-    """The limits that are in use. `take` for each message that goes, then `hear` its answer, or `lose` it."""
+    """The limits that are in use. `collect` for each message that goes, then `apply` its answer, or `mark_lost`."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -30,7 +30,7 @@ class Reports:
         self._under_way: dict[tuple[str, str], Quota | PermitPool] | None = None
         self._asked_s = float("-inf")
         self._low = asyncio.Event()
-        self.heard = asyncio.Event()
+        self.answered = asyncio.Event()
         """Set when the next answer comes, or is lost; then it is another one."""
         self.is_away = False
         """Whether the last message was not answered: nobody knows what others use."""
@@ -39,13 +39,13 @@ class Reports:
     def __len__(self) -> int:
         return len(self._active)
 
-    def look(self, limit: Quota | PermitPool) -> None:
+    def mark_used(self, limit: Quota | PermitPool) -> None:
         """It was used, and is not among those that are reported, or low."""
         self._active[limit] = None
         if limit.is_low:
             self._low.set()
 
-    def want(self, limit: Quota | PermitPool) -> None:
+    def mark_short(self, limit: Quota | PermitPool) -> None:
         """It did not have what was wanted."""
         self._active[limit] = None
         self._low.set()
@@ -54,7 +54,7 @@ class Reports:
     def _is_under_way(self) -> bool:
         return self._under_way is not None and self._clock() - self._asked_s < LOST_S
 
-    def take(self) -> tuple[LimitReport, ...]:
+    def collect(self) -> tuple[LimitReport, ...]:
         """What goes along with a message that is sent now; nothing while an answer is awaited."""
         if not self._active or self._is_under_way:
             return ()
@@ -66,14 +66,14 @@ class Reports:
             told[limit.scope, limit.unit] = limit
             reports.append(limit.report(now_s))
             if limit.is_idle(now_s):
-                limit.rest()
+                limit.stop_reporting()
             else:
                 self._active[limit] = None  # at the end, so that each has its turn
         self._under_way, self._asked_s = told, now_s
         self.asks_total += 1
         return tuple(reports)
 
-    def hear(self, taken: Sequence[LimitReport], shares: Sequence[LimitShare]) -> None:
+    def apply(self, taken: Sequence[LimitReport], shares: Sequence[LimitShare]) -> None:
         """The answer to a message that took these reports along; they may be none."""
         told = self._under_way
         if not taken or told is None:
@@ -83,20 +83,20 @@ class Reports:
         for share in shares:
             limit = told.get((share.scope, share.unit))
             if limit is not None:
-                limit.hear(share, self._asked_s)
+                limit.apply_share(share, self._asked_s)
                 if limit not in self._active:
-                    limit.rest()
+                    limit.stop_reporting()
         self._wake()
 
-    def lose(self, taken: Sequence[LimitReport]) -> None:
+    def mark_lost(self, taken: Sequence[LimitReport]) -> None:
         """It was not answered."""
         if taken and self._under_way is not None:
             self._under_way, self.is_away = None, True
             self._wake()
 
     def _wake(self) -> None:
-        heard, self.heard = self.heard, asyncio.Event()
-        heard.set()
+        answered, self.answered = self.answered, asyncio.Event()
+        answered.set()
 
     async def run(self, ask: Callable[[], Awaitable[None]]) -> None:
         """Have `ask` send a message early when a limit is low, until cancelled."""
@@ -106,7 +106,7 @@ class Reports:
             if self._is_under_way:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOST_S):
-                        await self.heard.wait()
+                        await self.answered.wait()
                 continue
             self._low.clear()
             await ask()

@@ -41,11 +41,11 @@ class Observed:
         self.has_storms = False
         """Whether any account is held back anywhere: if not, nobody's request is looked at for it."""
 
-    def ask(self, provider: str) -> None:
-        """A request is under way to this provider, until `told`."""
+    def begin_wait(self, provider: str) -> None:
+        """A request is under way to this provider, until `end_wait`."""
         self._asking[provider] += 1
 
-    def told(self, provider: str) -> None:
+    def end_wait(self, provider: str) -> None:
         """It has begun to answer, or failed."""
         self._asking[provider] -= 1
 

@@ -72,7 +72,7 @@ def references(config: Config) -> frozenset[str]:
     return frozenset(ref for provider in config.providers.values() for ref in provider.key_refs)
 
 
-def look(path: Path, config: Config) -> Sources:
+def read_sources(path: Path, config: Config) -> Sources:
     """All that a table is made of, as it is now. OSError."""
     with path.open("rb") as file:
         text = file.read(FILE_BYTES_MAX + 1)
@@ -150,12 +150,12 @@ class Reloader:
         last: Sources | None = None
         while True:
             await asyncio.sleep(LOOK_S)
-            last = await self.look(last)
+            last = await self.check(last)
 
-    async def look(self, last: Sources | None) -> Sources | None:
+    async def check(self, last: Sources | None) -> Sources | None:
         """One look, after `last`; what is new at two looks, and was not refused already, is used."""
         try:
-            sources = await asyncio.to_thread(look, self._path, self._watched)
+            sources = await asyncio.to_thread(read_sources, self._path, self._watched)
         except OSError as error:
             # A file that is replaced may be away for a moment; one that stays away is told once.
             if last is None and self.outcome.problem != (problem := f"{error.strerror}"):
@@ -171,10 +171,10 @@ class Reloader:
         """Wait until the file has settled, and use it, whether or not it seems to have changed."""
         async with self._lock:
             try:
-                sources = await asyncio.to_thread(look, self._path, self._watched)
+                sources = await asyncio.to_thread(read_sources, self._path, self._watched)
                 for _ in range(SETTLES_MAX):
                     await asyncio.sleep(SETTLE_S)
-                    again = await asyncio.to_thread(look, self._path, self._watched)
+                    again = await asyncio.to_thread(read_sources, self._path, self._watched)
                     if again == sources:
                         return await self._use(sources, force=force)
                     sources = again

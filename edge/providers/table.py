@@ -2,33 +2,25 @@
 
 Rule: a file that is wrong never replaces one that is right; its problems are logged line by line and the last good one keeps
 serving.
-Strategy: everything that is the same for each request to a provider is made once here: its target, its request head with the key.
+Strategy: everything that is the same for each request to a provider is made once (`edge.providers.resolver`).
 Rule: health goes by a key's value, not by its reference: the right key in the same file is used at once.
 """
 
-import asyncio
 import logging
-import os
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any, cast
-
-import msgspec
+from typing import Any
 
 from edge.limits.live import LiveLimits
-from edge.providers.doors import Door, SignedDoor, TokenDoor, token_source
-from edge.providers.echo import EchoUpstream
 from edge.providers.observed import Observed
 from edge.providers.reload import Sources, Unusable, sources_of
-from edge.upstream import Target, Upstream
+from edge.providers.resolver import EndpointResolver, LazyUpstream, ResolvedEndpoint
+from edge.upstream import Upstream
 from edge.upstream.tls import shared_context
 from routing.failures.cause import ABOUT_KEY
 from routing.failures.failure import Failure
-from routing.failures.redaction import Secret
 from routing.plan.health import Changes, Health, begin, end
 from routing.plan.plan import Attempt, Plan, Routes
 from routing.plan.preferences import Preferences
@@ -41,55 +33,26 @@ from routing.table.endpoint import CHAT, Endpoint
 from routing.table.provider import Provider
 from routing.views.catalog import Catalog
 from routing.views.decision import decision_taken
-from routing.wire.headers import upstream_head_prefix
-
-if TYPE_CHECKING:
-    from edge.providers.tokens import Tokens, TokenSource
 
 log = logging.getLogger("tollway.table")
 RESOLVED_MAX = 4_096
 """Of endpoints with the model in their path, whose names callers may choose."""
-_SENSITIVE = re.compile(r"key|token|secret|auth|cookie|credential|password", re.IGNORECASE)
-
-
-class ResolvedEndpoint(msgspec.Struct, frozen=True):
-    """How requests reach one provider with one key: `head` is the request's head up to the value of content-length."""
-
-    upstream: Upstream
-    target: Target
-    head: bytes
-    secrets: tuple[Secret, ...] = ()
-    """What stands in the head and may not be told."""
-    door: Door | None = None
-    """What else lets a request in, beside its head."""
-    authority: str = ""
-    path: str = ""
-    """Host and path, as they are signed."""
-    models_path: str = ""
-    """Where the provider lists its models."""
-    format_lines: bytes = b""
-    """Headers that its format needs and that a caller of the same format may say otherwise."""
+_ByKey = dict[tuple[str, str | None], ResolvedEndpoint]
+"""By provider and key."""
 
 
 class Table:
     """One providers.toml and what was made of it. Health outlives a reload, by provider and key."""
 
-    def __init__(self, path: Path, native: Upstream, httpx_upstream: "LazyUpstream", region: str = "") -> None:
+    def __init__(self, path: Path, native: Upstream, httpx_upstream: LazyUpstream, region: str = "") -> None:
         self._path = path
         self._region = region
         self.observed = Observed()
-        self._upstreams = {"native": native, "echo": EchoUpstream()}
-        self._httpx = httpx_upstream
-        self._salt = os.urandom(16)
+        self.resolver = EndpointResolver(native, httpx_upstream)
         self._known_secrets: dict[str, str] = {}
-        self._tokens: Tokens | None = None
-        self._needs_tokens = asyncio.Event()
-        self._token_sources: dict[str, TokenSource] = {}
-        """With those of tables before."""
         self._health: dict[str, Health] = {}
-        self._resolved_chat: dict[tuple[str, str | None], ResolvedEndpoint] = {}
+        self._resolved_chat: _ByKey = {}
         self._resolved_endpoints: dict[tuple[str, str | None, str, str, bool], ResolvedEndpoint] = {}
-        self._ca_versions: dict[str, str] = {}
         self._is_in_force = False
         self.offered: frozenset[str] = frozenset()  # the keys that can be used, by reference
         self.limits = LiveLimits()
@@ -100,34 +63,20 @@ class Table:
     def adopt(self, config: Config, sources: Sources) -> None:
         """Use it from now on. Everything is made before anything is changed: ValueError leaves what was."""
         secrets = dict(sources.secrets)
-        resolved: dict[tuple[str, str | None], ResolvedEndpoint] = {}
-        trials: dict[tuple[str, str | None], ResolvedEndpoint] = {}
-        versions, self._ca_versions = self._ca_versions, sources.certificates
+        certificates, self.resolver.certificates = self.resolver.certificates, sources.certificates
         try:
-            for provider in config.providers.values():
-                if self._is_in_force:
+            if self._is_in_force:
+                for provider in config.providers.values():
                     _prove_authorities(provider, sources)
-                for ref in provider.key_refs or (None,):
-                    if ref is None:
-                        resolved[provider.name, ref] = self._make_resolved(provider, None)
-                        trials[provider.name, ref] = self._make_resolved(provider, None, provider.endpoints[0])
-                    elif ref in secrets:
-                        try:
-                            resolved[provider.name, ref] = self._make_resolved(provider, secrets[ref])
-                            trials[provider.name, ref] = self._make_resolved(provider, secrets[ref], provider.endpoints[0])
-                        except ValueError as error:
-                            if ref in self.offered:
-                                raise Unusable(f"{ref}: what is there now cannot be used: {error}") from None
-                            log.error("%s is not used: %s", ref, error)
-                            del secrets[ref]
+            resolved, trials = self._resolve_all(config, secrets)
             offered = frozenset(secrets)
             catalog = Catalog(config, offered)
-            digests = {ref: self._digest(secret) for ref, secret in secrets.items()}
+            digests = {ref: self.resolver.digest(secret) for ref, secret in secrets.items()}
             routes = Routes(config, offered, digests)
             for name in (*config.aliases, *config.routes):
                 routes.plan(name, (), {}, 0.0, 0.0)
         except BaseException:
-            self._ca_versions = versions
+            self.resolver.certificates = certificates
             raise
         self.config, self.sources, self.offered, self.catalog, self._routes = config, sources, offered, catalog, routes
         self.limits.now = config.limits
@@ -143,9 +92,27 @@ class Table:
         self._trial_of = {f"{name} {digests.get(ref or '', ref or '')}": trial for (name, ref), trial in trials.items()}
         self._trial_of |= {name: trial for (name, _), trial in trials.items()}
 
-    def _digest(self, secret: str) -> str:
-        """Tells keys apart without telling them."""
-        return blake2b(secret.encode(), digest_size=8, key=self._salt).hexdigest()
+    def _resolve_all(self, config: Config, secrets: dict[str, str]) -> tuple[_ByKey, _ByKey]:
+        """How each provider is reached with each of its keys, for requests and for trials. A key that cannot be used is taken out
+        of `secrets`; Unusable: one that is in use."""
+        resolve = self.resolver.resolve
+        resolved: _ByKey = {}
+        trials: _ByKey = {}
+        for provider in config.providers.values():
+            for ref in provider.key_refs or (None,):
+                if ref is not None and ref not in secrets:
+                    continue
+                secret, at = None if ref is None else secrets[ref], (provider.name, ref)
+                try:
+                    resolved[at], trials[at] = resolve(provider, secret), resolve(provider, secret, provider.endpoints[0])
+                except ValueError as error:
+                    if ref is None:
+                        raise
+                    if ref in self.offered:
+                        raise Unusable(f"{ref}: what is there now cannot be used: {error}") from None
+                    log.error("%s is not used: %s", ref, error)
+                    del secrets[ref]
+        return resolved, trials
 
     def _forget_other_keys(self, config: Config, digests: Mapping[str, str]) -> None:
         """The health of keys and providers that are not in the table any more."""
@@ -154,52 +121,6 @@ class Table:
         for scope, (provider, key) in scopes.items():
             if (provider, key) not in kept and (key or provider not in config.providers):
                 del self._health[scope]
-
-    def _make_resolved(
-        self, provider: Provider, secret: str | None, endpoint: Endpoint = CHAT, model: str = "", is_stream: bool = False
-    ) -> ResolvedEndpoint:
-        base = endpoint.base_url or provider.base_url
-        target = Target(
-            base.scheme,
-            base.host,
-            base.port,
-            provider.connect_timeout_s,
-            provider.keepalive_s,
-            provider.verify,
-            provider.ca_file,
-            provider.proxy,
-            provider.http2,
-            self._ca_versions.get(provider.ca_file or "", ""),
-        )
-        is_httpx, kind = provider.transport == "httpx", "echo" if provider.dialect == "echo" else "native"
-        upstream = self._httpx.get() if is_httpx else self._upstreams[kind]
-        door = None if provider.auth == "key" else self._door(provider, secret)
-        sensitive = [value for name, value in provider.extra_headers if _SENSITIVE.search(name)]
-        secrets = tuple(Secret(value) for value in (secret, *sensitive) if value)
-        shown = secret if door is None else None
-        head = upstream_head_prefix(provider, shown, endpoint=endpoint, model=model, is_stream=is_stream)
-        path = base.path + endpoint.target(model, is_stream=is_stream)
-        return ResolvedEndpoint(upstream, target, head, secrets, door, base.authority, path, f"{base.path}/models", endpoint.head)
-
-    def _door(self, provider: Provider, secret: str | None) -> Door:
-        """ValueError: the secret is none of that kind."""
-        if provider.auth == "sigv4":
-            return SignedDoor(secret or "", provider.region, provider.service)
-        from edge.providers.tokens import Tokens
-
-        self._tokens = self._tokens or Tokens()
-        self._needs_tokens.set()
-        ref = f"{provider.name} {self._digest(secret or '')}"
-        if ref not in self._token_sources:
-            self._token_sources[ref] = cast("TokenSource", token_source(provider, secret))
-            self._tokens.keep(self._token_sources)
-        return TokenDoor(self._tokens, ref)
-
-    async def keep_tokens(self) -> None:
-        """Fetch tokens ahead of time, if any are needed, until cancelled."""
-        await self._needs_tokens.wait()
-        assert self._tokens is not None
-        await self._tokens.run()
 
     def plan(
         self,
@@ -258,13 +179,13 @@ class Table:
             if len(self._resolved_endpoints) >= RESOLVED_MAX:
                 self._resolved_endpoints.clear()
             secret = None if attempt.key_ref is None else self._known_secrets[attempt.key_ref]
-            found = self._resolved_endpoints[key] = self._make_resolved(attempt.provider, secret, endpoint, model, is_stream)
+            found = self._resolved_endpoints[key] = self.resolver.resolve(attempt.provider, secret, endpoint, model, is_stream)
         return found
 
     def begin(self, attempt: Attempt, account: str) -> None:
         """An attempt is sent: what was closed and may be tried again now has its trial."""
         if self._health:
-            self._note(begin(self._health, attempt.scopes, monotonic(), account))
+            self._store_health(begin(self._health, attempt.scopes, monotonic(), account))
 
     def end(self, attempt: Attempt, began_s: float, account: str, failure: Failure | None) -> None:
         """An attempt that began at `began_s` has ended, well (None) or not: let the next plans know."""
@@ -276,10 +197,10 @@ class Table:
         if self._health or failure is not None:
             changes = end(self._health, attempt.scopes, failure, now_s, began_s, account, attempt.policy.breaker)
             if failure is not None and failure.is_answer and failure.cause in ABOUT_KEY:
-                self._tell(attempt, failure, changes)
-            self._note(changes)
+                self._log_rest(attempt, failure, changes)
+            self._store_health(changes)
 
-    def _tell(self, attempt: Attempt, failure: Failure, changes: Changes) -> None:
+    def _log_rest(self, attempt: Attempt, failure: Failure, changes: Changes) -> None:
         """The operator, once per reason and key: nobody else can mend it."""
         for scope, health in changes:
             known = self._health.get(scope)
@@ -298,7 +219,7 @@ class Table:
 
     def resting(self, now_s: float) -> list[dict[str, object]]:
         """What is closed now, for the operator: keys by their references, never by what they are."""
-        refs = {self._digest(secret): ref for ref, secret in self._known_secrets.items()}
+        refs = {self.resolver.digest(secret): ref for ref, secret in self._known_secrets.items()}
         rows: list[dict[str, object]] = []
         for scope, each in self._health.items():
             provider, key, model = (*scope.split(" "), "", "")[:3]
@@ -315,7 +236,7 @@ class Table:
         if known is not None:
             self._health[scope] = known.after_free_trial(monotonic(), went_well=failure is None)
 
-    def _note(self, changes: Changes) -> None:
+    def _store_health(self, changes: Changes) -> None:
         for scope, health in changes:
             if health is None:
                 self._health.pop(scope, None)
@@ -342,21 +263,3 @@ def _prove_authorities(provider: Provider, sources: Sources) -> None:
         shared_context(provider.verify, provider.ca_file, sources.certificates.get(provider.ca_file, ""))
     except (OSError, ValueError) as error:
         raise Unusable(f"providers.{provider.name}.ca_file: {provider.ca_file} holds no certificates: {error}") from None
-
-
-class LazyUpstream:
-    """The httpx transport, imported when a provider first asks for it: most never do, and it is several megabytes."""
-
-    def __init__(self) -> None:
-        self._upstream: Upstream | None = None
-
-    def get(self) -> Upstream:
-        if self._upstream is None:
-            from edge.upstream.httpx_transport import HttpxUpstream
-
-            self._upstream = HttpxUpstream()
-        return self._upstream
-
-    async def aclose(self) -> None:
-        if self._upstream is not None:
-            await self._upstream.aclose()

@@ -1,4 +1,4 @@
-"""OAuth tokens of providers' doors, kept fresh: Google's service accounts and metadata server, Entra's client credentials.
+"""OAuth tokens for providers, kept fresh: Google's service accounts and metadata server, Entra's client credentials.
 
 Rule: a token is fetched again when five sixths of its life are over, by one supervised task for all of them; a request that has
 one takes it and never waits. Only where there is none is it waited for, by all who need it for one fetch.
@@ -145,7 +145,7 @@ class Token:
         self.fetching: asyncio.Future[None] | None = None
 
 
-class Tokens:
+class TokenCache:
     """All tokens of a node, by their reference in the table."""
 
     def __init__(

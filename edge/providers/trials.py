@@ -11,7 +11,8 @@ import logging
 import time
 from time import monotonic
 
-from edge.providers.table import ResolvedEndpoint, Table
+from edge.providers.resolver import ResolvedEndpoint
+from edge.providers.table import Table
 from edge.tasks import Tasks
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.failures.provider_error import failure_of_answer
@@ -35,9 +36,9 @@ class Trials:
         """Until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
-            self.look()
+            self.check()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Start what is due."""
         for scope, resolved in self._table.due(monotonic()):
             if scope not in self._running:
@@ -62,8 +63,8 @@ async def ask(resolved: ResolvedEndpoint) -> Failure | None:
     try:
         async with asyncio.timeout(TRIAL_S):
             more = resolved.format_lines
-            if resolved.door is not None:
-                more += await resolved.door.lines(resolved.authority, path, (), "GET")
+            if resolved.auth is not None:
+                more += await resolved.auth.lines(resolved.authority, path, (), "GET")
             head = b"GET %b HTTP/1.1\r\n%b0\r\n%b\r\n" % (path.encode("ascii"), fields, more)
             exchange = await resolved.upstream.open(resolved.target, head, ())
             try:

@@ -84,7 +84,7 @@ class Attempts:
             table.begin(attempt, account)
             if (limit_s := attempt.policy.first_token_timeout_s) is not None and generation.envelope.stream:
                 context.expect_first_token(asked_s + limit_s if _is_followed(attempts, at) else inf)
-            observed.ask(attempt.provider.name)
+            observed.begin_wait(attempt.provider.name)
             try:
                 if observed.has_storms and (shed := observed.shed(attempt, account, random.random())) is not None:
                     raise AttemptFailed(shed)
@@ -96,32 +96,46 @@ class Attempts:
                     exchange = await self._ask_without_options(exchange, attempt, forward)
                 await forward.begin(exchange)
             except AttemptFailed as failed:
-                self._note(attempt, failed.failure, generation, context, began_s)
                 past.append((attempt, failed.failure))
-                is_over = context.cancel_reason is not None or context.has_left
-                following = None if is_over else await self._following(attempts, at, past, generation)
+                following = await self._after_failure(attempts, at, past, forward, began_s)
                 if following is None:
                     raise
-                at = following
-                generation.accounting.metrics.retries[attempt.provider.name] += 1
+                at, asked_s = following, monotonic()
                 is_repeating = attempts[at] is attempt
-                if is_repeating:
-                    await self._wait_to_repeat(attempt, failed.failure, forward)
-                else:
-                    await forward.keep_alive()
-                asked_s = monotonic()
             else:
-                rates.hear(attempt, exchange.fields)
+                rates.observe(attempt, exchange.fields)
                 if limit_s is not None:
                     context.expect_first_token(inf)
                 generation.report_to(partial(table.end, attempt, asked_s, account))
                 return
             finally:
-                observed.told(attempt.provider.name)
+                observed.end_wait(attempt.provider.name)
                 if is_repeat:
                     observed.end_repeat(attempt)
 
-    def _note(self, attempt: Attempt, failure: Failure, generation: Generation, context: RequestContext, began_s: float) -> None:
+    async def _after_failure(
+        self, attempts: Sequence[Attempt], at: int, past: Sequence[tuple[Attempt, Failure]], forward: Forwarder, began_s: float
+    ) -> int | None:
+        """The index of what is tried next, when it is time for it; None where nothing may follow. `past`: what has failed, the
+        attempt at `at` last. AttemptFailed: the request was ended meanwhile."""
+        generation, context = forward.generation, forward.context
+        attempt, failure = past[-1]
+        self._record_failure(attempt, failure, generation, context, began_s)
+        if context.cancel_reason is not None or context.has_left:
+            return None
+        following = await self._following(attempts, at, past, generation)
+        if following is None:
+            return None
+        generation.accounting.metrics.retries[attempt.provider.name] += 1
+        if attempts[following] is attempt:
+            await self._wait_to_repeat(attempt, failure, forward)
+        else:
+            await forward.keep_alive()
+        return following
+
+    def _record_failure(
+        self, attempt: Attempt, failure: Failure, generation: Generation, context: RequestContext, began_s: float
+    ) -> None:
         """The attempt came to nothing: whom that concerns."""
         context.leave_provider()
         context.move_on()
@@ -194,9 +208,9 @@ class Attempts:
         except Invalid as invalid:
             raise AttemptFailed(unaskable(invalid)) from invalid
         secrets = resolved.secrets
-        if resolved.door is not None:
-            extra_head += await resolved.door.lines(resolved.authority, resolved.path, body)
-            secrets += resolved.door.secrets
+        if resolved.auth is not None:
+            extra_head += await resolved.auth.lines(resolved.authority, resolved.path, body)
+            secrets += resolved.auth.secrets
         length = sum(map(len, body))
         asked_s = monotonic()
         exchange: Exchange | None = None

@@ -11,7 +11,7 @@ from io import BytesIO
 
 from starlette.types import Receive
 
-from edge.limits.capacity import Held
+from edge.limits.capacity import AccountLoad
 from edge.limits.live import LiveLimits
 from edge.limits.overload import Overload
 from edge.relay.context import RequestContext
@@ -81,7 +81,7 @@ class MemoryBudget:
         self._limits = limits
         self._machine = memory, requests_max
         self._reckon()
-        self._by_account: dict[str, Held] = {}
+        self._by_account: dict[str, AccountLoad] = {}
         self.held_bytes = 0
         self.held_requests = 0
         self.overload = overload or Overload()
@@ -93,7 +93,7 @@ class MemoryBudget:
             raise Denied(overloaded(self.overload.reason))
         if self._limits.now is not self._read:
             self._reckon()
-        held = self._by_account.get(account) or Held(account)
+        held = self._by_account.get(account) or AccountLoad(account)
         requests = self.held_requests + 1
         if held.requests + 1 > REQUEST_SHARE * (self._requests_max - requests):
             raise Denied(_no_place())

@@ -17,7 +17,7 @@ import msgspec
 from starlette.types import Receive, Send
 
 from edge.downstream import Caller
-from edge.limits.capacity import Held
+from edge.limits.capacity import AccountLoad
 from edge.limits.claim import LimitClaim
 from edge.relay.end_reason import CALLER_GONE, CancelReason
 from edge.relay.idempotency import IdempotencyClaim
@@ -60,7 +60,7 @@ class RequestContext(msgspec.Struct, eq=False):
     """Whether a response head is out, so that no status can be told any more."""
     has_left: bool = False
     """The caller is gone, and the provider's answer is read on for its usage."""
-    held: Held | None = None
+    held: AccountLoad | None = None
     """What its account takes of the edge, this request included; None before its key is known."""
     limits: LimitClaim | None = None
     """What it was admitted with by limits, where any apply; it holds its permits until it ends."""
@@ -93,7 +93,7 @@ class RequestContext(msgspec.Struct, eq=False):
 
     # The request's body, and what it holds of the edge.
 
-    def admit(self, held: Held, size: int) -> None:
+    def admit(self, held: AccountLoad, size: int) -> None:
         """It has a place, and so many bytes for its body; `held` is what its account takes of the edge with it."""
         self.held, self.body_bytes = held, size
 

@@ -182,7 +182,7 @@ class Generation(msgspec.Struct, eq=False):
             sent, self.memo = said
             self.ignored = sent.ignored
             return sent.body, sent.head
-        # Chat as Chat, as most requests are: what `routing.surfaces.chat` would say, without its values in between.
+        # Chat as Chat, as most requests are: what `routing.surfaces.openai.chat` would say, without its values in between.
         model = attempt.model
         self.ignored = fit.ignored
         cap_field = model.max_tokens_field or attempt.provider.max_tokens_field
@@ -365,8 +365,8 @@ class Generation(msgspec.Struct, eq=False):
             self.claim.settle(bill.tokens.prompt, bill.tokens.completion)
         metrics = accounting.metrics
         metrics.count(record, first_byte_s, max(whole_s - self.upstream_s, 0.0))
-        if accounting.told is not None:
-            accounting.told(record)
+        if accounting.on_record is not None:
+            accounting.on_record(record)
         if bill.fault:
             metrics.claims.report(record.provider, bill.fault, now_s)
         if bill.upstream_cost_pico is not None:

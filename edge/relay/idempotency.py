@@ -55,7 +55,7 @@ class IdempotencyEntry(msgspec.Struct, eq=False):
     answer: KeptAnswer | None = None
 
 
-class _Shelf(msgspec.Struct, eq=False):
+class _AccountAnswers(msgspec.Struct, eq=False):
     """What is kept for one account, the oldest first."""
 
     ended: OrderedDict[bytes, IdempotencyEntry]
@@ -80,7 +80,7 @@ class IdempotencyKeys:
         self._running: dict[bytes, IdempotencyEntry] = {}
         self._ended: OrderedDict[bytes, IdempotencyEntry] = OrderedDict()
         """In the order in which they ended. Not a dict, whose first entry takes long to find once many before it were deleted."""
-        self._shelves: dict[str, _Shelf] = {}
+        self._by_account: dict[str, _AccountAnswers] = {}
         self._total_bytes_max = total_bytes_max
         self.answer_bytes = 0
 
@@ -115,12 +115,12 @@ class IdempotencyKeys:
             return
         del self._running[entry.id]
         entry.ended_s = now_s
-        shelf = self._shelves.setdefault(entry.account, _Shelf(OrderedDict(), OrderedDict()))
-        self._ended[entry.id] = shelf.ended[entry.id] = entry
+        answers = self._by_account.setdefault(entry.account, _AccountAnswers(OrderedDict(), OrderedDict()))
+        self._ended[entry.id] = answers.ended[entry.id] = entry
         if answer is not None:
-            self._keep(shelf, entry, answer)
-        if len(shelf.ended) > ACCOUNT_NAMES_MAX:
-            self._forget(next(iter(shelf.ended.values())))
+            self._keep(answers, entry, answer)
+        if len(answers.ended) > ACCOUNT_NAMES_MAX:
+            self._forget(next(iter(answers.ended.values())))
         if len(self._ended) > TOTAL_NAMES_MAX:
             self._forget(next(iter(self._ended.values())))
 
@@ -133,33 +133,33 @@ class IdempotencyKeys:
         """Once it has ended, its name may be forgotten, and another request's, while its answer still goes out."""
         return self._running.get(entry.id) is entry
 
-    def _keep(self, shelf: _Shelf, entry: IdempotencyEntry, answer: KeptAnswer) -> None:
+    def _keep(self, answers: _AccountAnswers, entry: IdempotencyEntry, answer: KeptAnswer) -> None:
         size = answer.size
         if size > ANSWER_BYTES_MAX:
             return
-        while shelf.answered and shelf.answer_bytes + size > ACCOUNT_BYTES_MAX:
-            self._drop_answer(shelf, next(iter(shelf.answered.values())))
+        while answers.answered and answers.answer_bytes + size > ACCOUNT_BYTES_MAX:
+            self._drop_answer(answers, next(iter(answers.answered.values())))
         if self.answer_bytes + size > self._total_bytes_max:
             return
         entry.answer = answer
-        shelf.answered[entry.id] = entry
-        shelf.answer_bytes += size
+        answers.answered[entry.id] = entry
+        answers.answer_bytes += size
         self.answer_bytes += size
 
-    def _drop_answer(self, shelf: _Shelf, entry: IdempotencyEntry) -> None:
+    def _drop_answer(self, answers: _AccountAnswers, entry: IdempotencyEntry) -> None:
         if entry.answer is None:
             return
-        del shelf.answered[entry.id]
-        shelf.answer_bytes -= entry.answer.size
+        del answers.answered[entry.id]
+        answers.answer_bytes -= entry.answer.size
         self.answer_bytes -= entry.answer.size
         entry.answer = None
 
     def _forget(self, entry: IdempotencyEntry) -> None:
-        shelf = self._shelves[entry.account]
-        self._drop_answer(shelf, entry)
-        del self._ended[entry.id], shelf.ended[entry.id]
-        if not shelf.ended:
-            del self._shelves[entry.account]
+        answers = self._by_account[entry.account]
+        self._drop_answer(answers, entry)
+        del self._ended[entry.id], answers.ended[entry.id]
+        if not answers.ended:
+            del self._by_account[entry.account]
 
     def _forget_expired(self, now_s: float) -> None:
         while self._ended:

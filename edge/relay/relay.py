@@ -32,10 +32,10 @@ from edge.relay.end_reason import CancelReason, end_reason_of, failure_of
 from edge.relay.generation import Generation
 from edge.relay.idempotency import REPLAYED, IdempotencyKeys, KeptAnswer, fingerprint_of
 from edge.relay.ids import IdGenerator
-from edge.relay.responses import JSON_TYPE, id_headers, send_told, send_whole
-from edge.relay.stream import StreamForwarder
+from edge.relay.response.own import JSON_TYPE, id_headers, send_error, send_whole
+from edge.relay.response.stream import StreamForwarder
+from edge.relay.response.whole import BufferedForwarder, send_in_pieces
 from edge.relay.watchdog import Watchdog
-from edge.relay.whole import BufferedForwarder, send_in_pieces
 from edge.write_batch import WriteBatch
 from routing.failures.failure import AttemptFailed, Kind, Sent, status_of
 from routing.failures.provider_error import without_secrets
@@ -111,8 +111,8 @@ class Relay:
         except Denied as denied:
             self._accounting.metrics.count_refused(denied.refusal.status, denied.refusal.code)
             if denied.refusal.status == 401:
-                self._failed.note(scope, denied.refusal.message)
-            await self._tell(denied.refusal, context, denied.gen_id, denied.headers)
+                self._failed.count(scope, denied.refusal.message)
+            await self._send_error(denied.refusal, context, denied.gen_id, denied.headers)
             if context.is_reading_body or not context.body_bytes:
                 context.refuse_body()
                 await discard_body(receive)
@@ -126,7 +126,7 @@ class Relay:
             # The outer ring: what we did not foresee is answered plainly, and never with a traceback.
             log.exception("request %s failed", context.gen_id)
             if not context.is_answered:
-                await self._tell(_FAILED, context)
+                await self._send_error(_FAILED, context)
         finally:
             self._watch.end(context)
             self._in_flight.leave(context)
@@ -143,15 +143,15 @@ class Relay:
         context.arrive(arrival)
         return arrival
 
-    async def _tell(
+    async def _send_error(
         self, refusal: Refusal, context: RequestContext, gen_id: str = "", more: Sequence[tuple[bytes, bytes]] = ()
     ) -> None:
         """A refusal, in the words of this surface's clients. `gen_id`: of the generation it is about, if of another."""
         more = more if context.limits is None else context.limits.headers()
-        told = self._surface.told(refusal, context.flavor, context.request_id)
+        response = self._surface.error_response(refusal, context.flavor, context.request_id)
         if context.explanation is not None:
-            told = told._replace(body=in_object(told.body, context.explanation.of_failure()))
-        await send_told(context.send, refusal, told, [*id_headers(gen_id or context.gen_id, context.request_id), *more])
+            response = response._replace(body=in_object(response.body, context.explanation.of_failure()))
+        await send_error(context.send, refusal, response, [*id_headers(gen_id or context.gen_id, context.request_id), *more])
 
     async def _serve(self, arrival: Arrival, call: CallerRequest, context: RequestContext) -> None:
         """From the key to the end of the answer. Denied, CallerLeft."""
@@ -168,7 +168,7 @@ class Relay:
         if is_late:
             await self._wait_for_start(policy, context)
         if length is None or length > BODY_BYTES_UNPAID:
-            await self._reservations.see_to_credit(policy)
+            await self._reservations.require_credit(policy)
         body = await read_body(context.receive, context, self._in_flight, table.limits.now.body_bytes_max, length)
         if arrival.idempotency_key is not None and await self._repeats(arrival.idempotency_key, policy, call, body, context):
             return
@@ -347,9 +347,9 @@ class Relay:
             context.exchange.abort()
         self._accounting.metrics.count_refused(_STATUS_OF_CANCELLED.get(context.cancel_reason, 499))
         if context.cancel_reason is CancelReason.BODY_TOO_SLOW:
-            await self._tell(_BODY_TOO_SLOW, context)
+            await self._send_error(_BODY_TOO_SLOW, context)
         elif context.cancel_reason is CancelReason.DRAINING and not context.is_answered:
-            await self._tell(LEAVING, context)
+            await self._send_error(LEAVING, context)
 
 
 def _estimated(entry: Entry, envelope: Envelope, plan: Plan) -> bytes | None:

@@ -40,9 +40,9 @@ class Watchdog:
         while True:
             due_s = monotonic() + TICK_S
             await asyncio.sleep(TICK_S)
-            self.look(due_s, monotonic())
+            self.check(due_s, monotonic())
 
-    def look(self, due_s: float, now_s: float) -> None:
+    def check(self, due_s: float, now_s: float) -> None:
         """At all requests: a look that was due then and takes place now."""
         late_s = now_s - due_s
         self._overload.tick(late_s)

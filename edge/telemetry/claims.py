@@ -19,7 +19,7 @@ WARN_S = 60.0
 MODELS_SHOWN = 100
 
 
-class Compared(msgspec.Struct):
+class CostComparison(msgspec.Struct):
     """Over the generations of one model whose cost the provider told: how many, what we charged, and what it says, in picos."""
 
     generations: int = 0
@@ -32,7 +32,7 @@ class Claims:
 
     def __init__(self) -> None:
         self.bounded: defaultdict[str, int] = defaultdict(int)
-        self.compared: defaultdict[str, Compared] = defaultdict(Compared)
+        self.compared: defaultdict[str, CostComparison] = defaultdict(CostComparison)
         self._warned: dict[str, tuple[float, int]] = {}
         """When the operator was last told of a provider, and how many claims had been counted then."""
 

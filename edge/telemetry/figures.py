@@ -7,9 +7,11 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from edge.limits.memory import resident_bytes
 from edge.telemetry.exposition import Family, counter, gauge
 from usage.release import VERSION
 
@@ -71,37 +73,95 @@ FIGURES: Final[dict[str, str]] = {
 }
 
 
-def values(node: "Node") -> Iterator[tuple[str, float]]:
-    """Every figure by its name in FIGURES."""
+def values(node: "Node") -> dict[str, float]:
+    """Every figure by its name in FIGURES; those of parts that a node has only with an epoch from then on."""
+    return dict(
+        chain(_of_process(node), _of_requests(node), _of_limits(node), _of_table(node), _of_telemetry(node), _of_usage(node))
+    )
+
+
+def _of_process(node: "Node") -> Iterator[tuple[str, float]]:
+    yield "ready", node.readiness().is_ready
+    yield "resident_bytes", resident_bytes()
+    yield "loop_lag_seconds", node.overload.lag_s
+    yield "overloaded", bool(node.overload.reason)
+    callers, providers = node.admission, node.native.stats()
+    yield "caller_connections_open", callers.open
+    yield "caller_connections_max", callers.connections_max
+    yield "caller_connections_evicted_total", callers.evicted_total
+    yield "caller_connections_refused_total", callers.refused_total
+    yield "upstream_connections_open", providers.open
+    yield "upstream_connections_idle", providers.idle
+    yield "upstream_connections_opened_total", providers.opened_total
+    yield "upstream_connections_reused_total", providers.reused_total
+
+
+def _of_requests(node: "Node") -> Iterator[tuple[str, float]]:
+    contexts, now_s = node.watch.contexts, monotonic()
+    silences = [now_s - context.heard_s for context in contexts if context.mark is not None]
+    yield "open_requests", len(contexts)
+    yield "open_streams", len(silences)
+    yield "stream_silence_seconds_max", max(silences, default=0.0)
+    yield "body_bytes_held", node.in_flight.held_bytes
+    yield "failed_authentications_total", node.failed_authentications.total
+
+
+def _of_limits(node: "Node") -> Iterator[tuple[str, float]]:
     limits = node.limiter.reports
-    yield from node.gauges().items()
     yield "limits_active", len(limits)
     yield "limit_asks_total", limits.asks_total
     yield "limits_away", limits.is_away
-    now_s = monotonic()
-    silences = [now_s - context.heard_s for context in node.watch.contexts if context.mark is not None]
-    yield "open_streams", len(silences)
-    yield "stream_silence_seconds_max", max(silences, default=0.0)
+
+
+def _of_table(node: "Node") -> Iterator[tuple[str, float]]:
+    reloader = node.reloader
+    yield "config_last_reload_success", reloader.outcome.succeeded
+    yield "config_last_reload_success_timestamp_seconds", reloader.used_s
+    yield "config_reloads_total", reloader.used_total
+    yield "config_reloads_refused_total", reloader.refused_total
+
+
+def _of_telemetry(node: "Node") -> Iterator[tuple[str, float]]:
     traces = node.observers.traces
     yield "log_lines_dropped_total", node.observers.log.dropped_total
     yield "spans_exported_total", traces.exported_total if traces is not None else 0
     yield "spans_dropped_total", traces.dropped_total if traces is not None else 0
-    if node.journal is not None:
-        yield "journal_max_bytes", node.journal.bytes_max
-    if node.shipper is not None:
-        oldest_ms = 0 if node.journal is None else node.journal.oldest_unshipped_ms
+
+
+def _of_usage(node: "Node") -> Iterator[tuple[str, float]]:
+    """What was used, from its journal to the collector, and the credit that pays for it."""
+    recovery, journal, shipper, credit = node.recovery, node.journal, node.shipper, node.credit
+    yield "epochs_lost", node.epochs_lost
+    if recovery is not None:
+        yield "orphans_total", recovery.orphans_total
+        yield "orphans_charged_nano", recovery.orphans_charged_nano
+        yield "orphans_lost_nano_max", recovery.orphans_lost_nano
+    if journal is not None:
+        yield "journal_pending_records", journal.pending_records
+        yield "journal_pending_bytes", journal.pending_bytes
+        yield "journal_max_bytes", journal.bytes_max
+        yield "journal_faults_total", journal.faults_total
+    if shipper is not None:
+        oldest_ms = 0 if journal is None else journal.oldest_unshipped_ms
         age_s = max(time.time() - oldest_ms / 1000, 0.0) if oldest_ms else 0.0
-        yield "oldest_unshipped_seconds", max(age_s, node.shipper.failing_s)
-        yield "records_shipped_total", node.shipper.records_total
-    if node.credit is not None:
-        yield "fenced", node.credit.is_fenced
-        yield "collector_silent_seconds", max(now_s - node.credit.contact_s, 0.0)
-        yield "lease_life_seconds_min", max(node.credit.lease_life_s(now_s), 0.0)
+        yield "oldest_unshipped_seconds", max(age_s, shipper.outage.age_s)
+        yield "shipper_failing_seconds", shipper.outage.age_s
+        yield "records_shipped_total", shipper.records_total
+        yield "records_rejected_total", shipper.rejected_total
+        yield "records_shortened_total", shipper.shortened_total
+        yield "records_lost_total", shipper.lost_total
+    if credit is not None:
+        now_s = monotonic()
+        yield from ((f"credit_{name}", value) for name, value in credit.totals().items())
+        yield "credit_calls_total", credit.calls_total
+        yield "fenced", credit.is_fenced
+        yield "collector_silent_seconds", max(now_s - credit.contact_s, 0.0)
+        yield "lease_life_seconds_min", max(credit.lease_life_s(now_s), 0.0)
 
 
 def families(node: "Node") -> Iterator[Family]:
     """All that a scrape tells."""
-    for name, value in dict(values(node)).items():
+    for name, value in values(node).items():
         text = FIGURES.get(name, UNEXPLAINED)
         if name.endswith("_total"):
             yield counter(f"tollway_{name.removesuffix('_total')}", text, [({}, float(value))])

@@ -25,7 +25,7 @@ _labels_of = attrgetter("provider", "model", "fault", "surface")
 _measures_of = attrgetter("latency_ms", "ttft_ms", "tokens.prompt", "tokens.completion", "tokens.cached", "tokens.reasoning")
 
 
-class Shown:
+class GenAiHistograms:
     """The histograms of one set of labels."""
 
     __slots__ = ("cached", "duration", "first_token", "input", "output", "per_token", "reasoning")
@@ -43,7 +43,7 @@ class GenAi:
     """Counts records as they are settled."""
 
     def __init__(self) -> None:
-        self._shown: dict[Labels, Shown] = {}
+        self._shown: dict[Labels, GenAiHistograms] = {}
         """By a surface's name in place of its operation's."""
         self._durations: dict[Labels, Histogram] = {}
         self._pairs: defaultdict[tuple[str, str], tuple[Histogram, ...]] = defaultdict(_by_provider)
@@ -75,7 +75,7 @@ class GenAi:
             if record.ttft_ms or record.tokens.completion:
                 shown.first_token.show(record.ttft_ms / 1000, trace_id, seen_s)
 
-    def _show(self, named: Labels) -> Shown:
+    def _show(self, named: Labels) -> GenAiHistograms:
         provider, model, error, surface = named
         operation = operation_of(surface)
         at = (provider, model, error, operation)
@@ -87,7 +87,7 @@ class GenAi:
         pair = (provider, operation)
         if len(self._pairs) >= PAIRS_MAX and pair not in self._pairs:
             pair = (OTHER, operation)
-        shown = Shown(duration, self._pairs[pair])
+        shown = GenAiHistograms(duration, self._pairs[pair])
         if len(self._shown) < 8 * SETS_MAX:
             self._shown[named] = shown
         return shown

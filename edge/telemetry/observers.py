@@ -18,12 +18,12 @@ class Observers:
         self.traces = TraceExporter(settings.otlp_url, node) if settings.otlp_url is not None else None
 
     @property
-    def told(self) -> Callable[[UsageRecord], None] | None:
+    def on_record(self) -> Callable[[UsageRecord], None] | None:
         if self.traces is None:
             return self.log.put if self.log.is_on else None
-        return self._tell
+        return self._observe
 
-    def _tell(self, record: UsageRecord) -> None:
+    def _observe(self, record: UsageRecord) -> None:
         if self.log.is_on:
             self.log.put(record)
         if self.traces is not None and is_sampled(record.trace):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from edge.upstream import Exchange, Header
 from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
-from routing.wire.content_coding import Decoder, TooMuch, Undecodable
+from routing.wire.content_coding import DecodedTooLarge, Decoder, Undecodable
 from routing.wire.quiet import QUIET_BYTES_MAX, is_too_fine
 
 
@@ -49,7 +49,7 @@ class DecodedExchange:
         except asyncio.CancelledError:
             self.abort()
             raise
-        except (Undecodable, TooMuch) as problem:
+        except (Undecodable, DecodedTooLarge) as problem:
             raise self._failed(problem) from problem
         self._barren_bytes = 0
         self._pieces += 1
@@ -68,7 +68,7 @@ class DecodedExchange:
 
     def _failed(self, problem: Exception) -> AttemptFailed:
         self._exchange.abort()
-        kind = Kind.TOO_LARGE if isinstance(problem, TooMuch) else Kind.PROTOCOL
+        kind = Kind.TOO_LARGE if isinstance(problem, DecodedTooLarge) else Kind.PROTOCOL
         return AttemptFailed(Failure(kind, Source.UPSTREAM, Sent.REQUEST, detail=str(problem)))
 
     def poke(self) -> None:

@@ -22,7 +22,7 @@ PIECE_BYTES = 65_536
 _KEEPALIVE_TIMEOUT = re.compile(rb"(?i)\btimeout=(\d{1,9})")
 
 
-class Owner(Protocol):
+class ConnectionOwner(Protocol):
     """Who keeps idle connections, and wants to know of lost ones. `write_batch`: what requests are written through."""
 
     write_batch: WriteBatch
@@ -57,7 +57,7 @@ class UpstreamConnection(asyncio.Protocol):
     poller: Poller
     """Knows what the kernel knows and the loop has not told yet: of an idle connection, its end."""
 
-    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, idle_limit_s: float) -> None:
+    def __init__(self, owner: ConnectionOwner, loop: asyncio.AbstractEventLoop, idle_limit_s: float) -> None:
         self.owner = owner
         self.loop = loop
         self.idle_limit_s = idle_limit_s

@@ -13,7 +13,7 @@ import msgspec
 
 from routing.failures.cause import Cause
 from routing.failures.cause_table import cause_of
-from routing.failures.failure import Failure, Kind, Sent, Source
+from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
 from routing.failures.provider_error_body import BODY_BYTES_MAX, ErrorBody, read_error_body
 from routing.failures.redaction import Secret, hidden
 from routing.failures.retry_after import Headers, stated_wait_s, until_s
@@ -52,6 +52,16 @@ def failure_of_error(error: bytes, sent: Sent) -> Failure:
     """The failure that an `error` inside a 200 reports; its status is the number in it, or 502."""
     read = read_error_body(b'{"error":%b}' % error)
     return _failure(Kind.STREAM_ERROR, sent, read.status, read, (), [], 0.0, is_listed=False)
+
+
+def reported_error(error: bytes) -> AttemptFailed:
+    """Of a response with a good status that brings no part of an answer, but this error: JSON, or the provider's own bytes."""
+    return AttemptFailed(failure_of_error(error, Sent.REQUEST))
+
+
+def no_answer(detail: str) -> AttemptFailed:
+    """Of a response with a good status that is neither an answer nor an error. `detail`: what it lacks."""
+    return AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail=detail))
 
 
 def _failure(

@@ -16,7 +16,7 @@ from routing.plan.plan import Attempt
 from routing.plan.refusal import Refusal
 from routing.request.envelope import Envelope
 from routing.request.options import Options
-from routing.table.parameters import DEMANDS, KNOWN, OFFERS, OURS, is_neutral
+from routing.request.parameters import DEMANDS, KNOWN, OFFERS, OURS, is_neutral
 from routing.table.provider import Model, Provider
 from usage.record import Rates
 

@@ -19,8 +19,8 @@ from routing.request.bounds import SMALL_BYTES, bound
 from routing.request.invalid import Invalid as Invalid
 from routing.request.names import check_name, words
 from routing.request.options import Options, read_options
+from routing.request.parameters import OPENAI
 from routing.request.prompt import EMPTY, Prompt, read_prompt
-from routing.table.parameters import OPENAI
 from routing.wire.members import Members, decode_members
 from usage.record import Tokens
 
@@ -109,7 +109,7 @@ _ORDINARY: Final = OPENAI - words("service_tier store tools web_search_options p
 """What needs no second look."""
 _TO_ROUTER: Final = frozenset(("models", "provider", "route"))
 _decode_str = _decoder(str)
-_FILLED_LIST = re.compile(rb"\[[ \t\r\n]*[^\] \t\r\n]")
+FILLED_LIST: Final = re.compile(rb"\[[ \t\r\n]*[^\] \t\r\n]")
 MEMBERS_MAX: Final = 128
 """Of the body. OpenAI's and OpenRouter's together are sixty."""
 
@@ -120,7 +120,7 @@ def read(body: bytes) -> Envelope:
     messages = members.get("messages")
     if messages is None:
         raise Invalid("'messages' is missing: send a list of at least one message", "messages", "missing_required_parameter")
-    if _FILLED_LIST.match(messages) is None:
+    if FILLED_LIST.match(messages) is None:
         raise Invalid("'messages' must be a list of at least one message", "messages")
     values: dict[str, Any] = {}
     prompt_bytes = 0
@@ -141,40 +141,41 @@ def read(body: bytes) -> Envelope:
                 check_name(name)
     usage = read_value("usage")
     prompt = read_prompt(messages)
-    max_tokens, other_max_tokens = read_value("max_tokens"), read_value("max_completion_tokens")
-    if other_max_tokens is not None:
-        max_tokens = other_max_tokens if max_tokens is None else min(max_tokens, other_max_tokens)
+    max_tokens = read_value("max_tokens")
+    if "max_completion_tokens" in values and (other := values["max_completion_tokens"]) is not None:
+        max_tokens = other if max_tokens is None else min(max_tokens, other)
     special = members.keys() - _ORDINARY
     wanted = _options(members, special, prompt) if special or prompt is not EMPTY else None
     preferences = read_preferences(members) if special and not special.isdisjoint(_TO_ROUTER) else None
+    envelope = Envelope(
+        model_of(members, preferences),
+        members,
+        len(body),
+        read_value("stream") is True,
+        options is not None and options.include_usage is True,
+        max_tokens,
+        read_value("n") or 1,
+        prompt_bytes,
+    )
     if wanted is None and preferences is None and usage is None and prompt is EMPTY:
-        # As most are: a text, and nothing that is a matter of its own.
-        return Envelope(
-            model_of(members),
-            members,
-            len(body),
-            read_value("stream") is True,
-            options is not None and options.include_usage is True,
-            max_tokens,
-            read_value("n") or 1,
-            prompt_bytes,
-        )
-    return Envelope(
-        model=model_of(members, preferences),
-        members=members,
-        bytes_total=len(body),
-        stream=read_value("stream") is True,
-        include_usage=(options is not None and options.include_usage is True) or (usage is not None and usage.include is True),
-        max_tokens=max_tokens,
-        choices=read_value("n") or 1,
-        prompt_bytes=prompt_bytes,
+        return envelope  # as most are: a text, and nothing that is a matter of its own
+    return msgspec.structs.replace(
+        _with_prompt(envelope, prompt, wanted),
+        include_usage=envelope.include_usage or (usage is not None and usage.include is True),
+        preferences=preferences,
+    )
+
+
+def _with_prompt(envelope: Envelope, prompt: Prompt, options: Options | None) -> Envelope:
+    """With what the prompt has beside its text, and what is asked for beside a plain answer."""
+    return msgspec.structs.replace(
+        envelope,
         remote_images=prompt.images,
         remote_others=prompt.others,
         inline_media=prompt.inline,
-        options=wanted,
-        preferences=preferences,
-        tier="" if wanted is None else wanted.tier,
-        cache_life="" if wanted is None else _longest(wanted.cache_lives),
+        options=options,
+        tier="" if options is None else options.tier,
+        cache_life="" if options is None else _longest(options.cache_lives),
     )
 
 

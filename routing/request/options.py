@@ -14,8 +14,8 @@ from msgspec import Raw
 
 from routing.request.invalid import Invalid
 from routing.request.names import CAPS, COUNTS, STATE, check_name
+from routing.request.parameters import OURS
 from routing.request.prompt import read_prompt
-from routing.table.parameters import OURS
 from routing.table.tariff import PLAIN_TIERS
 from routing.wire.members import Members
 from routing.wire.objects import decode_objects, repeats_in_list, repeats_within

@@ -6,6 +6,7 @@ Rule: a member that stands twice in an object is refused. Rule: parts and depth 
 does not grow with what a caller makes of it.
 """
 
+from collections.abc import Iterable
 from itertools import chain
 from typing import Any, Final
 
@@ -70,13 +71,30 @@ def read_prompt(raw: Raw | bytes, member: str = "messages") -> Prompt:
                 objects = []
             if objects and len(objects) <= PARTS_MAX and is_dense(text, objects) and _are_texts(text, objects):
                 return EMPTY
-        look = _Look(member, sizes)
-        look.into(text, member, 0)
+        scan = _PromptScan(member, sizes)
+        scan.into(text, member, 0)
     except (msgspec.DecodeError, RecursionError) as problem:
         raise Invalid(f"'{member}' cannot be read: {problem}", member) from None
-    if look.is_plain:
+    if scan.is_plain:
         return EMPTY
-    return Prompt(look.images, look.others, tuple(look.inline), look.state, frozenset(look.cache_lives))
+    return Prompt(scan.images, scan.others, tuple(scan.inline), scan.state, frozenset(scan.cache_lives))
+
+
+def read_prompts(members: Members, names: Iterable[str]) -> Prompt:
+    """What is in those of the members that are lists or objects, as one prompt. Invalid."""
+    prompts = [
+        read_prompt(raw, name) for name in names if (raw := members.get(name)) and memoryview(raw)[0] in (_BRACE, _BRACKET)
+    ]
+    found = [prompt for prompt in prompts if prompt is not EMPTY]
+    if not found:
+        return EMPTY
+    return Prompt(
+        sum(prompt.images for prompt in found),
+        sum(prompt.others for prompt in found),
+        tuple(chain.from_iterable(prompt.inline for prompt in found)),
+        next((prompt.state for prompt in found if prompt.state is not None), None),
+        frozenset[str]().union(*(prompt.cache_lives for prompt in found)),
+    )
 
 
 def _are_texts(text: bytes, messages: Objects) -> bool:
@@ -96,7 +114,7 @@ def _are_texts(text: bytes, messages: Objects) -> bool:
     return len(flat) <= PARTS_MAX and set().union(*flat) <= _TEXT_PART and _encode(parts) == lists
 
 
-class _Look:
+class _PromptScan:
     """What was seen so far."""
 
     __slots__ = ("cache_lives", "images", "inline", "is_plain", "member", "others", "parts", "sizes", "state")

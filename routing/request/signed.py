@@ -16,7 +16,7 @@ import msgspec
 from routing.table.endpoint import Endpoint
 from routing.table.provider import Model, Provider
 from routing.translate import Target
-from routing.translate.chat_accents import traits_of
+from routing.translate.chat_traits import traits_of
 from routing.translate.gemini_on_chat.contents import opened_bytes
 from routing.translate.thoughts import ANTHROPIC, GEMINI, OPENAI, opened
 from routing.wire.members import REFUSED, Members

@@ -11,11 +11,14 @@ import msgspec
 from msgspec import Raw
 
 from routing.dialects.cohere import FINISH, Usage
-from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
+from routing.failures.provider_error import no_answer, reported_error
 from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
-from routing.rewrite.answer import Identity, failure_of_error
-from routing.rewrite.named_events import TEXT, NamedEvents, usage_with_cost
+from routing.rewrite.cost import usage_with_cost
+from routing.rewrite.generated_text import text_bytes
+from routing.rewrite.identity import Identity
+from routing.rewrite.named_events import NamedEvents
+from routing.rewrite.whole_answer import read_answer
 from routing.wire.lenient_view import view
 from routing.wire.members import REFUSED, replace
 from routing.wire.repair import readable
@@ -184,16 +187,13 @@ class CohereStream(NamedEvents):
 def whole(body: bytes, identity: Identity, meter: Meter) -> tuple[bytes, str, str]:
     """A whole answer as the caller gets it, its finish and the provider's id. AttemptFailed."""
     answer = view(body, _CohereAnswer, _decode_answer) or _CohereAnswer()
-    try:
-        members = readable(body)[1]
-    except REFUSED:
-        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
+    members = read_answer(body)
     if bytes(members.get("message", b""))[:1] == b'"':
         # Its errors are `{"message": "…"}`; that of an answer is an object.
-        raise AttemptFailed(failure_of_error(body, Sent.REQUEST))
+        raise reported_error(body)
     if "message" not in members:
-        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no message"))
-    meter.count_text(sum(map(len, TEXT.findall(bytes(members["message"])))))
+        raise no_answer("no message")
+    meter.count_text(text_bytes(bytes(members["message"])))
     _observe(answer.usage, meter)
     values = {"id": identity.id_json, "usage": _with_cost(members.get("usage"), meter)}
     reason = answer.finish_reason if isinstance(answer.finish_reason, str) else ""

@@ -12,11 +12,14 @@ from msgspec import Raw
 
 from routing.dialects.gemini import finish_of, read_usage
 from routing.dialects.gemini_frame import GeminiFrame, learned
-from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
+from routing.failures.provider_error import no_answer, reported_error
 from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
-from routing.rewrite.answer import Identity, failure_of_error
-from routing.rewrite.named_events import TEXT, NamedEvents, usage_with_cost, without
+from routing.rewrite.cost import usage_with_cost
+from routing.rewrite.generated_text import text_bytes, without
+from routing.rewrite.identity import Identity
+from routing.rewrite.named_events import NamedEvents
+from routing.rewrite.whole_answer import read_answer
 from routing.wire.lenient_view import view
 from routing.wire.members import REFUSED, Members, replace
 from routing.wire.repair import readable
@@ -50,7 +53,7 @@ class _Candidate(msgspec.Struct, gc=False):
     """What was found, and the answer's sentences once more: no further text of a model's."""
 
 
-class _Answer(msgspec.Struct, gc=False):
+class _GeminiAnswer(msgspec.Struct, gc=False):
     candidates: list[_Candidate] | None = None
     usage: Raw = msgspec.field(default=Raw(b""), name="usageMetadata")
     feedback: Raw = msgspec.field(default=Raw(b""), name="promptFeedback")
@@ -58,7 +61,7 @@ class _Answer(msgspec.Struct, gc=False):
     error: Raw = Raw(b"")
 
 
-_decode_answer: Final = msgspec.json.Decoder(_Answer).decode
+_decode_answer: Final = msgspec.json.Decoder(_GeminiAnswer).decode
 
 
 def observe(usage: Raw, meter: Meter) -> None:
@@ -154,7 +157,7 @@ class GeminiStream(NamedEvents):
             for old, new in self._names:
                 payload = payload.replace(old, new)
             return payload
-        answer = view(payload, _Answer, _decode_answer)
+        answer = view(payload, _GeminiAnswer, _decode_answer)
         if answer is None:
             self._count(payload)
             return None
@@ -192,7 +195,7 @@ class GeminiStream(NamedEvents):
         """The usage of the last piece that was passed without being read."""
         if self._unread:
             event, self._unread = self._unread, b""
-            answer = view(payload_of(event.rstrip()) or event, _Answer, _decode_answer)
+            answer = view(payload_of(event.rstrip()) or event, _GeminiAnswer, _decode_answer)
             if answer is not None:
                 observe(answer.usage, self.meter)
 
@@ -230,16 +233,13 @@ class GeminiStream(NamedEvents):
 
 def whole(body: bytes, identity: Identity, meter: Meter, *names: str) -> tuple[bytes, str, str]:
     """A whole answer as the caller gets it, its finish and the provider's id; it has one of `names`. AttemptFailed."""
-    answer = view(body, _Answer, _decode_answer) or _Answer()
-    try:
-        members = readable(body)[1]
-    except REFUSED:
-        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
+    answer = view(body, _GeminiAnswer, _decode_answer) or _GeminiAnswer()
+    members = read_answer(body)
     said = bytes(members.get("candidates", b""))
-    if bytes(answer.error) not in _NOTHING and not any(TEXT.findall(said)):
-        raise AttemptFailed(failure_of_error(bytes(answer.error), Sent.REQUEST))
+    if bytes(answer.error) not in _NOTHING and not text_bytes(said):
+        raise reported_error(bytes(answer.error))
     if not any(name in members for name in names):
-        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail=f"no {names[0]}"))
+        raise no_answer(f"no {names[0]}")
     meter.observe_text(without(said, [candidate.grounding for candidate in answer.candidates or ()]))
     observe(answer.usage, meter)
     reasons = [each.finish_reason for each in answer.candidates or () if isinstance(each.finish_reason, str)]

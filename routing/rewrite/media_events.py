@@ -13,8 +13,9 @@ from msgspec import Raw
 from routing.metering.meter import Meter
 from routing.metering.picture_usage import picture_usage
 from routing.plan.refusal import Refusal
-from routing.rewrite.answer import Identity
-from routing.rewrite.named_events import NULL, NamedEvents, usage_with_cost
+from routing.rewrite.cost import usage_with_cost
+from routing.rewrite.identity import Identity
+from routing.rewrite.named_events import NULL, NamedEvents
 from routing.rewrite.plain import observe
 from routing.wire.members import REFUSED, replace
 from routing.wire.repair import readable

@@ -11,11 +11,14 @@ import msgspec
 from msgspec import Raw
 
 from routing.dialects.anthropic import FINISH, error_type, without_total
-from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
+from routing.failures.provider_error import no_answer, reported_error
 from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
-from routing.rewrite.answer import Identity, failure_of_error
-from routing.rewrite.named_events import TEXT, NamedEvents, usage_with_cost, without
+from routing.rewrite.cost import usage_with_cost
+from routing.rewrite.generated_text import text_bytes, without
+from routing.rewrite.identity import Identity
+from routing.rewrite.named_events import NamedEvents
+from routing.rewrite.whole_answer import read_answer
 from routing.wire.lenient_view import view
 from routing.wire.members import REFUSED, replace
 from routing.wire.repair import readable
@@ -38,7 +41,7 @@ class _Block(msgspec.Struct, gc=False):
     content: Raw = Raw(b"")
 
 
-class _Event(msgspec.Struct, gc=False):
+class _MessagesEvent(msgspec.Struct, gc=False):
     message: _Message | None = None
     delta: _Message | None = None
     index: Any = None
@@ -51,7 +54,7 @@ class _Tier(msgspec.Struct, gc=False):
     service_tier: Any = None
 
 
-_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_event = msgspec.json.Decoder(_MessagesEvent).decode
 _decode_blocks = msgspec.json.Decoder(list[_Block]).decode
 _decode_message = msgspec.json.Decoder(_Message).decode
 _decode_tier = msgspec.json.Decoder(_Tier).decode
@@ -76,6 +79,20 @@ def error_body(refusal: Refusal, request_id: str = "") -> bytes:
     if request_id:
         body["request_id"] = request_id
     return _encode(body)
+
+
+def _observe(usage: Raw, meter: Meter) -> None:
+    """A usage object, and the tier that is named in it."""
+    text = bytes(usage)
+    if text in (b"", b"null"):
+        return
+    meter.observe_usage(without_total(text))
+    try:
+        tier = _decode_tier(text).service_tier
+    except REFUSED:
+        return
+    if isinstance(tier, str):
+        meter.tier = tier[:SHORT_CHARS_MAX]
 
 
 def _said_in(blocks: bytes) -> bytes:
@@ -108,7 +125,7 @@ class MessagesStream(NamedEvents):
             return None
         if kind == "ping":
             return None
-        event = view(payload, _Event, _decode_event)
+        event = view(payload, _MessagesEvent, _decode_event)
         if event is None:
             self._count(payload)
             return self._end_with(payload) if kind == "error" else None
@@ -129,7 +146,7 @@ class MessagesStream(NamedEvents):
             self._open_block = None
         return None
 
-    def _start(self, event: _Event, payload: bytes) -> bytes | None:
+    def _start(self, event: _MessagesEvent, payload: bytes) -> bytes | None:
         message = event.message
         if self.has_begun:
             return self._end_with(b'{"type":"api_error","message":"the provider began its answer again"}')
@@ -140,23 +157,12 @@ class MessagesStream(NamedEvents):
         if self._has_start:
             return b""
         self._has_start = True
-        self._observe(message.usage)
+        _observe(message.usage, self.meter)
         return self._renamed(payload, "message")
 
-    def _observe(self, usage: Raw) -> None:
-        text = bytes(usage)
-        if text and text != b"null":
-            self.meter.observe_usage(without_total(text))
-            try:
-                tier = _decode_tier(text).service_tier
-            except REFUSED:
-                return
-            if isinstance(tier, str):
-                self.meter.tier = tier[:SHORT_CHARS_MAX]
-
-    def _note(self, event: _Event, payload: bytes) -> bytes:
+    def _note(self, event: _MessagesEvent, payload: bytes) -> bytes:
         self._conclude()
-        self._observe(event.usage)
+        _observe(event.usage, self.meter)
         if event.delta is not None and isinstance(event.delta.stop_reason, str):
             self.has_begun = self.is_finished = True
             reason = event.delta.stop_reason
@@ -203,25 +209,15 @@ class MessagesStream(NamedEvents):
 
 def whole(body: bytes, identity: Identity, meter: Meter) -> tuple[bytes, str, str]:
     """A whole message as the caller gets it, its finish and the provider's id. AttemptFailed."""
-    try:
-        members = readable(body)[1]
-    except REFUSED:
-        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
+    members = read_answer(body)
     message = view(body, _Message, _decode_message) or _Message()
     is_error = bytes(message.error) not in (b"", b"null")
-    if message.type == "error" or (is_error and not any(TEXT.findall(_said_in(bytes(members.get("content", b"")))))):
-        raise AttemptFailed(failure_of_error(bytes(message.error) or body, Sent.REQUEST))
+    if message.type == "error" or (is_error and not text_bytes(_said_in(bytes(members.get("content", b""))))):
+        raise reported_error(bytes(message.error) or body)
     if "content" not in members:
-        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no content"))
-    usage = bytes(message.usage)
-    meter.count_text(sum(map(len, TEXT.findall(_said_in(bytes(members["content"]))))))
-    if usage and usage != b"null":
-        meter.observe_usage(without_total(usage))
-        try:
-            tier = _decode_tier(usage).service_tier
-            meter.tier = tier[:SHORT_CHARS_MAX] if isinstance(tier, str) else meter.tier
-        except REFUSED:
-            pass
+        raise no_answer("no content")
+    meter.count_text(text_bytes(_said_in(bytes(members["content"]))))
+    _observe(message.usage, meter)
     names = {"id": identity.id_json, "model": identity.model_json}
     values = names | {"usage": usage_with_cost(members.get("usage"), meter, counts_of(meter))}
     reason = message.stop_reason if isinstance(message.stop_reason, str) else ""

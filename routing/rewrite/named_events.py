@@ -8,26 +8,22 @@ Source: Anthropic's Messages and OpenAI's Responses references; recorded streams
 """
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
 from routing.metering.meter import Meter
-from routing.rewrite.answer import Identity
+from routing.rewrite.generated_text import TEXT, text_bytes
+from routing.rewrite.identity import Identity
 from routing.wire.members import REFUSED, Members, replace
 from routing.wire.quiet import QUIET_BYTES_MAX
 from routing.wire.repair import BOM, read_object, readable
 from routing.wire.sse import BLANK, Lines, TooLong, payload_of
-from usage.pricing import dollars
 
 NULL = Raw(b"null")
-TEXT = re.compile(rb'"(?:text|delta|thinking|partial_json|arguments|tool_plan)":[ ]?"([^"\\]*+(?:\\.[^"\\]*+)*+)"')
-"""A text that a model wrote, as these formats name it."""
 _NAME = re.compile(rb"event:[ ]?([^\r\n]*)")
 _BACKSLASH = 92
-_encode = msgspec.json.encode
 
 
 class _Typed(msgspec.Struct, gc=False):
@@ -37,33 +33,8 @@ class _Typed(msgspec.Struct, gc=False):
 _decode_type = msgspec.json.Decoder(_Typed).decode
 
 
-def usage_with_cost(usage: Raw | None, meter: Meter, counts: dict[str, int]) -> Raw:
-    """A provider's usage object with `cost` in dollars; `counts` are what is charged, told where that is not the provider's."""
-    bill = meter.bill()
-    try:
-        members = {} if usage is None else readable(bytes(usage))[1]
-    except REFUSED:
-        members = {}
-    values: Members = {"cost": Raw(dollars(bill.cost_nano).encode())}
-    if bill.source != "provider" or not members:
-        values |= {name: Raw(b"%d" % number) for name, number in counts.items()}
-    if bill.source != "provider":
-        values["usage_source"] = Raw(_encode(bill.source))
-    return Raw(replace(bytes(usage), members, values)) if members and usage is not None else Raw(_encode(values))
-
-
-def without(text: bytes, found: Iterable[Raw]) -> bytes:
-    """A JSON text without those lists and objects in it: what tools found and answered, which no model wrote. One with a quote in
-    it stands in no string."""
-    for raw in found:
-        value = bytes(raw)
-        if value.startswith((b"[", b"{")) and b'"' in value:
-            text = text.replace(value, b"0")
-    return text
-
-
 class NamedEvents:
-    """One stream; `routing.rewrite.stream.StreamRewrite` says what the attributes mean.
+    """One stream; `routing.rewrite.chat.stream.StreamRewrite` says what the attributes mean.
 
     A format's class says what its events are: `_take(type, payload)` gives the payload to send, None to send it as it came, and
     b"" for one that is not sent (now).
@@ -221,7 +192,7 @@ class NamedEvents:
         self._mark = payload[found.start() : found.start(1)]
 
     def _count(self, payload: bytes) -> None:
-        self.meter.count_text(sum(map(len, TEXT.findall(payload))))
+        self.meter.count_text(text_bytes(payload))
 
     def _take(self, kind: str, payload: bytes) -> bytes | None:
         raise NotImplementedError

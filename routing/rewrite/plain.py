@@ -10,14 +10,14 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
+from routing.failures.provider_error import no_answer, reported_error
 from routing.metering.meter import Meter
 from routing.metering.picture_usage import picture_usage
-from routing.rewrite.answer import Identity, failure_of_error
-from routing.rewrite.named_events import usage_with_cost
-from routing.rewrite.provider_event import explains_itself
+from routing.rewrite.chat.provider_event import explains_itself
+from routing.rewrite.cost import usage_with_cost
+from routing.rewrite.identity import Identity
+from routing.rewrite.whole_answer import read_answer
 from routing.wire.members import REFUSED, Members, decode_members, replace
-from routing.wire.repair import readable
 from usage.flavor import Flavor
 from usage.record import FOREIGN_CHARS_MAX
 
@@ -28,17 +28,14 @@ _decode_any: Final = msgspec.json.Decoder(Any).decode
 
 def opened(body: bytes, *names: str) -> Members:
     """The members of an answer that has one of `names`. AttemptFailed."""
-    try:
-        _, members = readable(body)
-    except REFUSED:
-        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
+    members = read_answer(body)
     error = bytes(members.get("error", b""))
     if error not in _NOTHING:
-        raise AttemptFailed(failure_of_error(error, Sent.REQUEST))
+        raise reported_error(error)
     if not any(name in members for name in names):
         if explains_itself(members):
-            raise AttemptFailed(failure_of_error(body, Sent.REQUEST))
-        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail=f"no {names[0]}"))
+            raise reported_error(body)
+        raise no_answer(f"no {names[0]}")
     return members
 
 

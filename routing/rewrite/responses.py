@@ -11,11 +11,14 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from routing.failures.failure import AttemptFailed, Failure, Kind, Sent, Source
+from routing.failures.provider_error import no_answer, reported_error
 from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
-from routing.rewrite.answer import Identity, failure_of_error
-from routing.rewrite.named_events import TEXT, NamedEvents, usage_with_cost, without
+from routing.rewrite.cost import usage_with_cost
+from routing.rewrite.generated_text import text_bytes, without
+from routing.rewrite.identity import Identity
+from routing.rewrite.named_events import NamedEvents
+from routing.rewrite.whole_answer import read_answer
 from routing.wire.lenient_view import view
 from routing.wire.members import REFUSED, Members, decode_members, replace
 from routing.wire.repair import readable
@@ -51,7 +54,7 @@ class _Response(msgspec.Struct, gc=False):
     tool_usage: _Tools | None = None
 
 
-class _Event(msgspec.Struct, gc=False):
+class _ResponsesEvent(msgspec.Struct, gc=False):
     response: Raw = Raw(b"")
     item: Raw = Raw(b"")
     error: Raw = Raw(b"")
@@ -69,7 +72,7 @@ class _Item(msgspec.Struct, gc=False):
 
 _has_answers = re.compile(rb'"(?:results|outputs?|tools)"\s*:').search
 _decode_items = msgspec.json.Decoder(list[_Item]).decode
-_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_event = msgspec.json.Decoder(_ResponsesEvent).decode
 _decode_response = msgspec.json.Decoder(_Response).decode
 
 
@@ -118,7 +121,7 @@ def _text_bytes(items: bytes) -> int:
             items = without(items, [raw for item in _decode_items(items) for raw in msgspec.structs.astuple(item)])
         except REFUSED:
             pass
-    return sum(map(len, TEXT.findall(items)))
+    return text_bytes(items)
 
 
 class ResponsesStream(NamedEvents):
@@ -151,7 +154,7 @@ class ResponsesStream(NamedEvents):
             return None
         if payload.startswith(b"[DONE]"):
             return None
-        event = view(payload, _Event, _decode_event)
+        event = view(payload, _ResponsesEvent, _decode_event)
         if event is None:
             self._count(payload)
             return self._end_with(payload) if kind == "error" else None
@@ -224,15 +227,12 @@ class ResponsesStream(NamedEvents):
 
 def whole(body: bytes, identity: Identity, meter: Meter) -> tuple[bytes, str, str]:
     """A whole response as the caller gets it, its finish and the provider's id. AttemptFailed."""
-    try:
-        members = readable(body)[1]
-    except REFUSED:
-        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no JSON object")) from None
+    members = read_answer(body)
     response = view(body, _Response, _decode_response) or _Response()
     if bytes(response.error) not in _NOTHING:
-        raise AttemptFailed(failure_of_error(bytes(response.error), Sent.REQUEST))
+        raise reported_error(bytes(response.error))
     if "output" not in members:
-        raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, Sent.REQUEST, detail="no output"))
+        raise no_answer("no output")
     meter.count_text(_text_bytes(bytes(response.output)))
     finish = _observe(response, meter)
     values = {"id": identity.id_json, "model": identity.model_json}

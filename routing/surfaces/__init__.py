@@ -17,7 +17,7 @@ from routing.metering.meter import Meter
 from routing.plan.fit import AS_SENT, Fit
 from routing.plan.refusal import Refusal
 from routing.request.envelope import Envelope
-from routing.rewrite.answer import Identity
+from routing.rewrite.identity import Identity
 from routing.table.endpoint import Endpoint
 from routing.table.provider import Model, Provider
 from usage.flavor import BASES, Flavor
@@ -46,7 +46,7 @@ class Whole(NamedTuple):
     content_type: str = ""
 
 
-class Told(NamedTuple):
+class ErrorResponse(NamedTuple):
     """A refusal as this surface's clients read it."""
 
     status: int
@@ -77,7 +77,7 @@ class ProviderRequest(NamedTuple):
 
 
 class Machine(Protocol):
-    """One stream on its way; `routing.rewrite.stream.StreamRewrite` says what the members mean.
+    """One stream on its way; `routing.rewrite.chat.stream.StreamRewrite` says what the members mean.
 
     `swap`: the short way for what is one plain event, b"" for anything else. `cut`: the reserve is used up, the answer ends
     regularly, with its usage. `fail`: the one event that says that it broke, and what must stand before it.
@@ -133,7 +133,7 @@ class Surface(Protocol):
     def whole(self, body: bytes, identity: Identity, meter: Meter, content_type: str) -> Whole:
         """A whole answer of the same format, with our names and its cost; counted into `meter`. AttemptFailed."""
 
-    def told(self, refusal: Refusal, flavor: Flavor, request_id: str) -> Told:
+    def error_response(self, refusal: Refusal, flavor: Flavor, request_id: str) -> ErrorResponse:
         """A refusal in this surface's words."""
 
 
@@ -162,46 +162,46 @@ def _gemini(*actions: str) -> tuple[str, ...]:
     return tuple(f"/models/{{model:path}}:{action}" for action in actions)
 
 
-_VECTORS: Final = "routing.surfaces.gemini_embeddings"
+_VECTORS: Final = "routing.surfaces.gemini.embeddings"
 _EMBEDS: Final = "embeddings"
 SURFACES: Final = (
-    Entry("chat", "routing.surfaces.chat", ("/chat/completions",)),
-    Entry("messages", "routing.surfaces.messages", ("/messages",), b"request-id", operation="chat"),
+    Entry("chat", "routing.surfaces.openai.chat", ("/chat/completions",)),
+    Entry("messages", "routing.surfaces.anthropic.messages", ("/messages",), b"request-id", operation="chat"),
     Entry(
         "count_tokens",
-        "routing.surfaces.count_tokens",
+        "routing.surfaces.anthropic.count_tokens",
         ("/messages/count_tokens",),
         b"request-id",
         counts=("messages", "input_tokens"),
     ),
-    Entry("responses", "routing.surfaces.responses", ("/responses",), operation="chat"),
-    Entry("embeddings", "routing.surfaces.embeddings", ("/embeddings",)),
-    Entry("completions", "routing.surfaces.completions", ("/completions",), operation="text_completion"),
-    Entry("moderations", "routing.surfaces.moderations", ("/moderations",)),
-    Entry("rerank", "routing.surfaces.rerank", ("/rerank",), bases=(*BASES, *COHERE_BASES)),
-    Entry("images", "routing.surfaces.images", ("/images/generations", "/images")),
-    Entry("image_edits", "routing.surfaces.image_edits", ("/images/edits",)),
-    Entry("speech", "routing.surfaces.speech", ("/audio/speech",)),
-    Entry("transcriptions", "routing.surfaces.transcriptions", ("/audio/transcriptions",)),
-    Entry("translations", "routing.surfaces.transcriptions", ("/audio/translations",)),
+    Entry("responses", "routing.surfaces.openai.responses", ("/responses",), operation="chat"),
+    Entry("embeddings", "routing.surfaces.openai.embeddings", ("/embeddings",)),
+    Entry("completions", "routing.surfaces.openai.completions", ("/completions",), operation="text_completion"),
+    Entry("moderations", "routing.surfaces.openai.moderations", ("/moderations",)),
+    Entry("rerank", "routing.surfaces.cohere.rerank", ("/rerank",), bases=(*BASES, *COHERE_BASES)),
+    Entry("images", "routing.surfaces.openai.images", ("/images/generations", "/images")),
+    Entry("image_edits", "routing.surfaces.openai.image_edits", ("/images/edits",)),
+    Entry("speech", "routing.surfaces.openai.speech", ("/audio/speech",)),
+    Entry("transcriptions", "routing.surfaces.openai.transcriptions", ("/audio/transcriptions",)),
+    Entry("translations", "routing.surfaces.openai.transcriptions", ("/audio/translations",)),
     Entry(
         "gemini",
-        "routing.surfaces.gemini",
+        "routing.surfaces.gemini.generate_content",
         _gemini("generateContent", "streamGenerateContent"),
         bases=GOOGLE_BASES,
         operation="generate_content",
     ),
     Entry(
         "gemini_count_tokens",
-        "routing.surfaces.gemini_count_tokens",
+        "routing.surfaces.gemini.count_tokens",
         _gemini("countTokens"),
         bases=GOOGLE_BASES,
         counts=("gemini", "totalTokens"),
     ),
     Entry("gemini_embeddings", _VECTORS, _gemini("embedContent"), b"", GOOGLE_BASES, _EMBEDS),
     Entry("gemini_batch_embeddings", _VECTORS, _gemini("batchEmbedContents"), b"", GOOGLE_BASES, _EMBEDS),
-    Entry("cohere", "routing.surfaces.cohere", ("/chat",), b"", COHERE_BASES, "chat"),
-    Entry("cohere_embeddings", "routing.surfaces.cohere_embeddings", ("/embed",), b"", COHERE_BASES, _EMBEDS),
+    Entry("cohere", "routing.surfaces.cohere.chat", ("/chat",), b"", COHERE_BASES, "chat"),
+    Entry("cohere_embeddings", "routing.surfaces.cohere.embeddings", ("/embed",), b"", COHERE_BASES, _EMBEDS),
 )
 CHAT: Final = SURFACES[0]
 _OPERATIONS: Final = {entry.format: entry.operation or entry.format for entry in SURFACES}

@@ -11,8 +11,7 @@ from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
-from routing.failures.failure import AttemptFailed, Failure, Kind, Source
-from routing.failures.failure import Sent as SentState
+from routing.failures.provider_error import no_answer
 from routing.metering.meter import Meter
 from routing.plan.fit import AS_SENT, NO_FITS, Fit, fit, fit_attempts, is_billable
 from routing.plan.plan import Attempt, Plan
@@ -20,12 +19,13 @@ from routing.plan.refusal import Refusal
 from routing.request.body import rewrite
 from routing.request.envelope import Envelope, Invalid
 from routing.request.envelope import read as read_chat
-from routing.rewrite.answer import Identity, dressed, open_answer, rewrite_answer
-from routing.rewrite.reshape import events_of
-from routing.rewrite.stream import StreamRewrite
+from routing.rewrite.chat.answer import dressed, open_answer, rewrite_answer
+from routing.rewrite.chat.reshape import events_of
+from routing.rewrite.chat.stream import StreamRewrite
+from routing.rewrite.identity import Identity
 from routing.surfaces import CHAT, SURFACES, Asked, Entry, Machine, ProviderRequest, Surface, Whole, place_of, surface_of
-from routing.surfaces.chat import machine as chat_machine
 from routing.surfaces.json_request import placed, reported, with_path
+from routing.surfaces.openai.chat import machine as chat_machine
 from routing.table.endpoint import CHAT as CHAT_ENDPOINT
 from routing.table.endpoint import Endpoint
 from routing.table.provider import Model, Provider
@@ -179,7 +179,7 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
             return self
         upstream, downstream = upstream_pair(self.endpoint.format), downstream_pair(self.endpoint.format)
         if upstream is None or downstream is None:
-            raise AttemptFailed(Failure(Kind.PROTOCOL, Source.UPSTREAM, SentState.REQUEST, detail="in another shape"))
+            raise no_answer("in another shape")
         return msgspec.structs.replace(self, upstream=upstream, downstream=downstream)
 
     @property

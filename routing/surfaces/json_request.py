@@ -4,19 +4,21 @@ Rule: what was read is what is sent: one name, one member, in the order and the 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
+from routing.plan.preferences import Preferences
 from routing.request.body import encoded
-from routing.request.envelope import Envelope
+from routing.request.envelope import FILLED_LIST, Envelope, model_of
 from routing.request.invalid import Invalid
 from routing.request.options import Options
+from routing.request.parameters import OURS
+from routing.request.prompt import Prompt
 from routing.surfaces import Asked
 from routing.table.endpoint import Endpoint
-from routing.table.parameters import OURS
 from routing.wire.members import Members, decode_members
 from routing.wire.objects import decode_objects
 
@@ -63,6 +65,14 @@ def missing(name: str, what: str) -> Invalid:
     return Invalid(f"'{name}' is missing: send {what}", name, "missing_required_parameter")
 
 
+def check_messages(members: Members) -> None:
+    """Invalid: there is no list of at least one message."""
+    if not is_there(members, "messages"):
+        raise missing("messages", "a list of at least one message")
+    if FILLED_LIST.match(members["messages"]) is None:
+        raise Invalid("'messages' must be a list of at least one message", "messages")
+
+
 def value_of(members: Members, name: str, path: str = "") -> Any:
     """The value of a member, None where it is not there. Invalid: it cannot be read."""
     try:
@@ -101,6 +111,60 @@ def searches_in(members: Members, kind: re.Pattern[str]) -> tuple[int, ...]:
         return ()
     kinds = [msgspec.json.decode(tool["type"]) if is_there(tool, "type") else "" for tool in decode_objects(members["tools"])]
     return tuple(at for at, each in enumerate(kinds) if isinstance(each, str) and kind.match(each))
+
+
+def tools_that_search(
+    raw: Raw, default: str, callers: re.Pattern[str], searches: re.Pattern[str]
+) -> Iterator[tuple[str, Members]]:
+    """(path, tool) of each tool that searches the web. The type of a tool that says none is `default`; those of `callers` run at
+    the caller or cost nothing. Invalid: one that runs at the provider and has no price."""
+    try:
+        tools = decode_objects(raw)
+    except (msgspec.DecodeError, RecursionError):
+        raise Invalid("'tools' must be a list of tools", "tools") from None
+    for at, tool in enumerate(tools):
+        path = f"tools[{at}]"
+        kind = value_of(tool, "type", path) if is_there(tool, "type") else default
+        if isinstance(kind, str) and callers.match(kind):
+            continue
+        if not isinstance(kind, str) or not searches.match(kind):
+            raise Invalid(
+                f"'{path}' is {str(kind)[:64]!r}, which runs at the provider and has no price here", path, "unpriced_option"
+            )
+        yield path, tool
+
+
+def envelope_for(
+    body: bytes,
+    members: Members,
+    names: Iterable[str],
+    prompt: Prompt,
+    options: Options,
+    preferences: Preferences | None = None,
+    **more: Any,
+) -> Envelope:
+    """Of a body whose model reads the members `names`, which have `prompt` in them beside text; `more`: what else decides, by the
+    fields of `Envelope`. Invalid: it names no model."""
+    return Envelope(
+        model=model_of(members, preferences),
+        members=members,
+        bytes_total=len(body),
+        prompt_bytes=sum(len(members[name]) for name in names if name in members),
+        remote_images=prompt.images,
+        remote_others=prompt.others,
+        inline_media=prompt.inline,
+        options=priced(options),
+        preferences=preferences,
+        **more,
+    )
+
+
+def capped(envelope: Envelope, asked: Asked, name: str) -> Members:
+    """The output cap under its name, where it has to be another one than the caller's: none was given, or more than there is."""
+    cap, cap_max = envelope.max_tokens, asked.model.max_output_tokens
+    if cap is None:
+        return {} if asked.cap is None else {name: Raw(b"%d" % asked.cap)}
+    return {name: Raw(b"%d" % cap_max)} if cap_max is not None and cap > cap_max else {}
 
 
 def priced(options: Options) -> Options | None:

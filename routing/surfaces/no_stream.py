@@ -3,8 +3,8 @@
 from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
 from routing.request.envelope import Envelope
-from routing.rewrite.answer import Identity
-from routing.surfaces import Machine, Told
+from routing.rewrite.identity import Identity
+from routing.surfaces import ErrorResponse, Machine
 from usage.flavor import Flavor
 
 
@@ -12,6 +12,6 @@ def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, 
     raise AssertionError("a surface without streams reads no request for one")
 
 
-def told(refusal: Refusal, flavor: Flavor, request_id: str) -> Told:
+def error_response(refusal: Refusal, flavor: Flavor, request_id: str) -> ErrorResponse:
     """In OpenAI's words, or OpenRouter's."""
-    return Told(refusal.status, refusal.body(flavor), [])
+    return ErrorResponse(refusal.status, refusal.body(flavor), [])

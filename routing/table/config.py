@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from routing.request.parameters import OPENAI, taken
 from routing.routes.entry import read_aliases, read_default_policy, read_policies, read_routes
 from routing.routes.likeness import with_inherited
 from routing.routes.route import DEFAULT_POLICY, Route, RoutePolicy
@@ -20,7 +21,6 @@ from routing.table import field
 from routing.table.entry import NAME_HINT, NO_PRICE, odd_in, read_provider
 from routing.table.field import TomlTable
 from routing.table.limit_terms import LIMIT_FIELDS, read_rate_limits
-from routing.table.parameters import OPENAI, taken
 from routing.table.positions import line_of, lines
 from routing.table.price_list import has_price
 from routing.table.problem import ConfigError as ConfigError

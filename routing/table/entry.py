@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from routing.request.parameters import ALWAYS, NEVER_TAKEN, OPENAI, taken
 from routing.routes.entry import read_data_terms
 from routing.table import field
 from routing.table.endpoint import CHAT, CHAT_ONLY, ECHO_ENDPOINTS, ECHO_FORMATS, FORMATS, BaseUrl, Endpoint
 from routing.table.endpoint import endpoint as known_endpoint
 from routing.table.field import TomlTable
 from routing.table.limit_terms import read_rate_limits
-from routing.table.parameters import ALWAYS, NEVER_TAKEN, OPENAI, taken
 from routing.table.price_list import has_price, read_rates, read_tariff
 from routing.table.problem import Wrong, dotted, nearest, odd_character
 from routing.table.provider import ECHO, TRAITS, Model, Provider

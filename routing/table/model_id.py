@@ -23,7 +23,7 @@ _WHY_NOT: Final = {
 _UNKNOWN: Final = "is not in this proxy's table. Did you mean {id}?"
 
 
-class Meant(msgspec.Struct, frozen=True):
+class ResolvedId(msgspec.Struct, frozen=True):
     """The id of the table; `refusal` when it cannot be served in the way that was asked for."""
 
     id: str
@@ -44,26 +44,26 @@ class Ids:
             self._by_fold[each.lower()] = "" if each.lower() in self._by_fold else each
         self._providers = {name.lower(): name for name in config.providers}
 
-    def meant(self, model_id: str) -> Meant:
+    def meant(self, model_id: str) -> ResolvedId:
         """What is meant by an id; the id itself when nothing better is known."""
         if not 0 < len(model_id) <= MODEL_ID_CHARS_MAX or self._is_known(model_id):
-            return Meant(model_id)
+            return ResolvedId(model_id)
         written = self._written(model_id)
         if written is not None:
-            return Meant(written)
+            return ResolvedId(written)
         base, colon, suffix = model_id.rpartition(":")
         known = self._written(base) if colon else None
         if known is None:
-            return Meant(model_id)
+            return ResolvedId(model_id)
         suffix = suffix.lower()
         if suffix in _SERVED:
-            return Meant(known, sorts_by_price=suffix == "floor", sorts_by_speed=suffix == "nitro")
+            return ResolvedId(known, sorts_by_price=suffix == "floor", sorts_by_speed=suffix == "nitro")
         if suffix == "free" and self._is_free(known):
-            return Meant(known)
+            return ResolvedId(known)
         code = "unpriced_option" if suffix == "online" else "model_not_found"
         status = 400 if suffix == "online" else 404
         message = f"{model_id} {_WHY_NOT.get(suffix, _UNKNOWN).format(id=known)}"
-        return Meant(known, Refusal(status, code, message, param="model", metadata={"suggestions": [known]}))
+        return ResolvedId(known, Refusal(status, code, message, param="model", metadata={"suggestions": [known]}))
 
     def _is_known(self, model_id: str) -> bool:
         return (

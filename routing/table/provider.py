@@ -8,9 +8,9 @@ from typing import Final, Literal
 
 import msgspec
 
+from routing.request.parameters import OPENAI
 from routing.routes.route import DataTerms
 from routing.table.endpoint import CHAT_ONLY, ECHO_ENDPOINTS, ECHO_FORMATS, FORMATS, BaseUrl, Endpoint
-from routing.table.parameters import OPENAI
 from routing.table.tariff import Tariff
 from usage.limit import NO_LIMITS, LimitTerms
 from usage.pricing import pico_per_token

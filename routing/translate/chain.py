@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
-from routing.rewrite.answer import Identity, error_event, length_chunk
-from routing.rewrite.stream import StreamRewrite
+from routing.rewrite.chat.answer import error_event, length_chunk
+from routing.rewrite.chat.stream import StreamRewrite
+from routing.rewrite.identity import Identity
 from routing.translate import DownstreamMachine, UpstreamMachine
 from routing.translate.frames import Frame, Framed, is_one_event, learned, sent_around, text_in
 

@@ -1,13 +1,13 @@
 """The ledger of parameters of a pair: what becomes of each top-level member of a request in the other format.
 
 Rule: a name without a rule is refused. What one format calls a demand must be met; an offer is declined and reported.
-Source of the rules: each pair's own `parameters` file; of what says the same as nothing: `routing.table.parameters.NEUTRAL`.
+Source of the rules: each pair's own `parameters` file; of what says the same as nothing: `routing.request.parameters.NEUTRAL`.
 """
 
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-from routing.table.parameters import is_neutral
+from routing.request.parameters import is_neutral
 
 
 class Rule(NamedTuple):

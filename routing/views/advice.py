@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import msgspec
 
+from routing.request.parameters import KNOWN
 from routing.routes.route import GROUPS
 from routing.table.config import Config
 from routing.table.endpoint import FORMATS, endpoint
-from routing.table.parameters import KNOWN
 from routing.table.positions import line_of, lines
 from routing.table.problem import Path, dotted
 from routing.table.provider import ECHO, Model, Provider

@@ -21,7 +21,7 @@ class Undecodable(Exception):
     """The body is in no coding that is undone here, or is broken."""
 
 
-class TooMuch(Exception):
+class DecodedTooLarge(Exception):
     """More comes out than is accepted."""
 
 
@@ -48,7 +48,7 @@ class Decoder:
         self._waiting += data
 
     def take(self) -> bytes:
-        """At most PIECE_BYTES of what it says; empty when more has to be put first. Undecodable, TooMuch."""
+        """At most PIECE_BYTES of what it says; empty when more has to be put first. Undecodable, DecodedTooLarge."""
         if not self._is_decided and not self._decide(is_end=False):
             return b""
         if self._inflate is None:
@@ -57,7 +57,7 @@ class Decoder:
             data = self._decode()
         self._bytes_left -= len(data)
         if self._bytes_left < 0:
-            raise TooMuch
+            raise DecodedTooLarge
         return data
 
     def finish(self) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from bench.ablations import ABLATIONS, Row, report
 from bench.plain import SWITCHES, apply
-from routing.rewrite.stream import StreamRewrite
+from routing.rewrite.chat.stream import StreamRewrite
 
 
 @pytest.mark.parametrize("name", SWITCHES)

@@ -93,7 +93,7 @@ def commit_that_does_nothing_before_a_request() -> None:
 
 def stream_that_ends_before_its_settlement() -> None:
     """The last byte of a stream is handed on, and then it is settled."""
-    from edge.relay.stream import StreamForwarder
+    from edge.relay.response.stream import StreamForwarder
 
     async def complete(self: StreamForwarder, sent: bytes) -> None:
         await self._finish(sent)

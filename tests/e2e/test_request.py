@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from routing.table.parameters import OPENAI
+from routing.request.parameters import OPENAI
 from tests.answers import Answer, completion, respond
 from tests.e2e.conftest import providers_toml
 from tests.processes import Account, Edge, Reply, make_account, post

@@ -23,7 +23,8 @@ from edge.downstream import CALLER
 from edge.journal import Journal
 from edge.limits.limiter import RateLimiter
 from edge.providers.reload import read_config, sources_of
-from edge.providers.table import LazyUpstream, Table
+from edge.providers.resolver import LazyUpstream
+from edge.providers.table import Table
 from edge.relay.body import MemoryBudget
 from edge.relay.ids import IdGenerator
 from edge.relay.relay import Relay

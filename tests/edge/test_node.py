@@ -162,6 +162,7 @@ async def test_folder_that_cannot_be_written_boots_no_epoch(tmp_path: Path, monk
     """The collector is asked for an epoch, once, when there is a place for its journal; until then /readyz says what is
     missing."""
     from edge import node as module
+    from edge.collector_client import epoch
 
     counting: list[Counting] = []
     is_full = True
@@ -174,8 +175,8 @@ async def test_folder_that_cannot_be_written_boots_no_epoch(tmp_path: Path, monk
         counting.append(Counting(collector))
         return counting[0]
 
-    monkeypatch.setattr(module, "prove_writable", prove)
-    monkeypatch.setattr(module, "JOURNAL_RETRY_S", 0.02)
+    monkeypatch.setattr(epoch, "prove_writable", prove)
+    monkeypatch.setattr(epoch, "JOURNAL_RETRY_S", 0.02)
     monkeypatch.setattr(module, "JOIN_WAIT_S", 0.2)
     async with started(tmp_path, wrap) as (node, _):
         assert counting[0].boots == 0
@@ -261,7 +262,7 @@ async def test_backlog_goes_as_soon_as_the_collector_is_back(tmp_path: Path) -> 
         node.shipper._backoff.dice = lambda: 1.0
         is_away = True
         node.journal.settle(make_fact(1, caller, "n1", node.journal.epoch, "gen-1"))
-        await until(lambda: bool(node.shipper and node.shipper.problem and node.credit and node.credit.problem))
+        await until(lambda: bool(node.shipper and node.shipper.outage.problem and node.credit and node.credit.problem))
         node.shipper._backoff.failures = 30
         await until(lambda: node.shipper is not None and node.shipper.failures_total > 1)
         is_away = False

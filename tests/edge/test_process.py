@@ -12,7 +12,7 @@ from collector.service import Collector
 from collector.store.sqlite import SqliteStore
 from edge.limits.fair_start import AT_ONCE, TURN_S
 from edge.process import Edge
-from edge.relay.responses import send_whole
+from edge.relay.response.own import send_whole
 from edge.settings import Settings
 from tests.collector.facts import make_caller
 from tests.patience import until

@@ -87,7 +87,7 @@ class Tray:
 class SimShipper(Shipper):
     """Rejected records are the world's affair; here the wallets are told of them, and they are let go."""
 
-    async def _bury(self, cursor: OutboxCursor, ack: Ack, records: list[UsageRecord]) -> None:
+    async def _keep_dead_letters(self, cursor: OutboxCursor, ack: Ack, records: list[UsageRecord]) -> None:
         rejected = {one.seq for one in ack.rejected if cursor.next_seq <= one.seq <= ack.acked_through}
         if cursor.outbox.epoch == self._journal.epoch:
             self._credit.unsettle([record for record in records if record.seq in rejected])

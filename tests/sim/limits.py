@@ -78,7 +78,7 @@ class GreenStrict:
         return self.shared.answer((str(edge), 1), report, now_s)
 
     def hear(self, edge: int, share: LimitShare, asked_s: float) -> None:
-        self.quotas[edge].hear(share, asked_s)
+        self.quotas[edge].apply_share(share, asked_s)
 
     def restart(self, now_s: float) -> None:
         self.shared = SharedLimit(self.case.limit, now_s)

@@ -71,7 +71,7 @@ class Traffic(Ground):
             return
         self.acted = process
         for wallet in list(process.wallets.values()):
-            wallet.look(self.now_s)
+            wallet.check_cover(self.now_s)
             if wallet.idle_nano(self.now_s) or wallet.returning:
                 self.give_back(process, wallet)
             elif wallet.is_forgettable(self.now_s) and wallet.ask is None:
@@ -135,7 +135,7 @@ class Traffic(Ground):
             return
         for wallet in process.wallets.values():
             if wallet.ask is not None and wallet.exhausted is None:
-                wallet.lose(self.now_s)
+                wallet.ask_failed(self.now_s)
         if process.talks:
             talk = self.dice.choice(list(process.talks))
             self.give_up(process, talk)

@@ -15,8 +15,10 @@ SLOT_BYTES = 512
 NAME = "acked"
 
 
-class Acknowledged(msgspec.Struct, frozen=True):
-    turn: int
+class Acknowledged(msgspec.Struct, frozen=True, rename={"version": "turn"}):
+    """One slot. `version` grows by one with each write, and its parity is the slot; on the disk it is called `turn`."""
+
+    version: int
     through: int
 
 
@@ -28,7 +30,7 @@ class AckedFile:
         self._path = f"{folder}/{NAME}"
         self._last = read_acknowledged(disk, folder)
         self._fd = disk.open_in_place(self._path)
-        if self._last.turn == 0:
+        if self._last.version == 0:
             self._put(self._last)
             self._put(self._last)
 
@@ -39,15 +41,15 @@ class AckedFile:
     def advance(self, through: int) -> None:
         """Make `through` durable. OSError: it is not, and the old number stands."""
         if through > self._last.through:
-            self._put(Acknowledged(self._last.turn, through))
+            self._put(Acknowledged(self._last.version, through))
 
     def close(self) -> None:
         self._disk.close(self._fd)
 
     def _put(self, value: Acknowledged) -> None:
-        value = Acknowledged(value.turn + 1, value.through)
+        value = Acknowledged(value.version + 1, value.through)
         slot = frame(encode(value)).rjust(SLOT_BYTES, b" ")
-        written = self._disk.write_at(self._fd, slot, value.turn % 2 * SLOT_BYTES)
+        written = self._disk.write_at(self._fd, slot, value.version % 2 * SLOT_BYTES)
         if written != SLOT_BYTES:
             raise OSError("short write of an acknowledgement")
         self._disk.sync(self._fd)
@@ -59,4 +61,4 @@ def read_acknowledged(disk: Disk, folder: str) -> Acknowledged:
     data = disk.read(f"{folder}/{NAME}", 0, 2 * SLOT_BYTES)
     slots = [parse(data[start : start + SLOT_BYTES].lstrip(b" ")) for start in (0, SLOT_BYTES)]
     known = [msgspec.json.decode(slot, type=Acknowledged) for slot in slots if slot is not None]
-    return max(known, key=lambda value: (value.turn, value.through), default=Acknowledged(0, 0))
+    return max(known, key=lambda value: (value.version, value.through), default=Acknowledged(0, 0))

@@ -95,7 +95,7 @@ class Scan:
 def scan(disk: Disk, folder: str, *, on_damage: Callable[[bytes], None], pause: Callable[[], None]) -> Scan:
     """Read everything. `on_damage` is given each damaged line; `pause` is called now and then, so that others may run."""
     known = acked.read_acknowledged(disk, folder)
-    found = Scan(known.through, is_acked_known=known.turn > 0)
+    found = Scan(known.through, is_acked_known=known.version > 0)
     count = 0
     for number in segment_numbers(disk, folder):
         path = f"{folder}/{segment_name(number)}"

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from routing.dialects.bedrock import FINISH, TIERS, BedrockUsage
-from routing.rewrite.reshape import answer_of
+from routing.rewrite.chat.reshape import answer_of
 from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
 from routing.translate.events import ABSENT, NOTHING, arguments_text, string_of, view

@@ -13,7 +13,7 @@ from msgspec import Raw
 from routing.dialects.gemini import GeminiUsage, finish_of
 from routing.dialects.gemini_frame import GeminiFrame
 from routing.dialects.gemini_frame import learned as gemini_frame
-from routing.rewrite.reshape import answer_of
+from routing.rewrite.chat.reshape import answer_of
 from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
 from routing.translate.event_translator import EventTranslator

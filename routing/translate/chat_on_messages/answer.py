@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from routing.rewrite.reshape import answer_of
+from routing.rewrite.chat.reshape import answer_of
 from routing.translate import Context
 from routing.translate.chat_on_messages.stream import REFUSAL, MessagesToChat
 from routing.translate.reader import encode

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from routing.dialects.responses import ToolUsage, Usage, chat_usage
-from routing.rewrite.reshape import answer_of
+from routing.rewrite.chat.reshape import answer_of
 from routing.translate import Context
 from routing.translate.chunks import DONE, ChunkWriter
 from routing.translate.event_translator import EventTranslator

@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec import Raw
 
 from routing.translate import Target, Translated, tool_ids
-from routing.translate.chat_accents import traits_of
+from routing.translate.chat_traits import traits_of
 from routing.translate.cohere_on_chat.parameters import LEDGER
 from routing.translate.reader import QUOTE, Object, Reader, encode, is_absent, joined, kind_of
 from routing.wire.members import Members

@@ -13,8 +13,8 @@ from msgspec import Raw
 from routing.dialects.chat_usage import count
 from routing.plan.refusal import Refusal
 from routing.rewrite import cohere
+from routing.rewrite.chat.reshape import events_of
 from routing.rewrite.cohere import event
-from routing.rewrite.reshape import events_of
 from routing.translate import Context
 from routing.translate.chat_view import (
     Call,

@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import Raw
 
 from routing.translate import Target, Translated
-from routing.translate.chat_accents import traits_of
+from routing.translate.chat_traits import traits_of
 from routing.translate.gemini_on_chat.contents import Contents, named
 from routing.translate.gemini_on_chat.parameters import CONFIG, LEDGER, SAME
 from routing.translate.reader import Object, Reader, encode, is_absent

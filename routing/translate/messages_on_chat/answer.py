@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from routing.rewrite.reshape import events_of
+from routing.rewrite.chat.reshape import events_of
 from routing.translate import Context
 from routing.translate.events import dumped, loaded
 from routing.translate.messages_on_chat.stream import ChatToMessages

@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec import Raw
 
 from routing.translate import Target, Translated, tool_ids
-from routing.translate.chat_accents import traits_of
+from routing.translate.chat_traits import traits_of
 from routing.translate.messages_on_chat.parameters import LEDGER
 from routing.translate.messages_on_chat.turns import Turns
 from routing.translate.reader import QUOTE, Reader, encode, is_absent, kind_of

@@ -1,6 +1,6 @@
 """Our whole Chat answer → a whole response: the one that the last event of its stream has."""
 
-from routing.rewrite.reshape import events_of
+from routing.rewrite.chat.reshape import events_of
 from routing.translate import Context
 from routing.translate.responses_on_chat.stream import ChatToResponses
 from routing.wire.members import decode_members

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from routing.translate import Target, Translated
-from routing.translate.chat_accents import traits_of
+from routing.translate.chat_traits import traits_of
 from routing.translate.reader import Reader, encode, is_absent
 from routing.translate.responses_on_chat.items import Items
 from routing.translate.responses_on_chat.parameters import LEDGER

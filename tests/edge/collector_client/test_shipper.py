@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from edge.collector_client.backoff import MOST_S, Backoff, Pause
+from edge.collector_client.outage import STALLED_S
 from edge.collector_client.outbox import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
-from edge.collector_client.shipper import STALLED_S, Shipper
+from edge.collector_client.shipper import Shipper
 from edge.journal import Journal
 from edge.journal.files.line import parse
 from edge.journal.recovery.dead_letters import DeadLetter
@@ -488,13 +489,13 @@ async def test_lane_that_is_refused_for_a_minute_says_so() -> None:
     seen: list[tuple[bool, float]] = []
 
     def look(batch: Batch) -> Ack:
-        seen.append((shipper.is_lasting, shipper.failing_s))
+        seen.append((shipper.outage.is_lasting, shipper.outage.age_s))
         return collector.take(batch)
 
     collector.script.append(look)
     async with shipping(journal, collector) as shipper:
         assert await shipper.flush(PATIENCE_S)
-        assert (shipper.is_lasting, shipper.failing_s) == (False, 0.0)
+        assert (shipper.outage.is_lasting, shipper.outage.age_s) == (False, 0.0)
     [(was_lasting, failing_s)] = seen
     assert was_lasting
     assert failing_s >= STALLED_S

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.commands.compare import compare
 from edge.commands.format import format_file, formatted
 from edge.commands.prices import changes_of, update, written
+from edge.commands.table_file import compare
 from edge.settings import SettingError
 from routing.table.config import parse
 from routing.views.difference import difference

@@ -246,10 +246,10 @@ async def test_lease_idle_goes_back() -> None:
     node.credit.settle(node.purse, 1000, 400)
     node.now_s += IDLE_S + 1
     node.collector.replies_lost = 1
-    await node.credit.tend()
+    await node.credit.maintain()
     assert node.credit.free()[node.purse] == 0
-    await node.credit.tend()
-    await node.credit.tend()
+    await node.credit.maintain()
+    await node.credit.maintain()
     ids = [message.return_id for message in node.collector.of(Return)]
     assert len(ids) == 2
     assert len(set(ids)) == 1
@@ -377,7 +377,7 @@ async def test_last_cent_is_spent_once_and_wholly() -> None:
         assert done <= 37
         node.now_s += IDLE_S + 1
         for credit in credits:
-            await credit.tend()
+            await credit.maintain()
     assert done == 37
     for credit in credits:
         await credit.drain()

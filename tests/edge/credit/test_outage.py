@@ -60,7 +60,7 @@ class House:
             for purse in self.purses:
                 for _ in range(purse.due(self.now_s)):
                     await self.request(purse, cost_nano, hold_nano)
-            await self.credit.tend()
+            await self.credit.maintain()
             if int(self.now_s) % 2 == 0:
                 await self.credit.poll()
             renew = self.credit.renewals()

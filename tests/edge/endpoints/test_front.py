@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.endpoints.front import EXCEPTION_HANDLERS, Front, PathEndpoint, has_key, tidy
-from edge.relay.responses import send_whole
+from edge.relay.response.own import send_whole
 
 pytestmark = pytest.mark.anyio
 KEY = "sk_" + "live_" + "x" * 10

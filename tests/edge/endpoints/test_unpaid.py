@@ -8,9 +8,9 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from edge.downstream import CALLER
-from edge.endpoints.unpaid import UNPAID, InTurn
+from edge.endpoints.unpaid import UNPAID, FairApp
 from edge.limits.fair_start import AT_ONCE, TURN_S, WAITING_MAX, FairStart
-from edge.relay.responses import send_whole
+from edge.relay.response.own import send_whole
 from edge.write_batch import WriteBatch
 
 pytestmark = pytest.mark.anyio
@@ -28,7 +28,7 @@ class WaitingRoom:
         self.starts = FairStart(self.turn)
         self.answered: list[str] = []
         self.refused: list[str] = []
-        self.app = InTurn(self._answer, self.starts, lambda scope: scope["client"][0])
+        self.app = FairApp(self._answer, self.starts, lambda scope: scope["client"][0])
 
     def be_late(self) -> None:
         self.turn.is_due, self.turn.due_s = True, monotonic() - 2 * TURN_S

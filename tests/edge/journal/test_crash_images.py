@@ -210,9 +210,9 @@ def test_wrong_ack_not_durable_before_deletion_is_caught(monkeypatch: pytest.Mon
     """Segments go as soon as the collector has acknowledged, before that is on disk."""
 
     def keep_without_sync(self: acked.AckedFile, through: int) -> None:
-        value = Acknowledged(self._last.turn + 1, through)
+        value = Acknowledged(self._last.version + 1, through)
         slot = frame(encode(value)).rjust(acked.SLOT_BYTES, b" ")
-        self._disk.write_at(self._fd, slot, value.turn % 2 * acked.SLOT_BYTES)
+        self._disk.write_at(self._fd, slot, value.version % 2 * acked.SLOT_BYTES)
         self._last = value
 
     monkeypatch.setattr(acked.AckedFile, "advance", keep_without_sync)

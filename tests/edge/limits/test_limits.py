@@ -237,7 +237,7 @@ async def test_providers_word_is_forgotten_after_its_reset(tmp_path: Path) -> No
         rates = ProviderRates(lambda: now_s[0])
         planned = rig.table.plan(read(b'{"model":"p/m","messages":[{"role":"user","content":"x"}]}'), (), 0.0, 0.0, "acct")
         assert isinstance(planned, Plan)
-        rates.hear(planned.attempts[0], dict(headers))
+        rates.observe(planned.attempts[0], dict(headers))
         assert rates.refusal(planned.attempts[0], 1, now_s[0]) is not None
         now_s[0] += 29.0
         assert rates
@@ -250,13 +250,13 @@ class LeakyPool(PermitPool):
 
     count = 0
 
-    def take(self, holder: object, now_s: float) -> None:
+    def acquire(self, holder: object, now_s: float) -> None:
         self.count += 1
-        super().take(holder, now_s)
+        super().acquire(holder, now_s)
 
-    def give_back(self, holder: object) -> None:
+    def release(self, holder: object) -> None:
         self.count -= 1
-        super().give_back(holder)
+        super().release(holder)
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -277,12 +277,12 @@ def permits_walk(steps: int, seed: int, make: type[PermitPool]) -> int:
         what = dice.random()
         if what < 0.5 and len(running) < 50:
             claim = LimitClaim(RateLimiter(), 0, "p", (), [])
-            pool.take(claim, 0.0)
+            pool.acquire(claim, 0.0)
             running.append(claim)
         elif what < 0.9 and running:
             claim = running.pop(dice.randrange(len(running)))
             for _ in range(1 + (dice.random() < 0.1)):
-                pool.give_back(claim)  # an end that is told twice, as by a cancellation on its way out
+                pool.release(claim)  # an end that is told twice, as by a cancellation on its way out
         elif what < 0.901:
             pool, running = make("key:k", 50, 0.0), []  # the process died, and so did what ran
         held = len(pool.holders) if make is PermitPool else getattr(pool, "count", 0)

@@ -35,7 +35,7 @@ class Heap:
         before = self.trimmer.trims_total
         for _ in range(seconds):
             self.cpu_s += busy_s
-            self.trimmer.look(1.0)
+            self.trimmer.check(1.0)
         return self.trimmer.trims_total - before
 
 

@@ -6,7 +6,8 @@ from time import monotonic
 import pytest
 
 from edge.providers.observed import Observed
-from edge.providers.table import LazyUpstream, Table
+from edge.providers.resolver import LazyUpstream
+from edge.providers.table import Table
 from edge.upstream.pool import NativeUpstream
 from edge.write_batch import WriteBatch
 from routing.failures.failure import Failure, Kind, Sent, Source

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from edge.providers.reload import Outcome, Reloader, Sources, look
-from edge.providers.table import LazyUpstream, Table
+from edge.providers.reload import Outcome, Reloader, Sources, read_sources
+from edge.providers.resolver import LazyUpstream
+from edge.providers.table import Table
 from edge.upstream.pool import NativeUpstream
 from edge.write_batch import WriteBatch
 from routing.plan.plan import Plan
@@ -64,18 +65,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
 async def looks(folder: Folder, times: int = 2) -> Outcome:
     last = None
     for _ in range(times):
-        last = await folder.reloader.look(last)
+        last = await folder.reloader.check(last)
     return folder.reloader.outcome
 
 
 async def test_reload_waits_until_two_looks_are_equal(folder: Folder) -> None:
     """A file that changes between two looks is being written: what stands there for one look is never used."""
-    last = await folder.reloader.look(None)
+    last = await folder.reloader.check(None)
     for price in (3, 4, 5):
         folder.write(price)
-        last = await folder.reloader.look(last)
+        last = await folder.reloader.check(last)
         assert folder.price == 1
-    await folder.reloader.look(last)
+    await folder.reloader.check(last)
     assert folder.price == 5
 
 
@@ -119,9 +120,9 @@ async def test_reload_of_few_providers_when_it_is_forced(folder: Folder) -> None
 
 async def test_reload_of_a_secret_alone(folder: Folder) -> None:
     """A key's file is looked at like the table itself; one that is empty for one look is being written."""
-    last = await folder.reloader.look(None)
+    last = await folder.reloader.check(None)
     folder.key.write_text("")
-    await folder.reloader.look(last)
+    await folder.reloader.check(last)
     folder.key.write_text("second-key")
     await looks(folder)
     assert b"second-key" in folder.sent_key()
@@ -216,14 +217,14 @@ async def test_reload_of_any_kind_of_edit(folder: Folder, edit: Callable[[Path, 
 async def test_reload_of_a_slow_writer(folder: Folder) -> None:
     """Who writes line by line is waited for, by the watch and by a reload that was asked for."""
     lines = folder.path.read_text().replace('input = "1"', 'input = "4"', 1).splitlines(keepends=True)
-    last = await folder.reloader.look(None)
+    last = await folder.reloader.check(None)
     folder.path.write_text("")
     for line in lines:
-        last = await folder.reloader.look(last)
+        last = await folder.reloader.check(last)
         with folder.path.open("a") as file:
             file.write(line)
     assert folder.reloader.refused_total == 0
-    await folder.reloader.look(await folder.reloader.look(last))
+    await folder.reloader.check(await folder.reloader.check(last))
     assert folder.price == 4
 
 
@@ -235,9 +236,9 @@ async def test_reload_of_a_file_that_is_still_written(folder: Folder, monkeypatc
         nonlocal looked
         looked += 1
         folder.write(looked)
-        return look(path, config)
+        return read_sources(path, config)
 
-    monkeypatch.setattr("edge.providers.reload.look", changing)
+    monkeypatch.setattr("edge.providers.reload.read_sources", changing)
     assert "is still being written" in (await folder.reloader.reload()).problem
     assert folder.price == 1
 

@@ -1,4 +1,4 @@
-"""Tokens are there before they are needed: fetched ahead of time by one task, shared by all who wait, kept to their end."""
+"""TokenCache are there before they are needed: fetched ahead of time by one task, shared by all who wait, kept to their end."""
 
 import asyncio
 import base64
@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from edge.providers.tokens import ClientCredentials, MetadataServer, ServiceAccount, TokenError, TokenRequest, Tokens
+from edge.providers.tokens import ClientCredentials, MetadataServer, ServiceAccount, TokenCache, TokenError, TokenRequest
 from edge.tasks import Tasks
 from tests.patience import PATIENCE_S
 
@@ -68,7 +68,7 @@ def test_key_file_that_is_none(text: str, words: str) -> None:
 
 
 def test_requests_for_tokens() -> None:
-    """In each door's words."""
+    """In each issuer's words."""
     google = ServiceAccount(key_file()).request(0)
     form = parse_qs(google.body.decode())
     assert (google.method, google.url, form["grant_type"]) == (
@@ -84,8 +84,8 @@ def test_requests_for_tokens() -> None:
         ClientCredentials("tenant:client")
 
 
-class Door:
-    """A scripted door: gives numbered tokens, or what it was told to."""
+class TokenEndpoint:
+    """A scripted token endpoint: gives numbered tokens, or what it was told to."""
 
     def __init__(self, life_s: float = 3_600) -> None:
         self.life_s = life_s
@@ -117,8 +117,8 @@ class Clock:
 
 
 @asynccontextmanager
-async def kept(door: Door, clock: Clock) -> AsyncIterator[Tokens]:
-    tokens = Tokens(door.fetch, clock=clock)
+async def kept(issuer: TokenEndpoint, clock: Clock) -> AsyncIterator[TokenCache]:
+    tokens = TokenCache(issuer.fetch, clock=clock)
     tokens.keep({"a": MetadataServer()})
     task = Tasks().supervise("tokens", tokens.run)
     try:
@@ -132,22 +132,22 @@ def test_token_is_fetched_before_it_is_needed_and_ahead_of_its_end() -> None:
     """No request waits while there is one: also not while the next is being fetched."""
 
     async def scenario() -> None:
-        door, clock = Door(), Clock()
-        async with kept(door, clock) as tokens:
-            await door.was_asked(1)
+        issuer, clock = TokenEndpoint(), Clock()
+        async with kept(issuer, clock) as tokens:
+            await issuer.was_asked(1)
             assert await tokens.get("a") == "t1"
-            door.gate.clear()
+            issuer.gate.clear()
             clock.now_s += 3_600 * 5 / 6 + 1
             tokens._changed.set()
-            await door.was_asked(2)
+            await issuer.was_asked(2)
             found = [tokens.current("a") for _ in range(1_000)]
             assert set(found) == {"t1"}
             assert await asyncio.wait_for(tokens.get("a"), PATIENCE_S) == "t1"
             fetching = tokens._tokens["a"].fetching
             assert fetching is not None
-            door.gate.set()
+            issuer.gate.set()
             await fetching
-            assert (tokens.current("a"), door.asked) == ("t2", 2)
+            assert (tokens.current("a"), issuer.asked) == ("t2", 2)
 
     asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
 
@@ -156,15 +156,15 @@ def test_first_requests_share_one_fetch() -> None:
     """A hundred that come before there is any token wait for the same one."""
 
     async def scenario() -> None:
-        door = Door()
-        tokens = Tokens(door.fetch, clock=Clock())
+        issuer = TokenEndpoint()
+        tokens = TokenCache(issuer.fetch, clock=Clock())
         tokens.keep({"a": MetadataServer()})
-        door.gate.clear()
+        issuer.gate.clear()
         waiting = [asyncio.get_running_loop().create_task(tokens.get("a")) for _ in range(100)]
-        await door.was_asked(1)
-        door.gate.set()
+        await issuer.was_asked(1)
+        issuer.gate.set()
         assert set(await asyncio.gather(*waiting)) == {"t1"}
-        assert door.asked == 1
+        assert issuer.asked == 1
 
     asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
 
@@ -173,20 +173,20 @@ def test_failed_fetch_leaves_the_token_that_is_there() -> None:
     """It is used to its end and tried again after a pause that grows; the reason has no secret in it."""
 
     async def scenario() -> None:
-        door, clock = Door(), Clock()
-        async with kept(door, clock) as tokens:
+        issuer, clock = TokenEndpoint(), Clock()
+        async with kept(issuer, clock) as tokens:
             assert await tokens.get("a") == "t1"
-            door.answer = (400, b'{"error":"invalid_grant","error_description":"assertion=SECRET"}')
+            issuer.answer = (400, b'{"error":"invalid_grant","error_description":"assertion=SECRET"}')
             clock.now_s += 3_100
             tokens._changed.set()
-            await door.was_asked(2)
+            await issuer.was_asked(2)
             assert tokens.current("a") == "t1"
             clock.now_s += 500
             assert tokens.current("a") == ""
             with pytest.raises(TokenError, match="invalid_grant") as caught:
                 await tokens.get("a")
             assert "SECRET" not in str(caught.value)
-            door.answer = None
+            issuer.answer = None
             assert (await tokens.get("a")).startswith("t")
 
     asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
@@ -196,12 +196,12 @@ def test_failed_fetch_leaves_the_token_that_is_there() -> None:
     "answer", [(200, b"<html>"), (200, b"[]"), (200, b"{}"), (500, b""), (200, b'{"access_token":"x","expires_in":"soon"}')]
 )
 def test_answer_that_is_no_token(answer: tuple[int, bytes]) -> None:
-    """Whatever a door says, the caller gets a reason."""
+    """Whatever an issuer says, the caller gets a reason."""
 
     async def scenario() -> None:
-        door = Door()
-        door.answer = answer
-        tokens = Tokens(door.fetch, clock=Clock())
+        issuer = TokenEndpoint()
+        issuer.answer = answer
+        tokens = TokenCache(issuer.fetch, clock=Clock())
         tokens.keep({"a": MetadataServer()})
         with pytest.raises(TokenError):
             await tokens.get("a")
@@ -226,7 +226,7 @@ def test_token_over_a_real_connection() -> None:
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        tokens = Tokens()
+        tokens = TokenCache()
         tokens.keep({"a": MetadataServer(f"http://127.0.0.1:{port}/token"), "b": MetadataServer("http://127.0.0.1:1/token")})
         assert await tokens.get("a") == "real"
         assert b"metadata-flavor: Google" in asked[0]

@@ -7,7 +7,8 @@ from time import monotonic
 import msgspec
 import pytest
 
-from edge.providers.table import LazyUpstream, Table
+from edge.providers.resolver import LazyUpstream
+from edge.providers.table import Table
 from edge.providers.trials import Trials, ask
 from edge.upstream.httpx_transport import HttpxUpstream
 from edge.upstream.pool import NativeUpstream
@@ -60,12 +61,12 @@ async def test_dead_key_is_tried_at_no_cost(rig: FailoverRig) -> None:
     for _ in range(20):
         assert (await rig.request("pool/m")).status == 200
     assert rig.asked.count("ill") == 1
-    trials.look()
+    trials.check()
     assert not rig.table.due(monotonic())
     scope = over(rig)
     asked = lists(rig, respond(b"", 401))
-    trials.look()
-    trials.look()
+    trials.check()
+    trials.check()
     await until(lambda: rig.health[scope].next_free_s)
     assert [request.line for request in asked] == ["GET /ill/models HTTP/1.1"]
     assert asked[0].header("authorization") == "Bearer ill-key-of-ours"
@@ -75,7 +76,7 @@ async def test_dead_key_is_tried_at_no_cost(rig: FailoverRig) -> None:
     assert rig.asked.count("ill") == 1
     rig.health[scope] = msgspec.structs.replace(rig.health[scope], next_free_s=0.0)
     lists(rig, respond({"data": []}))
-    trials.look()
+    trials.check()
     await until(lambda: rig.health[scope].is_proved)
     rig.script(respond(completion()))
     while rig.health[scope].restoration is None:
@@ -93,7 +94,7 @@ async def test_lone_target_is_tried_by_callers_too(rig: FailoverRig, answer: Ans
     assert (await rig.request("lone/m")).status == 502
     scope = over(rig)
     lists(rig, answer)
-    Trials(rig.table, rig.tasks).look()
+    Trials(rig.table, rig.tasks).check()
     await until(lambda: rig.health[scope].next_free_s)
     rig.script(respond(completion()))
     assert (await rig.request("lone/m")).status == 200

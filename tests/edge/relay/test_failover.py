@@ -9,7 +9,8 @@ from time import monotonic
 import pytest
 
 from edge.providers.reload import Reloader
-from edge.providers.table import LazyUpstream, Table
+from edge.providers.resolver import LazyUpstream
+from edge.providers.table import Table
 from edge.upstream import Upstream
 from edge.upstream.httpx_transport import HttpxUpstream
 from edge.upstream.pool import NativeUpstream
@@ -102,7 +103,7 @@ class FailoverRig(Rig):
             assert ("key", "target")[len(narrower) - 1] == behaviour.rests
             assert since_s + behaviour.rest_s - 2.0 <= each.open_until_s <= monotonic() + behaviour.rest_s + 2.0
         if found:
-            ill = self.table._digest("ill-key-of-ours")
+            ill = self.table.resolver.digest("ill-key-of-ours")
             assert all(scope.split(" ")[1] == ill for scope in found)
 
     def rests(self, account: str = "acct") -> dict[str, float]:

@@ -466,6 +466,6 @@ async def test_a_relay_that_trusts_the_status_line_would_be_caught(rig: Rig, mon
     async def trusting(self: Any) -> bytes:
         return bytes(self._rewrite.feed(await self._exchange.read()))
 
-    monkeypatch.setattr("edge.relay.stream.StreamForwarder._await_first", trusting)
+    monkeypatch.setattr("edge.relay.response.stream.StreamForwarder._await_first", trusting)
     await rig.ask(Play(200, SSE, [BUSY_EVENT]), Play(200, SSE, STREAM), model="both", stream=True)
     assert len(rig.stage.targets) == 1

@@ -66,9 +66,9 @@ async def test_pause_of_this_process_runs_out_no_clock(wait: Any, reason: Cancel
     wait(context)
     watch.contexts.add(context)
     began_s = monotonic()
-    watch.look(began_s + TICK_S, began_s + 600.0)
+    watch.check(began_s + TICK_S, began_s + 600.0)
     assert context.cancel_reason is None
-    watch.look(began_s + 600.0 + limit_s, began_s + 600.0 + limit_s + PAUSE_S / 2)
+    watch.check(began_s + 600.0 + limit_s, began_s + 600.0 + limit_s + PAUSE_S / 2)
     assert context.cancel_reason is reason
     await tasks.drain(1.0)
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from routing.plan.refusal import Refusal
+from routing.rewrite.chat.completions import CompletionsStream
+from routing.rewrite.chat.stream import StreamRewrite
 from routing.rewrite.cohere import CohereStream
-from routing.rewrite.completions import CompletionsStream
 from routing.rewrite.gemini import GeminiStream
 from routing.rewrite.media_events import MediaEvents
 from routing.rewrite.messages import MessagesStream
 from routing.rewrite.responses import ResponsesStream
-from routing.rewrite.stream import StreamRewrite
 from routing.wire.sse import TooLong
 from tests.routing.cuts import fed
 from tests.routing.surfaces.calls import identity, meter

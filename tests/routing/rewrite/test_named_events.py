@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from routing.rewrite.named_events import usage_with_cost, without
+from routing.rewrite.cost import usage_with_cost
+from routing.rewrite.generated_text import without
 from tests.routing.rewrite.test_any_stream import machine
 from tests.routing.surfaces.calls import meter
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from routing.metering.meter import Meter
 from routing.request.envelope import Envelope
-from routing.rewrite.answer import Identity
+from routing.rewrite.identity import Identity
 from routing.surfaces import SURFACES, Asked, CallerRequest, Surface, surface_of
 from routing.table.endpoint import BaseUrl, Endpoint, endpoint
 from routing.table.provider import Model, Provider

@@ -221,7 +221,7 @@ EVENTS = b"".join([b"event: %b\ndata: %b\n\n" % (each["type"].encode(), json.dum
 @pytest.mark.parametrize("flavor", Flavor)
 def test_stream_where_a_whole_answer_was_asked_for_is_put_together(format: str, name: str, stream: bytes, flavor: Flavor) -> None:
     """As the caller's format tells a whole one, with its cost."""
-    from routing.rewrite.reshape import answer_of
+    from routing.rewrite.chat.reshape import answer_of
 
     made = adapter(format, f"{name}/m")
     envelope = read(format)

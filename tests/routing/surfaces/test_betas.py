@@ -2,7 +2,7 @@
 
 import pytest
 
-from routing.surfaces.betas import FREE, split
+from routing.surfaces.anthropic.betas import FREE, split
 
 
 @pytest.mark.parametrize(

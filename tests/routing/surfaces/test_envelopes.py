@@ -7,13 +7,13 @@ import pytest
 
 from routing.request.invalid import Invalid
 from routing.surfaces import CallerRequest
-from routing.surfaces.cohere_embeddings import INPUTS_MAX as COHERE_INPUTS_MAX
-from routing.surfaces.completions import PROMPTS_MAX
-from routing.surfaces.embeddings import INPUTS_MAX
-from routing.surfaces.gemini_embeddings import REQUESTS_MAX
-from routing.surfaces.image_edits import IMAGES_MAX
-from routing.surfaces.images import PARTIAL_TOKENS
-from routing.surfaces.rerank import DOCUMENTS_MAX
+from routing.surfaces.cohere.embeddings import INPUTS_MAX as COHERE_INPUTS_MAX
+from routing.surfaces.cohere.rerank import DOCUMENTS_MAX
+from routing.surfaces.gemini.embeddings import REQUESTS_MAX
+from routing.surfaces.openai.completions import PROMPTS_MAX
+from routing.surfaces.openai.embeddings import INPUTS_MAX
+from routing.surfaces.openai.image_edits import IMAGES_MAX
+from routing.surfaces.openai.images import PARTIAL_TOKENS
 from tests.routing.surfaces.calls import (
     BODIES,
     BY_MEMBER,

@@ -29,7 +29,7 @@ BAD = Refusal(400, "invalid_value", "'n' must be 1", param="n")
 
 @pytest.mark.parametrize("format", OPENAI)
 def test_refusal_in_openais_words(format: str) -> None:
-    told = surface(format).told(BAD, Flavor.OPENAI, "req-1")
+    told = surface(format).error_response(BAD, Flavor.OPENAI, "req-1")
     assert (told.status, told.headers) == (400, [])
     assert json.loads(told.body) == {
         "error": {"message": "'n' must be 1", "type": "invalid_request_error", "param": "n", "code": "invalid_value"}
@@ -38,7 +38,7 @@ def test_refusal_in_openais_words(format: str) -> None:
 
 @pytest.mark.parametrize("format", [format for format in OPENAI if format != "responses"])
 def test_refusal_in_openrouters_words(format: str) -> None:
-    told = surface(format).told(BAD, Flavor.OPENROUTER, "req-1")
+    told = surface(format).error_response(BAD, Flavor.OPENROUTER, "req-1")
     assert json.loads(told.body)["error"] == {
         "code": 400,
         "message": "'n' must be 1",
@@ -66,14 +66,14 @@ def test_refusal_in_openrouters_words(format: str) -> None:
 def test_refusal_in_anthropics_words(format: str, status: int, told_status: int, kind: str) -> None:
     """An overloaded provider is 529 there; the request's id stands where its SDKs read it."""
     refusal = Refusal(status, "our_code", "words", param="n", metadata={"provider_name": "p"})
-    told = surface(format).told(refusal, Flavor.OPENAI, "req-1")
+    told = surface(format).error_response(refusal, Flavor.OPENAI, "req-1")
     assert (told.status, told.headers) == (told_status, [(b"request-id", b"req-1")])
     assert json.loads(told.body) == {
         "type": "error",
         "error": {"type": kind, "message": "words", "details": {"code": "our_code", "param": "n", "provider_name": "p"}},
         "request_id": "req-1",
     }
-    unnamed = surface(format).told(Refusal(status, "our_code", "words"), Flavor.OPENAI, "")
+    unnamed = surface(format).error_response(Refusal(status, "our_code", "words"), Flavor.OPENAI, "")
     assert (unnamed.headers, json.loads(unnamed.body).keys()) == ([], {"type", "error"})
 
 
@@ -91,7 +91,7 @@ def test_refusal_in_anthropics_words(format: str, status: int, told_status: int,
 def test_refusal_that_makes_codex_stop_or_wait(refusal: Refusal, status: int, code: str, headers: list[Any]) -> None:
     """Without credit it is told at once that trying again cannot help; what may be tried again is not tried at once."""
     for flavor in Flavor:
-        told = surface("responses").told(refusal, flavor, "req-1")
+        told = surface("responses").error_response(refusal, flavor, "req-1")
         assert (told.status, told.headers) == (status, headers)
         assert json.loads(told.body)["error"]["code"] == code
 
@@ -116,7 +116,7 @@ def test_refusal_that_makes_codex_stop_or_wait(refusal: Refusal, status: int, co
 )
 @pytest.mark.parametrize("format", ["gemini", "gemini_count_tokens", "gemini_embeddings", "gemini_batch_embeddings"])
 def test_refusal_in_googles_words(format: str, status: int, word: str) -> None:
-    told = surface(format).told(Refusal(status, "our_code", "words"), Flavor.OPENAI, "req-1")
+    told = surface(format).error_response(Refusal(status, "our_code", "words"), Flavor.OPENAI, "req-1")
     assert (told.status, told.headers) == (status, [])
     info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "OUR_CODE", "domain": "tollway"}
     assert json.loads(told.body) == {"error": {"code": status, "message": "words", "status": word, "details": [info]}}
@@ -124,10 +124,12 @@ def test_refusal_in_googles_words(format: str, status: int, word: str) -> None:
 
 def test_refusal_in_coheres_words() -> None:
     """What Cohere has no word for stands beside its own."""
-    told = surface("cohere").told(Refusal(429, "c", "words", param="n", metadata={"provider_name": "p"}), Flavor.OPENAI, "req-1")
+    told = surface("cohere").error_response(
+        Refusal(429, "c", "words", param="n", metadata={"provider_name": "p"}), Flavor.OPENAI, "req-1"
+    )
     assert (told.status, told.headers) == (429, [])
     assert json.loads(told.body) == {"id": "req-1", "message": "words", "code": "c", "param": "n", "provider_name": "p"}
-    assert json.loads(surface("cohere").told(Refusal(400, "c", "words"), Flavor.OPENAI, "").body) == {
+    assert json.loads(surface("cohere").error_response(Refusal(400, "c", "words"), Flavor.OPENAI, "").body) == {
         "message": "words",
         "code": "c",
     }
@@ -136,7 +138,7 @@ def test_refusal_in_coheres_words() -> None:
 @pytest.mark.parametrize("entry", SURFACES, ids=lambda entry: entry.format)
 def test_words_of_any_alphabet_are_json(entry: Any) -> None:
     """Quotes and line breaks in a message break no body."""
-    told = surface(entry.format).told(Refusal(400, "c", 'größer "als"\n\\ 😀'), Flavor.OPENROUTER, "req-1")
+    told = surface(entry.format).error_response(Refusal(400, "c", 'größer "als"\n\\ 😀'), Flavor.OPENROUTER, "req-1")
     assert 'größer \\"als\\"\\n\\\\ 😀'.encode() in told.body
     assert json.loads(told.body)
 

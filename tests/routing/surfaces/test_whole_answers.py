@@ -8,7 +8,7 @@ import pytest
 from routing.failures.failure import AttemptFailed, Kind
 from routing.metering.meter import Meter
 from routing.surfaces import Whole
-from routing.surfaces.speech import TOKENS_PER_S
+from routing.surfaces.openai.speech import TOKENS_PER_S
 from tests.routing.surfaces.calls import RATES, identity, meter, surface
 from usage.flavor import Flavor
 from usage.record import Rates, Tokens

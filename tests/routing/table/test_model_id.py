@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.table.config import MODEL_ID_CHARS_MAX, Found, find, parse
-from routing.table.model_id import Ids, Meant
+from routing.table.model_id import Ids, ResolvedId
 
 CONFIG = parse("""
 [providers.open]
@@ -55,25 +55,25 @@ IDS = Ids(CONFIG)
 )
 def test_id_in_another_case(written: str, expected: str) -> None:
     """The table's own way of writing it; what is written as in the table is that, and what is not known stays."""
-    assert IDS.meant(written) == Meant(expected)
+    assert IDS.meant(written) == ResolvedId(expected)
 
 
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        ("open/mini:nitro", Meant("open/mini", sorts_by_speed=True)),
-        ("open/mini:floor", Meant("open/mini", sorts_by_price=True)),
-        ("open/mini:default", Meant("open/mini")),
-        ("Quick:NITRO", Meant("quick", sorts_by_speed=True)),
-        ("best:floor", Meant("best", sorts_by_price=True)),
-        ("open/gift:free", Meant("open/gift")),
-        ("presents:free", Meant("presents")),
-        ("any/x:nitro", Meant("Any/x:nitro")),
-        ("nothing:nitro", Meant("nothing:nitro")),
-        (":nitro", Meant(":nitro")),
+        ("open/mini:nitro", ResolvedId("open/mini", sorts_by_speed=True)),
+        ("open/mini:floor", ResolvedId("open/mini", sorts_by_price=True)),
+        ("open/mini:default", ResolvedId("open/mini")),
+        ("Quick:NITRO", ResolvedId("quick", sorts_by_speed=True)),
+        ("best:floor", ResolvedId("best", sorts_by_price=True)),
+        ("open/gift:free", ResolvedId("open/gift")),
+        ("presents:free", ResolvedId("presents")),
+        ("any/x:nitro", ResolvedId("Any/x:nitro")),
+        ("nothing:nitro", ResolvedId("nothing:nitro")),
+        (":nitro", ResolvedId(":nitro")),
     ],
 )
-def test_suffix_that_is_served(written: str, expected: Meant) -> None:
+def test_suffix_that_is_served(written: str, expected: ResolvedId) -> None:
     """Where what it asks for is true here; a provider that takes any name takes one with a colon, too."""
     assert IDS.meant(written) == expected
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from routing.metering.meter import Meter
-from routing.rewrite.answer import Identity, open_answer, rewrite_answer
-from routing.rewrite.stream import StreamRewrite
+from routing.rewrite.chat.answer import open_answer, rewrite_answer
+from routing.rewrite.chat.stream import StreamRewrite
+from routing.rewrite.identity import Identity
 from routing.table.tariff import Tariff
 from routing.translate import Context, Format, downstream_pair, upstream_pair
 from routing.translate.chain import Chain

@@ -10,7 +10,7 @@ from itertools import product
 import pytest
 
 from routing.failures.failure import AttemptFailed
-from routing.rewrite.answer import open_answer, rewrite_answer
+from routing.rewrite.chat.answer import open_answer, rewrite_answer
 from routing.translate import DOWNSTREAM, UPSTREAM, Format, upstream_pair
 from tests.routing.translate import streams
 

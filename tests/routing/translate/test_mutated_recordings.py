@@ -13,7 +13,7 @@ import pytest
 from routing.failures.failure import AttemptFailed
 from routing.metering.meter import Meter
 from routing.rewrite import cohere, gemini, messages, responses
-from routing.rewrite.answer import open_answer, rewrite_answer
+from routing.rewrite.chat.answer import open_answer, rewrite_answer
 from routing.rewrite.cohere import CohereStream
 from routing.rewrite.gemini import GeminiStream
 from routing.rewrite.messages import MessagesStream

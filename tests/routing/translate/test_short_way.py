@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from routing.metering.meter import Meter
-from routing.rewrite.answer import Identity
+from routing.rewrite.chat.stream import StreamRewrite
 from routing.rewrite.gemini import GeminiStream
-from routing.rewrite.stream import StreamRewrite
+from routing.rewrite.identity import Identity
 from routing.table.tariff import Tariff
 from routing.translate import DOWNSTREAM, UPSTREAM, Format, downstream_pair, upstream_pair
 from routing.translate.chain import Chain

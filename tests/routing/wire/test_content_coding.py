@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from routing.wire.content_coding import GZIP_MAGIC, PIECE_BYTES, Decoder, TooMuch, Undecodable, coding_of
+from routing.wire.content_coding import GZIP_MAGIC, PIECE_BYTES, DecodedTooLarge, Decoder, Undecodable, coding_of
 from tests.routing.cuts import every_cut
 
 TEXT = b'{"choices":[{"index":0}]}' * 3
@@ -100,7 +100,7 @@ def test_body_that_cannot_be_decoded_is_refused(body: bytes, coding: bytes) -> N
 
 def test_body_that_grows_beyond_its_bound_is_refused() -> None:
     """A thousandfold, a piece at a time: never more than the bound and one piece in memory."""
-    with pytest.raises(TooMuch):
+    with pytest.raises(DecodedTooLarge):
         decoded([gzip.compress(b" " * (1 << 24))], b"gzip", 1 << 20)
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from routing.request.envelope import Envelope
 from routing.request.invalid import Invalid
-from routing.surfaces import CallerRequest, image_edits, transcriptions
+from routing.surfaces import CallerRequest
+from routing.surfaces.openai import image_edits, transcriptions
 from routing.wire.multipart import FIELD_BYTES_MAX, PARTS_MAX, Form, read_form, written
 
 TYPE = "multipart/form-data; boundary=b"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from routing.metering.meter import Meter
-from routing.rewrite.answer import Identity
-from routing.rewrite.stream import StreamRewrite
+from routing.rewrite.chat.stream import StreamRewrite
+from routing.rewrite.identity import Identity
 from routing.table.tariff import Tariff
 from routing.wire.content_coding import Decoder, Undecodable
 from routing.wire.quiet import (

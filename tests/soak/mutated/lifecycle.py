@@ -22,7 +22,7 @@ MUTATIONS = (
         _RELAY,
     ),
     Mutation(
-        "edge/relay/whole.py",
+        "edge/relay/response/whole.py",
         "context.begin_sending()",
         "pass",
         _RELAY,
@@ -49,7 +49,7 @@ MUTATIONS = (
     # Limits: what an edge keeps of them, and whom they count for.
     Mutation("edge/limits/claim.py", "            self.debits.clear()\n", "", _LIMITS),
     Mutation("edge/limits/claim.py", "            self.settle(0, 0)\n", "            pass\n", _LIMITS),
-    Mutation("edge/limits/claim.py", "scope.concurrent.give_back(self)", "pass", _LIMITS),
+    Mutation("edge/limits/claim.py", "scope.concurrent.release(self)", "pass", _LIMITS),
     Mutation("edge/limits/claim.py", "self.limiter.take(self, scope, self.tokens, monotonic())", "pass", _LIMITS),
     Mutation(
         "edge/limits/claim.py", "own = [scope for scope in scopes if not scope.is_providers]", "own = list(scopes)", _LIMITS

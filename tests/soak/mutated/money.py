@@ -200,7 +200,7 @@ MUTATIONS = (
         "routing/rewrite/responses.py",
         "            self._count_item(bytes(event.item))\n",
         "",
-        "tests/routing/surfaces/test_passthrough_streams.py",
+        "tests/routing/rewrite/test_passthrough_streams.py",
     ),
     Mutation(
         "routing/translate/chat_on_messages/stream.py",

@@ -7,7 +7,7 @@ _RELAY = "tests/edge/relay/test_relay.py"
 _FIRST = "tests/edge/relay/test_first_event.py"
 _BOUNDS = "tests/routing/metering/test_claims.py"
 _FORMATS = "tests/routing/dialects/test_chat_usage.py"
-_ODD = "tests/routing/surfaces/test_odd_answers.py"
+_ODD = "tests/routing/rewrite/test_odd_answers.py"
 _SSE = "tests/routing/wire/test_sse.py"
 
 MUTATIONS = (
@@ -15,7 +15,7 @@ MUTATIONS = (
     Mutation("routing/wire/sse.py", 'if lines and lines[-1][-1:] != b"\\n":', "if False:", _SSE),
     Mutation("routing/wire/sse.py", 'data = b"".join((*self.pieces, data))', "pass", _SSE),
     Mutation(
-        "edge/relay/stream.py",
+        "edge/relay/response/stream.py",
         "await self._finish(sent + told, generation.metadata(failure.reason))",
         "await self._finish(sent)",
         f"{_RELAY} {_FIRST}",
@@ -55,10 +55,10 @@ MUTATIONS = (
         _ODD,
     ),
     Mutation(
-        "routing/rewrite/event_rewrite.py",
+        "routing/rewrite/chat/event_rewrite.py",
         "self._resolve(is_cut=bool(rest))",
         "self._resolve()",
-        "tests/routing/rewrite/test_provider_streams.py",
+        "tests/routing/rewrite/chat/test_provider_streams.py",
     ),
     Mutation(
         "routing/dialects/chat_usage.py",
@@ -114,13 +114,13 @@ MUTATIONS = (
         _PRICING,
     ),
     Mutation(
-        "edge/relay/whole.py",
+        "edge/relay/response/whole.py",
         'generation.settle("completed", ANSWERED, monotonic())',
         'context.task.get_loop().call_soon(generation.settle, "completed", exchange.status, monotonic())',
         _RELAY,
     ),
     Mutation(
-        "edge/relay/stream.py",
+        "edge/relay/response/stream.py",
         '        self._settle("cancelled" if self.context.has_left else "completed")\n'
         "        await self._finish(sent, self.generation.metadata())\n",
         "        await self._finish(sent, self.generation.metadata())\n"

@@ -1,0 +1,1 @@
+"""Google's Gemini API: the model and the action stand in the path."""

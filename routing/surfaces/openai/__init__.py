@@ -1,0 +1,1 @@
+"""OpenAI's APIs: Chat Completions (in both flavours), Responses, vectors, pictures, sound."""
