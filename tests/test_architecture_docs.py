@@ -1,10 +1,11 @@
-"""docs/architecture.md against the tree: each room and each file beside the rooms is named, and what it names is there."""
+"""docs/architecture.md names each room, and each file beside the rooms; what it and the glossary name is there."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
+GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
 PACKAGES = ("collector", "edge", "routing", "usage")
 NAMED = re.compile(r"`([A-Za-z_./]+(?:\.py|\.md|/))`")
 INVENTED = {"routing/translate/chat_on_X/"}
@@ -41,7 +42,7 @@ def test_every_name_leads_somewhere() -> None:
     ends = tuple("/" + name.rstrip("/") for name in tree)
     lost = {
         name
-        for name in names(PAGE) - INVENTED
+        for name in names(PAGE + GLOSSARY) - INVENTED
         if not (ROOT / name).exists() and not any(end.endswith("/" + name.rstrip("/")) for end in ends)
     }
     assert lost == set()
