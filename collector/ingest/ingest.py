@@ -13,9 +13,11 @@ from operator import attrgetter
 import msgspec
 
 from collector.accounts.keys import KEY_COLUMNS, Key, find_key, key_from
+from collector.ingest.rejections import keep_rejected
 from collector.ingest.retention import records_from_ms
 from collector.ingest.rollups import roll_up
 from collector.ingest.screening import Screen
+from collector.ingest.sequence import SEQ_MAX, advance
 from collector.leasing.grant import SHARE_PERCENT
 from collector.leasing.leasing import grant_credit, is_fenced, lock_node, purse_available
 from collector.ledger.bookkeeping import lock_accounts, open_lease, post
@@ -28,7 +30,6 @@ from usage.protocol import RECORDS_MAX, Ack, Acquire, Balance, Batch, Granted, R
 from usage.record import RECORD_BYTES_MAX, UsageRecord, fitted
 
 REVOKED_MAX = 1_000
-SEQ_MAX = 2**62
 CLOCK_SLACK_MS = 86_400_000
 NO_SINKS: Mapping[str, bool] = {}
 AHEAD_MS_MAX = 366 * 86_400_000
@@ -75,7 +76,7 @@ def ingest(
     roll_up(tx, fresh)
     if sinks and fresh:
         _enqueue_events(tx, sinks, fresh, now_ms)
-    _keep_rejected(tx, batch, rejected, now_ms)
+    keep_rejected(tx, batch, rejected, now_ms)
     before = epoch.acked_through
     seqs = set(map(_seq_of, accepted)) | {fault.seq for fault in rejected if 0 < fault.seq < SEQ_MAX}
     epoch.acked_through, epoch.ahead = advance(tx, batch.node, batch.epoch, before, epoch.ahead, seqs)
@@ -192,54 +193,6 @@ def _charge(tx: Tx, batch: Batch, fresh: list[UsageRecord], state: str, availabl
         available[account] -= sum(entry.amount_nano for entry in made if entry.debit == AVAILABLE)
         entries += made
     post(tx, entries, now_ms)
-
-
-def _keep_rejected(tx: Tx, batch: Batch, rejected: tuple[Rejected, ...], now_ms: int) -> None:
-    """Refused records are kept for people, as text that any database takes."""
-    if not rejected:
-        return
-    payloads = {(record.seq, record.gen_id): record for record in batch.records}
-    rows = []
-    for fault in rejected:
-        record = payloads.get((fault.seq, fault.gen_id))
-        payload = _encode(record).decode() if record is not None else ""
-        seq = min(max(fault.seq, -1), SEQ_MAX)
-        rows.append((batch.node, batch.epoch, seq, _plain(fault.gen_id), _plain(fault.reason), _plain(payload), now_ms))
-    tx.run_many(
-        "INSERT INTO rejections (node, epoch, seq, gen_id, reason, payload, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT DO NOTHING",
-        rows,
-    )
-
-
-def _plain(text: str) -> str:
-    return text.replace("\0", "\ufffd")[:16_000]
-
-
-def advance(tx: Tx, node: str, epoch: int, acked: int, ahead: int, seqs: set[int]) -> tuple[int, int]:
-    """(acked_through, how many wait above a gap) after `seqs` came in; what waits is remembered."""
-    waiting = {seq for seq in seqs if seq > acked}
-    kept: set[int] = set()
-    if ahead and acked + 1 in waiting:
-        kept = {row[0] for row in tx.rows("SELECT seq FROM ahead WHERE node = ? AND epoch = ?", node, epoch)}
-        waiting |= kept
-    if waiting and len(waiting) == max(waiting) - acked:
-        acked, waiting = acked + len(waiting), set()  # the usual case: all of them, without a gap
-    while acked + 1 in waiting:
-        acked += 1
-        waiting.discard(acked)
-    if kept:
-        tx.run("DELETE FROM ahead WHERE node = ? AND epoch = ? AND seq <= ?", node, epoch, acked)
-    fresh = sorted(waiting - kept)
-    if fresh:
-        tx.run_many(
-            "INSERT INTO ahead (node, epoch, seq) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", [(node, epoch, seq) for seq in fresh]
-        )
-    if not (ahead or fresh):
-        return acked, 0
-    row = tx.row("SELECT COUNT(*) FROM ahead WHERE node = ? AND epoch = ?", node, epoch)
-    assert row is not None
-    return acked, row[0]
 
 
 def _own_renewals(batch: Batch) -> tuple[Acquire, ...]:

@@ -8,8 +8,10 @@ from typing import Final
 
 import msgspec
 
+from collector.ingest.sequence import SEQ_MAX
 from collector.ledger.check import Check
 from collector.store.contract import Tx
+from usage.protocol import Batch, Rejected
 
 REASON_CHARS_MAX: Final = 160
 KINDS: Final = (
@@ -59,3 +61,25 @@ def check_rejections(tx: Tx) -> Check:
     total = sum(each.count for each in rows.values())
     of_nodes = "; ".join(f"node {node} {each.count}, the last because {each.last_reason}" for node, each in rows.items())
     return Check("records that were rejected and charged to nobody", f"{total}: {of_nodes}" if total else "none")
+
+
+def keep_rejected(tx: Tx, batch: Batch, rejected: tuple[Rejected, ...], now_ms: int) -> None:
+    """Refused records are kept for people, as text that any database takes."""
+    if not rejected:
+        return
+    payloads = {(record.seq, record.gen_id): record for record in batch.records}
+    rows = []
+    for fault in rejected:
+        record = payloads.get((fault.seq, fault.gen_id))
+        payload = msgspec.json.encode(record).decode() if record is not None else ""
+        seq = min(max(fault.seq, -1), SEQ_MAX)
+        rows.append((batch.node, batch.epoch, seq, _plain(fault.gen_id), _plain(fault.reason), _plain(payload), now_ms))
+    tx.run_many(
+        "INSERT INTO rejections (node, epoch, seq, gen_id, reason, payload, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING",
+        rows,
+    )
+
+
+def _plain(text: str) -> str:
+    return text.replace("\0", "\ufffd")[:16_000]

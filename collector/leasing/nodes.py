@@ -9,8 +9,8 @@ import secrets
 import msgspec
 
 from collector.accounts.accounts import NAME, Mistake, nearest
-from collector.ingest.ingest import advance
 from collector.ingest.rejections import Rejections, rejections_by_node
+from collector.ingest.sequence import advance
 from collector.leasing.forfeit import FORFEIT_MS
 from collector.leasing.leasing import lock_node, sum_of
 from collector.store.contract import Tx

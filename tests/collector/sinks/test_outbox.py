@@ -187,7 +187,7 @@ async def test_batch_that_is_not_booked_is_not_told(store: Store, monkeypatch: p
 
     if is_beside:
         monkeypatch.setattr(ingest_module, "enqueue", enqueue_beside)
-    monkeypatch.setattr(ingest_module, "_keep_rejected", die)
+    monkeypatch.setattr(ingest_module, "keep_rejected", die)
     with pytest.raises(RuntimeError):
         await node.link.ingest(node.batch([node.fact(1, caller)]))
     for sinks, payloads in beside:
