@@ -37,19 +37,19 @@ def apply(tree: Path, mutation: Mutation) -> str:
     return text
 
 
-def fails(tree: Path, tests: Iterable[str]) -> bool:
-    """Whether one of the tests does."""
+def failure(tree: Path, tests: Iterable[str]) -> str:
+    """What pytest says last where one of the tests fails; empty where all pass."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-o", "timeout=20", *tests]
     done = subprocess.run(command, cwd=tree, env=ENV, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode in (0, FAILED), f"the tests did not run:\n{done.stdout[-2_000:]}"
-    return done.returncode == FAILED
+    return done.stdout[-2_000:] if done.returncode == FAILED else ""
 
 
 def is_caught(tree: Path, mutation: Mutation) -> bool:
     """Whether a named test fails with the mistake in."""
     text = apply(tree, mutation)
     try:
-        return fails(tree, mutation.tests.split())
+        return bool(failure(tree, mutation.tests.split()))
     finally:
         (tree / mutation.path).write_text(text)
 
@@ -65,7 +65,8 @@ def soak(report: Report, seed: int, count: int) -> None:
             ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv*", "__pycache__", "node_modules", ".mypy_cache", "out")
         )
         named = sorted({name for mutation in chosen[:count] for name in mutation.tests.split()})
-        assert not fails(tree, named), "a test that fails without a mistake catches none"
+        unmutated = failure(tree, named)
+        assert not unmutated, f"a test that fails without a mistake catches none:\n{unmutated}"
         for mutation in chosen[:count]:
             caught = is_caught(tree, mutation)
             report.say("caught" if caught else "SURVIVED", f"{mutation.path}: {mutation.wrong.strip()[:80]!r}")

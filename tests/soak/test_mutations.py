@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.soak.mutated.mutation import Mutation
-from tests.soak.mutations import MUTATIONS, ROOT, fails, is_caught
+from tests.soak.mutations import MUTATIONS, ROOT, failure, is_caught
 
 
 def test_mutations_replace_what_is_there_and_name_tests_that_are() -> None:
@@ -24,6 +24,6 @@ def test_mistake_is_caught_by_a_test_that_fails(tmp_path: Path, wrong: str, caug
     (tmp_path / "one.py").write_text("ONE = 1\n")
     (tmp_path / "test_one.py").write_text("from one import ONE\n\n\ndef test_one():\n    assert ONE == 1\n")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    assert not fails(tmp_path, ["test_one.py"])
+    assert not failure(tmp_path, ["test_one.py"])
     assert is_caught(tmp_path, Mutation("one.py", "1", wrong, "test_one.py")) is caught
     assert (tmp_path / "one.py").read_text() == "ONE = 1\n"
