@@ -251,6 +251,7 @@ class Relay:
             need.searches_min,
             provider.trusts_served_tier,
         )
+        meter.echoed_bytes = envelope.echoed_bytes
         if envelope.pieces is not None:
             meter.expect(envelope.pieces, envelope.pieces_likely)
         return Generation(

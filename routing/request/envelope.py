@@ -54,6 +54,8 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     """What is charged where the provider does not say; None: as `pieces`."""
     is_free: bool = False
     """Nothing is billed for it, whatever the model's price."""
+    echoed_bytes: int = 0
+    """Of the prompt, which the answer is to begin with: no text that a model writes."""
     form: Any = None
     content_type: str = ""
     search_tools: tuple[int, ...] = ()

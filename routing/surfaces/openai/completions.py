@@ -1,7 +1,8 @@
 """OpenAI's legacy Completions: a prompt is gone on with. Base models and editors (fill in the middle) speak it.
 
-Rule: `best_of` answers are billed, however few are sent. Rule: without `max_tokens` OpenAI writes 16 tokens; we say so to every
-provider, so that what is held is what can come. Source: OpenAI's API reference.
+Rule: `best_of` answers are billed, however few are sent; a prompt that is echoed is no answer.
+Rule: without `max_tokens` OpenAI writes 16 tokens; we say so to every provider, so that what is held is what can come.
+Source: OpenAI's API reference.
 """
 
 from typing import Annotated, Any, Final, Literal
@@ -33,6 +34,7 @@ _CHECKS: Final = checks(
     ("temperature", Annotated[float, Meta(ge=0, le=2)], "a number from 0 to 2"),
     ("top_p", Annotated[float, Meta(ge=0, le=1)], "a number from 0 to 1"),
     ("stop", str | Annotated[list[str], Meta(max_length=4)], "one string or a list of up to four strings"),
+    ("echo", bool, "true or false"),
     ("stream_options", dict[str, Any], "an object such as {'include_usage': true}"),
 )
 _ORDINARY: Final = words(
@@ -63,6 +65,7 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
         options=priced(options),
         preferences=preferences,
         tier=options.tier,
+        echoed_bytes=len(members["prompt"]) * values.get("n", 1) if values.get("echo") else 0,
     )
 
 

@@ -35,6 +35,7 @@ from usage.record import Tokens
 FLAGS = anything("yes", 0, 1, [], {})
 COUNTS = anything(0, -1, 1.5, "9", True, 2**53 + 1, 10**400, [1], {})
 WRONG: list[tuple[str, tuple[str, ...], tuple[Any, ...]]] = [
+    ("echo", ("completions",), FLAGS),
     ("stream", ("chat", "messages", "responses", "completions", "images", "cohere"), FLAGS),
     ("max_tokens", ("chat", "messages", "completions", "cohere"), COUNTS),
     ("max_output_tokens", ("responses",), COUNTS),

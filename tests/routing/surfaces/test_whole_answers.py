@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from routing.failures.failure import AttemptFailed, Kind
+from routing.metering.bounds import TokenBounds
 from routing.metering.meter import Meter
 from routing.surfaces import Whole
 from routing.surfaces.openai.speech import TOKENS_PER_S
-from tests.routing.surfaces.calls import RATES, identity, meter, surface
+from tests.routing.surfaces.calls import RATES, identity, meter, read, surface
+from tests.routing.translate.streams import run
 from usage.flavor import Flavor
 from usage.record import Rates, Tokens
 
@@ -418,7 +420,7 @@ def test_transcript_that_is_a_text_is_counted_by_its_bytes(kind: str) -> None:
 
 def test_rank_for_openrouters_clients_has_its_documents_also_beside_a_number_that_is_none() -> None:
     """The answer was paid for: what cannot be read of it does not undo it."""
-    from tests.routing.surfaces.calls import asked, read
+    from tests.routing.surfaces.calls import asked
 
     request = surface("rerank").request(read("rerank"), asked("rerank"))
     assert request.completed is not None
@@ -445,3 +447,25 @@ def test_rates_of_a_request_are_charged_once() -> None:
     used = meter(Rates(request=5_000_000, input=RATES.input))
     told("embeddings", ANSWERS["embeddings"], used)
     assert used.cost_nano() == 5_000 + 20 * 150
+
+
+PROMPT = "Once upon a time. " * 500
+
+
+@pytest.mark.parametrize("usage", [{"prompt_tokens": 2_000, "completion_tokens": 5, "total_tokens": 2_005}, None])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("count", [1, 3])
+def test_prompt_that_is_echoed_is_not_charged_as_an_answer(usage: Any, stream: bool, count: int) -> None:
+    """What the provider says of the completion is believed, and our own count begins behind the prompt."""
+    envelope = read("completions", prompt=PROMPT, echo=True, max_tokens=400, n=count, stream=stream)
+    used = meter(prompt=2_000)
+    used.echoed_bytes, used.bounds = envelope.echoed_bytes, TokenBounds(9_000, 400 * count)
+    texts = [{"index": at, "text": PROMPT + "It was so.", "finish_reason": "stop"} for at in range(count)]
+    answer = json.dumps({"id": "theirs", "object": "text_completion", "choices": texts, "usage": usage}).encode()
+    if stream:
+        run(surface("completions").machine(identity(), used, envelope, 1, 1 << 20), b"data: %b\n\ndata: [DONE]\n\n" % answer)
+    else:
+        told("completions", answer, used)
+    counted = -(-(len("It was so.") * count - 2 * count) // 4)
+    assert used.source == ("counted" if usage is None else "provider")
+    assert used.tokens.completion == (counted if usage is None else 5)
