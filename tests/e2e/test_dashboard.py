@@ -252,13 +252,14 @@ def test_sessions_elsewhere_end(browse: Browse, edge: Edge, owner: Account) -> N
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_are_accessible_and_small(browse: Browse, edge: Edge, owner: Account, scheme: str) -> None:
     """No serious finding of axe, nothing wider than a phone, and no more than 60 kB a page."""
+    pages = (*PAGES, f"/keys/{owner.key_id}")
     steps: list[tuple[Any, ...]] = [*login(edge, owner.name), ("media", {"colorScheme": scheme})]
-    for page in PAGES:
+    for page in pages:
         steps += [("size", 1280, 900), ("goto", "/dashboard" + page), ("axe",), ("bytes",), ("size", 375, 812), ("wide",)]
     seen = browse(*steps)[4:]
-    assert {page: seen[at * 6 + 2] for at, page in enumerate(PAGES)} == {page: [] for page in PAGES}
-    assert all(seen[at * 6 + 3] <= BYTES_MAX for at in range(len(PAGES))), [seen[at * 6 + 3] for at in range(len(PAGES))]
-    assert {page: seen[at * 6 + 5] for at, page in enumerate(PAGES)} == dict.fromkeys(PAGES, 0)
+    assert {page: seen[at * 6 + 2] for at, page in enumerate(pages)} == {page: [] for page in pages}
+    assert all(seen[at * 6 + 3] <= BYTES_MAX for at in range(len(pages))), [seen[at * 6 + 3] for at in range(len(pages))]
+    assert {page: seen[at * 6 + 5] for at, page in enumerate(pages)} == dict.fromkeys(pages, 0)
 
 
 def test_phone_shows_all_of_a_page(browse: Browse, edge: Edge, owner: Account, provider: Provider, model: str) -> None:
