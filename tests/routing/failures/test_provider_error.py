@@ -37,6 +37,76 @@ def read(status: int, body: bytes, **headers: str) -> Failure:
     return failure_of_answer(status, [(name.encode(), value.encode()) for name, value in headers.items()], body, NOW)
 
 
+WORDS: list[tuple[int, Any, C]] = [
+    (403, {"statusCode": 403, "message": "Out of call volume quota. Quota will be replenished in 2.10:03:55."}, C.EXHAUSTED),
+    (403, {"error": {"code": "QuotaExceeded", "message": "Out of call volume quota for Azure OpenAI."}}, C.EXHAUSTED),
+    (403, {"error": {"code": "403", "message": "Access denied due to Virtual Network/Firewall rules."}}, C.FORBIDDEN),
+    (429, {"error": {"code": "NoCapacity", "message": "The system is currently experiencing high demand."}}, C.OVERLOADED),
+    (429, {"error": {"code": 429, "message": "Your prepayment credits are depleted."}}, C.EXHAUSTED),
+    (429, {"error": {"code": 429, "message": "Your project has exceeded its monthly spending cap."}}, C.EXHAUSTED),
+    (
+        404,
+        {"error": {"message": "models/gemini-9 is not found for API version v1beta, or not supported for it."}},
+        C.MODEL_GONE,
+    ),
+    (400, {"error": "model 'x' not found, try pulling it first"}, C.MODEL_GONE),
+    (400, {"error": {"message": "image exceeds 5 MB maximum: 6291456 bytes > 5242880 bytes"}}, C.TOO_LARGE),
+    (
+        400,
+        {"error": {"message": "max_tokens: 100000 > 64000, the maximum allowed number of output tokens"}},
+        C.UNSUPPORTED,
+    ),
+    (400, {"error": {"message": "The long context beta is not yet available for this subscription."}}, C.UNSUPPORTED),
+    (400, {"error": {"message": "context shift is disabled"}}, C.TOO_LONG),
+    (400, {"detail": "Model is overloaded"}, C.OVERLOADED),
+    (424, {"message": "The model returned an error", "originalStatusCode": 500}, C.UNAVAILABLE),
+    (401, {"message": "Unauthorized"}, C.CREDENTIALS),
+    (429, {"error": {"code": "1113", "message": "余额不足或无可用资源包,请充值。"}}, C.EXHAUSTED),
+    (429, {"error": {"code": "1302", "message": "您的账户已达到速率限制，请您控制请求频率"}}, C.RATE_LIMITED),
+    (429, {"error": {"code": "1303", "message": "您的账户达到并发上限"}}, C.RATE_LIMITED),
+    (429, {"error": {"code": "1305", "message": "该模型当前访问量过大，请您稍后再试"}}, C.OVERLOADED),
+    (400, {"error": {"code": "1261", "message": "Prompt 超长"}}, C.TOO_LONG),
+    (400, {"error": {"code": "1211", "message": "模型不存在，请检查模型代码。"}}, C.MODEL_GONE),
+    (429, {"error": {"message": "Too many requests"}}, C.RATE_LIMITED),
+    (429, {"error": {"message": "Rate limit reached on TPM: Limit 30000, Used 0, Requested 40000."}}, C.TOO_LARGE),
+    (400, {"error": {"message": "Image URL could not be fetched: rate limit exceeded at that host"}}, C.INVALID),
+    (400, {"error": {"message": "Invalid value: 'your credits are depleted'"}}, C.INVALID),
+    (400, {"error": {"message": "the tool said: login fail"}}, C.INVALID),
+]
+"""What their bodies say, where the status or a neighbour's words would say something else."""
+
+
+@pytest.mark.parametrize(("status", "body", "cause"), WORDS)
+def test_words_decide_where_the_status_is_vague(status: int, body: Any, cause: C) -> None:
+    assert read(status, j(body)).cause is cause
+    assert read(status, gzip.compress(j(body)), **{"content-encoding": "gzip"}).cause is cause
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, C.EXHAUSTED),
+        ({"base_resp": {"status_code": 2056, "status_msg": "usage limit exceeded, 5-hour usage limit reached"}}, C.EXHAUSTED),
+        ({"base_resp": {"status_code": 1002, "status_msg": "rate limit exceeded"}}, C.RATE_LIMITED),
+        ({"base_resp": {"status_code": 1004, "status_msg": "login fail: Please carry the API secret key"}}, C.CREDENTIALS),
+        ({"base_resp": {"status_code": 1026, "status_msg": "input new_sensitive"}}, C.MODERATED),
+        ({"base_resp": {"status_code": 1039, "status_msg": "token limit"}}, C.TOO_LONG),
+        ({"base_resp": {"status_code": 1001, "status_msg": "request timeout"}}, C.TIMED_OUT),
+        ({"base_resp": {"status_code": 1000, "status_msg": "unknown error"}}, C.UNAVAILABLE),
+        ({"message": "Overloaded"}, C.OVERLOADED),
+        ("Rate limit exceeded", C.RATE_LIMITED),
+        ("insufficient_quota", C.EXHAUSTED),
+        ({"detail": "Unauthorized"}, C.CREDENTIALS),
+        ({"code": 50005, "msg": "the model is busy"}, C.OVERLOADED),
+        ({"message": '{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}'}, C.RATE_LIMITED),
+        (True, C.UNAVAILABLE),
+    ],
+)
+def test_words_decide_inside_a_200(error: Any, cause: C) -> None:
+    """There is no status that could."""
+    assert failure_of_error(j(error), Sent.REQUEST).cause is cause
+
+
 CASES: list[tuple[int, bytes, dict[str, str], C]] = [
     (
         400,
