@@ -77,7 +77,7 @@ def _inline(table: Any) -> None:
 
 def format_file(path: Path, *, is_check: bool) -> int:
     """Write the file anew, or with `is_check` only say what would change. The exit status: 1 if the check finds a difference."""
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8-sig")  # as `tollway check` reads it: with a byte order mark or without
     made = formatted(text)
     if made == text:
         return 0

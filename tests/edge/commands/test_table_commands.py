@@ -119,6 +119,15 @@ def test_format_check_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert format_file(path, is_check=True) == 0
 
 
+def test_format_of_a_file_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """As Windows' editors write it: it is formatted like any other, and the mark is gone where it is written anew."""
+    path = tmp_path / "providers.toml"
+    path.write_text("[limits]\nopen_requests_max=7\n", encoding="utf-8-sig")
+    assert format_file(path, is_check=True) == 1
+    assert format_file(path, is_check=False) == 0
+    assert path.read_bytes() == b"[limits]\nopen_requests_max = 7\n"
+
+
 def test_format_of_a_text_over_lines_is_refused() -> None:
     """What it would change, it says."""
     with pytest.raises(SettingError, match="over several lines"):
