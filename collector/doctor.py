@@ -1,17 +1,25 @@
-"""The collector's part of `tollway doctor`: the books and what their machine needs; it changes nothing.
+"""The collector's part of `tollway doctor`: its machine, its settings and the books; it changes nothing.
 
 Each finding is (level, subject, what is said, remedy), the level being ok, warn or fail.
 """
 
+import errno
 import os
+import resource
 import shutil
+import socket
 import sqlite3
+import ssl
+import time
 from collections.abc import Generator, Iterator, Mapping
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from collector.accounts.window import DAY_MS
 from collector.leasing.nodes import list_nodes
+from collector.serve import NoStart, read_port
 from collector.service import now_ms
 from collector.settings import READERS
 from collector.store.contract import NoBooks, Store, StoreUnavailable, Tx
@@ -23,6 +31,70 @@ from usage.pricing import dollars
 Finding = tuple[str, str, str, str]
 FREE_BYTES_MIN = 256 << 20
 NAMED_MAX = 5
+DESCRIPTORS_MIN = 1_024
+EARLIEST_S = 1_767_225_600
+"""The first of January 2026: no machine that runs this lives before it."""
+
+
+def look_at_collector(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """A machine that serves as a collector of its own."""
+    yield from _machine()
+    yield from _port(environ)
+    yield from look_at_books(environ)
+
+
+def _machine() -> Iterator[Finding]:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < DESCRIPTORS_MIN:
+        remedy = "raise it: LimitNOFILE=65536 in systemd, ulimits in Docker, `ulimit -n`"
+        yield "warn", "open files", f"at most {hard}: each edge, page and database connection is one", remedy
+    if time.time() < EARLIEST_S:
+        said = time.strftime("it is %Y-%m-%d here", time.gmtime())
+        yield "fail", "clock", said, "set the clock (chrony, systemd-timesyncd): leases and the books go by it"
+    try:
+        ssl.create_default_context()
+    except (OSError, ssl.SSLError) as error:
+        remedy = "SSL_CERT_FILE names a file that is none; unset it"
+        yield "fail", "trusted authorities", f"cannot be read: {error}", remedy
+    try:
+        ZoneInfo("Europe/Berlin")
+    except ZoneInfoNotFoundError:
+        said = "are not there: --tz and the dashboard know UTC alone"
+        yield "warn", "time zones", said, "install the package tzdata"
+
+
+def _port(environ: Mapping[str, str]) -> Iterator[Finding]:
+    host = environ.get("HOST") or "0.0.0.0"
+    try:
+        port = read_port(environ)
+    except NoStart as problem:
+        yield "fail", "port", str(problem), "such as PORT=8100"
+        return
+    at = f"{host}:{port}"
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except (OSError, UnicodeError) as error:
+        if _is_collector(host, port):
+            yield "ok", "port", f"{at}: a collector serves there", ""
+            return
+        is_taken = getattr(error, "errno", 0) == errno.EADDRINUSE
+        remedy = "stop what listens there, or PORT names another" if is_taken else "HOST and PORT name an address of this machine"
+        yield "fail", "port", f"{at} cannot be listened on: {getattr(error, 'strerror', '') or error}", remedy
+    else:
+        yield "ok", "port", f"{at} is free", ""
+
+
+def _is_collector(host: str, port: int) -> bool:
+    connection = HTTPConnection({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port, timeout=2.0)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().read(16) == b"ok\n"
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def look_at_books(environ: Mapping[str, str]) -> Iterator[Finding]:

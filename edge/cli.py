@@ -113,8 +113,7 @@ def _do_elsewhere(arguments: Sequence[str], own: frozenset[str], *, has_collecto
 def _examine(options: argparse.Namespace) -> int:
     from edge.doctor.doctor import run
 
-    books = options.part("doctor")
-    return run(options.role, books and books.look_at_books, as_json=options.json)
+    return run(options.role, options.part("doctor"), as_json=options.json)
 
 
 def _complete(options: argparse.Namespace) -> int:

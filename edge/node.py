@@ -64,6 +64,7 @@ SHIP_S_MAX = 5.0
 REQUEST_MEMORY_SHARE = 4 * 65_536
 """A request under way may take 64 KiB, and all of them a quarter of the memory."""
 _JOINING = Refusal(503, "credit_unverifiable", "this edge has not reached its collector yet; try again", retry_after_s=2.0)
+_REVOKED = Refusal(503, "credit_unverifiable", "this edge was revoked by its operator; try another", retry_after_s=5.0)
 
 
 def admission_of(settings: Settings) -> Admission:
@@ -121,6 +122,9 @@ class Node:
         """There with the first epoch, and until the process ends: an account can be read while the edge drains."""
         self.failed_authentications = FailedAuthentications(settings.client_address_header, settings.trusted_proxies)
         self._relay: Relay | None = None
+        """Who takes paid work now; None: `_refusal` is answered."""
+        self._built: Relay | None = None
+        self._is_finishing = False
         self._epochs = EpochOpener(settings, name, collector, self.clock)
         self._epoch: tuple[Booted, Journal, Credit, Recovery] | None = None
         """What the first epoch is served with, once there is one."""
@@ -191,7 +195,7 @@ class Node:
         )
         deployment = Deployment.of(booted)
         self.authenticator = Authenticator(credit, deployment, self.clock)
-        self._relay = Relay(
+        self._built = Relay(
             self.table,
             accounting,
             self.watch,
@@ -202,6 +206,7 @@ class Node:
             self.starts,
             self.idempotency,
         )
+        self._admit()
         log.info("node %s serves in epoch %d", self.name, booted.epoch)
 
     def _serve_epoch(self, booted: Booted, journal: Journal) -> tuple[Booted, Journal, Credit, Recovery]:
@@ -210,7 +215,7 @@ class Node:
         journal.join(self.write_batch)
         self.journal = journal
         self.credit = credit = Credit(
-            CollectorSession(self.name, booted.epoch, self._collector, self._fenced),
+            CollectorSession(self.name, booted.epoch, self._collector, self._barred),
             tasks,
             key_version=booted.key_version,
             on_contact=lambda: shipper.resume(),
@@ -236,10 +241,24 @@ class Node:
         ]
         return booted, journal, credit, recovery
 
-    def _fenced(self) -> None:
-        log.error("another process runs as node %s: this one takes no more paid work. Give each its own TOLLWAY_NODE", self.name)
-        self._refusal = LEAVING
-        self._relay = None
+    def _barred(self) -> None:
+        """The collector has said that this node is fenced, or revoked, or that it is not revoked any more."""
+        credit = self.credit
+        assert credit is not None
+        fenced = f"another process runs as node {self.name} (give each its own TOLLWAY_NODE)"
+        if reason := fenced if credit.is_fenced else credit.revoked:
+            log.error("%s: this one takes no more paid work", reason)
+        else:
+            log.warning("node %s is not revoked any more", self.name)
+        self._admit()
+
+    def _admit(self) -> None:
+        """Take paid work, unless something stands against it."""
+        self._relay, credit = self._built, self.credit
+        if self._is_finishing or (credit is not None and credit.is_fenced):
+            self._relay, self._refusal = None, LEAVING
+        elif credit is not None and credit.revoked:
+            self._relay, self._refusal = None, _REVOKED
 
     async def flush(self, timeout_s: float) -> None:
         """Ship what is settled, for at most `timeout_s`."""
@@ -254,8 +273,8 @@ class Node:
 
     async def finish_requests(self) -> None:
         """Take nothing new, and let what runs come to its end, or to its cut."""
-        self._refusal = LEAVING
-        self._relay = None
+        self._is_finishing = True
+        self._admit()
         await self.drain.finish_requests()
 
     async def stop(self) -> None:

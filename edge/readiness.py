@@ -2,6 +2,8 @@
 
 Rule: readiness asks what admission asks. It is red where paid work would be refused whoever asks, where a task does not do its
 work, and where usage has not been shipped for as long as a lease lives: nothing is served for longer without saying so.
+Rule: a collector that says that this node was revoked is not an absent one: nothing new is served from then on, whatever is
+leased.
 Rule: an absent collector alone turns nothing red while leases carry: all edges would leave the balancer at once. It is told as a
 warning.
 """
@@ -53,6 +55,8 @@ def judge(journal: Journal, credit: Credit, shipper: Shipper, recovery: Recovery
         warnings.append(recovery.problem)
     if credit.is_fenced:
         problems.append("another process runs as this node")
+    if credit.revoked:
+        problems.append(credit.revoked)
     return Readiness(tuple(problems), tuple(warnings))
 
 

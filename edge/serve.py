@@ -14,7 +14,8 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
 import uvloop
@@ -60,15 +61,35 @@ class PortTaken(Exception):
     """Something else listens where we should."""
 
 
-def check_port(host: str, port: int) -> None:
-    """PortTaken unless `port` can be listened on."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise PortTaken(f"port {port} cannot be listened on ({error.strerror}): choose another with PORT=8001") from None
+@contextmanager
+def port_held(host: str, port: int) -> Iterator[None]:
+    """Be the only one of this machine's Tollways at `port` while the block runs. PortTaken: it cannot be listened on.
+
+    Workers share their port by SO_REUSEPORT, and the kernel lets anybody of their user share it. So whoever serves holds a name
+    beside it, which lives as long as its process does and is seen where the port is: on Linux, abstract names belong to the
+    network's namespace, and no folder has to be the same. Looking whether the port is free is not enough: two that start in
+    the same moment both find it so.
+    Limits: one at an address and one at all addresses have two names; they are told apart once the first listens.
+    """
+    with socket.socket(socket.AF_UNIX) as name:
+        if sys.platform == "linux":
+            place = "" if host in ("", "0.0.0.0", "::") else f" {host}"
+            try:
+                name.bind(f"\0tollway port {port}{place}")
+            except OSError:
+                raise _taken(port, "another tollway serves there, or begins to") from None
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise _taken(port, error.strerror or str(error)) from None
+        yield
+
+
+def _taken(port: int, why: str) -> PortTaken:
+    return PortTaken(f"port {port} cannot be listened on ({why}): choose another with PORT=8001")
 
 
 def _native(app: Any, settings: Settings, on_listening: Listening) -> tuple[Awaitable[None], Stop]:
@@ -206,13 +227,13 @@ async def _serve(app: ASGIApp, owner: NodeOwner, settings: Settings, on_listenin
 
 
 def serve(app: ASGIApp, owner: NodeOwner, settings: Settings, on_listening: Listening = lambda: None) -> None:
-    """Serve until a signal says to stop. `on_listening` is called once, when callers can connect."""
-    if settings.listen_fd is None:
-        check_port(settings.host, settings.port)
+    """Serve until a signal says to stop. `on_listening` is called once, when callers can connect. PortTaken: nothing began."""
+    is_worker = settings.listen_fd is not None
 
     def say() -> None:
-        if settings.listen_fd is None:
+        if not is_worker:
             notify(settings.notify_socket, READY)
         on_listening()
 
-    uvloop.run(_serve(app, owner, settings, say))
+    with nullcontext() if is_worker else port_held(settings.host, settings.port):
+        uvloop.run(_serve(app, owner, settings, say))

@@ -102,11 +102,15 @@ async def _serve(collector: Collector, request: Request) -> Response:
     if name not in MESSAGES:
         raise UnknownMessage(name)
     token, node = _token(request), ""
-    if token.startswith(PREFIX) and len(token) == TOKEN_CHARS:
-        node = await collector.read(lambda tx, now: node_of_token(tx, token))
+    try:
+        if token.startswith(PREFIX) and len(token) == TOKEN_CHARS:
+            node = await collector.read(lambda tx, now: node_of_token(tx, token))
+    except Refused:
+        log_refusal(collector.refusals, request, "a node's token that was revoked")
+        raise
     if not node:
         log_refusal(collector.refusals, request, "no valid node token")
-        raise UnknownToken("this node token is unknown or revoked; `tollway nodes create` makes one")
+        raise UnknownToken("this node token is unknown; `tollway nodes create` makes one")
     body = await _read_body(request)
     if name == "ingest":
         batch, unreadable = _decode_batch(body)

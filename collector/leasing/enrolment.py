@@ -42,12 +42,17 @@ def create_group_token(tx: Tx, group: str, now_ms: int) -> str:
     return token
 
 
-def revoke_group(tx: Tx, group: str, now_ms: int) -> int:
-    """Revoke all tokens of a group: its nodes stay, and none is added. How many were valid. Mistake: there is no such group."""
+def revoke_group(tx: Tx, group: str, now_ms: int, *, keeps_newest: bool = False) -> int:
+    """Revoke all tokens of a group, or all that the newest has replaced: its nodes stay, and none is added by these. How many
+    were valid. Mistake: there is no such group."""
     if tx.row("SELECT digest FROM group_tokens WHERE node_group = ?", group) is None:
         known = ", ".join(one.group for one in list_groups(tx)) or "none"
         raise Mistake(f"there is no group {group!r}; there is {known}")
-    return tx.run("UPDATE group_tokens SET revoked_ms = ? WHERE node_group = ? AND revoked_ms IS NULL", now_ms, group)
+    valid = tx.rows("SELECT digest FROM group_tokens WHERE node_group = ? AND revoked_ms IS NULL ORDER BY created_ms DESC", group)
+    ending = valid[1:] if keeps_newest else valid
+    for (digest,) in ending:
+        tx.run("UPDATE group_tokens SET revoked_ms = ? WHERE digest = ?", now_ms, digest)
+    return len(ending)
 
 
 def list_groups(tx: Tx) -> list[Group]:
@@ -76,7 +81,7 @@ def find_group(tx: Tx, token: str) -> str:
 
 
 def enrol(tx: Tx, token: str, message: Enrol, origin: str, now_ms: int) -> str:
-    """The node's own token. Refused `bad_node_token` or `node_in_use`, with what would help."""
+    """The node's own token. Refused `bad_node_token`, `revoked` or `node_in_use`, with what would help."""
     group, node = find_group(tx, token), message.node
     if NAME.match(node) is None or not node.removeprefix(f"{group}-") or not node.startswith(f"{group}-"):
         raise Refused("bad_node_token", f"a token of group {group} makes nodes named {group}-…, not {node!r}")
@@ -87,7 +92,7 @@ def enrol(tx: Tx, token: str, message: Enrol, origin: str, now_ms: int) -> str:
     machine = node.partition("@")[0]
     is_revoked = tx.row("SELECT node FROM nodes WHERE node IN (?, ?) AND revoked_ms IS NOT NULL", node, machine)
     if is_revoked is not None:
-        raise Refused("bad_node_token", f"node {machine} was revoked; `tollway nodes create {machine}` admits it again")
+        raise Refused("revoked", f"node {machine} was revoked; `tollway nodes create {machine}` admits it again")
     known = tx.row("SELECT node_group FROM nodes WHERE node = ?", node)
     if known is None or known[0] not in ((group,) if was_there else (group, "")):
         raise Refused("bad_node_token", f"node {node} is there already and not of group {group}: name this machine otherwise")

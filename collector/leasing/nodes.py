@@ -14,6 +14,7 @@ from collector.ingest.sequence import advance
 from collector.leasing.forfeit import FORFEIT_MS
 from collector.leasing.leasing import lock_node, sum_of
 from collector.store.contract import Tx
+from usage.protocol import Refused
 
 PREFIX = "nt_"
 NONE = Rejections()
@@ -83,6 +84,16 @@ def revoke_tokens(tx: Tx, node: str, now_ms: int) -> int:
     return tx.run(f"UPDATE node_tokens SET revoked_ms = ? WHERE {whose} AND revoked_ms IS NULL", now_ms, node, workers)
 
 
+def revoke_older_tokens(tx: Tx, node: str, now_ms: int) -> int:
+    """Revoke what a node's newest token has replaced: the node goes on with that one. How many were valid."""
+    check_known(tx, node)
+    lock_node(tx, node, now_ms)
+    valid = tx.rows("SELECT digest FROM node_tokens WHERE node = ? AND revoked_ms IS NULL ORDER BY created_ms DESC", node)
+    for (digest,) in valid[1:]:
+        tx.run("UPDATE node_tokens SET revoked_ms = ? WHERE digest = ?", now_ms, digest)
+    return max(len(valid) - 1, 0)
+
+
 def check_known(tx: Tx, node: str) -> None:
     """Mistake, with the nearest names, when there is no such node."""
     if tx.row("SELECT node FROM nodes WHERE node = ?", node) is None:
@@ -91,9 +102,23 @@ def check_known(tx: Tx, node: str) -> None:
 
 
 def node_of_token(tx: Tx, token: str) -> str:
-    """The node that a token belongs to; empty for none, or a revoked one."""
-    row = tx.row("SELECT node FROM node_tokens WHERE digest = ? AND revoked_ms IS NULL", digest_of(token))
-    return row[0] if row else ""
+    """The node that a token belongs to; empty for none. Refused `revoked`: it was that node's."""
+    row = tx.row(
+        "SELECT t.node, t.revoked_ms, n.revoked_ms FROM node_tokens t LEFT JOIN nodes n ON n.node = t.node WHERE t.digest = ?",
+        digest_of(token),
+    )
+    if row is None:
+        return ""
+    node, revoked_ms, node_revoked_ms = row
+    if revoked_ms is None:
+        return str(node)
+    machine = node.partition("@")[0]
+    why = (
+        f"node {machine} was revoked; `tollway nodes create {machine}` admits it again"
+        if node_revoked_ms is not None
+        else f"this token of node {node} was revoked, and another one is given out"
+    )
+    raise Refused("revoked", why)
 
 
 def stranded(tx: Tx, now_ms: int, node: str = "") -> int:

@@ -79,15 +79,11 @@ class HttpCollectorClient:
         if enrolment is None:
             return await self._call("boot", message, Booted)
         if not enrolment.token:
-            enrolled = await self._call(ENROL, enrolment.message, Enrolled, enrolment.group_token)
-            try:
-                await asyncio.to_thread(enrolment.keep, enrolled.token)
-            except OSError as error:
-                raise Unreachable(f"this node's own token cannot be kept in the data folder: {error}") from None
+            await self._enrol(enrolment)
         try:
             return await self._call("boot", message, Booted, enrolment.token)
         except Refused as refused:
-            if refused.code == "bad_node_token":
+            if refused.code in ("bad_node_token", "revoked"):
                 enrolment.forget()
             raise
 
@@ -104,7 +100,25 @@ class HttpCollectorClient:
         return await self._call("close", message, Closed)
 
     async def poll(self, message: Poll) -> Polled:
+        """A node of a group whose token was revoked enrols again as soon as it is admitted again."""
+        try:
+            return await self._call("poll", message, Polled)
+        except Refused as refused:
+            if refused.code != "revoked" or self._enrolment is None or not self._enrolment.is_of_group:
+                raise
+            try:
+                await self._enrol(self._enrolment)
+            except (Refused, Unreachable):
+                raise refused from None
         return await self._call("poll", message, Polled)
+
+    async def _enrol(self, enrolment: Enrolment) -> None:
+        """Ask for a token of this node's own, with its group's, and keep it. Refused, Unreachable."""
+        enrolled = await self._call(ENROL, enrolment.message, Enrolled, enrolment.group_token)
+        try:
+            await asyncio.to_thread(enrolment.keep, enrolled.token)
+        except OSError as error:
+            raise Unreachable(f"this node's own token cannot be kept in the data folder: {error}") from None
 
     async def aclose(self) -> None:
         if self._client is not None:

@@ -1,6 +1,7 @@
 """The collector, as one epoch of one node speaks to it: unique ids, bounded waits, and the moment it is fenced.
 
-Rule: whatever goes wrong is Unreachable to the callers; no request could resolve a refusal. `fenced` is for good.
+Rule: whatever goes wrong is Unreachable to the callers; no request could resolve a refusal. `fenced` is for good, `revoked`
+until a poll is answered.
 """
 
 import asyncio
@@ -21,15 +22,18 @@ class CollectorSession:
     """Where one process asks for credit and gives it back."""
 
     def __init__(
-        self, node: str, epoch: int, collector: CollectorClient, on_fenced: Callable[[], None] | None = None, salt: str = ""
+        self, node: str, epoch: int, collector: CollectorClient, on_barred: Callable[[], None] | None = None, salt: str = ""
     ) -> None:
+        """`on_barred` is called when one of `is_fenced` and `revoked` changes."""
         self.node = node
         self.epoch = epoch
         self._collector = collector
-        self._on_fenced = on_fenced
+        self._on_barred = on_barred or (lambda: None)
         self._salt = salt or os.urandom(8).hex()
         self._count = 0
         self.is_fenced = False
+        self.revoked = ""
+        """What the collector said when it refused this node's token as a revoked one; empty while it does not."""
         self.calls_total = 0
         self.acquire_s = Histogram(SECONDS)
         """How long the collector took for a key or a grant, whatever it said."""
@@ -59,7 +63,9 @@ class CollectorSession:
 
     async def poll(self, key_version: int, limits: tuple[LimitReport, ...] = ()) -> Polled:
         """Raises Unreachable."""
-        return await self._answer(self._collector.poll(Poll(self.node, self.epoch, key_version, limits)))
+        polled = await self._answer(self._collector.poll(Poll(self.node, self.epoch, key_version, limits)))
+        self._note_revoked("")
+        return polled
 
     async def _answer(self, call: Coroutine[Any, Any, T]) -> T:
         try:
@@ -70,6 +76,12 @@ class CollectorSession:
         except Refused as refused:
             if refused.code == "fenced" and not self.is_fenced:
                 self.is_fenced = True
-                if self._on_fenced is not None:
-                    self._on_fenced()
+                self._on_barred()
+            elif refused.code == "revoked":
+                self._note_revoked(str(refused))
             raise Unreachable(f"the collector refused: {refused}") from refused
+
+    def _note_revoked(self, said: str) -> None:
+        if bool(said) != bool(self.revoked):
+            self.revoked = said
+            self._on_barred()

@@ -57,9 +57,8 @@ class Credit:
         wait_s: float = COLD_WAIT_S,
     ) -> None:
         self._limiter, self._pause, self._wait_s = limiter or RateLimiter(clock), pause, wait_s
-        self._session = session
+        self._session, self._tasks = session, tasks
         self.acquire_s = session.acquire_s
-        self._tasks = tasks
         self._clock, self._unix = clock, unix or Clock()
         self._key_cache = KeyCache(session, tasks, clock, wait_s)
         self.find = self._key_cache.find
@@ -86,6 +85,11 @@ class Credit:
     def is_fenced(self) -> bool:
         """Whether a newer process of this node has taken over."""
         return self._session.is_fenced
+
+    @property
+    def revoked(self) -> str:
+        """Why this node's token is refused as a revoked one; empty while it is not."""
+        return self._session.revoked
 
     @property
     def calls_total(self) -> int:

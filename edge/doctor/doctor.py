@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
 
 import msgspec
 
@@ -22,16 +23,25 @@ from edge.doctor.variables import look_at_variables
 from edge.settings import SettingError, Settings
 
 NEEDED = ("granian", "httptools", "httpx", "msgspec", "starlette", "uvloop")
-LookAtBooks = Callable[[Mapping[str, str]], Iterable[tuple[str, str, str, str]]]
-"""The collector's part: (level, subject, what is said, remedy) of each finding."""
+LookAtCollector = Callable[[Mapping[str, str]], Iterable[tuple[str, str, str, str]]]
+"""(level, subject, what is said, remedy) of each finding."""
 
 
-def examine(role: str, look_at_books: LookAtBooks | None, environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
+class CollectorsPart(Protocol):
+    """What the collector's own rooms look at (`collector`): a machine that serves as one, and the books alone."""
+
+    @property
+    def look_at_collector(self) -> LookAtCollector: ...
+    @property
+    def look_at_books(self) -> LookAtCollector: ...
+
+
+def examine(role: str, collectors: CollectorsPart | None, environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     """`role`: edge, or collector. An edge whose collector is embedded is both."""
     yield from _installation()
     yield from look_at_variables(environ)
     if role == "collector":
-        yield from _books(look_at_books, environ)
+        yield from _told(None if collectors is None else collectors.look_at_collector, environ)
         return
     try:
         settings = Settings.read(environ)
@@ -45,7 +55,7 @@ def examine(role: str, look_at_books: LookAtBooks | None, environ: Mapping[str, 
     if settings.collector_url is not None:
         yield from look_at_collector(settings)
     else:
-        yield from _books(look_at_books, environ)
+        yield from _told(None if collectors is None else collectors.look_at_books, environ)
 
 
 def _installation() -> Iterator[Finding]:
@@ -64,19 +74,19 @@ def _has(name: str) -> bool:
     return True
 
 
-def _books(look_at_books: LookAtBooks | None, environ: Mapping[str, str]) -> Iterator[Finding]:
-    if look_at_books is None:
+def _told(look: LookAtCollector | None, environ: Mapping[str, str]) -> Iterator[Finding]:
+    if look is None:
         yield fail("collector", "there is none in this installation", "set TOLLWAY_COLLECTOR_URL to where one runs")
         return
     kinds = {"ok": lambda subject, said, _: ok(subject, said), "warn": warn, "fail": fail}
-    for level, subject, said, remedy in look_at_books(environ):
+    for level, subject, said, remedy in look(environ):
         yield kinds[level](subject, said, remedy)
 
 
-def run(role: str, look_at_books: LookAtBooks | None, *, as_json: bool) -> int:
+def run(role: str, collectors: CollectorsPart | None, *, as_json: bool) -> int:
     """Print what is found, as it is found; the exit status."""
     findings: list[Finding] = []
-    for finding in examine(role, look_at_books):
+    for finding in examine(role, collectors):
         findings.append(finding)
         if not as_json:
             sys.stdout.write(finding.lines())

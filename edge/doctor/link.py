@@ -4,10 +4,12 @@ Rule: nothing is changed there: no epoch is begun, no node is made. A node's tok
 enrolment that says nothing.
 """
 
+import errno
 import socket
 import ssl
 import time
 from collections.abc import Iterator
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import msgspec
@@ -22,7 +24,13 @@ from usage.protocol import GROUP_PREFIX, Poll, Polled
 from usage.protocol.http import ENROL, METHOD, path_of, request_headers, said_by
 
 TIMEOUT_S = 5.0
-DAY_MS = 86_400_000
+CERTIFICATE_REMEDIES = {
+    9: "it is not valid yet by this machine's clock: set the clock",
+    10: "it has expired: renew it at the collector; or this machine's clock is ahead",
+    62: "TOLLWAY_COLLECTOR_URL has to name the collector as its certificate does",
+    64: "TOLLWAY_COLLECTOR_URL has to name the collector as its certificate does: by its name, not its address",
+}
+"""By OpenSSL's verify code."""
 
 
 def look_at_collector(settings: Settings) -> Iterator[Finding]:
@@ -35,8 +43,19 @@ def look_at_collector(settings: Settings) -> Iterator[Finding]:
         return
     try:
         addresses = {str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    except socket.gaierror as error:
+        yield fail(subject, *_unresolved(error))
+        return
     except (OSError, UnicodeError) as error:
         yield fail(subject, f"the name is not known here: {error}", "correct TOLLWAY_COLLECTOR_URL, or this machine's resolver")
+        return
+    if url.scheme == "http" and any(ip_address(one.partition("%")[0]).is_global for one in addresses):
+        said = f"this node's token and its usage go to {host} unencrypted, over the internet"
+        yield warn(subject, said, "https://, or an address of the private network")
+    if port == settings.port and any(_is_here(one) for one in addresses):
+        yield fail(
+            subject, "is this edge itself", "TOLLWAY_COLLECTOR_URL is where `tollway collector` listens (PORT there, 8100)"
+        )
         return
     problem = _connect(url.scheme, host, port)
     if problem is not None:
@@ -67,14 +86,35 @@ def _connect(scheme: str, host: str, port: int) -> tuple[str, str] | None:
             if scheme == "https":
                 ssl.create_default_context().wrap_socket(raw, server_hostname=host).close()
     except ssl.SSLCertVerificationError as error:
-        return f"its certificate is not accepted: {error.verify_message}", "renew it, or let SSL_CERT_FILE name its authority"
+        remedy = CERTIFICATE_REMEDIES.get(error.verify_code, "let SSL_CERT_FILE name its authority here")
+        return f"its certificate is not accepted: {error.verify_message}", remedy
     except ssl.SSLError as error:
         return f"it does not speak TLS: {error.reason}", "http:// inside of a private network, or put TLS before it"
     except TimeoutError:
         return f"no connection within {TIMEOUT_S:.0f} s", "let a firewall or network policy pass it"
     except OSError as error:
-        return f"no connection: {error.strerror or error}", "start it, or correct the address and port in TOLLWAY_COLLECTOR_URL"
+        remedy = "start it, or correct the address and port in TOLLWAY_COLLECTOR_URL"
+        if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL):
+            remedy = "this machine has no way there: a route, a VPN, or an address of the same kind (IPv4, IPv6) is missing"
+        return f"no connection: {error.strerror or error}", remedy
     return None
+
+
+def _unresolved(error: socket.gaierror) -> tuple[str, str]:
+    if error.errno == socket.EAI_AGAIN:
+        remedy = "/etc/resolv.conf names no resolver that answers here: mend it, or let a network policy pass port 53"
+        return f"no resolver answers: {error.strerror}", remedy
+    return f"the name is not known here: {error.strerror}", "correct TOLLWAY_COLLECTOR_URL, or this machine's resolver"
+
+
+def _is_here(address: str) -> bool:
+    """Whether it is this machine's own."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def _ask(settings: Settings, subject: str) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ CONNECTION_BYTES = 8_192
 """Of an idle connection, measured: 6.3 kB with its parser and transport."""
 MEMORY_SHARE_OF_IDLE = 8
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+_CGROUP_TIME = Path("/sys/fs/cgroup/cpu.max")
 
 
 class AccountLoad(msgspec.Struct, eq=False):
@@ -53,6 +54,16 @@ def memory_bytes() -> int:
         if text.isdigit():
             return min(int(text), machine)
     return machine
+
+
+def processors() -> float:
+    """How many this process may use at once: those it may run on, or its container's share of their time."""
+    count = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    try:
+        quota, period = _CGROUP_TIME.read_text(encoding="ascii").split()
+        return min(count, int(quota) / int(period))
+    except (OSError, ValueError):  # "max" is no bound
+        return count
 
 
 def connections_max(descriptors: int, memory: int) -> int:

@@ -21,7 +21,7 @@ from edge.journal.files.disk import Disk
 from edge.journal.files.folder import epochs
 from edge.node import Node
 from edge.settings import Settings
-from edge.workers.worker import COMMAND, environment
+from edge.workers.worker import command, environment
 
 SHIP_S_MAX = 60.0
 SHIP_TRIES, SHIP_PAUSE_S = 10, 30.0
@@ -59,7 +59,7 @@ def ship_left_behind(settings: Settings, node: str) -> None:
     def ship_each() -> None:
         for name, folder in waiting:
             for _ in range(SHIP_TRIES):
-                if subprocess.run([*COMMAND, "journal", "ship"], env=environment(name, folder), check=False).returncode == 0:
+                if subprocess.run([*command(), "journal", "ship"], env=environment(name, folder), check=False).returncode == 0:
                     break
                 time.sleep(SHIP_PAUSE_S)
             else:

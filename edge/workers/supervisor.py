@@ -26,13 +26,13 @@ from starlette.routing import Router
 from edge.data_folder import locked, node_name
 from edge.downstream.server import Server
 from edge.drain import LEFT
-from edge.serve import BACKLOG, check_port
+from edge.serve import BACKLOG, port_held
 from edge.settings import SettingError, Settings
 from edge.systemd import READY, STOPPING, notify
 from edge.tasks import Tasks
 from edge.workers.admin import routes
 from edge.workers.leftovers import SHIP_PAUSE_S, SHIP_TRIES, has_epochs, left_behind
-from edge.workers.worker import COMMAND, LOOK_S, SILENCES_MAX, Worker, environment, listening
+from edge.workers.worker import LOOK_S, SILENCES_MAX, Worker, command, environment, listening
 
 RESTART_S, RESTART_S_MAX = 0.5, 30.0
 STEADY_S = 60.0
@@ -54,9 +54,8 @@ def supervise(settings: Settings, count: int, on_listening: Callable[[], None]) 
         )
     if settings.server != "native":
         raise SettingError(f"--workers shares one port between processes, which TOLLWAY_SERVER={settings.server} does not")
-    with locked(settings.data):
+    with locked(settings.data), port_held(settings.host, settings.port):
         node = node_name(settings)
-        check_port(settings.host, settings.port)
         return asyncio.run(Supervisor(settings, node, count, on_listening).run())
 
 
@@ -195,7 +194,7 @@ class Supervisor:
                 if self._stopped.is_set():
                     self._has_left = True
                     return
-                shipping = await asyncio.create_subprocess_exec(*COMMAND, "journal", "ship", env=environment(name, folder))
+                shipping = await asyncio.create_subprocess_exec(*command(), "journal", "ship", env=environment(name, folder))
                 try:
                     if await shipping.wait() == 0:
                         return

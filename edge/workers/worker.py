@@ -20,7 +20,6 @@ from typing import Any
 from edge.settings import ADMIN_FD, JOIN_WAIT_S, LISTEN_FD, SUPERVISOR_FD, WORKERS
 from edge.workers.figures import fetch
 
-COMMAND = (sys.executable, "-m", "proxy")
 LOOK_S = 0.05
 SILENCES_MAX = 3
 """Looks in a row without an answer. Each is counted, not timed: a machine that was suspended is not one that hangs."""
@@ -42,6 +41,15 @@ def listening(family: int, address: tuple[str, int], backlog: int, *, is_shared:
         raise
     made.setblocking(False)
     return made
+
+
+def command() -> tuple[str, ...]:
+    """What `tollway` is now: the program that was started, by the path that it was started at, so that a release beside this one
+    takes over when that path is led there; a process's own interpreter and modules stay those of the release it began with."""
+    program = Path(sys.argv[0])
+    if program.name == "tollway" and os.access(program, os.X_OK):
+        return (str(program),)
+    return sys.executable, "-m", "proxy"
 
 
 def environment(name: str, data: Path) -> dict[str, str]:
@@ -76,7 +84,7 @@ class Worker:
         )
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *COMMAND, "serve", env=env, pass_fds=fds, stdin=asyncio.subprocess.DEVNULL
+                *command(), "serve", env=env, pass_fds=fds, stdin=asyncio.subprocess.DEVNULL
             )
         except OSError:
             self._close()

@@ -150,6 +150,64 @@ def test_completion_knows_every_command(tmp_path: Path, line: str, expected: set
     assert set(done.stdout.split()) == expected
 
 
+@pytest.fixture(scope="module")
+def books(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with books: two accounts with a key each, a node, an operator."""
+    folder = tmp_path_factory.mktemp("books")
+    for words in (
+        ("keys", "create", "--account", "alice", "--credit", "1"),
+        ("keys", "create", "--account", "bob"),
+        ("nodes", "create", "fra-1"),
+        ("operators", "create", "jo"),
+    ):
+        assert tollway(folder, *words).returncode == 0
+    return folder
+
+
+def names(folder: Path, kind: str) -> list[str]:
+    return tollway(folder, "names", kind).stdout.split()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        (["credits", "add", ""], "account"),
+        (["keys", "create", "--account", ""], "account"),
+        (["keys", "create", "--account", "=", ""], "account"),
+        (["keys", "show", ""], "key"),
+        (["keys", "update", "--name", "x", ""], "key"),
+        (["nodes", "forfeit", ""], "node"),
+        (["operators", "revoke", ""], "operator"),
+        (["nodes", "create", ""], ""),
+        (["keys", "create", "--limit-reset", ""], "daily weekly monthly none"),
+        (["keys", "create", "--name", ""], ""),
+    ],
+)
+def test_completion_knows_the_names_there_are(books: Path, words: list[str], kind: str) -> None:
+    """In a real bash: accounts, keys, nodes, operators of the books that the command would work on, and an option's choices."""
+    script = tollway(books, "completion", "bash").stdout
+    quoted = " ".join(f"'{word}'" for word in ["tollway", *words])
+    program = f"{script}\nCOMP_WORDS=({quoted})\nCOMP_CWORD={len(words)}\n_tollway\nprintf '%s\\n' \"${{COMPREPLY[@]}}\""
+    env = environment(books) | {"PATH": f"{Path(COMMAND).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", program], env=env, capture_output=True, text=True, timeout=60, check=True)
+    offered = {word for word in done.stdout.split() if not word.startswith("--")}
+    assert offered == set(kind.split() if " " in kind else names(books, kind) if kind else [])
+
+
+def test_completion_asks_the_collector_that_is_named(books: Path) -> None:
+    """`--collector URL` on the line, as bash splits it: the names are asked for there."""
+    script = tollway(books, "completion", "bash").stdout
+    url = f"http://127.0.0.1:{free_port()}"
+    line = f"tollway --collector {url} credits show "
+    words = ["tollway", "--collector", "http", ":", "//127.0.0.1", ":", url.rpartition(":")[2], "credits", "show", ""]
+    quoted = " ".join(f"'{word}'" for word in words)
+    asked = 'command() { printf "asked %s\\n" "$*" >&3; }'
+    program = f"{script}\n{asked}\nexec 3>&1\nCOMP_LINE='{line}'\nCOMP_WORDS=({quoted})\nCOMP_CWORD={len(words) - 1}\n_tollway"
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == f"asked tollway --collector={url} names account\n"
+
+
 def test_completion_of_other_shells_has_every_command(tmp_path: Path) -> None:
     for shell in ("zsh", "fish"):
         script = tollway(tmp_path, "completion", shell).stdout
@@ -158,12 +216,17 @@ def test_completion_of_other_shells_has_every_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
-def test_completion_in_zsh(tmp_path: Path) -> None:
+def test_completion_in_zsh(tmp_path: Path, books: Path) -> None:
     """At a terminal of its own: what was begun is completed, also behind an option."""
     (tmp_path / "_tollway").write_text(tollway(tmp_path, "completion", "zsh").stdout)
-    lines = {"tollway keys ro\t": "tollway keys rotate", "tollway nodes create --gr\t": "tollway nodes create --group"}
+    lines = {
+        "tollway keys ro\t": "tollway keys rotate",
+        "tollway nodes create --gr\t": "tollway nodes create --group",
+        "tollway credits show al\t": "tollway credits show alice",
+        "tollway keys list --account bo\t": "tollway keys list --account bob",
+    }
     terminal, theirs = pty.openpty()
-    env = environment(tmp_path) | {"TERM": "dumb"}
+    env = environment(books) | {"TERM": "dumb", "PATH": f"{Path(COMMAND).parent}:{os.environ['PATH']}"}
     child = subprocess.Popen(["zsh", "-f", "-i"], env=env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
     os.close(theirs)
     seen = b""
@@ -191,9 +254,18 @@ def test_completion_in_zsh(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
-def test_completion_in_fish(tmp_path: Path) -> None:
+def test_completion_in_fish(tmp_path: Path, books: Path) -> None:
     script = tollway(tmp_path, "completion", "fish").stdout
-    for line, expected in (("tollway ke", "keys"), ("tollway keys ro", "rotate"), ("tollway keys create --expi", "--expires")):
+    env = environment(books) | {"PATH": f"{Path(COMMAND).parent}:{os.environ['PATH']}"}
+    for line, expected in (
+        ("tollway ke", "keys"),
+        ("tollway keys ro", "rotate"),
+        ("tollway keys create --expi", "--expires"),
+        ("tollway credits show al", "alice"),
+        ("tollway keys list --account bo", "bob"),
+        ("tollway keys create --limit-reset dai", "daily"),
+    ):
         program = f"{script}\ncomplete -C '{line}'"
-        done = subprocess.run(["fish", "--no-config", "-c", program], capture_output=True, text=True, timeout=30, check=True)
-        assert done.stdout.split() == [expected]
+        command = ["fish", "--no-config", "-c", program]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=True)
+        assert done.stdout.split()[0] == expected

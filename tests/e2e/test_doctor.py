@@ -1,9 +1,11 @@
-"""`tollway doctor` on fifty-five broken machines: each is told by what is wrong with it and what helps, and by no other failure.
+"""`tollway doctor` on eighty broken machines: each is told by what is wrong with it and what helps, and by no other failure.
 
 Strategy: a machine is a folder and an environment that are well, and one thing that is done to them. The commands themselves run
 as processes where the process matters (open files, exit status, a server beside it), and in this process elsewhere.
 """
 
+import datetime
+import importlib.util
 import json
 import os
 import re
@@ -12,8 +14,10 @@ import socket
 import sqlite3
 import ssl
 import subprocess
+import sys
 import tempfile
 import time
+import zoneinfo
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -22,11 +26,15 @@ from typing import ClassVar
 import pytest
 import trustme
 
-from collector.doctor import look_at_books
+from collector import doctor
 from collector.store.sqlite import SqliteStore
+from edge.doctor import machine as machine_of_edge
 from edge.doctor.doctor import examine
 from edge.doctor.finding import Finding
+from edge.doctor.machine import MEMORY_BYTES_MIN
 from edge.doctor.variables import KNOWN
+from edge.limits.capacity import memory_bytes
+from tests.deploy.network import is_possible
 from tests.http_server import HttpHandler, serving
 from tests.ports import free_port
 from tests.processes import COMMAND, Collector, Edge, environment, make_account, post, run, run_json
@@ -86,7 +94,7 @@ class Machine:
         return self.stack.enter_context(closing(sqlite3.connect(self.data / "collector.db")))
 
     def examined(self) -> list[Finding]:
-        return list(examine(self.role, look_at_books, self.env))
+        return list(examine(self.role, doctor, self.env))
 
 
 class _Plain(HttpHandler):
@@ -220,6 +228,55 @@ def in_memory(m: Machine) -> None:
     m.env.update(TOLLWAY_DATA=folder)
 
 
+def trusted(m: Machine, name: str, after: int = -1, before: int = 1) -> None:
+    """A collector with a certificate of an authority that this process trusts, valid from `after` until `before`, in days."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    now = datetime.datetime.now(datetime.UTC)
+    span = {"not_before": now + datetime.timedelta(after), "not_after": now + datetime.timedelta(before)}
+    authority.issue_cert(name, **span).configure_cert(context)  # type: ignore[arg-type]
+    authority.cert_pem.write_to_path(m.folder / "authority.pem")
+    m.stack.enter_context(pytest.MonkeyPatch.context()).setenv("SSL_CERT_FILE", str(m.folder / "authority.pem"))
+    m.point_at(f"https://localhost:{server(m, {}, context)}")
+
+
+def token_file(m: Machine, mode: int) -> None:
+    m.join()
+    path = m.folder / "token"
+    path.write_text(m.env["TOLLWAY_NODE_TOKEN"])
+    path.chmod(mode)
+    m.env["TOLLWAY_NODE_TOKEN"] = f"file:{path}"
+
+
+def many_workers(m: Machine) -> None:
+    if memory_bytes() // 256 >= MEMORY_BYTES_MIN:
+        pytest.skip("this machine has memory for 256 workers")
+    m.join()
+    m.env.update(TOLLWAY_WORKERS="256")
+
+
+def slow_disk(m: Machine, kind: str) -> None:
+    """The folder is on another kind of file system, as this process sees its mounts."""
+    patch = m.stack.enter_context(pytest.MonkeyPatch.context())
+    patch.setattr(machine_of_edge, "_kind_of_file_system", lambda path: kind)
+
+
+def collector_alone(m: Machine, *, taken: bool = False, **env: str) -> None:
+    m.role = "collector"
+    if taken:
+        m.occupy("PORT")
+    m.env.update(env)
+
+
+def no_zones(m: Machine) -> None:
+    if importlib.util.find_spec("tzdata") is not None:
+        pytest.skip("tzdata is installed as a package")
+    collector_alone(m)
+    zoneinfo.reset_tzpath(())
+    zoneinfo.ZoneInfo.clear_cache()
+    m.stack.callback(zoneinfo.reset_tzpath)
+
+
 BROKEN: dict[str, tuple[Callable[[Machine], object], str, str, str]] = {
     # what is done: (how, level, what is said, what helps)
     "a setting": (lambda m: m.env.update(PORT="80a"), "fail", "PORT must be a whole number", "correct the variable"),
@@ -299,8 +356,8 @@ BROKEN: dict[str, tuple[Callable[[Machine], object], str, str, str]] = {
         "doctor collector",
     ),
     "no token": (lambda m: m.join() and m.env.pop("TOLLWAY_NODE_TOKEN"), "fail", "TOLLWAY_NODE_TOKEN is not set", "nodes create"),
-    "token unknown": (lambda m: m.point_at(m.join().origin), "fail", "this node token is unknown or revoked", "nodes list"),
-    "token revoked": (revoked_token, "fail", "this node token is unknown or revoked", "nodes list"),
+    "token unknown": (lambda m: m.point_at(m.join().origin), "fail", "this node token is unknown", "nodes list"),
+    "token revoked": (revoked_token, "fail", "node gone was revoked", "nodes list"),
     "token of another": (another_nodes_token, "fail", "this token is node theirs's", "nodes list"),
     "group unknown": (
         lambda m: m.join() and m.env.update(TOLLWAY_NODE_TOKEN="ng_edge." + "x" * 43),
@@ -380,9 +437,82 @@ BROKEN: dict[str, tuple[Callable[[Machine], object], str, str, str]] = {
         "TOLLWAY_OTLP_URL",
     ),
     "data is in memory": (in_memory, "warn", "is in memory (tmpfs)", "mount a disk there"),
+    "data is in a container's layer": (
+        lambda m: slow_disk(m, "overlay"),
+        "warn",
+        "is gone with the container",
+        "mount a disk there",
+    ),
+    "data is on another machine": (lambda m: slow_disk(m, "nfs4"), "warn", "is on another machine (nfs4)", "mount a disk there"),
+    "notice is the grace": (
+        lambda m: m.env.update(TOLLWAY_DRAIN_NOTICE_S="20"),
+        "warn",
+        "what runs is cut",
+        "make it longer",
+    ),
+    "workers share the memory": (many_workers, "warn", "MiB for each worker", "256 MiB"),
+    "workers are many": (
+        lambda m: m.join() and m.env.update(TOLLWAY_WORKERS="256"),
+        "warn",
+        "256 workers on",
+        "TOLLWAY_WORKERS=",
+    ),
+    "a proxy is set": (
+        lambda m: m.env.update(https_proxy="http://proxy:3128"),
+        "warn",
+        "https_proxy: is not used",
+        'transport = "httpx"',
+    ),
+    "token file is open": (lambda m: token_file(m, 0o644), "warn", "may read it (TOLLWAY_NODE_TOKEN)", "chmod o="),
+    "collector is this edge": (
+        lambda m: m.point_at(f"http://127.0.0.1:{m.env['PORT']}"),
+        "fail",
+        "is this edge itself",
+        "TOLLWAY_COLLECTOR_URL",
+    ),
+    "certificate has expired": (
+        lambda m: trusted(m, "localhost", -3, -1),
+        "fail",
+        "certificate has expired",
+        "renew it",
+    ),
+    "certificate is of tomorrow": (
+        lambda m: trusted(m, "localhost", 1, 3),
+        "fail",
+        "not yet valid",
+        "set the clock",
+    ),
+    "certificate has another name": (
+        lambda m: trusted(m, "other.example"),
+        "fail",
+        "ostname mismatch",
+        "as its certificate does",
+    ),
+    "collector's port is taken": (
+        lambda m: collector_alone(m, taken=True),
+        "fail",
+        "cannot be listened on: Address already in use",
+        "PORT names another",
+    ),
+    "collector's port is none": (lambda m: collector_alone(m, PORT="81OO"), "fail", "which is no port number", "PORT=8100"),
+    "collector's host is another's": (
+        lambda m: collector_alone(m, HOST="203.0.113.7"),
+        "fail",
+        "cannot be listened on",
+        "HOST and PORT name",
+    ),
+    "no time zones": (no_zones, "warn", "know UTC alone", "tzdata"),
     "usage left behind": (left_behind, "warn", "records of processes that have ended", "journal ship"),
     "line is damaged": (left_behind, "warn", "damaged lines were set aside", "look at the disk"),
 }
+
+
+@pytest.fixture(autouse=True)
+def on_a_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests may run in a container's own layer, which the doctor would say."""
+    real = machine_of_edge._kind_of_file_system
+    kinds = {"overlay": "ext4"}
+    monkeypatch.setattr(machine_of_edge, "_kind_of_file_system", lambda *given: kinds.get(found := real(*given), found))
 
 
 def test_machine_that_is_well_is_told_so(machine: Machine) -> None:
@@ -443,3 +573,92 @@ def test_every_variable_that_is_read_is_known_to_the_doctor() -> None:
     assert read <= KNOWN
     text = "".join(path.read_text() for path in sources)
     assert [name for name in KNOWN if name not in text and name.removeprefix("TOLLWAY_") not in text] == []
+
+
+def isolated(folder: Path, script: str, **env: str) -> list[dict[str, str]]:
+    """`tollway doctor` in namespaces of its own, after `script` has broken something there; what is not well."""
+    if not is_possible():
+        pytest.skip("no namespaces can be made here")
+    (folder / "providers.toml").write_text(TABLE)
+    given = environment(folder, PORT=str(free_port()), ACME_KEY="secret", TOLLWAY_JOURNAL_BYTES_MAX=str(1 << 20), **env)
+    words = ["unshare", "-n", "-m", "--propagation", "private", "sh", "-c", f'{script} && exec "$0" doctor --json', COMMAND]
+    done = subprocess.run(words, env=given, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    return [finding for finding in json.loads(done.stdout) if finding["level"] != "ok"]
+
+
+TMPFS = "mkdir data && mount -t tmpfs"
+
+
+@pytest.mark.parametrize(
+    ("script", "env", "said", "remedy"),
+    [
+        ("true", {"TOLLWAY_COLLECTOR_URL": "https://collector.example"}, "no resolver answers", "/etc/resolv.conf"),
+        ("true", {"TOLLWAY_COLLECTOR_URL": "https://10.1.2.3"}, "Network is unreachable", "has no way there"),
+        ("true", {"TOLLWAY_COLLECTOR_URL": "https://[2001:db8::1]"}, "no connection: ", "IPv4, IPv6"),
+        ("true", {"TOLLWAY_COLLECTOR_URL": "http://8.8.8.8"}, "unencrypted, over the internet", "https://"),
+        (f"{TMPFS} -o size=4k none data && head -c 4096 /dev/zero > data/full", {}, "No space left", "make room"),
+        (f"{TMPFS} -o nr_inodes=2 none data && touch data/last", {}, "and no inode is", "df -i"),
+        (f"{TMPFS} -o ro none data", {}, "Read-only file system", "mount a writable volume"),
+    ],
+)  # fmt: skip
+def test_machine_is_told_of_its_network_and_its_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, env: dict[str, str], said: str, remedy: str
+) -> None:
+    """No resolver, no way for IPv4 or IPv6, a token in the clear, a full disk, no inode, a disk that may not be written."""
+    monkeypatch.chdir(tmp_path)
+    found = isolated(tmp_path, f"cd {tmp_path} && {script}", **env)
+    assert [one for one in found if said in one["said"] and remedy in one["remedy"]], found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_folder_in_which_somebody_else_has_written_is_told() -> None:
+    """Something ran as root there once: what is not this user's is found, with whose it is."""
+    with tempfile.TemporaryDirectory() as name:
+        data = Path(name)
+        (data / "journal").mkdir()
+        (data / "node").touch()
+        for path in (data, data / "node"):
+            os.chown(path, 65_534, 65_534)
+        os.seteuid(65_534)
+        try:
+            found = machine_of_edge._not_ours(data)
+        finally:
+            os.seteuid(0)
+        assert found == (Path("journal"), 0)
+        os.chown(data / "journal", 65_534, 65_534)
+        os.seteuid(65_534)
+        try:
+            assert machine_of_edge._not_ours(data) is None
+        finally:
+            os.seteuid(0)
+
+
+def test_kind_of_file_system_is_that_of_the_nearest_mount(tmp_path: Path) -> None:
+    """Of what is mounted over what, with spaces in its name."""
+    mounts = tmp_path / "mounts"
+    mounts.write_text("/dev/vda / ext4 rw 0 0\nnas:/x /mnt/a\\040b nfs4 rw 0 0\nx /mnt xfs rw 0 0\n")
+    found = [machine_of_edge._kind_of_file_system(Path(path), mounts) for path in ("/x", "/mnt/y", "/mnt/a b/c", "/mnt/a")]
+    assert found == ["ext4", "xfs", "nfs4", "xfs"]
+    assert machine_of_edge._kind_of_file_system(Path("/x"), tmp_path / "none") == ""
+
+
+def test_collectors_image_has_a_doctor_of_its_own(tmp_path: Path) -> None:
+    """Where nothing of the edge is installed: the same findings, a version, and its exit statuses."""
+
+    def tollway(*words: str, **env: str) -> "subprocess.CompletedProcess[str]":
+        given = environment(tmp_path, TOLLWAY_MODULE="collector", **env)
+        command = [sys.executable, "-m", "collector", *words]
+        return subprocess.run(command, env=given, capture_output=True, text=True, timeout=60, check=False)
+
+    assert tollway("--version").stdout.startswith("tollway ")
+    port = str(free_port())
+    done = tollway("doctor", "collector", PORT=port)
+    assert (done.returncode, f"ok    port: 0.0.0.0:{port} is free" in done.stdout.replace("127.0.0.1", "0.0.0.0")) == (0, True)
+    done = tollway("doctor", "--json", PORT=port, TOLLWAY_DATABASE="mysql://x")
+    assert done.returncode == 1
+    assert {one["level"] for one in json.loads(done.stdout)} == {"ok", "fail"}
+    with Collector(tmp_path / "one") as collector:
+        told = run(collector, "doctor", "collector")
+        assert f":{collector.port}: a collector serves there" in told
+        assert "0 wrong" in told

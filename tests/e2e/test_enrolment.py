@@ -1,10 +1,13 @@
 """Machines that name themselves: one setting for all of them, a node and a token of its own for each, and nobody fenced."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tests.collector_database import records
 from tests.e2e.conftest import providers_toml
+from tests.e2e.test_drain import script_gated
 from tests.patience import wait_until
 from tests.processes import Collector, Edge, get, make_account, post, run, run_json
 from tests.provider import Provider
@@ -88,6 +91,61 @@ def test_revoked_node_is_not_admitted_again(tmp_path: Path) -> None:
             late.kill()
 
 
+def test_revoked_node_takes_nothing_new(tmp_path: Path, provider: Provider) -> None:
+    """Although it has leased credit: readiness is red on both ports and paid work is refused, also what costs nothing, with its
+    next poll; what runs ends and is kept. Admitted again, one of a group serves on by itself, and what waited is booked."""
+    with Collector(tmp_path / "collector") as collector:
+        token = group_token(collector)
+        account = make_account(collector, "acme")
+        script_gated(provider, "model-2")
+        settings: Any = {"TOLLWAY_COLLECTOR_URL": collector.origin, "TOLLWAY_NODE_TOKEN": token, "POD_NAME": "edge-0"}
+        with Edge(tmp_path / "edge", providers_toml(provider), **settings) as edge, ThreadPoolExecutor(1) as thread:
+            assert ask(edge, account.key) == 200
+            body = {"model": "mock/model-2", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+            stream = thread.submit(post, edge.port, body, account.headers)
+            provider.wait_for_request("model-2")
+            run(collector, "nodes", "revoke", "edge-0")
+            wait_until(lambda: not edge.is_ready())
+            assert "node edge-0 was revoked; `tollway nodes create edge-0` admits it again" in str(readiness(edge))
+            refused = post(edge.port, body, account.headers)
+            assert (refused.status, refused.json()["error"]["code"]) == (503, "credit_unverifiable")
+            assert "retry-after" in refused.headers
+            provider.release("model-2")
+            assert b"data: [DONE]" in stream.result().body
+            run(collector, "nodes", "create", "edge-0")
+            wait_until(lambda: edge.is_ready() and ask(edge, account.key) == 200)
+            wait_until(lambda: len(records(collector, "acme")) == 3)
+        run(collector, "verify")
+
+
+def test_token_is_replaced_without_a_stop(tmp_path: Path) -> None:
+    """A second token, the edge started with it, the first one revoked: the node goes on; so with a group's."""
+    with Collector(tmp_path / "collector") as collector:
+        account = make_account(collector, "acme")
+        first = collector.make_node("fra-1")
+        settings: Any = {"TOLLWAY_COLLECTOR_URL": collector.origin, "TOLLWAY_NODE": "fra-1"}
+        with Edge(tmp_path / "edge", "", TOLLWAY_NODE_TOKEN=first, **settings) as edge:
+            second = collector.make_node("fra-1")
+            assert edge.stop() == 0
+            edge.env["TOLLWAY_NODE_TOKEN"] = second
+            edge.start()
+            assert "revoked 1 tokens of node fra-1, which goes on" in run(collector, "nodes", "revoke", "fra-1", "--keep-newest")
+            assert run(collector, "nodes", "revoke", "fra-1", "--keep-newest").startswith("revoked 0 tokens")
+            assert ask(edge, account.key) == 200
+            assert edge.stop() == 0
+            edge.env["TOLLWAY_NODE_TOKEN"] = first
+            edge.launch()
+            wait_until(lambda: "this token of node fra-1 was revoked, and another one is given out" in edge.log)
+        old, new = group_token(collector), group_token(collector)
+        run(collector, "nodes", "revoke", "--group", "edge", "--keep-newest")
+        with machine(tmp_path / "new", collector, new, POD_NAME="edge-0") as edge:
+            assert ask(edge, account.key) == 200
+        late = machine(tmp_path / "late", collector, old, POD_NAME="edge-1")
+        late.launch()
+        wait_until(lambda: "this group's token is unknown or revoked" in late.log)
+        late.kill()
+
+
 def test_second_machine_of_a_name_is_refused_and_the_first_goes_on(tmp_path: Path, provider: Provider) -> None:
     """One TOLLWAY_NODE for the whole app: the reason is in the log and on the admin port, and the first is not fenced. When it
     has left, the second takes its place."""
@@ -116,7 +174,7 @@ def test_token_of_another_node_says_what_to_do(tmp_path: Path) -> None:
     with Collector(tmp_path / "collector") as collector:
         for token, sentence in (
             (collector.make_node("fra-1"), "this token is node fra-1's, the message is from"),
-            ("nt_" + "x" * 43, "this node token is unknown or revoked"),
+            ("nt_" + "x" * 43, "this node token is unknown; `tollway nodes create` makes one"),
             ("ng_edge." + "x" * 43, "this group's token is unknown or revoked"),
         ):
             edge = machine(tmp_path / token[:9], collector, token)

@@ -7,7 +7,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -277,6 +277,57 @@ def test_workers_without_a_collector_are_refused(tmp_path: Path) -> None:
         assert edge.child.wait(PATIENCE_S) == 2
         assert "--workers needs a collector that all of them share" in edge.log
         assert "Traceback" not in edge.log
+
+
+def test_two_supervisors_of_one_port_and_moment_are_one(tmp_path: Path) -> None:
+    """Workers share their port, and would share it with strangers: of two that start together, with folders of their own, one
+    serves and the other is refused with a sentence. So is one that comes while no worker listens yet, and one without workers."""
+    with Provider() as provider, Collector(tmp_path / "collector") as collector, ExitStack() as stack:
+        names = ("one", "two", "three")
+        edges = [Edge(tmp_path / name, providers_toml(provider), collector=collector, TOLLWAY_WORKERS="2") for name in names]
+        port = edges[0].env["PORT"]
+        edges[2].env["TOLLWAY_WORKERS"] = "1"
+        for edge in edges:
+            edge.env["PORT"] = port
+            edge.port = int(port)
+            stack.callback(edge.kill)
+        for edge in edges:
+            edge.launch()
+        children = [edge.child for edge in edges if edge.child is not None]
+        wait_until(lambda: sum(child.poll() is not None for child in children) == 2)
+        (serving,) = [edge for edge in edges if edge.child is not None and edge.child.poll() is None]
+        refused = [edge for edge in edges if edge is not serving]
+        serving.wait_ready()
+        assert [edge.child.poll() for edge in refused if edge.child is not None] == [2, 2]
+        for edge in refused:
+            edge.child = None
+            assert edge.log.count("\n") == 1
+            assert f"port {port} cannot be listened on (another tollway serves there, or begins to): choose another" in edge.log
+
+
+def test_upgrade_starts_the_release_that_the_path_leads_to(tmp_path: Path) -> None:
+    """A release is a folder beside the one that runs: when `current` is led to it, SIGUSR2 starts its program."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        shebang, _, rest = Path(COMMAND).read_text().partition("\n")
+        program = tmp_path / name / "tollway"
+        program.write_text(f"{shebang}\nprint('this is release {name}', flush=True)\n{rest}")
+        program.chmod(0o755)
+    current = tmp_path / "current"
+    current.symlink_to("first")
+    with Provider() as provider, Collector(tmp_path / "collector") as collector:
+        provider.script("model-1", respond(completion()))
+        edge = Edge(tmp_path / "edge", providers_toml(provider), collector=collector, TOLLWAY_WORKERS="2")
+        edge.command = [str(current / "tollway"), "serve"]
+        with edge:
+            wait_until(lambda: edge.log.count("serves in epoch") >= 2)
+            assert edge.log.count("this is release first") == 3
+            current.unlink()
+            current.symlink_to("second")
+            os.kill(edge.pid, signal.SIGUSR2)
+            wait_until(lambda: "upgrade: done" in edge.log)
+            assert edge.log.count("this is release second") == 2
+            assert ask(edge, make_account(collector, "caller"))[0] == 200
 
 
 def test_journal_ship_books_what_a_process_left(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class Unreachable(Exception):
 class Refused(Exception):
     """The collector understood and said no; asking again will not help.
 
-    Codes: `fenced`, `node_in_use`, `bad_node_token`, `too_large`, `invalid`.
+    Codes: `fenced`, `node_in_use`, `bad_node_token`, `revoked` (it was known, and an operator ended it), `too_large`, `invalid`.
     """
 
     def __init__(self, code: str, message: str) -> None:

@@ -30,6 +30,7 @@ EXCHANGES: Final[Mapping[str, tuple[type[msgspec.Struct], type[msgspec.Struct]]]
 STATUSES: Final[Mapping[str, int]] = {
     "invalid": 400,
     "bad_node_token": 403,
+    "revoked": 403,
     "fenced": 409,
     "node_in_use": 409,
     "too_large": 413,

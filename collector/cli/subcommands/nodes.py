@@ -22,7 +22,9 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add(actions, "groups", list_groups, "all groups of nodes")
     create = add(actions, "create", create_token, "make a token, for a node or a group; it is shown once", makes_store=True)
     _whose(create, "for the machines that name themselves, in this group")
-    _whose(add(actions, "revoke", revoke, "revoke all tokens of a node, or of a group", json=False), "of this group")
+    end = add(actions, "revoke", revoke, "revoke all tokens of a node, or of a group", json=False)
+    _whose(end, "of this group")
+    end.add_argument("--keep-newest", action="store_true", help="only those that the newest one has replaced; nobody has to stop")
     gap = add(actions, "accept-gap", accept_gap, "give up facts a node will never send again, after a restore", json=False)
     gap.add_argument("node", help="as `tollway nodes list` shows it")
     irrevocable(gap)
@@ -97,18 +99,24 @@ def list_nodes(arguments: argparse.Namespace, store: Store, now: int) -> int:
 def revoke(arguments: argparse.Namespace, store: Store, now: int) -> int:
     def work(tx: Tx) -> int:
         if arguments.group:
-            count = enrolment.revoke_group(tx, arguments.group, now)
+            count = enrolment.revoke_group(tx, arguments.group, now, keeps_newest=arguments.keep_newest)
             record(tx, operator(), "group.revoke_tokens", arguments.group, {"tokens": count}, now)
             return count
-        count = nodes.revoke_tokens(tx, arguments.node, now)
+        end = nodes.revoke_older_tokens if arguments.keep_newest else nodes.revoke_tokens
+        count = end(tx, arguments.node, now)
         record(tx, operator(), "node.revoke_tokens", arguments.node, {"tokens": count}, now)
         return count
 
     count = store.write(work)
     if arguments.group:
-        say(f"revoked {count} tokens of group {arguments.group}: its nodes go on, and no machine is added with one of these")
+        rest = "; the newest one stays" if arguments.keep_newest else ""
+        said = "its nodes go on, and no machine is added with one of these"
+        say(f"revoked {count} tokens of group {arguments.group}: {said}{rest}")
         return 0
-    say(f"revoked {count} tokens of node {arguments.node}")
+    if arguments.keep_newest:
+        say(f"revoked {count} tokens of node {arguments.node}, which goes on with its newest one")
+        return 0
+    say(f"revoked {count} tokens of node {arguments.node}: with its next poll, within two seconds, it takes no more paid work")
     rows = store.read(lambda tx: nodes.list_nodes(tx, now))
     group = next((row.group for row in rows if row.group and row.node.partition("@")[0] == arguments.node), "")
     if group:

@@ -1,4 +1,4 @@
-"""`tollway verify`, `prune`, `backup` and `init`: the store as a whole."""
+"""`tollway verify`, `prune`, `backup`, `init` and `names`: the store as a whole."""
 
 import argparse
 from collections.abc import Sequence
@@ -14,6 +14,16 @@ from collector.ledger.check import Check
 from collector.store.contract import Store, Tx
 
 FAULTS_SHOWN = 5
+NAMES = {
+    "account": "SELECT account FROM accounts ORDER BY account",
+    "key": "SELECT key_id FROM keys UNION SELECT credential_id FROM credentials WHERE role <> 'operator' ORDER BY 1",
+    "node": "SELECT node FROM nodes ORDER BY node",
+    "group": "SELECT DISTINCT node_group FROM group_tokens ORDER BY node_group",
+    "operator": "SELECT credential_id FROM credentials WHERE role = 'operator' ORDER BY credential_id",
+    "sink": "SELECT sink FROM sinks UNION SELECT sink FROM outbox ORDER BY 1",
+}
+NAMES_MAX = 1_000
+"""Nobody reads more of them below a command line."""
 
 
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -26,6 +36,9 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     text = "copy the live database to a file (SQLite) and check the copy, or say how (PostgreSQL)"
     backup = add(subparsers, "backup", back_up, text, json=False)
     backup.add_argument("file", type=Path, help="a new file")
+    listing = add(subparsers, "names", list_names, "the names there are of one kind, a line each, for a shell's completion")
+    listing.add_argument("kind", choices=NAMES, help="of what")
+    listing.add_argument("prefix", nargs="?", default="", help="those that begin so; at most 1,000 are told")
     add(subparsers, "init", initialize, "make the books that TOLLWAY_DATA or TOLLWAY_DATABASE names", makes_store=True)
 
 
@@ -92,4 +105,11 @@ def initialize(arguments: argparse.Namespace, store: Store, now: int) -> int:
     if arguments.json:
         return show_one({"accounts": accounts[0]}, as_json=True)
     say(f"the books are there, with {accounts[0]} accounts")
+    return 0
+
+
+def list_names(arguments: argparse.Namespace, store: Store, now: int) -> int:
+    rows = store.read(lambda tx: tx.rows(NAMES[arguments.kind]))
+    found = [row[0] for row in rows if row[0].startswith(arguments.prefix)][:NAMES_MAX]
+    say(*([json_text(found)] if arguments.json else found))
     return 0

@@ -80,7 +80,9 @@ async def test_wire_refuses_tokens_that_are_none_revoked_or_of_another_node(wire
     response = await wire.post("boot", Boot("ams-1", "b"))
     assert (response.status_code, response.json()["code"]) == (403, "bad_node_token")
     await wire.collector.write(lambda tx, now: nodes.revoke_tokens(tx, "fra-1", now))
-    assert (await wire.post("boot", boot)).status_code == 401
+    response = await wire.post("boot", boot)
+    assert (response.status_code, response.json()["code"]) == (403, "revoked")
+    assert response.json()["message"] == "node fra-1 was revoked; `tollway nodes create fra-1` admits it again"
 
 
 async def test_wire_node_token_opens_no_account(wire: Wire) -> None:
@@ -249,7 +251,7 @@ async def test_group_makes_nodes_of_its_own_names_alone(wire: Wire) -> None:
     first = (await enrol(wire, token, "edge-0")).json()["token"]
     second = (await enrol(wire, token, "edge-0")).json()["token"]
     other = (await enrol(wire, token, "edge-1")).json()["token"]
-    for own, node, status in ((first, "edge-0", 401), (second, "edge-0", 200), (second, "edge-1", 403), (other, "edge-1", 200)):
+    for own, node, status in ((first, "edge-0", 403), (second, "edge-0", 200), (second, "edge-1", 403), (other, "edge-1", 200)):
         reply = await wire.post("boot", Boot(node, f"b-{own[-5:]}", "a1"), authorization=f"Bearer {own}")
         assert reply.status_code == status
     for node in ("fra-1", "edge", "edgy-1", "edge.1", "", "edge-", "edge-a b", "edge-" + "x" * 80, "edge-\0"):

@@ -306,7 +306,10 @@ async def test_commands_work_beside_a_running_collector(line: Line, tmp_path: Pa
     assert line("usage", "acme", "--csv")[1].splitlines()[1] == "2026-11-22,echo/small,echo,2,20,8,0,0.000002"
     assert len(line.json("usage", "acme", "--each")) == 2
     assert line("usage", "acme", "--since", "2026-11-23")[1] == "none\n"
-    assert line("nodes", "revoke", "fra-1")[1] == "revoked 1 tokens of node fra-1\n"
+    assert (
+        line("nodes", "revoke", "fra-1")[1]
+        == "revoked 1 tokens of node fra-1: with its next poll, within two seconds, it takes no more paid work\n"
+    )
     assert "0.000008 dollars went back" in line("nodes", "forfeit", "fra-1", "--living", "--yes")[1]
     assert "has no gap" in line("nodes", "accept-gap", "fra-1")[2]
     assert line("backup", str(tmp_path / "copy.db"))[0] == 0

@@ -290,6 +290,24 @@ async def test_refusal_of_the_node_is_unverifiable() -> None:
     await end(node)
 
 
+async def test_revocation_of_the_node_is_told_once_and_until_a_poll_is_answered() -> None:
+    """By whatever is refused first; what runs may go on with what it holds."""
+    node = OneNode()
+    await node.credit.hold_cold(node.policy, 1000, 10)
+    node.collector.refusal = Refused("revoked", "node n1 was revoked")
+    for _ in range(2):
+        await node.credit.poll()
+    assert (node.credit.revoked, node.fenced, node.credit.is_fenced) == ("node n1 was revoked", 1, False)
+    node.credit.settle(node.purse, 1000, 400)
+    node.collector.refusal = Refused("bad_node_token", "who are you")  # a collector that was restored knows nobody
+    await node.credit.poll()
+    assert node.credit.revoked
+    node.collector.refusal = None
+    await node.credit.poll()
+    assert (node.credit.revoked, node.fenced) == ("", 2)
+    await end(node)
+
+
 async def test_key_known_is_found_without_asking() -> None:
     """One look-up per key, shared by all who wait for it; then none until it is refreshed."""
     node = OneNode()

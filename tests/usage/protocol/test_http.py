@@ -19,6 +19,7 @@ import edge.collector_client.http as edges_end
 from collector.app import create_app
 from collector.leasing import nodes
 from collector.leasing.enrolment import create_group_token
+from collector.leasing.nodes import revoke_tokens
 from collector.service import Collector
 from collector.store.sqlite import SqliteStore
 from edge.collector_client.enrolment import Enrolment
@@ -117,6 +118,13 @@ async def unknown_group(there: Both) -> Any:
     return await there.edge("", Enrolment("ng_fra.nothing", there.folder, NODE, "a1")).boot(Boot(NODE, "a", "a1"))
 
 
+async def revoked(there: Both) -> Any:
+    edge = there.edge(await there.token())
+    await edge.boot(Boot(NODE, "a"))
+    await there.collector.write(lambda tx, now: revoke_tokens(tx, NODE, now))
+    return await edge.poll(Poll(NODE, 1))
+
+
 async def another_node(there: Both) -> Any:
     return await there.edge(await there.token()).boot(Boot("ams-1", "a"))
 
@@ -138,6 +146,7 @@ REFUSALS: dict[Callable[[Both], Awaitable[Any]], str] = {
     unknown_token: "bad_node_token",
     unknown_group: "bad_node_token",
     another_node: "bad_node_token",
+    revoked: "revoked",
     no_message: "invalid",
     too_many: "too_large",
 }
