@@ -16,7 +16,7 @@ from routing.plan.plan import Attempt
 from routing.plan.refusal import Refusal
 from routing.request.envelope import Envelope
 from routing.request.options import Options
-from routing.request.parameters import DEMANDS, KNOWN, OFFERS, OURS, is_neutral
+from routing.request.parameters import KNOWN, OFFERS, OURS, is_neutral
 from routing.table.provider import Model, Provider
 from usage.record import Rates
 
@@ -145,7 +145,7 @@ def _fitted(envelope: Envelope, provider: Provider, model: Model) -> Fit | Refus
             sets.update({key: value for key, value in mapped.items() if key not in members})
         elif name in OFFERS and not envelope.requires_parameters:
             ignored.append(name)
-        elif name in OFFERS or name in DEMANDS:
+        else:
             return _not_taken(name, provider, model)
     if envelope.options is not None and envelope.options.cache_lives and "cache_control" not in model.takes:
         for name in ("messages", "tools"):

@@ -81,9 +81,12 @@ def _parts(envelope: Envelope) -> frozenset[str]:
         parts.add("file")
     if envelope.remote_images:
         parts.add("image")
+    prompt = [bytes(members[name]) for name in ("messages", "input", "contents", "system") if name in members]
     if envelope.inline_media:
-        prompt = b"".join(bytes(members[name]) for name in ("messages", "input", "contents", "system") if name in members)
-        parts |= {name for name, mark in (("image", b"image"), ("audio", b"audio"), ("file", b"pdf")) if mark in prompt}
+        marks = (("image", b"image"), ("audio", b"audio"), ("file", b"pdf"))
+        parts |= {name for name, mark in marks if any(mark in text for text in prompt)}
+    if any(b'"file_data"' in text for text in prompt):
+        parts.add("file")
     return frozenset(parts)
 
 

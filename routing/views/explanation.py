@@ -22,15 +22,21 @@ _PRICE_NAMES = (
     ("audio_completion", "audio output"),
     ("image_completion", "image output"),
 )
+_PIECE_NAMES = (
+    ("request", "request"),
+    ("search", "web search"),
+    ("second", "second of sound"),
+    ("character", "character"),
+    ("image", "image"),
+)
 
 
 def prices(rates: Rates) -> str:
     """`$0.15 input, $0.6 output per million tokens`, and whatever else has a price."""
     parts = [f"{_per_million(rates.input)} input", f"{_per_million(rates.output)} output"]
     parts += [f"{_per_million(rate)} {name}" for field, name in _PRICE_NAMES if (rate := getattr(rates, field)) is not None]
-    fixed = f", ${_decimal(rates.request)} per request" if rates.request else ""
-    search = f", ${_decimal(rates.search)} per web search" if rates.search else ""
-    return f"{', '.join(parts)} per million tokens{fixed}{search}"
+    pieces = [f", ${_decimal(rate)} per {one}" for field, one in _PIECE_NAMES if (rate := getattr(rates, field))]
+    return f"{', '.join(parts)} per million tokens{''.join(pieces)}"
 
 
 def _per_million(pico: int) -> str:

@@ -219,3 +219,10 @@ def test_reason_of_a_failure_is_one_that_an_operator_can_list() -> None:
         assert {reason_of(answer(cause)) for cause in causes} == {reason}
     assert set(REASONS_OF) - {""} == set(REASONS) == FALLBACK_ON | {"refused"}
     assert {reason_of(failure) for failure in EVERY if not failure.is_answer} == {"unavailable"}
+
+
+def test_reason_of_an_unknown_cause_is_heard() -> None:
+    """A cause that nobody thought of is a bug, not a failure for which nothing stands in."""
+    unknown: Any = "unknown"
+    with pytest.raises(AssertionError):
+        reason_of(answer(unknown))

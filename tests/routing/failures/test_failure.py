@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from routing.failures.failure import VANISHED, Failure, Kind, Sent, Source, describe, status_of
+from routing.failures.failure import VANISHED, AttemptFailed, Failure, Kind, Sent, Source, describe, status_of
 
 DOCUMENTED = {400, 401, 402, 403, 404, 408, 413, 429, 500, 502, 503, 504, VANISHED}
 STATUSES = (0, 301, 400, 401, 402, 403, 404, 408, 409, 410, 413, 415, 418, 422, 429, 498, 500, 502, 503, 504, 524, 529)
@@ -108,3 +108,12 @@ def test_failure_of_an_unknown_kind() -> None:
     for source in (Source.CLIENT, unknown):
         with pytest.raises(AssertionError):
             status_of(Failure(unknown, source, Sent.NOTHING))
+
+
+def test_failure_is_carried_as_it_is() -> None:
+    """The exception that carries one is told by it in a log, and nothing is added on the way."""
+    failure = Failure(Kind.BROKEN, Source.UPSTREAM, Sent.REQUEST)
+    with pytest.raises(AttemptFailed) as caught:
+        raise AttemptFailed(failure)
+    assert caught.value.failure is failure
+    assert caught.value.args == (failure,)

@@ -87,3 +87,37 @@ def test_complaint_costs_little() -> None:
         began_s = time.process_time()
         read_error_body((piece * 65_536)[:65_536])
         assert time.process_time() - began_s < 1.0, piece
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "message"),
+    [
+        ("额度不足".encode("gbk"), b"", "额度不足"),
+        ("额度不足".encode("gb18030"), b"text/plain; charset=GB18030", "额度不足"),
+        ("límite".encode("latin-1"), b"", "límite"),
+        (b"\xff\xff broken", b"", "ÿÿ broken"),
+        (b"\x80\x80", b"", "\x80\x80"),
+        ("ä".encode() + b" cut \xc3", b"", "ä cut \ufffd"),
+        ("zu viel".encode("utf-16"), b"", "zu viel"),
+        ("límite".encode("cp1252"), b"text/plain; charset=windows-1252", "límite"),
+        ("límite".encode("latin-1"), b"text/plain; charset=utf-99", "límite"),
+    ],
+)
+def test_words_in_each_alphabet_are_read(body: bytes, content_type: bytes, message: str) -> None:
+    """UTF-8, the one that is named, Chinese without a name, else as Latin-1: never an error, and never nothing."""
+    assert read_error_body(body, content_type).message == message
+
+
+@pytest.mark.parametrize(
+    ("document", "names"),
+    [
+        ({"error": {"status": "not a word", "code": "c"}}, ("c",)),
+        ({"error": {"status": "RESOURCE_EXHAUSTED"}}, ("RESOURCE_EXHAUSTED",)),
+        ({"error": {"code": "none", "type": "Exception"}}, ()),
+        ({"error": "invalid_grant"}, ("invalid_grant",)),
+        ({"error": "in words"}, ()),
+        ({"__type": "com.amazonaws.x#ThrottlingException:http://x"}, ("ThrottlingException",)),
+    ],
+)
+def test_names_of_an_error_are_words(document: dict[str, object], names: tuple[str, ...]) -> None:
+    assert read_error_body(json.dumps(document).encode()).names == names

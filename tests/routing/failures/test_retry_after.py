@@ -9,6 +9,7 @@ from routing.failures.retry_after import (
     UNTIL_S_MAX,
     Headers,
     duration_s,
+    reset_of,
     retry_after_s,
     stated_wait_s,
     until_s,
@@ -224,3 +225,25 @@ def test_wait_is_always_bounded(text: str, value: bytes) -> None:
         assert wait_s is None or 0.0 <= wait_s <= RETRY_AFTER_S_MAX
     duration_s(text)
     until_s(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("value", "wait_s"),
+    [
+        (b"", None),
+        (b"soon", None),
+        (b"12", 12.0),
+        (b" 1.5 ", 1.5),
+        (b"6m0s", 360.0),
+        (b"20ms", 0.02),
+        (b"1764000060", 60.0),
+        (b"1764000060000", 60.0),
+        (b"1763999999", 0.0),
+        (b"2025-11-24T16:01:00Z", 60.0),
+        (b"\xff", None),
+    ],
+)
+def test_end_of_a_window_as_a_header_says_it(value: bytes, wait_s: float | None) -> None:
+    """Seconds, a duration, Unix time or a date; what has gone by is now, and what cannot be read is not said."""
+    found = reset_of(value, 1_764_000_000.0)
+    assert found == (None if wait_s is None else pytest.approx(wait_s))

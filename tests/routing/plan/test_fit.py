@@ -4,10 +4,12 @@ import contextlib
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
-from routing.plan.fit import AS_SENT, Fit, fit, fit_attempts
+from routing.plan.fit import AS_SENT, Fit, fit, fit_attempts, is_billable
 from routing.plan.plan import Plan, Routes
+from routing.plan.preferences import Preferences
 from routing.plan.refusal import Refusal
 from routing.request.body import rewrite
 from routing.request.envelope import Envelope, Invalid, read
@@ -360,3 +362,86 @@ def test_options_that_cannot_be_read(text: bytes) -> None:
     """Whatever is in them, it is a plain error that names the member; never an exception of a parser's."""
     with contextlib.suppress(Invalid):
         assert isinstance(fit(read(text), *found("strict/m")), Refusal)
+
+
+@pytest.mark.parametrize(
+    ("members", "name", "code"),
+    [
+        ({}, "m", ""),
+        ({"temperature": 1}, "m", ""),
+        ({"service_tier": "flex"}, "m", "unpriced_option"),
+        ({"service_tier": "flex"}, "priced", ""),
+        ({"web_search_options": {}}, "m", "unpriced_option"),
+        ({"web_search_options": {}}, "priced", ""),
+        ({"store": True}, "priced", "stored_state"),
+        ({"modalities": ["text", "audio"], "audio": {"voice": "a", "format": "wav"}}, "priced", ""),
+        ({"modalities": ["text", "audio"], "audio": {"voice": "a", "format": "wav"}}, "m", "unpriced_option"),
+    ],
+)
+def test_request_of_another_format_is_billable_or_refused(members: dict[str, Any], name: str, code: str) -> None:
+    """A translator changes what it says, so nothing is fitted here: but all of it must have a price."""
+    provider = TABLE.providers["strict"]
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}], **members}).encode()
+    found = is_billable(read(body), provider, provider.models[name])
+    assert (found.code if isinstance(found, Refusal) else "") == code
+    assert code or found is AS_SENT
+
+
+def test_request_that_may_search_is_billable_without() -> None:
+    """A tool that a model may use, where it has no price: the answer without it is one; not where parameters are required."""
+    provider = TABLE.providers["strict"]
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}], "web_search_options": {}}).encode()
+    envelope = msgspec.structs.replace(read(body), search_tools=("tools[0]",))
+    assert is_billable(envelope, provider, provider.models["m"]) is AS_SENT
+    strict = msgspec.structs.replace(envelope, preferences=Preferences(requires_parameters=True))
+    refused = is_billable(strict, provider, provider.models["m"])
+    assert isinstance(refused, Refusal)
+    assert refused.code == "unpriced_option"
+
+
+@pytest.mark.parametrize(
+    ("members", "ignored"),
+    [
+        (b'"reasoning":{"max_tokens":1e999}', ("reasoning",)),
+        (b'"reasoning":[]', ("reasoning",)),
+        (b'"reasoning":{"effort":"utmost"}', ("reasoning",)),
+        (b'"reasoning":{"exclude":true}', ("reasoning",)),
+        (b'"think":{"a":1}', ("think",)),
+        (b'"think":5', ("think",)),
+        (b'"include_reasoning":"yes"', ("include_reasoning",)),
+    ],
+)
+def test_offer_that_says_nothing_that_is_known_is_reported(members: bytes, ignored: tuple[str, ...]) -> None:
+    """Left out, and named; never an error of ours."""
+    provider = TABLE.providers["strict"]
+    body = b'{"model":"m","messages":[{"role":"user","content":"hi"}],%b}' % members
+    found = fit(read(body), provider, provider.models["m"])
+    assert isinstance(found, Fit)
+    assert found.ignored == ignored
+
+
+def test_format_of_ollamas_that_is_none_is_refused() -> None:
+    """A demand: without it the answer would be another one."""
+    provider = TABLE.providers["strict"]
+    for value in ("xml", 5, []):
+        body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}], "format": value}).encode()
+        refused = fit(read(body), provider, provider.models["m"])
+        assert isinstance(refused, Refusal)
+        assert (refused.code, refused.param) == ("unsupported_parameter", "format")
+
+
+def test_fit_is_found_once_for_each_model() -> None:
+    """However many keys it may be asked with."""
+    config = parse("""
+[providers.pool]
+base_url = "http://127.0.0.1:1/v1"
+api_keys = ["env:A", "env:B"]
+models.m = { input = "1", output = "2" }
+""")
+    planned = Routes(config, frozenset({"env:A", "env:B"})).plan("pool/m", (), {}, 0.0, 0.0)
+    assert isinstance(planned, Plan)
+    envelope = read(b'{"model":"pool/m","messages":[{"role":"user","content":"hi"}],"top_k":3}')
+    found = fit_attempts(envelope, planned.attempts)
+    assert not isinstance(found, Refusal)
+    assert len(found[0]) == 2
+    assert {name: each.ignored for name, each in found[1].items()} == {"pool/m": ("top_k",)}

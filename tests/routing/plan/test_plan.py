@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -402,3 +403,54 @@ def test_wishes_are_obeyed_whatever_is_ill(
     assert {each.model.id + str(each.key_ref) for each, _ in known if id(each) in well} <= {
         each.model.id + str(each.key_ref) for each in planned.attempts
     }
+
+
+def test_plan_around_wishes_remembers_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither callers' wishes nor the orders of a route's targets fill the memory; what was cleared is planned anew."""
+    monkeypatch.setattr("routing.plan.plan.ROWS_MAX", 4)
+    routes = Routes(CONFIG, KEYS)
+    for most in range(1, 20):
+        planned = routes.plan_with("both", Preferences(price_max={"input": most * 1_000_000}), (), {}, 0.0, 0.0)
+        assert asked_of(planned) == ["pool/m", "one/m"]
+        assert len(routes._wished) <= 4
+    text = TEXT + '[routes.mixed]\ntargets = ["one/m", "one/large", "pool/m", "echo/a"]\nbalance = "weighted"\n'
+    routes = Routes(parse(text), KEYS)
+    for number in range(40):
+        planned = routes.plan("mixed", (), {}, 0.0, number / 40)
+        assert set(asked_of(planned)) == {"one/m", "one/large", "pool/m", "echo/a"}
+        assert len(routes._branches) <= 4
+
+
+def test_plan_of_a_route_is_that_of_its_id_whoever_asks_first() -> None:
+    """Asked for by itself, before any request: the route of an id, and none of what is no route."""
+    routes = Routes(parse(TEXT + '[routes.r]\ntargets = ["one/m"]\n'), KEYS)
+    assert routes.route_of("r") is not None
+    assert routes.route_of("R") is not None
+    assert routes.route_of("one/m") is None
+    assert routes.route_of("nobody/x") is None
+    refused = routes.plan("one/m:online", (), {}, 0.0, 0.0)
+    assert isinstance(refused, Refusal)
+    assert (refused.status, refused.code) == (400, "unpriced_option")
+
+
+def test_plan_without_a_target_for_this_request() -> None:
+    """A route whose targets all have conditions, beside fallbacks that are asked all the same; a table refuses one without them,
+    so only a table that was made otherwise has it."""
+    config = parse(TEXT + '[routes.r]\ntargets = [{ to = "one/m", when = { stream = true } }]\nfallback = ["pool/m"]\n')
+    assert asked_of(Routes(config, KEYS).plan("r", (), {}, 0.0, 0.0)) == ["pool/m"]
+    bare = msgspec.structs.replace(config.routes["r"], fallback=())
+    refused = Routes(msgspec.structs.replace(config, routes={"r": bare}), KEYS).plan("r", (), {}, 0.0, 0.0)
+    assert isinstance(refused, Refusal)
+    assert (refused.status, refused.code) == (404, "no_target")
+    assert "its operator can add one without a condition" in refused.message
+
+
+def test_plan_where_nobody_promises_what_is_demanded() -> None:
+    """Who of the table's providers does, is said; also where none does."""
+    for wishes, what in (({"denies_collection": True}, "train"), ({"demands_zdr": True}, "keeps nothing")):
+        refused = fallbacks("both", **wishes)
+        assert isinstance(refused, Refusal)
+        assert f"this proxy's table says of echo that it {'does not ' if what == 'train' else ''}{what}" in refused.message
+    config = parse(TEXT.replace("[providers.pool]\n", "[providers.pool]\ndata = { retains_days = 0 }\n"))
+    planned = Routes(config, KEYS).plan_with("both", Preferences(demands_zdr=True), (), {}, 0.0, 0.0)
+    assert asked_of(planned) == ["pool/m"]

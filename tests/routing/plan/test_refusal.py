@@ -2,8 +2,10 @@
 
 import json
 
+import pytest
+
 from routing.failures.failure import Failure, Kind, Sent, Source
-from routing.plan.refusal import Refusal, refusal_of
+from routing.plan.refusal import Denied, Refusal, refusal_of
 from usage.flavor import Flavor
 
 
@@ -31,3 +33,12 @@ def test_refusal_of_a_complaint() -> None:
     failure = Failure(Kind.STATUS, Source.UPSTREAM, Sent.REQUEST, 400, detail="too long", code="context_length_exceeded")
     refusal = refusal_of(failure, "groq")
     assert refusal.metadata == {"provider_name": "groq", "provider_code": "context_length_exceeded"}
+
+
+def test_refusal_goes_no_further_with_what_belongs_to_it() -> None:
+    """Its words are the exception's, its headers go out with it, and a generation is named where it is another one's."""
+    refusal = Refusal(409, "in_progress", "the same is under way", retry_after_s=1.0)
+    with pytest.raises(Denied, match="the same is under way") as caught:
+        raise Denied(refusal, [(b"x-a", b"b")], "gen-1")
+    assert (caught.value.refusal, caught.value.headers, caught.value.gen_id) == (refusal, ((b"x-a", b"b"),), "gen-1")
+    assert (Denied(refusal).headers, Denied(refusal).gen_id) == ((), "")

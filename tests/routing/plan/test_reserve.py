@@ -2,15 +2,18 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from routing.metering.bounds import TokenBounds
 from routing.plan.reserve import (
     COMPLETION_TOKENS_DEFAULT,
     COMPLETION_TOKENS_MIN,
     IMAGE_TOKENS_DEFAULT,
     allowance,
+    bounds_of,
     completion_within,
     reserve,
 )
@@ -169,3 +172,57 @@ def test_reserve_covers_every_generation_within_its_bounds(prompt: int, completi
     need = reserve(envelope(max_tokens=200, n=choices), model("p/small"))
     tokens = Tokens(prompt=min(prompt, need.prompt_max), completion=min(completion, 100) * choices)
     assert cost_nano(tokens, need.rates[0]) <= need.full_nano
+
+
+PRICED = (
+    parse("""
+[providers.p]
+base_url = "http://127.0.0.1:1/v1"
+api_key = "none"
+[providers.p.models.pictures]
+input = "1"
+output = "2"
+image = "0.04"
+second = "0.0001"
+character = "0.000015"
+search = "0.01"
+request = "0.001"
+max_output_tokens = 100
+tiers = { priority = { input = "2", output = "4", image = "0.08" } }
+""")
+    .providers["p"]
+    .models["pictures"]
+)
+
+
+@pytest.mark.parametrize("tier", ["", "priority"])
+@pytest.mark.parametrize(
+    "pieces",
+    [Tokens(), Tokens(images=3), Tokens(seconds=61), Tokens(characters=4_096), Tokens(searches=2), Tokens(images=1, seconds=1)],
+)
+def test_reserve_covers_what_is_priced_by_the_piece(pieces: Tokens, tier: str) -> None:
+    """The most of each, beside the tokens, at the dearest price that may apply; it has no smaller answer, so no cap is sent."""
+    asked = msgspec.structs.replace(envelope("draw", service_tier=tier) if tier else envelope("draw"), pieces=pieces)
+    need = reserve(asked, PRICED)
+    assert need.full_nano == need.least_nano
+    assert need.cap_always is None
+    used = msgspec.structs.replace(pieces, prompt=need.prompt_max, completion=need.completion_max)
+    costs = [cost_nano(used, rates) for rates in need.rates]
+    assert max(costs) <= need.full_nano <= max(costs) + 1
+    assert len(costs) == (2 if tier else 1)
+
+
+def test_reserve_of_what_is_free_holds_nothing() -> None:
+    """A count of a prompt, a verdict: who has nothing may ask."""
+    need = reserve(msgspec.structs.replace(envelope("hi"), pieces=Tokens(), is_free=True), PRICED)
+    assert (need.full_nano, need.least_nano, need.prompt_max, need.completion_max) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(("searches", "least"), [(0, 0), (1, 1), (3, 1)])
+def test_bounds_of_a_claim_are_those_of_the_hold(searches: int, least: int) -> None:
+    """What a provider may say that it searched is what was held for."""
+    need = msgspec.structs.replace(reserve(envelope("hi"), model("p/small")), searches_max=searches)
+    assert bounds_of(need, 7) == (
+        TokenBounds(need.prompt_max, 7, searches, searches) if searches else TokenBounds(need.prompt_max, 7)
+    )
+    assert need.searches_min == least

@@ -8,7 +8,7 @@ from routing.failures.failure import Failure, Kind, Sent, Source
 from routing.plan.health import Health, Scopes, end
 from routing.plan.plan import Plan, Routes
 from routing.plan.refusal import Refusal
-from routing.plan.storm import SHED_MAX, Storm, may_repeat_now, shed_failure
+from routing.plan.storm import SHED_MAX, Storm, is_refusal_of_load, may_repeat_now, shed_failure
 from routing.routes.route import Breaker
 from routing.table.config import parse
 
@@ -105,3 +105,12 @@ def test_storm_abandoned_attempt_moves_but_is_not_repeated() -> None:
     assert (is_final(left), may_move(left), may_repeat(left)) == (False, True, False)
     assert is_final(Failure(Kind.TIMEOUT_FIRST_BYTE, Source.UPSTREAM, Sent.REQUEST))
     assert isinstance(ROUTES.plan("three", (), {}, 0.0, 0.0), Plan)
+
+
+def test_storm_is_of_what_refuses_for_load_alone() -> None:
+    """A wrong key, a broken line and a bad request are no sign of it."""
+    for kind in Kind:
+        for cause in Cause:
+            failure = Failure(kind, Source.UPSTREAM, Sent.REQUEST, 500, told_cause=cause)
+            is_load = kind in (Kind.STATUS, Kind.STREAM_ERROR) and cause in (Cause.RATE_LIMITED, Cause.OVERLOADED)
+            assert is_refusal_of_load(failure) is is_load

@@ -1,5 +1,6 @@
 """Routes: which targets there are for a request, in which order, and for which failures another model stands in."""
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -13,8 +14,8 @@ from routing.plan.health import Health
 from routing.plan.plan import Plan, Routes
 from routing.plan.preferences import Preferences
 from routing.plan.refusal import Refusal
-from routing.request.envelope import read
-from routing.routes.route import Situation
+from routing.request.envelope import Envelope, read
+from routing.routes.route import Situation, When
 from routing.routes.situation import conversation_of, situation_of
 from routing.routes.speed import Speed
 from routing.table.config import ConfigError, parse
@@ -228,6 +229,23 @@ def test_route_speed_believes_bad_news_at_once() -> None:
         ('routes.r = { targets = [{ to = "a/m", when = { cel = "x" } }] }', "there is no such field"),
         ('routes.r = { targets = [{ to = "a/m", when = { region = "eu" } }] }', "has no target for a request that meets none"),
         ("routes.r = { targets = [] }", "routes.r.targets: is empty"),
+        ('routes.r = { targets = "a/m" }', "routes.r.targets: is a string; a list of targets is expected"),
+        ('routes.r = { targets = [""] }', "routes.r.targets[0].to: is empty"),
+        ('routes.r = { targets = ["a/m"], fallback = ["a/n"] }', 'routes.r.fallback[0]: leads to "a/n"'),
+        ('routes.r = { targets = [{ to = "a/m", when = {} }] }', "routes.r.targets[0].when: is empty"),
+        ('routes.r = { targets = [{ to = "a/m", when = { hours_utc = [3] } }] }', "is no pair of hours from 0 to 24"),
+        ('routes.r = { targets = [{ to = "a/m", when = { hours_utc = [3, 25] } }] }', "is no pair of hours from 0 to 24"),
+        ('providers.b = { like = 5, base_url = "https://b.example", api_key = "none" }', "is not a provider of this file"),
+        (
+            'providers.b = 5\nproviders.c = { like = "b", base_url = "https://c.example", api_key = "none" }',
+            "providers.b: is a whole",
+        ),
+        (
+            'providers.b = { like = "c", base_url = "https://b.example", api_key = "none" }\n'
+            'providers.c = { like = "d", base_url = "https://c.example", api_key = "none" }',
+            "providers.c.like: is not a provider of this file",
+        ),
+        ("policies.p = { breaker = { failure_rate = true } }", "a number from 0 to 1 is expected"),
         ("routes.r = {}", "routes.r.targets: is missing"),
         ('routes.r = { targets = ["a/m"], balance = "random" }', "routes.r.balance"),
         ('routes.r = { targets = ["a/m"], fallback_on = ["limited"] }', "means nothing without fallback"),
@@ -275,3 +293,90 @@ def test_route_plan_is_one_look_up_without_wishes() -> None:
     """The same plan object again: nothing is made for a request."""
     assert ROUTES.plan("cheap", (), {}, 0.0, 0.3) is ROUTES.plan("cheap", (), {}, 0.0, 0.3)
     assert msgspec.structs.asdict(EU)["region"] == "fra"
+
+
+@pytest.mark.parametrize(
+    ("first_token_s", "now_s", "is_fresh"),
+    [(0.2, 0.05, True), (0.1, 0.05, True), (0.3, 0.05, False), (0.2, 0.1, False), (0.1, 9.0, False)],
+)
+def test_route_speed_that_would_hardly_change_is_not_counted(first_token_s: float, now_s: float, is_fresh: bool) -> None:
+    """Good news so soon after the last; bad news always is."""
+    assert Speed(0.2, 0.0).is_fresh(first_token_s, now_s) is is_fresh
+
+
+def said(*parts: dict[str, Any]) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": list(parts)}]}
+
+
+PDF = {"filename": "a", "file_data": "data:application/pdf;base64," + "A" * 40}
+MEDIA: list[tuple[dict[str, Any], set[str]]] = [
+    (said({"type": "image_url", "image_url": {"url": "https://x.example/a.png"}}), {"image"}),
+    (said({"type": "input_audio", "input_audio": {"data": "A" * 40, "format": "wav"}}), {"audio"}),
+    (said({"type": "file", "file": {"file_id": "f"}}), {"file"}),
+    (said({"type": "file", "file": PDF}), {"file"}),
+    (said({"type": "text", "text": 'the "file_data" of a pdf, an image'}), set()),
+    ({"functions": [{"name": "f"}]}, {"tools"}),
+    ({"response_format": {"type": "json_object"}}, {"json"}),
+    ({}, set()),
+]
+
+
+@pytest.mark.parametrize(("members", "parts"), MEDIA)
+def test_route_condition_sees_what_is_in_a_request(members: dict[str, Any], parts: set[str]) -> None:
+    """A picture by its address, a sound, a document that is kept or sent, tools under their old name, an answer in JSON."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]} | members
+    assert situation_of(read(json.dumps(body).encode()), "", 0, "", is_sticky=False).has == parts
+
+
+def members_of(**members: Any) -> Envelope:
+    """An envelope of any surface's members: those that decide a conversation are read raw."""
+    envelope = read(b'{"model":"m","messages":[{"role":"user","content":"hi"}]}')
+    return msgspec.structs.replace(envelope, members={name: msgspec.Raw(value) for name, value in members.items()})
+
+
+@pytest.mark.parametrize("name", ["messages", "input", "contents"])
+def test_route_conversation_is_known_by_its_opening(name: str) -> None:
+    """Whatever the surface calls its turns; what is no list of turns is itself the conversation; nothing is none."""
+
+    def of(turns: bytes, **more: bytes) -> str:
+        return conversation_of(members_of(**{name: turns}, **more), "a")
+
+    opening = b'[{"role":"user","content":"a"},'
+    turns = opening + b'{"role":"assistant","content":"b"}]'
+    assert of(turns) == of(opening + b'{"role":"assistant","content":"other"}]') != ""
+    assert of(turns, system=b'"s"') != of(turns)
+    assert of(b'"a text"') != of(b'"another"')
+    assert of(b'["no object","x"]') == of(b'["no object","y"]') != of(b'["another","x"]')
+    assert conversation_of(members_of(), "a") == ""
+    for own in ("session_id", "prompt_cache_key", "conversation"):
+        assert of(turns, **{own: b'"k"'}) == of(b'"a text"', **{own: b'"k"'}) != of(turns)
+
+
+def test_route_leads_to_each_of_its_models_once() -> None:
+    """Targets first, then fallbacks, in their order."""
+    assert CONFIG.routes["openai/gpt-4o"].model_ids == ("openai/gpt-4o", "azure/gpt-4o", "other/small", "other/long")
+
+
+@pytest.mark.parametrize(
+    ("when", "situation", "why"),
+    [
+        ({"region": "eu"}, {"region": "fra"}, ""),
+        ({"region": "fra"}, {"region": "fra"}, ""),
+        ({"region": "eu"}, {"region": "iad"}, "when.region = eu, here iad"),
+        ({"region": "eu"}, {}, "when.region = eu, here nowhere: TOLLWAY_REGION is not set"),
+        ({"has": frozenset(("tools",))}, {}, "when.has = tools, here none"),
+        ({"has": frozenset(("tools",))}, {"has": frozenset(("image",))}, "when.has = tools, here image"),
+        ({"prompt_tokens_over": 10}, {"prompt_tokens": 11}, ""),
+        ({"prompt_tokens_over": 10}, {"prompt_tokens": 10}, "when.prompt_tokens_over = 10, here about 10"),
+        ({"max_tokens_over": 10}, {"max_tokens": 11}, ""),
+        ({"max_tokens_over": 10}, {"max_tokens": 10}, "when.max_tokens_over = 10, here 10"),
+        ({"stream": True}, {}, "when.stream = true, here false"),
+        ({"stream": False}, {"stream": True}, "when.stream = false, here true"),
+        ({"hours_utc": (8, 18)}, {"hour_utc": 17}, ""),
+        ({"hours_utc": (8, 18)}, {"hour_utc": 18}, "when.hours_utc = [8, 18], now 18"),
+        ({"hours_utc": (22, 6)}, {"hour_utc": 5}, ""),
+        ({"hours_utc": (22, 6)}, {"hour_utc": 6}, "when.hours_utc = [22, 6], now 6"),
+    ],
+)
+def test_route_condition_that_does_not_hold_says_why(when: dict[str, Any], situation: dict[str, Any], why: str) -> None:
+    assert When(**when).why_not(Situation(**situation)) == why

@@ -2,7 +2,9 @@
 
 from routing.plan.plan import Plan, Routes
 from routing.plan.preferences import Preferences
+from routing.plan.refusal import Refusal
 from routing.routes.route import Situation
+from routing.table.config import parse
 from routing.views.decision import RESTS, UNFIT, decision, decision_taken
 from routing.views.metadata import metadata
 from tests.routing.routes.test_route import CONFIG, EU, KEYS, ROUTES
@@ -65,3 +67,27 @@ def test_decision_says_what_rests_and_what_is_unfit() -> None:
     assert taken["not_asked"] == [{"model": first, "why": RESTS}]
     taken = decision_taken(ROUTES, "cheap", Situation(), 0.0, None, whole, rest)
     assert taken["not_asked"] == [{"model": first, "why": UNFIT}]
+
+
+def test_decision_of_a_request_that_was_refused_says_what_rests() -> None:
+    """Not "is behind": each target that would be asked if all were well."""
+    refused = ROUTES.plan("nobody/x", (), {}, 0.0, 0.0)
+    assert isinstance(refused, Refusal)
+    told = decision_taken(ROUTES, "cheap", Situation(), 0.0, None, refused, ())
+    assert told["refused"]["code"] == "model_not_found"
+    assert {each["why"] for each in told["not_asked"]} == {RESTS}
+    assert "plan" not in told
+
+
+def test_decision_without_fallbacks_says_that_one_stands_before() -> None:
+    """And with so many targets that not all fit, that they are behind."""
+    told = decision(ROUTES, "cheap", Situation(), 0.0, Preferences(allows_fallbacks=False))
+    assert {each["model"] for each in told["plan"]} == {"other/small"}
+    assert {each["why"] for each in told["not_asked"]} == {"'provider.allow_fallbacks' is false, and another stands before it"}
+    models = "".join(f'models.m{number} = {{ input = "1", output = "2" }}\n' for number in range(20))
+    table = f'[providers.p]\nbase_url = "https://p.example"\napi_key = "none"\n{models}[aliases]\n'
+    names = ", ".join(f'"p/m{number}"' for number in range(20))
+    config = parse(f"{table}all = [{names}]\n")
+    told = decision(Routes(config, frozenset()), "all", Situation(), 0.0)
+    assert len(told["plan"]) == 16
+    assert {each["why"] for each in told["not_asked"]} == {"is behind as many attempts as there may be"}

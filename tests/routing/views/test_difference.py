@@ -47,6 +47,21 @@ def edited(old: str, new: str) -> list[str]:
         ("context_tokens = 1000, ", "", ["~ p/n: context_tokens 1000 -> unknown"]),
         ('above_200k = { input = "2"', 'above_200k = { input = "4"', ["~ p/m: other prices for long prompts or service tiers"]),
         ("above_200k", "above_300k", ["~ p/m: other prices for long prompts or service tiers"]),
+        (
+            'k = { input = "1", output = "2"',
+            'k = { input = "1", output = "2", image = "0.04"',
+            [
+                "~ q/k: $1 input, $2 output per million tokens -> $1 input, $2 output per million tokens, $0.04 per image",
+            ],
+        ),
+        ('any = ["p/m", "p/n"]', "", ["- any: the alias is gone"]),
+        ('any = ["p/m", "p/n"]', 'any = ["p/m", "p/n"]\nother = "p/m"', ["+ other: an alias of p/m"]),
+        ("[policies.patient]", '[routes.s]\ntargets = ["p/m"]\n[policies.patient]', ["+ s: a route to p/m"]),
+        (
+            '[routes.r]\ntargets = [{ to = "p/m", weight = 2 }, "p/n"]\nfallback = ["q/k"]',
+            "",
+            ["- r: the route is gone"],
+        ),
         ('flex = { input = "0.5"', 'flex = { input = "0.6"', ["~ p/m: other prices for long prompts or service tiers"]),
         ('any = ["p/m", "p/n"]', 'any = ["p/n", "p/m"]', ["~ any: the order is now p/n, p/m"]),
         ('any = ["p/m", "p/n"]', 'any = ["p/m"]', ["~ any: loses p/n"]),

@@ -1,6 +1,9 @@
 """The table in words: what `tollway check` and `tollway explain` say."""
 
+import pytest
+
 from routing.table.config import parse
+from routing.table.price_list import PIECES
 from routing.views.explanation import describe, explain, prices
 from usage.record import Rates
 
@@ -59,3 +62,11 @@ def test_prices_are_exact() -> None:
         == "$0.000001 input, $0 output per million tokens, $0.000000000001 per request"
     )
     assert "$2 audio output" in prices(Rates(audio_completion=2_000_000))
+
+
+@pytest.mark.parametrize("name", [name for name in Rates.__struct_fields__ if name not in ("version", "input", "output")])
+def test_price_that_there_is_is_told(name: str) -> None:
+    """Each of them, pieces too: an edit of one is seen by whoever compares two tables."""
+    told = prices(Rates(**{name: 7_000_000}))
+    assert ("$7 " in told) is (name not in PIECES and name != "request")
+    assert told != prices(Rates()) != prices(Rates(**{name: 8_000_000})) != told
