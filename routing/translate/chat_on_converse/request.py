@@ -35,7 +35,7 @@ def request(body: bytes, target: Target) -> Translated:
     tier = reader.text(members.get("service_tier"), "service_tier")
     if tier in _TIERS:
         sent["serviceTier"] = Raw(b'{"type":"%b"}' % tier.encode())
-    elif tier not in ("", "auto", "default", "standard"):
+    elif tier:
         raise reader.unsupported("service_tier", "it knows 'default', 'flex' and 'priority'")
     return Translated(encode(sent), tuple(reader.ignored))
 

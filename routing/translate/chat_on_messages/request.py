@@ -19,7 +19,6 @@ from routing.wire.members import Members
 
 MAX_TOKENS_UNKNOWN: Final = 8_192
 """Of a model whose own maximum the table does not say: what every Claude since 3.5 gives."""
-_TIERS: Final = {"auto": b'"auto"', "default": b'"standard_only"', "standard": b'"standard_only"'}
 _NO_PARAMETERS: Final = Raw(b'{"type":"object","properties":{}}')
 _TOOL: Final = frozenset(("type", "function", "cache_control"))
 _FUNCTION: Final = frozenset(("name", "description", "parameters", "strict"))
@@ -43,10 +42,9 @@ def request(body: bytes, target: Target) -> Translated:
     user = members.get("safety_identifier") or members.get("user")
     if user is not None:
         sent["metadata"] = Raw(b'{"user_id":%b}' % reader.literal(user, "user"))
-    if (tier := reader.text(members.get("service_tier"), "service_tier")) and tier not in _TIERS:
+    if reader.text(members.get("service_tier"), "service_tier"):
+        # Those that mean the plain price say nothing, and are gone by here.
         raise reader.unsupported("service_tier", "it knows 'auto' and 'default'")
-    if tier:
-        sent["service_tier"] = Raw(_TIERS[tier])
     return Translated(encode(sent), tuple(reader.ignored))
 
 

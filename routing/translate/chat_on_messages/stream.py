@@ -149,7 +149,7 @@ class MessagesToChat(EventTranslator):
             case "message_stop":
                 return self._conclude() if self._stop else b""
             case "error":
-                return self._fail(payload if event.error in NOTHING else bytes(event.error))
+                return self._fail(payload if bytes(event.error) in NOTHING else bytes(event.error))
             case "" if bytes(event.error) not in NOTHING:
                 return self._fail(bytes(event.error))
         return b""

@@ -149,7 +149,9 @@ class Contents:
             return [self._inline(self._reader.object(part["inlineData"], f"{path}.inlineData"), f"{path}.inlineData")]
         if not is_absent(part.get("fileData")):
             return [self._remote(self._reader.object(part["fileData"], f"{path}.fileData"), f"{path}.fileData")]
-        return [self._text_part(part, path)] if part.get("text", b'""') != b'""' else []
+        # An empty text is an error at many, and says nothing.
+        is_said = self._reader.literal(part.get("text"), f"{path}.text") not in (b"", b'""')
+        return [self._text_part(part, path)] if is_said else []
 
     def _inline(self, blob: Object, path: str) -> bytes:
         reader = self._reader

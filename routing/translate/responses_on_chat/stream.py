@@ -137,7 +137,9 @@ class ChatToResponses(ChunkTranslator):
 
     def _delta(self, delta: Delta, out: list[bytes]) -> None:
         details = delta.reasoning_details or ()
-        if thought := delta.thought or next((text for each in details if (text := literal_of(each.text))), b""):
+        if thought := delta.thought or next(
+            (t for each in details if (t := literal_of(each.text) or literal_of(each.summary))), b""
+        ):
             self._say("reasoning", thought, out)
         for detail in details:
             self._seal(detail, out)

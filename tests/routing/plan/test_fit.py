@@ -423,7 +423,8 @@ def test_offer_that_says_nothing_that_is_known_is_reported(members: bytes, ignor
 def test_format_of_ollamas_that_is_none_is_refused() -> None:
     """A demand: without it the answer would be another one."""
     provider = TABLE.providers["strict"]
-    for value in ("xml", 5, []):
+    values: list[Any] = ["xml", 5, []]
+    for value in values:
         body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}], "format": value}).encode()
         refused = fit(read(body), provider, provider.models["m"])
         assert isinstance(refused, Refusal)

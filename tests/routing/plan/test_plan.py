@@ -447,7 +447,8 @@ def test_plan_without_a_target_for_this_request() -> None:
 
 def test_plan_where_nobody_promises_what_is_demanded() -> None:
     """Who of the table's providers does, is said; also where none does."""
-    for wishes, what in (({"denies_collection": True}, "train"), ({"demands_zdr": True}, "keeps nothing")):
+    demands: list[tuple[dict[str, Any], str]] = [({"denies_collection": True}, "train"), ({"demands_zdr": True}, "keeps nothing")]
+    for wishes, what in demands:
         refused = fallbacks("both", **wishes)
         assert isinstance(refused, Refusal)
         assert f"this proxy's table says of echo that it {'does not ' if what == 'train' else ''}{what}" in refused.message

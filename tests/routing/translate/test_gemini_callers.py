@@ -303,3 +303,14 @@ def test_name_of_a_tool_comes_back_as_it_was() -> None:
     wire = streams.framed("chat", [chunk(call(0, "c", name, "{}")), chunk(finish="tool_calls"), USED])
     (part,) = [part for part in parts_of(streams.events(streams.run(chain, wire))) if "functionCall" in part]
     assert part["functionCall"]["name"] == "look.up"
+
+
+@pytest.mark.parametrize("part", [{"text": ""}, {"text": None}, {"thoughtSignature": "c2ln", "text": ""}, {}])
+@pytest.mark.parametrize("role", ["user", "model"])
+def test_part_that_says_nothing_is_no_part(role: str, part: dict[str, Any]) -> None:
+    """An empty text is refused by many: what stands beside it is said alone, as a string."""
+    contents = [{"role": "user", "parts": [{"text": "hi"}]}, {"role": role, "parts": [part, {"text": "so"}]}]
+    pair = downstream_pair("gemini")
+    assert pair is not None
+    said = json.loads(pair.request(json.dumps({"model": "m", "contents": contents}).encode(), Target("p", "m", traits=HUB)).body)
+    assert said["messages"][1]["content"] == "so"
