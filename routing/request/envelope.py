@@ -109,6 +109,7 @@ _PROMPT: Final = frozenset(("messages", "tools", "functions", "response_format")
 """What a model reads."""
 _ORDINARY: Final = OPENAI - words("service_tier store tools web_search_options prediction modalities audio prompt_cache_options")
 """What needs no second look."""
+_NOTHING_SPECIAL: Final[Set[str]] = frozenset()
 _TO_ROUTER: Final = frozenset(("models", "provider", "route"))
 _decode_str = _decoder(str)
 FILLED_LIST: Final = re.compile(rb"\[[ \t\r\n]*[^\] \t\r\n]")
@@ -146,7 +147,7 @@ def read(body: bytes) -> Envelope:
     max_tokens = read_value("max_tokens")
     if "max_completion_tokens" in values and (other := values["max_completion_tokens"]) is not None:
         max_tokens = other if max_tokens is None else min(max_tokens, other)
-    special = members.keys() - _ORDINARY
+    special = _NOTHING_SPECIAL if members.keys() <= _ORDINARY else members.keys() - _ORDINARY
     wanted = _options(members, special, prompt) if special or prompt is not EMPTY else None
     preferences = read_preferences(members) if special and not special.isdisjoint(_TO_ROUTER) else None
     envelope = Envelope(

@@ -2,13 +2,15 @@
 
 import asyncio
 import errno
+import inspect
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from edge.journal import EpochInUse, Journal, JournalUnavailable
+from edge.journal import EpochInUse, Intent, Journal, JournalUnavailable, record_of
 from edge.journal.recovery.recovery import Recovery
 from edge.journal.status import status
 from edge.settings import Durability
@@ -372,3 +374,13 @@ def test_settlement_with_a_foreign_text_of_megabytes_is_kept_and_read_again() ->
     assert in_memory == in_file
     assert (in_file.cost_nano, in_file.tokens, in_file.finish_reason) == (poison.cost_nano, poison.tokens, "x" * 128)
     assert behind.gen_id == gen_id(2)
+
+
+def test_record_has_each_value_under_its_own_name() -> None:
+    """They are given by position: what a settlement says of its intent, and of what came of it, stands where it is looked for."""
+    promised: Any = Intent(*Intent.__struct_fields__)  # type: ignore[arg-type]
+    outcome: dict[str, Any] = {name: name for name in inspect.signature(record_of).parameters if name != "intent"}
+    made = record_of(promised, **outcome)
+    assert {name: getattr(made, name) for name in UsageRecord.__struct_fields__} == {
+        name: name for name in UsageRecord.__struct_fields__
+    }
