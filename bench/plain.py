@@ -39,7 +39,7 @@ def _not_watched(patch: Callable[[Any, str, Any], None]) -> None:
     patch(RateLimiter, "applies", lambda self, policy, config: False)
     patch(Generation, "timing", lambda self, timing=(b"server-timing", b"edge;dur=0"): timing)
     patch(GenAi, "count", lambda self, records: None)
-    patch(Observers, "told", None)
+    patch(Observers, "on_record", None)
 
 
 SWITCHES: dict[str, Callable[[Callable[[Any, str, Any], None]], None]] = {

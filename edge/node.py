@@ -41,7 +41,7 @@ from edge.readiness import Readiness, judge
 from edge.relay.body import MemoryBudget
 from edge.relay.idempotency import TOTAL_BYTES_MAX, IdempotencyKeys
 from edge.relay.ids import IdGenerator
-from edge.relay.relay import LEAVING, Relay
+from edge.relay.relay import LEAVING, Relay, Shared
 from edge.relay.response.own import send_refusal
 from edge.relay.watchdog import Watchdog
 from edge.settings import Settings
@@ -193,19 +193,9 @@ class Node:
         accounting = AccountingContext(
             self.name, booted.epoch, journal, credit, self.metrics, self.limiter, self.observers.on_record
         )
-        deployment = Deployment.of(booted)
-        self.authenticator = Authenticator(credit, deployment, self.clock)
-        self._built = Relay(
-            self.table,
-            accounting,
-            self.watch,
-            self.ids,
-            self.in_flight,
-            deployment,
-            self.failed_authentications,
-            self.starts,
-            self.idempotency,
-        )
+        self.authenticator = Authenticator(credit, Deployment.of(booted), self.clock)
+        shared = Shared(self.watch, self.ids, self.in_flight, self.starts, self.idempotency, self.failed_authentications)
+        self._built = Relay(self.table, accounting, self.authenticator, shared)
         self._admit()
         log.info("node %s serves in epoch %d", self.name, booted.epoch)
 

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from edge.auth.authenticator import Authenticator, Deployment, check
+from edge.auth.authenticator import Authenticator, check
 from edge.auth.client_address import FailedAuthentications
 from edge.auth.header import known_digest
 from edge.credit.accounting import AccountingContext
@@ -36,7 +36,6 @@ from edge.relay.response.own import JSON_TYPE, id_headers, send_error, send_whol
 from edge.relay.response.stream import StreamForwarder
 from edge.relay.response.whole import BufferedForwarder, send_in_pieces
 from edge.relay.watchdog import Watchdog
-from edge.write_batch import WriteBatch
 from routing.failures.failure import AttemptFailed, Kind, Sent, status_of
 from routing.failures.provider_error import without_secrets
 from routing.metering.meter import Meter, estimate_prompt
@@ -63,24 +62,25 @@ _FAILED = Refusal(500, "internal_error", "this edge failed; the request id helps
 _UNJOURNALED = Refusal(503, "journal_unavailable", "this edge cannot write its journal", retry_after_s=5.0)
 
 
+class Shared(NamedTuple):
+    """What all requests of one process pass, whichever surface and epoch serves them."""
+
+    watch: Watchdog
+    ids: IdGenerator
+    in_flight: MemoryBudget
+    starts: FairStart
+    idempotency: IdempotencyKeys
+    failed: FailedAuthentications
+
+
 class Relay:
     """The ASGI callable of one surface's paid path: Chat's, and `on` another one that shares all else with it."""
 
-    def __init__(
-        self,
-        table: Table,
-        accounting: AccountingContext,
-        watch: Watchdog,
-        ids: IdGenerator,
-        in_flight: MemoryBudget,
-        deployment: Deployment | None = None,
-        failed: FailedAuthentications | None = None,
-        starts: FairStart | None = None,
-        idempotency: IdempotencyKeys | None = None,
-    ) -> None:
-        self._authenticator = Authenticator(accounting.credit, deployment or Deployment(), ids.clock)
+    def __init__(self, table: Table, accounting: AccountingContext, authenticator: Authenticator, shared: Shared) -> None:
+        watch, ids, in_flight, starts, idempotency, failed = shared
+        self._authenticator = authenticator
         self._limiter = accounting.limiter
-        self._failed = failed or FailedAuthentications()
+        self._failed = failed
         self._table = table
         self._entry = CHAT
         self._surface: Surface = surface_of(CHAT)
@@ -91,8 +91,8 @@ class Relay:
         self._clock = ids.clock
         self._in_flight = in_flight
         self._aside = Aside()
-        self._starts = starts or FairStart(WriteBatch())
-        self._idempotency = IdempotencyKeys() if idempotency is None else idempotency
+        self._starts = starts
+        self._idempotency = idempotency
         self._reservations = Reservations(table, accounting, ids.clock)
 
     def on(self, entry: Entry) -> "Relay":

@@ -16,18 +16,22 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Literal, cast
 
+from edge.auth.authenticator import Authenticator, Deployment
+from edge.auth.client_address import FailedAuthentications
 from edge.collector_client.session import CollectorSession
 from edge.credit.accounting import AccountingContext
 from edge.credit.credit import Credit
 from edge.downstream import CALLER
 from edge.journal import Journal
+from edge.limits.fair_start import FairStart
 from edge.limits.limiter import RateLimiter
 from edge.providers.reload import read_config, sources_of
 from edge.providers.resolver import LazyUpstream
 from edge.providers.table import Table
 from edge.relay.body import MemoryBudget
+from edge.relay.idempotency import IdempotencyKeys
 from edge.relay.ids import IdGenerator
-from edge.relay.relay import Relay
+from edge.relay.relay import Relay, Shared
 from edge.relay.watchdog import Watchdog
 from edge.tasks import Tasks
 from edge.telemetry.metrics import Metrics
@@ -315,7 +319,10 @@ class Rig:
         self._asking = self.tasks.spawn("limits", self.limiter.reports.run(self.credit.poll))
         self.metrics = Metrics()
         accounting = AccountingContext("n", epoch, self.journal, self.credit, self.metrics, self.limiter)
-        self.relay = Relay(self.table, accounting, self.watch, IdGenerator(), self.in_flight)
+        ids = IdGenerator()
+        starts, failed = FairStart(WriteBatch()), FailedAuthentications()
+        shared = Shared(self.watch, ids, self.in_flight, starts, IdempotencyKeys(), failed)
+        self.relay = Relay(self.table, accounting, Authenticator(self.credit, Deployment(), ids.clock), shared)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
