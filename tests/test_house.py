@@ -22,7 +22,6 @@ LONG_FILES: dict[str, int] = {
     "edge/downstream/connection.py": 330,
     "edge/downstream/reader.py": 330,
     "edge/journal/journal.py": 320,
-    "edge/node.py": 310,
     "edge/relay/generation.py": 390,
     "edge/relay/relay.py": 365,
     "edge/relay/response/stream.py": 380,
