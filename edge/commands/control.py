@@ -81,11 +81,15 @@ def _lines(answer: dict[str, Any]) -> list[str]:
         f"table {config['version']}: " + ("in force" if config["succeeded"] else f"the file is not used: {config['problem']}")
     )
     for each in answer["resting"]:
-        name = " ".join(filter(None, (each["provider"], each["key"], each["model"])))
-        lines.append(
-            f"  rests: {name}, {each['closed_for_s']:.0f} s more after {each['failures']} failures, the last: {each['cause']}"
-        )
+        told = f"{each['closed_for_s']:.0f} s more after {each['failures']} failures, the last: {each['cause']}"
+        lines.append(f"  rests: {_name(each)}, {told}")
+    lines += [f"  comes back: {_name(each)}, is given {each['part']:.0%} of its requests" for each in answer["returning"]]
     return lines + [f"  {name}: first token after {value:g} s" for name, value in answer["first_token_s"].items()]
+
+
+def _name(row: dict[str, Any]) -> str:
+    """What of a provider it is: one of its keys, one model behind that, or all of it."""
+    return " ".join(filter(None, (row["provider"], row["key"], row["model"])))
 
 
 def _away(status: int, answer: dict[str, Any]) -> int:

@@ -42,6 +42,7 @@ def status_of(node: Node) -> dict[str, Any]:
         "open_requests": len(node.watch.contexts),
         "config": msgspec.to_builtins(node.reloader.outcome),
         "resting": node.table.resting(monotonic()),
+        "returning": node.table.returning(monotonic()),
         "first_token_s": {name: round(value, 3) for name, value in sorted(node.table.observed.first_token_s.items())},
     }
 

@@ -219,16 +219,24 @@ class Table:
 
     def resting(self, now_s: float) -> list[dict[str, object]]:
         """What is closed now, for the operator: keys by their references, never by what they are."""
-        refs = {self.resolver.digest(secret): ref for ref, secret in self._known_secrets.items()}
         rows: list[dict[str, object]] = []
-        for scope, each in self._health.items():
-            provider, key, model = (*scope.split(" "), "", "")[:3]
+        for place, each in self._ill():
             if now_s < each.open_until_s:
                 cause = each.cause.value if each.cause is not None else "no answer"
                 closed_for_s = round(each.open_until_s - now_s, 1)
-                row = {"provider": provider, "key": refs.get(key, key), "model": model, "closed_for_s": closed_for_s}
-                rows.append({**row, "failures": each.failures, "cause": cause})
+                rows.append({**place, "closed_for_s": closed_for_s, "failures": each.failures, "cause": cause})
         return rows
+
+    def returning(self, now_s: float) -> list[dict[str, object]]:
+        """What has come back lately, and which part of its requests it is given; likewise."""
+        known = ((place, each.restoration) for place, each in self._ill() if now_s >= each.open_until_s)
+        return [{**place, "part": round(back.part(now_s), 2)} for place, back in known if back and not back.is_over(now_s)]
+
+    def _ill(self) -> list[tuple[dict[str, str], Health]]:
+        refs = {self.resolver.digest(secret): ref for ref, secret in self._known_secrets.items()}
+        scopes = ((*scope.split(" "), "", "")[:3] for scope in self._health)
+        places = ({"provider": provider, "key": refs.get(key, key), "model": model} for provider, key, model in scopes)
+        return list(zip(places, self._health.values(), strict=True))
 
     def tried(self, scope: str, failure: Failure | None) -> None:
         """A trial at no cost has ended, well (None) or not."""

@@ -27,11 +27,14 @@ class Restoration(msgspec.Struct, frozen=True):
     def is_over(self, now_s: float) -> bool:
         return now_s >= self.since_s + RESTORE_S
 
+    def part(self, now_s: float) -> float:
+        """How much it gets of the requests that it would get, of those to which it had been closed."""
+        passed_s = max(now_s - self.since_s, 0.0)
+        return 1.0 if self.is_over(now_s) else min(SHARE_MIN + (1.0 - SHARE_MIN) * passed_s / RESTORE_S, 1.0)
+
     def share(self, now_s: float, account: str) -> float:
-        """The part of an account's requests that it gets of those which it would get."""
-        if self.is_over(now_s) or (self.accounts is not None and account not in self.accounts):
-            return 1.0
-        return SHARE_MIN + (1.0 - SHARE_MIN) * max(now_s - self.since_s, 0.0) / RESTORE_S
+        """The same of an account's requests."""
+        return 1.0 if self.accounts is not None and account not in self.accounts else self.part(now_s)
 
     def gives_way(self, now_s: float, roll: float, account: str) -> bool:
         """Whether another is to be asked first. One roll is one answer, for all that depends on this."""

@@ -82,6 +82,10 @@ async def test_dead_key_is_tried_at_no_cost(rig: FailoverRig) -> None:
     while rig.health[scope].restoration is None:
         assert (await rig.request("pool/m")).status == 200
     assert rig.asked.count("ill") == 2
+    (back,) = rig.table.returning(monotonic())
+    assert (back["provider"], back["key"], back["model"]) == ("pool", f"file:{rig.folder}/ill", "")
+    assert 0.1 <= float(str(back["part"])) <= 1.0
+    assert rig.table.resting(monotonic()) == []
     rig.health[scope] = msgspec.structs.replace(rig.health[scope], restoration=Restoration(monotonic() - RESTORE_S))
     assert not rig.table.due(monotonic())
     assert rig.health == {}, "what has come back whole is forgotten"
