@@ -342,3 +342,41 @@ def test_error_of_gemini_is_taken_out() -> None:
     rewrite = machine("gemini")
     assert rewrite.feed(framed(b'{"error":{"code":503,"message":"busy"}}')) == b""
     assert (b"busy" in rewrite.error, rewrite.is_over) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "status", [b"5", b"null", b"[]", b"{}", b'{"status_code":0}', b'{"status_code":"0"}', b'{"status_code":null}']
+)
+def test_status_that_is_none_or_good_is_no_error(status: bytes) -> None:
+    """MiniMax's good answers carry one, too: what cannot be read of it passes."""
+    rewrite = machine("chat")
+    event = framed(b'{"id":"x","base_resp":%b}' % status)
+    assert (rewrite.feed(event) != b"", rewrite.error) == (True, b"")
+    bad = machine("chat")
+    bad.feed(framed(b'{"id":"x","base_resp":{"status_code":1004,"status_msg":"busy"}}'))
+    assert b"busy" in bad.error
+
+
+@pytest.mark.parametrize("flavor", Flavor)
+@pytest.mark.parametrize(
+    "delta",
+    [
+        b'{"content":"a","reasoning_content":"b"}',
+        b'{"content":"a","reasoning":"a"}',
+        b'{"content":null,"reasoning_content":"b"}',
+        b'{"tool_calls":[{"index":0,"function":{"arguments":"{"}},{"index":1,"function":{"arguments":"}"}}]}',
+        b'{"refusal":"no"}',
+        b'{"content":""}',
+    ],
+)
+def test_chunk_of_several_texts_is_the_same_by_both_ways(delta: bytes, flavor: Flavor) -> None:
+    """Event by event, as most come, and in pieces: what is learned of a chunk with one text is put upon no other."""
+    other = b'{"id":"theirs","model":"m","choices":[{"index":0,"delta":%b,"finish_reason":null}]}'
+    parts = [framed(other % each) for each in (b'{"content":"x"}', delta, b'{"content":"y"}', delta, delta, b'{"content":"z"}')]
+
+    def fed_in(size: int) -> tuple[bytes, int, int]:
+        rewrite = machine("chat", flavor)
+        pieces = [part[at : at + size] for part in parts for at in range(0, len(part), size)]
+        return b"".join([rewrite.feed(piece) for piece in pieces]), rewrite.meter.deltas, rewrite.meter.text_bytes
+
+    assert fed_in(100_000) == fed_in(13)
