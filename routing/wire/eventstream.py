@@ -90,15 +90,16 @@ class FrameReader:
         """The payload of the frame that `data` is, if it is one, whole and sound, with the headers of `start`, and nothing is
         unread before it; else None, and nothing done."""
         head_end = start.end
-        if len(data) < head_end + 4 or self._buffer or self.problem:
+        if len(data) < head_end + 4 or head_end > START_BYTES_MAX or self._buffer or self.problem:
             return None
         try:
-            known = _start_of(data[:head_end])
+            size, headers, _, checksum = _known_start(data[:head_end])
         except BrokenFrame:
             return None
         payload = data[head_end:-4]
-        is_sound = known.size == len(data) and crc32(payload, known.checksum) == int.from_bytes(data[-4:], "big")
-        return payload if is_sound and known.headers is start.headers else None
+        if headers is not start.headers or size != len(data) or crc32(payload, checksum) != int.from_bytes(data[-4:], "big"):
+            return None
+        return payload
 
     def _next(self) -> Frame | None:
         """The next frame, taken out of the buffer; None when it is not whole. BrokenFrame."""
