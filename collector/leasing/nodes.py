@@ -52,10 +52,12 @@ def digest_of(token: str) -> str:
 
 def create_token(tx: Tx, node: str, now_ms: int) -> str:
     """A new token for a node; older ones stay valid until they are revoked, so that a node can be moved over. A node that was
-    revoked is admitted again."""
+    revoked is admitted again, with its workers."""
     if NAME.match(node) is None or "@" in node:
         raise Mistake(f"{node!r} is no node name: up to 63 letters, digits, '.', '_' and '-' (an @ names its workers)")
-    return issue_token(tx, node, now_ms)
+    token = issue_token(tx, node, now_ms)
+    tx.run("UPDATE nodes SET revoked_ms = NULL WHERE node LIKE ? ESCAPE '~'", f"{node.replace('_', '~_')}@%")
+    return token
 
 
 def issue_token(tx: Tx, node: str, now_ms: int) -> str:

@@ -159,20 +159,18 @@ class HttpCollectorClient:
         raise AssertionError("unreachable")
 
     def _make_client(self) -> "httpx.AsyncClient":
-        import ssl
-
         import httpx
 
-        options: dict[str, Any] = {}
-        if self._ca_file is not None:
-            options["verify"] = ssl.create_default_context(cafile=self._ca_file)
+        from edge.upstream.tls import build_context
+
         return httpx.AsyncClient(
             headers={"user-agent": "tollway-edge"},
             timeout=httpx.Timeout(self._timeout_s, connect=self._connect_timeout_s),
             limits=httpx.Limits(max_connections=self._connections_max, max_keepalive_connections=self._connections_max),
             follow_redirects=False,
             trust_env=False,
-            **options,
+            # As for providers: the system's authorities, or SSL_CERT_FILE's, which httpx alone would not read here.
+            verify=build_context(True, self._ca_file),
         )
 
 

@@ -19,6 +19,7 @@ from edge.collector_client.enrolment import Enrolment
 from edge.data_folder import StartProblem, known_name
 from edge.doctor.finding import Finding, fail, ok, warn
 from edge.settings import SettingError, Settings
+from edge.upstream.tls import build_context
 from usage.key import without_secrets
 from usage.protocol import GROUP_PREFIX, Poll, Polled
 from usage.protocol.http import ENROL, METHOD, path_of, request_headers, said_by
@@ -84,7 +85,7 @@ def _connect(scheme: str, host: str, port: int) -> tuple[str, str] | None:
     try:
         with socket.create_connection((host, port), TIMEOUT_S) as raw:
             if scheme == "https":
-                ssl.create_default_context().wrap_socket(raw, server_hostname=host).close()
+                build_context(True, None).wrap_socket(raw, server_hostname=host).close()
     except ssl.SSLCertVerificationError as error:
         remedy = CERTIFICATE_REMEDIES.get(error.verify_code, "let SSL_CERT_FILE name its authority here")
         return f"its certificate is not accepted: {error.verify_message}", remedy
@@ -120,7 +121,8 @@ def _is_here(address: str) -> bool:
 def _ask(settings: Settings, subject: str) -> Iterator[Finding]:
     import httpx
 
-    with httpx.Client(base_url=settings.collector_url or "", timeout=TIMEOUT_S, trust_env=False) as client:
+    trusted = build_context(True, None)
+    with httpx.Client(base_url=settings.collector_url or "", timeout=TIMEOUT_S, trust_env=False, verify=trusted) as client:
         try:
             ready = client.get("/readyz")
             if ready.status_code != 200:

@@ -35,6 +35,11 @@ def readiness(edge: Edge) -> bytes:
         return b""
 
 
+def told_workers(edge: Edge) -> dict[str, str]:
+    """How each worker is, as the admin port says."""
+    return {name: each["status"] for name, each in json.loads(readiness(edge))["workers"].items()}
+
+
 def ask(edge: Edge, key: str) -> int:
     body = {"model": "echo/echo-1", "messages": [{"role": "user", "content": "Hi"}]}
     return post(edge.port, body, {"authorization": f"Bearer {key}"}).status
@@ -211,3 +216,6 @@ def test_workers_of_a_machine_enrol_each(tmp_path: Path) -> None:
             assert "revoked 2 tokens of node edge-0" in said
             found = nodes(collector)
             assert [found[name]["revoked"] for name in ("edge-0@0", "edge-0@1")] == [True, True]
+            wait_until(lambda: not edge.is_ready())
+            run(collector, "nodes", "create", "edge-0")
+            wait_until(lambda: set(told_workers(edge).values()) == {"ready"} and ask(edge, key) == 200)

@@ -2,16 +2,20 @@
 
 import asyncio
 import gzip
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 import pytest
+import trustme
 
 from edge.collector_client.http import HttpCollectorClient
 from tests.edge.generations import record
+from tests.http_server import HttpHandler, serving
 from usage.protocol import Ack, Acquire, Batch, Boot, Booted, Close, Closed, Refused, Return, Returned, Unreachable
 
 
@@ -161,3 +165,35 @@ async def test_reason_that_the_collector_gives_is_passed_on() -> None:
     async with linked((503, "", b'{"code":"unavailable","message":"the disk is full"}')) as (collector, _):
         with pytest.raises(Unreachable, match="the collector answered 503: the disk is full"):
             await collector.boot(Boot("n1", "b1"))
+
+
+class _Epoch(HttpHandler):
+    """Says an epoch to whoever asks."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        body = msgspec.json.encode(Booted(7))
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.mark.anyio
+async def test_authority_that_ssl_cert_file_names_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collector whose certificate is of the operator's own authority; without the file it is a stranger's."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    with serving(_Epoch) as server:
+        server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(server.context)
+        for is_known in (False, True):
+            if is_known:
+                monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+            client = HttpCollectorClient(f"https://localhost:{server.server_port}", "token")
+            if is_known:
+                assert await client.boot(Boot("n", "b")) == Booted(7)
+            else:
+                with pytest.raises(Unreachable, match="certificate verify failed"):
+                    await client.boot(Boot("n", "b"))
+            await client.aclose()
