@@ -28,7 +28,8 @@ from routing.plan.reserve import allowance, bounds_of, reserve
 from routing.request.body import rewrite
 from routing.request.envelope import Envelope, Invalid, answered_by
 from routing.surfaces import Asked, ProviderRequest
-from routing.surfaces.adapter import NO_ADAPTERS, NO_MEMO, Adapter, AdapterMemo
+from routing.surfaces.adapter import NO_MEMO, Adapter, AdapterMemo
+from routing.surfaces.admission import NO_ADAPTERS
 from routing.views.metadata import Explanation
 from routing.wire.members import Members
 from usage.protocol import Policy

@@ -26,6 +26,10 @@ FINISH: Final = {
 """`stop_reason` → Chat's `finish_reason`; one that is not known stays as it is."""
 
 
+TIERS: Final = {"standard": "default", "priority": "priority", "batch": "batch"}
+"""`usage.service_tier` → Chat's `service_tier`."""
+
+
 class CacheCreation(msgspec.Struct, gc=False):
     ephemeral_5m_input_tokens: Any = None
     ephemeral_1h_input_tokens: Any = None
@@ -50,6 +54,7 @@ class AnthropicUsage(msgspec.Struct, gc=False):
     output_tokens: Any = None
     output_tokens_details: OutputDetails | None = None
     server_tool_use: ServerToolUse | None = None
+    service_tier: Any = None
 
     def merge(self, later: "AnthropicUsage | None") -> None:
         """Whatever `later` says replaces what was said before; the two wholes never fall back to zero."""
@@ -62,6 +67,11 @@ class AnthropicUsage(msgspec.Struct, gc=False):
     @property
     def tells_output(self) -> bool:
         return told(self.output_tokens) is not None
+
+    @property
+    def tier(self) -> str:
+        """The tier that was served, in OpenAI's words; "" when it is not told."""
+        return TIERS.get(self.service_tier, "") if isinstance(self.service_tier, str) else ""
 
     @property
     def chat(self) -> ChatUsage:

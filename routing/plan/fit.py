@@ -143,6 +143,10 @@ def _fitted(envelope: Envelope, provider: Provider, model: Model) -> Fit | Refus
         mapped = _mapped(counterpart, raw, envelope, model) if counterpart is not None else None
         if mapped is not None:
             sets.update({key: value for key, value in mapped.items() if key not in members})
+            lost = _lost(name, raw)
+            if lost and envelope.requires_parameters:
+                return _not_taken(lost[0], provider, model)
+            ignored += lost
         elif name in OFFERS and not envelope.requires_parameters:
             ignored.append(name)
         else:
@@ -155,6 +159,16 @@ def _fitted(envelope: Envelope, provider: Provider, model: Model) -> Fit | Refus
     if not drops and not ignored and not sets:
         return AS_SENT
     return Fit(tuple(drops), sets, tuple(sorted(ignored)))
+
+
+def _lost(name: str, raw: bytes) -> list[str]:
+    """What of OpenRouter's `reasoning` has no counterpart beside the effort that it became."""
+    if name != "reasoning":
+        return []
+    value = _decode(raw)
+    says = {"effort": value.get("effort") is not None, "max_tokens": value.get("effort") is None}
+    says |= {"enabled": True, "exclude": value.get("exclude") is not True, "summary": value.get("summary") in (None, "auto")}
+    return [f"reasoning.{each}" for each in value if not says.get(each, False) and value[each] is not None]
 
 
 def _mapped(counterpart: "Counterpart", raw: bytes, envelope: Envelope, model: Model) -> "Mapped":

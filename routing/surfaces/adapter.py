@@ -6,15 +6,14 @@ which it is.
 Rule: a translated request is read again as the Chat request that it is, so every rule about prices and state holds for it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
 from routing.failures.provider_error import no_answer
 from routing.metering.meter import Meter
-from routing.plan.fit import AS_SENT, NO_FITS, Fit, fit, fit_attempts, is_billable
-from routing.plan.plan import Attempt, Plan
+from routing.plan.fit import fit, is_billable
 from routing.plan.refusal import Refusal
 from routing.request.body import rewrite
 from routing.request.envelope import Envelope, Invalid
@@ -23,13 +22,13 @@ from routing.rewrite.chat.answer import dressed, open_answer, rewrite_answer
 from routing.rewrite.chat.reshape import events_of
 from routing.rewrite.chat.stream import StreamRewrite
 from routing.rewrite.identity import Identity
-from routing.surfaces import CHAT, SURFACES, Asked, Entry, Machine, ProviderRequest, Surface, Whole, place_of, surface_of
+from routing.surfaces import Asked, Entry, Machine, ProviderRequest, Surface, Whole, surface_of
 from routing.surfaces.json_request import placed, reported, with_path
 from routing.surfaces.openai.chat import machine as chat_machine
-from routing.table.endpoint import CHAT as CHAT_ENDPOINT
 from routing.table.endpoint import Endpoint
 from routing.table.provider import Model, Provider
-from routing.translate import HUB, Context, DownstreamPair, Target, UpstreamPair, downstream_pair, upstream_pair
+from routing.translate import HUB, Context, DownstreamPair, Target, UpstreamPair, callers_path, downstream_pair, upstream_pair
+from routing.wire.members import Members
 from routing.wire.sse import events_of_whole
 from usage.flavor import Flavor
 
@@ -66,35 +65,48 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
             memo_of_passed = NO_MEMO if sent.completed is None else AdapterMemo(completed=sent.completed)
             return sent if sent.head or not asked.endpoint.headers else sent._replace(head=asked.endpoint.head), memo_of_passed
         ignored: list[str] = [*asked.fit.ignored, *reported(envelope)]
-        memo = downstream_memo = None
-        provider, model = asked.provider, asked.model
+        downstream_memo = None
         if self.downstream is not None:
             said = self.downstream.request(
                 _encode(with_path(envelope)), self._target(envelope, asked, is_last=self.upstream is None)
             )
             ignored += said.ignored
             downstream_memo = said.memo
-            envelope = read_chat(said.body)
-            fitted = fit(envelope, provider, model) if self.upstream is None else is_billable(envelope, provider, model)
-            if isinstance(fitted, Refusal):
-                raise Invalid(fitted.message, fitted.param, fitted.code)
-            ignored += fitted.ignored
-            asked = asked._replace(fit=fitted)
+            try:
+                body, more, memo = self._on_chat(read_chat(said.body), asked)
+            except Invalid as problem:
+                raise _renamed(problem, self.downstream.PATHS, envelope.members) from None
+            ignored += [callers_path(path, self.downstream.PATHS, envelope.members) for path in more]
+        else:
+            body, more, memo = self._sent(envelope, asked)
+            ignored += more
+        return ProviderRequest(body, asked.endpoint.head, tuple(dict.fromkeys(ignored))), AdapterMemo(memo, downstream_memo)
+
+    def _on_chat(self, envelope: Envelope, asked: Asked) -> tuple[list[bytes | memoryview], tuple[str, ...], Any]:
+        """`_sent`, of the Chat request that another format's became: the rules about prices and state hold for it."""
+        judge = fit if self.upstream is None else is_billable
+        fitted = judge(envelope, asked.provider, asked.model)
+        if isinstance(fitted, Refusal):
+            raise Invalid(fitted.message, fitted.param, fitted.code)
+        body, ignored, memo = self._sent(envelope, asked._replace(fit=fitted))
+        return body, (*fitted.ignored, *ignored), memo
+
+    def _sent(self, envelope: Envelope, asked: Asked) -> tuple[list[bytes | memoryview], tuple[str, ...], Any]:
+        """(the body for the provider of a Chat request, paths of what was left out, the memo of its answer). Invalid."""
+        model = asked.model
         body = rewrite(
             envelope,
             model.name,
             cap=asked.cap,
             cap_max=model.max_output_tokens,
-            cap_field="as_sent" if self.upstream is not None else model.max_tokens_field or provider.max_tokens_field,
+            cap_field="as_sent" if self.upstream is not None else model.max_tokens_field or asked.provider.max_tokens_field,
             has_stream_options=asked.has_stream_options and self.upstream is None,
             fit=asked.fit,
         )
-        if self.upstream is not None:
-            translated = self.upstream.request(b"".join(body), self._target(envelope, asked, is_last=True))
-            ignored += translated.ignored
-            memo = translated.memo
-            body = placed([translated.body], asked.endpoint)
-        return ProviderRequest(body, asked.endpoint.head, tuple(dict.fromkeys(ignored))), AdapterMemo(memo, downstream_memo)
+        if self.upstream is None:
+            return body, (), None
+        translated = self.upstream.request(b"".join(body), self._target(envelope, asked, is_last=True))
+        return placed([translated.body], asked.endpoint), translated.ignored, translated.memo
 
     def _target(self, envelope: Envelope, asked: Asked, *, is_last: bool) -> Target:
         return Target(
@@ -203,6 +215,12 @@ NO_MEMO: Final = AdapterMemo()
 EVENTS_ARE_ANSWERS: Final = frozenset(("gemini", "completions"))  # each event is an answer with a part of the text
 
 
+def _renamed(problem: Invalid, paths: Mapping[str, str], said: Members) -> Invalid:
+    """What is wrong with a Chat request, said of the request that it was made of."""
+    param = None if problem.param is None else callers_path(problem.param, paths, said)
+    return Invalid(problem.message.replace(f"'{problem.param}'", f"'{param}'"), param, problem.code)
+
+
 def _with(context: Context, memo: Any) -> Context:
     return context if memo is None else msgspec.structs.replace(context, memo=memo)
 
@@ -222,78 +240,3 @@ def adapter_of(entry: Entry, provider: Provider, model: Model) -> Adapter | None
         if upstream is not None:
             return Adapter(surface_of(entry), endpoint, upstream, downstream, entry.id_header)
     return None
-
-
-Adapters = Mapping[str, Adapter]
-Admitted = tuple[Sequence[Attempt], Mapping[str, Fit], Adapters]
-NO_ADAPTERS: Final[Adapters] = {}  # all of them are Chat on Chat
-
-
-def admit(entry: Entry, envelope: Envelope, plan: Plan) -> Admitted | Refusal:
-    """The attempts that can serve a request on this surface, with what to change and how it goes, by the model's id; the first
-    refusal when none can."""
-    attempts = plan.attempts
-    if entry is CHAT:
-        if envelope.options is None and envelope.preferences is None and envelope.members.keys() <= plan.takes:
-            return attempts, NO_FITS, NO_ADAPTERS
-        for attempt in attempts:
-            if not attempt.is_plain_chat:
-                break
-        else:
-            fitted = fit_attempts(envelope, attempts)
-            if isinstance(fitted, Refusal):
-                return fitted
-            return readers_of(entry, envelope, fitted[0], NO_ADAPTERS), fitted[1], NO_ADAPTERS
-    fits: dict[str, Fit] = {}
-    adapters: dict[str, Adapter] = {}
-    refused: dict[str, Refusal] = {}
-    for attempt in attempts:
-        name = attempt.model.id
-        if name in adapters or name in refused:
-            continue
-        found = adapter_of(entry, attempt.provider, attempt.model)
-        if found is None:
-            refused[name] = not_on_surface(entry, attempt)
-            continue
-        is_chat = entry.format == "chat" and found.upstream is None
-        fitted_one = (fit if is_chat else is_billable)(envelope, attempt.provider, attempt.model)
-        if isinstance(fitted_one, Refusal):
-            refused[name] = fitted_one
-        else:
-            adapters[name] = found
-            if fitted_one is not AS_SENT:
-                fits[name] = fitted_one
-    if not adapters:
-        return next(iter(refused.values()))
-    kept = attempts if not refused else [attempt for attempt in attempts if attempt.model.id in adapters]
-    return readers_of(entry, envelope, kept, adapters), fits or NO_FITS, adapters
-
-
-def readers_of(entry: Entry, envelope: Envelope, attempts: Sequence[Attempt], adapters: Adapters) -> Sequence[Attempt]:
-    """Of several targets those that can read the signed thoughts which the conversation carries; all where none can."""
-    first = attempts[0].model
-    if all(attempt.model is first for attempt in attempts):
-        return attempts
-    from routing.request.signed import bound_to, can_read
-
-    signed = bound_to(entry.format, envelope.members)
-    if not signed:
-        return attempts
-    known = {
-        model.id: can_read(signed, attempt.provider, model, adapters[model.id].endpoint if adapters else CHAT_ENDPOINT)
-        for attempt in attempts
-        if (model := attempt.model)
-    }
-    return [attempt for attempt in attempts if known[attempt.model.id]] or attempts
-
-
-def surfaces_of(provider: Provider, model: Model) -> list[Entry]:
-    """On which surfaces a model is offered."""
-    return [entry for entry in SURFACES if adapter_of(entry, provider, model) is not None]
-
-
-def not_on_surface(entry: Entry, attempt: Attempt) -> Refusal:
-    offered = [place_of(each) for each in surfaces_of(attempt.provider, attempt.model)]
-    where = f"; it is on {' and '.join(offered)}" if offered else ""
-    message = f"{attempt.model.id} is not offered on {place_of(entry)} here{where}"
-    return Refusal(404, "model_not_found", message, param="model", metadata={"surfaces": offered})

@@ -10,6 +10,7 @@ Strategy: a pair is a module with the functions of the protocol, imported when i
 bytes out, however they were cut; whatever comes in, they do not raise (but `TooLong`, beyond the bound of one line).
 """
 
+from collections.abc import Container, Mapping
 from importlib import import_module
 from typing import Any, Final, Literal, NamedTuple, Protocol, cast
 
@@ -117,7 +118,9 @@ class UpstreamPair(Protocol):
 
 
 class DownstreamPair(Protocol):
-    """A caller's format on Chat."""
+    """A caller's format on Chat. `PATHS`: where the caller said what stands at a path of the Chat request that it became."""
+
+    PATHS: Mapping[str, str]
 
     def request(self, body: bytes, target: Target) -> Translated:
         """The caller's request → Chat's. Invalid."""
@@ -143,6 +146,15 @@ DOWNSTREAM: Final[dict[Format, str]] = {
     "cohere": "routing.translate.cohere_on_chat",
 }
 """Caller's format → the module of the pair that serves it on Chat."""
+
+
+def callers_path(path: str, paths: Mapping[str, str], said: Container[str]) -> str:
+    """A path of a Chat request as its caller knows it: exactly, or as far as it is certain. `said`: the members of the request
+    that it was made of, some of which have Chat's own name."""
+    name = path.partition(".")[0].partition("[")[0]
+    if name in said and paths.get(name, name) != name:
+        return path
+    return paths.get(path) or paths.get(name) or path
 
 
 def upstream_pair(format: Format) -> UpstreamPair | None:

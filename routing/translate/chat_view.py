@@ -30,6 +30,11 @@ class Detail(msgspec.Struct, gc=False):
     id: str | None = None
 
 
+def text_of(details: "tuple[Detail, ...] | list[Detail]") -> bytes:
+    """The thought of a provider that tells it in its details only."""
+    return next((text for detail in details if (text := literal_of(detail.text) or literal_of(detail.summary))), b"")
+
+
 class Delta(msgspec.Struct, gc=False):
     content: Raw = ABSENT
     reasoning: Raw = ABSENT
@@ -179,6 +184,44 @@ def pictures_of(images: Raw) -> list[Picture]:
         if url:
             found.append(Picture(kind, data) if is_here and url.startswith(b"data:") else Picture(b"", b"", url))
     return found
+
+
+class _Page(msgspec.Struct, gc=False):
+    url: Raw = ABSENT
+    title: Raw = ABSENT
+    start_index: int = 0
+    end_index: int = 0
+
+
+class _Annotation(msgspec.Struct, gc=False):
+    url_citation: _Page | None = None
+
+
+class _Annotations(msgspec.Struct, gc=False):
+    all: list[_Annotation] | None = None
+
+
+_decode_annotations: Final = msgspec.json.Decoder(_Annotations).decode
+
+
+class Page(NamedTuple):
+    """A page that a text quotes, and where; `url` and `title` are JSON strings."""
+
+    url: bytes
+    title: bytes
+    start: int
+    end: int
+
+
+def pages_of(annotations: Raw) -> list[Page]:
+    text = bytes(annotations)
+    read = view(b'{"all":%b}' % text, _Annotations, _decode_annotations) if text not in NOTHING else None
+    found = [each.url_citation for each in (read.all if read is not None else None) or () if each.url_citation is not None]
+    return [
+        Page(literal_of(page.url), literal_of(page.title) or b'""', page.start_index, page.end_index)
+        for page in found
+        if literal_of(page.url)
+    ]
 
 
 PIECES_MAX: Final = 4_096

@@ -9,6 +9,8 @@ import msgspec
 
 _encode: Final = msgspec.json.Encoder().encode
 DONE: Final = b"data: [DONE]\n\n"
+REFUSAL: Final = b'"refusal":  '
+"""Why there is no answer. No model wrote it: with two spaces our count of what models write passes over it."""
 
 
 class ChunkWriter:
@@ -61,9 +63,11 @@ class ChunkWriter:
     def arguments(self, number: int, literal: bytes, index: int = 0) -> bytes:
         return self.delta(b'"tool_calls":[{"index":%d,"function":{"arguments":%b}}]' % (number, literal), index)
 
-    def citation(self, number: int, url_json: bytes, title_json: bytes, index: int = 0) -> bytes:
-        """A page that the answer quotes. Clients put lists together by `index`; where in the text it stands is not known."""
-        page = b'{"url":%b,"title":%b,"start_index":0,"end_index":0}' % (url_json, title_json)
+    def citation(
+        self, number: int, url_json: bytes, title_json: bytes, index: int = 0, *, place: tuple[int, int] = (0, 0)
+    ) -> bytes:
+        """A page that the answer quotes. Clients put lists together by `index`. `place`: where in the text, if that is known."""
+        page = b'{"url":%b,"title":%b,"start_index":%d,"end_index":%d}' % (url_json, title_json, *place)
         return self.delta(b'"annotations":[{"index":%d,"type":"url_citation","url_citation":%b}]' % (number, page), index)
 
     def finish(self, reason: str, native: str, index: int = 0, delta: bytes = b"") -> bytes:

@@ -123,6 +123,7 @@ def _call(call: Object, path: str, reader: Reader) -> Call:
         raise reader.unsupported(path, "a custom tool's input is no JSON")
     reader.rest(call, _CALL, path)
     function = reader.object(call.get("function", Raw(b"{}")), f"{path}.function")
+    reader.rest(function, frozenset(("name", "arguments")), f"{path}.function")
     arguments = arguments_of(function.get("arguments"), f"{path}.function.arguments", reader)
     name = reader.text(function.get("name"), f"{path}.function.name")
     return Call(reader.text(call.get("id"), f"{path}.id"), name, arguments)
@@ -163,3 +164,9 @@ def decline_thoughts(turn: Turn, reader: Reader, *taken: Detail) -> None:
             reader.decline(f"{turn.path}.reasoning_details[{at}]")
     if turn.thought and not turn.details:
         reader.decline(f"{turn.path}.reasoning")
+
+
+def say_error(turn: Turn) -> None:
+    """For a format whose results of tools have no place for it: that one failed stands in front of what it says."""
+    if turn.is_error:
+        turn.parts.insert(0, Part(turn.path, b'"Error: "'))

@@ -6,7 +6,7 @@ is learned.
 
 from abc import ABC, abstractmethod
 
-from routing.translate.chat_view import Chunk, Delta, read_chunk
+from routing.translate.chat_view import Chunk, Delta, literal_of, read_chunk
 from routing.translate.events import DONE, NOTHING, Payloads
 from routing.translate.frames import Frame, Framed, is_one_event, learned
 
@@ -56,12 +56,14 @@ class EventTranslator(Framed, ABC):
 class ChunkTranslator(EventTranslator):
     """Of our Chat stream on its way to a caller: usage and the reason of the end wait for the end. Choice 0 only."""
 
-    __slots__ = ("_finish", "_has_begun", "_usage")
+    __slots__ = ("_finish", "_has_begun", "_tier", "_usage")
 
     def __init__(self, line_bytes_max: int) -> None:
         super().__init__(line_bytes_max)
         self._finish = ""
         self._usage = b""
+        self._tier = b""
+        """That was served, as a JSON string."""
         self._has_begun = False
 
     def finish(self) -> bytes:
@@ -79,6 +81,7 @@ class ChunkTranslator(EventTranslator):
     def _take_chunk(self, chunk: Chunk) -> bytes:
         if bytes(chunk.usage) not in NOTHING:
             self._usage = bytes(chunk.usage)
+        self._tier = literal_of(chunk.service_tier) or self._tier
         out: list[bytes] = []
         for choice in chunk.choices or ():
             if choice.index == 0:

@@ -44,13 +44,23 @@ _BY_ENDING: Final = {
 
 
 class Media(NamedTuple):
-    """`url` and `data` (base64), of which one is there, and `name` are JSON strings. `mime` is empty when it is not known."""
+    """`url` and `data` (base64), of which one is there, `name` and `detail` are JSON strings. `mime` is empty when it is not
+    known."""
 
     kind: Literal["image", "audio", "file", "video"]
     mime: str = ""
     url: bytes = b""
     data: bytes = b""
     name: bytes = b""
+    detail: bytes = b""
+
+    def plain(self, path: str, reader: Reader, *, is_named: bool = False) -> "Media":
+        """As a format takes it that has no word for how closely to look, nor, unless `is_named`, for a document's name."""
+        if self.detail not in (b"", b'"auto"'):
+            reader.decline(f"{path}.image_url.detail")
+        if not is_named and self.name not in (b"", b'"document"', b'"document.pdf"'):
+            reader.decline(f"{path}.file.filename")
+        return self
 
     def text(self, path: str, reader: Reader) -> bytes:
         """The text that the data is, as a JSON string. Invalid."""
@@ -70,12 +80,14 @@ def media_of(part: Object, kind: str, path: str, reader: Reader) -> Media:
     inner = reader.object(part.get(kind, part[next(iter(part))]), path)
     match kind:
         case "image_url":
-            reader.rest(inner, frozenset(("url",)), path)
-            return _located(Media("image"), reader.literal(inner.get("url"), f"{path}.url"), f"{path}.url", reader)
+            reader.rest(inner, frozenset(("url", "detail")), path)
+            media = Media("image", detail=reader.literal(inner.get("detail"), f"{path}.detail"))
+            return _located(media, reader.literal(inner.get("url"), f"{path}.url"), f"{path}.url", reader)
         case "video_url":
             reader.rest(inner, frozenset(("url",)), path)
             return _located(Media("video"), reader.literal(inner.get("url"), f"{path}.url"), f"{path}.url", reader)
         case "input_audio":
+            reader.rest(inner, frozenset(("data", "format")), path)
             form = reader.text(inner.get("format"), f"{path}.format")
             data = reader.needed_literal(inner, "data", path)
             return Media("audio", _AUDIO.get(form, f"audio/{form}" if form.isalnum() else ""), data=data)

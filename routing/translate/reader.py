@@ -28,6 +28,11 @@ def is_absent(raw: Raw | None) -> bool:
     return raw is None or (len(raw) == 4 and bytes(raw) == NULL)
 
 
+def is_empty(raw: Raw | None) -> bool:
+    """Whether it says nothing: not there, or nothing in it."""
+    return raw is None or (len(raw) <= 4 and bytes(raw) in NOTHING)
+
+
 def kind_of(raw: Raw | bytes) -> bytes:
     """The first byte of a JSON value: what it is."""
     return bytes(memoryview(raw)[:1])

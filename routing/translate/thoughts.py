@@ -39,19 +39,42 @@ class Reasoning(msgspec.Struct, gc=False):
 _decode: Final = msgspec.json.Decoder(Reasoning).decode
 
 
-def reasoning_of(members: Members, reader: Reader) -> Reasoning:
-    """What a Chat request asks for, in whichever words. Invalid."""
+_REASONING: Final = frozenset(("effort", "max_tokens", "exclude", "enabled", "summary"))
+
+
+def reasoning_of(members: Members, reader: Reader, *, has_summary: bool = False, can_exclude: bool = True) -> Reasoning:
+    """What a Chat request asks for, in whichever words; of an effort and a number of tokens the effort. `has_summary`,
+    `can_exclude`: whether the format can be told so. Invalid."""
+    asked = _asked(members, reader)
+    path = "reasoning.effort" if "reasoning" in members else "reasoning_effort"
+    if asked.effort is not None and asked.effort != "none" and asked.effort not in SHARES:
+        raise reader.wrong(path, f"'none' or one of {', '.join(SHARES)}")
+    if asked.effort is not None and asked.max_tokens is not None:
+        reader.decline("reasoning.max_tokens")
+        asked.max_tokens = None
+    if asked.summary not in (None, "auto") and not has_summary:
+        reader.decline("reasoning.summary")
+    if asked.exclude and not can_exclude:
+        reader.decline(
+            "reasoning.exclude" if bytes(members.get("include_reasoning", b"null")) != b"false" else "include_reasoning"
+        )
+    return asked
+
+
+def _asked(members: Members, reader: Reader) -> Reasoning:
     asked = Reasoning()
     if (raw := members.get("reasoning")) is not None:
         try:
             asked = _decode(raw)
         except REFUSED:
             raise reader.wrong("reasoning", "an object such as {'effort': 'high'}") from None
-    if asked.effort is None and asked.max_tokens is None and (raw := members.get("reasoning_effort")) is not None:
-        asked.effort = reader.text(raw, "reasoning_effort")
-    if asked.effort is not None and asked.effort != "none" and asked.effort not in SHARES:
-        path = "reasoning.effort" if "reasoning" in members else "reasoning_effort"
-        raise reader.wrong(path, f"'none' or one of {', '.join(SHARES)}")
+        reader.rest(reader.object(raw, "reasoning"), _REASONING, "reasoning")
+    if (raw := members.get("reasoning_effort")) is not None:
+        effort = reader.text(raw, "reasoning_effort")
+        if asked.effort is None and asked.max_tokens is None:
+            asked.effort = effort
+        elif effort != asked.effort:
+            reader.decline("reasoning_effort")
     if asked.exclude is None and bytes(members.get("include_reasoning", b"null")) == b"false":
         asked.exclude = True
     return asked

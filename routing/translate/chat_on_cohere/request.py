@@ -9,8 +9,8 @@ from msgspec import Raw
 
 from routing.translate import Target, Translated
 from routing.translate.chat_on_cohere.parameters import LEDGER
-from routing.translate.chat_tools import choice_of, function_of
-from routing.translate.conversation import Part, Turn, decline_thoughts, unmarked_turns_of
+from routing.translate.chat_tools import choice_of, form_of, function_of
+from routing.translate.conversation import Part, Turn, decline_thoughts, say_error, unmarked_turns_of
 from routing.translate.reader import Reader, encode, is_absent, joined
 from routing.translate.thoughts import SHARES, reasoning_of
 from routing.wire.members import Members
@@ -33,7 +33,7 @@ def request(body: bytes, target: Target) -> Translated:
         sent["stop_sequences"] = Raw(encode(reader.strings(members["stop"], "stop")))
     _add_tools(sent, members, reader)
     _add_format(sent, members, reader)
-    asked = reasoning_of(members, reader)
+    asked = reasoning_of(members, reader, can_exclude=False)
     if asked.is_off:
         sent["thinking"] = Raw(b'{"type":"disabled"}')
     elif not asked.says_nothing:
@@ -48,6 +48,7 @@ def _message(turn: Turn, reader: Reader) -> dict[str, Any]:
     if turn.role == "tool":
         if any(part.media is not None for part in turn.parts):
             raise reader.unsupported(f"{turn.path}.content", "a result there is text only")
+        say_error(turn)
         text = joined(turn.texts) if turn.texts else b'""'
         return {"role": "tool", "tool_call_id": turn.call_id, "content": Raw(text)}
     message: dict[str, Any] = {"role": turn.role}
@@ -77,10 +78,11 @@ def _part(part: Part, reader: Reader) -> bytes:
         return b'{"type":"text","text":%b}' % part.text
     if media.kind != "image":
         raise reader.unsupported(part.path, f"it does not take {media.kind}")
+    detail = b',"detail":%b' % media.detail if media.detail else b""
     if media.url and not reader.target.fetches_urls:
         raise reader.unsupported(part.path, "it fetches nothing; send the data itself as 'data:…;base64,…'")
     url = media.url or b'"data:%b;base64,%b"' % (media.mime.encode(), media.data[1:-1])
-    return b'{"type":"image_url","image_url":{"url":%b}}' % url
+    return b'{"type":"image_url","image_url":{"url":%b%b}}' % (url, detail)
 
 
 def _add_tools(sent: Members, members: Members, reader: Reader) -> None:
@@ -111,16 +113,13 @@ def _add_tools(sent: Members, members: Members, reader: Reader) -> None:
 def _add_format(sent: Members, members: Members, reader: Reader) -> None:
     if (raw := members.get("response_format")) is None:
         return
-    asked = reader.object(raw, "response_format")
-    match kind := reader.text(asked.get("type"), "response_format.type"):
+    form = form_of(raw, reader)
+    match form.kind:
         case "text":
             return
         case "json_object":
             sent["response_format"] = Raw(b'{"type":"json_object"}')
         case "json_schema":
-            schema = reader.object(asked.get("json_schema", Raw(b"{}")), "response_format.json_schema")
-            if "schema" not in schema:
-                raise reader.wrong("response_format.json_schema.schema", "a JSON schema")
-            sent["response_format"] = Raw(b'{"type":"json_object","json_schema":%b}' % bytes(schema["schema"]))
+            sent["response_format"] = Raw(b'{"type":"json_object","json_schema":%b}' % bytes(form.schema["schema"]))
         case _:
-            raise reader.unsupported("response_format", f"it has no format of type '{kind[:40]}'")
+            raise reader.unsupported("response_format", f"it has no format of type '{form.kind[:40]}'")

@@ -98,18 +98,20 @@ class Conversation:
 
     def _result(self, turn: Turn) -> list[bytes]:
         content = [self._block(part) for part in turn.parts]
+        marks = [point for part in turn.parts for point in cache_point(part.mark)] or cache_point(turn.mark)
         if not content:
             raise self._reader.unsupported(f"{turn.path}.content", "it takes no empty result of a tool; say what happened")
         result: dict[str, Any] = {"toolUseId": tool_ids.CONVERSE(turn.call_id), "content": Raw(b"[%b]" % b",".join(content))}
         if turn.is_error:
             result["status"] = "error"
-        return [encode({"toolResult": result}), *cache_point(turn.mark)]
+        # What a result holds has no marks there; the result has.
+        return [encode({"toolResult": result}), *marks[-1:]]
 
     def _block(self, part: Part) -> bytes:
         return b'{"text":%b}' % part.text if part.media is None else self._media(part.media, part.path)
 
     def _media(self, media: Media, path: str) -> bytes:
-        reader = self._reader
+        reader, media = self._reader, media.plain(path, self._reader, is_named=True)
         if media.url:
             raise reader.unsupported(path, "it fetches nothing; send the data itself as 'data:…;base64,…'")
         for kind, formats in (("image", _IMAGES), ("video", _VIDEOS), ("file", _DOCUMENTS)):

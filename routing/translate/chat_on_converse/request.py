@@ -9,7 +9,7 @@ from routing.translate.chat_on_converse.messages import Conversation, cache_poin
 from routing.translate.chat_on_converse.parameters import LEDGER
 from routing.translate.chat_on_messages.parameters import traits_of
 from routing.translate.chat_on_messages.thinking import thinking_of
-from routing.translate.chat_tools import choice_of, function_of
+from routing.translate.chat_tools import choice_of, form_of, function_of
 from routing.translate.reader import Reader, encode, is_absent
 from routing.translate.thoughts import reasoning_of
 from routing.wire.members import Members
@@ -114,7 +114,7 @@ def _add_own_fields(sent: Members, members: Members, reader: Reader) -> None:
         thinking_of(thinking, members, reader, traits)
         fields |= {name: raw for name, raw in thinking.items() if name != "max_tokens"}
     else:
-        asked = reasoning_of(members, reader)
+        asked = reasoning_of(members, reader, can_exclude=False)
         if not asked.says_nothing and not asked.is_off:
             reader.decline("reasoning" if "reasoning" in members else "reasoning_effort")
     if fields:
@@ -124,17 +124,15 @@ def _add_own_fields(sent: Members, members: Members, reader: Reader) -> None:
 def _add_format(sent: Members, members: Members, reader: Reader) -> None:
     if (raw := members.get("response_format")) is None:
         return
-    asked = reader.object(raw, "response_format")
-    match reader.text(asked.get("type"), "response_format.type"):
+    form = form_of(raw, reader, frozenset(("description",)))
+    match form.kind:
         case "text":
             return
         case "json_schema":
-            given = reader.object(asked.get("json_schema", Raw(b"{}")), "response_format.json_schema")
-            if "schema" not in given:
-                raise reader.wrong("response_format.json_schema.schema", "a JSON schema")
+            given = form.schema
             schema: dict[str, Any] = {"schema": reader.written(given["schema"], "response_format.json_schema.schema")}
             schema |= {name: given[name] for name in ("name", "description") if not is_absent(given.get(name))}
-            form = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": schema}}}
-            sent["outputConfig"] = Raw(encode(form))
+            text = {"type": "json_schema", "structure": {"jsonSchema": schema}}
+            sent["outputConfig"] = Raw(encode({"textFormat": text}))
         case _:
             raise reader.unsupported("response_format", "send a 'json_schema', which it takes")

@@ -82,10 +82,12 @@ class Contents:
         """Id of the call that a signature is of ("" for a text's) → the signature."""
         found: dict[str, bytes] = {}
         taken: list[Detail] = []
+        places = {"", *(call.id for call in turn.calls)}
         for detail in turn.details:
             if detail.format == GEMINI and (data := detail.data or detail.signature):
-                found[detail.id or ""] = encode(data)
-                taken.append(detail)
+                if (detail.id or "") in places:
+                    found[detail.id or ""] = encode(data)
+                    taken.append(detail)
             elif detail.format == GEMINI:
                 # Its thoughts in words: they are summaries, which it does not take back.
                 taken.append(detail)
@@ -116,7 +118,7 @@ class Contents:
         return b'{"text":%b}' % part.text if part.media is None else self._media(part.media, part.path)
 
     def _media(self, media: Media, path: str) -> bytes:
-        reader = self._reader
+        reader, media = self._reader, media.plain(path, self._reader)
         if not media.mime:
             raise reader.unsupported(
                 path, "what it is cannot be told from its address; send the data itself as 'data:TYPE;base64,…'"

@@ -10,7 +10,7 @@ from msgspec import Raw
 from routing.translate import Target, Translated
 from routing.translate.chat_on_gemini.contents import Contents
 from routing.translate.chat_on_gemini.parameters import CONFIG, LEDGER, traits_of
-from routing.translate.chat_tools import choice_of, function_of
+from routing.translate.chat_tools import choice_of, form_of, function_of
 from routing.translate.reader import Reader, encode, is_absent
 from routing.translate.thoughts import SHARES, reasoning_of
 from routing.wire.members import Members
@@ -97,19 +97,16 @@ def _config(members: Members, reader: Reader) -> dict[str, Any]:
 
 
 def _add_format(config: dict[str, Any], raw: Raw, reader: Reader) -> None:
-    asked = reader.object(raw, "response_format")
-    match kind := reader.text(asked.get("type"), "response_format.type"):
+    form = form_of(raw, reader)
+    match form.kind:
         case "text":
             return
         case "json_object":
             config["responseMimeType"] = "application/json"
         case "json_schema":
-            schema = reader.object(asked.get("json_schema", Raw(b"{}")), "response_format.json_schema")
-            if "schema" not in schema:
-                raise reader.wrong("response_format.json_schema.schema", "a JSON schema")
-            config |= {"responseMimeType": "application/json", "responseJsonSchema": schema["schema"]}
+            config |= {"responseMimeType": "application/json", "responseJsonSchema": form.schema["schema"]}
         case _:
-            raise reader.unsupported("response_format", f"it has no format of type '{kind[:40]}'")
+            raise reader.unsupported("response_format", f"it has no format of type '{form.kind[:40]}'")
 
 
 def _add_thinking(config: dict[str, Any], members: Members, reader: Reader, traits: frozenset[str]) -> None:

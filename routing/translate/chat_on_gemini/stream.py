@@ -15,7 +15,8 @@ from routing.dialects.gemini_frame import GeminiFrame
 from routing.dialects.gemini_frame import learned as gemini_frame
 from routing.rewrite.chat.reshape import answer_of
 from routing.translate import Context
-from routing.translate.chunks import DONE, ChunkWriter
+from routing.translate.chat_view import literal_of
+from routing.translate.chunks import DONE, REFUSAL, ChunkWriter
 from routing.translate.event_translator import EventTranslator
 from routing.translate.events import ABSENT, NOTHING, arguments_text, dumped, loaded, string_of, view
 from routing.translate.frames import Frame, sent_around
@@ -66,11 +67,13 @@ class Candidate(msgspec.Struct, gc=False, rename="camel"):
     index: int = 0
     content: Content | None = None
     finish_reason: str | None = None
+    finish_message: Raw = ABSENT
     grounding_metadata: Grounding | None = None
 
 
 class Feedback(msgspec.Struct, gc=False, rename="camel"):
     block_reason: str | None = None
+    block_reason_message: Raw = ABSENT
 
 
 class Response(msgspec.Struct, gc=False, rename="camel"):
@@ -88,11 +91,13 @@ _decode: Final = msgspec.json.Decoder(Response).decode
 class Said:
     """What one candidate has said so far, by its numbers."""
 
-    __slots__ = ("calls", "finish", "images", "pages", "thoughts")
+    __slots__ = ("calls", "finish", "images", "pages", "thoughts", "why")
 
     def __init__(self) -> None:
         self.calls = self.thoughts = self.images = self.pages = 0
         self.finish = ""
+        self.why = b""
+        """In Google's words, that there is no answer: a JSON string."""
 
 
 class GeminiToChat(EventTranslator):
@@ -173,7 +178,10 @@ class GeminiToChat(EventTranslator):
             self._text = b""
         feedback = response.prompt_feedback
         if feedback is not None and feedback.block_reason and not response.candidates and not self._said:
-            self._said.setdefault(0, Said()).finish = "PROHIBITED_CONTENT"
+            is_known = finish_of(feedback.block_reason) == "content_filter"
+            said = self._said.setdefault(0, Said())
+            said.finish = feedback.block_reason if is_known else "PROHIBITED_CONTENT"
+            said.why = literal_of(feedback.block_reason_message)
         return b"".join(out)
 
     def _list(self, payload: bytes) -> bytes:
@@ -206,6 +214,7 @@ class GeminiToChat(EventTranslator):
                 out.append(self._writer.citation(said.pages, bytes(chunk.web.uri), string_of(chunk.web.title), candidate.index))
                 said.pages += 1
         said.finish = candidate.finish_reason or said.finish
+        said.why = literal_of(candidate.finish_message) or said.why
 
     def _part(self, index: int, said: Said, part: Part, out: list[bytes]) -> None:
         writer, text = self._writer, bytes(part.text)
@@ -243,7 +252,8 @@ class GeminiToChat(EventTranslator):
             finish = finish_of(said.finish)
             if finish == "stop" and said.calls:
                 finish = "tool_calls"
-            out.append(self._writer.finish(finish, said.finish, index))
+            why = REFUSAL + said.why if said.why and finish == "content_filter" else b""
+            out.append(self._writer.finish(finish, said.finish, index, why))
         tier = b',"service_tier":%b' % _encode(self._usage.tier) if self._usage.tier else b""
         if self._has_usage:
             out.append(self._writer.usage(self._usage.chat.json, tier))
@@ -258,4 +268,4 @@ def whole(body: bytes, context: Context) -> bytes:
     machine = GeminiToChat(context)
     # A line break between JSON's tokens would end the line.
     chunks = machine.feed(b"data: %b\n\n" % body.replace(b"\n", b" ").replace(b"\r", b" ")) + machine.finish()
-    return answer_of(chunks) if chunks else body
+    return answer_of(chunks).replace(b'"refusal":', REFUSAL, 1) if chunks else body

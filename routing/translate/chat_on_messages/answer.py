@@ -10,7 +10,8 @@ from msgspec import Raw
 
 from routing.rewrite.chat.reshape import answer_of
 from routing.translate import Context
-from routing.translate.chat_on_messages.stream import REFUSAL, MessagesToChat
+from routing.translate.chat_on_messages.stream import MessagesToChat
+from routing.translate.chunks import REFUSAL
 from routing.translate.reader import encode
 from routing.wire.members import REFUSED, Members, decode_members
 from routing.wire.repair import readable

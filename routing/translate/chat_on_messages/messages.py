@@ -95,6 +95,7 @@ class Conversation:
 
     def _media(self, media: Media, path: str) -> bytes:
         reader = self._reader
+        media = media.plain(path, reader, is_named=True)
         if media.url and not reader.target.fetches_urls:
             raise reader.unsupported(path, "it fetches nothing; send the data itself as 'data:…;base64,…'")
         if media.kind == "image":

@@ -18,13 +18,12 @@ LEDGER: Final[Ledger] = {
     "cache_control": renamed("cache_control"),
     **offers(
         "seed prediction metadata verbosity prompt_cache_key prompt_cache_options prompt_cache_retention session_id trace "
-        "transforms debug stop_server_tools_when moderation min_p top_a repetition_penalty deferred_tools"
+        "transforms debug stop_server_tools_when moderation min_p top_a repetition_penalty deferred_tools plugins"
     ),
     **demands("frequency_penalty presence_penalty logit_bias logprobs top_logprobs n"),
     **demands("modalities audio image_config", "it answers in text only"),
     **demands("functions function_call", "send 'tools' and 'tool_choice'"),
     "store": demand("what is kept there would be kept under this proxy's key; leave it out", b"false"),
-    "plugins": demand("leave it out", b"[]"),
     **meaningless("stream_options usage provider models route"),
 }
 

@@ -13,7 +13,7 @@ from routing.translate import Target, Translated
 from routing.translate.chat_on_messages.messages import Conversation
 from routing.translate.chat_on_messages.parameters import LEDGER, traits_of
 from routing.translate.chat_on_messages.thinking import thinking_of
-from routing.translate.chat_tools import Choice, choice_of, function_of
+from routing.translate.chat_tools import Choice, choice_of, form_of, function_of
 from routing.translate.reader import Reader, encode, is_absent
 from routing.wire.members import Members
 
@@ -39,9 +39,11 @@ def request(body: bytes, target: Target) -> Translated:
     _add_sampling(sent, members, reader, traits)
     _add_format(sent, members, reader, traits)
     thinking_of(sent, members, reader, traits)
-    user = members.get("safety_identifier") or members.get("user")
-    if user is not None:
-        sent["metadata"] = Raw(b'{"user_id":%b}' % reader.literal(user, "user"))
+    named = {name: reader.literal(members[name], name) for name in ("safety_identifier", "user") if name in members}
+    if named:
+        sent["metadata"] = Raw(b'{"user_id":%b}' % next(iter(named.values())))
+    if len(set(named.values())) > 1:
+        reader.decline("user")
     if reader.text(members.get("service_tier"), "service_tier"):
         # Those that mean the plain price say nothing, and are gone by here.
         raise reader.unsupported("service_tier", "it knows 'auto' and 'default'")
@@ -118,15 +120,12 @@ def _add_sampling(sent: Members, members: Members, reader: Reader, traits: froze
 def _add_format(sent: Members, members: Members, reader: Reader, traits: frozenset[str]) -> None:
     if (raw := members.get("response_format")) is None:
         return
-    asked = reader.object(raw, "response_format")
-    match reader.text(asked.get("type"), "response_format.type"):
+    form = form_of(raw, reader)
+    match form.kind:
         case "text":
             return
         case "json_schema" if "structured" in traits:
-            schema = reader.object(asked.get("json_schema", Raw(b"{}")), "response_format.json_schema")
-            if "schema" not in schema:
-                raise reader.wrong("response_format.json_schema.schema", "a JSON schema")
-            sent["output_config"] = Raw(b'{"format":{"type":"json_schema","schema":%b}}' % bytes(schema["schema"]))
+            sent["output_config"] = Raw(b'{"format":{"type":"json_schema","schema":%b}}' % bytes(form.schema["schema"]))
         case "json_schema":
             raise reader.unsupported("response_format", "this model takes no schema; ask for a tool with that schema instead")
         case _:

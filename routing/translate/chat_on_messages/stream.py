@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from routing.dialects.anthropic import FINISH, AnthropicUsage
 from routing.translate import Context
-from routing.translate.chunks import DONE, ChunkWriter
+from routing.translate.chunks import DONE, REFUSAL, ChunkWriter
 from routing.translate.event_translator import EventTranslator
 from routing.translate.events import ABSENT, NOTHING, arguments_text, string_of, view
 from routing.translate.thoughts import ANTHROPIC
@@ -21,8 +21,6 @@ _FORMAT: Final = ANTHROPIC.encode()
 _SERVERS: Final = frozenset(("server_tool_use", "web_search_tool_result", "web_fetch_tool_result"))
 """What a search that was asked for leaves in the answer: the text cites what it found."""
 _RESTARTED: Final = b'{"type":"api_error","message":"the provider began its answer a second time"}'
-REFUSAL: Final = b'"refusal":  '
-"""Why there is no answer. No model wrote it: with two spaces our count of what models write passes over it."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -162,7 +160,8 @@ class MessagesToChat(EventTranslator):
     def _tell(self) -> bytes:
         """The usage, which counts whether or not the answer comes to its end."""
         is_news, self._is_news = self._is_news, False
-        return self._writer.usage(self._usage.chat.json) if is_news else b""
+        tier = b',"service_tier":%b' % _encode(self._usage.tier) if self._usage.tier else b""
+        return self._writer.usage(self._usage.chat.json, tier) if is_news else b""
 
     def _begin(self, payload: bytes, message: Message) -> bytes:
         """Nothing of it goes to the caller, but what the prompt came to is known from here on."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec import Raw
 
 from routing.translate import tool_ids
-from routing.translate.conversation import Part, Turn, decline_thoughts, unmarked_turns_of
+from routing.translate.conversation import Part, Turn, decline_thoughts, say_error, unmarked_turns_of
 from routing.translate.media import Media
 from routing.translate.reader import Reader, encode, joined
 from routing.translate.thoughts import OPENAI, Detail
@@ -32,6 +32,7 @@ class Items:
                 case "assistant":
                     self._assistant(turn)
                 case "tool":
+                    say_error(turn)
                     call_id = encode(tool_ids.OPENAI(turn.call_id))
                     item = b'{"type":"function_call_output","call_id":%b,"output":%b}'
                     self.out.append(item % (call_id, self._content(turn) or b'""'))
@@ -95,8 +96,10 @@ class Items:
         url = media.url or b'"data:%b;base64,%b"' % (media.mime.encode(), media.data[1:-1])
         match media.kind:
             case "image":
-                return b'{"type":"input_image","image_url":%b}' % url
+                detail = b',"detail":%b' % media.detail if media.detail else b""
+                return b'{"type":"input_image","image_url":%b%b}' % (url, detail)
             case "file" if media.url:
+                media.plain(path, reader)
                 return b'{"type":"input_file","file_url":%b}' % url
             case "file":
                 return b'{"type":"input_file","filename":%b,"file_data":%b}' % (media.name or b'"document"', url)

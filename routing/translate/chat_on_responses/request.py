@@ -7,13 +7,13 @@ from msgspec import Raw
 from routing.translate import Target, Translated
 from routing.translate.chat_on_responses.items import Items
 from routing.translate.chat_on_responses.parameters import LEDGER
-from routing.translate.chat_tools import choice_of, function_of
+from routing.translate.chat_tools import choice_of, form_of, function_of
 from routing.translate.reader import Reader, encode, is_absent
 from routing.translate.thoughts import reasoning_of
 from routing.wire.members import Members
 
 _FUNCTION: Final = frozenset(("name", "description", "parameters", "strict"))
-_SCHEMA: Final = frozenset(("name", "description", "schema", "strict"))
+_SCHEMA: Final = ("name", "description", "schema", "strict")
 _EFFORT_OF_SHARE: Final = ((0.2, "low"), (0.5, "medium"))
 CAP_UNKNOWN: Final = 16_384
 
@@ -67,21 +67,17 @@ def _add_text(sent: Members, members: Members, reader: Reader) -> None:
     if "verbosity" in members:
         text["verbosity"] = members["verbosity"]
     if (raw := members.get("response_format")) is not None:
-        asked = reader.object(raw, "response_format")
-        form: dict[str, Any] = {"type": reader.text(asked.get("type"), "response_format.type")}
-        if form["type"] == "json_schema":
-            schema = reader.object(asked.get("json_schema", Raw(b"{}")), "response_format.json_schema")
-            reader.rest(schema, _SCHEMA, "response_format.json_schema")
-            form |= {name: schema[name] for name in _SCHEMA if not is_absent(schema.get(name))}
-        elif form["type"] not in ("text", "json_object"):
-            raise reader.unsupported("response_format", f"it has no format of type '{form['type'][:40]}'")
-        text["format"] = form
+        form = form_of(raw, reader, frozenset(("description",)))
+        if form.kind not in ("text", "json_object", "json_schema"):
+            raise reader.unsupported("response_format", f"it has no format of type '{form.kind[:40]}'")
+        schema = {name: form.schema[name] for name in _SCHEMA if not is_absent(form.schema.get(name))}
+        text["format"] = {"type": form.kind, **schema}
     if text:
         sent["text"] = Raw(encode(text))
 
 
 def _add_reasoning(sent: Members, members: Members, reader: Reader, cap: int) -> None:
-    asked = reasoning_of(members, reader)
+    asked = reasoning_of(members, reader, has_summary=True)
     if asked.says_nothing and not asked.is_off:
         return
     reasoning: dict[str, Any] = {}

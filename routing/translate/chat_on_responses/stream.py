@@ -72,6 +72,8 @@ class Page(msgspec.Struct, gc=False):
     type: str = ""
     url: Raw = ABSENT
     title: Raw = ABSENT
+    start_index: int = 0
+    end_index: int = 0
 
 
 _decode: Final = msgspec.json.Decoder(Event).decode
@@ -168,7 +170,8 @@ class ResponsesToChat(EventTranslator):
         if page is None or bytes(page.url) in NOTHING:
             return b""
         self._pages += 1
-        return self._writer.citation(self._pages - 1, bytes(page.url), string_of(page.title))
+        place = (page.start_index, page.end_index)
+        return self._writer.citation(self._pages - 1, bytes(page.url), string_of(page.title), place=place)
 
     def begin(self, index: int, item: Item) -> bytes:
         if item.type == "function_call":

@@ -16,3 +16,13 @@ LEDGER: Final[Ledger] = {
     "logprobs": demand("log probabilities are not translated", b"false"),
     **same("provider models route plugins session_id trace user"),
 }
+PATHS: Final = {
+    "messages": "messages",
+    "tools": "tools",
+    "stop": "stop_sequences",
+    "top_k": "k",
+    "top_p": "p",
+    "reasoning": "thinking",
+    "reasoning.max_tokens": "thinking.token_budget",
+}
+"""Where a caller said what stands at a path of the Chat request."""

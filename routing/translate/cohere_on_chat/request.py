@@ -11,7 +11,7 @@ from msgspec import Raw
 from routing.translate import Target, Translated, tool_ids
 from routing.translate.chat_traits import traits_of
 from routing.translate.cohere_on_chat.parameters import LEDGER
-from routing.translate.reader import QUOTE, Object, Reader, encode, is_absent, joined, kind_of
+from routing.translate.reader import QUOTE, Object, Reader, encode, is_absent, is_empty, joined, kind_of
 from routing.wire.members import Members
 
 _TURN: Final = frozenset(("role", "content"))
@@ -153,6 +153,8 @@ class Messages:
     def _assistant(self, turn: Object, path: str) -> None:
         reader = self._reader
         reader.rest(turn, _ASSISTANT, path)
+        if not is_empty(turn.get("citations")):
+            reader.decline("messages[].citations")
         thoughts = [literal for literal in [reader.literal(turn.get("tool_plan"), f"{path}.tool_plan")] if literal not in _EMPTY]
         texts: list[bytes] = []
         content = turn.get("content")
@@ -161,8 +163,10 @@ class Messages:
                 place = f"{path}.content[{at}]"
                 match kind := reader.text(part.get("type"), f"{place}.type"):
                     case "text":
+                        reader.rest(part, frozenset(("type", "text")), place)
                         texts += _texts(reader.literal(part.get("text"), f"{place}.text"))
                     case "thinking":
+                        reader.rest(part, frozenset(("type", "thinking")), place)
                         thought = reader.literal(part.get("thinking"), f"{place}.thinking")
                         thoughts += [thought] if thought not in _EMPTY else []
                     case _:
@@ -180,7 +184,10 @@ class Messages:
         if thoughts and calls and ("reasoning_content" in self._traits or "reasoning_details" in self._traits):
             message["reasoning_content" if "reasoning_content" in self._traits else "reasoning"] = Raw(joined(thoughts))
         elif thoughts:
-            reader.decline("messages[].tool_plan" if calls else "messages[].content[].thinking")
+            if not is_empty(turn.get("tool_plan")):
+                reader.decline("messages[].tool_plan")
+            if len(thoughts) > (not is_empty(turn.get("tool_plan"))):
+                reader.decline("messages[].content[].thinking")
         if texts or calls:
             self.out.append(message)
 
@@ -271,6 +278,6 @@ def _add_thinking(sent: Members, members: Members, reader: Reader) -> None:
             sent["reasoning"] = Raw(b'{"enabled":true}')
         case "disabled":
             # As without the member: a model that always thinks is not refused for it.
-            return
+            reader.decline("thinking.type")
         case _:
             raise reader.wrong("thinking.type", "'enabled' or 'disabled'")

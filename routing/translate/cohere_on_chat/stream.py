@@ -20,16 +20,19 @@ from routing.translate.chat_view import (
     Call,
     Calls,
     Delta,
+    Page,
     PendingCall,
     PromptDetails,
     decoded,
     literal_of,
+    pages_of,
     pictures_of,
     read_usage,
+    text_of,
     texts_of,
 )
 from routing.translate.event_translator import ChunkTranslator
-from routing.translate.events import NOTHING, dumped, loaded, view
+from routing.translate.events import NOTHING, dumped, loaded
 from routing.wire.members import Members, decode_members
 from routing.wire.repair import read_object
 
@@ -42,24 +45,6 @@ FINISH: Final = {
 _WITHHELD: Final = b'"the answer was withheld by a content filter"'
 _BROKEN: Final = b'"the provider could not finish its answer"'
 _encode: Final = msgspec.json.Encoder().encode
-
-
-class _Page(msgspec.Struct, gc=False):
-    url: Raw = Raw(b"")
-    title: Raw = Raw(b"")
-    start_index: int = 0
-    end_index: int = 0
-
-
-class _Annotation(msgspec.Struct, gc=False):
-    url_citation: _Page | None = None
-
-
-class _Annotations(msgspec.Struct, gc=False):
-    annotations: list[_Annotation] | None = None
-
-
-_decode_annotations: Final = msgspec.json.Decoder(_Annotations).decode
 
 
 class ChatToCohere(ChunkTranslator):
@@ -95,8 +80,7 @@ class ChatToCohere(ChunkTranslator):
 
     def _delta(self, delta: Delta, out: list[bytes]) -> None:
         details = delta.reasoning_details or ()
-        thought = delta.thought or next((t for each in details if (t := literal_of(each.text) or literal_of(each.summary))), b"")
-        if thought:
+        if thought := delta.thought or text_of(details):
             self._say("thinking", thought, out)
         for kind, text in texts_of(delta.content):
             self._say(kind, text, out)
@@ -104,8 +88,8 @@ class ChatToCohere(ChunkTranslator):
             self._say("text", refusal, out)
         for picture in pictures_of(delta.images):
             self._say("text", picture.note, out)
-        if bytes(delta.annotations) not in NOTHING:
-            self._cite(delta.annotations, out)
+        for page in pages_of(delta.annotations):
+            self._cite(page, out)
         for call in delta.tool_calls or ():
             self._call(call, out)
 
@@ -120,20 +104,14 @@ class ChatToCohere(ChunkTranslator):
         out.append(event(b"content-delta", b',"index":%d,"delta":{"message":{"content":{"%b":%b}}}' % (self._index, name, text)))
         self._text = text
 
-    def _cite(self, annotations: Raw, out: list[bytes]) -> None:
-        """Pages that the answer quotes."""
-        read = view(b'{"annotations":%b}' % bytes(annotations), _Annotations, _decode_annotations)
-        for each in (read.annotations if read is not None else None) or ():
-            page = each.url_citation
-            if page is None or not (url := literal_of(page.url)):
-                continue
-            document = b'{"url":%b,"title":%b}' % (url, literal_of(page.title) or b'""')
-            source = b'{"type":"document","id":%b,"document":%b}' % (url, document)
-            place = b'"start":%d,"end":%d,"text":"","content_index":%d' % (page.start_index, page.end_index, max(self._index, 0))
-            citation = b'{%b,"sources":[%b],"type":"TEXT_CONTENT"}' % (place, source)
-            number, self._citations = self._citations, self._citations + 1
-            out.append(event(b"citation-start", b',"index":%d,"delta":{"message":{"citations":%b}}' % (number, citation)))
-            out.append(event(b"citation-end", b',"index":%d' % number))
+    def _cite(self, page: Page, out: list[bytes]) -> None:
+        document = b'{"url":%b,"title":%b}' % (page.url, page.title)
+        source = b'{"type":"document","id":%b,"document":%b}' % (page.url, document)
+        place = b'"start":%d,"end":%d,"text":"","content_index":%d' % (page.start, page.end, max(self._index, 0))
+        citation = b'{%b,"sources":[%b],"type":"TEXT_CONTENT"}' % (place, source)
+        number, self._citations = self._citations, self._citations + 1
+        out.append(event(b"citation-start", b',"index":%d,"delta":{"message":{"citations":%b}}' % (number, citation)))
+        out.append(event(b"citation-end", b',"index":%d' % number))
 
     def _call(self, call: Call, out: list[bytes]) -> None:
         place = self._calls.place(call)

@@ -13,12 +13,12 @@ from typing import Any, Final
 from msgspec import Raw
 
 from routing.translate import tool_ids
-from routing.translate.reader import BRACE, Object, Reader, encode, is_absent, kind_of
+from routing.translate.reader import BRACE, Object, Reader, encode, is_absent, is_empty, kind_of
 from routing.translate.thoughts import GEMINI, Seal, opened, sealed
 
-_PART: Final = frozenset(
-    ("text", "thought", "thoughtSignature", "inlineData", "fileData", "functionCall", "functionResponse", "partMetadata")
-)
+_PART: Final = frozenset(("text", "thought", "thoughtSignature", "inlineData", "fileData", "functionCall", "functionResponse"))
+_SPOKEN: Final = ("partMetadata", "videoMetadata", "mediaResolution")
+"""Of a part, what says how to look at it."""
 _AUDIO: Final = {"audio/mpeg": "mp3", "audio/mp3": "mp3", "audio/wav": "wav", "audio/x-wav": "wav", "audio/wave": "wav"}
 _BELOW: Final = "[shown in the next message]"
 _WORDS: Final = {"audio/flac": "flac", "audio/ogg": "ogg", "audio/aac": "aac", "audio/mp4": "m4a"}
@@ -119,8 +119,11 @@ class Contents:
         reader, path = self._reader, f"{path}.parts"
         parts = [reader.object(raw, path)] if kind_of(raw) == BRACE else reader.objects(raw, path)
         for at, part in enumerate(parts):
-            if other := sorted(name for name in part.keys() - _PART if not is_absent(part[name])):
-                raise reader.unsupported(f"{path}[{at}].{other[0]}", "Chat has no such part")
+            for name in sorted(part.keys() - _PART):
+                if name in _SPOKEN and not is_empty(part[name]):
+                    reader.decline(f"{path}[{at}].{name}")
+                elif name not in _SPOKEN and not is_absent(part[name]):
+                    raise reader.unsupported(f"{path}[{at}].{name}", "Chat has no such part")
         return [(part, f"{path}[{at}]") for at, part in enumerate(parts)]
 
     def _text_part(self, part: Object, path: str) -> bytes:
@@ -158,9 +161,10 @@ class Contents:
         reader.rest(blob, frozenset(("mimeType", "data", "displayName")), path)
         mime, data = reader.text(blob.get("mimeType"), f"{path}.mimeType").lower(), reader.text(blob.get("data"), f"{path}.data")
         if mime in _AUDIO or mime in _WORDS:
+            self._name_of(blob, path)
             form = _AUDIO.get(mime) or _WORDS[mime]
             return encode({"type": "input_audio", "input_audio": {"data": data, "format": form}})
-        return encode(self._located(mime, f"data:{mime};base64,{data}", path))
+        return encode(self._located(mime, f"data:{mime};base64,{data}", blob, path))
 
     def _remote(self, file: Object, path: str) -> bytes:
         reader = self._reader
@@ -170,16 +174,24 @@ class Contents:
             raise reader.unsupported(f"{path}.fileUri", "send the content itself, as 'inlineData'")
         if not mime.startswith("image/") and "file_urls" not in self._traits:
             raise reader.unsupported(f"{path}.fileUri", "send the document itself, as 'inlineData'")
-        return encode(self._located(mime, uri, path))
+        return encode(self._located(mime, uri, file, path))
 
-    def _located(self, mime: str, url: str, path: str) -> dict[str, Any]:
+    def _name_of(self, holder: Object, path: str, *, is_taken: bool = False) -> str:
+        """What a medium is called, which only a document can be in Chat."""
+        name = self._reader.text(holder.get("displayName"), f"{path}.displayName")
+        if name and not is_taken:
+            self._reader.decline(f"{path}.displayName")
+        return name
+
+    def _located(self, mime: str, url: str, holder: Object, path: str) -> dict[str, Any]:
+        name = self._name_of(holder, path, is_taken=not mime.startswith(("image/", "video/")))
         if mime.startswith("image/"):
             return {"type": "image_url", "image_url": {"url": url}}
         if mime.startswith("video/"):
             return {"type": "video_url", "video_url": {"url": url}}
         if not mime or mime.startswith("audio/"):
             raise self._reader.unsupported(f"{path}.mimeType", "Chat has no part for it")
-        return {"type": "file", "file": {"filename": "document", "file_data": url}}
+        return {"type": "file", "file": {"filename": name or "document", "file_data": url}}
 
     def _answer(self, given: Object, path: str) -> list[bytes]:
         """A message of its own; what that cannot hold (a picture) is shown at the beginning of the next one."""
@@ -253,10 +265,13 @@ class Contents:
         plain = [each["text"] for each in details if "signature" not in each and each.get("text")]
         if details and "reasoning_details" in self._traits:
             message["reasoning_details"] = details
-        elif plain and "reasoning_content" in self._traits:
+            return
+        if any("signature" in each or "data" in each for each in details):
+            self._reader.decline("contents[].parts[].thoughtSignature")
+        if plain and "reasoning_content" in self._traits:
             # Those of a turn without calls are not wanted back: it is nothing to report.
             message |= {"reasoning_content": "".join(plain)} if has_calls else {}
-        elif details:
+        elif any(each.get("text") for each in details):
             self._reader.decline("contents[].parts[].thought")
 
     def _call(self, call: Object, path: str) -> dict[str, Any]:

@@ -35,3 +35,18 @@ SAME: Final = {
     "frequencyPenalty": "frequency_penalty",
 }
 """Members of `generationConfig` that are the same under another name in Chat."""
+PATHS: Final = {
+    "messages": "contents",
+    "tools": "tools",
+    "tool_choice": "toolConfig.functionCallingConfig",
+    "service_tier": "serviceTier",
+    "max_tokens": "generationConfig.maxOutputTokens",
+    "stop": "generationConfig.stopSequences",
+    "response_format": "generationConfig.responseMimeType",
+    "reasoning": "generationConfig.thinkingConfig",
+    "reasoning.effort": "generationConfig.thinkingConfig.thinkingLevel",
+    "reasoning.max_tokens": "generationConfig.thinkingConfig.thinkingBudget",
+    "reasoning.exclude": "generationConfig.thinkingConfig.includeThoughts",
+    **{there: f"generationConfig.{here}" for here, there in SAME.items()},
+}
+"""Where a caller said what stands at a path of the Chat request."""

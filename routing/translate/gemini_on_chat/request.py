@@ -17,7 +17,7 @@ from routing.wire.members import Members
 _FUNCTION: Final = frozenset(
     ("name", "description", "parameters", "parametersJsonSchema", "response", "responseJsonSchema", "behavior")
 )
-_SCHEMA_ONLY: Final = frozenset(("propertyOrdering", "nullable", "example"))
+_SCHEMA_ONLY: Final = frozenset(("propertyOrdering", "nullable"))
 _MODES: Final = {"AUTO": "auto", "ANY": "required", "NONE": "none", "VALIDATED": "auto", "MODE_UNSPECIFIED": "auto", "": "auto"}
 _LEVELS: Final = frozenset(("MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH"))
 
@@ -98,7 +98,11 @@ def json_schema_of(schema: Any) -> Any:
             kind = value.lower()
             made["type"] = [kind, "null"] if schema.get("nullable") is True else kind
         elif name == "properties" and isinstance(value, dict):
-            made[name] = {key: json_schema_of(each) for key, each in value.items()}
+            order = schema.get("propertyOrdering")
+            first = [key for key in order if isinstance(key, str) and key in value] if isinstance(order, list) else []
+            made[name] = {key: json_schema_of(value[key]) for key in dict.fromkeys([*first, *value])}
+        elif name == "example":
+            made["examples"] = [value]
         elif name in ("items", "anyOf", "additionalProperties", "prefixItems", "defs", "$defs"):
             made[name] = json_schema_of(value)
         elif name in ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"):
@@ -125,6 +129,8 @@ def _add_choice(sent: Members, members: Members, reader: Reader, names: dict[str
     mode: Any = _MODES.get(word)
     if mode is None:
         raise reader.wrong(f"{path}.mode", "'AUTO', 'ANY' or 'NONE'")
+    if word == "VALIDATED":
+        reader.decline(f"{path}.mode")
     if not has_tools:
         if mode == "required":
             raise reader.unsupported(path, "none of the tools that it could choose is known there")
@@ -177,12 +183,12 @@ def _add_form(sent: Members, config: Object, reader: Reader) -> None:
     schema = config.get("responseJsonSchema")
     if is_absent(schema) and not is_absent(raw := config.get("responseSchema")):
         schema = _schema(raw, "generationConfig.responseSchema", reader)
+    if mime not in ("", "text/plain", "application/json"):
+        raise reader.unsupported("generationConfig.responseMimeType", "it takes 'application/json' and 'text/plain'")
     if not is_absent(schema):
         sent["response_format"] = Raw(encode({"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}))
     elif mime == "application/json":
         sent["response_format"] = Raw(b'{"type":"json_object"}')
-    elif mime not in ("", "text/plain"):
-        raise reader.unsupported("generationConfig.responseMimeType", "it takes 'application/json' and 'text/plain'")
 
 
 def _add_logprobs(sent: Members, config: Object, reader: Reader) -> None:
@@ -202,6 +208,8 @@ def _add_thinking(sent: Members, config: Object, reader: Reader) -> None:
         if level not in _LEVELS:
             raise reader.wrong(f"{path}.thinkingLevel", "'MINIMAL', 'LOW', 'MEDIUM', 'HIGH' or 'XHIGH'")
         reasoning["effort"] = level.lower()
+        if not is_absent(asked.get("thinkingBudget")):
+            reader.decline(f"{path}.thinkingBudget")
     elif not is_absent(raw := asked.get("thinkingBudget")):
         assert raw is not None
         budget = reader.number(raw, f"{path}.thinkingBudget")

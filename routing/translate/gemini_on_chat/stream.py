@@ -2,7 +2,7 @@
 
 Rule: a call of a tool goes out whole, so calls wait for the end; so do the finish and the usage, which are one last event. Of an
 answer that breaks, the calls that are whole go out before its error: they are charged, and no piece of them has gone out.
-Limits: choices behind the first have no place, nor have annotations.
+Limits: choices behind the first have no place; of a page that is quoted, where in the text it stands is not told.
 """
 
 from typing import Any, Final
@@ -22,10 +22,13 @@ from routing.translate.chat_view import (
     Delta,
     Detail,
     PromptDetails,
+    bound_pieces,
     decoded,
     literal_of,
+    pages_of,
     pictures_of,
     read_usage,
+    text_of,
     texts_of,
 )
 from routing.translate.event_translator import ChunkTranslator
@@ -43,6 +46,7 @@ FINISH: Final = {
     "function_call": "STOP",
     "content_filter": "SAFETY",
 }
+_TRAFFIC: Final = {b'"default"': b"ON_DEMAND", b'"priority"': b"ON_DEMAND_PRIORITY", b'"flex"': b"ON_DEMAND_FLEX"}
 _encode: Final = msgspec.json.Encoder().encode
 _decode_parts: Final = msgspec.json.Decoder(list[Raw]).decode
 
@@ -82,13 +86,15 @@ def _is_object(text: bytes) -> bool:
 class ChatToGemini(ChunkTranslator):
     """One stream."""
 
-    __slots__ = ("_called", "_calls", "_names", "_tail")
+    __slots__ = ("_called", "_calls", "_names", "_pages", "_tail")
 
     def __init__(self, context: Context) -> None:
         super().__init__(context.line_bytes_max)
         self._names: dict[str, str] = context.memo or {}
         self._calls = Calls()
         self._called: list[Called] = []
+        self._pages: list[bytes] = []
+        """That the answer quotes, as Gemini's chunks of grounding."""
         self._tail = b'"modelVersion":%b,"responseId":%b}' % (_encode(context.model), _encode(context.gen_id))
 
     def fail(self, refusal: Refusal, usage: bytes = b"") -> bytes:
@@ -109,9 +115,7 @@ class ChatToGemini(ChunkTranslator):
 
     def _delta(self, delta: Delta, out: list[bytes]) -> None:
         details = delta.reasoning_details or ()
-        if thought := delta.thought or next(
-            (t for each in details if (t := literal_of(each.text) or literal_of(each.summary))), b""
-        ):
+        if thought := delta.thought or text_of(details):
             self._say(b'{"text":%b,"thought":true}' % thought, thought, out)
         for detail in details:
             self._sign(detail, out)
@@ -122,6 +126,9 @@ class ChatToGemini(ChunkTranslator):
         for media_type, data, url in pictures_of(delta.images):
             here = b'{"inlineData":{"mimeType":"%b","data":"%b"}}' % (media_type, data)
             out.append(self._event(b'{"fileData":{"fileUri":"%b"}}' % url if url else here))
+        for page in pages_of(delta.annotations):
+            bound_pieces(len(self._pages), "annotations")
+            self._pages.append(b'{"web":{"uri":%b,"title":%b}}' % (page.url, page.title))
         for call in delta.tool_calls or ():
             self._call(call)
 
@@ -162,10 +169,12 @@ class ChatToGemini(ChunkTranslator):
         self._is_over = True
         parts = b",".join([called.part() for called in self._called])
         finish = b'"finishReason":"%b",' % FINISH.get(self._finish, "STOP").encode()
-        return self._event(parts, finish, b'"usageMetadata":%b,' % usage_json(self._usage))
+        if self._pages:
+            finish += b'"groundingMetadata":{"groundingChunks":[%b]},' % b",".join(self._pages)
+        return self._event(parts, finish, b'"usageMetadata":%b,' % usage_json(self._usage, self._tier))
 
 
-def usage_json(usage: bytes) -> bytes:
+def usage_json(usage: bytes, tier: bytes = b"") -> bytes:
     """Our usage object in Google's words, with its cost. `candidatesTokenCount` are those beside the thoughts."""
     read = read_usage(usage) if usage else None
     if read is None:
@@ -181,6 +190,8 @@ def usage_json(usage: bytes) -> bytes:
     for part, number in ((b"thoughtsTokenCount", thoughts), (b"cachedContentTokenCount", cached)):
         if number:
             out += b',"%b":%d' % (part, number)
+    if served := _TRAFFIC.get(tier):
+        out += b',"trafficType":"%b"' % served
     for name in ("cost", "usage_source"):
         if (value := bytes(getattr(read, name))) not in NOTHING:
             out += b',"%b":%b' % (name.encode(), value)

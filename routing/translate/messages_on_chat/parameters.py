@@ -21,3 +21,16 @@ LEDGER: Final[Ledger] = {
     **same("user provider models route plugins session_id trace temperature top_p top_k cache_control"),
     **meaningless("betas anthropic_version anthropic_beta"),
 }
+PATHS: Final = {
+    "messages": "messages",
+    "tools": "tools",
+    "stop": "stop_sequences",
+    "user": "metadata.user_id",
+    "response_format": "output_config.format",
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+    "reasoning": "thinking",
+    "reasoning.effort": "output_config.effort",
+    "reasoning.max_tokens": "thinking.budget_tokens",
+    "reasoning.exclude": "thinking.display",
+}
+"""Where a caller said what stands at a path of the Chat request."""

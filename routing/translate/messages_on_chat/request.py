@@ -131,25 +131,32 @@ def _add_output(sent: Members, members: Members, reader: Reader) -> None:
         asked = reader.object(raw, "thinking")
         reader.rest(asked, frozenset(("type", "budget_tokens", "display")), "thinking")
         kind = reader.text(asked.get("type"), "thinking.type")
+        if kind != "enabled" and not is_absent(asked.get("budget_tokens")):
+            reader.decline("thinking.budget_tokens")
         if reader.text(asked.get("display"), "thinking.display") == "omitted":
             reasoning["exclude"] = True
         if kind == "enabled":
-            reasoning["max_tokens"] = asked.get("budget_tokens", Raw(b"1024"))
+            reasoning["max_tokens"] = 1_024 if is_absent(asked.get("budget_tokens")) else asked["budget_tokens"]
         elif kind in ("adaptive", "between_tools"):
             reasoning["enabled"] = True
+            if kind == "between_tools":
+                reader.decline("thinking.type")
         elif kind == "disabled":
             # As without the member: a model that always thinks is not refused for it.
             reasoning.clear()
+            reader.decline("thinking.type")
         else:
             raise reader.wrong("thinking.type", "'enabled', 'adaptive' or 'disabled'")
     if effort := reader.text(config.get("effort"), "output_config.effort"):
-        reasoning.pop("max_tokens", None)
+        if isinstance(reasoning.pop("max_tokens", None), Raw):
+            reader.decline("thinking.budget_tokens")
         reasoning["effort"] = effort
     if reasoning.keys() - {"exclude"}:
         sent["reasoning"] = Raw(encode(reasoning))
     form = config.get("format") if not is_absent(config.get("format")) else members.get("output_format")
     if form is not None and not is_absent(form):
         asked = reader.object(form, "output_config.format")
+        reader.rest(asked, frozenset(("type", "schema")), "output_config.format")
         if reader.text(asked.get("type"), "output_config.format.type") != "json_schema":
             raise reader.unsupported("output_config.format", "it takes a 'json_schema'")
         schema = bytes(asked.get("schema", b"{}"))

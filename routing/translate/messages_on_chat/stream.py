@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from routing.dialects.anthropic import error_type
+from routing.dialects.anthropic import TIERS, error_type
 from routing.dialects.chat_usage import count
 from routing.plan.refusal import Refusal
 from routing.translate import Context
@@ -25,6 +25,7 @@ from routing.translate.chat_view import (
     literal_of,
     pictures_of,
     read_usage,
+    text_of,
     texts_of,
 )
 from routing.translate.event_translator import ChunkTranslator
@@ -40,6 +41,7 @@ STOP: Final = {
     "content_filter": "refusal",
 }
 _STARTS: Final = {"text": b'{"type":"text","text":""}', "thinking": b'{"type":"thinking","thinking":"","signature":""}'}
+_TIERS: Final = {b'"%b"' % name.encode(): tier.encode() for tier, name in TIERS.items()} | {b'"standard"': b"standard"}
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -84,7 +86,7 @@ class ChatToMessages(ChunkTranslator):
 
     def _delta(self, delta: Delta, out: list[bytes]) -> None:
         details = delta.reasoning_details or ()
-        if thought := delta.thought or _text_of(details):
+        if thought := delta.thought or text_of(details):
             self._say("thinking", thought, out)
         for detail in details:
             self._sign(detail, out)
@@ -187,7 +189,11 @@ class ChatToMessages(ChunkTranslator):
             # A provider that calls tools and says "stop": an agent would end here.
             stop = "tool_use"
         delta = b',"delta":{"stop_reason":"%b","stop_sequence":null%b},"usage":%b'
-        out.append(event(b"message_delta", delta % (stop.encode(), why, usage_json(self._usage, self._context.prompt_tokens))))
+        out.append(
+            event(
+                b"message_delta", delta % (stop.encode(), why, usage_json(self._usage, self._context.prompt_tokens, self._tier))
+            )
+        )
         out.append(event(b"message_stop", b""))
         return b"".join(out)
 
@@ -198,8 +204,8 @@ def failed(refusal: Refusal, gen_id: str) -> bytes:
     return event(b"error", b',"error":%b,"request_id":%b' % (error, _encode(gen_id)))
 
 
-def usage_json(usage: bytes, prompt_estimate: int) -> bytes:
-    """Our usage object in Anthropic's words, with its cost. `input_tokens` are those beside the cache."""
+def usage_json(usage: bytes, prompt_estimate: int, tier: bytes = b"") -> bytes:
+    """Our usage object in Anthropic's words, with its cost. `input_tokens` are those beside the cache. `tier` is Chat's."""
     read = read_usage(usage) if usage else None
     if read is None:
         return b'{"input_tokens":%d,"output_tokens":0}' % prompt_estimate
@@ -217,12 +223,9 @@ def usage_json(usage: bytes, prompt_estimate: int) -> bytes:
         out += b',"output_tokens_details":{"thinking_tokens":%d}' % thought
     if searches := count((read.server_tool_use or {}).get("web_search_requests")):
         out += b',"server_tool_use":{"web_search_requests":%d,"web_fetch_requests":0}' % searches
+    if served := _TIERS.get(tier):
+        out += b',"service_tier":"%b"' % served
     for name in ("cost", "usage_source"):
         if (value := bytes(getattr(read, name))) not in NOTHING:
             out += b',"%b":%b' % (name.encode(), value)
     return out + b"}"
-
-
-def _text_of(details: "tuple[Detail, ...] | list[Detail]") -> bytes:
-    """The thought of a provider that tells it in its details only."""
-    return next((text for detail in details if (text := literal_of(detail.text) or literal_of(detail.summary))), b"")

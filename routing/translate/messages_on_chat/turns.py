@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from msgspec import Raw
 
-from routing.translate import thoughts, tool_ids
-from routing.translate.reader import QUOTE, Object, Reader, encode, is_absent, joined, kind_of
+from routing.translate import tool_ids
+from routing.translate.messages_on_chat.thinking import Thoughts
+from routing.translate.reader import QUOTE, Object, Reader, encode, is_absent, is_empty, joined, kind_of
 
 _TURN: Final = frozenset(("role", "content"))
 _MARK: Final = frozenset(("type", "cache_control"))
@@ -18,6 +19,8 @@ _TEXT: Final = _MARK | {"text"}
 _DOCUMENT: Final = _MARK | {"source", "title", "context"}
 _RESULT: Final = _MARK | {"tool_use_id", "content", "is_error"}
 _USE: Final = _MARK | {"id", "name", "input", "caller"}
+_CALLERS: Final = (b"null", b'{"type":"direct"}')
+"""Who called a tool: the model itself, which goes without saying."""
 _GAP: Final = b'"\\n\\n"'
 _BELOW: Final = b'"[shown in the next message]"'
 
@@ -85,6 +88,11 @@ class Turns:
             return b',"cache_control":%b' % bytes(mark)
         self._reader.decline("messages[].content[].cache_control")
         return b""
+
+    def _decline_mark(self, block: Object) -> None:
+        """Of a block that is several parts in Chat, or one that Chat has no mark for."""
+        if not is_absent(block.get("cache_control")):
+            self._reader.decline("messages[].content[].cache_control")
 
     def _content(self, parts: list[bytes]) -> bytes:
         """A string where there is only text without a mark, else the list."""
@@ -160,10 +168,11 @@ class Turns:
                 head = [b'{"type":"text","text":%b}' % title] if title not in (b"", b'""') else []
                 return [*head, *about, b'{"type":"text","text":%b%b}' % (text, self._mark(block))]
             case "content":
+                self._decline_mark(block)
                 inner = self._blocks(source.get("content", Raw(b"[]")), f"{path}.source.content")
-                return about + [
-                    part for at, each in enumerate(inner) for part in self._block(each, f"{path}.source.content[{at}]", [])
-                ]
+                head = [b'{"type":"text","text":%b}' % title] if title not in (b"", b'""') else []
+                said = [part for at, each in enumerate(inner) for part in self._block(each, f"{path}.source.content[{at}]", [])]
+                return [*head, *about, *said]
             case _:
                 raise reader.unsupported(
                     f"{path}.source", "a file kept at a provider is kept under this proxy's key; send its data"
@@ -174,6 +183,7 @@ class Turns:
     def _search_result(self, block: Object, path: str) -> list[bytes]:
         reader = self._reader
         reader.rest(block, _MARK | {"source", "title", "content"}, path)
+        self._decline_mark(block)
         heads = [literal for name in ("title", "source") if (literal := reader.literal(block.get(name), f"{path}.{name}"))]
         parts = [b'{"type":"text","text":%b}' % literal for literal in heads]
         return parts + self._texts(block.get("content", Raw(b"[]")), f"{path}.content")
@@ -216,6 +226,9 @@ class Turns:
             place = f"{path}[{at}]"
             match kind := reader.text(block.get("type"), f"{place}.type"):
                 case "text":
+                    # Pages that its texts quote are a matter of the answer that had them.
+                    if not is_empty(block.get("citations")):
+                        reader.decline("messages[].content[].citations")
                     parts += self._text({name: raw for name, raw in block.items() if name != "citations"}, place)
                 case "thinking" | "redacted_thinking":
                     thoughts.add(kind, block, place)
@@ -239,55 +252,10 @@ class Turns:
     def _use(self, block: Object, path: str) -> dict[str, Any]:
         reader = self._reader
         reader.rest(block, _USE, path)
+        self._decline_mark(block)
+        if bytes(block.get("caller", b"null")).replace(b" ", b"") not in _CALLERS:
+            reader.decline("messages[].content[].caller")
         name = tool_ids.NAME(reader.text(block.get("name"), f"{path}.name"))
         arguments = reader.written(block.get("input", Raw(b"{}")), f"{path}.input")
         call_id = self._id(reader.text(block.get("id"), f"{path}.id"))
         return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
-
-
-class Thoughts:
-    """The thinking of one assistant's turn, for those who can read it."""
-
-    def __init__(self, reader: Reader, traits: frozenset[str]) -> None:
-        self._reader = reader
-        self._traits = traits
-        self._details: list[dict[str, Any]] = []
-        self._plain: list[bytes] = []
-
-    def add(self, kind: str, block: Object, path: str) -> None:
-        reader = self._reader
-        if kind == "redacted_thinking":
-            data = reader.text(block.get("data"), f"{path}.data")
-            seal = thoughts.opened(data) or thoughts.Seal(thoughts.ANTHROPIC, "encrypted", "", data)
-            detail = {"type": "reasoning.encrypted", "data": seal.data, "format": seal.format, "index": len(self._details)}
-            if seal.id:
-                detail["id"] = seal.id
-        else:
-            text = reader.literal(block.get("thinking"), f"{path}.thinking")
-            signature = reader.text(block.get("signature"), f"{path}.signature")
-            if not signature:
-                self._unsigned(text)
-                return
-            detail = {"type": "reasoning.text", "text": Raw(text or b'""'), "signature": signature, "format": thoughts.ANTHROPIC}
-            detail["index"] = len(self._details)
-        if "reasoning_details" in self._traits:
-            self._details.append(detail)
-        else:
-            reader.decline("messages[].content[].signature")
-
-    def _unsigned(self, text: bytes) -> None:
-        if text in (b"", b'""'):
-            return
-        if "reasoning_content" in self._traits:
-            self._plain.append(text)
-        else:
-            self._reader.decline("messages[].content[].thinking")
-
-    def members(self, has_calls: bool) -> dict[str, Any]:
-        """Plain thoughts belong to the tool loop that they led to; elsewhere who wants them back wants them gone."""
-        found: dict[str, Any] = {}
-        if self._plain and has_calls:
-            found["reasoning_content"] = Raw(joined(self._plain))
-        if self._details:
-            found["reasoning_details"] = self._details
-        return found

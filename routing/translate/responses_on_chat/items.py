@@ -12,10 +12,12 @@ from routing.translate import thoughts, tool_ids
 from routing.translate.reader import QUOTE, Object, Reader, encode, is_absent, joined, kind_of
 from routing.translate.responses_on_chat.tools import INPUT, Tools
 
-_MESSAGE: Final = frozenset(("type", "role", "content", "id", "status", "phase"))
-_CALL: Final = frozenset(("type", "id", "status", "call_id", "name", "arguments", "input", "namespace", "caller"))
+_MESSAGE: Final = frozenset(("type", "role", "content", "id", "status"))
+_CALL: Final = frozenset(("type", "id", "status", "call_id", "name", "arguments", "input", "namespace"))
 _OUTPUT: Final = frozenset(("type", "id", "status", "call_id", "output", "name"))
 _REASONING: Final = frozenset(("type", "id", "status", "summary", "content", "encrypted_content"))
+_IMAGE: Final = frozenset(("type", "image_url", "detail", "file_id"))
+_FILE: Final = frozenset(("type", "filename", "file_data", "file_url", "file_id"))
 _GAP: Final = b'"\\n\\n"'
 _SEARCHES: Final = frozenset(("web_search_call", "file_search_call", "tool_search_call", "tool_search_output"))
 _KEPT: Final = "this proxy keeps nothing: send the item itself"
@@ -107,10 +109,13 @@ class Items:
         reader = self._reader
         match kind := reader.text(part.get("type"), f"{path}.type"):
             case "input_text" | "output_text" | "text" | "summary_text" | "refusal":
-                text = reader.literal(part.get("refusal" if kind == "refusal" else "text"), f"{path}.text")
+                name = "refusal" if kind == "refusal" else "text"
+                reader.rest(part, frozenset(("type", name)), "input[].content[]")
+                text = reader.literal(part.get(name), f"{path}.{name}")
                 return b'{"type":"text","text":%b}' % text if text not in (b"", b'""') else b""
             case "input_image":
                 self._refuse_file(part, path)
+                reader.rest(part, _IMAGE, path)
                 url = reader.literal(part.get("image_url"), f"{path}.image_url")
                 if url in (b"", b'""'):
                     raise reader.wrong(f"{path}.image_url", "an address or the data itself (data:image/png;base64,…)")
@@ -119,8 +124,10 @@ class Items:
                 return b'{"type":"image_url","image_url":{"url":%b%b}}' % (url, more)
             case "input_file":
                 self._refuse_file(part, path)
+                reader.rest(part, _FILE, path)
                 return self._file(part, path)
             case "input_audio":
+                reader.rest(part, frozenset(("type", "input_audio")), path)
                 return b'{"type":"input_audio","input_audio":%b}' % bytes(part.get("input_audio", b"{}"))
             case _:
                 raise reader.unsupported(path, f"a part of type '{kind[:40]}' is none that it knows")

@@ -130,3 +130,16 @@ def usage_json(usage: bytes) -> bytes:
         if (value := bytes(getattr(read, name))) not in NOTHING:
             out += b',"%b":%b' % (name.encode(), value)
     return out + b"}"
+
+
+_TOOLS: Final = (
+    b'{"image_gen":{"input_tokens":0,"input_tokens_details":{"image_tokens":0,"text_tokens":0},"output_tokens":0,"total_tokens":0},'
+    b'"web_search":{"num_requests":%d}}'
+)
+
+
+def tool_usage(usage: bytes) -> bytes:
+    """What tools of the provider were used for, by our usage object; nothing where they were not. Clients require both kinds."""
+    read = read_usage(usage) if usage else None
+    searches = count((read.server_tool_use or {}).get("web_search_requests")) if read is not None else 0
+    return b',"tool_usage":' + _TOOLS % searches if searches else b""

@@ -25,3 +25,11 @@ LEDGER: Final[Ledger] = {
     **meaningless("stream_options client_metadata"),
 }
 """`client_metadata` is Codex' own telemetry."""
+PATHS: Final = {
+    "messages": "input",
+    "tools": "tools",
+    "max_tokens": "max_output_tokens",
+    "response_format": "text.format",
+    "verbosity": "text.verbosity",
+}
+"""Where a caller said what stands at a path of the Chat request."""

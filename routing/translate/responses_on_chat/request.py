@@ -18,7 +18,7 @@ from routing.wire.members import Members
 
 _TEXT: Final = frozenset(("format", "verbosity"))
 _FORMAT: Final = frozenset(("type", "name", "description", "schema", "strict"))
-_REASONING: Final = frozenset(("effort", "summary", "generate_summary", "context", "mode"))
+_REASONING: Final = frozenset(("effort", "summary", "generate_summary", "mode", "max_tokens", "enabled", "exclude"))
 _ECHOED: Final = (
     "instructions",
     "metadata",
@@ -73,6 +73,8 @@ def request(body: bytes, target: Target) -> Translated:
     _add_reasoning(sent, members, reader)
     _check_include(members, reader)
     echo = {name: raw for name in _ECHOED if (raw := {**members, **copied}.get(name)) is not None and len(raw) <= ECHO_BYTES_MAX}
+    if "metadata" in members and "metadata" not in echo:
+        reader.decline("metadata")
     return Translated(encode(sent), tuple(reader.ignored), Memo(tools.memo, echo))
 
 
@@ -106,9 +108,13 @@ def _add_reasoning(sent: Members, members: Members, reader: Reader) -> None:
     reader.rest(asked, _REASONING, "reasoning")
     if reader.text(asked.get("mode"), "reasoning.mode") not in ("", "standard"):
         raise reader.unsupported("reasoning.mode", "leave it out")
-    reasoning: dict[str, Any] = {}
-    if not is_absent(effort := asked.get("effort")):
-        reasoning["effort"] = effort
+    given = {name: asked[name] for name in ("effort", "max_tokens", "enabled", "exclude") if not is_absent(asked.get(name))}
+    reasoning: dict[str, Any] = {**given}
+    summary = asked.get("summary") if not is_absent(asked.get("summary")) else asked.get("generate_summary")
+    if not is_absent(summary):
+        reasoning["summary"] = summary
+        if bytes(asked.get("generate_summary", b"null")) not in (b"null", bytes(summary or b"")):
+            reader.decline("reasoning.generate_summary")
     if reasoning:
         sent["reasoning"] = Raw(encode(reasoning))
 

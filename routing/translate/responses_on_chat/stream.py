@@ -9,26 +9,26 @@ Limits: choices behind the first have no place. A picture that the model made is
 from typing import Final
 
 import msgspec
-from msgspec import Raw
 
 from routing.plan.refusal import Refusal
 from routing.translate import Context
 from routing.translate.chat_view import (
     Call,
     Calls,
-    Chunk,
     Delta,
     Detail,
+    Page,
     bound_pieces,
     decoded,
     literal_of,
+    pages_of,
     pictures_of,
+    text_of,
     texts_of,
 )
 from routing.translate.event_translator import ChunkTranslator
-from routing.translate.events import NOTHING, view
 from routing.translate.frames import Frame
-from routing.translate.responses_on_chat.output import DELTA, DONE, EMPTY, Item, Kind, usage_json
+from routing.translate.responses_on_chat.output import DELTA, DONE, EMPTY, Item, Kind, tool_usage, usage_json
 from routing.translate.responses_on_chat.request import Memo
 from routing.translate.thoughts import ANTHROPIC, Seal, sealed
 
@@ -51,29 +51,10 @@ _ERROR_CODES: Final = {402: "insufficient_quota", 429: "rate_limit_exceeded", 40
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class _Page(msgspec.Struct, gc=False):
-    url: Raw = Raw(b'""')
-    title: Raw = Raw(b'""')
-    start_index: int = 0
-    end_index: int = 0
-
-
-class _Annotation(msgspec.Struct, gc=False):
-    type: str = ""
-    url_citation: _Page | None = None
-
-
-class _Annotations(msgspec.Struct, gc=False):
-    all: list[_Annotation] | None = None
-
-
-_decode_annotations: Final = msgspec.json.Decoder(_Annotations).decode
-
-
 class ChatToResponses(ChunkTranslator):
     """One stream."""
 
-    __slots__ = ("_called", "_calls", "_gen_id", "_head", "_items", "_number", "_open", "_tier", "_tools")
+    __slots__ = ("_called", "_calls", "_gen_id", "_head", "_items", "_number", "_open", "_tools")
 
     def __init__(self, context: Context) -> None:
         super().__init__(context.line_bytes_max)
@@ -90,7 +71,6 @@ class ChatToResponses(ChunkTranslator):
         self._open: Item | None = None
         self._calls = Calls()
         self._called: list[Item] = []
-        self._tier = b""
 
     def said(self, text: bytes) -> bytes:
         assert self.frame is not None
@@ -130,16 +110,9 @@ class ChatToResponses(ChunkTranslator):
         body = self._response(b"in_progress", b',"error":null,"incomplete_details":null,"output":[],"usage":null')
         return self._event(b"response.created", body) + self._event(b"response.in_progress", body)
 
-    def _take_chunk(self, chunk: Chunk) -> bytes:
-        if (tier := literal_of(chunk.service_tier)) in _TIERS:
-            self._tier = tier
-        return super()._take_chunk(chunk)
-
     def _delta(self, delta: Delta, out: list[bytes]) -> None:
         details = delta.reasoning_details or ()
-        if thought := delta.thought or next(
-            (t for each in details if (t := literal_of(each.text) or literal_of(each.summary))), b""
-        ):
+        if thought := delta.thought or text_of(details):
             self._say("reasoning", thought, out)
         for detail in details:
             self._seal(detail, out)
@@ -147,8 +120,8 @@ class ChatToResponses(ChunkTranslator):
             self._say("reasoning" if kind == "thinking" else "text", text, out)
         if refusal := literal_of(delta.refusal):
             self._say("refusal", refusal, out)
-        if bytes(delta.annotations) not in NOTHING:
-            self._annotate(bytes(delta.annotations), out)
+        for page in pages_of(delta.annotations):
+            self._annotate(page, out)
         for picture in pictures_of(delta.images):
             self._say("text", picture.note, out)
         for call in delta.tool_calls or ():
@@ -196,20 +169,17 @@ class ChatToResponses(ChunkTranslator):
         item.encrypted = _encode(sealed(Seal(detail.format or ANTHROPIC, kind, detail.id or "", text)))
         self._close(out)
 
-    def _annotate(self, annotations: bytes, out: list[bytes]) -> None:
-        item = self._open
-        found = view(b'{"all":%b}' % annotations, _Annotations, _decode_annotations)
-        if item is None or item.kind != "text" or found is None:
-            return
-        for each in found.all or ():
-            if (page := each.url_citation) is None:
-                continue
-            bound_pieces(len(item.annotations), "annotations")
-            made = b'{"type":"url_citation","url":%b,"title":%b,"start_index":%d,"end_index":%d}'
-            made %= (bytes(page.url), bytes(page.title), page.start_index, page.end_index)
-            body = b'%b,"annotation_index":%d,"annotation":%b' % (item.place, len(item.annotations), made)
-            out.append(self._event(b"response.output_text.annotation.added", body))
-            item.annotations.append(made)
+    def _annotate(self, page: Page, out: list[bytes]) -> None:
+        """Of the last text; before the first there is none that it could be of."""
+        item = next((each for each in reversed(self._items) if each.kind == "text"), None)
+        if item is None:
+            item = self._opened("text", out)
+        bound_pieces(len(item.annotations), "annotations")
+        made = b'{"type":"url_citation","url":%b,"title":%b,"start_index":%d,"end_index":%d}'
+        made %= (page.url, page.title, page.start, page.end)
+        body = b'%b,"annotation_index":%d,"annotation":%b' % (item.place, len(item.annotations), made)
+        out.append(self._event(b"response.output_text.annotation.added", body))
+        item.annotations.append(made)
 
     def _call(self, call: Call, out: list[bytes]) -> None:
         place = self._calls.place(call)
@@ -286,8 +256,8 @@ class ChatToResponses(ChunkTranslator):
 
     def _outcome(self) -> bytes:
         output = b",".join([item.json(b"completed") for item in self._items if item is not self._open])
-        tier = b',"service_tier":%b' % self._tier if self._tier else b""
-        return b',"output":[%b],"usage":%b%b' % (output, usage_json(self._usage), tier)
+        tier = b',"service_tier":%b' % self._tier if self._tier in _TIERS else b""
+        return b',"output":[%b],"usage":%b%b%b' % (output, usage_json(self._usage), tool_usage(self._usage), tier)
 
     def _failed(self, code: str, message: str) -> bytes:
         rest = b',"error":%b,"incomplete_details":null%b' % (_encode({"code": code, "message": message}), self._outcome())

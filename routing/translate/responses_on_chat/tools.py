@@ -48,6 +48,7 @@ class Tools:
                 case "custom":
                     self._custom(tool, place, namespace)
                 case "namespace" if not namespace:
+                    reader.rest(tool, frozenset(("type", "name", "tools")), place)
                     self.read(tool.get("tools"), f"{place}.tools", reader.text(tool.get("name"), f"{place}.name"))
                 case "namespace":
                     raise reader.unsupported(place, "a namespace within another is none that it knows")
@@ -105,6 +106,7 @@ class Tools:
                 raise reader.wrong(path, "'none', 'auto', 'required' or an object that names a tool")
             return Choice(mode)
         asked = reader.object(raw, path)
+        reader.rest(asked, frozenset(("type", "name", "namespace", "mode", "tools")), path)
         match reader.text(asked.get("type"), f"{path}.type"):
             case "function" | "custom":
                 return Choice("function", self._known(asked, f"{path}.name"))

@@ -11,7 +11,7 @@ from routing.plan.plan import Attempt, Plan, plan
 from routing.request.envelope import Envelope, read
 from routing.request.signed import bound_to
 from routing.surfaces import SURFACES, CallerRequest, Entry, surface_of
-from routing.surfaces.adapter import admit
+from routing.surfaces.admission import admit
 from routing.table.config import parse
 from routing.translate.thoughts import ANTHROPIC, GEMINI, OPENAI, Seal, sealed
 

@@ -12,7 +12,8 @@ from routing.plan.refusal import Refusal
 from routing.request.envelope import Envelope
 from routing.request.invalid import Invalid
 from routing.surfaces import CHAT, SURFACES, Asked
-from routing.surfaces.adapter import NO_ADAPTERS, NO_MEMO, Adapter, Admitted, adapter_of, admit, surfaces_of
+from routing.surfaces.adapter import NO_MEMO, Adapter, adapter_of
+from routing.surfaces.admission import NO_ADAPTERS, Admitted, admit, surfaces_of
 from routing.surfaces.estimated_count import estimated_count
 from routing.table.config import Found, find, parse
 from routing.table.endpoint import endpoint

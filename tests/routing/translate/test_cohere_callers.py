@@ -64,7 +64,7 @@ def test_request_of_cohere() -> None:
         "thinking": {"type": "enabled", "token_budget": 5}, "response_format": {"type": "json_object", "json_schema": {"a": 1}},
         "citation_options": {"mode": "FAST"}, "safety_mode": "STRICT", "temperature": 0.3, "stream": True,
     })  # fmt: skip
-    assert ignored == ("citation_options", "safety_mode")
+    assert ignored == ("citation_options", "safety_mode", "messages[].citations")
     assert sent["messages"][2] == {"role": "assistant", "content": None, "tool_calls": [CALL], "reasoning": "I will"}
     assert sent["messages"][3] == {"role": "tool", "tool_call_id": "c", "content": 'Document: {"a": "1"}'}
     assert [part.get("text") for part in sent["messages"][5]["content"]] == ["plain", 'Document d: {"t":"blue"}', "and", None]

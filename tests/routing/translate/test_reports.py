@@ -1,9 +1,6 @@
 """What users of other translators reported of their answers, streams, counts and ends, as cases that must not happen here.
 
-The numbers are those of the list of sixty. Requests, 1 to 26, are in test_requests and in the files of the pairs. Elsewhere are:
-betas at other doors (21) in tests/edge/providers/test_doors, the tier that was served (45, 46) in tests/edge/relay/test_targets,
-transcriptions (50) in tests/edge/relay/test_surfaces, cached tokens (51) in tests/routing/metering/test_claims, and counts of
-tokens (52) and embeddings (60) in tests/e2e/test_surfaces.
+The numbers are those of the list of sixty; which tests are about which report says test_report_index.
 """
 
 import json
@@ -11,13 +8,16 @@ from typing import Any
 
 import pytest
 
+from routing.metering.meter import Meter
 from routing.plan.refusal import Refusal
+from routing.table.tariff import Tariff
 from routing.translate import Context, Format, downstream_pair
 from routing.translate.chat_view import PIECES_MAX
 from routing.translate.responses_on_chat.request import Memo
 from routing.translate.responses_on_chat.tools import Origin
 from routing.wire.sse import TooLong
 from tests.routing.translate import streams
+from usage.record import Rates
 
 CALLERS: list[Format] = ["messages", "responses"]
 
@@ -170,6 +170,97 @@ def test_counts_of_a_messages_stream() -> None:
     used = events[-2]["usage"]
     assert (used["input_tokens"], used["cache_read_input_tokens"], used["output_tokens"]) == (8, 12, 5)
     assert used["cost"] > 0
+
+
+def counted(caller: Format, answer: Any) -> tuple[int, int, int, int]:
+    """(prompt, read from the cache, written to it, completion) that a client reads; -1 where its format has no place."""
+    match caller:
+        case "messages":
+            used = answer["usage"]
+            read, written = used["cache_read_input_tokens"], used["cache_creation_input_tokens"]
+            return used["input_tokens"] + read + written, read, written, used["output_tokens"]
+        case "responses":
+            used = answer["usage"]
+            parts = used["input_tokens_details"]
+            return used["input_tokens"], parts["cached_tokens"], parts["cache_write_tokens"], used["output_tokens"]
+        case "gemini":
+            used = answer["usageMetadata"]
+            completion = used["candidatesTokenCount"] + used.get("thoughtsTokenCount", 0)
+            return used["promptTokenCount"], used["cachedContentTokenCount"], -1, completion
+        case "cohere":
+            used = answer["usage"]
+            return used["tokens"]["input_tokens"], used["cached_tokens"], -1, used["tokens"]["output_tokens"]
+    used = answer["usage"]
+    parts = used["prompt_tokens_details"]
+    return used["prompt_tokens"], parts["cached_tokens"], parts["cache_write_tokens"], used["completion_tokens"]
+
+
+CACHED = USAGE | {"prompt_tokens_details": {"cached_tokens": 12, "cache_write_tokens": 3}}
+
+
+@pytest.mark.parametrize("caller", ["chat", "messages", "responses", "gemini", "cohere"])
+def test_counts_are_the_same_on_every_surface(caller: Format) -> None:
+    """43, 44: cached tokens are neither lost nor counted twice, in a stream as in a whole answer, on one surface as on another,
+    also where the usage comes behind the finish."""
+    used = json.dumps({"id": "c", "choices": [], "usage": CACHED}).encode()
+    events, _ = ran(caller, chunk({"content": "hi"}), chunk(finish="stop"), used)
+    last: Any = events[-2] if caller == "messages" else events[-1]
+    last = last["response"] if caller == "responses" else last["delta"] if caller == "cohere" else last
+    body: dict[str, Any] = {"id": "gen-1", "model": "a/b", "usage": CACHED}
+    body["choices"] = [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]
+    pair = downstream_pair(caller)
+    whole = json.loads(pair.whole(json.dumps(body).encode(), streams.CONTEXT)) if pair is not None else body
+    wanted = (20, 12, 3 if caller in ("chat", "messages", "responses") else -1, 5)
+    assert counted(caller, last) == counted(caller, whole) == wanted
+
+
+SERVED: dict[Format, list[bytes]] = {
+    "messages": [
+        b'{"type":"message_start","message":{"id":"m","usage":{"input_tokens":3,"service_tier":"priority"}}}',
+        b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}',
+        b'{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":1}}',
+        b'{"type":"message_stop"}',
+    ],
+    "gemini": [
+        b'{"candidates":[{"content":{"parts":[{"text":"hi"}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":3,'
+        b'"candidatesTokenCount":1,"totalTokenCount":4,"trafficType":"ON_DEMAND_PRIORITY"}}'
+    ],
+    "responses": [
+        b'{"type":"response.output_text.delta","output_index":0,"delta":"hi"}',
+        b'{"type":"response.completed","response":{"id":"r","output":[],"usage":{"input_tokens":3,"output_tokens":1},'
+        b'"service_tier":"priority"}}',
+    ],
+    "converse": [
+        b'{"contentBlockDelta":{"contentBlockIndex":0,"delta":{"text":"hi"}}}',
+        b'{"messageStop":{"stopReason":"end_turn"}}',
+        b'{"metadata":{"usage":{"inputTokens":3,"outputTokens":1},"serviceTier":{"type":"priority"}}}',
+    ],
+    "chat": [chunk({"content": "hi"}), chunk(finish="stop"), chunk(service_tier="priority", usage=USAGE)],
+}
+
+
+@pytest.mark.parametrize("caller", ["chat", "messages", "responses", "gemini"])
+@pytest.mark.parametrize("provider", SERVED)
+def test_tier_that_was_served_is_known(provider: Format, caller: Format) -> None:
+    """45: by it the answer is priced, whatever was asked for, and whoever speaks a format with a word for it is told."""
+    if caller == provider:
+        return
+    chain = streams.chain(provider, caller)
+    said = streams.run(chain, streams.framed(provider, SERVED[provider]))
+    assert chain.meter.tier == "priority"
+    words = {"messages": b'"service_tier":"priority"', "responses": b'"service_tier":"priority"', "gemini": b"ON_DEMAND_PRIORITY"}
+    assert words.get(caller, b"") in said
+
+
+def test_tier_that_a_provider_merely_echoes_is_not_believed() -> None:
+    """46: the operator says so of it; then what was asked for is charged."""
+    dear = Tariff(Rates(input=20, output=40))
+    tariff = Tariff(Rates(input=10, output=20), tiers={"priority": dear})
+    for trusts, input_rate in ((True, 10), (False, 20)):
+        meter = Meter(tariff, 9, asked_tier="priority", trusts_served_tier=trusts)
+        meter.tier = "default"
+        meter.observe_usage(json.dumps(USAGE).encode())
+        assert meter.bill().rates.input == input_rate
 
 
 @pytest.mark.parametrize(("split", "long"), [({}, 0), ({"ephemeral_1h_input_tokens": 3, "ephemeral_5m_input_tokens": 0}, 3)])
