@@ -42,7 +42,7 @@ from edge.relay.body import MemoryBudget
 from edge.relay.idempotency import TOTAL_BYTES_MAX, IdempotencyKeys
 from edge.relay.ids import IdGenerator
 from edge.relay.relay import LEAVING, Relay, Shared
-from edge.relay.response.own import send_refusal
+from edge.relay.response.own import REQUEST_ID, send_refusal
 from edge.relay.watchdog import Watchdog
 from edge.settings import Settings
 from edge.tasks import Tasks
@@ -53,7 +53,6 @@ from edge.write_batch import WriteBatch
 from routing.plan.refusal import Refusal
 from routing.surfaces import CHAT, Entry
 from routing.wire.headers import own_request_id
-from usage.flavor import flavor_of
 from usage.protocol import Booted, CollectorClient
 
 log = logging.getLogger("tollway.node")
@@ -157,7 +156,7 @@ class Node:
 
     def _refuse(self, scope: Scope, send: Send) -> Awaitable[None]:
         request_id = own_request_id(scope["headers"]) or "req-" + self.ids.draw()
-        return send_refusal(send, self._refusal, flavor_of(scope["path"]), [(b"x-request-id", request_id.encode())])
+        return send_refusal(send, self._refusal, {**scope, REQUEST_ID: request_id}, [(b"x-request-id", request_id.encode())])
 
     def readiness(self) -> Readiness:
         """Whether traffic should come."""

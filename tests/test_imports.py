@@ -41,4 +41,5 @@ def test_start_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
     assert loaded is not None, run.stderr[-2_000:]
     assert set(LATER) & set(loaded) == set()
     spoken = {name for name in loaded if name.startswith(("routing.surfaces.", "routing.translate."))}
-    assert spoken == {f"routing.surfaces.{name}" for name in ("adapter", "json_request", "openai", "openai.chat")}
+    known = ("adapter", "admission", "errors", "json_request", "openai", "openai.chat")
+    assert spoken == {f"routing.surfaces.{name}" for name in known}

@@ -1,7 +1,8 @@
 """What is no request: the statuses that say so, and the answer that carries one."""
 
 from edge.relay.ids import IdGenerator
-from usage.flavor import error_body, flavor_of
+from routing.plan.refusal import Refusal
+from routing.surfaces.errors import error_at
 from usage.retry_after import retry_after_header
 
 HEAD_BYTES_MAX = 65_536
@@ -35,7 +36,8 @@ def refusal(status: int, date: bytes, target: bytes) -> bytes:
     """The whole answer, in the words of the API that was called as far as its target was read; the connection is closed behind
     it."""
     line, code, message = _ANSWERS[status]
-    body = error_body(flavor_of(target.decode("latin-1")), status, message, code)
+    path = target.decode("latin-1").partition("?")[0]
+    body = error_at(path, [], Refusal(status, code, message)).body
     head = (
         b"HTTP/1.1 %b\r\n%bcontent-type: application/json\r\nx-request-id: req-%b\r\n"
         b"%bcontent-length: %d\r\nconnection: close\r\n\r\n"

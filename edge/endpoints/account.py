@@ -19,7 +19,7 @@ from edge.relay.response.own import send_refusal
 from routing.plan.refusal import Denied, Refusal
 from routing.wire.headers import validate
 from usage import key
-from usage.flavor import below_base, flavor_of
+from usage.flavor import below_base
 
 CROSSING = frozenset(
     (
@@ -67,7 +67,7 @@ class Authenticated:
         except Denied as denied:
             if denied.refusal.status == 401:
                 self._failed.count(scope, denied.refusal.message)
-            await send_refusal(send, denied.refusal, flavor_of(scope["path"]), [])
+            await send_refusal(send, denied.refusal, scope, [])
             return
         try:
             await self._app(scope, receive, send)
@@ -114,13 +114,12 @@ class Forward:
 
         if self._client is None:
             self._client = httpx.AsyncClient(base_url=self._base_url, timeout=FORWARD_TIMEOUT_S, trust_env=False)
-        flavor = flavor_of(scope["path"])
         try:
             body = await _read(receive) if scope["method"] in WITH_BODY else b""
         except CallerLeft:
             return
         if body is None:
-            await send_refusal(send, Refusal(413, "too_large", f"a body has at most {BODY_BYTES_MAX} bytes here"), flavor, [])
+            await send_refusal(send, Refusal(413, "too_large", f"a body has at most {BODY_BYTES_MAX} bytes here"), scope, [])
             return
         query = scope["query_string"].decode("latin-1")
         url = scope["path"] + (f"?{query}" if query else "")
@@ -136,11 +135,11 @@ class Forward:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except httpx.InvalidURL:
             refusal = Refusal(400, "invalid_parameter", "the path or the query cannot be passed on: it has characters no URL has")
-            await send_refusal(send, refusal, flavor, [])
+            await send_refusal(send, refusal, scope, [])
         except httpx_errors():
             if has_begun:
                 raise  # the caller sees a body that is cut off
-            await send_refusal(send, _UNREADABLE, flavor, [])
+            await send_refusal(send, _UNREADABLE, scope, [])
 
     async def aclose(self) -> None:
         if self._client is not None:

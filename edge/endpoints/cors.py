@@ -7,11 +7,10 @@ shows it. Source: fetch.spec.whatwg.org, 3.3.
 
 import re
 
-from starlette.types import Send
+from starlette.types import Scope, Send
 
 from edge.relay.response.own import Headers, send_refusal, send_whole
 from routing.plan.refusal import Refusal
-from usage.flavor import Flavor
 
 Origins = tuple[str, ...]
 ANY = "*"
@@ -54,12 +53,12 @@ class Cors:
     def is_preflight(headers: Headers) -> bool:
         return any(name == b"access-control-request-method" for name, _ in headers)
 
-    async def answer_preflight(self, asked: Headers, send: Send, flavor: Flavor) -> None:
+    async def answer_preflight(self, scope: Scope, send: Send) -> None:
         """What a browser wants to know before it sends the page's request. Any header may be sent: we read few."""
         if not self.is_allowed:
-            await send_refusal(send, self._refusal(), flavor, [])
+            await send_refusal(send, self._refusal(), scope, [])
             return
-        wanted = dict(asked)
+        wanted = dict(scope["headers"])
         headers = [self._allow_origin(), (b"access-control-allow-methods", METHODS), (b"access-control-max-age", PREFLIGHT_S)]
         headers.append((b"vary", b"origin, access-control-request-headers"))
         names = wanted.get(b"access-control-request-headers", b"")

@@ -1,8 +1,8 @@
 """From a path to who answers it, and what all answers that are not a paid one have in common.
 
-Rule: whatever is answered here is answered in the words of the API that was called (`usage.flavor`), with an `x-request-id`, and
-never with a redirect: behind a load balancer we do not know under which address we were called. Rule: a head that is refused on
-the paid path (no Host, two credentials) is refused on every path.
+Rule: whatever is answered here is answered in the words of the API that was called (`routing.surfaces.errors`), with an
+`x-request-id`, and never with a redirect: behind a load balancer we do not know under which address we were called. Rule: a head
+that is refused on the paid path (no Host, two credentials) is refused on every path.
 Strategy: the paid path is one look-up; everything else, and every browser where origins are configured, takes the long way.
 """
 
@@ -18,12 +18,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.endpoints.cors import Cors, Origins, origin_of
 from edge.relay.ids import IdGenerator
-from edge.relay.response.own import Headers, send_refusal, send_whole
+from edge.relay.response.own import REQUEST_ID, Headers, send_refusal, send_whole
 from routing.plan.refusal import Refusal
 from routing.surfaces import ALL_BASES
+from routing.surfaces.errors import error_at
 from routing.table.problem import nearest
 from routing.wire.headers import KEY_HEADERS, own_request_id, validate
-from usage.flavor import BASES, Flavor, flavor_of
+from usage.flavor import BASES, Flavor
 
 log = logging.getLogger("tollway.router")
 
@@ -57,7 +58,7 @@ class PathEndpoint:
             await send_whole(send, 204, [self._allow], b"")
         else:
             message = f"{method} is not possible at {scope['path']}; send {' or '.join(self.methods)}"
-            await send_refusal(send, Refusal(405, "method_not_allowed", message), flavor_of(scope["path"]), [self._allow])
+            await send_refusal(send, Refusal(405, "method_not_allowed", message), scope, [self._allow])
 
 
 class FrontOwner(Protocol):
@@ -86,8 +87,8 @@ class Front:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The long way."""
-        flavor = flavor_of(scope["path"])
         request_id = own_request_id(scope["headers"]) or "req-" + self._ids.draw()
+        scope = {**scope, REQUEST_ID: request_id}
         reply = Reply(send, [(b"x-request-id", request_id.encode())])
         is_api = scope["path"].startswith(ALL_BASES)
         cors = Cors(origin_of(scope["headers"]), self._owner.origins()) if is_api else None
@@ -95,22 +96,22 @@ class Front:
             reply.headers += cors.headers()
         if cors is not None and cors.origin is not None:
             if scope["method"] == "OPTIONS" and cors.is_preflight(scope["headers"]):
-                await cors.answer_preflight(scope["headers"], reply.send, flavor)
+                await cors.answer_preflight(scope, reply.send)
                 return
             # Answers go through `send` alone, so that none can miss the headers.
             scope = {**scope, "extensions": {}}
         try:
             arrival = validate(scope["headers"], http_version=scope.get("http_version", "1.1"))
             if isinstance(arrival, Refusal):
-                await send_refusal(reply.send, arrival, flavor, [])
+                await send_refusal(reply.send, arrival, scope, [])
                 return
             if is_api and scope["query_string"] and has_key(scope["query_string"], scope["headers"]):
-                await send_refusal(reply.send, _KEY_IN_URL, flavor, [])
+                await send_refusal(reply.send, _KEY_IN_URL, scope, [])
                 return
             if not scope["path"].isprintable():
                 # Starlette's patterns end with `$`, which lets one line feed pass.
                 message = missing_message(scope["method"], scope["path"], ())
-                await send_refusal(reply.send, Refusal(404, "not_found", message), flavor, [])
+                await send_refusal(reply.send, Refusal(404, "not_found", message), scope, [])
                 return
             path = tidy(scope["path"]) if is_api else scope["path"]
             await self.app(scope if path == scope["path"] else {**scope, "path": path}, receive, reply.send)
@@ -118,7 +119,7 @@ class Front:
             # The outer ring: what we did not foresee is answered plainly, and never with a traceback.
             log.exception("request %s failed", request_id)
             if not reply.has_begun:
-                await send_refusal(reply.send, _FAILED, flavor, [])
+                await send_refusal(reply.send, _FAILED, scope, [])
 
 
 async def not_found(request: Request, problem: Exception) -> Response:
@@ -131,12 +132,20 @@ async def not_found(request: Request, problem: Exception) -> Response:
     ]
     path: str = request.scope["path"]
     refusal = Refusal(404, "not_found", missing_message(request.method, path, served))
-    return Response(refusal.body(flavor_of(path)), 404, media_type="application/json")
+    return refused(request, refusal)
 
 
 async def failed(request: Request, problem: Exception) -> Response:
     """500 for what we did not foresee; `Front` logs it."""
-    return Response(_FAILED.body(flavor_of(request.scope["path"])), 500, media_type="application/json")
+    return refused(request, _FAILED)
+
+
+def refused(request: Request, refusal: Refusal) -> Response:
+    """A refusal in the words of whoever calls at that path."""
+    scope = request.scope
+    told = error_at(scope["path"], scope["headers"], refusal, scope.get(REQUEST_ID, ""))
+    headers = {name.decode(): value.decode() for name, value in told.headers}
+    return Response(told.body, told.status, headers, "application/json")
 
 
 EXCEPTION_HANDLERS = {404: not_found, Exception: failed}

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, request_response
 from starlette.types import Receive, Scope, Send
 
-from edge.endpoints.front import PathEndpoint
+from edge.endpoints.front import PathEndpoint, refused
 from edge.process import PAID, Edge
 from routing.plan.refusal import Refusal
 from routing.surfaces import Entry
@@ -116,7 +116,7 @@ def _model_routes(edge: Edge, base: str) -> list[Route]:
         guess = edge.running.table.catalog.nearest(name)
         hint = f"did you mean {guess}? " if guess is not None else ""
         message = f"{name[:200]!r} is not offered here; {hint}GET {base}/models lists what is"
-        return _json(Refusal(404, "model_not_found", message, param="model").body(flavor), 404)
+        return refused(request, Refusal(404, "model_not_found", message, param="model"))
 
     found = [Route(base + "/models", _get(models)), Route(base + "/models/{model:path}/endpoints", _get(endpoints))]
     if flavor is Flavor.OPENROUTER:
@@ -125,7 +125,41 @@ def _model_routes(edge: Edge, base: str) -> list[Route]:
             return _json(edge.running.table.catalog.count)
 
         found += [Route(base + "/models/count", _get(count)), Route(base + "/model/{model:path}", _get(model))]
+        found += [Route(base + "/models/user", _get(models)), *_listing_routes(edge, base)]
     return [*found, Route(base + "/models/{model:path}", _get(model))]
+
+
+def _listing_routes(edge: Edge, base: str) -> list[Route]:
+    """Lists that OpenRouter's clients alone ask for."""
+
+    async def embeddings(request: Request) -> Response:
+        limit, offset = request.query_params.get("limit", ""), request.query_params.get("offset", "")
+        return _json(edge.running.table.catalog.embeddings_listing(_page(limit, 500), _page(offset, 0, 0)))
+
+    async def images(request: Request) -> Response:
+        return _json(edge.running.table.catalog.images_listing())
+
+    async def image_endpoints(request: Request) -> Response:
+        name = request.path_params["model"]
+        if (body := edge.running.table.catalog.image_endpoints(name)) is not None:
+            return _json(body)
+        message = f"{name[:200]!r} makes no pictures here; GET {base}/images/models lists what does"
+        return refused(request, Refusal(404, "model_not_found", message, param="model"))
+
+    async def providers(request: Request) -> Response:
+        return _json(edge.running.table.catalog.providers)
+
+    async def zdr(request: Request) -> Response:
+        return _json(edge.running.table.catalog.zdr_endpoints())
+
+    plain = {
+        "/embeddings/models": embeddings,
+        "/images/models": images,
+        "/images/models/{model:path}/endpoints": image_endpoints,
+        "/providers": providers,
+        "/endpoints/zdr": zdr,
+    }
+    return [Route(base + path, _get(answer)) for path, answer in plain.items()]
 
 
 def _google_models(edge: Edge, request: Request) -> Response:
@@ -136,10 +170,9 @@ def _google_models(edge: Edge, request: Request) -> Response:
         return _json(catalog.google_listing(limit, after))
     if (body := catalog.google_model(name)) is not None:
         return _json(body)
-    from routing.rewrite.gemini import error_body
-
-    refusal = Refusal(404, "model_not_found", f"{name[:200]!r} is not offered here; GET /v1beta/models lists what is")
-    return _json(error_body(refusal), 404)
+    return refused(
+        request, Refusal(404, "model_not_found", f"{name[:200]!r} is not offered here; GET /v1beta/models lists what is")
+    )
 
 
 def _google_model_routes(edge: Edge, base: str) -> list[Route]:
@@ -149,10 +182,10 @@ def _google_model_routes(edge: Edge, base: str) -> list[Route]:
     return [Route(base + "/models", _get(models)), Route(base + "/models/{model:path}", _get(models))]
 
 
-def _page(limit: str, usual: int) -> int:
-    """How many entries a list is to have."""
+def _page(limit: str, usual: int, least: int = 1) -> int:
+    """How many entries a list is to have, or to leave out."""
     is_number = limit.isdecimal() and limit.isascii() and len(limit) < 7
-    return max(min(int(limit), MODELS_PER_PAGE), 1) if is_number else usual
+    return max(min(int(limit), MODELS_PER_PAGE), least) if is_number else usual
 
 
 def _health_routes(edge: Edge) -> list[Route]:

@@ -16,7 +16,6 @@ from edge.limits.fair_start import FairStart
 from edge.relay.body import overloaded
 from edge.relay.response.own import send_refusal
 from routing.plan.refusal import Denied
-from usage.flavor import flavor_of
 
 UNPAID = "/"
 """In place of an account's name, which none can have."""
@@ -37,7 +36,7 @@ class FairApp:
             try:
                 await self._starts.wait(UNPAID, self._address_of(scope), now_s)
             except Denied:
-                await send_refusal(send, _FULL, flavor_of(scope["path"]), [])
+                await send_refusal(send, _FULL, scope, [])
                 return
             caller = scope.get("extensions", {}).get(CALLER)
             if caller is not None and caller.is_gone:

@@ -25,12 +25,11 @@ from edge.upstream import Exchange
 from routing.table.provider import Provider
 from routing.views.metadata import Explanation
 from routing.wire.headers import Arrival
-from usage.flavor import Flavor
 
 
 class RequestContext(msgspec.Struct, eq=False):
     """The clocks and claims of one request; times are seconds of `time.monotonic`. `caller` is there where the server offers that
-    (`edge.downstream`). `flavor` is the API that was called."""
+    (`edge.downstream`). `path` was called."""
 
     receive: Receive
     send: Send
@@ -41,7 +40,7 @@ class RequestContext(msgspec.Struct, eq=False):
     """When the provider last sent a part of its answer, or was asked for one."""
     sent_s: float
     """When the caller was last sent anything."""
-    flavor: Flavor = Flavor.OPENAI
+    path: str = "/"
     gen_id: str = ""
     request_id: str = ""
     """The caller's own, if it sent one that is well-formed."""
@@ -294,7 +293,7 @@ class RequestContext(msgspec.Struct, eq=False):
             self.caller.on_leave = None
 
 
-def begin(receive: Receive, send: Send, caller: Caller | None, drawn_id: str, flavor: Flavor) -> RequestContext:
+def begin(receive: Receive, send: Send, caller: Caller | None, drawn_id: str, path: str) -> RequestContext:
     """Of a request that begins in this task. Who calls has no variable for the task, whose exception would refer back to it."""
     task, now_s = asyncio.current_task() if caller is None else caller.task, monotonic()
-    return RequestContext(receive, send, caller, task, now_s, now_s, now_s, flavor, "gen-" + drawn_id, "req-" + drawn_id)
+    return RequestContext(receive, send, caller, task, now_s, now_s, now_s, path, "gen-" + drawn_id, "req-" + drawn_id)

@@ -44,7 +44,8 @@ from routing.plan.refusal import Denied, Refusal, refusal_of
 from routing.plan.reserve import allowance, bounds_of, reserve
 from routing.request.envelope import Envelope, Invalid, answered_by
 from routing.surfaces import CHAT, CallerRequest, Entry, Surface, surface_of
-from routing.surfaces.adapter import Admitted, admit
+from routing.surfaces.admission import Admitted, admit
+from routing.surfaces.errors import owner_at
 from routing.views.metadata import in_object
 from routing.wire.headers import Arrival, validate
 from usage.flavor import flavor_of
@@ -103,7 +104,7 @@ class Relay:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        context = begin(receive, send, scope.get("extensions", NONE).get(CALLER), self._ids.draw(), flavor_of(path))
+        context = begin(receive, send, scope.get("extensions", NONE).get(CALLER), self._ids.draw(), path)
         self._watch.contexts.add(context)
         try:
             arrival = self._arrive(scope, context)
@@ -148,7 +149,9 @@ class Relay:
     ) -> None:
         """A refusal, in the words of this surface's clients. `gen_id`: of the generation it is about, if of another."""
         more = more if context.limits is None else context.limits.headers()
-        response = self._surface.error_response(refusal, context.flavor, context.request_id)
+        # Two of Cohere's paths are a surface's whose other callers read OpenAI's words.
+        surface = owner_at(context.path) or self._surface
+        response = surface.error_response(refusal, flavor_of(context.path), context.request_id)
         if context.explanation is not None:
             response = response._replace(body=in_object(response.body, context.explanation.of_failure()))
         await send_error(context.send, refusal, response, [*id_headers(gen_id or context.gen_id, context.request_id), *more])

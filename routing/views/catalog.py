@@ -17,6 +17,7 @@ from routing.surfaces.adapter import adapter_of
 from routing.table.config import Config
 from routing.table.problem import nearest
 from routing.table.provider import Model, Provider
+from routing.views import listings
 from usage.flavor import Flavor
 from usage.pricing import PICO_PER_DOLLAR
 from usage.record import Rates
@@ -169,6 +170,26 @@ class Catalog:
             ),
         }
         self.count = _encode({"data": {"count": len(listed)}})
+        self.providers = listings.providers(self._models)
+
+    def embeddings_listing(self, limit: int, offset: int) -> bytes:
+        """The answer to `GET /embeddings/models`, for OpenRouter's clients."""
+        names = list(listings.on_surface(self._models, "embeddings"))
+        page = [self._describe(name) for name in names[offset : offset + limit]]
+        return _encode({"data": page, "total_count": len(names), "links": {"next": None}})
+
+    def images_listing(self) -> bytes:
+        """The answer to `GET /images/models`."""
+        return listings.images(self._models)
+
+    def image_endpoints(self, model_id: str) -> bytes | None:
+        """The answer to `GET /images/models/{author}/{slug}/endpoints`; None when the model makes no pictures here."""
+        return listings.image_endpoints(self._models, model_id)
+
+    def zdr_endpoints(self) -> bytes:
+        """The answer to `GET /endpoints/zdr`."""
+        found = listings.keepers_of_nothing(self._models).values()
+        return _encode({"data": [_endpoint(provider, model) for provider, model in found]})
 
     def _describe(self, model_id: str) -> dict[str, Any]:
         model = self._models[model_id][1]

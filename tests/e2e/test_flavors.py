@@ -373,3 +373,45 @@ def test_options_without_an_origin(edge: Edge) -> None:
     """No browser: what is allowed."""
     reply = ask(edge.port, "OPTIONS", "/v1/chat/completions")
     assert (reply.status, reply.headers["allow"]) == (204, "POST, OPTIONS")
+
+
+SPEAKERS: dict[str, Callable[[Any], Any]] = {
+    "/v1/messages": lambda body: body["type"] == "error" and body["error"]["type"],
+    "/api/v1/messages": lambda body: body["type"] == "error" and body["error"]["type"],
+    "/v1beta/models/echo/echo-1:generateContent": lambda body: body["error"]["status"],
+    "/v2/chat": lambda body: "error" not in body and body["message"],
+    "/v2/rerank": lambda body: "error" not in body and body["message"],
+    "/v2/embed": lambda body: "error" not in body and body["message"],
+}
+
+
+@pytest.mark.parametrize("path", SPEAKERS)
+def test_refusals_in_the_words_of_other_apis(edge: Edge, account: Account, path: str) -> None:
+    """What goes wrong before a surface is reached, and in it: an unknown path below it, a wrong method, no key, no JSON, a
+    content coding, too much, a key in the URL, an unknown model; HEAD and OPTIONS as everywhere."""
+    is_its_own = SPEAKERS[path]
+    base = path[: path.index("/", 1)]
+    below = path + "/batches" if "messages" in path else base + "/nothing"
+    unknown = path.replace("echo/echo-1", "nobody/nothing")
+    asked = {
+        404: ask(edge.port, "POST", below, headers=account.headers),
+        405: ask(edge.port, "DELETE", path, headers=account.headers),
+        401: post(edge.port, {}, {}, path),
+        400: post(edge.port, b"[", account.headers, path),
+        415: post(edge.port, b"{}", account.headers | {"content-encoding": "br"}, path),
+        413: post(edge.port, b"x" * (33 * 1024 * 1024), account.headers, path),
+    }
+    for status, reply in asked.items():
+        assert reply.status == status, (path, reply.body)
+        assert is_its_own(reply.json()), reply.body
+        assert reply.headers["x-request-id"]
+        assert "messages" not in path or reply.headers["request-id"] == reply.headers["x-request-id"]
+    leaked = post(edge.port, {}, {}, f"{path}?api_key=x")
+    assert (leaked.status, bool(is_its_own(leaked.json()))) == (401, True)
+    if unknown != path:
+        wanted = post(edge.port, {"contents": [{"parts": [{"text": "x"}]}]}, account.headers, unknown)
+        assert (wanted.status, bool(is_its_own(wanted.json()))) == (404, True)
+    head = ask(edge.port, "HEAD", path, headers=account.headers)
+    assert (head.status, head.body) == (405, b"")
+    options = ask(edge.port, "OPTIONS", path, headers=account.headers)
+    assert (options.status, options.headers["allow"], options.body) == (204, "POST, OPTIONS", b"")

@@ -1,15 +1,18 @@
 """What the caller is sent when it is not the provider's answer: refusals, in the words of the API called, and response heads."""
 
-from starlette.types import Send
+from starlette.types import Scope, Send
 
 from routing.plan.refusal import Refusal
 from routing.surfaces import ErrorResponse
-from usage.flavor import Flavor
+from routing.surfaces.errors import error_at
+from routing.wire.headers import own_request_id
 from usage.retry_after import retry_after_header
 
 Headers = list[tuple[bytes, bytes]]
 
 JSON_TYPE = (b"content-type", b"application/json")
+REQUEST_ID = "tollway.request_id"
+"""In a request's scope, where it does not take the paid path: the id that its answer will have."""
 MS_TOLD_S_MAX = 60.0
 """A longer wait is told in seconds alone: SDKs obey none of it."""
 
@@ -26,9 +29,10 @@ async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> 
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def send_refusal(send: Send, refusal: Refusal, flavor: Flavor, ids: Headers) -> None:
-    """A refusal in the words of an API as a whole, where it is none of a surface's."""
-    await send_error(send, refusal, ErrorResponse(refusal.status, refusal.body(flavor), []), ids)
+async def send_refusal(send: Send, refusal: Refusal, scope: Scope, more: Headers) -> None:
+    """A refusal that no surface came to tell, in the words of whoever calls at that path."""
+    request_id = scope.get(REQUEST_ID) or own_request_id(scope["headers"]) or ""
+    await send_error(send, refusal, error_at(scope["path"], scope["headers"], refusal, request_id), more)
 
 
 async def send_error(send: Send, refusal: Refusal, response: ErrorResponse, ids: Headers) -> None:

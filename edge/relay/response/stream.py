@@ -36,6 +36,7 @@ from routing.wire.headers import to_downstream
 from routing.wire.members import Members
 from routing.wire.repair import BOM
 from routing.wire.sse import TooLong
+from usage.flavor import flavor_of
 from usage.record import EndReason
 
 COMMENT = b": keep-alive\n\n"
@@ -90,7 +91,7 @@ class StreamForwarder:
     def _make_identity(self) -> Identity:
         generation = self.generation
         provider = generation.attempt.provider.name
-        return Identity(generation.gen_id, generation.envelope.model, self.context.flavor, provider)
+        return Identity(generation.gen_id, generation.envelope.model, flavor_of(self.context.path), provider)
 
     def _machine(self, adapter: Adapter | None = None) -> Machine:
         generation, created, line_bytes_max = self.generation, int(time.time()), self._limits.now.line_bytes_max

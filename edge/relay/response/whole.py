@@ -25,7 +25,7 @@ from routing.views.metadata import as_header, in_object
 from routing.wire.headers import to_downstream
 from routing.wire.repair import BOM, Reading
 from routing.wire.sse import TooLong
-from usage.flavor import Flavor
+from usage.flavor import Flavor, flavor_of
 from usage.pricing import dollars
 
 ANSWERED = 200
@@ -85,14 +85,14 @@ class BufferedForwarder:
     def _rewritten(self, body: bytes, reading: Reading) -> bytes:
         generation = self.generation
         generation.answered(monotonic(), reading.chunk.finish_reason, reading.chunk.upstream_id)
-        return rewrite_answer(body, reading, self._identity(self.context.flavor), generation.meter)
+        return rewrite_answer(body, reading, self._identity(flavor_of(self.context.path)), generation.meter)
 
     def _adapted(self, adapter: Adapter, body: bytes, exchange: Exchange) -> bytes:
         """AttemptFailed."""
         generation = self.generation
         content_type = next((value for name, value in exchange.headers if name == b"content-type"), b"").decode("latin-1")
         body = body if adapter.answers_bytes else body.removeprefix(BOM)
-        identity = self._identity(self.context.flavor)
+        identity = self._identity(flavor_of(self.context.path))
         answer = adapter.whole(body, identity, generation.meter, generation.memo, content_type)
         generation.answered(monotonic(), answer.finish_reason, answer.upstream_id)
         self._content_type = answer.content_type
@@ -111,8 +111,8 @@ class BufferedForwarder:
         generation.answered(monotonic(), rewrite.finish_reason, rewrite.upstream_id)
         whole = answer_of(stream)
         if (adapter := generation.adapter) is not None:
-            return adapter.assembled(whole, self._identity(context.flavor), generation.meter, generation.memo)
-        return dressed(whole, open_answer(whole), self._identity(context.flavor), generation.meter)
+            return adapter.assembled(whole, self._identity(flavor_of(context.path)), generation.meter, generation.memo)
+        return dressed(whole, open_answer(whole), self._identity(flavor_of(context.path)), generation.meter)
 
     def _assembler(self) -> Machine:
         """What makes Chat of such a stream, with its usage."""

@@ -47,7 +47,7 @@ class WaitingRoom:
                 assert b"retry-after" in dict(message["headers"])
                 self.refused.append(address)
 
-        scope = {"type": "http", "path": "/dashboard", "client": (address, 1), "extensions": extensions}
+        scope = {"type": "http", "path": "/dashboard", "headers": [], "client": (address, 1), "extensions": extensions}
         return self.app(scope, receive, send)
 
 

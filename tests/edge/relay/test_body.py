@@ -20,7 +20,6 @@ from edge.relay.watchdog import BODY_S_MAX, Watchdog
 from edge.tasks import Tasks
 from routing.plan.refusal import Denied
 from routing.table.config import Limits
-from usage.flavor import Flavor
 
 MIB = 1 << 20
 
@@ -57,7 +56,7 @@ async def nowhere(message: Message) -> None:
 
 def context_of(sender: Sender) -> RequestContext:
     now_s = monotonic()
-    return RequestContext(sender.receive, nowhere, None, None, now_s, now_s, now_s, Flavor.OPENAI)
+    return RequestContext(sender.receive, nowhere, None, None, now_s, now_s, now_s)
 
 
 async def start(in_flight: MemoryBudget, account: str, declared: int | None, *pieces: bytes) -> tuple[RequestContext, int]:

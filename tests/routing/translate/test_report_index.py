@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 _HERE = "tests/routing/translate"
 _REQUESTS, _REPORTS = f"{_HERE}/test_requests.py", f"{_HERE}/test_reports.py"
-_HEAD = "tests/routing/surfaces/anthropic/test_messages_request.py"
+_HEAD = "tests/routing/surfaces/test_messages_request.py"
 _E2E = "tests/e2e/test_surfaces.py"
 REPORTS: dict[int, tuple[str, ...]] = {
     # What a request becomes.
@@ -125,7 +125,7 @@ REPORTS: dict[int, tuple[str, ...]] = {
         f"{_HERE}/test_cohere_callers.py::test_answer_that_broke",
         "tests/edge/relay/test_translation.py::test_translated_stream_that_is_cut_off_fails_in_its_own_words",
     ),
-    55: (f"{_REPORTS}::test_error_inside_a_stream", "tests/routing/surfaces/test_told.py::test_refusal_of_a_surface"),
+    55: (f"{_REPORTS}::test_error_inside_a_stream", "tests/routing/surfaces/test_errors.py::test_refusal_of_a_surface"),
     56: (f"{_REPORTS}::test_messages_end_behind_the_stop_reason", f"{_REPORTS}::test_end_without_done"),
     57: (f"{_HERE}/test_chat_on_responses.py::test_error_of_a_response",),
     # State and security.
