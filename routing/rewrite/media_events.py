@@ -14,7 +14,6 @@ from routing.metering.meter import Meter
 from routing.metering.picture_usage import picture_usage
 from routing.plan.refusal import Refusal
 from routing.rewrite.cost import usage_with_cost
-from routing.rewrite.identity import Identity
 from routing.rewrite.named_events import NULL, NamedEvents
 from routing.rewrite.plain import observe
 from routing.wire.members import REFUSED, replace
@@ -48,14 +47,10 @@ def observe_usage(usage: Raw | None, meter: Meter) -> None:
 
 
 class MediaEvents(NamedEvents):
-    """One stream; `images`: how many are asked for, each of which has a last event of its own."""
+    """One stream."""
 
     PARTS = frozenset(("transcript.text.delta",))
     QUIET = frozenset(("keepalive",))
-
-    def __init__(self, identity: Identity, meter: Meter, *, created: int, line_bytes_max: int, images: int = 1) -> None:
-        super().__init__(identity, meter, created=created, line_bytes_max=line_bytes_max)
-        self._ends_left = images
 
     def _take(self, kind: str, payload: bytes) -> bytes | None:
         if kind in self.PARTS:
@@ -75,9 +70,6 @@ class MediaEvents(NamedEvents):
         if kind not in ENDS:
             return None
         observe_usage(members.get("usage"), self.meter)
-        self._ends_left -= 1
-        if self._ends_left > 0:
-            return None
         self.finish_reason = "stop"
         self.is_done = self.is_finished = self.is_over = True
         tokens = self.meter.bill().tokens

@@ -329,4 +329,10 @@ def test_openrouter_client_on_every_surface_that_it_has(edge: Edge, account: Acc
         )
         form: Any = client.stt.create_transcription_multipart(**asked, file={"file_name": "a.wav", "content": sound})
         assert heard.text == form.text
+        assert "echo/echo-1" in [model.id for model in client.embeddings.list_models().result.data]
+        (maker,) = client.images.list_models().data
+        assert (maker.id, maker.endpoints) == ("echo/echo-1", "/api/v1/images/models/echo/echo-1/endpoints")
+        assert client.images.list_model_endpoints(author="echo", slug="echo-1").endpoints[0].provider_name == "echo"
+        assert "echo" in [provider.slug for provider in client.providers.list().data]
+        assert [endpoint.provider_name for endpoint in client.endpoints.list_zdr_endpoints().data] == ["echo"]
         assert heard.usage.cost == form.usage.cost

@@ -12,6 +12,7 @@ from msgspec import Meta, Raw
 from routing.metering.meter import Meter
 from routing.plan.preferences import read_preferences
 from routing.request.envelope import Envelope, members_of, model_of
+from routing.request.invalid import Invalid
 from routing.request.names import words
 from routing.request.options import read_options
 from routing.rewrite.identity import Identity
@@ -47,6 +48,7 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
     options = read_options(members, members.keys() - _ORDINARY)
     options.extra_completion += PARTIAL_TOKENS * values.get("partial_images", 0)
     images = values.get("n", 1)
+    check_streamed(images, values.get("stream", False))
     return Envelope(
         model=model_of(members, preferences),
         members=members,
@@ -60,12 +62,18 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
     )
 
 
+def check_streamed(images: int, stream: bool) -> None:
+    """OpenAI streams one picture. What the usage in each of several last events would count is nowhere said. Invalid."""
+    if stream and images > 1:
+        raise Invalid("'n' must be 1 where a picture is streamed: send 'stream': false, or ask for each by itself", "n")
+
+
 def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
     return ProviderRequest(body_for(envelope, asked), b"", reported(envelope))
 
 
 def machine(identity: Identity, meter: Meter, envelope: Envelope, created: int, line_bytes_max: int) -> Machine:
-    return MediaEvents(identity, meter, created=created, line_bytes_max=line_bytes_max, images=envelope.choices)
+    return MediaEvents(identity, meter, created=created, line_bytes_max=line_bytes_max)
 
 
 def whole(body: bytes, identity: Identity, meter: Meter, content_type: str) -> Whole:

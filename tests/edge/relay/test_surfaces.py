@@ -143,6 +143,18 @@ async def test_surface_says_no_in_its_own_words(tmp_path: Path, format: str, sta
             assert answer.headers[b"request-id"]
 
 
+@pytest.mark.parametrize("format", ["images", "image_edits"])
+async def test_pictures_are_streamed_one_at_a_time(tmp_path: Path, format: str) -> None:
+    """As at OpenAI: what several last events would charge is not told apart."""
+    entry = next(entry for entry in SURFACES if entry.format == format)
+    async with Rig(tmp_path) as rig:
+        body, kind = asked(entry, **({"n": 2, "stream": True} if format == "images" else {}))
+        if format == "image_edits":
+            body, kind = form({**FORMS[format], "model": "echo/echo-1", "n": "2", "stream": "true"})
+        answer = await ask_on(rig, entry, body, kind)
+        assert (answer.status, answer.json()["error"]["param"]) == (400, "n")
+
+
 async def test_surface_where_a_model_is_not_offered_names_those_where_it_is(tmp_path: Path) -> None:
     """A chat model on the embeddings: where it can be called is said."""
     entry = next(entry for entry in SURFACES if entry.format == "embeddings")
