@@ -134,7 +134,7 @@ def machine(kind: str, flavor: Flavor = Flavor.OPENAI, *, line_bytes_max: int = 
         case "cohere":
             return CohereStream(who, used, created=1, line_bytes_max=line_bytes_max)
         case "media":
-            return MediaEvents(who, used, created=1, line_bytes_max=line_bytes_max, images=choices)
+            return MediaEvents(who, used, created=1, line_bytes_max=line_bytes_max)
         case "chat":
             return StreamRewrite(who, used, include_usage=False, created=1, line_bytes_max=line_bytes_max, choices=choices)
     return CompletionsStream(who, used, include_usage=True, created=1, line_bytes_max=line_bytes_max, choices=choices)

@@ -26,9 +26,9 @@ STREAMS: dict[str, list[dict[str, Any]]] = {
 BROKEN = Refusal(502, "provider_error", "it broke")
 
 
-def machine(images: int = 1, rates: Rates | None = None, flavor: Flavor = Flavor.OPENAI) -> MediaEvents:
+def machine(rates: Rates | None = None, flavor: Flavor = Flavor.OPENAI) -> MediaEvents:
     used = meter() if rates is None else meter(rates, 0)
-    return MediaEvents(identity(flavor), used, created=7, line_bytes_max=1 << 20, images=images)
+    return MediaEvents(identity(flavor), used, created=7, line_bytes_max=1 << 20)
 
 
 def streamed(*told: Any, named: bool = False, done: bool = False) -> bytes:
@@ -54,15 +54,6 @@ def test_stream_passes_but_for_its_cost(name: str, named: bool) -> None:
     assert last == STREAMS[name][-1]
     assert (rewrite.meter.tokens, rewrite.meter.source) == (Tokens(20, 2), "provider")
     assert (rewrite.is_complete, rewrite.is_over, rewrite.finish_reason) == (True, True, "stop")
-
-
-def test_stream_of_several_pictures_ends_with_the_last() -> None:
-    """Each has an event of its own that says it is complete; the cost is told once."""
-    rewrite = machine(images=2)
-    first = rewrite.feed(streamed(PICTURE))
-    assert (b"cost" in first, rewrite.is_over, rewrite.is_complete) == (False, False, False)
-    assert b'"cost"' in rewrite.feed(streamed(PICTURE))
-    assert rewrite.is_over
 
 
 def test_picture_for_openrouters_clients_has_what_their_schema_requires() -> None:
