@@ -149,8 +149,7 @@ class Relay:
     ) -> None:
         """A refusal, in the words of this surface's clients. `gen_id`: of the generation it is about, if of another."""
         more = more if context.limits is None else context.limits.headers()
-        # Two of Cohere's paths are a surface's whose other callers read OpenAI's words.
-        surface = owner_at(context.path) or self._surface
+        surface = owner_at(context.path) or self._surface  # ranks have callers who read OpenAI's words, and Cohere's own
         response = surface.error_response(refusal, flavor_of(context.path), context.request_id)
         if context.explanation is not None:
             response = response._replace(body=in_object(response.body, context.explanation.of_failure()))

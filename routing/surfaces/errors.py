@@ -8,7 +8,7 @@ says of itself; what is left is told in the words of the flavour.
 from typing import Final
 
 from routing.plan.refusal import Refusal
-from routing.surfaces import COHERE_BASES, GOOGLE_BASES, SURFACES, Entry, Headers, Surface, ErrorResponse, surface_of
+from routing.surfaces import COHERE_BASES, GOOGLE_BASES, SURFACES, Entry, ErrorResponse, Headers, Surface, surface_of
 from usage.flavor import BASES, flavor_of
 
 _BY_FORMAT: Final = {entry.format: entry for entry in SURFACES}

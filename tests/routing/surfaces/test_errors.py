@@ -7,7 +7,7 @@ import pytest
 
 from routing.plan.refusal import Refusal
 from routing.surfaces import COHERE_BASES, SURFACES, Entry, surface_of
-from routing.surfaces.errors import owner_at, error_at
+from routing.surfaces.errors import error_at, owner_at
 from usage.flavor import BASES, flavor_of
 
 STATUSES = (400, 401, 402, 403, 404, 405, 408, 409, 413, 415, 422, 429, 431, 500, 502, 503, 504)

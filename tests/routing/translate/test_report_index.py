@@ -55,8 +55,8 @@ REPORTS: dict[int, tuple[str, ...]] = {
     ),
     20: (f"{_HEAD}::test_member_and_the_beta_that_it_needs_pass_together", f"{_REQUESTS}::test_what_claude_code_sends_beside"),
     21: (
-        "tests/edge/providers/test_doors.py::test_beta_that_a_caller_names_reaches_those_who_know_it",
-        "tests/edge/providers/test_doors.py::test_door_of_vertex_has_a_token_and_claude_in_its_path",
+        "tests/edge/providers/test_auth.py::test_beta_that_a_caller_names_reaches_those_who_know_it",
+        "tests/edge/providers/test_auth.py::test_auth_of_vertex_has_a_token_and_claude_in_its_path",
     ),
     22: (f"{_HEAD}::test_version_is_the_callers_or_the_known_one", f"{_E2E}::test_chat_on_a_messages_provider"),
     23: (f"{_REQUESTS}::test_model_without_sampling",),

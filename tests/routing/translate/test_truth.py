@@ -498,7 +498,7 @@ def test_rule_says_what_the_pair_does(caller: Format, provider: Format, name: st
     means = meaning(pair, ledger, name, caller)
     if ledger[name].kind == "renamed" and provider == "chat":
         # What a provider of Chat takes of it is the table's word.
-        from routing.table.parameters import DEMANDS, OFFERS, OPENAI, OURS
+        from routing.request.parameters import DEMANDS, OFFERS, OPENAI, OURS
 
         there = ledger[name].name
         if there in OURS:
