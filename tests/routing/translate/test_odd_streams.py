@@ -73,10 +73,10 @@ def test_part_of_another_kind_breaks_nothing(caller: Format, delta: dict[str, An
 
 @pytest.mark.parametrize("caller", DOWNSTREAM)
 def test_page_that_an_answer_quotes_is_told_where_there_is_a_place(caller: Format) -> None:
-    """Responses and Cohere have one."""
+    """Responses, Cohere and Google have one."""
     page = {"type": "url_citation", "url_citation": {"url": "https://x.example/page", "title": "T"}}
     events, _ = ran(caller, chunk({"content": "so"}), chunk({"annotations": [page]}), chunk(finish="stop"), USED)
-    assert ("https://x.example/page" in json.dumps(events)) is (caller in ("responses", "cohere"))
+    assert ("https://x.example/page" in json.dumps(events)) is (caller in ("responses", "cohere", "gemini"))
 
 
 @pytest.mark.parametrize("caller", DOWNSTREAM)
