@@ -29,6 +29,14 @@ LOOKED = [*HI, {"role": "assistant", "tool_calls": [called("c")]}]
 RESULT = {"role": "tool", "tool_call_id": "c", "content": "k"}
 SEEN = [*LOOKED, {**RESULT, "content": [{"type": "text", "text": "k"}, {"type": "image_url", "image_url": {"url": PNG}}]}]
 PAGE = {"type": "file", "file": {"file_data": PDF}}
+ELSEWHERE = {"type": "file", "file": {"file_data": "https://x.example/a.pdf"}}
+MARK = {"type": "ephemeral"}
+FORM_PATHS = (
+    ("cohere", "response_format"),
+    ("converse", "outputConfig"),
+    ("gemini", "generationConfig.responseMimeType"),
+    ("messages", "output_config"),
+)
 ANSWER = "contents.2.parts.0.functionResponse.response"
 
 
@@ -40,6 +48,17 @@ def after(*turns: dict[str, Any]) -> dict[str, Any]:
     return {"messages": [*HI, *turns]}
 
 
+def thought(format: str) -> dict[str, Any]:
+    """A call that an encrypted thought led to."""
+    detail = {"type": "reasoning.encrypted", "data": "S", "format": format, "index": 0}
+    return after({"role": "assistant", "tool_calls": [called("c")], "reasoning_details": [detail]}, RESULT)
+
+
+SEARCHING = Target("p", "m", traits=frozenset(("web_search",)))
+MIDWAY = Target("p", "m", traits=frozenset(("mid_system",)))
+LATE = after({"role": "system", "content": "b"}, *HI)
+CACHED = {"messages": [*LOOKED, {**RESULT, "cache_control": MARK}]}
+THOUGHT = {**thought("anthropic-claude-v1"), "tools": [TOOL]}
 NOWHERE: list[tuple[dict[str, Any], str]] = [
     ({"reasoning": {"effort": "utmost"}}, "reasoning.effort"),
     (after({"role": "function", "name": "f", "content": "k"}), "messages[1].role"),
@@ -114,6 +133,14 @@ def at(sent: dict[str, Any], path: str) -> Any:
         ("messages", NEARBY, {"reasoning": {"enabled": True}}, "thinking", {"type": "adaptive", "display": "summarized"}),
         ("messages", OLD, {"reasoning": {"effort": "none"}}, "thinking", {"type": "disabled"}),
         ("messages", Target("p", "claude-3-haiku"), {"reasoning": {"effort": "none"}}, "thinking", None),
+        ("messages", SEARCHING, {"web_search_options": {}}, "tools.0.name", "web_search"),
+        ("messages", MIDWAY, LATE, "messages.1.role", "system"),
+        ("messages", NEARBY, CACHED, "messages.2.content.0.cache_control", MARK),
+        ("messages", OLD, {"reasoning": {"effort": "low", "exclude": True}, "max_tokens": 8_000}, "thinking.display", "omitted"),
+        ("responses", PLAIN, user(ELSEWHERE), "input.0.content.0.file_url", "https://x.example/a.pdf"),
+        ("gemini", GEMINI, thought("google-gemini-v1"), "contents.1.parts.0.thoughtSignature", "S"),
+        ("converse", NEARBY, THOUGHT, "messages.1.content.0.reasoningContent.redactedContent", "S"),
+        *((format, NEARBY, {"response_format": {"type": "text", "x": None}}, path, None) for format, path in FORM_PATHS),
         ("responses", PLAIN, {"response_format": {"type": "json_object"}}, "text", {"format": {"type": "json_object"}}),
         ("responses", PLAIN, {"verbosity": "low"}, "text", {"verbosity": "low"}),
         ("responses", PLAIN, {"reasoning_effort": "max"}, "reasoning.effort", "xhigh"),
@@ -222,3 +249,90 @@ def test_accents_of_a_provider_are_known_by_its_name(provider: str, model: str, 
     found = made[1]["tool_calls"][0]["id"]
     assert found == call_id if call_id else len(found) == 9
     assert ("cache_control" in json.dumps(made[0])) is is_marked
+
+
+GIVEN = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+CALLING = "functionCallingConfig"
+LEVEL = "generationConfig.thinkingConfig.thinkingLevel"
+
+
+def config(given: dict[str, Any]) -> dict[str, Any]:
+    return {**GIVEN, "generationConfig": given}
+
+
+def thinking(given: dict[str, Any]) -> dict[str, Any]:
+    return config({"thinkingConfig": given})
+
+
+@pytest.mark.parametrize(
+    ("format", "body", "path", "expected"),
+    [
+        ("gemini", {**GIVEN, "toolConfig": {}}, "tool_choice", None),
+        ("gemini", {**GIVEN, "toolConfig": {CALLING: {"mode": "NONE"}}}, "tool_choice", None),
+        ("gemini", thinking({"thinkingLevel": "high"}), "reasoning", {"effort": "high", "exclude": True}),
+        ("gemini", thinking({"thinkingBudget": 0}), "reasoning", {"effort": "none", "exclude": True}),
+        ("gemini", thinking({"thinkingBudget": -1}), "reasoning", {"enabled": True, "exclude": True}),
+        ("gemini", thinking({"includeThoughts": True}), "reasoning", {"enabled": True}),
+        ("gemini", config({"responseMimeType": "text/plain"}), "response_format", None),
+        ("cohere", {"messages": HI, "response_format": {"type": "text"}}, "response_format", None),
+        ("cohere", {"messages": HI, "response_format": {"type": "text", "json_schema": None}}, "response_format", None),
+        ("cohere", {"messages": HI, "thinking": {"type": "disabled"}}, "reasoning", None),
+        ("cohere", {"messages": HI, "thinking": {"type": "enabled"}}, "reasoning", {"enabled": True}),
+        ("messages", {"thinking": {"type": "disabled"}}, "reasoning", None),
+        ("messages", {"thinking": {"type": "adaptive"}}, "reasoning", {"enabled": True}),
+        ("messages", {"service_tier": "standard_only"}, "service_tier", "default"),
+        ("responses", {"input": "hi", "text": {"format": {"type": "text"}}}, "response_format", None),
+        ("responses", {"input": "hi", "text": {"format": {"type": "json_object"}}}, "response_format", {"type": "json_object"}),
+    ],
+)  # fmt: skip
+def test_member_of_a_callers_format_is_said_in_chats_words(
+    format: Format, body: dict[str, Any], path: str, expected: Any
+) -> None:
+    """What says the same as nothing is not said at all."""
+    assert at(json.loads(downward(format, body).body), path) == expected
+
+
+@pytest.mark.parametrize(
+    ("format", "body", "param"),
+    [
+        ("gemini", {"contents": []}, "contents"),
+        ("gemini", {"contents": [{"role": "judge", "parts": [{"text": "hi"}]}]}, "contents[0].role"),
+        ("gemini", {**GIVEN, "toolConfig": {CALLING: {"mode": "MAYBE"}}}, f"toolConfig.{CALLING}.mode"),
+        ("gemini", {**GIVEN, "toolConfig": {CALLING: {"mode": "ANY"}}}, f"toolConfig.{CALLING}"),
+        ("gemini", thinking({"thinkingLevel": "utmost"}), LEVEL),
+        ("gemini", config({"speechConfig": {"a": 1}}), "generationConfig.speechConfig"),
+        ("gemini", config({"somethingNew": 1}), "generationConfig.somethingNew"),
+        ("gemini", config({"candidateCount": 2}), "generationConfig.candidateCount"),
+        ("gemini", config({"responseMimeType": "text/x.enum"}), "generationConfig.responseMimeType"),
+        ("gemini", config({"responseModalities": ["IMAGE"]}), "generationConfig.responseModalities"),
+        ("gemini", config({"responseLogprobs": True}), "generationConfig.responseLogprobs"),
+        ("gemini", config({"responseSchema": 5}), "generationConfig.responseSchema"),
+        ("cohere", {"messages": []}, "messages"),
+        ("cohere", {"messages": HI, "response_format": {"type": "grammar"}}, "response_format.type"),
+        ("cohere", {"messages": HI, "thinking": {"type": "perhaps"}}, "thinking.type"),
+        ("cohere", {"messages": HI, "tool_choice": "REQUIRED"}, "tool_choice"),
+        ("cohere", {"messages": HI, "stop_sequences": ["a"] * 5}, "stop_sequences"),
+        ("messages", {"messages": []}, "messages"),
+        ("messages", {"messages": [{"role": "judge", "content": "hi"}]}, "messages[0].role"),
+        ("messages", {"service_tier": "priority"}, "service_tier"),
+        ("messages", {"max_tokens": 0}, "max_tokens"),
+        ("messages", {"thinking": {"type": "perhaps"}}, "thinking.type"),
+        ("messages", {"tool_choice": {"type": "perhaps"}}, "tool_choice.type"),
+        ("messages", {"tool_choice": {"type": "any"}}, "tool_choice"),
+        ("messages", {"output_config": {"format": {"type": "grammar"}}}, "output_config.format"),
+        ("messages", {"stop_sequences": ["a"] * 5}, "stop_sequences"),
+        ("responses", {}, "input"),
+        ("responses", {"input": []}, "input"),
+        ("responses", {"input": [{"role": "judge", "content": "hi"}]}, "input[0].role"),
+        ("responses", {"input": [{"type": "item_reference", "id": "x"}]}, "input[0]"),
+        ("responses", {"input": [{"type": "compaction"}]}, "input[0]"),
+        ("responses", {"input": "hi", "text": {"format": {"type": "grammar"}}}, "text.format"),
+        ("responses", {"input": "hi", "reasoning": {"mode": "pro"}}, "reasoning.mode"),
+        ("responses", {"input": "hi", "include": ["message.output_text.logprobs"]}, "include[0]"),
+        ("responses", {"input": "hi", "tool_choice": "required"}, "tool_choice"),
+    ],
+)  # fmt: skip
+def test_demand_of_a_callers_format_that_chat_cannot_meet_is_refused(format: Format, body: dict[str, Any], param: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        downward(format, body)
+    assert refused.value.param == param
