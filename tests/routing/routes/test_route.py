@@ -380,3 +380,22 @@ def test_route_leads_to_each_of_its_models_once() -> None:
 )
 def test_route_condition_that_does_not_hold_says_why(when: dict[str, Any], situation: dict[str, Any], why: str) -> None:
     assert When(**when).why_not(Situation(**situation)) == why
+
+
+def test_route_like_takes_over_endpoints_but_no_place_and_no_header() -> None:
+    """How a format is spoken is taken over; where, and with which headers, is each provider's own. What is no table is said."""
+    table = """
+[providers.a]
+base_url = "https://a.example"
+api_key = "none"
+models.m = { input = "1", output = "2" }
+endpoints.chat = { path = "/c", base_url = "https://other.example", extra_headers = { x-a = "b" } }
+[providers.b]
+like = "a"
+base_url = "https://b.example"
+api_key = "none"
+"""
+    (endpoint,) = parse(table).providers["b"].endpoints
+    assert (endpoint.path, endpoint.base_url, endpoint.headers) == ("/c", None, ())
+    with pytest.raises(ConfigError, match=r"providers\.b\.endpoints\.chat"):
+        parse(table.replace("endpoints.chat = {", "endpoints.chat = 5 #{"))
