@@ -45,3 +45,30 @@ def forfeit(tx: Tx, node: str, now_ms: int, *, with_living: bool = False) -> For
         )
     lock_accounts(tx, [row[0] for row in tx.rows("SELECT account FROM leases WHERE node = ? AND state = 'open'", node)])
     return Forfeited(len(dead), sum(end_epoch(tx, node, epoch, "forfeited", now_ms) for epoch in dead), living)
+
+
+def nodes_of_machine(tx: Tx, node: str) -> list[str]:
+    """A node and its workers, each of which is a node `<node>@…`: those that there are."""
+    workers = f"{node.replace('_', '~_')}@%"
+    return [
+        row[0] for row in tx.rows("SELECT node FROM nodes WHERE node = ? OR node LIKE ? ESCAPE '~' ORDER BY node", node, workers)
+    ]
+
+
+def forfeit_machine(tx: Tx, node: str, now_ms: int, *, with_living: bool = False) -> Forfeited:
+    """`forfeit` of a node and of its workers. Mistake: there is none of them, or all that is open lives."""
+    names = nodes_of_machine(tx, node)
+    if len(names) < 2:
+        return forfeit(tx, names[0] if names else node, now_ms, with_living=with_living)
+    living = {} if with_living else {name: living_epochs(tx, name, now_ms) for name in names}
+    alive = tuple(epoch for name in names for epoch in living.get(name, ()))
+    opened = {name: tx.rows("SELECT epoch FROM epochs WHERE node = ? AND state = 'open'", name) for name in names}
+    ended = [
+        forfeit(tx, name, now_ms, with_living=with_living) for name in names if len(opened[name]) > len(living.get(name, ()))
+    ]
+    if alive and not ended:
+        raise Mistake(
+            f"node {node!r} lives: its workers were heard of less than {FORFEIT_MS // 1000} s ago, and nothing else of them is"
+            " open. Stop it first, or say --living to end what they are spending"
+        )
+    return Forfeited(sum(one.epochs for one in ended), sum(one.returned_nano for one in ended), alive)

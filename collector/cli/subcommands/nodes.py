@@ -11,7 +11,7 @@ from collector.api.shapes import timestamp
 from collector.cli.arguments import add, family, irrevocable
 from collector.cli.printing import confirm, operator, say, show, show_one
 from collector.leasing import enrolment, nodes
-from collector.leasing.forfeit import Forfeited, forfeit, living_epochs
+from collector.leasing.forfeit import Forfeited, forfeit_machine, living_epochs, nodes_of_machine
 from collector.store.contract import Store, Tx
 from usage.pricing import dollars
 
@@ -129,15 +129,17 @@ def revoke(arguments: argparse.Namespace, store: Store, now: int) -> int:
 
 def forfeit_node(arguments: argparse.Namespace, store: Store, now: int) -> int:
     def work(tx: Tx) -> Forfeited:
-        nodes.check_known(tx, arguments.node)
+        names = nodes_of_machine(tx, arguments.node)
+        if not names:
+            nodes.check_known(tx, arguments.node)
         if arguments.living:
-            living = living_epochs(tx, arguments.node, now)
+            living = [epoch for name in names for epoch in living_epochs(tx, name, now)]
             if living:
                 what = (
                     f"node {arguments.node} lives (epoch {living[-1]}): what it holds goes back, and it takes no more paid work"
                 )
                 confirm(arguments.yes, what)
-        done = forfeit(tx, arguments.node, now, with_living=arguments.living)
+        done = forfeit_machine(tx, arguments.node, now, with_living=arguments.living)
         detail = {"epochs": done.epochs, "returned": dollars(done.returned_nano)}
         record(tx, operator(), "node.forfeit", arguments.node, detail, now)
         return done

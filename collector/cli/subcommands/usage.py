@@ -19,6 +19,7 @@ from usage.pricing import dollars
 from usage.record import UsageRecord
 
 Rows = list[dict[str, Any]]
+LAST_DAY = datetime.date.max - datetime.timedelta(days=1)
 EACH = [
     *("id", "created_at", "model", "provider", "key", "status", "end_reason", "usage_source"),
     *("prompt_tokens", "completion_tokens", "cost"),
@@ -74,7 +75,7 @@ def range_of(arguments: argparse.Namespace, now: int) -> tuple[int, int]:
     start_ms = moment_of(arguments.start, tz, "--from") if arguments.start else 0
     end_ms = moment_of(arguments.until, tz, "--until") if arguments.until else now + 86_400_000
     if len(arguments.until) == len("2026-01-31"):
-        day = datetime.date.fromisoformat(arguments.until) + datetime.timedelta(days=1)
+        day = min(datetime.date.fromisoformat(arguments.until), LAST_DAY) + datetime.timedelta(days=1)
         end_ms = moment_of(day.isoformat(), tz, "--until")
     if arguments.start and arguments.until and end_ms <= start_ms:
         raise Wrong("--until lies before --from: nothing is between them")

@@ -6,7 +6,7 @@ from collector.accounts import keys as account_keys
 from collector.accounts.accounts import Mistake
 from collector.accounts.keys import KeyTerms
 from collector.accounts.window import DAY_MS
-from collector.leasing.forfeit import FORFEIT_MS, Forfeited, forfeit
+from collector.leasing.forfeit import FORFEIT_MS, Forfeited, forfeit, forfeit_machine
 from collector.leasing.nodes import stranded
 from collector.service import Collector
 from collector.store.contract import Store
@@ -234,6 +234,24 @@ async def test_forfeit_leaves_the_epoch_that_lives(collector: Collector, store: 
     assert store.read(lambda tx: stranded(tx, clock.now_ms)) == 0
     assert store.write(lambda tx: forfeit(tx, "fra-1", clock.now_ms, with_living=True)).epochs == 1
     assert available_nano(store) == 10_000
+
+
+async def test_forfeit_of_a_machine_is_of_its_workers_too(collector: Collector, store: Store, clock: Clock) -> None:
+    """Each worker is a node of its own: those that are gone are ended, one that lives is left unless one says otherwise."""
+    caller, lost = await make_caller(collector, credit_nano=10_000), await Node(collector, "fra-1@0").boot("a")
+    await lost.acquire(caller, 2_000, 2_000)
+    clock.now_ms += FORFEIT_MS
+    living = await Node(collector, "fra-1@1").boot("b")
+    await living.acquire(caller, 1_000, 1_000)
+    stranger = await Node(collector, "fra-10@0").boot("c")
+    await stranger.acquire(caller, 500, 500)
+    assert store.write(lambda tx: forfeit_machine(tx, "fra-1", clock.now_ms)) == Forfeited(1, 2_000, (living.epoch,))
+    with pytest.raises(Mistake, match="'fra-1' lives: its workers were heard of"):
+        store.write(lambda tx: forfeit_machine(tx, "fra-1", clock.now_ms))
+    assert store.write(lambda tx: forfeit_machine(tx, "fra-1", clock.now_ms, with_living=True)) == Forfeited(1, 1_000)
+    with pytest.raises(Mistake, match="there is no node 'fra-2'"):
+        store.write(lambda tx: forfeit_machine(tx, "fra-2", clock.now_ms))
+    assert available_nano(store) == 9_500
 
 
 async def test_node_may_speak_for_itself_only(collector: Collector) -> None:

@@ -91,6 +91,7 @@ async def test_usage_that_cannot_be_meant_is_refused(line: Line, tmp_path: Path)
         status, _, err = line("usage", "acme", *words)
         assert (status, len([one for one in err.splitlines() if "tollway:" in one])) == (2, 1), words
     assert line("usage", "acme", "--from", "2030-01-01", "--json")[1] == "[]\n"
+    assert line("usage", "acme", "--until", "9999-12-31", "--json")[0] == 0  # no calendar has the day behind it
 
 
 @pytest.mark.parametrize("words", [(), ("--every", "all"), ("--by", "none"), ("--by", "key", "--every", "month"), ("--each",)])
