@@ -1,7 +1,7 @@
 """From a caller's head to the policy of its key; what can be refused without asking the collector is refused here.
 
-Rule: shape and checksum, then what is known, then the mark of the deployment, and only then a look-up, which is shared by all who
-wait for it and bounded (`edge.auth.key_cache`). An invented key dies before it costs more than two hashes.
+Rule: shape and checksum (`edge.auth.header`), then what is known, then the mark of the deployment, and only then a look-up, which
+is shared by all who wait for it and bounded (`edge.auth.key_cache`). An invented key dies before it costs more than two hashes.
 """
 
 import msgspec

@@ -13,7 +13,7 @@ from typing import Protocol, cast
 from starlette.types import Scope
 
 from edge.downstream.admission import Admission
-from edge.downstream.half_closed import has_hung_up, has_refused, probe
+from edge.downstream.eof_probe import has_eof, has_refused, probe
 from edge.downstream.http_error import refusal
 from edge.downstream.reader import RequestReader
 from edge.downstream.request import CONTINUE, Host, Request
@@ -120,7 +120,7 @@ class Connection(asyncio.Protocol):
     def _look_whether_it_stays(self, request: Request) -> None:
         """A caller that has left while its connection waited to be accepted is not worked for."""
         peer: socket.socket | None = self.transport.get_extra_info("socket")
-        if request.is_complete and peer is not None and has_hung_up(peer):
+        if request.is_complete and peer is not None and has_eof(peer):
             self.hangs_up = True
             if not request.is_old:
                 probe(peer)

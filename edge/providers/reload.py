@@ -1,5 +1,7 @@
 """How a changed providers.toml, or what it refers to, comes into force: looked at until it has settled, proved, then used.
 
+Also asked for by SIGHUP (`edge.serve`) and by `tollway reload` (`edge.endpoints.control`).
+
 Rule: a file is used when two looks at its content were equal (an editor may be half-way, whatever size and time it has), when it
 reads as a table, when it is plausible (not empty, not cut off, not most providers gone), and when everything that requests need
 could be made of it. Else the last good one keeps serving, and what was wrong is told in the log, on /metrics and on

@@ -14,8 +14,8 @@ from typing import Any, Final
 import msgspec
 
 from routing.request.parameters import OPENAI, taken
-from routing.routes.entry import read_aliases, read_default_policy, read_policies, read_routes
 from routing.routes.likeness import with_inherited
+from routing.routes.parser import read_aliases, read_default_policy, read_policies, read_routes
 from routing.routes.route import DEFAULT_POLICY, Route, RoutePolicy
 from routing.table import field
 from routing.table.entry import NAME_HINT, NO_PRICE, odd_in, read_provider

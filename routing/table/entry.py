@@ -11,7 +11,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from routing.request.parameters import ALWAYS, NEVER_TAKEN, OPENAI, taken
-from routing.routes.entry import read_data_terms
+from routing.routes.parser import read_data_terms
 from routing.table import field
 from routing.table.endpoint import CHAT, CHAT_ONLY, ECHO_ENDPOINTS, ECHO_FORMATS, FORMATS, BaseUrl, Endpoint
 from routing.table.endpoint import endpoint as known_endpoint
