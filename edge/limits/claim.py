@@ -28,7 +28,6 @@ class LimitedScope(msgspec.Struct, eq=False):
     tokens: Quota | None
     concurrent: PermitPool | None
     completions: Completions
-    is_providers: bool = False
 
     @property
     def quotas(self) -> list[Quota]:
@@ -61,7 +60,6 @@ def scope_of(name: str, terms: LimitTerms, known: LimitedScope | None, now_s: fl
         quota("tokens", None if known is None else known.tokens),
         permits,
         known.completions if known is not None else Completions(),
-        name.startswith(PROVIDER),
     )
 
 
@@ -119,9 +117,8 @@ class LimitClaim(msgspec.Struct, eq=False):
 
 
 def header_sources_of(scopes: Sequence[LimitedScope]) -> HeaderSources:
-    """Of each unit, the limit that has least left; a provider's is not the caller's to know."""
-    own = [scope for scope in scopes if not scope.is_providers]
-    by_unit = ([scope.requests for scope in own], [scope.tokens for scope in own])
+    """Of each unit, the limit of the key or its account that has least left; a provider's is not the caller's to know."""
+    by_unit = ([scope.requests for scope in scopes], [scope.tokens for scope in scopes])
     rates = [[rate for rate in found if rate is not None] for found in by_unit]
     return tuple(found[0].headers if len(found) == 1 else partial(_tightest, found) for found in rates if found)
 

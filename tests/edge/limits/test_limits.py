@@ -204,6 +204,17 @@ async def test_provider_limit_moves_on_to_the_next(tmp_path: Path) -> None:
         assert "of the provider p: Limit 10" in refused.json()["error"]["message"]
 
 
+async def test_provider_limit_is_not_told_to_callers(tmp_path: Path) -> None:
+    """Beside a limit of the caller's own the provider's, though less is left of it, is in no header of an answer or a refusal."""
+    async with Rig(tmp_path, extra="rate_limits = { requests_per_minute = 10 }") as rig:
+        limit(rig, LimitTerms(requests_per_minute=100))
+        seen = [await ask(rig) for _ in range(11)]
+        assert [(caller.status, caller.headers[b"x-ratelimit-limit-requests"]) for caller in seen] == [(200, b"100")] * 11
+        assert [left(caller) for caller in seen] == list(range(99, 88, -1))
+        refused = await rig.run(rig.caller())
+        assert (refused.status, refused.headers.get(b"x-ratelimit-limit-requests")) == (429, None)
+
+
 async def test_providers_own_word_is_followed(rig: Rig) -> None:
     """A provider that says that nothing is left is not asked again before its reset; another target is."""
     spent = [*JSON, (b"x-ratelimit-limit-requests", b"100"), (b"x-ratelimit-remaining-requests", b"0")]

@@ -52,7 +52,10 @@ MUTATIONS = (
     Mutation("edge/limits/claim.py", "scope.concurrent.release(self)", "pass", _LIMITS),
     Mutation("edge/limits/claim.py", "self.limiter.take(self, scope, self.tokens, monotonic())", "pass", _LIMITS),
     Mutation(
-        "edge/limits/claim.py", "own = [scope for scope in scopes if not scope.is_providers]", "own = list(scopes)", _LIMITS
+        "edge/limits/limiter.py",
+        "tuple(scopes), header_sources_of(scopes))",
+        "tuple(scopes), header_sources_of([*scopes, *self._providers.values()]))",
+        _LIMITS,
     ),
     Mutation("edge/providers/table.py", "        self.limits.now = config.limits\n", "", "tests/edge/limits/test_live.py"),
     Mutation("edge/limits/permits.py", "max(share.ceiling, len(self.holders))", "share.ceiling", _SHARES),
