@@ -165,9 +165,13 @@ class StreamRewrite(EventRewrite):
     def _scan_lines(self, lines: list[bytes]) -> bool:
         """What becomes of them, put to what goes out; whether none of them was a part of the answer."""
         out = self._out
-        is_framing = True
+        is_framing, is_passed = True, False
         for line in lines:
-            start = self._start
+            if is_passed and line == b"\n" and not self._swallow_blank:
+                out.append(line)  # it ends the event that has just been passed
+                is_passed = False
+                continue
+            start, is_passed = self._start, False
             if start is not None and line.startswith(start) and not (self._held or self._pending):
                 rest = line[len(start) :]
                 if _find_decisive(rest) is None:
@@ -175,7 +179,7 @@ class StreamRewrite(EventRewrite):
                     self.meter.observe_text(rest)
                     if self.meter.deltas != counted:
                         out += (self._new_start, rest)
-                        is_framing = False
+                        is_framing, is_passed = False, True
                         continue
             elif self._is_openrouter and not (self._held or self._pending):
                 self._swappable = self._plain
