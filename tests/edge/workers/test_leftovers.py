@@ -23,7 +23,7 @@ def test_what_cannot_be_shipped_at_once_is_tried_again(tmp_path: Path, monkeypat
     data, tries = tmp_path / "data", tmp_path / "tries"
     for number in (0, 1):
         (data / f"w{number}" / "journal" / f"edge@{number}" / "7").mkdir(parents=True)
-    monkeypatch.setattr(leftovers, "COMMAND", (sys.executable, "-c", FAILS_ONCE, str(tries)))
+    monkeypatch.setattr(leftovers, "command", lambda: (sys.executable, "-c", FAILS_ONCE, str(tries)))
     monkeypatch.setattr(leftovers, "SHIP_PAUSE_S", 0.01)
     settings = Settings.read({"TOLLWAY_DATA": str(data), "TOLLWAY_COLLECTOR_URL": "http://127.0.0.1:9"})
     leftovers.ship_left_behind(settings, "edge")

@@ -40,8 +40,9 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
     """Let a story happen to a supervisor of one place; its workers run `command`."""
 
     def run(story: Story, *command: str) -> None:
+        words = command or (sys.executable, "-c", SERVES, str(tmp_path))
         for module in (worker_module, supervisor_module):
-            monkeypatch.setattr(module, "COMMAND", command or (sys.executable, "-c", SERVES, str(tmp_path)))
+            monkeypatch.setattr(module, "command", lambda: words)
         settings = Settings.read({"TOLLWAY_DATA": str(tmp_path), "HOST": "127.0.0.1", "PORT": str(free_port())})
 
         async def live() -> None:
