@@ -120,8 +120,12 @@ def translated(name: str, caller: Format, *, is_short: bool = False, size: int =
 
 def whole(name: str, caller: Format) -> bytes:
     """A recorded answer as a caller of that format gets it. AttemptFailed."""
-    upstream, downstream = upstream_pair(format_of(name)), downstream_pair(caller)
-    body = answer(name)
+    return whole_of(answer(name), format_of(name), caller)
+
+
+def whole_of(body: bytes, provider: Format, caller: Format) -> bytes:
+    """An answer of a provider's format as a caller of another gets it. AttemptFailed."""
+    upstream, downstream = upstream_pair(provider), downstream_pair(caller)
     if upstream is not None:
         body = upstream.whole(body, CONTEXT)
     body = rewrite_answer(body, open_answer(body), IDENTITY, Meter(Tariff(RATES), 9))
