@@ -10,7 +10,7 @@ import msgspec
 from collector.accounts.keys import Key
 from collector.accounts.window import date_of, day_of, first_day
 from collector.ingest.screening import GEN_ID_SLACK_MS
-from collector.leasing.leasing import open_nano, spent_since
+from collector.leasing.leasing import open_nano, spent_in_window, spent_since
 from collector.store.contract import Tx
 from usage.gen_id import first_of, time_ms_of
 from usage.record import UsageRecord
@@ -121,13 +121,15 @@ def activity(tx: Tx, account: str, first: int, last: int, key_id: str = "") -> l
 
 
 def key_usage(tx: Tx, key: Key, now_ms: int) -> dict[str, int]:
-    """Nano-dollars of a key: in all, and in the current UTC day, week and month; by the names of USAGE_OF."""
-    return {name: spent_since(tx, key, first_day(reset, now_ms)) for reset, name in USAGE_OF.items()}
+    """Nano-dollars of a key: in all, and in the current UTC day, week and month; by the names of USAGE_OF. `limit_usage`: used
+    of its limit, which is more where it shares that with keys that it replaced."""
+    used = {name: spent_since(tx, key.account, [key.key_id], first_day(reset, now_ms)) for reset, name in USAGE_OF.items()}
+    return used | {"limit_usage": spent_in_window(tx, key, now_ms) if key.first_id else used[USAGE_OF[key.limit_reset]]}
 
 
 def limit_left_nano(key: Key, spent: Mapping[str, int]) -> int | None:
     """What `key_usage` leaves of a key's limit; None where it has none."""
-    return None if key.limit_nano is None else max(key.limit_nano - spent[USAGE_OF[key.limit_reset]], 0)
+    return None if key.limit_nano is None else max(key.limit_nano - spent["limit_usage"], 0)
 
 
 def last_day(tx: Tx, key: Key) -> int | None:

@@ -2,6 +2,8 @@
 
 Rule: a key is shown once and stored as its digest. Rule: every change of a key gets the next version, so that nodes can be told.
 An account's limits are kept with each of its keys, because nodes are told of keys.
+Rule: a key that replaces another one goes on within its limit: what all of them used and hold counts for each, so that
+a limit cannot be spent again by replacing the key.
 """
 
 import os
@@ -39,6 +41,8 @@ class Key(msgspec.Struct, frozen=True):
     limits: LimitTerms = NO_LIMITS
     account_limits: LimitTerms = NO_LIMITS
     """Its account's, kept with each of its keys."""
+    first_id: str = ""
+    """The first of the keys that replaced one another, itself included; empty where none was replaced."""
 
     @property
     def shown_name(self) -> str:
@@ -80,7 +84,7 @@ class KeyTerms(msgspec.Struct, frozen=True):
 
 KEY_COLUMNS = (
     "digest, key_id, account, label, name, models, limit_nano, limit_reset, disabled, expires_ms, created_ms, updated_ms,"
-    " deleted, rate_limits, account_limits"
+    " deleted, rate_limits, account_limits, first_id"
 )
 
 
@@ -89,7 +93,7 @@ def key_from(row: Row) -> Key:
     key_digest, key_id, account, label, name, models, limit_nano, limit_reset, disabled, expires_ms, created_ms, *later = row
     listed = tuple(models.split(",")) if models else ()
     known = (key_digest, key_id, account, label, name, listed, limit_nano, limit_reset, bool(disabled), expires_ms, created_ms)
-    return Key(*known, later[0], bool(later[1]), limits_from(later[2]), limits_from(later[3]))
+    return Key(*known, later[0], bool(later[1]), limits_from(later[2]), limits_from(later[3]), later[4])
 
 
 def limits_from(text: str) -> LimitTerms:
@@ -140,10 +144,10 @@ def check_limits(terms: LimitTerms) -> None:
         raise Mistake(problem)
 
 
-def create_key(tx: Tx, account: str, terms: KeyTerms, now_ms: int, entropy: bytes = b"") -> tuple[str, Key]:
+def create_key(tx: Tx, account: str, terms: KeyTerms, now_ms: int, entropy: bytes = b"", first_id: str = "") -> tuple[str, Key]:
     """A key for an account that exists or is made now: (what is shown once, what is kept). Mistake: no key has such terms.
 
-    `entropy` makes it a certain one.
+    `entropy` makes it a certain one; `first_id` as in `Key`.
     """
     check_terms(terms)
     create_account(tx, account, now_ms)
@@ -154,7 +158,7 @@ def create_key(tx: Tx, account: str, terms: KeyTerms, now_ms: int, entropy: byte
         key_digest = digest(text.encode())
         made = tx.run(
             f"INSERT INTO keys ({KEY_COLUMNS}, version, marked)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, NULL, 0, ?, ?, 0, 1) ON CONFLICT DO NOTHING",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, NULL, 0, ?, ?, ?, 0, 1) ON CONFLICT DO NOTHING",
             key_digest,
             key_id,
             account,
@@ -167,9 +171,37 @@ def create_key(tx: Tx, account: str, terms: KeyTerms, now_ms: int, entropy: byte
             now_ms,
             limits_text(terms.limits),
             limits_text(account_limits(tx, account)),
+            first_id,
         )
         if made and (key := find_key(tx, key_digest)) is not None:
             return text, key
+
+
+def rotate_key(tx: Tx, old: Key, keep_ms: int, now_ms: int) -> tuple[str, Key, Key]:
+    """A key with the terms of another one, which lives for `keep_ms` yet, or is revoked: (what is shown once, the new key,
+    the old one). Both are within one limit. Mistake: the old one cannot be used any more."""
+    if not old.is_usable(now_ms):
+        raise Mistake(f"{old.label} is revoked or has expired: make a new key instead")
+    tx.run("UPDATE keys SET first_id = key_id WHERE key_id = ? AND first_id = ''", old.key_id)
+    terms = KeyTerms(old.name, old.models, old.limit_nano, old.limit_reset, old.expires_ms, old.limits)
+    text, made = create_key(tx, old.account, terms, now_ms, first_id=old.first_id or old.key_id)
+    if not keep_ms:
+        return text, made, revoke_key(tx, old.key_id)
+    ends_ms = now_ms + keep_ms
+    old = msgspec.structs.replace(old, expires_ms=min(ends_ms, old.expires_ms or ends_ms), first_id=made.first_id)
+    change_key(tx, old, now_ms)
+    return text, made, old
+
+
+def within_one_limit(tx: Tx, key_id: str) -> list[str]:
+    """The ids of the keys that share a key's limit: itself, those that it replaced and those that replaced it.
+
+    Asked of the store and not of a `Key`, which may have been read before its account was locked.
+    """
+    rows = tx.rows(
+        "SELECT key_id FROM keys WHERE first_id <> '' AND first_id = (SELECT first_id FROM keys WHERE key_id = ?)", key_id
+    )
+    return [row[0] for row in rows] or [key_id]
 
 
 def deployment_secret(tx: Tx) -> str:

@@ -6,14 +6,14 @@ it is at least the Unix time in seconds, so a number issued after the snapshot i
 nothing.
 """
 
-from collector.accounts.keys import Key, deployment_secret, find_key, has_unmarked_keys, key_version
+from collector.accounts.keys import Key, deployment_secret, find_key, has_unmarked_keys, key_version, within_one_limit
 from collector.accounts.window import first_day
 from collector.leasing.grant import ACTIVE_MS, SHARE_PERCENT, TTL_S, PurseState, size_grant
 from collector.leasing.instance import refuse_double
 from collector.leasing.recall import is_recalled, reachable_nano, recall
 from collector.ledger.bookkeeping import lock_accounts, open_lease, post
 from collector.ledger.ledger import LeaseKey, give_back, grant
-from collector.store.contract import Row, Tx
+from collector.store.contract import Row, Tx, placeholders
 from usage.protocol import Acquire, Acquired, Boot, Booted, Close, Closed, Granted, Refused, Return, Returned
 
 
@@ -128,9 +128,9 @@ def _call_back(tx: Tx, message: Acquire, key: Key, by: str, lease: LeaseKey, now
     for which none waits."""
     if message.min_nano <= 1:
         return 0
-    scope = key.account if by == "credits" else key.purse
-    found_nano = reachable_nano(tx, scope, lease, now_ms)
-    if found_nano:
+    scopes = [key.account] if by == "credits" else purses_within(tx, key)
+    found_nano = sum(reachable_nano(tx, scope, lease, now_ms) for scope in scopes)
+    for scope in scopes if found_nano else ():
         recall(tx, scope, now_ms)
     return found_nano
 
@@ -151,24 +151,37 @@ def purse_available(tx: Tx, key: Key, account_nano: int, now_ms: int) -> tuple[i
     """(what the key's purse could still give, what bounds it): the account, or the key's limit less spent and open grants."""
     if key.limit_nano is None:
         return account_nano, "credits"
-    left_nano = max(key.limit_nano - spent_in_window(tx, key, now_ms) - open_nano(tx, key.account, key.purse), 0)
+    left_nano = max(key.limit_nano - spent_in_window(tx, key, now_ms) - leased_nano(tx, key), 0)
     return (left_nano, "key_limit") if left_nano < account_nano else (account_nano, "credits")
 
 
 def spent_in_window(tx: Tx, key: Key, now_ms: int) -> int:
-    """Nano-dollars the key has used since its limit was last reset."""
-    return spent_since(tx, key, first_day(key.limit_reset, now_ms))
+    """Nano-dollars used of the key's limit since it was last reset, also by the keys that share it."""
+    return spent_since(tx, key.account, within_one_limit(tx, key.key_id), first_day(key.limit_reset, now_ms))
 
 
-def spent_since(tx: Tx, key: Key, day: int) -> int:
-    """Nano-dollars the key has used from a UTC day on."""
+def spent_since(tx: Tx, account: str, key_ids: list[str], day: int) -> int:
+    """Nano-dollars that these keys of an account have used from a UTC day on."""
     return sum_of(
         tx,
-        "SELECT CAST(COALESCE(SUM(cost_nano), 0) AS BIGINT) FROM usage_days WHERE account = ? AND key_id = ? AND day >= ?",
-        key.account,
-        key.key_id,
+        "SELECT CAST(COALESCE(SUM(cost_nano), 0) AS BIGINT) FROM usage_days"
+        f" WHERE account = ? AND key_id IN ({placeholders(len(key_ids))}) AND day >= ?",
+        account,
+        *key_ids,
         day,
     )
+
+
+def purses_within(tx: Tx, key: Key) -> list[str]:
+    """The purses whose leases lie within the key's limit; for a key without a limit its account."""
+    if key.limit_nano is None:
+        return [key.purse]
+    return [f"{key.account}/{key_id}" for key_id in within_one_limit(tx, key.key_id)]
+
+
+def leased_nano(tx: Tx, key: Key) -> int:
+    """Nano-dollars in open leases within the key's limit."""
+    return sum(open_nano(tx, key.account, purse) for purse in purses_within(tx, key))
 
 
 def open_nano(tx: Tx, account: str, purse: str = "") -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from collector.accounts.keys import Key, account_limits
-from collector.leasing.leasing import open_nano, purse_available, sum_of
+from collector.leasing.leasing import leased_nano, open_nano, purse_available, sum_of
 from collector.store.contract import Tx
 from usage.pricing import dollars
 from usage.protocol import Policy
@@ -28,7 +28,7 @@ def policy_of_key(tx: Tx, key: Key, now_ms: int) -> dict[str, Any]:
     """The policy's members, and `spendable` dollars: what is available and what edges hold; `bounded_by` as in `Acquired`."""
     account_nano = sum_of(tx, "SELECT available_nano FROM accounts WHERE account = ?", key.account)
     spendable_nano, by = purse_available(tx, key, account_nano, now_ms)
-    return _members(key.policy(), spendable_nano + open_nano(tx, key.account, key.purse), by)
+    return _members(key.policy(), spendable_nano + leased_nano(tx, key), by)
 
 
 def _members(policy: Policy, spendable_nano: int, by: str) -> dict[str, Any]:

@@ -123,6 +123,10 @@ MIGRATIONS: tuple[tuple[Statement, ...], ...] = (
     tuple(
         f"ALTER TABLE {table} ADD COLUMN marked INTEGER NOT NULL DEFAULT 0" for table in ("sessions", "login_links", "auth_codes")
     ),
+    (
+        "ALTER TABLE keys ADD COLUMN first_id TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX keys_first ON keys (first_id) WHERE first_id <> ''",
+    ),
 )
 
 VERSION = len(MIGRATIONS)

@@ -16,7 +16,7 @@ from collector.api.caller import ALL
 from collector.api.operation import AccountQuery, Call, Operation
 from collector.api.problem import ApiError, missing
 from collector.api.shapes import Amount
-from collector.leasing.leasing import open_nano, purse_available, spent_in_window
+from collector.leasing.leasing import leased_nano, purse_available, spent_in_window
 from collector.store.contract import Tx
 
 
@@ -58,9 +58,8 @@ def _of_purse(tx: Tx, key: Key, now_ms: int) -> CreditAmounts:
     spent_nano = spent_in_window(tx, key, now_ms)
     account = history.credits_of(tx, key.account)
     assert account is not None
-    leased_nano = open_nano(tx, key.account, key.purse)
     available_nano = grantable_nano(tx, key, max(key.limit_nano - spent_nano, 0), account.available_nano, now_ms)
-    return CreditAmounts(*map(Amount, (key.limit_nano, spent_nano, available_nano, leased_nano)))
+    return CreditAmounts(*map(Amount, (key.limit_nano, spent_nano, available_nano, leased_nano(tx, key))))
 
 
 OPERATIONS = (

@@ -66,7 +66,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     state = update.add_mutually_exclusive_group()
     state.add_argument("--disable", action="store_true", help="refuse it until it is enabled again")
     state.add_argument("--enable", action="store_true", help="take a disabled or revoked key back")
-    rotate = add(actions, "rotate", rotate_key, "make a key with the same terms, and end the old one")
+    rotate = add(actions, "rotate", rotate_key, "make a key with the same terms, within the same limit, and end the old one")
     rotate.add_argument("id", help=WHICH)
     rotate.add_argument("--keep", type=span_of, default=0, metavar="SPAN", help="the old one lives so long yet: 24h; default 0")
     text = "refuse a key from now on; `update --enable` takes one back that calls models"
@@ -238,17 +238,7 @@ def update_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
 
 def rotate_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
     def work(tx: Tx) -> tuple[str, Key, Key]:
-        old = _key(tx, arguments.id)
-        if not old.is_usable(now):
-            raise Mistake(f"{old.label} is revoked or has expired: make a new key instead")
-        terms = KeyTerms(old.name, old.models, old.limit_nano, old.limit_reset, old.expires_ms, old.limits)
-        text, made = account_keys.create_key(tx, old.account, terms, now)
-        if arguments.keep:
-            ends_ms = now + arguments.keep
-            old = msgspec.structs.replace(old, expires_ms=min(ends_ms, old.expires_ms or ends_ms))
-            account_keys.change_key(tx, old, now)
-        else:
-            account_keys.revoke_key(tx, old.key_id)
+        text, made, old = account_keys.rotate_key(tx, _key(tx, arguments.id), arguments.keep, now)
         _record(tx, "key.rotate", made, now, old=old.key_id)
         return text, made, old
 

@@ -50,7 +50,7 @@ async def show(visit: Visit, problem: str = "") -> Response:
     values: dict[str, Any] = {
         "key": key,
         "spent": spent,
-        "window": spent[history.USAGE_OF[key.limit_reset]],
+        "window": spent["limit_usage"],
         "last_day": "" if last_day is None else date_of(last_day),
         "sheet": sheet,
         "caption": caption,

@@ -39,7 +39,6 @@ async def show(visit: Visit, **more: Any) -> Response:
         "wanted": wanted,
         "credentials": credentials,
         "resets": RESETS,
-        "windows": history.USAGE_OF,
         "made": "",
         "problem": "",
         "live": not more,

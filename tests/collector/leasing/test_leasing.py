@@ -4,14 +4,15 @@ import pytest
 
 from collector.accounts import keys as account_keys
 from collector.accounts.accounts import Mistake
+from collector.accounts.history import key_usage, limit_left_nano
 from collector.accounts.keys import KeyTerms
 from collector.accounts.window import DAY_MS
 from collector.leasing.forfeit import FORFEIT_MS, Forfeited, forfeit, forfeit_machine
 from collector.leasing.nodes import stranded
 from collector.service import Collector
-from collector.store.contract import Store
-from tests.collector.facts import NOON_MS, Clock, Node, absorbed_nano, available_nano, make_caller, spent_nano
-from usage.protocol import Acquire, Boot, Close, Refused, Return
+from collector.store.contract import Store, Tx
+from tests.collector.facts import NOON_MS, Caller, Clock, Node, absorbed_nano, available_nano, make_caller, spent_nano
+from usage.protocol import Acquire, Boot, Close, Poll, Refused, Return
 
 pytestmark = pytest.mark.anyio
 
@@ -141,6 +142,62 @@ async def test_acquire_never_grants_more_than_a_key_limit_in_its_window(collecto
     clock.now_ms += DAY_MS // 2
     assert (await node.acquire(caller, 0)).available_nano == 10_000
     assert spent_nano(store) == 6_000
+
+
+@pytest.mark.parametrize("keep_ms", [0, DAY_MS])
+async def test_keys_that_replaced_one_another_share_one_limit(
+    collector: Collector, clock: Clock, store: Store, keep_ms: int
+) -> None:
+    """What the first one used and holds is not there for the second, nor for the third; the next UTC day begins anew for all."""
+    terms = KeyTerms(limit_nano=10_000, limit_reset="daily")
+    first, node = await make_caller(collector, terms=terms), await Node(collector).boot()
+    await node.acquire(first, 3_000, 1_000)
+    await node.link.ingest(node.batch([node.fact(seq, first) for seq in (1, 2)]))
+    second = rotated(store, first, keep_ms)
+    assert (await node.acquire(second, 0)).available_nano == 7_000
+    await node.acquire(second, 3_000, 3_000)
+    third = rotated(store, second, keep_ms)
+    answer = await node.acquire(third, 5_000, 5_000)
+    assert (answer.granted, answer.available_nano, answer.exhausted_by) == (None, 4_000, "key_limit")
+    assert answer.recalled_nano == 4_000
+    assert set((await node.link.poll(Poll("fra-1", node.epoch, 0))).recalled) == {first.purse, second.purse}
+    assert (await node.link.give_back(Return("fra-1", node.epoch, "r", first.purse, 9_999))).returned_nano == 1_000
+    assert (await node.acquire(third, 5_000, 5_000)).granted is not None
+    left = [(await node.acquire(caller, 0)).available_nano for caller in (first, second, third)]
+    assert left == [0, 0, 0]
+    stranger = await make_caller(collector, credit_nano=0, terms=terms)
+    assert (await node.acquire(stranger, 0)).available_nano == 10_000
+    shown = [shown_usage(store, caller) for caller in (first, second, third)]
+    assert shown == [(used, 2_000, 8_000) for used in (2_000, 0, 0)]
+    clock.now_ms += DAY_MS // 2
+    for return_id, caller in (("s", second), ("t", third)):
+        await node.link.give_back(Return("fra-1", node.epoch, return_id, caller.purse, 9_999))
+    assert (await node.acquire(third, 0)).available_nano == 10_000
+
+
+def rotated(store: Store, caller: Caller, keep_ms: int) -> Caller:
+    """The key that replaces a caller's."""
+
+    def work(tx: Tx) -> Caller:
+        old = account_keys.find_key(tx, caller.digest)
+        assert old is not None
+        text, made, ended = account_keys.rotate_key(tx, old, keep_ms, NOON_MS)
+        assert ended.is_usable(NOON_MS) == bool(keep_ms)
+        return Caller(text, made.digest, made.key_id, made.account, made.purse)
+
+    return store.write(work)
+
+
+def shown_usage(store: Store, caller: Caller) -> tuple[int, int, int | None]:
+    """Of a key: what it used, what was used of its limit, what is left of that."""
+
+    def work(tx: Tx) -> tuple[int, int, int | None]:
+        key = account_keys.find_key(tx, caller.digest)
+        assert key is not None
+        spent = key_usage(tx, key, NOON_MS)
+        return spent["usage"], spent["limit_usage"], limit_left_nano(key, spent)
+
+    return store.read(work)
 
 
 async def test_return_is_idempotent_and_never_more_than_the_lease_holds(collector: Collector, store: Store) -> None:

@@ -66,6 +66,13 @@ MUTATIONS = (
         _LEDGER,
     ),
     Mutation("collector/ledger/ledger.py", "leased_nano = min(leased_nano, open_nano)", "leased_nano = leased_nano", _LEDGER),
+    Mutation("collector/accounts/keys.py", "return [row[0] for row in rows] or [key_id]", "return [key_id]", _LEASING),
+    Mutation(
+        "collector/leasing/leasing.py",
+        "sum(open_nano(tx, key.account, purse) for purse in purses_within(tx, key))",
+        "open_nano(tx, key.account, key.purse)",
+        _LEASING,
+    ),
     Mutation(
         "collector/ledger/ledger.py",
         "returned_nano = min(amount_nano, open_nano)",
