@@ -8,7 +8,7 @@ import msgspec
 from collector.accounts.accounts import Mistake
 from collector.leasing.leasing import end_epoch, lock_node
 from collector.ledger.bookkeeping import lock_accounts
-from collector.store.contract import Tx
+from collector.store.contract import Tx, placeholders
 
 FORFEIT_MS = 60_000
 
@@ -49,10 +49,9 @@ def forfeit(tx: Tx, node: str, now_ms: int, *, with_living: bool = False) -> For
 
 def nodes_of_machine(tx: Tx, node: str) -> list[str]:
     """A node and its workers, each of which is a node `<node>@…`: those that there are."""
-    workers = f"{node.replace('_', '~_')}@%"
-    return [
-        row[0] for row in tx.rows("SELECT node FROM nodes WHERE node = ? OR node LIKE ? ESCAPE '~' ORDER BY node", node, workers)
-    ]
+    begin = f"{node}@"  # not by LIKE, to which fra-1 and FRA-1 are one in SQLite
+    rows = tx.rows("SELECT node FROM nodes WHERE node = ? OR substr(node, 1, ?) = ? ORDER BY node", node, len(begin), begin)
+    return [row[0] for row in rows]
 
 
 def forfeit_machine(tx: Tx, node: str, now_ms: int, *, with_living: bool = False) -> Forfeited:
@@ -60,6 +59,10 @@ def forfeit_machine(tx: Tx, node: str, now_ms: int, *, with_living: bool = False
     names = nodes_of_machine(tx, node)
     if len(names) < 2:
         return forfeit(tx, names[0] if names else node, now_ms, with_living=with_living)
+    for name in names:  # all before any account, as everybody else locks them
+        lock_node(tx, name, now_ms)
+    accounts = f"SELECT account FROM leases WHERE node IN ({placeholders(len(names))}) AND state = 'open'"
+    lock_accounts(tx, [row[0] for row in tx.rows(accounts, *names)])
     living = {} if with_living else {name: living_epochs(tx, name, now_ms) for name in names}
     alive = tuple(epoch for name in names for epoch in living.get(name, ()))
     opened = {name: tx.rows("SELECT epoch FROM epochs WHERE node = ? AND state = 'open'", name) for name in names}

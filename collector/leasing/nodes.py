@@ -11,9 +11,9 @@ import msgspec
 from collector.accounts.accounts import NAME, Mistake, nearest
 from collector.ingest.rejections import Rejections, rejections_by_node
 from collector.ingest.sequence import advance
-from collector.leasing.forfeit import FORFEIT_MS
+from collector.leasing.forfeit import FORFEIT_MS, nodes_of_machine
 from collector.leasing.leasing import lock_node, sum_of
-from collector.store.contract import Tx
+from collector.store.contract import Tx, placeholders
 from usage.protocol import Refused
 
 PREFIX = "nt_"
@@ -56,7 +56,8 @@ def create_token(tx: Tx, node: str, now_ms: int) -> str:
     if NAME.match(node) is None or "@" in node:
         raise Mistake(f"{node!r} is no node name: up to 63 letters, digits, '.', '_' and '-' (an @ names its workers)")
     token = issue_token(tx, node, now_ms)
-    tx.run("UPDATE nodes SET revoked_ms = NULL WHERE node LIKE ? ESCAPE '~'", f"{node.replace('_', '~_')}@%")
+    for name in nodes_of_machine(tx, node):
+        tx.run("UPDATE nodes SET revoked_ms = NULL WHERE node = ?", name)
     return token
 
 
@@ -77,23 +78,29 @@ def issue_token(tx: Tx, node: str, now_ms: int) -> str:
 
 def revoke_tokens(tx: Tx, node: str, now_ms: int) -> int:
     """Revoke all tokens of a node and its workers, which their group does not admit again; how many were valid."""
-    workers = f"{node.replace('_', '~_')}@%"
-    whose = "(node = ? OR node LIKE ? ESCAPE '~')"
-    if tx.row(f"SELECT node FROM nodes WHERE {whose}", node, workers) is None:
-        check_known(tx, node)
+    check_machine(tx, node)
     lock_node(tx, node, now_ms)  # a machine whose workers alone are known is known by its name from now on
-    tx.run(f"UPDATE nodes SET revoked_ms = ? WHERE {whose}", now_ms, node, workers)
-    return tx.run(f"UPDATE node_tokens SET revoked_ms = ? WHERE {whose} AND revoked_ms IS NULL", now_ms, node, workers)
+    names = nodes_of_machine(tx, node)
+    theirs = f"node IN ({placeholders(len(names))})"
+    tx.run(f"UPDATE nodes SET revoked_ms = ? WHERE {theirs}", now_ms, *names)
+    return tx.run(f"UPDATE node_tokens SET revoked_ms = ? WHERE {theirs} AND revoked_ms IS NULL", now_ms, *names)
 
 
 def revoke_older_tokens(tx: Tx, node: str, now_ms: int) -> int:
-    """Revoke what a node's newest token has replaced: the node goes on with that one. How many were valid."""
-    check_known(tx, node)
+    """Revoke what a node's newest token has replaced: the node goes on with that one. How many were valid. A worker has one at
+    most, because each that it enrols for ends the one before."""
+    check_machine(tx, node)
     lock_node(tx, node, now_ms)
     valid = tx.rows("SELECT digest FROM node_tokens WHERE node = ? AND revoked_ms IS NULL ORDER BY created_ms DESC", node)
     for (digest,) in valid[1:]:
         tx.run("UPDATE node_tokens SET revoked_ms = ? WHERE digest = ?", now_ms, digest)
     return max(len(valid) - 1, 0)
+
+
+def check_machine(tx: Tx, node: str) -> None:
+    """Mistake, with the nearest names, when there is neither such a node nor a worker of one."""
+    if not nodes_of_machine(tx, node):
+        check_known(tx, node)
 
 
 def check_known(tx: Tx, node: str) -> None:

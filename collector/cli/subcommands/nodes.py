@@ -129,10 +129,9 @@ def revoke(arguments: argparse.Namespace, store: Store, now: int) -> int:
 
 def forfeit_node(arguments: argparse.Namespace, store: Store, now: int) -> int:
     def work(tx: Tx) -> Forfeited:
-        names = nodes_of_machine(tx, arguments.node)
-        if not names:
-            nodes.check_known(tx, arguments.node)
+        nodes.check_machine(tx, arguments.node)
         if arguments.living:
+            names = nodes_of_machine(tx, arguments.node)
             living = [epoch for name in names for epoch in living_epochs(tx, name, now)]
             if living:
                 what = (

@@ -8,7 +8,7 @@ from collector.accounts.history import key_usage, limit_left_nano
 from collector.accounts.keys import KeyTerms
 from collector.accounts.window import DAY_MS
 from collector.leasing.forfeit import FORFEIT_MS, Forfeited, forfeit, forfeit_machine
-from collector.leasing.nodes import stranded
+from collector.leasing.nodes import issue_token, node_of_token, revoke_older_tokens, revoke_tokens, stranded
 from collector.service import Collector
 from collector.store.contract import Store, Tx
 from tests.collector.facts import NOON_MS, Caller, Clock, Node, absorbed_nano, available_nano, make_caller, spent_nano
@@ -300,15 +300,31 @@ async def test_forfeit_of_a_machine_is_of_its_workers_too(collector: Collector, 
     clock.now_ms += FORFEIT_MS
     living = await Node(collector, "fra-1@1").boot("b")
     await living.acquire(caller, 1_000, 1_000)
-    stranger = await Node(collector, "fra-10@0").boot("c")
-    await stranger.acquire(caller, 500, 500)
+    for name in ("fra-10@0", "FRA-1@0"):
+        await (await Node(collector, name).boot("c")).acquire(caller, 500, 500)
     assert store.write(lambda tx: forfeit_machine(tx, "fra-1", clock.now_ms)) == Forfeited(1, 2_000, (living.epoch,))
     with pytest.raises(Mistake, match="'fra-1' lives: its workers were heard of"):
         store.write(lambda tx: forfeit_machine(tx, "fra-1", clock.now_ms))
     assert store.write(lambda tx: forfeit_machine(tx, "fra-1", clock.now_ms, with_living=True)) == Forfeited(1, 1_000)
     with pytest.raises(Mistake, match="there is no node 'fra-2'"):
         store.write(lambda tx: forfeit_machine(tx, "fra-2", clock.now_ms))
-    assert available_nano(store) == 9_500
+    assert available_nano(store) == 9_000
+
+
+async def test_revoking_a_machine_is_of_its_workers_and_of_no_other_one(collector: Collector, store: Store) -> None:
+    """Also where two names differ in capital letters alone, or one of them has what a pattern would take for any letter."""
+    names = ("a_1", "a_1@0", "A_1@0", "ab1@0", "a_10@0")
+    tokens = {name: store.write(lambda tx, name=name: issue_token(tx, name, NOON_MS)) for name in names}  # type: ignore[misc]
+    assert store.write(lambda tx: revoke_tokens(tx, "a_1", NOON_MS)) == 2
+    for name, token in tokens.items():
+        if name.startswith("a_1") and not name.startswith("a_10"):
+            with pytest.raises(Refused, match="node a_1 was revoked"):
+                store.read(lambda tx, token=token: node_of_token(tx, token))  # type: ignore[misc]
+        else:
+            assert store.read(lambda tx, token=token: node_of_token(tx, token)) == name  # type: ignore[misc]
+    assert store.write(lambda tx: revoke_older_tokens(tx, "ab1", NOON_MS)) == 0
+    with pytest.raises(Mistake, match="there is no node 'b1'"):
+        store.write(lambda tx: revoke_older_tokens(tx, "b1", NOON_MS))
 
 
 async def test_node_may_speak_for_itself_only(collector: Collector) -> None:
