@@ -27,13 +27,11 @@ def add(
     text: str,
     *,
     makes_store: bool = False,
-    json: bool = True,
 ) -> argparse.ArgumentParser:
     """Register a command. `makes_store`: it makes what is new, so it may make the books that it writes into."""
     parser = subparsers.add_parser(name, help=text, description=text)
     parser.set_defaults(run=lambda arguments: run(command, arguments), makes_store=makes_store, command_of=command)
-    if json:
-        parser.add_argument("--json", action="store_true", help="machine-readable")
+    parser.add_argument("--json", action="store_true", help="machine-readable")
     return parser
 
 

@@ -92,6 +92,12 @@ def show_one(figures: Mapping[str, Any], as_json: bool) -> int:
     return 0
 
 
+def tell(figures: Mapping[str, Any], as_json: bool, *sentences: str) -> int:
+    """What was done: JSON of its figures, or sentences."""
+    say(*((json_text(figures),) if as_json else sentences))
+    return 0
+
+
 def operator() -> Actor:
     """Who runs this command, and from where: the address an SSH session came from, else this machine."""
     known = console.get().actor

@@ -21,7 +21,7 @@ from collector.accounts.window import RESETS
 from collector.api.shapes import timestamp
 from collector.cli.arguments import add, dollars_of, expiry_of, family, limit_of, models_or_refusal, span_of
 from collector.cli.execution import read_books
-from collector.cli.printing import credit_in, json_text, note, operator, say, show, show_one
+from collector.cli.printing import credit_in, json_text, note, operator, say, show, show_one, tell
 from collector.cli.subcommands.limits import limit_arguments, terms_of
 from collector.leasing.policy_report import policy_of_account, policy_of_key
 from collector.store.contract import Store, Tx
@@ -70,7 +70,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     rotate.add_argument("id", help=WHICH)
     rotate.add_argument("--keep", type=span_of, default=0, metavar="SPAN", help="the old one lives so long yet: 24h; default 0")
     text = "refuse a key from now on; `update --enable` takes one back that calls models"
-    add(actions, "revoke", revoke_key, text, json=False).add_argument("id", help=WHICH)
+    add(actions, "revoke", revoke_key, text).add_argument("id", help=WHICH)
 
 
 def create_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
@@ -263,8 +263,9 @@ def revoke_key(arguments: argparse.Namespace, store: Store, now: int) -> int:
         return found
 
     found = store.write(work)
-    say(f"revoked {found.label} of account {found.account}; every node hears of it within two seconds")
-    return 0
+    key_id = found.credential_id if isinstance(found, Credential) else found.key_id
+    said = f"revoked {found.label} of account {found.account}; every node hears of it within two seconds"
+    return tell({"id": key_id, "account": found.account, "label": found.label}, arguments.json, said)
 
 
 def _record(tx: Tx, action: str, key: Key, now: int, **more: Any) -> None:

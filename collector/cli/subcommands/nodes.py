@@ -9,7 +9,7 @@ from collector.accounts.accounts import Mistake
 from collector.accounts.audit_log import record
 from collector.api.shapes import timestamp
 from collector.cli.arguments import add, family, irrevocable
-from collector.cli.printing import confirm, operator, say, show, show_one
+from collector.cli.printing import confirm, operator, say, show, show_one, tell
 from collector.leasing import enrolment, nodes
 from collector.leasing.forfeit import Forfeited, forfeit_machine, living_epochs, nodes_of_machine
 from collector.store.contract import Store, Tx
@@ -22,15 +22,13 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add(actions, "groups", list_groups, "all groups of nodes")
     create = add(actions, "create", create_token, "make a token, for a node or a group; it is shown once", makes_store=True)
     _whose(create, "for the machines that name themselves, in this group")
-    end = add(actions, "revoke", revoke, "revoke all tokens of a node, or of a group", json=False)
+    end = add(actions, "revoke", revoke, "revoke all tokens of a node, or of a group")
     _whose(end, "of this group")
     end.add_argument("--keep-newest", action="store_true", help="only those that the newest one has replaced; nobody has to stop")
-    gap = add(actions, "accept-gap", accept_gap, "give up facts a node will never send again, after a restore", json=False)
+    gap = add(actions, "accept-gap", accept_gap, "give up facts a node will never send again, after a restore")
     gap.add_argument("node", help="as `tollway nodes list` shows it")
     irrevocable(gap)
-    gone = add(
-        actions, "forfeit", forfeit_node, "a node's disk is gone for good: what its dead epochs leased returns", json=False
-    )
+    gone = add(actions, "forfeit", forfeit_node, "a node's disk is gone for good: what its dead epochs leased returns")
     gone.add_argument("node", help="as `tollway nodes list` shows it")
     gone.add_argument("--living", action="store_true", help="also the epoch of a process that was heard of a minute ago")
     irrevocable(gone)
@@ -110,21 +108,20 @@ def revoke(arguments: argparse.Namespace, store: Store, now: int) -> int:
     count = store.write(work)
     if arguments.group:
         rest = "; the newest one stays" if arguments.keep_newest else ""
-        said = "its nodes go on, and no machine is added with one of these"
-        say(f"revoked {count} tokens of group {arguments.group}: {said}{rest}")
-        return 0
+        said = f"revoked {count} tokens of group {arguments.group}: its nodes go on, and no machine is added with one of these"
+        return tell({"group": arguments.group, "tokens": count}, arguments.json, said + rest)
+    figures = {"node": arguments.node, "tokens": count}
     if arguments.keep_newest:
-        say(f"revoked {count} tokens of node {arguments.node}, which goes on with its newest one")
-        return 0
-    say(f"revoked {count} tokens of node {arguments.node}: with its next poll, within two seconds, it takes no more paid work")
+        said = f"revoked {count} tokens of node {arguments.node}, which goes on with its newest one"
+        return tell(figures, arguments.json, said)
+    said = f"revoked {count} tokens of node {arguments.node}: with its next poll, within two seconds, it takes no more paid work"
     rows = store.read(lambda tx: nodes.list_nodes(tx, now))
     group = next((row.group for row in rows if row.group and row.node.partition("@")[0] == arguments.node), "")
-    if group:
-        say(
-            f"Group {group} does not admit it again under this name. Whoever has its machine may have the group's token too:"
-            f" `tollway nodes revoke --group {group}`, then give the others a new one."
-        )
-    return 0
+    more = (
+        f"Group {group} does not admit it again under this name. Whoever has its machine may have the group's token too:"
+        f" `tollway nodes revoke --group {group}`, then give the others a new one."
+    )
+    return tell(figures | {"group": group or None}, arguments.json, said, *([more] if group else []))
 
 
 def forfeit_node(arguments: argparse.Namespace, store: Store, now: int) -> int:
@@ -145,10 +142,10 @@ def forfeit_node(arguments: argparse.Namespace, store: Store, now: int) -> int:
 
     done = store.write(work)
     returned = dollars(done.returned_nano)
-    say(f"forfeited {done.epochs} epochs of node {arguments.node}: {returned} dollars went back to their accounts")
-    if done.living:
-        say(f"left alone, because it lives: epoch {', '.join(map(str, done.living))}")
-    return 0
+    figures = {"node": arguments.node, "epochs": done.epochs, "returned": returned, "living_epochs": list(done.living)}
+    said = f"forfeited {done.epochs} epochs of node {arguments.node}: {returned} dollars went back to their accounts"
+    left = [f"left alone, because it lives: epoch {', '.join(map(str, done.living))}"] if done.living else []
+    return tell(figures, arguments.json, said, *left)
 
 
 def accept_gap(arguments: argparse.Namespace, store: Store, now: int) -> int:
@@ -162,5 +159,5 @@ def accept_gap(arguments: argparse.Namespace, store: Store, now: int) -> int:
         record(tx, operator(), "node.accept_gap", arguments.node, {"lost": lost}, now)
         return lost
 
-    say(f"gave up {store.write(work)} facts of node {arguments.node}")
-    return 0
+    lost = store.write(work)
+    return tell({"node": arguments.node, "lost": lost}, arguments.json, f"gave up {lost} facts of node {arguments.node}")

@@ -12,7 +12,7 @@ from collector.accounts.roles import Credential, Role
 from collector.accounts.window import DAY_MS
 from collector.api.shapes import timestamp
 from collector.cli.arguments import Wrong, add, family
-from collector.cli.printing import console, operator, say, show, show_one
+from collector.cli.printing import console, operator, say, show, show_one, tell
 from collector.cli.subcommands.keys import describe_credential
 from collector.dashboard.sessions import LINK_MS, make_link
 from collector.store.contract import Store, Tx
@@ -25,7 +25,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     create = add(actions, "create", create_operator, "make an operator's token; it is shown once", makes_store=True)
     create.add_argument("name", type=_name, help="whose it is")
     add(actions, "list", list_operators, "all operators' tokens, masked")
-    end = add(actions, "revoke", revoke_operator, "revoke a token for good", json=False)
+    end = add(actions, "revoke", revoke_operator, "revoke a token for good")
     end.add_argument("id", help="as `tollway operators list` shows it")
     audit = add(subparsers, "audit", show_audit, "who created, revoked, credited or changed what, and from where")
     audit.add_argument("--since", metavar="DATE", type=_day, default=0, help="first UTC day, such as 2026-01-31")
@@ -82,8 +82,9 @@ def revoke_operator(arguments: argparse.Namespace, store: Store, now: int) -> in
         record(tx, operator(), "credential.revoke", found.credential_id, {"role": found.role}, now)
         return found
 
-    say(f"revoked {store.write(work).label}")
-    return 0
+    found = store.write(work)
+    figures = {"id": found.credential_id, "name": found.name, "label": found.label}
+    return tell(figures, arguments.json, f"revoked {found.label}")
 
 
 def show_audit(arguments: argparse.Namespace, store: Store, now: int) -> int:

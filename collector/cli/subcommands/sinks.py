@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from collector.accounts.accounts import Mistake
 from collector.cli.arguments import add, family, moment_of
-from collector.cli.printing import say, show
+from collector.cli.printing import show, tell
 from collector.sinks import outbox
 from collector.store.contract import Store, Tx
 from usage.gen_id import first_of
@@ -19,11 +19,10 @@ SINKS = ("nats", "openmeter")
 def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     of_sinks = family(subparsers, "sinks", "where usage events go: what waits, dead letters, replays")
     add(of_sinks, "list", list_sinks, "what waits for each sink, what it refused, what was not written for it")
-    add(of_sinks, "retry", retry_dead, "try a sink's dead letters again", json=False).add_argument(
-        "sink", help="as `tollway sinks list` shows it"
-    )
+    retry = add(of_sinks, "retry", retry_dead, "try a sink's dead letters again")
+    retry.add_argument("sink", help="as `tollway sinks list` shows it")
     text = "write records for a sink again, after an outage that filled its outbox"
-    again = add(of_sinks, "replay", replay, text, json=False)
+    again = add(of_sinks, "replay", replay, text)
     again.add_argument("sink", help="as `tollway sinks list` shows it")
     again.add_argument("--since", metavar="DAY", required=True, help="from this UTC day on, such as 2026-01-31")
     again.add_argument("--until", metavar="DAY", default=None, help="the first UTC day that is left out")
@@ -54,8 +53,8 @@ def _check(tx: Tx, sink: str) -> None:
 def retry_dead(arguments: argparse.Namespace, store: Store, now: int) -> int:
     store.read(lambda tx: _check(tx, arguments.sink))
     count = store.write(lambda tx: outbox.revive(tx, arguments.sink))
-    say(f"{count} events of sink {arguments.sink} are tried again")
-    return 0
+    said = f"{count} events of sink {arguments.sink} are tried again"
+    return tell({"sink": arguments.sink, "events": count}, arguments.json, said)
 
 
 def replay(arguments: argparse.Namespace, store: Store, now: int) -> int:
@@ -66,5 +65,5 @@ def replay(arguments: argparse.Namespace, store: Store, now: int) -> int:
     while last:
         part, last = store.write(lambda tx, after=last: outbox.replay_part(tx, arguments.sink, after, until, now))  # type: ignore[misc]
         count += part
-    say(f"{count} records are written for sink {arguments.sink} again; it counts each of them once")
-    return 0
+    said = f"{count} records are written for sink {arguments.sink} again; it counts each of them once"
+    return tell({"sink": arguments.sink, "records": count}, arguments.json, said)

@@ -7,7 +7,7 @@ from pathlib import Path
 from collector.accounts.accounts import Mistake
 from collector.accounts.audit_log import record
 from collector.cli.arguments import add, days_of, irrevocable
-from collector.cli.printing import confirm, json_text, operator, say, show_one
+from collector.cli.printing import confirm, json_text, operator, say, show_one, tell
 from collector.ingest import retention
 from collector.ledger.audit import verify
 from collector.ledger.check import Check
@@ -30,11 +30,11 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     checked = add(subparsers, "verify", verify_books, "check every invariant of the books on the live store")
     text = "also write what was found as figures for Prometheus' node_exporter (its folder of text files)"
     checked.add_argument("--textfile", type=Path, metavar="FILE", help=text)
-    prune = add(subparsers, "prune", prune_records, "drop raw records of whole months; sums and postings stay", json=False)
+    prune = add(subparsers, "prune", prune_records, "drop raw records of whole months; sums and postings stay")
     prune.add_argument("--keep-days", type=days_of, required=True, metavar="DAYS", help="keep at least so many days, from 1")
     irrevocable(prune)
     text = "copy the live database to a file (SQLite) and check the copy, or say how (PostgreSQL)"
-    backup = add(subparsers, "backup", back_up, text, json=False)
+    backup = add(subparsers, "backup", back_up, text)
     backup.add_argument("file", type=Path, help="a new file")
     listing = add(subparsers, "names", list_names, "the names there are of one kind, a line each, for a shell's completion")
     listing.add_argument("kind", choices=NAMES, help="of what")
@@ -88,15 +88,14 @@ def prune_records(arguments: argparse.Namespace, store: Store, now: int) -> int:
         record(tx, operator(), "records.prune", f"{arguments.keep_days} days kept", {"said": said}, now)
         return said
 
-    say(store.write(work))
-    return 0
+    said = store.write(work)
+    return tell({"keep_days": arguments.keep_days, "said": said}, arguments.json, said)
 
 
 def back_up(arguments: argparse.Namespace, store: Store, now: int) -> int:
     said = store.backup(arguments.file, lambda tx: [fault for check in verify(tx) for fault in check.faults])
     store.write(lambda tx: record(tx, operator(), "store.backup", str(arguments.file), {}, now))
-    say(said)
-    return 0
+    return tell({"file": str(arguments.file), "said": said}, arguments.json, said)
 
 
 def initialize(arguments: argparse.Namespace, store: Store, now: int) -> int:

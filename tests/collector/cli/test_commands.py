@@ -278,6 +278,29 @@ def test_groups_are_made_listed_and_revoked(line: Line) -> None:
         assert name == "" or line("nodes", "create", "--group", name)[0] == 1
 
 
+def test_commands_that_end_something_say_so_to_a_program(line: Line, tmp_path: Path) -> None:
+    """What was ended, and how much: one JSON value, as of every other command."""
+    key = line.json("keys", "create", "--account", "acme")
+    reader = line.json("keys", "create", "--account", "acme", "--role", "read")
+    person = line.json("operators", "create", "me")
+    for _ in range(2):
+        line("nodes", "create", "fra-1")
+    line("nodes", "create", "--group", "edge")
+    assert line.json("nodes", "revoke", "fra-1", "--keep-newest") == {"node": "fra-1", "tokens": 1}
+    assert line.json("nodes", "revoke", "fra-1") == {"node": "fra-1", "tokens": 1, "group": None}
+    assert line.json("nodes", "revoke", "--group", "edge") == {"group": "edge", "tokens": 1}
+    assert line.json("nodes", "forfeit", "fra-1") == {"node": "fra-1", "epochs": 0, "returned": "0", "living_epochs": []}
+    for made in (key, reader):
+        told = line.json("keys", "revoke", made["id"])
+        assert told == {name: made[name] for name in ("id", "account", "label")}
+    told = line.json("operators", "revoke", person["id"])
+    assert (told["id"], told["name"]) == (person["id"], "me")
+    assert line.json("sinks", "retry", "nats") == {"sink": "nats", "events": 0}
+    assert line.json("sinks", "replay", "nats", "--since", "2026-01-31") == {"sink": "nats", "records": 0}
+    assert line.json("prune", "--keep-days", "30", "--yes")["keep_days"] == 30
+    assert line.json("backup", str(tmp_path / "copy.db"))["file"] == str(tmp_path / "copy.db")
+
+
 @pytest.mark.parametrize("amount", ["5,00", "1e3", "-1", "0.0000000001", "nan"])
 def test_amounts_are_plain_decimals(line: Line, amount: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A float's spelling is no amount of money."""
