@@ -3,11 +3,12 @@
 Rule: an edit is told by what callers will notice, not by its lines. Pure: two tables in, lines out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from routing.routes.route import Route
 from routing.table.config import Config
+from routing.table.endpoint import Endpoint
 from routing.table.provider import Model, Provider
 from routing.views.explanation import prices
 
@@ -25,9 +26,21 @@ _OF_PROVIDER: Final = (
     "usage_arithmetic",
     "max_tokens_field",
     "auth_header",
+    "auth",
+    "auth_scope",
+    "region",
+    "service",
     "parameters",
 )
-_OF_MODEL: Final = ("name", "context_tokens", "max_output_tokens", "image_tokens_max", "input_modalities", "output_modalities")
+_OF_MODEL: Final = (
+    "name",
+    "context_tokens",
+    "max_output_tokens",
+    "image_tokens_max",
+    "searches_max",
+    "input_modalities",
+    "output_modalities",
+)
 
 
 def difference(old: Config, new: Config) -> list[str]:
@@ -62,10 +75,10 @@ def _changed(model_id: str, was: Model, now: Model) -> Iterator[str]:
         yield f"~ {model_id}: {prices(was.rates)} -> {prices(now.rates)}"
     elif _tariff(was) != _tariff(now):
         yield f"~ {model_id}: other prices for long prompts or service tiers"
-    for name in _OF_MODEL:
-        before, after = getattr(was, name), getattr(now, name)
-        if before != after:
-            yield f"~ {model_id}: {name} {_told(before)} -> {_told(after)}"
+    yield from _changes(f"{model_id}:", was, now, _OF_MODEL)
+    if was.serves != now.serves:
+        before, after = (", ".join(model.serves) or "as its provider" for model in (was, now))
+        yield f"~ {model_id}: serves {before} -> {after}"
 
 
 def _tariff(model: Model) -> list[object]:
@@ -115,10 +128,7 @@ def _of_route(was: Route, now: Route) -> Iterator[str]:
         yield f"~ {now.id}: fallbacks are now {', '.join(now.fallback) or 'none'}"
     if was.fallback_on != now.fallback_on:
         yield f"~ {now.id}: fallback_on is now {', '.join(sorted(now.fallback_on))}"
-    for field in ("balance", "sticky_s"):
-        before, after = getattr(was, field), getattr(now, field)
-        if before != after:
-            yield f"~ {now.id}: {field} {_told(before)} -> {_told(after)}"
+    yield from _changes(f"{now.id}:", was, now, ("balance", "sticky_s"))
     if was.policy != now.policy:
         yield f"~ {now.id}: is served under another policy"
 
@@ -138,22 +148,38 @@ def _of_provider(was: Provider, now: Provider) -> Iterator[str]:
         yield f"~ provider {now.name}: models that are not listed {state}"
     elif was.unlisted is not None and now.unlisted is not None and prices(was.unlisted) != prices(now.unlisted):
         yield f"~ provider {now.name}: unlisted models {prices(was.unlisted)} -> {prices(now.unlisted)}"
-    for field in _OF_PROVIDER:
-        before, after = getattr(was, field), getattr(now, field)
-        if before != after:
-            yield f"~ provider {now.name}: {field} {_told(before)} -> {_told(after)}"
+    place = f"provider {now.name}:"
+    yield from _changes(place, was, now, _OF_PROVIDER)
+    yield from _changes(f"{place} rate_limits", was.rate_limits, now.rate_limits, now.rate_limits.__struct_fields__, "none")
+    yield from _changes(f"{place} data", was.data, now.data, now.data.__struct_fields__)
+    before, after = ({each.format: each for each in provider.endpoints} for provider in (was, now))
+    if list(before) != list(after):
+        yield f"~ {place} serves {', '.join(before)} -> {', '.join(after)}"
+    for format in [each for each in after if each in before]:
+        # Not what they are: headers may hold secrets.
+        others = [name for name in Endpoint.__struct_fields__ if getattr(before[format], name) != getattr(after[format], name)]
+        if others:
+            yield f"~ {place} endpoints.{format} has another {', '.join(others)}"
 
 
 def _limits(old: Config, new: Config) -> Iterator[str]:
-    for name in new.limits.__struct_fields__:
-        before, after = getattr(old.limits, name), getattr(new.limits, name)
-        if before != after:
-            yield f"~ limits: {name} {_told(before)} -> {_told(after)}"
+    yield from _changes("limits:", old.limits, new.limits, new.limits.__struct_fields__)
+    for name in new.rate_limits.__struct_fields__:
+        before, after = getattr(old.rate_limits, name), getattr(new.rate_limits, name)
+        yield from _changes(f"rate_limits: {name}", before, after, after.__struct_fields__, "none")
     if old.cors_origins != new.cors_origins:
         yield f"~ cors: origins {_told(old.cors_origins)} -> {_told(new.cors_origins)}"
 
 
-def _told(value: object) -> str:
+def _changes(place: str, was: object, now: object, names: Iterable[str], unset: str = "unknown") -> Iterator[str]:
+    """A line for each of these fields that differs; `unset` is what None means."""
+    for name in names:
+        before, after = getattr(was, name), getattr(now, name)
+        if before != after:
+            yield f"~ {place} {name} {_told(before, unset)} -> {_told(after, unset)}"
+
+
+def _told(value: object, unset: str = "unknown") -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
-    return "unknown" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return unset if value is None else f"{value:g}" if isinstance(value, float) else str(value) or "none"

@@ -79,6 +79,33 @@ def edited(old: str, new: str) -> list[str]:
         ('api_key = "env:Q"', 'api_key = "env:Q"\nparameters = ["top_k"]', ["~ provider q: parameters none -> top_k"]),
         ('api_key = "env:Q"', 'api_key = "env:Q"\nverify = false', ["~ provider q: verify True -> False"]),
         (
+            'api_key = "env:Q"',
+            'api_key = "env:Q"\nrate_limits = { requests_per_minute = 60, hard = true }',
+            ["~ provider q: rate_limits requests_per_minute none -> 60", "~ provider q: rate_limits hard False -> True"],
+        ),
+        (
+            'api_key = "env:Q"',
+            'api_key = "env:Q"\ndata = { trains = false, regions = ["eu"] }',
+            ["~ provider q: data trains unknown -> False", "~ provider q: data regions none -> eu"],
+        ),
+        (
+            'api_key = "env:Q"',
+            'api_key = "env:Q"\nserves = ["messages", "chat"]',
+            ["~ provider q: serves chat -> messages, chat"],
+        ),
+        (
+            'api_key = "env:Q"',
+            'api_key = "env:Q"\nendpoints.chat = { path = "/v2/chat", extra_headers = { x = "1" } }',
+            ["~ provider q: endpoints.chat has another path, headers"],
+        ),
+        ('k = { input = "1"', 'k = { serves = ["chat"], input = "1"', ["~ q/k: serves as its provider -> chat"]),
+        ('k = { input = "1"', 'k = { searches_max = 9, input = "1"', ["~ q/k: searches_max 5 -> 9"]),
+        (
+            "[cors]",
+            "[rate_limits.key]\ntokens_per_minute = 9\n[cors]",
+            ["~ rate_limits: key tokens_per_minute none -> 9"],
+        ),
+        (
             "https://q.example/v1",
             "https://r.example",
             ["~ provider q: is asked at https://r.example instead of https://q.example/v1"],
