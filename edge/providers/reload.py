@@ -4,8 +4,8 @@ Also asked for by SIGHUP (`edge.serve`) and by `tollway reload` (`edge.endpoints
 
 Rule: a file is used when two looks at its content were equal (an editor may be half-way, whatever size and time it has), when it
 reads as a table, when it is plausible (not empty, not cut off, not most providers gone), and when everything that requests need
-could be made of it. Else the last good one keeps serving, and what was wrong is told in the log, on /metrics and on
-/readyz?verbose.
+could be made of it. Else the last good one keeps serving, and what was wrong is told in the log (the beginning of it: each worker
+says it), on /metrics and on /readyz?verbose.
 Rule: what is watched is all that the table was made of: the file, the files of its keys and of its certificates; and of a table
 that reads but could not be used, so that the key it lacked is seen when it comes.
 Rule: the file of a key or a certificate that was there and is gone, or cannot be read any more, is no order to do without it.
@@ -36,6 +36,7 @@ SETTLE_S = 0.25
 """Between the two looks of a reload that was asked for."""
 SETTLES_MAX = 20
 FILE_BYTES_MAX = 16 * 1024 * 1024
+LOGGED_LINES_MAX = 6
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -210,5 +211,8 @@ class Reloader:
     def _refuse(self, problem: str) -> Outcome:
         self.refused_total += 1
         self.outcome = Outcome(self._table.config.version, False, time.time(), problem)
-        log.error("%s is not used, the last good one keeps serving: %s", self._path, problem)
+        lines = problem.splitlines()
+        if len(lines) > LOGGED_LINES_MAX:
+            lines[LOGGED_LINES_MAX:] = [f"and {len(lines) - LOGGED_LINES_MAX} lines more: tollway check {self._path}"]
+        log.error("%s is not used, the last good one keeps serving: %s", self._path, "\n".join(lines))
         return self.outcome

@@ -1,7 +1,6 @@
 """The routing table in force: read from providers.toml, checked before it bites, replaced without dropping a stream.
 
-Rule: a file that is wrong never replaces one that is right; its problems are logged line by line and the last good one keeps
-serving.
+Rule: a file that is wrong never replaces one that is right; its first problems are logged and the last good one keeps serving.
 Strategy: everything that is the same for each request to a provider is made once (`edge.providers.resolver`).
 Rule: health goes by a key's value, not by its reference: the right key in the same file is used at once.
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from edge.providers.reload import Outcome, Reloader, Sources, read_sources
+from edge.providers.reload import LOGGED_LINES_MAX, Outcome, Reloader, Sources, read_sources
 from edge.providers.resolver import LazyUpstream
 from edge.providers.table import Table
 from edge.upstream.pool import NativeUpstream
@@ -101,6 +101,21 @@ async def test_reload_of_what_cannot_be_meant_is_refused(folder: Folder, text: s
     folder.write(2)
     assert (await looks(folder)).succeeded
     assert folder.price == 2
+
+
+async def test_reload_of_a_file_with_many_mistakes_is_logged_in_a_few_lines(
+    folder: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each worker logs it: the log has the first ones and where all are told; the outcome has all."""
+    folder.path.write_text("".join(f"[providers.p{number}]\nkind = 1\n" for number in range(50)))
+    outcome = await looks(folder)
+    count = len(outcome.problem.splitlines())
+    assert count >= 50
+    (logged,) = [record.getMessage() for record in caplog.records if "is not used" in record.getMessage()]
+    *first, last = logged.splitlines()
+    assert logged.startswith(f"{folder.path} is not used, the last good one keeps serving: it is wrong:")
+    assert first[1:] == outcome.problem.splitlines()[1:LOGGED_LINES_MAX]
+    assert last == f"and {count - LOGGED_LINES_MAX} lines more: tollway check {folder.path}"
 
 
 async def test_reload_of_few_providers_when_it_is_forced(folder: Folder) -> None:
