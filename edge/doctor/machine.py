@@ -6,9 +6,9 @@ import resource
 import shutil
 import socket
 import ssl
-import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -176,10 +176,12 @@ def _free_files(path: Path) -> int:
 def _not_ours(data: Path) -> tuple[Path, int] | None:
     """Something in the folder that this process may not write, and whose it is."""
     by_effective = os.access in os.supports_effective_ids
-    for path in data.rglob("*"):
-        facts = path.lstat()
-        if not stat.S_ISLNK(facts.st_mode) and not os.access(path, os.W_OK, effective_ids=by_effective):
-            return path.relative_to(data), facts.st_uid
+    for folder, folders, files in os.walk(data):
+        for path in (Path(folder, name) for name in (*folders, *files)):
+            if path.is_symlink() or os.access(path, os.W_OK, effective_ids=by_effective):
+                continue
+            with suppress(FileNotFoundError):  # an edge that runs here deletes what it has shipped
+                return path.relative_to(data), path.lstat().st_uid
     return None
 
 
