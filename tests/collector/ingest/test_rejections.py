@@ -81,11 +81,13 @@ async def test_record_with_a_text_of_megabytes_is_charged_and_kept_short(collect
     ],
 )
 async def test_reason_is_told_by_a_word(collector: Collector, change: dict[str, object], kind: str) -> None:
-    """Few words, so that they may be labels; what is right has none."""
+    """Few words, so that they may be labels; what is right has none. Between sound records it is found as well as alone."""
     caller, node = await make_caller(collector), await Node(collector).boot()
     record = msgspec.structs.replace(node.fact(1, caller), **change)
     fault = Screen(node.name, node.epoch, {caller.key_id: caller.account}).fault_of(record)
     assert (kind_of(fault) if fault else "") == kind
+    batch = [node.fact(2, caller), record, node.fact(3, caller)]
+    assert Screen(node.name, node.epoch, {caller.key_id: caller.account}).faults_of(batch) == ({1: fault} if fault else {})
     assert kind_of("never heard of") == "other"
     assert len({word for _, word in KINDS}) < 20
 
