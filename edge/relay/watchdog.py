@@ -5,6 +5,8 @@ without needing one. A request that is over sooner costs a set insertion. One th
 watched.
 Rule: a time in which this process did not run (a machine that stands still, a loop that is blocked) is nobody's silence: what was
 sent meanwhile has not been read yet. It is left out of every clock.
+Clocks: a body that comes and an answer that is taken have those of `[limits]`; a provider's first byte, idle and total time-outs
+are its own (`routing.table.provider`) and armed by `RequestContext.await_provider`.
 Limits: clocks are true to a quarter of a second.
 """
 
@@ -26,7 +28,7 @@ BODY_S_MAX = 600.0
 
 
 class Watchdog:
-    """`contexts` are the requests under way; `end` takes one out. Its clocks are those of `limits`, now."""
+    """`contexts` are the requests under way; `end` takes one out. A caller's clocks are those of `limits`, now."""
 
     def __init__(self, tasks: Tasks, limits: LiveLimits, overload: Overload | None = None) -> None:
         self._tasks = tasks

@@ -2,7 +2,8 @@
 head that is none, and at a base that one vendor's SDKs alone are pointed at.
 
 Rule: the base decides, then the path (what stands below a surface's path is called by that surface's SDKs), then what a client
-says of itself; what is left is told in the words of the flavour.
+says of itself; what is left is told in the words of the flavour. The words themselves are each surface's `error_response`
+(Anthropic's: `routing.surfaces.anthropic.messages`).
 """
 
 from typing import Final

@@ -8,6 +8,7 @@ Rule: a demand that the other format cannot express is Invalid and names its pat
 path reported (`Translated.ignored`), or Invalid if the caller set `require_parameters` (`Target.requires_parameters`).
 Strategy: a pair is a module with the functions of the protocol, imported when it is first used. Machines are pure: bytes in,
 bytes out, however they were cut; whatever comes in, they do not raise (but `TooLong`, beyond the bound of one line).
+To add one: docs/translation.md, "Adding a provider's format".
 """
 
 from collections.abc import Container, Mapping
