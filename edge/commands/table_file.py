@@ -119,7 +119,9 @@ def _update_prices(options: argparse.Namespace) -> int:
     from edge.commands.prices import update
 
     path = options.file or Settings.read().providers
-    return update(path, _text_of(path), writes=options.write)
+    text = _text_of(path)
+    parse(text)
+    return update(path, text, writes=options.write)
 
 
 def _roll(text: str) -> float:

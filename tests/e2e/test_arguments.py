@@ -118,6 +118,18 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[s
     return run
 
 
+@pytest.mark.parametrize("words", [["check"], ["fmt"], ["prices", "update"], ["prices", "update", "--write"]], ids=" ".join)
+@pytest.mark.parametrize("text", ["tollway_verify_faults 0\n", "[providers", "\x00", "[providers]\nx = 1\n"])
+def test_table_that_is_none_is_named_by_every_command_on_it(machine: Any, tmp_path: Path, words: list[str], text: str) -> None:
+    """What cannot be read as a table is told with its line, and stays as it was."""
+    table = tmp_path / "table.toml"
+    table.write_text(text)
+    status, out, err = machine([*words, str(table)])
+    assert status == 2
+    assert "line" in out + err
+    assert table.read_text() == text
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_command_with_any_arguments_ends_with_a_sentence(machine: Any, seed: int) -> None:
     """Exit statuses are those that are documented, what went wrong is said, and what is called JSON is JSON."""
