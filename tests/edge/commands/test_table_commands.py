@@ -160,16 +160,17 @@ def test_prices_are_shown_before_they_are_written(tmp_path: Path, capsys: pytest
     """A table of last year: what differs is told, nothing is written unasked; then it is what the list says, comments kept."""
     path = tmp_path / "providers.toml"
     text = SHIPPED.read_text()
-    assert list(changes_of(text, datetime.date.today())) == []
+    day = datetime.date(2026, 12, 1)  # whose prices are shipped: on another one the list may say otherwise
+    assert list(changes_of(text, day)) == []
     old = text.replace(
         '[providers.openai.models."gpt-4o-mini"]\ninput = "0.15"', '[providers.openai.models."gpt-4o-mini"]\ninput = "9"'
     )
     assert old != text
     path.write_text(old)
-    assert update(path, old, writes=False) == 1
+    assert update(path, old, writes=False, today=day) == 1
     assert "openai/gpt-4o-mini: input 9 -> 0.15\n1 prices differ" in capsys.readouterr().out
     assert path.read_text() == old
-    assert update(path, old, writes=True) == 0
+    assert update(path, old, writes=True, today=day) == 0
     assert path.read_text() == text
-    assert update(path, text, writes=True) == 0
+    assert update(path, text, writes=True, today=day) == 0
     assert written(text, []) == text

@@ -131,7 +131,8 @@ def test_explanation_tells_all_prices() -> None:
 NAMES = {"xai": "x-ai", "moonshot": "moonshotai"}
 AT_SOME_HOURS = {"deepseek"}
 """Their dearer price is shipped, whatever the hour."""
-TODAY = datetime.date(2026, 11, 26)
+DAY = datetime.date(2026, 12, 1)
+"""Prices of this day are shipped: the next one on which a listed model changes its price."""
 
 
 def listed_prices(provider: str, model: Model) -> Any:
@@ -143,7 +144,7 @@ def listed_prices(provider: str, model: Model) -> Any:
     current = None
     for each in found.prices:
         starts = getattr(each.constraint, "start_date", None)
-        if each.constraint is None or (starts is not None and starts <= TODAY):
+        if each.constraint is None or (starts is not None and starts <= DAY):
             current = each.prices
     return current
 
