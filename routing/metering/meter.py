@@ -186,10 +186,11 @@ class Meter(msgspec.Struct, eq=False):
     @property
     def completion_counted(self) -> int:
         """Completion tokens by our count."""
-        return max(self.deltas, -(-self._written_bytes // BYTES_PER_TOKEN))
+        return max(self.deltas, -(-self.written_bytes // BYTES_PER_TOKEN))
 
     @property
-    def _written_bytes(self) -> int:
+    def written_bytes(self) -> int:
+        """Of the text, those that the model wrote."""
         return max(self.text_bytes - self.echoed_bytes, 0)
 
     @property
@@ -227,7 +228,7 @@ class Meter(msgspec.Struct, eq=False):
                 return self._priced(tokens, "provider", "", upstream_pico, claim is self._last and tokens.completion > 0)
         since_bytes = self.text_bytes - self._bytes_claimed
         since = max(self.deltas - self._deltas_claimed, -(-since_bytes // BYTES_PER_TOKEN))
-        ours = Counted(self.prompt_estimate, self.completion_counted, self._written_bytes, since)
+        ours = Counted(self.prompt_estimate, self.completion_counted, self.written_bytes, since)
         if claim is None or counts is None or claim.is_empty:
             if self._are_pieces_told:
                 # Billed by the piece: no token of it is.

@@ -258,7 +258,7 @@ class StreamForwarder:
     def _is_used_up(self) -> bool:
         """Whether more was produced than was reserved for."""
         completion_max, meter = self._completion_max, self._meter
-        return completion_max < meter.deltas and completion_max < meter.text_bytes // 6
+        return completion_max < meter.deltas and completion_max < meter.written_bytes // 6
 
     async def _pass(self, sent: bytes) -> None:
         if self.context.has_left:

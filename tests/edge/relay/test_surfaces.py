@@ -369,6 +369,22 @@ async def test_error_beside_a_text_passes_with_it(tmp_path: Path, format: str) -
         assert rig.records[0].cost_nano == COST_NANO
 
 
+async def test_stream_that_begins_with_its_prompt_is_not_cut_for_it(tmp_path: Path) -> None:
+    """What is echoed was written by nobody: it takes nothing of what is reserved for the answer, and the provider's end is the
+    end."""
+    prompt = "Once upon a time. " * 100
+    texts = [(prompt, "null"), *[("so ", "null")] * 20, ("", '"length"')]
+    said = [f'{{"id":"l1","choices":[{{"index":0,"text":{json.dumps(text)},"finish_reason":{end}}}]}}' for text, end in texts]
+    async with Rig(tmp_path, more=OTHER_SHAPE) as rig:
+        rig.stage.plays = [Play(200, SSE, [*(b"data: %b\n\n" % each.encode() for each in said), b"data: [DONE]\n\n"])]
+        asks = {"model": "odd/m", "prompt": prompt, "echo": True, "max_tokens": 20, "stream": True}
+        entry = next(entry for entry in SURFACES if entry.format == "completions")
+        answer = await ask_on(rig, entry, json.dumps(asks).encode(), b"application/json")
+        assert (answer.body.count(b'"so "'), b"[DONE]" in answer.body, b"ended_by" in answer.body) == (20, True, False)
+        (record,) = rig.records
+        assert (record.end_reason, record.tokens.completion) == ("completed", 20)
+
+
 @pytest.mark.parametrize("status", [200, 201, 202, 203, 206, 226, 299])
 async def test_answer_under_any_2xx_is_a_200(tmp_path: Path, status: int) -> None:
     """What was read is a whole answer; 206 would say that it is a part."""
