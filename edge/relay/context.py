@@ -3,8 +3,7 @@
 Rule: everything that changes a request's state is a method here; no other module assigns to it (tests/test_ownership.py).
 Rule: a cancellation never runs the request's code from outside. It wakes the one task that does, by a poke of the exchange it
 waits for, or by cancelling the task.
-Strategy: no timer and no task per request; one ticker looks at all of them (`edge.relay.watchdog`). A chunk writes
-one flag, and reads no clock.
+Strategy: no timer and no task per request; one ticker (`edge.relay.watchdog`) looks at all. A chunk sets a flag, reads no clock.
 """
 
 import asyncio
@@ -53,6 +52,8 @@ class RequestContext(msgspec.Struct, eq=False):
     cancel_reason: CancelReason | None = None
     """None while nothing ended it from outside; the first reason stands."""
     is_reading_body: bool = False
+    has_body: bool = False
+    """Whether all of its body is there: until then its caller may still be sending it."""
     is_watched: bool = False
     """Whether its caller's leaving is heard (`edge.relay.watchdog`)."""
     is_answered: bool = False
@@ -123,7 +124,7 @@ class RequestContext(msgspec.Struct, eq=False):
 
     def end_body(self) -> None:
         """The body is there."""
-        self.is_reading_body = False
+        self.is_reading_body, self.has_body = False, True
 
     def note_progress(self, now_s: float) -> None:
         """The body's rate is judged from here on again."""

@@ -114,7 +114,7 @@ class Relay:
             if denied.refusal.status == 401:
                 self._failed.count(scope, denied.refusal.message)
             await self._send_error(denied.refusal, context, denied.gen_id, denied.headers)
-            if context.is_reading_body or not context.body_bytes:
+            if not context.has_body:
                 context.refuse_body()
                 await discard_body(receive)
         except CallerLeft:

@@ -52,6 +52,19 @@ async def test_charge_is_spent_from_the_lease(tmp_path: Path) -> None:
         assert before - rig.credit.totals()["free_nano"] == rig.records[-1].cost_nano
 
 
+@pytest.mark.parametrize("declared", [60_000, 70_000])
+async def test_body_of_a_refused_caller_is_taken(tmp_path: Path, declared: int) -> None:
+    """Small ones have their place from the beginning, large ones when they are read: what still comes of either is thrown away,
+    so that its caller reads why and its connection serves on."""
+    async with Rig(tmp_path, more="[limits]\nbody_bytes_max = 50_000\n") as rig:
+        head = [(b"host", b"edge.test"), (b"authorization", b"Bearer " + rig.key.encode())]
+        caller = rig.caller_of(bytes(declared), [*head, (b"content-length", b"%d" % declared)])
+        await rig.run(caller)
+        assert (caller.status, caller.json()["error"]["code"]) == (413, "payload_too_large")
+        assert caller._incoming.empty()
+        assert (rig.in_flight.held_requests, rig.in_flight.held_bytes) == (0, 0)
+
+
 async def test_first_reason_for_an_end_stands(tmp_path: Path) -> None:
     """A caller who leaves while the process drains has not been cut, and the other way round."""
     async with Rig(tmp_path) as rig:
