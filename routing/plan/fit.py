@@ -168,7 +168,7 @@ def _lost(name: str, raw: bytes) -> list[str]:
     value = _decode(raw)
     says = {"effort": value.get("effort") is not None, "max_tokens": value.get("effort") is None}
     says |= {"enabled": True, "exclude": value.get("exclude") is not True, "summary": value.get("summary") in (None, "auto")}
-    return [f"reasoning.{each}" for each in value if not says.get(each, False) and value[each] is not None]
+    return [f"reasoning.{each[:64]}" for each in value if not says.get(each, False) and value[each] is not None]
 
 
 def _mapped(counterpart: "Counterpart", raw: bytes, envelope: Envelope, model: Model) -> "Mapped":

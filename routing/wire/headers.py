@@ -271,7 +271,7 @@ def upstream_head_prefix(
 
 def _listed(names: tuple[str, ...]) -> bytes:
     """Names for a header, as far as they can stand in one."""
-    return _BREAKING.sub("?", ", ".join(names))[:IGNORED_BYTES_MAX].encode("ascii")
+    return _BREAKING.sub("?", ", ".join(names)[:IGNORED_BYTES_MAX]).encode("ascii")
 
 
 def _count(headers: Headers, name: bytes) -> int:
