@@ -149,8 +149,10 @@ class Table:
         observed, situation, kept = self.observed, ANYWHERE, ""
         route = self._routes.route_of(model_id)
         is_sticky = route is not None and bool(route.sticky_s)
-        if route is not None or (wishes is not None and wishes.models and self.config.routes):
-            situation = situation_of(envelope, self._region, int(time() // 3_600 % 24), account, is_sticky=is_sticky)
+        names_routes = wishes is not None and bool(wishes.models and self.config.routes)
+        if route is not None or names_routes:
+            hour, has_parts = int(time() // 3_600 % 24), names_routes or (route is not None and route.asks_for_parts)
+            situation = situation_of(envelope, self._region, hour, account, is_sticky=is_sticky, has_parts=has_parts)
         if route is not None and situation.conversation:
             kept = observed.kept(route.id, situation.conversation, now_s)
         state = (self._health, now_s, roll, account, situation, observed.first_token_s, kept)

@@ -138,6 +138,11 @@ class Route(msgspec.Struct, frozen=True):
         is_ordered = self.balance == "in_order" or len(self.choices) == 1
         return is_ordered and all(each.when is ALWAYS for each in self.choices)
 
+    @property
+    def asks_for_parts(self) -> bool:
+        """Whether what a request is made of (`Situation.has`) decides about a target."""
+        return any(each.when.has for each in self.choices)
+
     def weights(self, now: Situation) -> dict[str, int]:
         """The targets that are ones now, each once, with their shares."""
         shares: dict[str, int] = {}

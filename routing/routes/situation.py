@@ -18,6 +18,7 @@ from routing.routes.route import Route, Situation
 Speeds = Mapping[str, float]
 """Seconds to the first token, by the id of the model; what is not known is not in it."""
 BYTES_PER_TOKEN = 4
+NO_PARTS: frozenset[str] = frozenset()
 _list_of_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _role = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -57,11 +58,14 @@ def _fastest(names: tuple[str, ...], roll: float, speeds: Speeds) -> tuple[str, 
     return (best, *sorted((name for name in names if name != best), key=lambda name: speeds.get(name, 0.0)))
 
 
-def situation_of(envelope: Envelope, region: str, hour_utc: int, account: str, *, is_sticky: bool) -> Situation:
-    """The facts that a route may ask for. Tokens of the prompt are counted as a quarter of its bytes."""
+def situation_of(
+    envelope: Envelope, region: str, hour_utc: int, account: str, *, is_sticky: bool, has_parts: bool = True
+) -> Situation:
+    """The facts that a route may ask for. Tokens of the prompt are counted as a quarter of its bytes. `has_parts`: with what the
+    request is made of, for which its prompt is read through."""
     return Situation(
         region,
-        _parts(envelope),
+        _parts(envelope) if has_parts else NO_PARTS,
         envelope.prompt_bytes // BYTES_PER_TOKEN,
         envelope.max_tokens or 0,
         envelope.stream,

@@ -389,6 +389,34 @@ async def test_model_id_that_cannot_be_served(rig: Rig, model: str, status: int,
     assert words in error["message"]
 
 
+PARTED = """
+[routes.plain]
+targets = ["frank/m"]
+[routes.tooled]
+targets = [{ to = "cheap/m", when = { has = ["tools"] } }]
+fallback = ["frank/m"]
+"""
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+
+
+@pytest.mark.parametrize(
+    ("members", "host"),
+    [
+        ({"model": "tooled", "tools": TOOLS}, "cheap.test"),
+        ({"model": "tooled"}, "frank.test"),
+        ({"model": "plain", "tools": TOOLS}, "frank.test"),
+        ({"model": None, "models": ["tooled"], "tools": TOOLS}, "cheap.test"),
+        ({"model": None, "models": ["tooled"]}, "frank.test"),
+    ],
+)
+async def test_route_is_led_by_what_a_request_is_made_of(rig: Rig, members: dict[str, Any], host: str) -> None:
+    """Whether it is called itself or stands in `models`; a route that asks for nothing of it is as ever."""
+    (rig._folder / "providers.toml").write_text(TABLE + PARTED)
+    reread(rig.table, rig._folder / "providers.toml")
+    caller = await rig.ask(good(), **members)
+    assert (caller.status, [target.host for target in rig.stage.targets]) == (200, [host]), caller.body
+
+
 async def test_large_body_of_an_account_that_has_nothing_is_not_read(tmp_path: Path) -> None:
     """Whoever cannot pay costs nothing that grows with what they send."""
     async with await rig_of(tmp_path, 0) as rig:

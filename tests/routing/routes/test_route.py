@@ -328,6 +328,13 @@ def test_route_condition_sees_what_is_in_a_request(members: dict[str, Any], part
     assert situation_of(read(json.dumps(body).encode()), "", 0, "", is_sticky=False).has == parts
 
 
+def test_route_that_asks_for_no_parts_has_none_looked_for() -> None:
+    """A large prompt is read through only where a condition needs it."""
+    body = read(json.dumps({"model": "m", **said({"type": "file", "file": PDF})}).encode())
+    assert situation_of(body, "fra", 0, "", is_sticky=False, has_parts=False).has == frozenset()
+    assert [name for name, route in CONFIG.routes.items() if route.asks_for_parts] == ["night"]
+
+
 def members_of(**members: Any) -> Envelope:
     """An envelope of any surface's members: those that decide a conversation are read raw."""
     envelope = read(b'{"model":"m","messages":[{"role":"user","content":"hi"}]}')
