@@ -9,6 +9,7 @@ Limits: bounds on heads are the server's; bounds on bodies and readers are the r
 """
 
 import asyncio
+import errno
 import gc
 import logging
 import signal
@@ -76,8 +77,10 @@ def port_held(host: str, port: int) -> Iterator[None]:
             place = "" if host in ("", "0.0.0.0", "::") else f" {host}"
             try:
                 name.bind(f"\0tollway port {port}{place}")
-            except OSError:
-                raise _taken(port, "another tollway serves there, or begins to") from None
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    raise _taken(port, "another tollway serves there, or begins to") from None
+                # Where no such names may be had, the port's own look is all there is.
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
