@@ -6,6 +6,8 @@ import re
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from routing.metering.meter import Meter
 from routing.rewrite.chat.event_rewrite import EventRewrite
@@ -363,6 +365,23 @@ def test_stream_event_in_an_odd_place_takes_the_long_way(parts: list[bytes]) -> 
     bytewise, by_byte = run(pieces(b"".join(parts), 1))
     assert sent == bytewise
     assert state(one_by_one) == state(by_byte)
+
+
+BETWEEN = (b"\n", b"\n\n", b"\r\n", b": c\n", b": c\n\n", b"event: x\n", b"id: 1\r\n", b"data:\n", b"\xef\xbb\xbf\n")
+LINES = (PLAIN[:-2], PLAIN.replace(b'"hi"', b'""')[:-2], PLAIN.replace(b"content", b"refusal")[:-2], USAGE_LINE[:-1])
+ENDS = (b"\n", b"\r\n")
+EVENTS = st.tuples(st.sampled_from(LINES), st.sampled_from(ENDS), st.lists(st.sampled_from(BETWEEN), max_size=3))
+
+
+@given(st.lists(EVENTS, max_size=12))
+def test_stream_with_anything_between_its_chunks_is_read_alike(events: list[tuple[bytes, bytes, list[bytes]]]) -> None:
+    """Blank lines of either kind, several or none, comments and other fields: at once, by line and by byte."""
+    wire = PLAIN + b"".join(line + end + b"".join(between) for line, end, between in events)
+    sent, at_once = run([wire])
+    for parts in (wire.splitlines(keepends=True), pieces(wire, 1)):
+        again, cut = run(parts)
+        assert again == sent
+        assert state(cut) == state(at_once)
 
 
 def test_a_rewriter_that_does_not_look_at_the_text_would_be_caught(monkeypatch: pytest.MonkeyPatch) -> None:
