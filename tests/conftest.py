@@ -25,10 +25,10 @@ settings.load_profile(os.environ.get("TOLLWAY_TEST_EXAMPLES", "tollway"))
 
 HANG_S = float(os.environ.get("TOLLWAY_TEST_HANG_S", "90"))
 """After its `timeout` (pyproject.toml, or a mark) has failed a test it may hang again while it is torn down, where pytest-timeout
-looks no more: so long after it the run ends, with the stacks of all threads. Long forms of tests bring their own limits
-(`-m deep`)."""
-_test = "collection"
-_ends_s = time.monotonic() + HANG_S
+looks no more: so long after it the run ends, with the stacks of all threads. To collect the tests is no test, and takes minutes
+on a slow machine: the watch begins behind it. Long forms of tests bring their own limits (`-m deep`)."""
+_test = "the run's beginning"
+_ends_s = 0.0
 
 
 def _watch(stderr_fd: int) -> None:
@@ -41,7 +41,9 @@ def _watch(stderr_fd: int) -> None:
     os._exit(1)
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
+    global _ends_s
+    _ends_s = time.monotonic() + HANG_S
     if "not deep" in session.config.option.markexpr:
         threading.Thread(target=_watch, args=(os.dup(2),), daemon=True).start()
 
