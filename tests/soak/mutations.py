@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from importlib.util import cache_from_source
 from pathlib import Path
 
 from tests.soak.mutated import lifecycle, money, reading
@@ -28,12 +29,19 @@ FAILED = 1
 MUTATIONS = (*money.MUTATIONS, *reading.MUTATIONS, *lifecycle.MUTATIONS)
 
 
+def write(path: Path, text: str) -> None:
+    """As a module that is compiled anew: what was compiled is taken for it while its size and the second of its change are the
+    same."""
+    path.write_text(text)
+    Path(cache_from_source(str(path))).unlink(missing_ok=True)
+
+
 def apply(tree: Path, mutation: Mutation) -> str:
     """Make the mistake in `tree`; the text before it."""
     path = tree / mutation.path
     text = path.read_text()
     assert text.count(mutation.right) == 1, f"{mutation.path}: {mutation.right!r} is there {text.count(mutation.right)} times"
-    path.write_text(text.replace(mutation.right, mutation.wrong))
+    write(path, text.replace(mutation.right, mutation.wrong))
     return text
 
 
@@ -51,7 +59,7 @@ def is_caught(tree: Path, mutation: Mutation) -> bool:
     try:
         return bool(failure(tree, mutation.tests.split()))
     finally:
-        (tree / mutation.path).write_text(text)
+        write(tree / mutation.path, text)
 
 
 def soak(report: Report, seed: int, count: int) -> None:
