@@ -393,13 +393,15 @@ def test_refusals_in_the_words_of_other_apis(edge: Edge, account: Account, path:
     base = path[: path.index("/", 1)]
     below = path + "/batches" if "messages" in path else base + "/nothing"
     unknown = path.replace("echo/echo-1", "nobody/nothing")
+    # Only said to be too large: what is still being sent when its answer comes may be cut off, on a machine that stands still.
+    large = account.headers | {"content-type": "application/json", "content-length": str(33 * 1024 * 1024)}
     asked = {
         404: ask(edge.port, "POST", below, headers=account.headers),
         405: ask(edge.port, "DELETE", path, headers=account.headers),
         401: post(edge.port, {}, {}, path),
         400: post(edge.port, b"[", account.headers, path),
         415: post(edge.port, b"{}", account.headers | {"content-encoding": "br"}, path),
-        413: post(edge.port, b"x" * (33 * 1024 * 1024), account.headers, path),
+        413: ask(edge.port, "POST", path, headers=large),
     }
     for status, reply in asked.items():
         assert reply.status == status, (path, reply.body)
