@@ -14,7 +14,7 @@ is_new_enough() {
 # Prints the full path of the interpreter called $1, when there is one that works and is new enough.
 resolve_python() {
   local candidate
-  for candidate in "$(command -v "$1" 2>/dev/null)" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/*/bin/"$1"; do
+  for candidate in "$(command -v "$1" 2>/dev/null)" "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/*/bin/"$1"; do
     if [ -n "$candidate" ] && is_new_enough "$candidate"; then
       "$candidate" -c 'import sys; print(sys.executable)'
       return 0

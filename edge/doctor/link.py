@@ -95,7 +95,7 @@ def _connect(scheme: str, host: str, port: int) -> tuple[str, str] | None:
         return f"no connection within {TIMEOUT_S:.0f} s", "let a firewall or network policy pass it"
     except OSError as error:
         remedy = "start it, or correct the address and port in TOLLWAY_COLLECTOR_URL"
-        if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL):
+        if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
             remedy = "this machine has no way there: a route, a VPN, or an address of the same kind (IPv4, IPv6) is missing"
         return f"no connection: {error.strerror or error}", remedy
     return None
@@ -110,11 +110,11 @@ def _unresolved(error: socket.gaierror) -> tuple[str, str]:
 
 def _is_here(address: str) -> bool:
     """Whether it is this machine's own."""
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind((address, 0))
-        except OSError:
-            return False
+    except OSError:
+        return False
     return True
 
 

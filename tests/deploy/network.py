@@ -5,7 +5,9 @@ Rule: all of it is gone with the processes that hold it. Strategy: a hub has the
 
 import ctypes
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self, TypeVar
@@ -16,10 +18,11 @@ T = TypeVar("T")
 
 
 def is_possible() -> bool:
-    """Whether this user may make namespaces of network and of mounts."""
-    if os.geteuid() != 0:
+    """Whether this user may make namespaces of network and of mounts, and mount something there."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None:
         return False
-    return subprocess.run(["unshare", "-n", "-m", "true"], capture_output=True, check=False).returncode == 0
+    mounted = ["unshare", "-n", "-m", "--propagation", "private", "mount", "-t", "tmpfs", "none", tempfile.gettempdir()]
+    return subprocess.run(mounted, capture_output=True, check=False).returncode == 0
 
 
 class Namespace:

@@ -98,7 +98,8 @@ def test_haproxy_takes_its_files_as_they_are(tmp_path: Path, name: str, slip: bo
     """With a certificate in the place of the operator's, and no warning."""
     trustme.CA().issue_cert("tollway.example").private_key_and_cert_chain_pem.write_to_path(tmp_path / "tollway.pem")
     text = (DEPLOY / f"haproxy/{name}.cfg").read_text()
-    text, count = re.subn(r"/etc/haproxy/\w+\.pem", str(tmp_path / "tollway.pem"), text)
+    certificate = str(tmp_path / "tollway.pem").replace(" ", "\\ ")
+    text, count = re.subn(r"/etc/haproxy/\w+\.pem", lambda _: certificate, text)
     assert count == 1
     (tmp_path / "haproxy.cfg").write_text(text.replace("leastconn", "leastcon") if slip else text)
     done = run("haproxy", "-c", "-f", str(tmp_path / "haproxy.cfg"))

@@ -195,6 +195,7 @@ def test_completion_knows_the_names_there_are(books: Path, words: list[str], kin
     assert offered == set(kind.split() if " " in kind else names(books, kind) if kind else [])
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_completion_asks_the_collector_that_is_named(books: Path) -> None:
     """`--collector URL` on the line, as bash splits it: the names are asked for there."""
     script = tollway(books, "completion", "bash").stdout
@@ -239,7 +240,7 @@ def test_completion_in_zsh(tmp_path: Path, books: Path) -> None:
             seen += os.read(terminal, 4096)
 
     try:
-        begin = f"autoload -U compinit; compinit -u -d {tmp_path}/dump; source {tmp_path}/_tollway; print rea''dy\n"
+        begin = f"autoload -U compinit; compinit -u -d '{tmp_path}/dump'; source '{tmp_path}/_tollway'; print rea''dy\n"
         os.write(terminal, begin.encode())
         read_until("ready")
         for typed, completed in lines.items():

@@ -309,9 +309,9 @@ def test_upgrade_starts_the_release_that_the_path_leads_to(tmp_path: Path) -> No
     """A release is a folder beside the one that runs: when `current` is led to it, SIGUSR2 starts its program."""
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        shebang, _, rest = Path(COMMAND).read_text().partition("\n")
+        begin, _, rest = Path(COMMAND).read_text().partition("\nimport ")  # a path that is long or has a blank begins over lines
         program = tmp_path / name / "tollway"
-        program.write_text(f"{shebang}\nprint('this is release {name}', flush=True)\n{rest}")
+        program.write_text(f"{begin}\nprint('this is release {name}', flush=True)\nimport {rest}")
         program.chmod(0o755)
     current = tmp_path / "current"
     current.symlink_to("first")

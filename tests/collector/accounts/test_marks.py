@@ -1,4 +1,4 @@
-"""Invented credentials die at the collector's own counted: by their mark, before the store is asked for anything."""
+"""Invented credentials are refused by the collector by their mark, before the store is asked for anything."""
 
 import hashlib
 import os

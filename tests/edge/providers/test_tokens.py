@@ -1,4 +1,4 @@
-"""TokenCache are there before they are needed: fetched ahead of time by one task, shared by all who wait, kept to their end."""
+"""Tokens are there before they are needed: fetched ahead of time by one task, shared by all who wait, kept to their end."""
 
 import asyncio
 import base64
