@@ -10,6 +10,7 @@ import json
 import os
 import re
 import resource
+import signal
 import socket
 import sqlite3
 import ssl
@@ -210,9 +211,14 @@ def left_behind(m: Machine) -> None:
     key = make_account(collector, f"left-{m.folder.name}"[:40]).key
     with Edge(m.folder, TABLE, TOLLWAY_COLLECTOR_URL=collector.origin, TOLLWAY_NODE_TOKEN=m.env["TOLLWAY_NODE_TOKEN"]) as edge:
         body = {"model": "echo/echo-1", "messages": [{"role": "user", "content": "Hi"}]}
-        for _ in range(3):
-            assert post(edge.port, body, {"authorization": f"Bearer {key}"}).status == 200
-        edge.kill()
+        assert post(edge.port, body, {"authorization": f"Bearer {key}"}).status == 200
+        os.kill(collector.pid, signal.SIGSTOP)  # usage is shipped once a second, and one may be over before the kill
+        try:
+            for _ in range(2):
+                assert post(edge.port, body, {"authorization": f"Bearer {key}"}).status == 200
+            edge.kill()
+        finally:
+            os.kill(collector.pid, signal.SIGCONT)
     for segment in (m.data / "journal").rglob("*.log"):
         lines = segment.read_bytes().splitlines(keepends=True)
         if len(lines) > 2:
