@@ -96,19 +96,19 @@ def test_revoked_node_is_not_admitted_again(tmp_path: Path) -> None:
             late.kill()
 
 
-def test_revoked_node_takes_nothing_new(tmp_path: Path, provider: Provider) -> None:
+def test_revoked_node_takes_nothing_new(tmp_path: Path, provider: Provider, model: str) -> None:
     """Although it has leased credit: readiness is red on both ports and paid work is refused, also what costs nothing, with its
     next poll; what runs ends and is kept. Admitted again, one of a group serves on by itself, and what waited is booked."""
     with Collector(tmp_path / "collector") as collector:
         token = group_token(collector)
         account = make_account(collector, "acme")
-        script_gated(provider, "model-2")
+        script_gated(provider, model)
         settings: Any = {"TOLLWAY_COLLECTOR_URL": collector.origin, "TOLLWAY_NODE_TOKEN": token, "POD_NAME": "edge-0"}
         with Edge(tmp_path / "edge", providers_toml(provider), **settings) as edge, ThreadPoolExecutor(1) as thread:
             assert ask(edge, account.key) == 200
-            body = {"model": "mock/model-2", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+            body = {"model": f"mock/{model}", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
             stream = thread.submit(post, edge.port, body, account.headers)
-            provider.wait_for_request("model-2")
+            provider.wait_for_request(model)
             run(collector, "nodes", "revoke", "edge-0")
             told = "node edge-0 was revoked; `tollway nodes create edge-0` admits it again"
             wait_until(lambda: told in str(readiness(edge)))  # a look in vain is not yet a red one
@@ -116,7 +116,7 @@ def test_revoked_node_takes_nothing_new(tmp_path: Path, provider: Provider) -> N
             refused = post(edge.port, body, account.headers)
             assert (refused.status, refused.json()["error"]["code"]) == (503, "credit_unverifiable")
             assert "retry-after" in refused.headers
-            provider.release("model-2")
+            provider.release(model)
             assert b"data: [DONE]" in stream.result().body
             run(collector, "nodes", "create", "edge-0")
             wait_until(lambda: edge.is_ready() and ask(edge, account.key) == 200)
