@@ -62,6 +62,7 @@ class Chunk(msgspec.Struct, gc=False):
     usage: Raw = ABSENT
     error: Raw = ABSENT
     service_tier: Raw = ABSENT
+    citations: Raw = ABSENT
 
 
 class Part(msgspec.Struct, gc=False):

@@ -5,10 +5,16 @@ is learned.
 """
 
 from abc import ABC, abstractmethod
+from typing import Final
+
+import msgspec
+from msgspec import Raw
 
 from routing.translate.chat_view import Chunk, Delta, literal_of, read_chunk
-from routing.translate.events import DONE, NOTHING, Payloads
+from routing.translate.events import DONE, NOTHING, Payloads, view
 from routing.translate.frames import Frame, Framed, is_one_event, learned
+
+_NO_ANNOTATION: Final = (*NOTHING, b"[]")
 
 
 class EventTranslator(Framed, ABC):
@@ -54,9 +60,13 @@ class EventTranslator(Framed, ABC):
 
 
 class ChunkTranslator(EventTranslator):
-    """Of our Chat stream on its way to a caller: usage and the reason of the end wait for the end. Choice 0 only."""
+    """Of our Chat stream on its way to a caller: usage and the reason of the end wait for the end. Choice 0 only.
 
-    __slots__ = ("_finish", "_has_begun", "_tier", "_usage")
+    So do the addresses that Perplexity and xAI list beside an answer: they are the pages that it quotes, unless it has
+    annotations, which say more of them.
+    """
+
+    __slots__ = ("_addresses", "_finish", "_has_begun", "_tier", "_usage")
 
     def __init__(self, line_bytes_max: int) -> None:
         super().__init__(line_bytes_max)
@@ -65,16 +75,24 @@ class ChunkTranslator(EventTranslator):
         self._tier = b""
         """That was served, as a JSON string."""
         self._has_begun = False
+        self._addresses: bytes | None = b""
+        """A JSON list, which is told anew in each chunk; None once there was an annotation."""
 
     def finish(self) -> bytes:
         sent = super().finish()
-        return sent + self._conclude() if self._finish else sent
+        return sent + self._end() if self._finish else sent
+
+    def _end(self) -> bytes:
+        out: list[bytes] = []
+        if self._addresses and self._has_begun and not self._is_over:
+            self._delta(Delta(annotations=annotations_of(self._addresses)), out)
+        return b"".join(out) + self._conclude()
 
     def _take(self, payload: bytes) -> bytes:
         if self._is_over:
             return b""
         if payload == DONE:
-            return self._conclude()
+            return self._end()
         chunk = read_chunk(payload)
         return b"" if chunk is None or bytes(chunk.error) not in NOTHING else self._take_chunk(chunk)
 
@@ -82,9 +100,13 @@ class ChunkTranslator(EventTranslator):
         if bytes(chunk.usage) not in NOTHING:
             self._usage = bytes(chunk.usage)
         self._tier = literal_of(chunk.service_tier) or self._tier
+        if self._addresses is not None and bytes(chunk.citations)[:1] == b"[":
+            self._addresses = bytes(chunk.citations)
         out: list[bytes] = []
         for choice in chunk.choices or ():
             if choice.index == 0:
+                if bytes(choice.delta.annotations) not in _NO_ANNOTATION:
+                    self._addresses = None
                 if not self._has_begun:
                     out.append(self._begin())
                 self._delta(choice.delta, out)
@@ -103,3 +125,17 @@ class ChunkTranslator(EventTranslator):
     @abstractmethod
     def _conclude(self) -> bytes:
         """The regular end; nothing when there was an end."""
+
+
+class _Addresses(msgspec.Struct, gc=False):
+    all: list[str] | None = None
+
+
+_decode_addresses: Final = msgspec.json.Decoder(_Addresses).decode
+
+
+def annotations_of(addresses: bytes) -> Raw:
+    """A JSON list of addresses as annotations that say no more than these; none for any other list."""
+    read = view(b'{"all":%b}' % addresses, _Addresses, _decode_addresses)
+    found = [{"url_citation": {"url": url}} for url in (read.all if read is not None else None) or () if url]
+    return Raw(msgspec.json.encode(found))

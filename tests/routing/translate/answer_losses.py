@@ -42,7 +42,7 @@ class Loss(NamedTuple):
 
 _UNPLACED: Final = "Cohere's answers have no place for it"
 LOSSES: Final = (
-    Loss("chat", "citations", "Perplexity's addresses are of the answer, not of a text in it"),
+    Loss("chat", "citations", "Anthropic's citations need an index that only Anthropic can write", ("messages",)),
     Loss("chat", "prompt_filter_results choices[].content_filter_results", "Azure's classes of content"),
     Loss("chat", "usage.queue_time usage.prompt_time usage.completion_time usage.total_time x_groq", "Groq's own figures"),
     Loss("chat", "usage.cost_in_usd_ticks", "what xAI charges the operator; `cost` is what the caller pays"),

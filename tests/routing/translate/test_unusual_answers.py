@@ -13,6 +13,7 @@ from openai.lib.streaming.responses._responses import ResponseStreamState
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
+from tests.routing.translate import streams
 from tests.routing.translate.test_gemini_callers import parts_of, read
 from tests.routing.translate.test_reports import MIXED, USED, chunk, ran
 
@@ -111,3 +112,39 @@ def test_google_puts_it_together(case: str) -> None:
         read(event)
     said = [part["functionCall"]["args"] if "functionCall" in part else part["text"] for part in parts_of(events)]
     assert (said, events[-1]["candidates"][0]["finishReason"]) == GEMINI[case]
+
+
+LISTED = {"citations": ["https://a.test/1", "https://b.test/2"]}
+QUOTED = {"annotations": [{"type": "url_citation", "url_citation": {"url": "https://a.test/1", "title": "A"}}]}
+PAGES = {"cohere": '"sources"', "gemini": '"web"', "responses": '"annotation_index"'}
+"""Caller's format → what stands once beside each page in its stream."""
+
+
+def with_list(line: bytes) -> bytes:
+    return json.dumps(json.loads(line) | LISTED).encode()
+
+
+@pytest.mark.parametrize("caller", PAGES)
+@pytest.mark.parametrize(
+    ("lines", "pages"),
+    [
+        ([with_list(chunk({"content": "a [1][2]"})), with_list(chunk(finish="stop")), with_list(USED)], 2),
+        ([chunk({"content": "a [1][2]"}), chunk(finish="stop"), with_list(USED)], 2),
+        ([with_list(chunk({"content": "a"})), with_list(chunk(QUOTED)), with_list(chunk(finish="stop")), USED], 1),
+        ([chunk({"content": "a"}), chunk(finish="stop"), json.dumps(json.loads(USED) | {"citations": [1, None]}).encode()], 0),
+        ([with_list(USED)], 0),
+    ],
+    ids=["in each chunk", "behind the end", "beside annotations", "no addresses", "without an answer"],
+)
+def test_listed_address_is_a_page_that_is_quoted(caller: str, lines: list[bytes], pages: int) -> None:
+    """Once, whole and streamed; annotations say more, and count instead."""
+    chain = streams.chain("chat", caller)
+    sent = streams.run(chain, streams.framed("chat", lines)).decode()
+    assert sent.count(PAGES[caller]) == pages
+    assert [sent.count(page) > 0 for page in LISTED["citations"]] == [pages > 0, pages > 1]
+
+
+def test_listed_addresses_stand_in_a_whole_answer() -> None:
+    answer = {"id": "c", "choices": [{"index": 0, "message": {"content": "a"}, "finish_reason": "stop"}], **LISTED}
+    made = json.loads(streams.whole_of(json.dumps(answer).encode(), "chat", "gemini"))
+    assert [page["web"]["uri"] for page in made["candidates"][0]["groundingMetadata"]["groundingChunks"]] == LISTED["citations"]
