@@ -89,7 +89,7 @@ class Adapter(msgspec.Struct, frozen=True, eq=False):
         if isinstance(fitted, Refusal):
             raise Invalid(fitted.message, fitted.param, fitted.code)
         body, ignored, memo = self._sent(envelope, asked._replace(fit=fitted))
-        return body, (*fitted.ignored, *ignored), memo
+        return body, (*fitted.ignored, *reported(envelope), *ignored), memo
 
     def _sent(self, envelope: Envelope, asked: Asked) -> tuple[list[bytes | memoryview], tuple[str, ...], Any]:
         """(the body for the provider of a Chat request, paths of what was left out, the memo of its answer). Invalid."""

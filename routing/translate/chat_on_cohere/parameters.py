@@ -15,10 +15,10 @@ LEDGER: Final[Ledger] = {
     "top_p": renamed("p"),
     **offers("parallel_tool_calls prediction metadata verbosity user safety_identifier prompt_cache_key prompt_cache_options"),
     **offers("prompt_cache_retention cache_control session_id trace transforms debug stop_server_tools_when moderation min_p"),
-    **offers("top_a repetition_penalty deferred_tools plugins"),
+    **offers("top_a repetition_penalty deferred_tools"),
     **demands("logit_bias logprobs top_logprobs audio modalities image_config web_search_options n"),
     **demands("functions function_call", "send 'tools' and 'tool_choice'"),
     "service_tier": demand("leave it out"),
     "store": demand("what is kept there would be kept under this proxy's key; leave it out", b"false"),
-    **meaningless("stream_options usage provider models route"),
+    **meaningless("stream_options usage provider models route plugins"),
 }

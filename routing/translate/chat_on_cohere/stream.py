@@ -1,7 +1,8 @@
 """Cohere's v2 events → Chat's chunks: one state machine. A whole answer is said as the stream that it would have been.
 
-Rule: a tool plan and thoughts are reasoning; the end is `message-end`, which has the usage. Limits: citations of documents have
-no counterpart in Chat, whose annotations are of pages; no request of ours brings documents.
+Rule: a tool plan and thoughts are reasoning; the end is `message-end`, which has the usage. Limits: citations have no
+counterpart in Chat, whose annotations are of pages: Cohere's are of what tools answered, and of documents, which no request of
+ours brings.
 """
 
 from typing import Final

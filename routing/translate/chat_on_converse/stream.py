@@ -2,6 +2,7 @@
 
 Rule: a frame whose checksum is wrong ends the stream with an error; so does an exception, which is a frame of its own kind.
 Rule: usage comes with `metadata`, before or behind the `messageStop`; the answer ends when both are there, or with the body.
+Limits: citations and pictures are left out; no request of ours asks for them.
 """
 
 from typing import Any, Final

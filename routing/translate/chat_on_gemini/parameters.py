@@ -16,12 +16,12 @@ LEDGER: Final[Ledger] = {
     **offers(
         "parallel_tool_calls prediction metadata verbosity user safety_identifier prompt_cache_key prompt_cache_options "
         "prompt_cache_retention cache_control session_id trace transforms debug stop_server_tools_when moderation min_p top_a "
-        "repetition_penalty deferred_tools plugins"
+        "repetition_penalty deferred_tools"
     ),
     **demands("logit_bias logprobs top_logprobs audio image_config web_search_options"),
     **demands("functions function_call", "send 'tools' and 'tool_choice'"),
     "store": demand("what is kept there would be kept under this proxy's key; leave it out", b"false"),
-    **meaningless("stream stream_options usage provider models route"),
+    **meaningless("stream stream_options usage provider models route plugins"),
 }
 CONFIG: Final = {
     "temperature": "temperature",

@@ -3,6 +3,7 @@
 Rule: a call of a tool is whole when it comes. Each has an id of its own, and the index counts up. "STOP" with calls, whenever
 they came, is Chat's "tool_calls".
 Rule: nothing but the end of the body ends the stream; without a `finishReason` it was cut.
+Limits: safety ratings and the segments that quote a page (`groundingSupports`, by bytes) are left out (docs/translation.md).
 """
 
 from typing import Final

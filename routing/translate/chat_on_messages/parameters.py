@@ -18,13 +18,13 @@ LEDGER: Final[Ledger] = {
     "cache_control": renamed("cache_control"),
     **offers(
         "seed prediction metadata verbosity prompt_cache_key prompt_cache_options prompt_cache_retention session_id trace "
-        "transforms debug stop_server_tools_when moderation min_p top_a repetition_penalty deferred_tools plugins"
+        "transforms debug stop_server_tools_when moderation min_p top_a repetition_penalty deferred_tools"
     ),
     **demands("frequency_penalty presence_penalty logit_bias logprobs top_logprobs n"),
     **demands("modalities audio image_config", "it answers in text only"),
     **demands("functions function_call", "send 'tools' and 'tool_choice'"),
     "store": demand("what is kept there would be kept under this proxy's key; leave it out", b"false"),
-    **meaningless("stream_options usage provider models route"),
+    **meaningless("stream_options usage provider models route plugins"),
 }
 
 _CLAUDE: Final = re.compile(r"claude-(?:[a-z]+-)?(\d+)(?:[-.](\d{1,2})(?!\d))?(?:-([a-z]+))?")

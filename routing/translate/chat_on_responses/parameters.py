@@ -13,10 +13,10 @@ LEDGER: Final[Ledger] = {
     **same("stream temperature top_p parallel_tool_calls metadata prompt_cache_key prompt_cache_options prompt_cache_retention"),
     **same("user safety_identifier service_tier moderation"),
     **offers("seed prediction cache_control session_id trace transforms debug stop_server_tools_when min_p top_a top_k"),
-    **offers("repetition_penalty deferred_tools plugins"),
+    **offers("repetition_penalty deferred_tools"),
     **demands("stop logit_bias logprobs top_logprobs audio modalities image_config web_search_options n"),
     **demands("presence_penalty frequency_penalty"),
     **demands("functions function_call", "send 'tools' and 'tool_choice'"),
     "store": demand("what is kept there would be kept under this proxy's key; leave it out", b"false"),
-    **meaningless("stream_options usage provider models route"),
+    **meaningless("stream_options usage provider models route plugins"),
 }

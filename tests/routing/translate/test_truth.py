@@ -401,6 +401,9 @@ MEANS: dict[str, dict[str, Any]] = {
     },
 }
 """Of the parameters that a pair's own code reads, by example: what stands where at the other end."""
+for pair_means in MEANS.values():
+    # Who reads a request reports them, whoever is asked: no pair has anything to say of them.
+    pair_means["plugins"] = REPORTED
 CONFIG_MEANS: dict[str, Any] = {
     "maxOutputTokens": {"max_tokens": 77},
     "stopSequences": {"stop": ["END"]},
@@ -504,12 +507,12 @@ def test_rule_says_what_the_pair_does(caller: Format, provider: Format, name: st
         if there in OURS:
             means = SAID
         elif there not in OPENAI:
-            means = REPORTED if there in OFFERS or there == "plugins" else REFUSED if there in DEMANDS else means
+            means = REPORTED if there in OFFERS else REFUSED if there in DEMANDS else means
     check(got, plain, name, means)
-    if means == REPORTED and name != "plugins":
-        # Plugins are a router's: what we do not have of them is reported whoever is asked.
+    if means == REPORTED:
+        # Plugins are a router's: what we do not have of them is reported whoever is asked, and no provider can be required to.
         _, required = asked(caller, provider, name, is_required=True)
-        check(required, plain, name, REFUSED)
+        check(required, plain, name, REPORTED if name == "plugins" else REFUSED)
 
 
 CHAINED = [
