@@ -221,7 +221,7 @@ def _transcriptions(head: bytes, body: bytes) -> Answer:
 def _completions(head: bytes, body: bytes) -> Answer:
     asked = orjson.loads(body)
     prompt = asked["prompt"] if isinstance(asked["prompt"], str) else _text(asked["prompt"])
-    cap = int(asked.get("max_tokens") or 16)
+    cap = int(asked.get("max_tokens", 16))
     said, tokens = prompt[:SAID_CHARS_MAX], _tokens(prompt)
     words = len(said.split())
     count, finish = min(words, cap), "stop" if words <= cap else "length"

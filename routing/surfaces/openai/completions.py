@@ -1,7 +1,8 @@
 """OpenAI's legacy Completions: a prompt is gone on with. Base models and editors (fill in the middle) speak it.
 
 Rule: `best_of` answers are billed, however few are sent; a prompt that is echoed is no answer.
-Rule: without `max_tokens` OpenAI writes 16 tokens; we say so to every provider, so that what is held is what can come.
+Rule: without `max_tokens` OpenAI writes 16 tokens; we say so to every provider, so that what is held is what can come. 0 is asked
+for with `echo`, to read the log probabilities of the prompt.
 Source: OpenAI's API reference.
 """
 
@@ -12,23 +13,24 @@ from msgspec import Meta, Raw
 
 from routing.metering.meter import Meter
 from routing.plan.preferences import read_preferences
-from routing.request.envelope import Envelope, PositiveInt, members_of, model_of
+from routing.request.envelope import Envelope, members_of, model_of
 from routing.request.invalid import Invalid
 from routing.request.names import words
 from routing.request.options import read_options
 from routing.rewrite.chat.completions import CompletionsStream
 from routing.rewrite.identity import Identity
 from routing.surfaces import Asked, CallerRequest, Machine, ProviderRequest
-from routing.surfaces.json_request import body_for, checked, checks, first_of, is_there, missing, priced, reported
+from routing.surfaces.json_request import body_for, capped, checked, checks, first_of, is_there, missing, priced, reported
 from routing.surfaces.no_stream import error_response as error_response
 from routing.surfaces.openai.chat import whole as whole
+from routing.wire.members import Members
 
 ANSWERS: Final[Literal["json", "bytes"]] = "json"
 TOKENS_DEFAULT: Final = 16
 PROMPTS_MAX: Final = 2_048
 _CHECKS: Final = checks(
     ("stream", bool, "true or false"),
-    ("max_tokens", PositiveInt, "a whole number of at least 1"),
+    ("max_tokens", Annotated[int, Meta(ge=0, le=2**53)], "a whole number of at least 0"),
     ("n", Annotated[int, Meta(ge=1, le=128)], "a whole number from 1 to 128"),
     ("best_of", Annotated[int, Meta(ge=1, le=20)], "a whole number from 1 to 20"),
     ("temperature", Annotated[float, Meta(ge=0, le=2)], "a number from 0 to 2"),
@@ -87,7 +89,8 @@ def _prompts(raw: Raw) -> int:
 
 
 def request(envelope: Envelope, asked: Asked) -> ProviderRequest:
-    changes = {"max_tokens": Raw(b"%d" % (envelope.max_tokens or TOKENS_DEFAULT))}
+    changes: Members = {} if is_there(envelope.members, "max_tokens") else {"max_tokens": Raw(b"%d" % TOKENS_DEFAULT)}
+    changes |= capped(envelope, asked, "max_tokens")
     if envelope.stream and asked.has_stream_options:
         changes["stream_options"] = Raw(b'{"include_usage":true}')
     return ProviderRequest(body_for(envelope, asked, changes, ("stream_options",)), b"", reported(envelope))

@@ -143,6 +143,41 @@ async def test_surface_says_no_in_its_own_words(tmp_path: Path, format: str, sta
             assert answer.headers[b"request-id"]
 
 
+BASE_MODEL = """
+[providers.base]
+base_url = "http://base.test/v1"
+api_key = "none"
+serves = ["completions"]
+[providers.base.models.m]
+input = "1"
+output = "2"
+serves = ["completions"]
+"""
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+@pytest.mark.parametrize(("cap", "written"), [(0, 0), (20, 2)])
+async def test_prompt_that_is_streamed_back_uses_up_no_credit(tmp_path: Path, cap: int, written: int, is_told: bool) -> None:
+    """`max_tokens` is of what the model writes, which may be nothing at all; nor is the prompt counted where no usage comes."""
+    entry = next(entry for entry in SURFACES if entry.format == "completions")
+    words = [f"word{number:02} " for number in range(60)]
+    said = [{"index": 0, "text": word, "finish_reason": None} for word in [*words, *("it ", "was ")[:written]]]
+    events = [{"choices": [choice]} for choice in [*said, {"index": 0, "text": "", "finish_reason": "length"}]]
+    counts = {"prompt_tokens": 120, "completion_tokens": written, "total_tokens": 120 + written}
+    told = [{"choices": [], "usage": counts}] if is_told else []
+    whole = [{"id": "x", "object": "text_completion", **event} for event in [*events, *told]]
+    wire = [b"data: %b\n\n" % json.dumps(event).encode() for event in whole]
+    async with Rig(tmp_path, more=BASE_MODEL) as rig:
+        rig.stage.plays = [play := Play(200, SSE, [*wire, b"data: [DONE]\n\n"])]
+        body = {"model": "base/m", "prompt": "".join(words), "echo": True, "logprobs": 1, "max_tokens": cap, "stream": True}
+        answer = await ask_on(rig, entry, json.dumps(body).encode(), b"application/json")
+        assert (answer.status, b"[DONE]" in answer.body) == (200, True), answer.body
+        assert json.loads(play.asked)["max_tokens"] == cap
+        record = rig.records[-1]
+        assert (record.end_reason, record.usage_source) == ("completed", "provider" if is_told else "counted")
+        assert record.tokens.completion == written
+
+
 @pytest.mark.parametrize("format", ["images", "image_edits"])
 async def test_pictures_are_streamed_one_at_a_time(tmp_path: Path, format: str) -> None:
     """As at OpenAI: what several last events would charge is not told apart."""

@@ -37,7 +37,8 @@ COUNTS = anything(0, -1, 1.5, "9", True, 2**53 + 1, 10**400, [1], {})
 WRONG: list[tuple[str, tuple[str, ...], tuple[Any, ...]]] = [
     ("echo", ("completions",), FLAGS),
     ("stream", ("chat", "messages", "responses", "completions", "images", "cohere"), FLAGS),
-    ("max_tokens", ("chat", "messages", "completions", "cohere"), COUNTS),
+    ("max_tokens", ("chat", "messages", "cohere"), COUNTS),
+    ("max_tokens", ("completions",), COUNTS[1:]),
     ("max_output_tokens", ("responses",), COUNTS),
     ("max_tool_calls", ("responses",), COUNTS),
     ("dimensions", ("embeddings",), COUNTS),
@@ -408,6 +409,7 @@ def test_search_of_the_web_is_counted_as_often_as_it_may_happen(
         ),
         ("completions", {}, {"max_tokens": 16, "choices": 1}),
         ("completions", {"max_tokens": 3, "n": 2}, {"max_tokens": 3, "choices": 2}),
+        ("completions", {"max_tokens": 0, "echo": True}, {"max_tokens": 0}),
         ("completions", {"n": 2, "best_of": 5}, {"choices": 5}),
         ("completions", {"prompt": ["a", "b", "c"], "n": 2}, {"choices": 6}),
         ("completions", {"prompt": [1, 2, 3]}, {"choices": 1}),

@@ -9,6 +9,7 @@ _BOUNDS = "tests/routing/metering/test_claims.py"
 _FORMATS = "tests/routing/dialects/test_chat_usage.py"
 _ODD = "tests/routing/rewrite/test_odd_answers.py"
 _SSE = "tests/routing/wire/test_sse.py"
+_SURFACES = "tests/edge/relay/test_surfaces.py::test_prompt_that_is_streamed_back_uses_up_no_credit"
 
 MUTATIONS = (
     # Bytes: what goes out is what came in.
@@ -35,6 +36,8 @@ MUTATIONS = (
         "tests/routing/metering/test_meter.py",
     ),
     Mutation("routing/metering/bounds.py", "if ours.since_claim > completion // 8 + 4:", "if False:", _BOUNDS),
+    Mutation("routing/metering/meter.py", "0 if self.echoed_bytes else self.deltas", "self.deltas", _SURFACES),
+    Mutation("edge/relay/response/stream.py", "meter.written_bytes // 6", "meter.text_bytes // 6", _SURFACES),
     Mutation(
         "routing/metering/meter.py",
         "if claim is None or (self._claim is not None and claim.is_empty):",
