@@ -170,6 +170,8 @@ class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The attempts that came to nothing, in order; the one that answered, if any did, is the record's own provider."""
     surface: str = "chat"
     """What was called, by its name in `routing.surfaces`. Records of before there were others say nothing, and are of Chat."""
+    ignored: str = ""
+    """Paths of what was left out of the request, as the answer's `x-tollway-ignored` has them."""
 
     @property
     def fault(self) -> str:
@@ -178,7 +180,7 @@ class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 ANSWERED = "answered"
-FREE_TEXTS = ("finish_reason", "request_id", "upstream_id", "user_agent", "error", "tier", "surface")
+FREE_TEXTS = ("finish_reason", "request_id", "upstream_id", "user_agent", "error", "tier", "surface", "ignored")
 """Members with a text that a provider, a caller or a newer edge chose, on which no money hangs."""
 
 

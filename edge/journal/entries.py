@@ -70,6 +70,7 @@ class RecordLine(msgspec.Struct, frozen=True):
     s: UsageRecord | None = None
 
 
+# By position: to find each value's place by its name would cost three times as much, once per request.
 def record_of(
     intent: Intent,
     node: str,
@@ -94,11 +95,10 @@ def record_of(
     abandoned: tuple[Abandoned, ...] = (),
     route: str = "",
     tried: tuple[Tried, ...] = (),
+    ignored: str = "",
 ) -> UsageRecord:
-    """The settlement of an intent, and what came of it: the members of its record that the intent cannot know (`UsageRecord` says
-    what each is). `seq`: the next number of (node, epoch), which is `Journal.next_seq` while the process runs, and recovery's
-    afterwards."""
-    # By position: to find each value's place by its name would cost three times as much, once per request.
+    """The settlement of an intent, and what came of it: what the intent cannot know (`UsageRecord` says what each is). `seq`: the
+    next number of (node, epoch), which is `Journal.next_seq` while the process runs, and recovery's afterwards."""
     return UsageRecord(
         intent.gen_id,
         seq,
@@ -134,6 +134,7 @@ def record_of(
         route,
         tried,
         intent.surface,
+        ignored,
     )
 
 

@@ -31,6 +31,7 @@ from routing.surfaces import Asked, ProviderRequest
 from routing.surfaces.adapter import NO_MEMO, Adapter, AdapterMemo
 from routing.surfaces.admission import NO_ADAPTERS
 from routing.views.metadata import Explanation
+from routing.wire.headers import listed
 from routing.wire.members import Members
 from usage.protocol import Policy
 from usage.record import ANSWERED, Abandoned, EndReason, Rates, Tokens, Tried
@@ -359,6 +360,7 @@ class Generation(msgspec.Struct, eq=False):
             self.abandoned,
             self.requested if self.requested != attempt.model.id else "",
             self.tried,
+            listed(self.ignored) if self.ignored else "",
         )
         accounting.journal.settle(record)
         accounting.credit.settle(intent.purse, self.hold_nano, bill.cost_nano)

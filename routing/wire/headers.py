@@ -269,9 +269,9 @@ def upstream_head_prefix(
     return ("\r\n".join(head) + "\r\ncontent-length: ").encode("ascii")
 
 
-def _listed(names: tuple[str, ...]) -> bytes:
-    """Names for a header, as far as they can stand in one."""
-    return _BREAKING.sub("?", ", ".join(names)[:IGNORED_BYTES_MAX]).encode("ascii")
+def listed(names: tuple[str, ...]) -> str:
+    """Names as one line of ASCII, as far as they can stand in a header."""
+    return _BREAKING.sub("?", ", ".join(names)[:IGNORED_BYTES_MAX])
 
 
 def _count(headers: Headers, name: bytes) -> int:
@@ -294,7 +294,7 @@ def to_downstream(
         if name in fields:
             headers.insert(1, (name, fields[name]))
     if ignored:
-        headers.append((b"x-tollway-ignored", _listed(ignored)))
+        headers.append((b"x-tollway-ignored", listed(ignored).encode("ascii")))
     if is_stream:
         headers.append((b"x-accel-buffering", b"no"))
     return headers

@@ -64,6 +64,7 @@ class GenerationDetail(msgspec.Struct, frozen=True, kw_only=True):
     """A generation; what we do not know is null. Amounts in dollars, times in milliseconds.
 
     `surface` is what was called, such as "chat" or "messages"; `api_type` is OpenRouter's coarser word for it.
+    `ignored`: what was left out of the request, as `x-tollway-ignored` had it.
     """
 
     id: str
@@ -114,6 +115,7 @@ class GenerationDetail(msgspec.Struct, frozen=True, kw_only=True):
     routing: Routing
     session_id: str | None = None
     service_tier: str | None = None
+    ignored: str | None = None
     data_region: str = "global"
     preset_id: str | None = None
     workspace_id: str | None = None
@@ -182,6 +184,7 @@ def describe_generation(record: UsageRecord) -> GenerationDetail:
         usage=total,
         upstream_inference_cost=None if record.upstream_cost_pico is None else PicoAmount(record.upstream_cost_pico),
         service_tier=record.tier or None,
+        ignored=record.ignored or None,
         key_id=record.key_id,
         router=record.route or None,
         routing=msgspec.convert({"requested": record.route or record.model, **outcome_of(record)}, Routing),

@@ -155,6 +155,34 @@ async def test_translated_answer_is_told_and_settled(tmp_path: Path, entry: Entr
         assert record.end_reason == "completed"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("format", "provider", "more", "ignored"),
+    [
+        ("chat", "gemini", {"min_p": 0.5, "plugins": [{"id": "response-healing"}]}, b"plugins[0], min_p"),
+        ("gemini", "messages", {"labels": {"a": "b"}}, b"labels"),
+        ("messages", "responses", {"top_k": 5, "diagnostics": {"x": 1}}, b"diagnostics, top_k"),
+    ],
+)
+async def test_record_names_what_the_header_names(
+    tmp_path: Path, format: Format, provider: Format, more: dict[str, Any], ignored: bytes, stream: bool
+) -> None:
+    """What was left out of a request, through one translator or two: whoever reads the record reads what the caller read."""
+    entry = next(each for each in CALLERS if each.format == format)
+
+    def play() -> Play:
+        if stream:
+            return play_of(provider, streams.wire(RECORDED[provider]))
+        return Play(200, [(b"content-type", b"application/json")], [streams.answer(WHOLE[provider])])
+
+    async with Rig(tmp_path, more=TABLE) as rig:
+        answer = await asked(rig, entry, provider, play(), stream=stream, **more)
+        assert (answer.status, answer.headers[b"x-tollway-ignored"]) == (200, ignored), answer.body
+        assert rig.records[-1].ignored.encode() == ignored
+        plain = await asked(rig, entry, provider, play(), stream=stream)
+        assert (plain.status, b"x-tollway-ignored" in plain.headers, rig.records[-1].ignored) == (200, False, "")
+
+
 @pytest.mark.parametrize("entry", CALLERS, ids=lambda entry: entry.format)
 async def test_demand_that_cannot_be_met_is_a_400_with_its_path(tmp_path: Path, entry: Entry) -> None:
     """In the caller's own family; nothing is sent and nothing charged."""

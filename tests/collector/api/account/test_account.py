@@ -80,7 +80,7 @@ async def test_generation_answers_the_record_to_its_owner_only(api: Api) -> None
     fact = msgspec.structs.replace(
         node.fact(1, caller, gen_id="gen-1"),
         stream=True, finish_reason="stop", latency_ms=900, ttft_ms=200, upstream_id="up-1", request_id="req-1",
-        upstream_cost_pico=146_625_001, tier="flex",
+        upstream_cost_pico=146_625_001, tier="flex", ignored="seed, tools[8]",
     )  # fmt: skip
     await use(api, caller, [fact], node)
     status, body = await api.get(caller, f"/api/v1/generation?id={id_of('gen-1')}")
@@ -91,6 +91,7 @@ async def test_generation_answers_the_record_to_its_owner_only(api: Api) -> None
         "native_tokens_prompt": 10, "total_cost": Decimal("0.000001"), "usage": Decimal("0.000001"), "latency": 200,
         "generation_time": 700, "upstream_id": "up-1", "request_id": "req-1", "end_reason": "completed",
         "usage_source": "provider", "upstream_inference_cost": Decimal("0.000146625001"), "service_tier": "flex",
+        "ignored": "seed, tools[8]",
     }  # fmt: skip
     assert {name: body["data"][name] for name in expected} == expected
     for who, path, code in (
