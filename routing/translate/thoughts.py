@@ -18,6 +18,12 @@ from routing.wire.members import REFUSED, Members
 
 SHARES: Final = {"minimal": 0.1, "low": 0.2, "medium": 0.5, "high": 0.8, "xhigh": 0.95, "max": 0.95}
 """Of the output cap, for a model that is given a budget."""
+_EFFORT_OF_SHARE: Final = ((0.2, "low"), (0.5, "medium"))
+
+
+def effort_of(budget: int, cap: int) -> str:
+    """The effort that so many tokens to think with are, of an output cap, for a model that is told a word."""
+    return next((effort for share, effort in _EFFORT_OF_SHARE if budget <= share * cap), "high")
 
 
 class Reasoning(msgspec.Struct, gc=False):

@@ -48,3 +48,11 @@ def mistral(text: str) -> str:
 
 NAME: Final = maker("a-zA-Z0-9_-", 64)
 """Names of tools, as OpenAI takes them: Anthropic's may have 128 characters (report 18)."""
+
+
+def named(name: str, names: dict[str, str]) -> str:
+    """A tool's name as OpenAI takes it; `names` remembers what it was."""
+    made = NAME(name)
+    if made != name:
+        names[made] = name
+    return made

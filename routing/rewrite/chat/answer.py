@@ -4,8 +4,6 @@ Limits: an answer that is no JSON object, or an `error` inside a 200 without a t
 into a Failure. What a model wrote was paid for, and passes with the error beside it.
 """
 
-from typing import Final
-
 import msgspec
 from msgspec import Raw
 
@@ -15,11 +13,10 @@ from routing.plan.refusal import Refusal
 from routing.rewrite.chat.openrouter import answer_members, usage_member
 from routing.rewrite.chat.provider_event import error_of
 from routing.rewrite.identity import Identity
-from routing.wire.members import Members, replace
+from routing.wire.members import replace
 from routing.wire.repair import Reading, read_object
 from usage.flavor import Flavor
 
-NO_MEMBERS: Final[Members] = {}
 _encode = msgspec.json.encode
 
 

@@ -26,8 +26,6 @@ from routing.wire.members import Members
 
 ANSWERS: Final[Literal["json", "bytes"]] = "json"
 INPUTS_MAX: Final = 2_048
-BYTES_PER_TOKEN_ID: Final = 2
-"""`[1,2]`: a token's number takes at least that many bytes of the body."""
 _CHECKS: Final = checks(
     ("dimensions", PositiveInt, "a whole number of at least 1"),
     ("encoding_format", Literal["float", "base64", "int8", "uint8", "binary", "ubinary"], "'float' or 'base64'"),

@@ -56,7 +56,6 @@ _ORDINARY: Final = words(
     "include prompt_cache_key prompt_cache_retention context_management truncation stream_options metadata user "
     "safety_identifier top_logprobs temperature top_p client_metadata moderation access_programs"
 )
-_SPECIAL: Final = words("store service_tier previous_response_id conversation prompt background prompt_cache_options")
 _PROMPT: Final = ("input", "instructions", "tools", "text")
 _CALLER_TOOLS: Final = re.compile(
     r"(?:function|custom|namespace|local_shell|shell|apply_patch|computer|computer_use_preview|tool_search)\Z"

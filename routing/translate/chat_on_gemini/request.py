@@ -12,15 +12,13 @@ from routing.translate.chat_on_gemini.contents import Contents
 from routing.translate.chat_on_gemini.parameters import CONFIG, LEDGER, traits_of
 from routing.translate.chat_tools import choice_of, form_of, function_of
 from routing.translate.reader import Reader, encode, is_absent
-from routing.translate.thoughts import SHARES, reasoning_of
+from routing.translate.thoughts import SHARES, effort_of, reasoning_of
 from routing.wire.members import Members
 
 _MODES: Final = {"none": "NONE", "auto": "AUTO", "required": "ANY", "function": "ANY"}
 _LEVELS: Final = {"minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH", "xhigh": "XHIGH", "max": "XHIGH"}
-_LEVEL_OF_SHARE: Final = ((0.2, "LOW"), (0.5, "MEDIUM"))
 _TIERS: Final = {"flex": "FLEX", "priority": "PRIORITY"}
 _FUNCTION: Final = frozenset(("name", "description", "parameters", "strict"))
-STOPS_MAX: Final = 5
 BUDGET_MIN: Final = 128
 BUDGET_MAX: Final = 24_576
 CAP_UNKNOWN: Final = 65_536
@@ -128,8 +126,7 @@ def _add_thinking(config: dict[str, Any], members: Members, reader: Reader, trai
     elif asked.effort is not None:
         thinking["thinkingLevel"] = _LEVELS[asked.effort]
     elif asked.max_tokens is not None:
-        level = next((level for share, level in _LEVEL_OF_SHARE if asked.max_tokens <= share * cap), "HIGH")
-        thinking["thinkingLevel"] = level
+        thinking["thinkingLevel"] = _LEVELS[effort_of(asked.max_tokens, cap)]
     if not asked.is_off and (asked.exclude is not None or not asked.says_nothing):
         thinking["includeThoughts"] = not asked.exclude
     if thinking:

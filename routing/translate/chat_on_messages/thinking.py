@@ -9,10 +9,9 @@ from typing import Any, Final
 from msgspec import Raw
 
 from routing.translate.reader import Reader, encode
-from routing.translate.thoughts import SHARES, Reasoning, reasoning_of
+from routing.translate.thoughts import SHARES, Reasoning, effort_of, reasoning_of
 from routing.wire.members import Members
 
-_EFFORT_OF_SHARE: Final = ((0.2, "low"), (0.5, "medium"))
 BUDGET_MIN: Final = 1_024
 BUDGET_MAX: Final = 128_000
 
@@ -56,9 +55,7 @@ def thinking_of(sent: Members, members: Members, reader: Reader, traits: frozens
 def _effort(asked: Reasoning, cap: int) -> str:
     if asked.effort is not None:
         return "low" if asked.effort == "minimal" else asked.effort
-    if asked.max_tokens is None:
-        return ""
-    return next((effort for share, effort in _EFFORT_OF_SHARE if asked.max_tokens <= share * cap), "high")
+    return "" if asked.max_tokens is None else effort_of(asked.max_tokens, cap)
 
 
 def _set_effort(sent: Members, effort: str) -> None:

@@ -9,12 +9,11 @@ from routing.translate.chat_on_responses.items import Items
 from routing.translate.chat_on_responses.parameters import LEDGER
 from routing.translate.chat_tools import choice_of, form_of, function_of
 from routing.translate.reader import Reader, encode, is_absent
-from routing.translate.thoughts import reasoning_of
+from routing.translate.thoughts import effort_of, reasoning_of
 from routing.wire.members import Members
 
 _FUNCTION: Final = frozenset(("name", "description", "parameters", "strict"))
 _SCHEMA: Final = ("name", "description", "schema", "strict")
-_EFFORT_OF_SHARE: Final = ((0.2, "low"), (0.5, "medium"))
 CAP_UNKNOWN: Final = 16_384
 
 
@@ -86,8 +85,7 @@ def _add_reasoning(sent: Members, members: Members, reader: Reader, cap: int) ->
     elif asked.effort is not None:
         reasoning["effort"] = "xhigh" if asked.effort == "max" else asked.effort
     elif asked.max_tokens is not None:
-        budget = asked.max_tokens
-        reasoning["effort"] = next((effort for share, effort in _EFFORT_OF_SHARE if budget <= share * cap), "high")
+        reasoning["effort"] = effort_of(asked.max_tokens, cap)
     if not asked.is_off:
         if not asked.exclude:
             reasoning["summary"] = asked.summary or "auto"

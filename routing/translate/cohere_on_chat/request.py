@@ -12,6 +12,7 @@ from routing.translate import Target, Translated, tool_ids
 from routing.translate.chat_traits import traits_of
 from routing.translate.cohere_on_chat.parameters import LEDGER
 from routing.translate.reader import QUOTE, Object, Reader, encode, is_absent, is_empty, joined, kind_of
+from routing.translate.tool_ids import named
 from routing.wire.members import Members
 
 _TURN: Final = frozenset(("role", "content"))
@@ -212,14 +213,6 @@ _EMPTY: Final = (b"", b'""')
 
 def _texts(literal: bytes) -> list[bytes]:
     return [] if literal in _EMPTY else [_TEXT + literal + b"}"]
-
-
-def named(name: str, names: dict[str, str]) -> str:
-    """A tool's name as OpenAI takes it; `names` remembers what it was."""
-    made = tool_ids.NAME(name)
-    if made != name:
-        names[made] = name
-    return made
 
 
 def _add_tools(sent: Members, members: Members, reader: Reader, names: dict[str, str]) -> None:

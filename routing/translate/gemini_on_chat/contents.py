@@ -15,6 +15,7 @@ from msgspec import Raw
 from routing.translate import tool_ids
 from routing.translate.reader import BRACE, Object, Reader, encode, is_absent, is_empty, kind_of
 from routing.translate.thoughts import GEMINI, Seal, opened, sealed
+from routing.translate.tool_ids import named
 
 _PART: Final = frozenset(("text", "thought", "thoughtSignature", "inlineData", "fileData", "functionCall", "functionResponse"))
 _SPOKEN: Final = ("partMetadata", "videoMetadata", "mediaResolution")
@@ -61,14 +62,6 @@ class OpenCalls:
             if (taken := self._open.pop(numbers.popleft(), "")) != "":
                 return taken
         return ""
-
-
-def named(name: str, names: dict[str, str]) -> str:
-    """A tool's name as OpenAI takes it; `names` remembers what it was."""
-    made = tool_ids.NAME(name)
-    if made != name:
-        names[made] = name
-    return made
 
 
 class Contents:

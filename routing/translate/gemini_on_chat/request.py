@@ -9,9 +9,10 @@ from msgspec import Raw
 
 from routing.translate import Target, Translated
 from routing.translate.chat_traits import traits_of
-from routing.translate.gemini_on_chat.contents import Contents, named
+from routing.translate.gemini_on_chat.contents import Contents
 from routing.translate.gemini_on_chat.parameters import CONFIG, LEDGER, SAME
 from routing.translate.reader import Object, Reader, encode, is_absent
+from routing.translate.tool_ids import named
 from routing.wire.members import Members
 
 _FUNCTION: Final = frozenset(
@@ -215,9 +216,10 @@ def _add_thinking(sent: Members, config: Object, reader: Reader) -> None:
         budget = reader.number(raw, f"{path}.thinkingBudget")
         # -1 leaves it to the model, 0 is not to think.
         reasoning |= {"enabled": True} if budget < 0 else {"max_tokens": int(budget)} if budget else {"effort": "none"}
+    shown = bytes(asked.get("includeThoughts", b"null"))
     if reasoning:
-        if bytes(asked.get("includeThoughts", b"false")) != b"true":
+        if shown != b"true":
             reasoning["exclude"] = True
         sent["reasoning"] = Raw(encode(reasoning))
-    elif bytes(asked.get("includeThoughts", b"false")) == b"true":
-        sent["reasoning"] = Raw(b'{"enabled":true}')
+    elif shown != b"null":
+        sent["reasoning"] = Raw(b'{"enabled":true}' if shown == b"true" else b'{"exclude":true}')

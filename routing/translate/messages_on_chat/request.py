@@ -8,16 +8,16 @@ from typing import Any, Final
 
 from msgspec import Raw
 
-from routing.translate import Target, Translated, tool_ids
+from routing.translate import Target, Translated
 from routing.translate.chat_traits import traits_of
 from routing.translate.messages_on_chat.parameters import LEDGER
 from routing.translate.messages_on_chat.turns import Turns
 from routing.translate.reader import QUOTE, Reader, encode, is_absent, kind_of
+from routing.translate.tool_ids import named
 from routing.wire.members import Members
 
 _TOOL: Final = frozenset(("type", "name", "description", "input_schema", "strict", "cache_control"))
 _TIERS: Final = {"auto": "auto", "standard_only": "default"}
-_SHARES: Final = ((0.2, "low"), (0.5, "medium"))
 USER_CHARS_MAX: Final = 64
 """Of `user` at OpenAI; what is longer (Claude Code's is a document) is declined."""
 STOPS_MAX: Final = 4
@@ -100,14 +100,6 @@ def _add_choice(sent: Members, members: Members, reader: Reader, names: dict[str
     sent["tool_choice"] = Raw(encode(said))
     if bytes(asked.get("disable_parallel_tool_use", b"false")) == b"true":
         sent["parallel_tool_calls"] = Raw(b"false")
-
-
-def named(name: str, names: dict[str, str]) -> str:
-    """A tool's name as OpenAI takes it; `names` remembers what it was."""
-    made = tool_ids.NAME(name)
-    if made != name:
-        names[made] = name
-    return made
 
 
 def _add_stops(sent: Members, members: Members, reader: Reader) -> None:

@@ -273,6 +273,8 @@ def thinking(given: dict[str, Any]) -> dict[str, Any]:
         ("gemini", thinking({"thinkingBudget": 0}), "reasoning", {"effort": "none", "exclude": True}),
         ("gemini", thinking({"thinkingBudget": -1}), "reasoning", {"enabled": True, "exclude": True}),
         ("gemini", thinking({"includeThoughts": True}), "reasoning", {"enabled": True}),
+        ("gemini", thinking({"includeThoughts": False}), "reasoning", {"exclude": True}),
+        ("gemini", thinking({"includeThoughts": None}), "reasoning", None),
         ("gemini", config({"responseMimeType": "text/plain"}), "response_format", None),
         ("cohere", {"messages": HI, "response_format": {"type": "text"}}, "response_format", None),
         ("cohere", {"messages": HI, "response_format": {"type": "text", "json_schema": None}}, "response_format", None),
