@@ -185,8 +185,8 @@ class Meter(msgspec.Struct, eq=False):
 
     @property
     def completion_counted(self) -> int:
-        """Completion tokens by our count. Which deltas repeat the prompt nobody tells: where some do, bytes alone are counted."""
-        return max(0 if self.echoed_bytes else self.deltas, -(-self.written_bytes // BYTES_PER_TOKEN))
+        """Completion tokens by our count."""
+        return max(self.deltas, -(-self.written_bytes // BYTES_PER_TOKEN))
 
     @property
     def written_bytes(self) -> int:

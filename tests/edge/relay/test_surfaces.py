@@ -155,14 +155,15 @@ serves = ["completions"]
 """
 
 
-@pytest.mark.parametrize("is_told", [True, False])
-@pytest.mark.parametrize(("cap", "written"), [(0, 0), (20, 2)])
+@pytest.mark.parametrize(("cap", "written", "is_told"), [(0, 0, True), (0, 0, False), (20, 2, True)])
 async def test_prompt_that_is_streamed_back_uses_up_no_credit(tmp_path: Path, cap: int, written: int, is_told: bool) -> None:
-    """`max_tokens` is of what the model writes, which may be nothing at all; nor is the prompt counted where no usage comes."""
+    """`max_tokens` is of what the model writes, which may be nothing at all."""
     entry = next(entry for entry in SURFACES if entry.format == "completions")
     words = [f"word{number:02} " for number in range(60)]
     said = [{"index": 0, "text": word, "finish_reason": None} for word in [*words, *("it ", "was ")[:written]]]
-    events = [{"choices": [choice]} for choice in [*said, {"index": 0, "text": "", "finish_reason": "length"}]]
+    events: list[dict[str, Any]] = [
+        {"choices": [choice]} for choice in [*said, {"index": 0, "text": "", "finish_reason": "length"}]
+    ]
     counts = {"prompt_tokens": 120, "completion_tokens": written, "total_tokens": 120 + written}
     told = [{"choices": [], "usage": counts}] if is_told else []
     whole = [{"id": "x", "object": "text_completion", **event} for event in [*events, *told]]

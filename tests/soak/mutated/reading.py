@@ -36,7 +36,6 @@ MUTATIONS = (
         "tests/routing/metering/test_meter.py",
     ),
     Mutation("routing/metering/bounds.py", "if ours.since_claim > completion // 8 + 4:", "if False:", _BOUNDS),
-    Mutation("routing/metering/meter.py", "0 if self.echoed_bytes else self.deltas", "self.deltas", _SURFACES),
     Mutation("edge/relay/response/stream.py", "meter.written_bytes // 6", "meter.text_bytes // 6", _SURFACES),
     Mutation(
         "routing/metering/meter.py",
