@@ -15,6 +15,7 @@ from routing.metering.meter import Meter
 from routing.plan.preferences import read_preferences
 from routing.request.envelope import Envelope, members_of
 from routing.request.invalid import Invalid
+from routing.request.options import read_options
 from routing.rewrite.gemini import whole as whole_answer
 from routing.rewrite.identity import Identity
 from routing.surfaces import Asked, CallerRequest, ProviderRequest, Whole
@@ -55,6 +56,7 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
         prompt_bytes=len(members[name]),
         inline_media=tuple(seen.inline),
         preferences=read_preferences(members),
+        options=read_options(members, {"plugins"}) if is_there(members, "plugins") else None,
     )
 
 

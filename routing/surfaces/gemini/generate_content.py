@@ -18,7 +18,7 @@ from routing.plan.refusal import Refusal
 from routing.request.envelope import Envelope, members_of
 from routing.request.invalid import Invalid
 from routing.request.names import words
-from routing.request.options import Options
+from routing.request.options import Options, read_options
 from routing.rewrite.gemini import GeminiStream, error_body
 from routing.rewrite.gemini import whole as whole_answer
 from routing.rewrite.identity import Identity
@@ -112,7 +112,8 @@ def read(body: bytes, call: CallerRequest) -> Envelope:
     if not isinstance(tier, str):
         raise Invalid("'serviceTier' must be a text", "serviceTier")
     preferences = read_preferences(members)
-    options = Options(state="cachedContent" if is_there(members, "cachedContent") else seen.state)
+    options = read_options(members, members.keys() & {"plugins"})
+    options.state = "cachedContent" if is_there(members, "cachedContent") else seen.state
     if tier.upper() not in ("", "STANDARD"):
         options.tier, options.tier_param = tier.lower(), "serviceTier"
     _read_tools(tools, options)

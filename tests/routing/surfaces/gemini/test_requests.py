@@ -1,11 +1,14 @@
 """What a request in Google's format may not have, because it could be read in two ways."""
 
+from typing import Any
+
 import pytest
 
 from routing.request.invalid import Invalid
 from routing.surfaces import CallerRequest
 from routing.surfaces.gemini import embeddings
 from routing.surfaces.gemini.generate_content import read
+from routing.surfaces.json_request import reported
 
 CALL = CallerRequest("/v1beta/models/google/g:generateContent", [])
 HI = '"contents":[{"parts":[{"text":"a: \\"b\\""}]}]'
@@ -41,3 +44,17 @@ def test_members_of_the_same_name_in_different_objects() -> None:
     members = HI + ',"generationConfig":{"maxOutputTokens":7,"thinkingConfig":{"thinkingBudget":1}}'
     envelope = read(b"{%b}" % members.encode(), CALL)
     assert envelope.max_tokens == 7
+
+
+@pytest.mark.parametrize(
+    ("reading", "action", "members"),
+    [(read, "generateContent", HI), (embeddings.read, "embedContent", '"content":{"parts":[{"text":"a"}]}')],
+)
+def test_plugins_are_refused_or_reported_here_too(reading: Any, action: str, members: str) -> None:
+    """OpenRouter's own member: what it would cost is not bought in silence, nor is what costs nothing left out in silence."""
+    call = CallerRequest(f"/v1beta/models/google/g:{action}", [])
+    with pytest.raises(Invalid) as caught:
+        reading(b'{%b,"plugins":[{"id":"web"}]}' % members.encode(), call)
+    assert (caught.value.code, caught.value.param) == ("unpriced_option", "plugins[0]")
+    envelope = reading(b'{%b,"plugins":[{"id":"web","enabled":false},{"id":"response-healing"}]}' % members.encode(), call)
+    assert reported(envelope) == ("plugins[1]",)
